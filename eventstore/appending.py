@@ -1,0 +1,122 @@
+"""How appends are made: expectations, repetitions, several at once. The SQL is the backend's."""
+
+import logging
+from collections.abc import Sequence
+
+from eventstore import statements
+from eventstore.backends.protocol import Backend, Run, VersionTaken
+from eventstore.errors import ConcurrencyConflict, EventIdReused
+from eventstore.events import AppendResult
+from eventstore.execution import Execution
+from eventstore.rows import EventMapper, PendingAppend
+
+_log = logging.getLogger(__name__)
+
+
+class Appender:
+    """Makes the appends of one store."""
+
+    def __init__(self, execution: Execution, backend: Backend, mapper: EventMapper) -> None:
+        self._execution = execution
+        self._backend = backend
+        self._mapper = mapper
+
+    def append(self, pending: PendingAppend) -> AppendResult:
+        """Store one append.
+
+        Raises:
+            ConcurrencyConflict: The stream is at another version.
+            EventIdReused: The event ids are stored at these versions already, with another content.
+        """
+        scope = self._execution.statement if self._backend.append_is_one_statement else self._execution.transaction
+        with scope() as run:
+            try:
+                stored = self._backend.append(run, pending)
+            except VersionTaken as taken:
+                raise self._taken(run, taken, [(pending, 0)]) from None
+            if stored is not None:
+                return AppendResult(pending.stream_id, *stored)
+            first_result = self._first_result(run, pending)
+            if first_result is not None:
+                return first_result
+            rows = run(statements.stream_version, stream_id=pending.stream_id)
+            raise _conflict(pending, rows[0][0] if rows else 0)
+
+    def append_many(
+        self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
+    ) -> list[AppendResult | ConcurrencyConflict]:
+        """Store several appends in one transaction, in the order of the list.
+
+        Raises:
+            ConcurrencyConflict: One of the streams is at another version; only where `all_or_nothing`.
+            EventIdReused: As for `append`.
+        """
+        if not appends:
+            return []
+        with self._execution.transaction() as run:
+            stream_ids = list(dict.fromkeys(pending.stream_id for pending in appends))
+            create = list(dict.fromkeys(pending.stream_id for pending in appends if pending.accepts(0)))
+            versions = self._backend.lock_heads(run, stream_ids, create=create)
+            accepted: list[tuple[PendingAppend, int]] = []
+            outcomes: list[AppendResult | ConcurrencyConflict | None] = []
+            for pending in appends:
+                version = versions.get(pending.stream_id, 0)
+                if pending.accepts(version):
+                    accepted.append((pending, version))
+                    versions[pending.stream_id] = version + len(pending)
+                    outcomes.append(None)
+                    continue
+                outcome = self._first_result(run, pending) or _conflict(pending, version)
+                if all_or_nothing and isinstance(outcome, ConcurrencyConflict):
+                    raise outcome
+                outcomes.append(outcome)
+            stored = iter(self._store(run, accepted))
+            return [next(stored) if outcome is None else outcome for outcome in outcomes]
+
+    def _store(self, run: Run, accepted: list[tuple[PendingAppend, int]]) -> list[AppendResult]:
+        if not accepted:
+            return []
+        try:
+            positions = self._backend.store(run, accepted)
+        except VersionTaken as taken:
+            raise self._taken(run, taken, accepted) from None
+        ends = [(pending.stream_id, version + len(pending)) for pending, version in accepted]
+        return [AppendResult(stream_id, version, positions[stream_id, version]) for stream_id, version in ends]
+
+    def _first_result(self, run: Run, pending: PendingAppend) -> AppendResult | None:
+        """Return the result of an earlier append of the same events at the same versions, None where there was none.
+
+        Only with an exact expected version: without one, nobody knows where to look.
+        """
+        if not isinstance(pending.expected, int):
+            return None
+        count = len(pending)
+        places = {"stream_id": pending.stream_id, "after_version": pending.expected, "up_to_version": pending.expected + count}
+        first = run(statements.read_forwards, **places, page_size=1)  # an ordinary conflict reads no more than this
+        if not first or self._backend.to_uuid(first[0][3]) != pending.event_ids[0]:
+            return None
+        rows = run(statements.read_forwards, **places, page_size=count)
+        if [self._backend.to_uuid(row[3]) for row in rows] != pending.event_ids:
+            return None
+        for index, row in enumerate(rows):
+            if not self._mapper.says_the_same(pending, index, row):
+                raise EventIdReused(pending.stream_id, pending.event_ids[index], row[2])
+        return AppendResult(pending.stream_id, pending.expected + count, rows[-1][0], duplicate=True)
+
+    def _taken(
+        self, run: Run, taken: VersionTaken, accepted: list[tuple[PendingAppend, int]]
+    ) -> ConcurrencyConflict | VersionTaken:
+        """Return the conflict where the unique key has refused what the head had allowed."""
+        for pending, version in accepted:
+            if pending.stream_id == taken.stream_id and taken.version is not None:
+                return _conflict(pending, taken.version)
+            if taken.stream_id is None:
+                newest = run(statements.newest_stored_version, stream_id=pending.stream_id)[0][0]
+                if newest is not None and newest > version:
+                    return _conflict(pending, newest)
+        return taken
+
+
+def _conflict(pending: PendingAppend, actual: int) -> ConcurrencyConflict:
+    _log.debug("conflict on stream %r: expected %s, actual %d", pending.stream_id, pending.expected, actual)
+    return ConcurrencyConflict(pending.stream_id, pending.expected, actual)

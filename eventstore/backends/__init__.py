@@ -1,0 +1,77 @@
+"""The databases that the store works with, and which engine is of which."""
+
+import os
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, make_url
+
+from eventstore.backends.protocol import Backend
+from eventstore.errors import UnsupportedDatabase
+
+
+def backend_for(engine: Engine, *, lock_timeout_seconds: float) -> Backend:
+    """Return how the store uses this engine's database. A driver is imported only where it is used.
+
+    Raises:
+        UnsupportedDatabase: It is neither PostgreSQL by psycopg 3 nor SQLite by the standard library's driver.
+    """
+    kind = f"{engine.dialect.name}+{engine.dialect.driver}"
+    if kind == "postgresql+psycopg":
+        from eventstore.backends.postgresql import PostgreSQL  # noqa: PLC0415
+
+        return PostgreSQL()
+    if kind == "sqlite+pysqlite":
+        from eventstore.backends.sqlite import SQLite  # noqa: PLC0415
+
+        return SQLite(lock_timeout_seconds=lock_timeout_seconds)
+    raise UnsupportedDatabase(kind)
+
+
+def engine_for(url: str | URL, **options: Any) -> Engine:
+    """Return a new engine with sound defaults for its database.
+
+    Args:
+        url: As for `sqlalchemy.create_engine`. `postgresql://` and `postgres://` mean psycopg 3; `sqlite://` a new database in memory.
+        options: As for `sqlalchemy.create_engine`; they replace the defaults, `connect_args` key by key.
+
+    Raises:
+        UnsupportedDatabase: The URL is of another database or driver.
+    """
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1) if isinstance(url, str) else url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername == "postgresql+psycopg":
+        from eventstore.backends.postgresql import ENGINE_OPTIONS  # noqa: PLC0415
+
+        return create_engine(parsed, **_merged(ENGINE_OPTIONS, options))
+    if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
+        from eventstore.backends import sqlite  # noqa: PLC0415
+
+        options = _merged(sqlite.ENGINE_OPTIONS, options)
+        in_memory = parsed.database in {None, "", ":memory:"}
+        engine = sqlite.create_memory_engine(**options) if in_memory else create_engine(parsed, **options)
+        sqlite.prepare_engine(engine)
+        return engine
+    raise UnsupportedDatabase(parsed.drivername)
+
+
+def _merged(defaults: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    connect_args = {**defaults["connect_args"], **options.get("connect_args", {})}
+    return {"hide_parameters": True, **defaults, **options, "connect_args": connect_args}
+
+
+def same_database(one: Engine, other: Engine) -> bool:
+    """Return whether two engines lead to the same database, as far as their pools and URLs tell."""
+    if one is other or one.pool is other.pool:
+        return True
+    return _address(one) == _address(other)
+
+
+def _address(engine: Engine) -> tuple[Any, ...]:
+    url = engine.url
+    if engine.dialect.name == "sqlite":
+        if url.database in {None, "", ":memory:"}:
+            return ("sqlite", id(engine.pool))  # each engine has a memory of its own
+        is_path = not str(url.database).startswith("file:")
+        return ("sqlite", os.path.realpath(str(url.database)) if is_path else url.database)
+    return (engine.dialect.name, engine.dialect.driver, url.host, url.port or 5432, url.database, dict(url.query).get("host"))

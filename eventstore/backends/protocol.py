@@ -1,0 +1,119 @@
+"""What a backend is: the few things in which databases differ, as one small object."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import Executable
+
+from eventstore.rows import PendingAppend
+from eventstore.tables import Tables
+
+Statement = Callable[[Tables], Executable]
+"""A function of `eventstore.statements`."""
+
+Row = tuple[Any, ...]
+Place = tuple[str, int]
+"""A stream id and a version in it."""
+
+
+class Run(Protocol):
+    """Runs a statement where the store's execution has decided: the one seam that all SQL goes through."""
+
+    def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
+        """Execute the statement and return all of its rows, none for one that returns none."""
+        ...
+
+    def many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
+        """Execute the statement once for each of the sets of parameters."""
+        ...
+
+
+class VersionTaken(Exception):  # noqa: N818  # never leaves the package
+    """The unique key on (stream_id, version) refused an event: a head is behind its events.
+
+    Attributes:
+        stream_id: The stream, None where the database did not say.
+        version: The version that is stored already, None where the database did not say.
+    """
+
+    def __init__(self, stream_id: str | None = None, version: int | None = None) -> None:
+        self.stream_id = stream_id
+        self.version = version
+        super().__init__()
+
+
+class Backend(Protocol):
+    """One kind of database."""
+
+    @property
+    def tables(self) -> Tables:
+        """The tables, with this database's types and keys."""
+        ...
+
+    @property
+    def append_is_one_statement(self) -> bool:
+        """Whether `append` is atomic by itself, without a transaction around it."""
+        ...
+
+    def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
+        """Return the SQL text of a statement, compiled once, and the parameters that never vary."""
+        ...
+
+    def autocommit(self, engine: Engine) -> AbstractContextManager[Connection]:
+        """Open a connection on which every statement commits by itself."""
+        ...
+
+    def transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
+        """Open a connection in a transaction that may write; commit at the end, roll back on an error."""
+        ...
+
+    def prepare_savepoint(self, run: Run) -> None:
+        """Do what must come before a savepoint in a transaction of the caller's."""
+        ...
+
+    def commits_by_itself(self, connection: Connection) -> bool:
+        """Return whether a connection is in AUTOCOMMIT."""
+        ...
+
+    def translate(self, error: DBAPIError) -> Exception | None:
+        """Return the error to raise instead of the driver's, None to let it pass."""
+        ...
+
+    def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
+        """Store one append; return version and position of its last event, None on a conflict."""
+        ...
+
+    def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
+        """Keep all other writers from these streams until the transaction ends, and return the versions of those that exist.
+
+        Args:
+            run: In a transaction or savepoint.
+            stream_ids: The streams, each once.
+            create: Those of them that may be created.
+        """
+        ...
+
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
+        """Store events of locked streams, and set the heads.
+
+        Args:
+            run: In the same transaction or savepoint.
+            appends: Each with the version of its stream before it.
+
+        Returns:
+            The positions, by stream id and version, of the last event of each append.
+        """
+        ...
+
+    def to_uuid(self, value: Any) -> UUID:
+        """Return an id that the driver has returned."""
+        ...
+
+    def to_time(self, value: Any) -> datetime:
+        """Return a time that the driver has returned, in UTC."""
+        ...

@@ -1,0 +1,198 @@
+"""SQLite 3.35 or newer, by the standard library's driver."""
+
+import json
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects import sqlite as dialect_module
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from eventstore import statements
+from eventstore.backends.protocol import Place, Run, Statement, VersionTaken
+from eventstore.errors import DatabaseBusy, SchemaMissing
+from eventstore.rows import Expectation, PendingAppend
+from eventstore.tables import Tables, define_tables
+
+LOCK_TIMEOUT_SECONDS: Final = 30.0
+"""How long a writer waits for the one before it, by default."""
+
+ENGINE_OPTIONS: Final[dict[str, Any]] = {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS, "check_same_thread": False}}
+"""For `EventStore.from_url`."""
+
+_ADVANCE: Final[dict[Expectation, Statement]] = {
+    Expectation.NEW: statements.create_head,
+    Expectation.VERSION: statements.advance_head,
+    Expectation.EXISTING: statements.advance_existing_head,
+    Expectation.NOTHING: statements.create_or_advance_head,
+}
+_BUSY: Final = 5
+_EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
+
+
+class SQLite:
+    """How the store uses SQLite: one writer at a time, from BEGIN IMMEDIATE to COMMIT."""
+
+    append_is_one_statement: Final = False
+
+    def __init__(self, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
+        self.tables: Tables = define_tables(position_is_key=True)
+        self._lock_timeout_seconds = lock_timeout_seconds
+
+    def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
+        """Return SQL with named parameters."""
+        return _compile(statement)
+
+    @contextmanager
+    def autocommit(self, engine: Engine) -> Iterator[Connection]:
+        """Open a connection on which the driver begins nothing of its own."""
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self, engine: Engine) -> Iterator[Connection]:
+        """Open a transaction that takes the write lock first, so that it can't fail half way for want of it."""
+        with self.autocommit(engine) as connection:
+            self._begin_immediate(connection)
+            try:
+                yield connection
+            except BaseException:
+                with suppress(DBAPIError):  # a full disk, say, has rolled back already
+                    connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
+
+    def _begin_immediate(self, connection: Connection) -> None:
+        if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's, and checked out
+            connection.exec_driver_sql("COMMIT")  # an engine whose "begin" hook has sent a BEGIN of its own
+        _wait_for_lock(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), self._lock_timeout_seconds)
+
+    def prepare_savepoint(self, run: Run) -> None:
+        """Become the writer: the driver begins a transaction here, outside which a savepoint would be one, and commit at its release."""
+        run(statements.take_write_lock)
+
+    def commits_by_itself(self, connection: Connection) -> bool:
+        """Return whether SQLAlchemy was asked for AUTOCOMMIT."""
+        return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+
+    def translate(self, error: DBAPIError) -> Exception | None:
+        """Translate by error code; for keys and tables SQLite has only its message to tell which."""
+        message = str(error.orig)
+        if _is_busy(error):
+            return DatabaseBusy(self._lock_timeout_seconds)
+        if message.startswith("no such table: es_"):
+            return SchemaMissing()
+        if message.startswith("UNIQUE constraint failed") and _EVENTS_KEY in message:
+            return VersionTaken()
+        return None
+
+    def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
+        """Append in three statements: head, events, position."""
+        rows = run(
+            _ADVANCE[pending.expectation], stream_id=pending.stream_id, count=len(pending), expected=pending.expected
+        )
+        if not rows:
+            return None
+        version = rows[0][0]
+        positions = _insert(run, [(pending, version - len(pending))])
+        return version, positions[pending.stream_id, version]
+
+    def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:  # noqa: ARG002  # all is locked
+        """Look heads up: this transaction or savepoint has the write lock of the whole database."""
+        return {stream_id: version for stream_id, version in run(statements.find_heads, stream_ids=json.dumps(stream_ids))}
+
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
+        """Store heads, then events."""
+        heads = {pending.stream_id: version + len(pending) for pending, version in appends}
+        run.many(statements.set_head, [{"stream_id": stream_id, "version": version} for stream_id, version in heads.items()])
+        return _insert(run, appends)
+
+    def to_uuid(self, value: str) -> UUID:
+        """Return the id of its 32 hexadecimal digits."""
+        return UUID(value)
+
+    def to_time(self, value: str) -> datetime:
+        """Return the time of SQLite's text, which is in UTC."""
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
+    rows = [
+        {
+            "stream_id": pending.stream_id,
+            "version": version + index + 1,
+            "event_id": event_id.hex,
+            "event_type": pending.event_types[index],
+            "schema_version": pending.schema_versions[index],
+            "codec": pending.codecs[index],
+            "data": pending.data[index],
+            "metadata": pending.metadata[index],
+        }
+        for pending, version in appends
+        for index, event_id in enumerate(pending.event_ids)
+    ]
+    run.many(statements.insert_event, rows)
+    last = [(pending.stream_id, version + len(pending)) for pending, version in appends]
+    found = run(statements.find_positions, events=json.dumps(last))
+    return {(stream_id, version): position for stream_id, version, position in found}
+
+
+@cache
+def _compile(statement: Statement) -> tuple[str, dict[str, Any]]:
+    tables = define_tables(position_is_key=True)
+    compiled = statement(tables).compile(dialect=dialect_module.dialect(paramstyle="named"))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
+
+
+def create_memory_engine(**options: Any) -> Engine:
+    """Return an engine for a new database in memory, shared by its connections, gone with the engine.
+
+    SQLite's `memdb` (3.36 or newer) gives connections of their own, which wait for each other as they do on a file; the usual
+    `:memory:` is one connection, or a database for each thread.
+    """
+    url = f"sqlite:///file:/eventstore-{uuid4()}?vfs=memdb&uri=true"
+    engine = create_engine(url, **options)
+    keeper = engine.pool._creator()  # the database lives as long as one connection
+    event.listen(engine, "connect", lambda *_: keeper)
+    return engine
+
+
+def prepare_engine(engine: Engine) -> None:
+    """Prepare every connection of an engine of our own: write-ahead log, foreign keys enforced, commits that survive a power cut."""
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _: Any) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        _wait_for_lock(lambda: connection.execute("PRAGMA journal_mode = WAL"), LOCK_TIMEOUT_SECONDS)
+
+
+def _wait_for_lock(attempt: Callable[[], object], timeout_seconds: float) -> None:
+    """Repeat until no other connection is in the way.
+
+    In short random steps: SQLite's own get longer and starve the unlucky, and the switch to WAL does not wait at all.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            attempt()
+        except (OperationalError, sqlite3.OperationalError) as error:
+            if not _is_busy(error):
+                raise
+            if time.monotonic() > deadline:
+                raise DatabaseBusy(timeout_seconds) from error
+            time.sleep(random.uniform(0.001, 0.01))  # noqa: S311  # spreads waiters, guards nothing
+        else:
+            return
+
+
+def _is_busy(error: DBAPIError | sqlite3.Error) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF == _BUSY

@@ -1,0 +1,302 @@
+"""Every exception of the package, in one tree.
+
+```
+EventStoreError
+├── InvalidInput (ValueError)       what was passed can't be right; nothing was written
+│   ├── InvalidStreamId
+│   ├── InvalidExpectedVersion
+│   ├── InvalidEvent
+│   ├── InvalidMetadata
+│   ├── EmptyAppend
+│   └── RepeatedEventId
+├── ConcurrencyConflict             the stream is not at the expected version
+├── EventIdReused                   a retry that says something else than the first time
+├── EncodingError (ValueError)      data that no codec can store
+├── DecodingError                   stored bytes that can't be read
+├── EventTypeError                  the registry of event types
+│   ├── UnregisteredEventType
+│   └── EventTypeTaken
+├── SchemaError                     the tables don't fit this code
+│   ├── SchemaMissing
+│   ├── SchemaOutdated
+│   └── SchemaTooNew
+├── UnsupportedDatabase
+├── DatabaseMismatch                a session or connection of another database
+├── NotInTransaction                a joined connection that commits by itself
+└── DatabaseBusy                    SQLite's one writer did not finish in time
+```
+
+Messages name streams, versions, types and fields, never a payload. What a program needs is on attributes.
+Every error pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing better can be said.
+"""
+
+from typing import Any, Self
+from uuid import UUID
+
+
+class EventStoreError(Exception):
+    """The root of all errors raised by this package."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(cls: type[EventStoreError], args: tuple[Any, ...], attributes: dict[str, Any]) -> EventStoreError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
+
+class InvalidInput(EventStoreError, ValueError):
+    """An argument that can't be right. Raised before anything is written."""
+
+
+class InvalidStreamId(InvalidInput):
+    """A stream id that is not a string of 1 to 255 storable characters."""
+
+
+class InvalidExpectedVersion(InvalidInput):
+    """An expected version that is neither an integer of 0 to 2^63-1 nor ANY, NO_STREAM or STREAM_EXISTS."""
+
+
+class InvalidEvent(InvalidInput):
+    """An event that can't be stored: its type, id or schema version is not valid."""
+
+
+class InvalidMetadata(InvalidInput):
+    """Metadata that is not a mapping of strings to JSON values.
+
+    Attributes:
+        path: Where in the metadata, as `$.key[0].key`.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        super().__init__(f"metadata at {path} {problem}")
+
+
+class EmptyAppend(InvalidInput):
+    """An append without events.
+
+    Attributes:
+        stream_id: The stream that was to be appended to.
+    """
+
+    def __init__(self, stream_id: str) -> None:
+        self.stream_id = stream_id
+        super().__init__(f"nothing to append to stream {stream_id!r}: the list of events is empty; pass at least one event")
+
+
+class RepeatedEventId(InvalidInput):
+    """One event id used twice in one append.
+
+    Attributes:
+        stream_id: The stream that was to be appended to.
+        event_id: The repeated id.
+        index: The place of the second use in the list of events, from 0.
+    """
+
+    def __init__(self, stream_id: str, event_id: UUID, index: int) -> None:
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.index = index
+        super().__init__(
+            f"event {index} of the append to stream {stream_id!r} repeats the event id {event_id}; every event needs its own"
+        )
+
+
+class ConcurrencyConflict(EventStoreError):
+    """The stream is not at the version that the writer expected; nothing was written.
+
+    A transaction of the caller's that the append had joined stays usable. Load the stream again, decide again, append again.
+
+    Attributes:
+        stream_id: The stream.
+        expected: What was expected: a version, `NO_STREAM` or `STREAM_EXISTS`.
+        actual: The version that the stream has, 0 where it does not exist. Where the unique key on (stream_id, version) refused
+            the events because es_streams is behind es_events, the version that is stored already.
+    """
+
+    def __init__(self, stream_id: str, expected: Any, actual: int) -> None:
+        self.stream_id = stream_id
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"stream {stream_id!r} is at version {actual}, expected was {expected}; load it again, decide again, append again"
+        )
+
+    @classmethod
+    def of(cls, other: Self) -> Self:
+        """Return a copy, to raise an error that was kept as a value."""
+        return cls(other.stream_id, other.expected, other.actual)
+
+
+class EventIdReused(EventStoreError):
+    """A repeated append whose event ids are stored already, with another type, schema version or data.
+
+    Attributes:
+        stream_id: The stream.
+        event_id: The id that stands for something else.
+        version: The version at which it is stored.
+    """
+
+    def __init__(self, stream_id: str, event_id: UUID, version: int) -> None:
+        self.stream_id = stream_id
+        self.event_id = event_id
+        self.version = version
+        super().__init__(
+            f"event id {event_id} is stored already at version {version} of stream {stream_id!r}, with another content; "
+            "a retry must repeat the very same events, a new event needs a new id"
+        )
+
+
+class EncodingError(EventStoreError, ValueError):
+    """Data that can't be stored exactly; nothing was written.
+
+    Attributes:
+        index: The place of the event in the append, from 0; None for a snapshot's state.
+        event_type: The event's type; None for a snapshot's state.
+        path: Where in the data, as `$.lines[3].price`.
+        value_type: The name of the type of the value found there.
+    """
+
+    def __init__(self, *, path: str, value_type: str, problem: str, index: int | None = None, event_type: str | None = None) -> None:
+        self.index = index
+        self.event_type = event_type
+        self.path = path
+        self.value_type = value_type
+        self.problem = problem
+        where = "state" if index is None else f"data of event {index} ({event_type!r})"
+        super().__init__(f"{where} can't be encoded at {path}: {value_type}, {problem}")
+
+
+class DecodingError(EventStoreError):
+    """Stored bytes that can't be read back: another codec, a damaged row, or a class that no longer fits.
+
+    Attributes:
+        stream_id: The stream; None where it is not known.
+        version: The version in the stream; None where it is not known.
+        event_type: The event's type; None for a snapshot.
+    """
+
+    def __init__(
+        self, problem: str, *, stream_id: str | None = None, version: int | None = None, event_type: str | None = None
+    ) -> None:
+        self.problem = problem
+        self.stream_id = stream_id
+        self.version = version
+        self.event_type = event_type
+        where = "" if stream_id is None else f"version {version} of stream {stream_id!r} ({event_type!r}): "
+        super().__init__(f"{where}{problem}")
+
+
+class EventTypeError(EventStoreError):
+    """A mistake in the registry of event types."""
+
+
+class UnregisteredEventType(EventTypeError):
+    """An object whose class is not registered.
+
+    Attributes:
+        class_name: The name of its class.
+    """
+
+    def __init__(self, class_name: str) -> None:
+        self.class_name = class_name
+        super().__init__(
+            f"{class_name} is not a registered event class; register it with EventTypes.register, "
+            "or pass NewEvent(event_type, data)"
+        )
+
+
+class EventTypeTaken(EventTypeError):
+    """A class registered under two names, or a name given to two classes."""
+
+
+class SchemaError(EventStoreError):
+    """The tables in the database don't fit this version of the package."""
+
+
+_UPGRADE = "run `alembic upgrade head`, or eventstore.migrations.upgrade(engine), as a step of your deployment"
+
+
+class SchemaMissing(SchemaError):
+    """The event store's tables are not there."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the event store's tables are not in this database; {_UPGRADE}")
+
+
+class SchemaOutdated(SchemaError):
+    """The tables are older than this code needs.
+
+    Attributes:
+        found: The version of the schema in the database.
+        required: The oldest version that this code works with.
+    """
+
+    def __init__(self, found: int, required: int) -> None:
+        self.found = found
+        self.required = required
+        super().__init__(f"the event store's schema is at version {found}, this code needs {required}; {_UPGRADE}")
+
+
+class SchemaTooNew(SchemaError):
+    """The tables have changed in a way that this code does not understand.
+
+    Attributes:
+        found: The version of the schema in the database.
+        breaking: The newest of its versions that old code can't work with.
+        known: The newest version that this code knows.
+    """
+
+    def __init__(self, found: int, breaking: int, known: int) -> None:
+        self.found = found
+        self.breaking = breaking
+        self.known = known
+        super().__init__(
+            f"the event store's schema is at version {found} and needs code that knows version {breaking}, "
+            f"this code knows {known}; upgrade the package sqlalchemy-eventstore"
+        )
+
+
+class UnsupportedDatabase(EventStoreError):
+    """A database or driver that the store does not work with.
+
+    Attributes:
+        found: The dialect and driver, as `mysql+pymysql`.
+    """
+
+    def __init__(self, found: str) -> None:
+        self.found = found
+        super().__init__(f"{found} is not supported; use postgresql+psycopg (PostgreSQL 14 or newer) or sqlite (3.35 or newer)")
+
+
+class DatabaseMismatch(EventStoreError):
+    """A session or connection that does not lead to the store's own database."""
+
+
+class NotInTransaction(EventStoreError):
+    """A joined connection in AUTOCOMMIT: there is no transaction to join."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the joined connection is in AUTOCOMMIT, there is no transaction to join; "
+            "use the store itself, or a connection with another isolation level"
+        )
+
+
+class DatabaseBusy(EventStoreError):
+    """SQLite's write lock was held by another connection for too long; nothing was written.
+
+    Attributes:
+        waited_seconds: How long the store tried.
+    """
+
+    def __init__(self, waited_seconds: float) -> None:
+        self.waited_seconds = waited_seconds
+        super().__init__(
+            f"another connection has held SQLite's write lock for {waited_seconds:.0f} seconds; "
+            "keep transactions short, or raise lock_timeout_seconds"
+        )

@@ -1,0 +1,172 @@
+"""What is appended and what is read back: values, without I/O."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from eventstore.errors import InvalidEvent, InvalidMetadata
+from eventstore.streams import ExpectedVersion, category_of, check_expected_version, check_stream_id, unstorable_text
+
+MAX_EVENT_TYPE_LENGTH: Final = 255
+MAX_SCHEMA_VERSION: Final = 2**31 - 1
+
+
+def uuid7() -> UUID:
+    """Return a new UUID of version 7: 48 bits of milliseconds, then 74 random bits (RFC 9562, section 5.7).
+
+    Ids made later sort later, to the millisecond.
+    """
+    random = int.from_bytes(os.urandom(10))
+    milliseconds = time.time_ns() // 1_000_000
+    high = (milliseconds & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | random >> 68
+    low = 0x8000_0000_0000_0000 | random & 0x3FFF_FFFF_FFFF_FFFF
+    return uuid.UUID(int=high << 64 | low)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be appended.
+
+    The event id is made with the event, so that appending the same object again, after a lost connection say, is recognised as
+    a repetition and stores nothing twice.
+
+    Attributes:
+        event_type: The name of what happened, 1 to 255 characters, such as `order-placed`.
+        data: Any value that the codec can store exactly, usually a mapping.
+        event_id: Defaults to a new UUIDv7.
+        metadata: JSON values by string keys: who, why, in which request. Added to the metadata of the append; wins over it.
+        schema_version: The version of the shape of `data`, from 1.
+
+    Raises:
+        InvalidEvent: The type, the id or the schema version is not valid.
+        InvalidMetadata: The metadata is not a mapping.
+
+    Example:
+        ```python
+        NewEvent("order-placed", {"total": Decimal("30.00")}, metadata={"user_id": 7})
+        ```
+    """
+
+    event_type: str
+    data: Any = field(default_factory=dict)
+    event_id: UUID = field(default_factory=uuid7, kw_only=True)
+    metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    schema_version: int = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_event_type(self.event_type)
+        check_schema_version(self.schema_version)
+        if not isinstance(self.event_id, UUID):
+            msg = f"an event id is a uuid.UUID, not {type(self.event_id).__name__}"
+            raise InvalidEvent(msg)
+        if self.metadata is not None and not isinstance(self.metadata, Mapping):
+            raise InvalidMetadata("$", f"is not a mapping but {type(self.metadata).__name__}")
+
+
+def check_event_type(event_type: object) -> str:
+    """Return the event type.
+
+    Raises:
+        InvalidEvent: It is not a string of 1 to 255 characters, or holds NUL or a lone surrogate.
+    """
+    if not isinstance(event_type, str):
+        msg = f"an event type is a string, not {type(event_type).__name__}"
+        raise InvalidEvent(msg)
+    problem = unstorable_text(event_type, MAX_EVENT_TYPE_LENGTH)
+    if problem:
+        raise InvalidEvent(f"an event type {problem}")
+    return event_type
+
+
+def check_schema_version(schema_version: object) -> int:
+    """Return the schema version of an event's or a state's shape.
+
+    Raises:
+        InvalidEvent: It is not an integer of 1 to 2^31-1.
+    """
+    if isinstance(schema_version, bool) or not isinstance(schema_version, int):
+        msg = f"a schema version is an integer, not {type(schema_version).__name__}"
+        raise InvalidEvent(msg)
+    if not 1 <= schema_version <= MAX_SCHEMA_VERSION:
+        msg = f"a schema version is between 1 and {MAX_SCHEMA_VERSION}, not {schema_version}"
+        raise InvalidEvent(msg)
+    return int(schema_version)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event as it is stored.
+
+    Attributes:
+        position: Its place in the global order of all events; ascending, with holes.
+        stream_id: The stream that it belongs to.
+        version: Its place in the stream: 1, 2, 3, …
+        event_id: The id given by the writer.
+        event_type: The name of what happened.
+        schema_version: The version of the shape of `data`.
+        data: An object of the registered class where the event type is registered with the store, otherwise the plain value.
+        metadata: JSON values by string keys, empty where none were given.
+        recorded_at: When the database stored it, in UTC, by the database's clock.
+    """
+
+    position: int
+    stream_id: str
+    version: int
+    event_id: UUID
+    event_type: str
+    schema_version: int
+    data: Any
+    metadata: Mapping[str, Any]
+    recorded_at: datetime
+
+    @property
+    def category(self) -> str:
+        """The part of the stream id before its first `-`."""
+        return category_of(self.stream_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What an append has done.
+
+    Attributes:
+        stream_id: The stream.
+        version: The version of the stream after these events: that of the last of them.
+        position: The global position of the last of these events.
+        duplicate: True where the same events (by their ids) were stored by an earlier append, and nothing was written now.
+    """
+
+    stream_id: str
+    version: int
+    position: int
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """One of several appends that are made together.
+
+    Attributes:
+        stream_id: The stream.
+        events: `NewEvent`s, or objects of classes that are registered with the store. At least one.
+        expected_version: A version, `NO_STREAM`, `ANY` or `STREAM_EXISTS`.
+        metadata: JSON values by string keys, for all of these events.
+
+    Raises:
+        InvalidStreamId: The stream id is not valid.
+        InvalidExpectedVersion: The expected version is not valid.
+    """
+
+    stream_id: str
+    events: Iterable[Any]
+    expected_version: ExpectedVersion = field(kw_only=True)
+    metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_stream_id(self.stream_id)
+        check_expected_version(self.expected_version)

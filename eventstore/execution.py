@@ -1,0 +1,154 @@
+"""The one seam: where a statement runs, and in whose transaction."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from eventstore.backends.protocol import Backend, Row, Run, Statement
+
+
+class Execution(Protocol):
+    """Where the statements of one store run."""
+
+    def statement(self) -> AbstractContextManager[Run]:
+        """Run statements of which each is complete in itself."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Run]:
+        """Run statements that are all or nothing."""
+        ...
+
+    def begin(self) -> AbstractContextManager["Execution"]:
+        """Open what `transaction` opens, for several calls of the store."""
+        ...
+
+
+class _RunOn:
+    """Runs statements on one connection, as text, so that hooks and instrumentation of SQLAlchemy see them."""
+
+    def __init__(self, connection: Connection, backend: Backend) -> None:
+        self._connection = connection
+        self._backend = backend
+
+    def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
+        sql, constants = self._backend.sql(statement)
+        result = self._execute(sql, {**constants, **parameters})
+        if not result.returns_rows:
+            return ()
+        rows: Sequence[Row] = result.cursor.fetchall()  # the driver's tuples: SQLAlchemy's rows cost 30 to 50 % (DESIGN 8)
+        result.close()
+        return rows
+
+    def many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
+        sql, constants = self._backend.sql(statement)
+        self._execute(sql, [{**constants, **row} for row in rows] if constants else rows)
+
+    def _execute(self, sql: str, parameters: Any) -> Any:
+        try:
+            return self._connection.exec_driver_sql(sql, parameters)
+        except DBAPIError as error:
+            error.hide_parameters = True  # payloads are among them
+            translated = self._backend.translate(error)
+            if translated is None:
+                raise
+            raise translated from error
+
+
+class OwnConnections:
+    """Statements on connections from an engine, in short transactions of the store's own.
+
+    Args:
+        engine: Whose pool the connections come from.
+        backend: The engine's database.
+        before_use: Called with the first statement's `Run` of every use; raises where the store must not be used.
+    """
+
+    def __init__(self, engine: Engine, backend: Backend, before_use: Callable[[Run], None]) -> None:
+        self._engine = engine
+        self._backend = backend
+        self._before_use = before_use
+        self._process_id = os.getpid()
+        self._fork_lock = threading.Lock()
+
+    @contextmanager
+    def statement(self) -> Iterator[Run]:
+        """Run on a connection in AUTOCOMMIT."""
+        self._leave_parents_connections()
+        with self._backend.autocommit(self._engine) as connection:
+            run = _RunOn(connection, self._backend)
+            self._before_use(run)
+            yield run
+
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Run in a new transaction; commit at the end, roll back on an error."""
+        with self.begin() as joined, joined.statement() as run:
+            yield run
+
+    @contextmanager
+    def begin(self) -> Iterator[Execution]:
+        """Open a new transaction."""
+        self._leave_parents_connections()
+        with self._backend.transaction(self._engine) as connection:
+            yield JoinedTransaction(lambda: connection, self._backend, self._before_use)
+
+    def _leave_parents_connections(self) -> None:
+        """After a fork, start with an empty pool: two processes on one connection would read each other's results."""
+        if self._process_id == os.getpid():
+            return
+        with self._fork_lock:
+            if self._process_id != os.getpid():
+                self._engine.dispose(close=False)  # the parent goes on using them
+                self._process_id = os.getpid()
+
+
+class JoinedTransaction:
+    """Statements in a transaction that somebody else began, and will end.
+
+    Args:
+        connect: Returns the connection of the transaction that is open now.
+        backend: The connection's database.
+        before_use: As for `OwnConnections`.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], backend: Backend, before_use: Callable[[Run], None]) -> None:
+        self._connect = connect
+        self._backend = backend
+        self._before_use = before_use
+
+    @contextmanager
+    def statement(self) -> Iterator[Run]:
+        """Run on the joined connection."""
+        yield self._run(self._connect())
+
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Run in a savepoint, so that an error undoes all of it and leaves the caller's transaction as it was."""
+        connection = self._connect()
+        run = self._run(connection)
+        self._backend.prepare_savepoint(run)
+        connection.exec_driver_sql("SAVEPOINT eventstore")
+        try:
+            yield run
+        except BaseException:
+            with suppress(DBAPIError):  # on a lost connection the first error tells more
+                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT eventstore")
+                connection.exec_driver_sql("RELEASE SAVEPOINT eventstore")
+            raise
+        connection.exec_driver_sql("RELEASE SAVEPOINT eventstore")
+
+    @contextmanager
+    def begin(self) -> Iterator[Execution]:
+        """Open a savepoint."""
+        with self.transaction():
+            yield self
+
+    def _run(self, connection: Connection) -> Run:
+        run = _RunOn(connection, self._backend)
+        self._before_use(run)
+        return run

@@ -1,0 +1,159 @@
+"""Between events as Python values and the columns of a row."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from eventstore.codecs import PayloadCodec
+from eventstore.errors import (
+    ConcurrencyConflict,
+    DecodingError,
+    EmptyAppend,
+    InvalidEvent,
+    InvalidExpectedVersion,
+    InvalidInput,
+    RepeatedEventId,
+)
+from eventstore.event_types import EventTypes
+from eventstore.events import Append, NewEvent, RecordedEvent
+from eventstore.metadata import decode_metadata, encode_metadata
+from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
+
+
+class Expectation(Enum):
+    """What an append expects of its stream: which statement it needs."""
+
+    NEW = "new"
+    VERSION = "version"
+    EXISTING = "existing"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAppend:
+    """An append that was checked and encoded: the columns of its rows, event by event."""
+
+    stream_id: str
+    expected: ExpectedVersion
+    event_ids: list[UUID] = field(default_factory=list)
+    event_types: list[str] = field(default_factory=list)
+    schema_versions: list[int] = field(default_factory=list)
+    codecs: list[int] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+    metadata: list[str | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.event_ids)
+
+    @property
+    def expectation(self) -> Expectation:
+        """The kind of what is expected."""
+        if isinstance(self.expected, int):
+            return Expectation.VERSION if self.expected else Expectation.NEW
+        return Expectation.EXISTING if self.expected is STREAM_EXISTS else Expectation.NOTHING
+
+    def accepts(self, version: int) -> bool:
+        """Return whether a stream at this version meets the expectation."""
+        if isinstance(self.expected, int):
+            return version == self.expected
+        return version > 0 or self.expected is not STREAM_EXISTS
+
+
+
+class EventMapper:
+    """Makes rows of events and events of rows, by one store's event types and codec."""
+
+    def __init__(self, event_types: EventTypes, codec: PayloadCodec) -> None:
+        self.codec = codec
+        self._event_types = event_types
+
+    def pending(self, append: Append) -> PendingAppend:
+        """Check and encode an append.
+
+        Raises:
+            InvalidInput: Anything about it that can't be right; see `eventstore.errors`.
+            EncodingError: Data that can't be stored exactly.
+            UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
+        """
+        events = self._new_events(append)
+        if isinstance(append.expected_version, int) and append.expected_version > MAX_VERSION - len(events):
+            msg = f"stream {append.stream_id!r} would pass the largest version, {MAX_VERSION}"
+            raise InvalidExpectedVersion(msg)
+        pending = PendingAppend(append.stream_id, append.expected_version)
+        shared_metadata = encode_metadata(append.metadata)
+        seen: set[UUID] = set()
+        for index, event in enumerate(events):
+            if event.event_id in seen:
+                raise RepeatedEventId(append.stream_id, event.event_id, index)
+            seen.add(event.event_id)
+            typed = self._check_typed(event)
+            codec, data = self.codec.encode(event.data, typed=typed, index=index, event_type=event.event_type)
+            pending.event_ids.append(event.event_id)
+            pending.event_types.append(event.event_type)
+            pending.schema_versions.append(event.schema_version)
+            pending.codecs.append(codec)
+            pending.data.append(data)
+            pending.metadata.append(
+                encode_metadata({**(append.metadata or {}), **event.metadata}) if event.metadata else shared_metadata
+            )
+        return pending
+
+    def recorded(
+        self, row: tuple[Any, ...], to_uuid: Callable[[Any], UUID], to_time: Callable[[Any], datetime]
+    ) -> RecordedEvent:
+        """Return the event of a row of `statements.EVENT_COLUMNS`.
+
+        Raises:
+            DecodingError: The data can't be read, or does not fit the registered class.
+        """
+        position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
+        try:
+            value = self._event_types.from_plain(event_type, schema_version, self.codec.decode(codec, data))
+        except DecodingError as error:
+            raise DecodingError(
+                error.problem, stream_id=stream_id, version=version, event_type=event_type
+            ) from None
+        return RecordedEvent(
+            position, stream_id, version, to_uuid(event_id), event_type, schema_version, value,
+            decode_metadata(metadata), to_time(recorded_at),
+        )  # fmt: skip
+
+    def says_the_same(self, pending: PendingAppend, index: int, row: tuple[Any, ...]) -> bool:
+        """Return whether a stored row has the type, schema version and data of an event that is to be appended."""
+        _, _, _, _, event_type, schema_version, codec, data, _, _ = row
+        if (event_type, schema_version) != (pending.event_types[index], pending.schema_versions[index]):
+            return False
+        if (codec, bytes(data)) == (pending.codecs[index], pending.data[index]):
+            return True
+        same: bool = self.codec.decode(codec, data) == self.codec.decode(pending.codecs[index], pending.data[index])
+        return same
+
+    def _new_events(self, append: Append) -> list[NewEvent]:
+        events = append.events
+        if isinstance(events, str | bytes | Mapping | NewEvent) or not isinstance(events, Iterable):
+            msg = f"events is a list of events, not {type(events).__name__}"
+            raise InvalidInput(msg)
+        new_events = [event if isinstance(event, NewEvent) else self._event_types.new_event(event) for event in events]
+        if not new_events:
+            raise EmptyAppend(append.stream_id)
+        return new_events
+
+    def _check_typed(self, event: NewEvent) -> bool:
+        """Return whether the data is an object of a registered class.
+
+        Raises:
+            InvalidEvent: It is, but of another event type or schema version.
+        """
+        if not self._event_types.is_registered(event.data):
+            return False
+        registered = self._event_types.new_event(event.data, event_id=event.event_id)
+        if (registered.event_type, registered.schema_version) != (event.event_type, event.schema_version):
+            msg = (
+                f"{type(event.data).__qualname__} is registered as {registered.event_type!r} with schema version "
+                f"{registered.schema_version}, not {event.event_type!r} with {event.schema_version}; use EventTypes.new_event"
+            )
+            raise InvalidEvent(msg)
+        return True

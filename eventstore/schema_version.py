@@ -1,0 +1,60 @@
+"""Does the database fit this code?"""
+
+from typing import Final
+
+from sqlalchemy import Engine
+
+from eventstore import statements
+from eventstore.backends.protocol import Run
+from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew
+from eventstore.tables import SCHEMA_VERSION, Tables
+
+REQUIRED_VERSION: Final = 1
+"""The oldest schema that this code works with."""
+
+
+def check_version(version: int, breaking_version: int) -> None:
+    """Check a row of es_schema.
+
+    Args:
+        version: The version of the schema in the database.
+        breaking_version: The newest of its versions that code must know to work with it.
+
+    Raises:
+        SchemaOutdated: The schema lacks what this code needs.
+        SchemaTooNew: The schema has changed in a way that this code does not know.
+    """
+    if version < REQUIRED_VERSION:
+        raise SchemaOutdated(version, REQUIRED_VERSION)
+    if breaking_version > SCHEMA_VERSION:
+        raise SchemaTooNew(version, breaking_version, SCHEMA_VERSION)
+
+
+class SchemaGate:
+    """Checks the schema once, with one SELECT at the first use, and remembers that it fits."""
+
+    def __init__(self) -> None:
+        self._fits = False
+
+    def __call__(self, run: Run) -> None:
+        """Check, unless that was done.
+
+        Raises:
+            SchemaMissing: There are no tables.
+            SchemaError: They don't fit.
+        """
+        if self._fits:
+            return
+        rows = run(statements.schema_version)
+        if not rows:
+            raise SchemaMissing
+        check_version(*rows[0])
+        self._fits = True
+
+
+def create_schema(engine: Engine, tables: Tables) -> None:
+    """Create the tables at once, for a database that will never be migrated: one in memory."""
+    with engine.begin() as connection:
+        tables.metadata.create_all(connection)
+        row = {"id": 1, "version": SCHEMA_VERSION, "breaking_version": SCHEMA_VERSION}
+        connection.execute(tables.schema.insert(), row)

@@ -1,0 +1,405 @@
+"""The event store: append, read, join."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import Session, scoped_session
+
+from eventstore import statements
+from eventstore.appending import Appender
+from eventstore.backends import backend_for, engine_for, same_database
+from eventstore.backends.protocol import Backend
+from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
+from eventstore.errors import ConcurrencyConflict, DatabaseMismatch, InvalidInput, NotInTransaction
+from eventstore.event_types import EventTypes
+from eventstore.events import Append, AppendResult, RecordedEvent
+from eventstore.execution import Execution, JoinedTransaction, OwnConnections
+from eventstore.rows import EventMapper
+from eventstore.schema_version import SchemaGate, create_schema
+from eventstore.snapshots import SnapshotStore
+from eventstore.streams import MAX_VERSION, ExpectedVersion, check_number, check_stream_id
+from eventstore.tables import Tables
+
+
+class EventStore:
+    """Appends events to streams and reads them back.
+
+    A store is cheap, thread-safe and meant to be shared: make one for each process, beside the engine. After a fork it leaves its
+    parent's connections alone and opens its own. It can't be pickled.
+
+    Args:
+        engine: The application's engine, of PostgreSQL by psycopg 3 or of SQLite. It stays the application's: the store takes
+            connections from its pool, changes nothing about it, and never disposes of it.
+        event_types: The classes of typed events. Defaults to none: data comes back as plain values.
+        codec: How payloads are written. Defaults to MessagePack. Rows of other codecs stay readable.
+        compress_above: Compress payloads of more bytes than this with zstd (extra `zstd`). Defaults to None: never.
+        page_size: How many events a read fetches at a time, from 1. Memory is bounded by a page.
+        lock_timeout_seconds: How long a writer waits for SQLite's write lock. PostgreSQL has its own setting, `lock_timeout`.
+
+    Raises:
+        UnsupportedDatabase: The engine is of another database or driver.
+        InvalidInput: An option is not valid.
+
+    Example:
+        ```python
+        store = EventStore(engine)
+        store.append("order-42", [NewEvent("order-placed", {"total": 30})], expected_version=NO_STREAM)
+        for event in store.read_stream("order-42"):
+            print(event.version, event.event_type, event.data)
+        ```
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        event_types: EventTypes | None = None,
+        codec: Codec | None = None,
+        compress_above: int | None = None,
+        page_size: int = 1000,
+        lock_timeout_seconds: float = 30.0,
+    ) -> None:
+        if not isinstance(engine, Engine):
+            hint = "; for a connection or session, join it: EventStore(engine).join(…)"
+            msg = f"engine is a sqlalchemy.Engine, not {type(engine).__name__}{hint}"
+            raise InvalidInput(msg)
+        self._page_size = check_number("page_size", page_size, minimum=1)
+        self._engine = engine
+        self._owns_engine = False
+        self._backend: Backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds)
+        self._mapper = EventMapper(
+            event_types or EventTypes(), PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above)
+        )
+        self._gate = SchemaGate()
+        self._use(OwnConnections(engine, self._backend, self._gate))
+
+    def _use(self, execution: Execution) -> None:
+        self._execution = execution
+        self._appender = Appender(execution, self._backend, self._mapper)
+        self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec)
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str | URL,
+        *,
+        event_types: EventTypes | None = None,
+        codec: Codec | None = None,
+        compress_above: int | None = None,
+        page_size: int = 1000,
+        lock_timeout_seconds: float = 30.0,
+        **engine_options: Any,
+    ) -> Self:
+        """Return a store on an engine of its own, with sound defaults; `close` it, or use it as a context manager.
+
+        PostgreSQL: 5 to 20 connections, 30 seconds to wait for one, `application_name=eventstore`. SQLite: write-ahead log, foreign keys
+        enforced, every commit synced to disk, 30 seconds to wait for a lock.
+
+        Args:
+            url: `postgresql://user@host/database`, `sqlite:///file.db`, or `sqlite://` for a new database in memory.
+            event_types: As for the constructor.
+            codec: As for the constructor.
+            compress_above: As for the constructor.
+            page_size: As for the constructor.
+            lock_timeout_seconds: As for the constructor.
+            engine_options: For `sqlalchemy.create_engine`, as `pool_size=10`; they win over the defaults.
+
+        Raises:
+            UnsupportedDatabase: The URL is of another database or driver.
+            InvalidInput: An option is not valid.
+        """
+        store = cls(
+            engine_for(url, **engine_options),
+            event_types=event_types,
+            codec=codec,
+            compress_above=compress_above,
+            page_size=page_size,
+            lock_timeout_seconds=lock_timeout_seconds,
+        )
+        store._owns_engine = True
+        return store
+
+    @classmethod
+    def in_memory(
+        cls,
+        *,
+        event_types: EventTypes | None = None,
+        codec: Codec | None = None,
+        compress_above: int | None = None,
+        page_size: int = 1000,
+    ) -> Self:
+        """Return a store on a new SQLite database in memory, with its tables in place, for tests and notebooks.
+
+        It is as thread-safe as any; it is gone with the store. Needs SQLite 3.36.
+
+        Args:
+            event_types: As for the constructor.
+            codec: As for the constructor.
+            compress_above: As for the constructor.
+            page_size: As for the constructor.
+        """
+        store = cls.from_url(
+            "sqlite://", event_types=event_types, codec=codec, compress_above=compress_above, page_size=page_size
+        )
+        create_schema(store.engine, store.tables)
+        return store
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for migrations, or for a session to join."""
+        return self._engine
+
+    @property
+    def tables(self) -> Tables:
+        """The tables, for queries of your own."""
+        return self._backend.tables
+
+    @property
+    def snapshots(self) -> SnapshotStore:
+        """The snapshots, in the same transaction as this store."""
+        return self._snapshots
+
+    def close(self) -> None:
+        """Close the pool of a store made by `from_url` or `in_memory`. An engine of the application's is left alone."""
+        if self._owns_engine:
+            self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<EventStore {self._engine.url!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        msg = "an EventStore can't be pickled: its connections belong to this process; give the other one the URL and make a store there"
+        raise TypeError(msg)
+
+    # --- append
+
+    def append(
+        self,
+        stream_id: str,
+        events: Iterable[Any],
+        *,
+        expected_version: ExpectedVersion,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AppendResult:
+        """Append events to a stream: all of them or none.
+
+        Takes the lock of the stream's head, for as long as the transaction lasts: writers of one stream wait for each other, writers
+        of different streams don't (on SQLite all writers do). Without a joined transaction it is committed when this returns.
+
+        To repeat an append that may have been stored, after a lost connection say, pass the same `NewEvent` objects (or the same event
+        ids) and the same expected version: it is recognised. Type, schema version and data must be the same, metadata may differ.
+        With `ANY` and `STREAM_EXISTS` nothing is recognised.
+
+        Args:
+            stream_id: 1 to 255 characters, as `order-42`; what is before the first `-` is its category.
+            events: `NewEvent`s, or objects of registered classes; at least one. 100,000 in one call are fine, memory permitting.
+            expected_version: The version that the stream must have: the one you have decided on. `NO_STREAM` (0) where it must not exist
+                yet, `STREAM_EXISTS`, or `ANY` not to check.
+            metadata: JSON values by string keys, for all of these events; an event's own win.
+
+        Returns:
+            The new version of the stream and the position of the last event; `duplicate=True` where the events were stored before.
+
+        Raises:
+            ConcurrencyConflict: The stream has another version. A joined transaction stays usable.
+            EventIdReused: The event ids are stored at these versions already, with another content.
+            InvalidInput: An argument is not valid; see its subclasses. Nothing was written.
+            EncodingError: Data that can't be stored exactly. Nothing was written.
+            UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
+            SchemaError: The database does not have the tables that this code needs.
+            DatabaseBusy: SQLite's write lock could not be had in time.
+        """
+        append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
+        return self._appender.append(self._mapper.pending(append))
+
+    def append_many(self, appends: Iterable[Append]) -> list[AppendResult]:
+        """Append to several streams: all or nothing, in one transaction.
+
+        Streams are locked in sorted order, so that two calls never deadlock. One stream may occur several times; its appends follow each
+        other in the order of the list.
+
+        Args:
+            appends: What to append. None is fine.
+
+        Returns:
+            A result for each, in the same order.
+
+        Raises:
+            ConcurrencyConflict: One of the streams has another version: the first of them in the list. Nothing was written.
+            EventStoreError: As for `append`.
+        """
+        pending = [self._mapper.pending(append) for append in appends]
+        results = self._appender.append_many(pending, all_or_nothing=True)
+        return [result for result in results if isinstance(result, AppendResult)]
+
+    def append_each(self, appends: Iterable[Append]) -> list[AppendResult | ConcurrencyConflict]:
+        """Append to several streams, each for itself: those in conflict are left out, the others stored, in one transaction.
+
+        Args:
+            appends: What to append. None is fine.
+
+        Returns:
+            A result for each, in the same order: a ConcurrencyConflict, not raised, for one that was left out.
+
+        Raises:
+            EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written.
+        """
+        pending = [self._mapper.pending(append) for append in appends]
+        return self._appender.append_many(pending, all_or_nothing=False)
+
+    # --- read
+
+    def read_stream(
+        self,
+        stream_id: str,
+        *,
+        after_version: int = 0,
+        up_to_version: int | None = None,
+        limit: int | None = None,
+        backwards: bool = False,
+    ) -> Iterator[RecordedEvent]:
+        """Read the events of a stream, one page at a time.
+
+        Each page is a query of its own: nothing is held open between two events, and you may stop at any of them.
+
+        Args:
+            stream_id: The stream. One that does not exist has no events.
+            after_version: Exclusive; read events of higher versions. Defaults to 0: from the first.
+            up_to_version: Inclusive; read events of at most this version. Defaults to None: to the last.
+            limit: Read at most so many. Defaults to None: all.
+            backwards: Read the newest first.
+
+        Returns:
+            An iterator in order of the versions, ascending or, if `backwards`, descending.
+
+        Raises:
+            InvalidInput: An argument is not valid. Raised by the call, all others by the iteration.
+            DecodingError: An event can't be read, or does not fit its class.
+            SchemaError: The database does not have the tables that this code needs.
+        """
+        check_stream_id(stream_id)
+        check_number("after_version", after_version)
+        last = MAX_VERSION if up_to_version is None else check_number("up_to_version", up_to_version)
+        remaining = MAX_VERSION if limit is None else check_number("limit", limit)
+        return self._read_pages(stream_id, after_version, last, remaining, backwards=backwards)
+
+    def _read_pages(
+        self, stream_id: str, after_version: int, up_to_version: int, remaining: int, *, backwards: bool
+    ) -> Iterator[RecordedEvent]:
+        statement = statements.read_backwards if backwards else statements.read_forwards
+        recorded, to_uuid, to_time = self._mapper.recorded, self._backend.to_uuid, self._backend.to_time
+        while remaining > 0:
+            page_size = min(self._page_size, remaining)
+            with self._execution.statement() as run:
+                rows = run(
+                    statement,
+                    stream_id=stream_id,
+                    after_version=after_version,
+                    up_to_version=up_to_version,
+                    page_size=page_size,
+                )
+            for row in rows:
+                yield recorded(row, to_uuid, to_time)
+            if len(rows) < page_size:
+                return
+            remaining -= page_size
+            if backwards:
+                up_to_version = rows[-1][2] - 1
+            else:
+                after_version = rows[-1][2]
+
+    def stream_version(self, stream_id: str) -> int:
+        """Return the version of a stream: that of its newest event, 0 where it does not exist.
+
+        Raises:
+            InvalidStreamId: The stream id is not valid.
+            SchemaError: The database does not have the tables that this code needs.
+        """
+        check_stream_id(stream_id)
+        with self._execution.statement() as run:
+            rows = run(statements.stream_version, stream_id=stream_id)
+        return int(rows[0][0]) if rows else 0
+
+    # --- transactions
+
+    def join(self, target: Session | scoped_session[Any] | Connection) -> "EventStore":
+        """Return this store inside the transaction of a session or connection.
+
+        What it appends is committed or rolled back with the caller's own work. It never begins, commits, rolls back or closes; where
+        several statements must be all or nothing it uses a savepoint. The returned store is as short-lived as the session, and no more
+        thread-safe.
+
+        Args:
+            target: A SQLAlchemy Session, scoped_session or Connection, of the same database as the store's engine.
+
+        Raises:
+            DatabaseMismatch: The target is bound to another database, or to none.
+            InvalidInput: The target is none of these.
+            NotInTransaction: At the first use: the target's connection is in AUTOCOMMIT.
+
+        Example:
+            ```python
+            with Session(engine) as session, session.begin():
+                session.add(invoice)
+                store.join(session).append("order-42", events, expected_version=1)
+            ```
+        """
+        if not isinstance(target, Connection | Session | scoped_session):
+            msg = f"join a Session, scoped_session or Connection of SQLAlchemy, not {type(target).__name__}"
+            raise InvalidInput(msg)
+        bind = target.engine if isinstance(target, Connection) else _bind_of(target)
+        if not same_database(bind, self._engine):
+            msg = f"the store is on {self._engine.url!r}, the session or connection on {bind.url!r}; make a store of its engine"
+            raise DatabaseMismatch(msg)
+
+        def connect() -> Connection:
+            connection = target if isinstance(target, Connection) else target.connection()
+            if self._backend.commits_by_itself(connection):
+                raise NotInTransaction
+            return connection
+
+        return self._joined(JoinedTransaction(connect, self._backend, self._gate))
+
+    @contextmanager
+    def transaction(self) -> Iterator["EventStore"]:
+        """Open a transaction for several calls: committed at the end of the block, rolled back if an error leaves it.
+
+        On a joined store, it is a savepoint in the caller's transaction. On SQLite, all other writers wait until the block ends: also
+        the outer store, used in the block by mistake.
+
+        Example:
+            ```python
+            with store.transaction() as tx:
+                tx.append("order-42", paid, expected_version=1)
+                tx.append("invoice-7", opened, expected_version=NO_STREAM)
+            ```
+        """
+        with self._execution.begin() as execution:
+            yield self._joined(execution)
+
+    def _joined(self, execution: Execution) -> "EventStore":
+        joined = object.__new__(type(self))
+        joined.__dict__.update(self.__dict__)
+        joined._owns_engine = False
+        joined._use(execution)
+        return joined
+
+
+def _bind_of(session: Session | scoped_session[Any]) -> Engine:
+    try:
+        return session.get_bind().engine
+    except UnboundExecutionError:
+        msg = "the session is not bound to an engine as a whole; bind it, or join session.connection(…) of the store's engine"
+        raise DatabaseMismatch(msg) from None

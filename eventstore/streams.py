@@ -1,0 +1,97 @@
+"""Stream ids, categories and expected versions: what they may be."""
+
+from enum import Enum
+from typing import Final
+
+from eventstore.errors import InvalidExpectedVersion, InvalidInput, InvalidStreamId
+
+MAX_STREAM_ID_LENGTH: Final = 255
+MAX_VERSION: Final = 2**63 - 1
+"""The largest version and position: both are 64-bit integers in the database."""
+
+NO_STREAM: Final = 0
+"""Expect that the stream does not exist yet: a stream with no events has version 0."""
+
+
+class Expected(Enum):
+    """The expectations that are not a version."""
+
+    ANY = "ANY"
+    STREAM_EXISTS = "STREAM_EXISTS"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+ANY: Final = Expected.ANY
+"""Append whatever the version is. No conflict is found, and a repeated append is stored again."""
+
+STREAM_EXISTS: Final = Expected.STREAM_EXISTS
+"""Append to a stream that has at least one event, at whatever version."""
+
+ExpectedVersion = int | Expected
+
+
+def category_of(stream_id: str) -> str:
+    """Return the part of a stream id before its first `-`, or the whole id where there is none."""
+    return stream_id.partition("-")[0]
+
+
+def check_stream_id(stream_id: object) -> str:
+    """Return the stream id.
+
+    Raises:
+        InvalidStreamId: It is not a string of 1 to 255 characters, or holds NUL or a lone surrogate.
+    """
+    if not isinstance(stream_id, str):
+        msg = f"a stream id is a string, not {type(stream_id).__name__}"
+        raise InvalidStreamId(msg)
+    problem = unstorable_text(stream_id, MAX_STREAM_ID_LENGTH)
+    if problem:
+        raise InvalidStreamId(f"a stream id {problem}")
+    return stream_id
+
+
+def unstorable_text(text: str, max_length: int) -> str | None:
+    """Say why a name can't be a key in every database, or return None where it can."""
+    if not 1 <= len(text) <= max_length:
+        return f"has 1 to {max_length} characters, not {len(text)}"
+    if "\0" in text:
+        return "must not contain the character NUL"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"must be valid Unicode; at character {error.start} is half of a surrogate pair"
+    return None
+
+
+def check_expected_version(expected: object) -> ExpectedVersion:
+    """Return the expected version.
+
+    Raises:
+        InvalidExpectedVersion: It is neither an integer of 0 to 2^63-1 nor a member of `Expected`.
+    """
+    if isinstance(expected, Expected):
+        return expected
+    if isinstance(expected, bool) or not isinstance(expected, int):
+        msg = f"an expected version is an integer, NO_STREAM, ANY or STREAM_EXISTS, not {type(expected).__name__}"
+        raise InvalidExpectedVersion(msg)
+    if not 0 <= expected <= MAX_VERSION:
+        msg = f"an expected version is between 0 and {MAX_VERSION}, not {expected}"
+        raise InvalidExpectedVersion(msg)
+    return int(expected)
+
+
+def check_number(name: str, value: object, *, minimum: int = 0) -> int:
+    """Return a version, position or limit given for the parameter `name`.
+
+    Raises:
+        InvalidInput: It is not an integer between `minimum` and 2^63-1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        msg = f"{name} is an integer, not {type(value).__name__}"
+        raise InvalidInput(msg)
+    if not minimum <= value <= MAX_VERSION:
+        msg = f"{name} is between {minimum} and {MAX_VERSION}, not {value}"
+        raise InvalidInput(msg)
+    return int(value)

@@ -1,0 +1,216 @@
+"""The tables: the only file that spells a column.
+
+They are plain SQLAlchemy tables, for reading along with your own: `select(tables.events)` works. To write, use the store: it keeps
+heads and events in step. Alembic revisions create them (`eventstore.migrations`); a test keeps both the same.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.types import JSON
+
+SCHEMA_VERSION: Final = 1
+"""The version of these tables, written to es_schema by the newest revision."""
+
+_KEY_TEXT: Final = Text(collation="C").with_variant(Text(), "sqlite")
+"""Compared byte by byte: the same order on every machine, and quicker than a language's."""
+
+_BIG: Final = BigInteger().with_variant(Integer(), "sqlite")
+_TIME: Final = DateTime(timezone=True)
+_JSON: Final = JSONB().with_variant(JSON(), "sqlite")
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one event store.
+
+    Attributes:
+        metadata: The collection that they belong to.
+        streams: One row a stream, with its current version: the head that writers lock.
+        events: The events.
+        snapshots: The newest saved state of a stream, by the schema version of the state.
+        schema: One row: which version of this schema the database has.
+    """
+
+    metadata: MetaData
+    streams: Table
+    events: Table
+    snapshots: Table
+    schema: Table
+
+
+class _Now(ColumnElement[Any]):
+    """The database's clock at this moment, not at the start of the transaction."""
+
+    inherit_cache = True
+    type = _TIME
+
+
+class _CategoryOf(ColumnElement[Any]):
+    """The part of stream_id before the first `-`."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(_Now)
+def _now(*_: Any, **__: Any) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(_Now, "sqlite")
+def _now_sqlite(*_: Any, **__: Any) -> str:
+    return "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
+
+
+@compiles(_CategoryOf)
+def _category_of(*_: Any, **__: Any) -> str:
+    return "split_part(stream_id, '-', 1)"
+
+
+@compiles(_CategoryOf, "sqlite")
+def _category_of_sqlite(*_: Any, **__: Any) -> str:
+    return "substr(stream_id, 1, instr(stream_id || '-', '-') - 1)"
+
+
+def now() -> ColumnElement[Any]:
+    """Return the SQL for the database's clock at this moment."""
+    return _Now()
+
+
+@cache
+def define_tables(*, schema: str | None = None, position_is_key: bool = False) -> Tables:
+    """Return the tables; the same ones for the same arguments.
+
+    Args:
+        schema: The database schema that they live in. Defaults to None: the connection's own.
+        position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as SQLite
+            needs to number rows, instead of the other way round.
+    """
+    metadata = MetaData(schema=schema)
+    return Tables(
+        metadata=metadata,
+        streams=_streams(metadata),
+        events=_events(metadata, position_is_key=position_is_key),
+        snapshots=_snapshots(metadata),
+        schema=_schema(metadata),
+    )
+
+
+def _streams(metadata: MetaData) -> Table:
+    return Table(
+        "es_streams",
+        metadata,
+        Column("version", _BIG, nullable=False, comment="The version of its newest event: the head that writers lock"),
+        Column("created_at", _TIME, nullable=False, server_default=now(), comment="When its first event was stored"),
+        Column("updated_at", _TIME, nullable=False, server_default=now(), comment="When its newest event was stored"),
+        Column("stream_id", _KEY_TEXT, nullable=False, comment="Such as order-42; 1 to 255 characters"),
+        _category(),
+        PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
+        CheckConstraint("version >= 0", name="es_streams_version_check"),
+        comment="One row a stream: its current version",
+        postgresql_with={"fillfactor": 80},
+    )
+
+
+def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
+    keys = (
+        (
+            PrimaryKeyConstraint("position", name="es_events_pkey"),
+            UniqueConstraint("stream_id", "version", name="es_events_stream_id_version_key"),
+        )
+        if position_is_key
+        else (
+            PrimaryKeyConstraint("stream_id", "version", name="es_events_pkey"),
+            UniqueConstraint("position", name="es_events_position_key"),
+        )
+    )
+    return Table(
+        "es_events",
+        metadata,
+        Column(
+            "position",
+            _BIG,
+            Identity(always=True, cache=1),
+            nullable=False,
+            comment="Place in the global order of all events; ascending, with holes",
+        ),
+        Column("version", _BIG, nullable=False, comment="Place in the stream: 1, 2, 3, ..."),
+        Column("recorded_at", _TIME, nullable=False, server_default=now(), comment="When the event was stored, by this database's clock"),
+        Column("event_id", Uuid(), nullable=False, comment="Given by the writer; makes a repeated append recognisable"),
+        Column("schema_version", Integer(), nullable=False, comment="Version of the shape of the data"),
+        Column("codec", SmallInteger(), nullable=False, comment="How data is encoded: codec number, plus 256 where compressed with zstd"),
+        Column("stream_id", _KEY_TEXT, nullable=False, comment="The stream that the event belongs to"),
+        _category(),
+        Column("event_type", _KEY_TEXT, nullable=False, comment="What happened, such as order-placed"),
+        Column("data", LargeBinary(), nullable=False, comment="The payload, encoded"),
+        Column("metadata", _JSON, comment="Who, why, in which request; NULL where none was given"),
+        *keys,
+        ForeignKeyConstraint(
+            ["stream_id"], [f"{metadata.schema}.es_streams.stream_id" if metadata.schema else "es_streams.stream_id"], name="es_events_stream_id_fkey"
+        ),
+        CheckConstraint("version >= 1", name="es_events_version_check"),
+        CheckConstraint("schema_version >= 1", name="es_events_schema_version_check"),
+        comment="The events. Rows are added, never changed",
+        sqlite_autoincrement=True,
+    )
+
+
+def _snapshots(metadata: MetaData) -> Table:
+    return Table(
+        "snapshots",
+        metadata,
+        Column("version", _BIG, nullable=False, comment="Version of the stream that the state was computed at"),
+        Column("created_at", _TIME, nullable=False, server_default=now(), comment="When the state was saved"),
+        Column("schema_version", Integer(), nullable=False, comment="Version of the shape of the state"),
+        Column("codec", SmallInteger(), nullable=False, comment="How state is encoded: codec number, plus 256 where compressed with zstd"),
+        Column("stream_id", _KEY_TEXT, nullable=False, comment="The stream whose state this is"),
+        Column("state", LargeBinary(), nullable=False, comment="The state, encoded"),
+        PrimaryKeyConstraint("stream_id", "schema_version", name="snapshots_pkey"),
+        comment="The newest saved state of a stream: a cache, safe to delete",
+    )
+
+
+def _schema(metadata: MetaData) -> Table:
+    return Table(
+        "es_schema",
+        metadata,
+        Column("id", SmallInteger(), nullable=False, autoincrement=False, comment="Always 1"),
+        Column("version", Integer(), nullable=False, comment="Version of these tables"),
+        Column("breaking_version", Integer(), nullable=False, comment="Newest version that code must know to work with these tables"),
+        PrimaryKeyConstraint("id", name="es_schema_pkey"),
+        CheckConstraint("id = 1", name="es_schema_id_check"),
+        comment="One row: which version of the event store's tables this is",
+    )
+
+
+def _category() -> Column[Any]:
+    return Column(
+        "category",
+        _KEY_TEXT,
+        Computed(_CategoryOf(), persisted=True),
+        nullable=False,
+        comment="The part of stream_id before the first hyphen",
+    )
