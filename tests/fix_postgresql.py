@@ -103,9 +103,12 @@ def find_server() -> tuple[Server, list[str]]:
 
 def from_url(text: str) -> Server:
     try:
-        url = sqlalchemy.make_url(text).set(drivername="postgresql+psycopg")
+        given = sqlalchemy.make_url(text)
     except ArgumentError as error:
         raise BrokenError(f"{URL_VARIABLE} is not a URL that SQLAlchemy understands") from error
+    if given.get_backend_name() not in {"postgresql", "postgres"}:
+        raise BrokenError(f"{URL_VARIABLE} is not a URL of PostgreSQL but of {given.get_backend_name()}")
+    url = given.set(drivername="postgresql+psycopg")
     source = f"{URL_VARIABLE} ({url.render_as_string(hide_password=True)})"
     return answering(url.render_as_string(hide_password=False), source, stop=lambda: None)
 

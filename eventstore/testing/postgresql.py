@@ -49,6 +49,7 @@ NOT_DURABLE_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
 """Quick, and lost when the machine crashes: right for data that is thrown away."""
 
 _CHOSEN_HERE: Final = frozenset({"port", "listen_addresses", "data_directory", "external_pid_file"})
+_DEBIAN_INSTALLATIONS: Final = Path("/usr/lib/postgresql")
 _SUPERVISOR: Final = Path(__file__).with_name("_postgresql_supervisor.py")
 _STOP_TIMEOUT_SECONDS: Final = 60.0
 
@@ -107,7 +108,7 @@ def find_installed_binaries() -> Path | None:
     """
     programs = [found for name in ("postgres", "initdb") if (found := shutil.which(name))]
     on_path = [Path(program).resolve().parent for program in programs]
-    debian = Path("/usr/lib/postgresql").glob("[0-9]*/bin")
+    debian = _DEBIAN_INSTALLATIONS.glob("[0-9]*/bin")
     newest_first = sorted(debian, key=lambda folder: float(folder.parent.name), reverse=True)
     return _first_complete([*on_path, *newest_first])
 

@@ -1,0 +1,280 @@
+"""Appends: expectations, batches, repetitions, several streams, races."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from eventstore import (
+    ANY,
+    NO_STREAM,
+    STREAM_EXISTS,
+    Append,
+    AppendResult,
+    ConcurrencyConflict,
+    EventIdReused,
+    EventStore,
+    ExpectedVersion,
+    NewEvent,
+)
+from eventstore.testing._base import ContractBase, numbered, numbers
+
+
+def versions(store: EventStore, stream_id: str) -> list[int]:
+    """Return the versions of the events of a stream."""
+    return [event.version for event in store.read_stream(stream_id)]
+
+
+class ExpectationContract(ContractBase):
+    """Which expectation accepts which stream."""
+
+    def test_the_first_append_creates_the_stream_at_version_1(self, store: EventStore) -> None:
+        result = store.append("order-1", numbered(1), expected_version=NO_STREAM)
+        assert (result.stream_id, result.version, result.duplicate) == ("order-1", 1, False)
+        assert store.stream_version("order-1") == 1
+
+    def test_versions_count_up_without_gaps_and_positions_ascend(self, store: EventStore) -> None:
+        store.append("order-1", numbered(2), expected_version=0)
+        store.append("order-2", numbered(1), expected_version=0)
+        result = store.append("order-1", numbered(3, first=3), expected_version=2)
+        events = list(store.read_stream("order-1"))
+        positions = [event.position for event in events]
+        assert [event.version for event in events] == [1, 2, 3, 4, 5]
+        assert positions == sorted(set(positions))
+        assert (result.version, result.position) == (5, positions[-1])
+
+    @pytest.mark.parametrize("expected", [0, 1, 3, 2**62])
+    def test_a_wrong_version_is_a_conflict_that_tells_the_actual_one(self, store: EventStore, expected: int) -> None:
+        store.append("order-1", numbered(2), expected_version=0)
+        with pytest.raises(ConcurrencyConflict) as conflict:
+            store.append("order-1", numbered(1), expected_version=expected)
+        assert (conflict.value.stream_id, conflict.value.expected, conflict.value.actual) == ("order-1", expected, 2)
+        assert versions(store, "order-1") == [1, 2]
+
+    @pytest.mark.parametrize("expected", [1, 7, STREAM_EXISTS])
+    def test_a_missing_stream_is_at_version_0(self, store: EventStore, expected: ExpectedVersion) -> None:
+        with pytest.raises(ConcurrencyConflict) as conflict:
+            store.append("order-1", numbered(1), expected_version=expected)
+        assert (conflict.value.expected, conflict.value.actual) == (expected, 0)
+        assert store.stream_version("order-1") == 0
+
+    def test_any_creates_and_appends(self, store: EventStore) -> None:
+        assert store.append("order-1", numbered(2), expected_version=ANY).version == 2
+        assert store.append("order-1", numbered(1), expected_version=ANY).version == 3
+        assert versions(store, "order-1") == [1, 2, 3]
+
+    def test_stream_exists_appends_at_whatever_version(self, store: EventStore) -> None:
+        store.append("order-1", numbered(4), expected_version=0)
+        assert store.append("order-1", numbered(2), expected_version=STREAM_EXISTS).version == 6
+
+    def test_streams_are_apart(self, store: EventStore) -> None:
+        store.append("order-1", numbered(2), expected_version=0)
+        store.append("order-10", numbered(1, first=9), expected_version=0)
+        assert numbers(store.read_stream("order-1")) == [1, 2]
+        assert numbers(store.read_stream("order-10")) == [9]
+        assert numbers(store.read_stream("ORDER-1")) == []
+
+
+class BatchContract(ContractBase):
+    """Large appends are like small ones."""
+
+    @pytest.mark.parametrize("count", [1, 1000])
+    def test_a_batch_is_stored_in_its_order(self, store: EventStore, count: int) -> None:
+        result = store.append("counter-1", numbered(count), expected_version=0)
+        assert result.version == count
+        assert numbers(store.read_stream("counter-1")) == list(range(1, count + 1))
+
+    @pytest.mark.slow
+    def test_a_batch_of_100_000_events_is_one_append(self, store: EventStore) -> None:
+        result = store.append("counter-1", numbered(100_000), expected_version=0)
+        assert result.version == 100_000
+        assert numbers(store.read_stream("counter-1")) == list(range(1, 100_001))
+
+    def test_events_may_come_from_a_generator(self, store: EventStore) -> None:
+        events = (NewEvent("counted", {"number": number}) for number in (1, 2, 3))
+        assert store.append("counter-1", events, expected_version=0).version == 3
+
+
+class RepetitionContract(ContractBase):
+    """The same events appended again are stored once."""
+
+    def test_repeating_an_append_returns_the_first_result(self, store: EventStore) -> None:
+        events = numbered(3)
+        first = store.append("order-1", events, expected_version=0)
+        again = store.append("order-1", events, expected_version=0)
+        assert again == AppendResult("order-1", 3, first.position, duplicate=True)
+        assert versions(store, "order-1") == [1, 2, 3]
+
+    def test_it_is_recognised_when_the_stream_has_gone_on(self, store: EventStore) -> None:
+        store.append("order-1", numbered(1), expected_version=0)
+        events = numbered(2, first=2)
+        first = store.append("order-1", events, expected_version=1)
+        store.append("order-1", numbered(5, first=4), expected_version=3)
+        again = store.append("order-1", events, expected_version=1)
+        assert (again.version, again.position, again.duplicate) == (3, first.position, True)
+        assert store.stream_version("order-1") == 8
+
+    def test_some_of_the_events_are_no_repetition(self, store: EventStore) -> None:
+        events = numbered(3)
+        store.append("order-1", events[:2], expected_version=0)
+        with pytest.raises(ConcurrencyConflict):
+            store.append("order-1", events, expected_version=0)
+        with pytest.raises(ConcurrencyConflict):
+            store.append("order-1", [events[1], events[0]], expected_version=0)
+        assert versions(store, "order-1") == [1, 2]
+
+    def test_metadata_may_differ_and_stays_as_it_was(self, store: EventStore) -> None:
+        events = numbered(1)
+        store.append("order-1", events, expected_version=0, metadata={"try": 1})
+        assert store.append("order-1", events, expected_version=0, metadata={"try": 2}).duplicate
+        assert next(store.read_stream("order-1")).metadata == {"try": 1}
+
+    @pytest.mark.parametrize(
+        ("event_type", "data", "schema_version"),
+        [("paid", {"total": 31}, 1), ("cancelled", {"total": 30}, 1), ("paid", {"total": 30}, 2)],
+    )
+    def test_the_same_ids_with_another_content_are_an_error(
+        self, store: EventStore, event_type: str, data: dict[str, int], schema_version: int
+    ) -> None:
+        placed, paid = NewEvent("placed", {"total": 30}), NewEvent("paid", {"total": 30})
+        store.append("order-1", [placed, paid], expected_version=0)
+        other = NewEvent(event_type, data, event_id=paid.event_id, schema_version=schema_version)
+        with pytest.raises(EventIdReused) as reused:
+            store.append("order-1", [placed, other], expected_version=0)
+        assert (reused.value.event_id, reused.value.version) == (paid.event_id, 2)
+        assert versions(store, "order-1") == [1, 2]
+
+
+class SeveralStreamsContract(ContractBase):
+    """`append_many` is all or nothing, `append_each` each for itself."""
+
+    def test_append_many_stores_all(self, store: EventStore) -> None:
+        store.append("order-1", numbered(2), expected_version=0)
+        results = store.append_many(
+            [
+                Append("order-3", numbered(1), expected_version=NO_STREAM),
+                Append("order-1", numbered(2, first=3), expected_version=2),
+                Append("order-2", numbered(1), expected_version=ANY, metadata={"user": 7}),
+                Append("order-1", numbered(1, first=5), expected_version=STREAM_EXISTS),
+            ]
+        )
+        assert [(result.stream_id, result.version) for result in results] == [
+            ("order-3", 1), ("order-1", 4), ("order-2", 1), ("order-1", 5),
+        ]  # fmt: skip
+        assert [result.position for result in results] == sorted(result.position for result in results)
+        assert numbers(store.read_stream("order-1")) == [1, 2, 3, 4, 5]
+        assert next(store.read_stream("order-2")).metadata == {"user": 7}
+        last = [list(store.read_stream(result.stream_id))[result.version - 1].position for result in results]
+        assert last == [result.position for result in results]
+
+    def test_append_many_stores_nothing_on_a_conflict(self, store: EventStore) -> None:
+        store.append("order-2", numbered(1), expected_version=0)
+        with pytest.raises(ConcurrencyConflict) as conflict:
+            store.append_many(
+                [
+                    Append("order-1", numbered(1), expected_version=0),
+                    Append("order-2", numbered(1), expected_version=0),
+                    Append("order-3", numbered(1), expected_version=1),
+                ]
+            )
+        assert (conflict.value.stream_id, conflict.value.actual) == ("order-2", 1)
+        assert [store.stream_version(f"order-{number}") for number in (1, 2, 3)] == [0, 1, 0]
+        assert store.append("order-1", numbered(1), expected_version=NO_STREAM).version == 1
+
+    def test_append_each_leaves_out_those_in_conflict(self, store: EventStore) -> None:
+        store.append("order-2", numbered(1), expected_version=0)
+        one, two, three = store.append_each(
+            [
+                Append("order-1", numbered(1), expected_version=0),
+                Append("order-2", numbered(1), expected_version=0),
+                Append("order-1", numbered(1, first=2), expected_version=1),
+            ]
+        )
+        assert isinstance(two, ConcurrencyConflict)
+        assert (two.stream_id, two.expected, two.actual) == ("order-2", 0, 1)
+        assert isinstance(one, AppendResult)
+        assert isinstance(three, AppendResult)
+        assert (one.version, three.version) == (1, 2)
+        assert [store.stream_version(f"order-{number}") for number in (1, 2)] == [2, 1]
+
+    def test_append_each_leaves_no_trace_of_a_stream_in_conflict(self, store: EventStore) -> None:
+        (conflict,) = store.append_each([Append("order-1", numbered(1), expected_version=STREAM_EXISTS)])
+        assert isinstance(conflict, ConcurrencyConflict)
+        assert store.append("order-1", numbered(1), expected_version=NO_STREAM).version == 1
+
+    def test_a_repeated_append_many_stores_nothing_twice(self, store: EventStore) -> None:
+        appends = [
+            Append("order-1", numbered(2), expected_version=0),
+            Append("order-1", numbered(1, first=3), expected_version=2),
+            Append("order-2", numbered(1), expected_version=0),
+        ]
+        first = store.append_many(appends)
+        again = store.append_many(appends)
+        assert all(result.duplicate for result in again)
+        assert [(result.version, result.position) for result in again] == [
+            (result.version, result.position) for result in first
+        ]
+        assert versions(store, "order-1") == [1, 2, 3]
+
+    def test_no_appends_are_no_results(self, store: EventStore) -> None:
+        assert store.append_many([]) == []
+        assert store.append_each([]) == []
+
+    def test_many_streams_in_one_call(self, store: EventStore) -> None:
+        appends = [Append(f"order-{number}", numbered(2), expected_version=0) for number in range(500)]
+        results = store.append_many(appends)
+        assert len({result.position for result in results}) == 500
+        assert all(store.stream_version(f"order-{number}") == 2 for number in (0, 250, 499))
+
+
+class RaceContract(ContractBase):
+    """Writers at the same time, on connections of their own."""
+
+    WRITERS = 8
+
+    @pytest.mark.parametrize("existing", [0, 3])
+    def test_one_writer_wins_and_the_others_are_told(self, store: EventStore, existing: int) -> None:
+        if existing:
+            store.append("order-1", numbered(existing), expected_version=0)
+        barrier = Barrier(self.WRITERS)
+
+        def write(_: int) -> AppendResult | ConcurrencyConflict:
+            barrier.wait()
+            try:
+                return store.append("order-1", numbered(2), expected_version=existing)
+            except ConcurrencyConflict as conflict:
+                return conflict
+
+        with ThreadPoolExecutor(self.WRITERS) as threads:
+            outcomes = list(threads.map(write, range(self.WRITERS)))
+        conflicts = [outcome for outcome in outcomes if isinstance(outcome, ConcurrencyConflict)]
+        assert len(conflicts) == self.WRITERS - 1
+        assert {(conflict.expected, conflict.actual) for conflict in conflicts} == {(existing, existing + 2)}
+        assert versions(store, "order-1") == list(range(1, existing + 3))
+
+    def test_writers_who_expect_nothing_all_succeed(self, store: EventStore) -> None:
+        def write(number: int) -> int:
+            return store.append("order-1", numbered(3, first=number * 10), expected_version=ANY).version
+
+        with ThreadPoolExecutor(self.WRITERS) as threads:
+            results = list(threads.map(write, range(self.WRITERS)))
+        assert sorted(results) == [3 * number for number in range(1, self.WRITERS + 1)]
+        events = list(store.read_stream("order-1"))
+        assert [event.version for event in events] == list(range(1, 3 * self.WRITERS + 1))
+        batches = [numbers(events[start : start + 3]) for start in range(0, len(events), 3)]
+        assert all(batch == [batch[0], batch[0] + 1, batch[0] + 2] for batch in batches)
+
+    def test_appends_to_many_streams_do_not_deadlock(self, store: EventStore) -> None:
+        def write(number: int) -> None:
+            ids = [f"order-{index}" for index in range(20)]
+            for turn in range(5):
+                ordered = ids[(number + turn) % 20 :] + ids[: (number + turn) % 20]
+                store.append_many([Append(id_, numbered(1), expected_version=ANY) for id_ in ordered])
+
+        with ThreadPoolExecutor(self.WRITERS) as threads:
+            list(threads.map(write, range(self.WRITERS)))
+        assert {store.stream_version(f"order-{index}") for index in range(20)} == {5 * self.WRITERS}
+
+
+class AppendContract(ExpectationContract, BatchContract, RepetitionContract, SeveralStreamsContract, RaceContract):
+    """All about appending."""

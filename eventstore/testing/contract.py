@@ -1,0 +1,28 @@
+"""Everything that is true of a store on every backend, as a suite that you can run on your own set-up.
+
+Example:
+    ```python
+    class TestOurDatabase(EventStoreContract):
+        @pytest.fixture
+        def engine(self):
+            engine = create_engine(OUR_URL)  # an empty database
+            migrations.upgrade(engine)
+            yield engine
+            engine.dispose()
+    ```
+"""
+
+from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.input_contract import InputContract
+from eventstore.testing.read_contract import ReadContract
+from eventstore.testing.snapshot_contract import SnapshotContract
+from eventstore.testing.transaction_contract import TransactionContract
+from eventstore.testing.value_contract import ValueContract
+
+__all__ = ["EventStoreContract"]
+
+
+class EventStoreContract(
+    AppendContract, ReadContract, InputContract, ValueContract, SnapshotContract, TransactionContract
+):
+    """The whole contract. Subclass it and give it a fixture `engine`: an engine of an empty database with the tables."""

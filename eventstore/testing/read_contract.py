@@ -1,0 +1,77 @@
+"""Reads of one stream: range, direction, limit, pages."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from eventstore import EventStore, NewEvent
+from eventstore.testing._base import ContractBase, numbered, numbers
+
+
+class ReadContract(ContractBase):
+    """All about reading."""
+
+    def test_an_event_comes_back_whole(self, store: EventStore) -> None:
+        event = NewEvent("order-placed", {"total": 30}, metadata={"user": 7}, schema_version=3)
+        result = store.append("order-42-a", [event], expected_version=0)
+        (recorded,) = store.read_stream("order-42-a")
+        assert recorded.position == result.position
+        assert (recorded.stream_id, recorded.category, recorded.version) == ("order-42-a", "order", 1)
+        assert (recorded.event_id, recorded.event_type) == (event.event_id, "order-placed")
+        assert (recorded.schema_version, recorded.data, recorded.metadata) == (3, {"total": 30}, {"user": 7})
+
+    def test_recorded_at_is_now_in_utc(self, store: EventStore) -> None:
+        store.append("order-1", numbered(1), expected_version=0)
+        recorded_at = next(store.read_stream("order-1")).recorded_at
+        assert recorded_at.tzinfo is UTC
+        assert abs(datetime.now(UTC) - recorded_at) < timedelta(minutes=5)
+
+    def test_a_missing_stream_has_no_events_and_version_0(self, store: EventStore) -> None:
+        assert list(store.read_stream("order-1")) == []
+        assert store.stream_version("order-1") == 0
+
+    @pytest.mark.parametrize("page_size", [1, 3, 9, 10, 11, 1000])
+    @pytest.mark.parametrize(
+        ("after", "up_to", "limit", "expected"),
+        [
+            (0, None, None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+            (3, None, None, [4, 5, 6, 7, 8, 9, 10]),
+            (0, 4, None, [1, 2, 3, 4]),
+            (3, 7, None, [4, 5, 6, 7]),
+            (9, None, None, [10]),
+            (10, None, None, []),
+            (5, 5, None, []),
+            (7, 3, None, []),
+            (0, 99, None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+            (0, 2**63 - 1, None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+            (2**63 - 1, None, None, []),
+        ],
+    )
+    def test_a_range_is_after_one_version_up_to_another(
+        self, engine: Engine, page_size: int, after: int, up_to: int | None, limit: int | None, expected: list[int]
+    ) -> None:
+        store = EventStore(engine, page_size=page_size)
+        store.append("counter-1", numbered(10), expected_version=0)
+        options = {"after_version": after, "up_to_version": up_to, "limit": limit}
+        forwards = list(store.read_stream("counter-1", **options))  # type: ignore[arg-type]  # by name
+        backwards = list(store.read_stream("counter-1", **options, backwards=True))  # type: ignore[arg-type]  # by name
+        assert numbers(forwards) == expected
+        assert numbers(backwards) == expected[::-1]
+
+    @pytest.mark.parametrize("page_size", [1, 2, 3, 1000])
+    @pytest.mark.parametrize("limit", [0, 1, 2, 3, 4, 10, 11])
+    def test_a_limit_counts_from_where_reading_begins(self, engine: Engine, page_size: int, limit: int) -> None:
+        store = EventStore(engine, page_size=page_size)
+        store.append("counter-1", numbered(10), expected_version=0)
+        assert numbers(store.read_stream("counter-1", after_version=2, limit=limit)) == list(range(3, 11))[:limit]
+        newest = store.read_stream("counter-1", up_to_version=8, limit=limit, backwards=True)
+        assert numbers(newest) == list(range(8, 0, -1))[:limit]
+
+    def test_an_abandoned_read_holds_nothing(self, engine: Engine) -> None:
+        store = EventStore(engine, page_size=2)
+        store.append("counter-1", numbered(10), expected_version=0)
+        reads = [store.read_stream("counter-1") for _ in range(50)]
+        assert [next(read).version for read in reads] == [1] * 50
+        assert store.append("counter-1", numbered(1, first=11), expected_version=10).version == 11
+        assert numbers(reads[0]) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]

@@ -1,0 +1,124 @@
+"""Values: what goes in comes out, in data and in metadata, with either codec."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import Engine
+
+from eventstore import Codec, EventStore, EventTypes, JSONCodec, MessagePackCodec, NewEvent
+from eventstore.testing._base import ContractBase
+
+VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    -(2**200),
+    2**64,
+    1.5,
+    "",
+    "NUL \0 inside, and 🦆",
+    b"\0\xff",
+    datetime(2026, 3, 1, 12, 30, 0, 123456),  # noqa: DTZ001  # without a zone, on purpose
+    datetime(2026, 3, 1, 12, tzinfo=UTC),
+    datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")),
+    datetime(1890, 1, 1, tzinfo=timezone(timedelta(minutes=53, seconds=28))),
+    date(2026, 2, 28),
+    time(23, 59, 59, 999999),
+    timedelta(days=-1, microseconds=1),
+    Decimal("1.10"),
+    Decimal("-0"),
+    UUID(int=2**127),
+    [1, [2, []]],
+    (1, (2, ())),
+    {1, 2, 3},
+    frozenset({"a", (1, 2)}),
+    {"a": {"b": [Decimal("0.1"), {1: {2: 3}}]}, "": None},
+    {(1, 2): {"x"}, 7: date(2026, 1, 1), "$set": [1]},
+    {"$decimal": "1.5"},
+]
+
+
+class Colour(Enum):
+    """An enum in a typed event."""
+
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A part of a typed event."""
+
+    price: Decimal
+    colours: frozenset[Colour]
+
+
+@dataclass(frozen=True)
+class OrderPlaced:
+    """A typed event."""
+
+    lines: tuple[Line, ...]
+    placed_at: datetime
+    by_day: dict[date, UUID]
+    note: str | None = None
+
+
+class ValueContract(ContractBase):
+    """All about values."""
+
+    @pytest.fixture(params=[MessagePackCodec, JSONCodec])
+    def codec(self, request: pytest.FixtureRequest) -> Codec:
+        """Return each codec of the package."""
+        codec: Codec = request.param()
+        return codec
+
+    @pytest.mark.parametrize("value", VALUES, ids=repr)
+    def test_a_value_comes_back_exactly(self, engine: Engine, codec: Codec, value: Any) -> None:
+        store = EventStore(engine, codec=codec)
+        store.append("values-1", [NewEvent("kept", value)], expected_version=0)
+        (event,) = store.read_stream("values-1")
+        assert event.data == value
+        assert repr(event.data) == repr(value) or isinstance(value, set | frozenset)
+
+    @pytest.mark.parametrize("compress_above", [None, 0])
+    def test_a_typed_event_comes_back_as_its_class(
+        self, engine: Engine, codec: Codec, compress_above: int | None
+    ) -> None:
+        event_types = EventTypes()
+        event_types.register("order-placed", OrderPlaced, schema_version=2)
+        store = EventStore(engine, event_types=event_types, codec=codec, compress_above=compress_above)
+        placed = OrderPlaced(
+            lines=(Line(Decimal("1.10"), frozenset({Colour.RED})),) * 50,
+            placed_at=datetime(2026, 3, 1, tzinfo=ZoneInfo("Europe/Berlin")),
+            by_day={date(2026, 3, 1): UUID(int=1)},
+        )
+        store.append("order-1", [placed, NewEvent("untyped", {"a": 1})], expected_version=0)
+        typed, untyped = store.read_stream("order-1")
+        assert (typed.event_type, typed.schema_version, typed.data) == ("order-placed", 2, placed)
+        assert untyped.data == {"a": 1}
+
+    def test_each_row_remembers_its_codec(self, engine: Engine) -> None:
+        stores = [
+            EventStore(engine, codec=MessagePackCodec()),
+            EventStore(engine, codec=JSONCodec()),
+            EventStore(engine, codec=JSONCodec(), compress_above=10),
+        ]
+        for version, store in enumerate(stores):
+            store.append("values-1", [NewEvent("kept", {"text": "x" * 1000, "is": {version}})], expected_version=version)
+        for store in stores:
+            assert [event.data["is"] for event in store.read_stream("values-1")] == [{0}, {1}, {2}]
+
+    def test_metadata_comes_back(self, store: EventStore) -> None:
+        metadata = {"user": 7, "list": [1, "a", None, True, {"x": 1.5}], "text": "ü 🦆 \"'\\ %s :x", "": {}}
+        events = [NewEvent("plain"), NewEvent("own", metadata={"user": 8, "more": 1})]
+        store.append("values-1", events, expected_version=0, metadata=metadata)
+        store.append("values-1", [NewEvent("none")], expected_version=2)
+        plain, own, none = store.read_stream("values-1")
+        assert plain.metadata == metadata
+        assert own.metadata == {**metadata, "user": 8, "more": 1}
+        assert none.metadata == {}

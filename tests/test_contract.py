@@ -1,0 +1,50 @@
+"""The one contract, on every backend and kind of engine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine
+
+from eventstore import EventStore
+from eventstore.testing.contract import EventStoreContract
+from tests.fix_engines import migrated_sqlite
+
+
+class TestSQLiteFile(EventStoreContract):
+    @pytest.fixture
+    def engine(self, sqlite_engine: Engine) -> Engine:
+        return sqlite_engine
+
+
+class TestSQLiteMemory(EventStoreContract):
+    @pytest.fixture
+    def engine(self) -> Iterator[Engine]:
+        with EventStore.in_memory() as store:
+            yield store.engine
+
+
+class TestSQLiteOfTheApplication(EventStoreContract):
+    """An engine with nothing set: rollback journal, foreign keys off, the driver's own BEGIN."""
+
+    @pytest.fixture
+    def engine(self, tmp_path: Path) -> Iterator[Engine]:
+        engine = create_engine(f"sqlite:///{migrated_sqlite(tmp_path)}")
+        yield engine
+        engine.dispose()
+
+
+class TestPostgreSQL(EventStoreContract):
+    @pytest.fixture
+    def engine(self, postgres_engine: Engine) -> Engine:
+        return postgres_engine
+
+
+class TestPostgreSQLOfTheApplication(EventStoreContract):
+    """An engine whose own transactions are serializable."""
+
+    @pytest.fixture
+    def engine(self, postgres_url: str) -> Iterator[Engine]:
+        engine = create_engine(postgres_url, isolation_level="SERIALIZABLE")
+        yield engine
+        engine.dispose()
