@@ -176,19 +176,22 @@ def _zstandard() -> Any:
     return zstandard
 
 
-def _first_problem(encode: Callable[[Any], bytes], value: Any, error: Exception, path: str = "$") -> tuple[str, Any, str]:
+def _first_problem(
+    encode: Callable[[Any], bytes], value: Any, error: Exception, path: str = "$", around: tuple[int, ...] = ()
+) -> tuple[str, Any, str]:
     """Return path, value and problem of the innermost part that can't be encoded."""
-    if path.count(".") + path.count("[") < 100:  # noqa: PLR2004  # enough of a path to find a value that contains itself
-        for step, part in _parts(value):
-            try:
-                encode(part)
-            except (TypeError, ValueError, OverflowError, RecursionError) as inner:
-                return _first_problem(encode, part, inner, path + step)
-    if isinstance(error, UnicodeEncodeError):  # its text would show the value
+    if id(value) in around:
+        return path, value, "it contains itself"
+    for step, part in _parts(value):
+        try:
+            encode(part)
+        except (TypeError, ValueError, OverflowError, RecursionError) as inner:
+            return _first_problem(encode, part, inner, path + step, (*around, id(value)))
+    if isinstance(error, UnicodeEncodeError):  # its own text would show the value
         return path, value, "not valid Unicode (half of a surrogate pair)"
-    if isinstance(error, RecursionError) or "recursion" in str(error).lower() or "Circular" in str(error):
-        return path, value, "nested too deeply, or contains itself"
-    return path, value, str(error) if str(error) in {_NOT_EXACT, _ENUM, _TOO_FINE} else _NOT_EXACT
+    if str(error) in {_NOT_EXACT, _ENUM, _TOO_FINE}:
+        return path, value, str(error)
+    return path, value, "nested too deeply" if around else _NOT_EXACT
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:

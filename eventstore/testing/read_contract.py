@@ -1,12 +1,28 @@
 """Reads of one stream: range, direction, limit, pages."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from eventstore import EventStore, NewEvent
 from eventstore.testing._base import ContractBase, numbered, numbers
+
+RANGES: list[tuple[int, int | None, list[int]]] = [
+    (0, None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    (3, None, [4, 5, 6, 7, 8, 9, 10]),
+    (0, 4, [1, 2, 3, 4]),
+    (3, 7, [4, 5, 6, 7]),
+    (9, None, [10]),
+    (10, None, []),
+    (5, 5, []),
+    (7, 3, []),
+    (0, 99, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    (0, 2**63 - 1, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    (2**63 - 1, None, []),
+]
+"""after_version, up_to_version, what is between them."""
 
 
 class ReadContract(ContractBase):
@@ -32,41 +48,23 @@ class ReadContract(ContractBase):
         assert store.stream_version("order-1") == 0
 
     @pytest.mark.parametrize("page_size", [1, 3, 9, 10, 11, 1000])
-    @pytest.mark.parametrize(
-        ("after", "up_to", "limit", "expected"),
-        [
-            (0, None, None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
-            (3, None, None, [4, 5, 6, 7, 8, 9, 10]),
-            (0, 4, None, [1, 2, 3, 4]),
-            (3, 7, None, [4, 5, 6, 7]),
-            (9, None, None, [10]),
-            (10, None, None, []),
-            (5, 5, None, []),
-            (7, 3, None, []),
-            (0, 99, None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
-            (0, 2**63 - 1, None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
-            (2**63 - 1, None, None, []),
-        ],
-    )
-    def test_a_range_is_after_one_version_up_to_another(
-        self, engine: Engine, page_size: int, after: int, up_to: int | None, limit: int | None, expected: list[int]
-    ) -> None:
+    def test_a_range_is_after_one_version_up_to_another(self, engine: Engine, page_size: int) -> None:
         store = EventStore(engine, page_size=page_size)
         store.append("counter-1", numbered(10), expected_version=0)
-        options = {"after_version": after, "up_to_version": up_to, "limit": limit}
-        forwards = list(store.read_stream("counter-1", **options))  # type: ignore[arg-type]  # by name
-        backwards = list(store.read_stream("counter-1", **options, backwards=True))  # type: ignore[arg-type]  # by name
-        assert numbers(forwards) == expected
-        assert numbers(backwards) == expected[::-1]
+        for after, up_to, expected in RANGES:
+            options: dict[str, Any] = {"after_version": after, "up_to_version": up_to}
+            assert numbers(store.read_stream("counter-1", **options)) == expected
+            assert numbers(store.read_stream("counter-1", **options, backwards=True)) == expected[::-1]
 
     @pytest.mark.parametrize("page_size", [1, 2, 3, 1000])
-    @pytest.mark.parametrize("limit", [0, 1, 2, 3, 4, 10, 11])
-    def test_a_limit_counts_from_where_reading_begins(self, engine: Engine, page_size: int, limit: int) -> None:
+    def test_a_limit_counts_from_where_reading_begins(self, engine: Engine, page_size: int) -> None:
         store = EventStore(engine, page_size=page_size)
         store.append("counter-1", numbered(10), expected_version=0)
-        assert numbers(store.read_stream("counter-1", after_version=2, limit=limit)) == list(range(3, 11))[:limit]
-        newest = store.read_stream("counter-1", up_to_version=8, limit=limit, backwards=True)
-        assert numbers(newest) == list(range(8, 0, -1))[:limit]
+        for limit in (0, 1, 2, 3, 4, 10, 11):
+            oldest = store.read_stream("counter-1", after_version=2, limit=limit)
+            newest = store.read_stream("counter-1", up_to_version=8, limit=limit, backwards=True)
+            assert numbers(oldest) == list(range(3, 11))[:limit]
+            assert numbers(newest) == list(range(8, 0, -1))[:limit]
 
     def test_an_abandoned_read_holds_nothing(self, engine: Engine) -> None:
         store = EventStore(engine, page_size=2)
