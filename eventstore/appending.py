@@ -8,7 +8,7 @@ from eventstore.backends.protocol import Backend, Run, VersionTaken
 from eventstore.errors import ConcurrencyConflict, EventIdReused
 from eventstore.events import AppendResult
 from eventstore.execution import Execution
-from eventstore.rows import EventMapper, PendingAppend
+from eventstore.rows import EVENT_ID, POSITION, VERSION, EventMapper, PendingAppend
 
 _log = logging.getLogger(__name__)
 
@@ -91,17 +91,21 @@ class Appender:
         if not isinstance(pending.expected, int):
             return None
         count = len(pending)
-        places = {"stream_id": pending.stream_id, "after_version": pending.expected, "up_to_version": pending.expected + count}
+        places = {
+            "stream_id": pending.stream_id,
+            "after_version": pending.expected,
+            "up_to_version": pending.expected + count,
+        }
         first = run(statements.read_forwards, **places, page_size=1)  # an ordinary conflict reads no more than this
-        if not first or self._backend.to_uuid(first[0][3]) != pending.event_ids[0]:
+        if not first or self._backend.to_uuid(first[0][EVENT_ID]) != pending.event_ids[0]:
             return None
         rows = run(statements.read_forwards, **places, page_size=count)
-        if [self._backend.to_uuid(row[3]) for row in rows] != pending.event_ids:
+        if [self._backend.to_uuid(row[EVENT_ID]) for row in rows] != pending.event_ids:
             return None
         for index, row in enumerate(rows):
             if not self._mapper.says_the_same(pending, index, row):
-                raise EventIdReused(pending.stream_id, pending.event_ids[index], row[2])
-        return AppendResult(pending.stream_id, pending.expected + count, rows[-1][0], duplicate=True)
+                raise EventIdReused(pending.stream_id, pending.event_ids[index], row[VERSION])
+        return AppendResult(pending.stream_id, pending.expected + count, rows[-1][POSITION], duplicate=True)
 
     def _taken(
         self, run: Run, taken: VersionTaken, accepted: list[tuple[PendingAppend, int]]

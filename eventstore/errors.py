@@ -85,7 +85,9 @@ class EmptyAppend(InvalidInput):
 
     def __init__(self, stream_id: str) -> None:
         self.stream_id = stream_id
-        super().__init__(f"nothing to append to stream {stream_id!r}: the list of events is empty; pass at least one event")
+        super().__init__(
+            f"nothing to append to stream {stream_id!r}: the list of events is empty; pass at least one event"
+        )
 
 
 class RepeatedEventId(InvalidInput):
@@ -102,19 +104,22 @@ class RepeatedEventId(InvalidInput):
         self.event_id = event_id
         self.index = index
         super().__init__(
-            f"event {index} of the append to stream {stream_id!r} repeats the event id {event_id}; every event needs its own"
+            f"event {index} of the append to stream {stream_id!r} repeats the event id {event_id}; "
+            "every event needs its own"
         )
 
 
 class ConcurrencyConflict(EventStoreError):
     """The stream is not at the version that the writer expected; nothing was written.
 
-    A transaction of the caller's that the append had joined stays usable. Load the stream again, decide again, append again.
+    A transaction of the caller's that the append had joined stays usable. Load the stream again, decide again, append
+    again.
 
     Attributes:
         stream_id: The stream.
         expected: What was expected: a version, `NO_STREAM` or `STREAM_EXISTS`.
-        actual: The version that the stream has, 0 where it does not exist. Where the unique key on (stream_id, version) refused
+        actual: The version that the stream has, 0 where it does not exist. Where the unique key on (stream_id, version)
+            refused
             the events because es_streams is behind es_events, the version that is stored already.
     """
 
@@ -123,7 +128,8 @@ class ConcurrencyConflict(EventStoreError):
         self.expected = expected
         self.actual = actual
         super().__init__(
-            f"stream {stream_id!r} is at version {actual}, expected was {expected}; load it again, decide again, append again"
+            f"stream {stream_id!r} is at version {actual}, expected was {expected}; "
+            "load it again, decide again, append again"
         )
 
     @classmethod
@@ -146,7 +152,7 @@ class EventIdReused(EventStoreError):
         self.event_id = event_id
         self.version = version
         super().__init__(
-            f"event id {event_id} is stored already at version {version} of stream {stream_id!r}, with another content; "
+            f"event id {event_id} is stored at version {version} of stream {stream_id!r} with another content; "
             "a retry must repeat the very same events, a new event needs a new id"
         )
 
@@ -161,7 +167,9 @@ class EncodingError(EventStoreError, ValueError):
         value_type: The name of the type of the value found there.
     """
 
-    def __init__(self, *, path: str, value_type: str, problem: str, index: int | None = None, event_type: str | None = None) -> None:
+    def __init__(
+        self, *, path: str, value_type: str, problem: str, index: int | None = None, event_type: str | None = None
+    ) -> None:
         self.index = index
         self.event_type = event_type
         self.path = path
@@ -270,7 +278,9 @@ class UnsupportedDatabase(EventStoreError):
 
     def __init__(self, found: str) -> None:
         self.found = found
-        super().__init__(f"{found} is not supported; use postgresql+psycopg (PostgreSQL 14 or newer) or sqlite (3.35 or newer)")
+        super().__init__(
+            f"{found} is not supported; use postgresql+psycopg (PostgreSQL 14 or newer) or sqlite (3.35 or newer)"
+        )
 
 
 class DatabaseMismatch(EventStoreError):

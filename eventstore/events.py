@@ -32,14 +32,16 @@ def uuid7() -> UUID:
 class NewEvent:
     """An event to be appended.
 
-    The event id is made with the event, so that appending the same object again, after a lost connection say, is recognised as
+    The event id is made with the event, so that appending the same object again, after a lost connection say, is
+    recognised as
     a repetition and stores nothing twice.
 
     Attributes:
         event_type: The name of what happened, 1 to 255 characters, such as `order-placed`.
         data: Any value that the codec can store exactly, usually a mapping.
         event_id: Defaults to a new UUIDv7.
-        metadata: JSON values by string keys: who, why, in which request. Added to the metadata of the append; wins over it.
+        metadata: JSON values by string keys: who, why, in which request. Added to the metadata of the append; wins over
+            it.
         schema_version: The version of the shape of `data`, from 1.
 
     Raises:
@@ -109,7 +111,8 @@ class RecordedEvent:
         event_id: The id given by the writer.
         event_type: The name of what happened.
         schema_version: The version of the shape of `data`.
-        data: An object of the registered class where the event type is registered with the store, otherwise the plain value.
+        data: An object of the registered class where the event type is registered with the store, otherwise the plain
+            value.
         metadata: JSON values by string keys, empty where none were given.
         recorded_at: When the database stored it, in UTC, by the database's clock.
     """
@@ -138,7 +141,8 @@ class AppendResult:
         stream_id: The stream.
         version: The version of the stream after these events: that of the last of them.
         position: The global position of the last of these events.
-        duplicate: True where the same events (by their ids) were stored by an earlier append, and nothing was written now.
+        duplicate: True where the same events (by their ids) were stored by an earlier append, and nothing was written
+            now.
     """
 
     stream_id: str

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from eventstore.codecs import PayloadCodec
 from eventstore.errors import (
-    ConcurrencyConflict,
     DecodingError,
     EmptyAppend,
     InvalidEvent,
@@ -21,6 +20,9 @@ from eventstore.event_types import EventTypes
 from eventstore.events import Append, NewEvent, RecordedEvent
 from eventstore.metadata import decode_metadata, encode_metadata
 from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
+
+EVENT_ID, VERSION, POSITION = 3, 2, 0
+"""Where these are in a row of `statements.read_forwards`."""
 
 
 class Expectation(Enum):
@@ -60,7 +62,6 @@ class PendingAppend:
         if isinstance(self.expected, int):
             return version == self.expected
         return version > 0 or self.expected is not STREAM_EXISTS
-
 
 
 class EventMapper:
@@ -113,9 +114,7 @@ class EventMapper:
         try:
             value = self._event_types.from_plain(event_type, schema_version, self.codec.decode(codec, data))
         except DecodingError as error:
-            raise DecodingError(
-                error.problem, stream_id=stream_id, version=version, event_type=event_type
-            ) from None
+            raise DecodingError(error.problem, stream_id=stream_id, version=version, event_type=event_type) from None
         return RecordedEvent(
             position, stream_id, version, to_uuid(event_id), event_type, schema_version, value,
             decode_metadata(metadata), to_time(recorded_at),
@@ -153,7 +152,8 @@ class EventMapper:
         if (registered.event_type, registered.schema_version) != (event.event_type, event.schema_version):
             msg = (
                 f"{type(event.data).__qualname__} is registered as {registered.event_type!r} with schema version "
-                f"{registered.schema_version}, not {event.event_type!r} with {event.schema_version}; use EventTypes.new_event"
+                f"{registered.schema_version}, not {event.event_type!r} with {event.schema_version}; "
+                "use EventTypes.new_event"
             )
             raise InvalidEvent(msg)
         return True

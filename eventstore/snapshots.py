@@ -50,11 +50,13 @@ class SnapshotStore:
             stream_id: The stream.
             version: The version of the stream that the state was computed at, from 1.
             state: Any value that the codec can store exactly.
-            schema_version: The version of the shape of the state, from 1. Each keeps a snapshot of its own, so that old and new code
+            schema_version: The version of the shape of the state, from 1. Each keeps a snapshot of its own, so that old
+                and new code
                 can run side by side.
 
         Returns:
-            False where it was declined: the snapshot that is there is of the same version or newer, or the stream has not reached this
+            False where it was declined: the snapshot that is there is of the same version or newer, or the stream has
+            not reached this
             version (the events may have been rolled back).
 
         Raises:
@@ -80,7 +82,8 @@ class SnapshotStore:
         """Return the snapshot of this schema version.
 
         Returns:
-            None where there is none, where it is beyond the head of the stream, or where it can't be read: that is logged as a warning.
+            None where there is none, where it is beyond the head of the stream, or where it can't be read: that is
+            logged as a warning.
 
         Raises:
             InvalidInput: An argument is not valid.

@@ -1,19 +1,36 @@
 """Every SQL statement of the store, one function each.
 
-A function takes the tables and returns a SQLAlchemy Core construct; what varies from call to call is a named bind parameter. Nothing is
-executed here: pass the function to the seam, `run(statements.stream_version, stream_id="order-42")`. To look at one, compile it or
+A function takes the tables and returns a SQLAlchemy Core construct; what varies from call to call is a named bind
+parameter. Nothing is
+executed here: pass the function to the seam, `run(statements.stream_version, stream_id="order-42")`. To look at one,
+compile it or
 EXPLAIN it: `print(statements.read_forwards(tables))`.
 """
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, LargeBinary, SmallInteger, Text, Uuid, bindparam, cast, column, func
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    Select,
+    SmallInteger,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+    true,
+    update,
+)
 from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
-from sqlalchemy import select, true, update
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
-from sqlalchemy.sql import Executable
-from sqlalchemy.sql.dml import Delete, ReturningInsert, ReturningUpdate
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.dml import Delete, ReturningInsert, ReturningUpdate, Update
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from eventstore.tables import Tables, now
@@ -28,7 +45,11 @@ def create_head(tables: Tables) -> ReturningInsert[Any]:
 
 def advance_head(tables: Tables) -> ReturningUpdate[Any]:
     """Expect a version. Waits for an unfinished writer of the stream, then looks again."""
-    return _advanced_head(tables).where(tables.streams.c.version == bindparam("expected")).returning(tables.streams.c.version)
+    return (
+        _advanced_head(tables)
+        .where(tables.streams.c.version == bindparam("expected"))
+        .returning(tables.streams.c.version)
+    )
 
 
 def advance_existing_head(tables: Tables) -> ReturningUpdate[Any]:
@@ -48,11 +69,11 @@ def create_or_advance_head(tables: Tables) -> ReturningInsert[Any]:
     )
 
 
-def _new_head(tables: Tables) -> Any:
+def _new_head(tables: Tables) -> Insert:
     return insert(tables.streams).values(stream_id=bindparam("stream_id"), version=bindparam("count"))
 
 
-def _advanced_head(tables: Tables) -> Any:
+def _advanced_head(tables: Tables) -> Update:
     streams = tables.streams
     return (
         update(streams)
@@ -61,31 +82,32 @@ def _advanced_head(tables: Tables) -> Any:
     )
 
 
-# --- append to one stream, on PostgreSQL: head and events in one statement, returning one row (version, position of the last event)
+# --- append to one stream, on PostgreSQL: head and events in one statement, returning one row (version, position of the
+# last event)
 
 
-def append_to_new(tables: Tables) -> Executable:
+def append_to_new(tables: Tables) -> ClauseElement:
     """Append to a stream that must not exist."""
     return _append(tables, create_head(tables))
 
 
-def append_at_version(tables: Tables) -> Executable:
+def append_at_version(tables: Tables) -> ClauseElement:
     """Append to a stream that must be at a version."""
     return _append(tables, advance_head(tables))
 
 
-def append_to_existing(tables: Tables) -> Executable:
+def append_to_existing(tables: Tables) -> ClauseElement:
     """Append to a stream that must exist."""
     return _append(tables, advance_existing_head(tables))
 
 
-def append_to_any(tables: Tables) -> Executable:
+def append_to_any(tables: Tables) -> ClauseElement:
     """Append to a stream whatever its version."""
     return _append(tables, create_or_advance_head(tables))
 
 
-def _append(tables: Tables, head_statement: ReturningInsert[Any] | ReturningUpdate[Any]) -> Executable:
-    """Positions are drawn in the order of the list, and after the head's row lock was taken: the INSERT reads from the head."""
+def _append(tables: Tables, head_statement: ReturningInsert[Any] | ReturningUpdate[Any]) -> ClauseElement:
+    """Positions are drawn in the order of the list, after the head's lock was taken: the INSERT reads from the head."""
     head = head_statement.cte("head")
     event = _unnested_events()
     version = head.c.version - bindparam("count", type_=BigInteger) + event.c.place
@@ -107,7 +129,7 @@ def _unnested_events(*more: tuple[str, str, Any]) -> TableValuedAlias:
 
 
 def _unnest(*columns: tuple[str, str, Any], place: str | None = None) -> TableValuedAlias:
-    """Return arrays (parameter, column, type) as rows: the number of parameters does not depend on the number of rows."""
+    """Return arrays (parameter, column, type) as rows: as many parameters, however many rows."""
     arrays = [bindparam(parameter, type_=ARRAY(type_)) for parameter, _, type_ in columns]
     named = [column(name, type_) for _, name, type_ in columns]
     return func.unnest(*arrays).table_valued(*named, with_ordinality=place).render_derived()
@@ -141,7 +163,7 @@ def _insert_events(tables: Tables, stream_id: Any, version: Any, event: TableVal
 # --- append to several streams
 
 
-def create_heads(tables: Tables) -> Executable:
+def create_heads(tables: Tables) -> ClauseElement:
     """Create the missing heads at version 0, in sorted order, so that they are locked like the others (PostgreSQL)."""
     wanted = _unnest(("stream_ids", "stream_id", Text()))
     rows = select(wanted.c.stream_id, cast(0, BigInteger)).order_by(wanted.c.stream_id.collate("C"))
@@ -152,18 +174,23 @@ def create_heads(tables: Tables) -> Executable:
     )
 
 
-def lock_heads(tables: Tables) -> Executable:
+def lock_heads(tables: Tables) -> ClauseElement:
     """Lock heads in sorted order and return (stream_id, version) of those that exist (PostgreSQL).
 
     An UPDATE locks in an order of its own, and two of them deadlock.
     """
     streams = tables.streams
     wanted = streams.c.stream_id == func.any(bindparam("stream_ids", type_=ARRAY(Text)))
-    return select(streams.c.stream_id, streams.c.version).where(wanted).order_by(streams.c.stream_id).with_for_update(key_share=True)
+    return (
+        select(streams.c.stream_id, streams.c.version)
+        .where(wanted)
+        .order_by(streams.c.stream_id)
+        .with_for_update(key_share=True)
+    )
 
 
-def append_to_many(tables: Tables) -> Executable:
-    """Set locked heads to new versions, insert events, return (stream_id, version, position) of those asked for (PostgreSQL)."""
+def append_to_many(tables: Tables) -> ClauseElement:
+    """Set locked heads, insert events, return (stream_id, version, position) of those asked for (PostgreSQL)."""
     streams = tables.streams
     head = _unnest(("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
     advanced = (
@@ -177,36 +204,40 @@ def append_to_many(tables: Tables) -> Executable:
     stored = _insert_events(tables, event.c.stream_id, event.c.version, event, event)
     last = _unnest(("last_stream_ids", "stream_id", Text()), ("last_versions", "version", BigInteger()))
     same = (stored.c.stream_id == last.c.stream_id.collate("C")) & (stored.c.version == last.c.version)
-    return select(stored.c.stream_id, stored.c.version, stored.c.position).select_from(stored.join(last, same)).add_cte(advanced)
+    return (
+        select(stored.c.stream_id, stored.c.version, stored.c.position)
+        .select_from(stored.join(last, same))
+        .add_cte(advanced)
+    )
 
 
-def take_write_lock(tables: Tables) -> Executable:
+def take_write_lock(tables: Tables) -> ClauseElement:
     """Change no row, but become the one writer (SQLite)."""
     return update(tables.streams).where(tables.streams.c.stream_id == "").values(version=tables.streams.c.version)
 
 
-def find_heads(tables: Tables) -> Executable:
+def find_heads(tables: Tables) -> ClauseElement:
     """Return (stream_id, version) of the streams in a JSON array (SQLite)."""
     wanted = func.json_each(bindparam("stream_ids", type_=Text)).table_valued("value")
     streams = tables.streams
     return select(streams.c.stream_id, streams.c.version).where(streams.c.stream_id.in_(select(wanted.c.value)))
 
 
-def set_head(tables: Tables) -> Executable:
+def set_head(tables: Tables) -> ClauseElement:
     """Set one head to a version (SQLite, where the whole database is locked)."""
     change = {"version": bindparam("version"), "updated_at": now()}
     row = insert(tables.streams).values(stream_id=bindparam("stream_id"), version=bindparam("version"))
     return row.on_conflict_do_update(index_elements=["stream_id"], set_=change)
 
 
-def insert_event(tables: Tables) -> Executable:
+def insert_event(tables: Tables) -> ClauseElement:
     """Insert one event (SQLite, by executemany)."""
     names = ("stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "metadata")
     types = {"event_id": Text(), "metadata": Text()}
     return insert_into(tables.events).values({name: bindparam(name, type_=types.get(name)) for name in names})
 
 
-def find_positions(tables: Tables) -> Executable:
+def find_positions(tables: Tables) -> ClauseElement:
     """Return (stream_id, version, position) of the events in a JSON array of [stream_id, version] (SQLite)."""
     wanted = func.json_each(bindparam("events", type_=Text)).table_valued("value", name="wanted")
     events = tables.events.c
@@ -219,27 +250,27 @@ def find_positions(tables: Tables) -> Executable:
 # --- read
 
 
-def stream_version(tables: Tables) -> Executable:
+def stream_version(tables: Tables) -> ClauseElement:
     """Return the version of a stream; no row where it does not exist."""
     return select(tables.streams.c.version).where(tables.streams.c.stream_id == bindparam("stream_id"))
 
 
-def newest_stored_version(tables: Tables) -> Executable:
+def newest_stored_version(tables: Tables) -> ClauseElement:
     """Return the largest version among the events of a stream, whatever its head says."""
     return select(func.max(tables.events.c.version)).where(tables.events.c.stream_id == bindparam("stream_id"))
 
 
-def read_forwards(tables: Tables) -> Executable:
+def read_forwards(tables: Tables) -> ClauseElement:
     """Return a page of a stream's events with after_version < version <= up_to_version, oldest first."""
     return _read_stream(tables).order_by(tables.events.c.version)
 
 
-def read_backwards(tables: Tables) -> Executable:
+def read_backwards(tables: Tables) -> ClauseElement:
     """Return a page of the same events, newest first."""
     return _read_stream(tables).order_by(tables.events.c.version.desc())
 
 
-def _read_stream(tables: Tables) -> Any:
+def _read_stream(tables: Tables) -> Select[Any]:
     events = tables.events.c
     return (
         select(*_event_columns(tables))
@@ -253,7 +284,7 @@ def _read_stream(tables: Tables) -> Any:
 
 
 def _event_columns(tables: Tables) -> list[ColumnElement[Any]]:
-    """Return the columns in the order that `rows.EventMapper` takes them; metadata as text, to be decoded once and quickly."""
+    """Return the columns in the order that `rows.EventMapper` takes them; metadata as text, for the quicker decoder."""
     events = tables.events.c
     return [
         events.position,
@@ -272,12 +303,18 @@ def _event_columns(tables: Tables) -> list[ColumnElement[Any]]:
 # --- snapshots
 
 
-def save_snapshot(tables: Tables) -> Executable:
-    """Insert or replace by a newer one, at a version that the stream has reached; return its version, or no row where declined."""
+def save_snapshot(tables: Tables) -> ClauseElement:
+    """Save at a version that the stream has reached, if none is as new; return that version, no row where declined."""
     snapshots, streams = tables.snapshots, tables.streams
     names = ["stream_id", "schema_version", "version", "codec", "state"]
-    types = {"stream_id": Text, "schema_version": Integer, "version": BigInteger, "codec": SmallInteger, "state": LargeBinary}
-    row = (
+    types = {
+        "stream_id": Text,
+        "schema_version": Integer,
+        "version": BigInteger,
+        "codec": SmallInteger,
+        "state": LargeBinary,
+    }
+    row: Select[Any] = (
         select(*(bindparam(name, type_=types[name]) for name in names))
         .select_from(streams)
         .where(streams.c.stream_id == bindparam("stream_id"), streams.c.version >= bindparam("version"))
@@ -291,7 +328,7 @@ def save_snapshot(tables: Tables) -> Executable:
     ).returning(snapshots.c.version)
 
 
-def load_snapshot(tables: Tables) -> Executable:
+def load_snapshot(tables: Tables) -> ClauseElement:
     """Return (version, codec, state, created_at) of a snapshot that is not beyond the head of its stream."""
     snapshots, streams = tables.snapshots.c, tables.streams.c
     return select(snapshots.version, snapshots.codec, snapshots.state, snapshots.created_at).where(
@@ -302,12 +339,12 @@ def load_snapshot(tables: Tables) -> Executable:
     )
 
 
-def delete_snapshots(tables: Tables) -> Executable:
+def delete_snapshots(tables: Tables) -> ClauseElement:
     """Delete the snapshots of a stream, of every schema version; return their versions."""
     return _delete_snapshots(tables).returning(tables.snapshots.c.version)
 
 
-def delete_snapshot(tables: Tables) -> Executable:
+def delete_snapshot(tables: Tables) -> ClauseElement:
     """Delete the snapshot of a stream and schema version; return its version."""
     wanted = tables.snapshots.c.schema_version == bindparam("schema_version")
     return _delete_snapshots(tables).where(wanted).returning(tables.snapshots.c.version)
@@ -320,6 +357,6 @@ def _delete_snapshots(tables: Tables) -> Delete:
 # --- the schema
 
 
-def schema_version(tables: Tables) -> Executable:
+def schema_version(tables: Tables) -> ClauseElement:
     """Return (version, breaking_version) of the schema in the database."""
     return select(tables.schema.c.version, tables.schema.c.breaking_version)

@@ -9,7 +9,6 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
-from eventstore import statements
 from eventstore.appending import Appender
 from eventstore.backends import backend_for, engine_for, same_database
 from eventstore.backends.protocol import Backend
@@ -18,27 +17,31 @@ from eventstore.errors import ConcurrencyConflict, DatabaseMismatch, InvalidInpu
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
+from eventstore.reading import Reader
 from eventstore.rows import EventMapper
 from eventstore.schema_version import SchemaGate, create_schema
 from eventstore.snapshots import SnapshotStore
-from eventstore.streams import MAX_VERSION, ExpectedVersion, check_number, check_stream_id
+from eventstore.streams import ExpectedVersion, check_number
 from eventstore.tables import Tables
 
 
 class EventStore:
     """Appends events to streams and reads them back.
 
-    A store is cheap, thread-safe and meant to be shared: make one for each process, beside the engine. After a fork it leaves its
+    A store is cheap, thread-safe and meant to be shared: make one for each process, beside the engine. After a fork it
+    leaves its
     parent's connections alone and opens its own. It can't be pickled.
 
     Args:
-        engine: The application's engine, of PostgreSQL by psycopg 3 or of SQLite. It stays the application's: the store takes
+        engine: The application's engine, of PostgreSQL by psycopg 3 or of SQLite. It stays the application's: the store
+            takes
             connections from its pool, changes nothing about it, and never disposes of it.
         event_types: The classes of typed events. Defaults to none: data comes back as plain values.
         codec: How payloads are written. Defaults to MessagePack. Rows of other codecs stay readable.
         compress_above: Compress payloads of more bytes than this with zstd (extra `zstd`). Defaults to None: never.
         page_size: How many events a read fetches at a time, from 1. Memory is bounded by a page.
-        lock_timeout_seconds: How long a writer waits for SQLite's write lock. PostgreSQL has its own setting, `lock_timeout`.
+        lock_timeout_seconds: How long a writer waits for SQLite's write lock. PostgreSQL has its own setting,
+            `lock_timeout`.
 
     Raises:
         UnsupportedDatabase: The engine is of another database or driver.
@@ -80,6 +83,7 @@ class EventStore:
     def _use(self, execution: Execution) -> None:
         self._execution = execution
         self._appender = Appender(execution, self._backend, self._mapper)
+        self._reader = Reader(execution, self._backend, self._mapper, self._page_size)
         self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec)
 
     @classmethod
@@ -96,7 +100,8 @@ class EventStore:
     ) -> Self:
         """Return a store on an engine of its own, with sound defaults; `close` it, or use it as a context manager.
 
-        PostgreSQL: 5 to 20 connections, 30 seconds to wait for one, `application_name=eventstore`. SQLite: write-ahead log, foreign keys
+        PostgreSQL: 5 to 20 connections, 30 seconds to wait for one, `application_name=eventstore`. SQLite: write-ahead
+        log, foreign keys
         enforced, every commit synced to disk, 30 seconds to wait for a lock.
 
         Args:
@@ -180,7 +185,10 @@ class EventStore:
         return f"<EventStore {self._engine.url!r}>"
 
     def __reduce__(self) -> NoReturn:
-        msg = "an EventStore can't be pickled: its connections belong to this process; give the other one the URL and make a store there"
+        msg = (
+            "an EventStore can't be pickled: its connections belong to this process; "
+            "give the other process the URL, and make a store there"
+        )
         raise TypeError(msg)
 
     # --- append
@@ -195,22 +203,29 @@ class EventStore:
     ) -> AppendResult:
         """Append events to a stream: all of them or none.
 
-        Takes the lock of the stream's head, for as long as the transaction lasts: writers of one stream wait for each other, writers
-        of different streams don't (on SQLite all writers do). Without a joined transaction it is committed when this returns.
+        Takes the lock of the stream's head, for as long as the transaction lasts: writers of one stream wait for each
+        other, writers
+        of different streams don't (on SQLite all writers do). Without a joined transaction it is committed when this
+        returns.
 
-        To repeat an append that may have been stored, after a lost connection say, pass the same `NewEvent` objects (or the same event
-        ids) and the same expected version: it is recognised. Type, schema version and data must be the same, metadata may differ.
+        To repeat an append that may have been stored, after a lost connection say, pass the same `NewEvent` objects (or
+        the same event
+        ids) and the same expected version: it is recognised. Type, schema version and data must be the same, metadata
+        may differ.
         With `ANY` and `STREAM_EXISTS` nothing is recognised.
 
         Args:
             stream_id: 1 to 255 characters, as `order-42`; what is before the first `-` is its category.
-            events: `NewEvent`s, or objects of registered classes; at least one. 100,000 in one call are fine, memory permitting.
-            expected_version: The version that the stream must have: the one you have decided on. `NO_STREAM` (0) where it must not exist
+            events: `NewEvent`s, or objects of registered classes; at least one. 100,000 in one call are fine, memory
+                permitting.
+            expected_version: The version that the stream must have: the one you have decided on. `NO_STREAM` (0) where
+                it must not exist
                 yet, `STREAM_EXISTS`, or `ANY` not to check.
             metadata: JSON values by string keys, for all of these events; an event's own win.
 
         Returns:
-            The new version of the stream and the position of the last event; `duplicate=True` where the events were stored before.
+            The new version of the stream and the position of the last event; `duplicate=True` where the events were
+            stored before.
 
         Raises:
             ConcurrencyConflict: The stream has another version. A joined transaction stays usable.
@@ -227,7 +242,8 @@ class EventStore:
     def append_many(self, appends: Iterable[Append]) -> list[AppendResult]:
         """Append to several streams: all or nothing, in one transaction.
 
-        Streams are locked in sorted order, so that two calls never deadlock. One stream may occur several times; its appends follow each
+        Streams are locked in sorted order, so that two calls never deadlock. One stream may occur several times; its
+        appends follow each
         other in the order of the list.
 
         Args:
@@ -237,7 +253,8 @@ class EventStore:
             A result for each, in the same order.
 
         Raises:
-            ConcurrencyConflict: One of the streams has another version: the first of them in the list. Nothing was written.
+            ConcurrencyConflict: One of the streams has another version: the first of them in the list. Nothing was
+            written.
             EventStoreError: As for `append`.
         """
         pending = [self._mapper.pending(append) for append in appends]
@@ -245,7 +262,7 @@ class EventStore:
         return [result for result in results if isinstance(result, AppendResult)]
 
     def append_each(self, appends: Iterable[Append]) -> list[AppendResult | ConcurrencyConflict]:
-        """Append to several streams, each for itself: those in conflict are left out, the others stored, in one transaction.
+        """Append to several streams, each for itself, in one transaction: those in conflict are left out.
 
         Args:
             appends: What to append. None is fine.
@@ -289,36 +306,13 @@ class EventStore:
             DecodingError: An event can't be read, or does not fit its class.
             SchemaError: The database does not have the tables that this code needs.
         """
-        check_stream_id(stream_id)
-        check_number("after_version", after_version)
-        last = MAX_VERSION if up_to_version is None else check_number("up_to_version", up_to_version)
-        remaining = MAX_VERSION if limit is None else check_number("limit", limit)
-        return self._read_pages(stream_id, after_version, last, remaining, backwards=backwards)
-
-    def _read_pages(
-        self, stream_id: str, after_version: int, up_to_version: int, remaining: int, *, backwards: bool
-    ) -> Iterator[RecordedEvent]:
-        statement = statements.read_backwards if backwards else statements.read_forwards
-        recorded, to_uuid, to_time = self._mapper.recorded, self._backend.to_uuid, self._backend.to_time
-        while remaining > 0:
-            page_size = min(self._page_size, remaining)
-            with self._execution.statement() as run:
-                rows = run(
-                    statement,
-                    stream_id=stream_id,
-                    after_version=after_version,
-                    up_to_version=up_to_version,
-                    page_size=page_size,
-                )
-            for row in rows:
-                yield recorded(row, to_uuid, to_time)
-            if len(rows) < page_size:
-                return
-            remaining -= page_size
-            if backwards:
-                up_to_version = rows[-1][2] - 1
-            else:
-                after_version = rows[-1][2]
+        return self._reader.read_stream(
+            stream_id,
+            after_version=after_version,
+            up_to_version=up_to_version,
+            limit=limit,
+            backwards=backwards,
+        )
 
     def stream_version(self, stream_id: str) -> int:
         """Return the version of a stream: that of its newest event, 0 where it does not exist.
@@ -327,18 +321,17 @@ class EventStore:
             InvalidStreamId: The stream id is not valid.
             SchemaError: The database does not have the tables that this code needs.
         """
-        check_stream_id(stream_id)
-        with self._execution.statement() as run:
-            rows = run(statements.stream_version, stream_id=stream_id)
-        return int(rows[0][0]) if rows else 0
+        return self._reader.stream_version(stream_id)
 
     # --- transactions
 
     def join(self, target: Session | scoped_session[Any] | Connection) -> "EventStore":
         """Return this store inside the transaction of a session or connection.
 
-        What it appends is committed or rolled back with the caller's own work. It never begins, commits, rolls back or closes; where
-        several statements must be all or nothing it uses a savepoint. The returned store is as short-lived as the session, and no more
+        What it appends is committed or rolled back with the caller's own work. It never begins, commits, rolls back or
+        closes; where
+        several statements must be all or nothing it uses a savepoint. The returned store is as short-lived as the
+        session, and no more
         thread-safe.
 
         Args:
@@ -361,7 +354,10 @@ class EventStore:
             raise InvalidInput(msg)
         bind = target.engine if isinstance(target, Connection) else _bind_of(target)
         if not same_database(bind, self._engine):
-            msg = f"the store is on {self._engine.url!r}, the session or connection on {bind.url!r}; make a store of its engine"
+            msg = (
+                f"the store is on {self._engine.url!r}, the session or connection on {bind.url!r}; "
+                "join one of the store's database, or make a store of its engine"
+            )
             raise DatabaseMismatch(msg)
 
         def connect() -> Connection:
@@ -376,7 +372,8 @@ class EventStore:
     def transaction(self) -> Iterator["EventStore"]:
         """Open a transaction for several calls: committed at the end of the block, rolled back if an error leaves it.
 
-        On a joined store, it is a savepoint in the caller's transaction. On SQLite, all other writers wait until the block ends: also
+        On a joined store, it is a savepoint in the caller's transaction. On SQLite, all other writers wait until the
+        block ends: also
         the outer store, used in the block by mistake.
 
         Example:
@@ -401,5 +398,5 @@ def _bind_of(session: Session | scoped_session[Any]) -> Engine:
     try:
         return session.get_bind().engine
     except UnboundExecutionError:
-        msg = "the session is not bound to an engine as a whole; bind it, or join session.connection(…) of the store's engine"
+        msg = "the session as a whole is bound to no engine; bind it, or join a connection of the store's database"
         raise DatabaseMismatch(msg) from None

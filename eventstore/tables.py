@@ -1,6 +1,7 @@
 """The tables: the only file that spells a column.
 
-They are plain SQLAlchemy tables, for reading along with your own: `select(tables.events)` works. To write, use the store: it keeps
+They are plain SQLAlchemy tables, for reading along with your own: `select(tables.events)` works. To write, use the
+store: it keeps
 heads and events in step. Alembic revisions create them (`eventstore.migrations`); a test keeps both the same.
 """
 
@@ -106,7 +107,8 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False) -
 
     Args:
         schema: The database schema that they live in. Defaults to None: the connection's own.
-        position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as SQLite
+        position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
+            SQLite
             needs to number rows, instead of the other way round.
     """
     metadata = MetaData(schema=schema)
@@ -158,10 +160,21 @@ def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
             comment="Place in the global order of all events; ascending, with holes",
         ),
         Column("version", _BIG, nullable=False, comment="Place in the stream: 1, 2, 3, ..."),
-        Column("recorded_at", _TIME, nullable=False, server_default=now(), comment="When the event was stored, by this database's clock"),
+        Column(
+            "recorded_at",
+            _TIME,
+            nullable=False,
+            server_default=now(),
+            comment="When the event was stored, by this database's clock",
+        ),
         Column("event_id", Uuid(), nullable=False, comment="Given by the writer; makes a repeated append recognisable"),
         Column("schema_version", Integer(), nullable=False, comment="Version of the shape of the data"),
-        Column("codec", SmallInteger(), nullable=False, comment="How data is encoded: codec number, plus 256 where compressed with zstd"),
+        Column(
+            "codec",
+            SmallInteger(),
+            nullable=False,
+            comment="How data is encoded: codec number, plus 256 where compressed with zstd",
+        ),
         Column("stream_id", _KEY_TEXT, nullable=False, comment="The stream that the event belongs to"),
         _category(),
         Column("event_type", _KEY_TEXT, nullable=False, comment="What happened, such as order-placed"),
@@ -169,7 +182,9 @@ def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
         Column("metadata", _JSON, comment="Who, why, in which request; NULL where none was given"),
         *keys,
         ForeignKeyConstraint(
-            ["stream_id"], [f"{metadata.schema}.es_streams.stream_id" if metadata.schema else "es_streams.stream_id"], name="es_events_stream_id_fkey"
+            ["stream_id"],
+            [f"{metadata.schema}.es_streams.stream_id" if metadata.schema else "es_streams.stream_id"],
+            name="es_events_stream_id_fkey",
         ),
         CheckConstraint("version >= 1", name="es_events_version_check"),
         CheckConstraint("schema_version >= 1", name="es_events_schema_version_check"),
@@ -185,7 +200,12 @@ def _snapshots(metadata: MetaData) -> Table:
         Column("version", _BIG, nullable=False, comment="Version of the stream that the state was computed at"),
         Column("created_at", _TIME, nullable=False, server_default=now(), comment="When the state was saved"),
         Column("schema_version", Integer(), nullable=False, comment="Version of the shape of the state"),
-        Column("codec", SmallInteger(), nullable=False, comment="How state is encoded: codec number, plus 256 where compressed with zstd"),
+        Column(
+            "codec",
+            SmallInteger(),
+            nullable=False,
+            comment="How state is encoded: codec number, plus 256 where compressed with zstd",
+        ),
         Column("stream_id", _KEY_TEXT, nullable=False, comment="The stream whose state this is"),
         Column("state", LargeBinary(), nullable=False, comment="The state, encoded"),
         PrimaryKeyConstraint("stream_id", "schema_version", name="snapshots_pkey"),
@@ -199,7 +219,12 @@ def _schema(metadata: MetaData) -> Table:
         metadata,
         Column("id", SmallInteger(), nullable=False, autoincrement=False, comment="Always 1"),
         Column("version", Integer(), nullable=False, comment="Version of these tables"),
-        Column("breaking_version", Integer(), nullable=False, comment="Newest version that code must know to work with these tables"),
+        Column(
+            "breaking_version",
+            Integer(),
+            nullable=False,
+            comment="Newest version that code must know to work with these tables",
+        ),
         PrimaryKeyConstraint("id", name="es_schema_pkey"),
         CheckConstraint("id = 1", name="es_schema_id_check"),
         comment="One row: which version of the event store's tables this is",

@@ -62,4 +62,3 @@ def any_engine(any_url: str) -> Iterator[Engine]:
     engine = engine_for(any_url)
     yield engine
     engine.dispose()
-

@@ -39,9 +39,7 @@ URL_VARIABLE: Final = "EVENTSTORE_TEST_DATABASE_URL"
 IMAGE_VARIABLE: Final = "EVENTSTORE_TEST_POSTGRES_IMAGE"
 DEFAULT_IMAGE: Final = "postgres:18"
 WITHOUT_POSTGRES: Final = "--without-postgres"
-FIXTURES: Final = frozenset(
-    {"postgres_server_url", "postgres_template", "postgres_url", "empty_postgres_url"}
-)
+FIXTURES: Final = frozenset({"postgres_server_url", "postgres_template", "postgres_url", "empty_postgres_url"})
 WORKER_INPUT: Final = "eventstore_postgres_server_url"
 OPTIONS_THAT_RUN_NO_TEST: Final = (
     "collectonly",
@@ -200,9 +198,7 @@ deselected_key: Final = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        WITHOUT_POSTGRES, action="store_true", help="deselect the tests that need a PostgreSQL server"
-    )
+    parser.addoption(WITHOUT_POSTGRES, action="store_true", help="deselect the tests that need a PostgreSQL server")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -278,9 +274,7 @@ class Databases:
 
     def __init__(self, server_url: str) -> None:
         self._server = sqlalchemy.make_url(server_url)
-        self._engine = sqlalchemy.create_engine(
-            self._server, isolation_level="AUTOCOMMIT", poolclass=NullPool
-        )
+        self._engine = sqlalchemy.create_engine(self._server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         self._prefix = f"eventstore_test_{uuid.uuid4().hex[:12]}"
         self._numbers = itertools.count(1)
 

@@ -249,9 +249,7 @@ def test_binaries_that_nobody_can_reach_are_copied_and_stay_closed(tmp_path: Pat
 
 
 @only_root
-def test_a_temporary_folder_that_nobody_can_reach_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_temporary_folder_that_nobody_can_reach_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o700)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with PostgreSQLServer() as server:
@@ -266,7 +264,8 @@ def test_another_port_is_tried_when_the_first_is_taken(monkeypatch: pytest.Monke
         ports = iter([taken, taken, supervisor.free_port()])
         monkeypatch.setattr(supervisor, "free_port", lambda: next(ports))
         data = supervisor.create_cluster(binaries, folder, account)
-        server, port = supervisor.start(binaries, data, {"listen_addresses": "127.0.0.1"}, account)
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+        server, port = supervisor.start(binaries, data, settings, account)
         supervisor.stop(server)
     assert port != taken
     assert next(ports, None) is None

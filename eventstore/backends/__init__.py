@@ -31,7 +31,8 @@ def engine_for(url: str | URL, **options: Any) -> Engine:
     """Return a new engine with sound defaults for its database.
 
     Args:
-        url: As for `sqlalchemy.create_engine`. `postgresql://` and `postgres://` mean psycopg 3; `sqlite://` a new database in memory.
+        url: As for `sqlalchemy.create_engine`. `postgresql://` and `postgres://` mean psycopg 3; `sqlite://` a new
+            database in memory.
         options: As for `sqlalchemy.create_engine`; they replace the defaults, `connect_args` key by key.
 
     Raises:
@@ -74,4 +75,11 @@ def _address(engine: Engine) -> tuple[Any, ...]:
             return ("sqlite", id(engine.pool))  # each engine has a memory of its own
         is_path = not str(url.database).startswith("file:")
         return ("sqlite", os.path.realpath(str(url.database)) if is_path else url.database)
-    return (engine.dialect.name, engine.dialect.driver, url.host, url.port or 5432, url.database, dict(url.query).get("host"))
+    return (
+        engine.dialect.name,
+        engine.dialect.driver,
+        url.host,
+        url.port or 5432,
+        url.database,
+        dict(url.query).get("host"),
+    )

@@ -45,7 +45,7 @@ class PostgreSQL:
         self.tables: Tables = define_tables(schema=schema)
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
-        """Return SQL with all parameters in binary: appends of arrays are two to three times faster than as text (DESIGN 8)."""
+        """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
         return _compile(statement, self.tables.metadata.schema)
 
     @contextmanager
@@ -56,7 +56,7 @@ class PostgreSQL:
 
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator[Connection]:
-        """Open a transaction at READ COMMITTED: a writer who has waited for a head's lock must see what it waited for."""
+        """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
             yield connection
 
@@ -92,12 +92,13 @@ class PostgreSQL:
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
         """Create missing heads, then lock all, both in sorted order.
 
-        Two of these never deadlock: while one creates heads it holds only heads that nobody else can see, and while it locks it
+        Two of these never deadlock: while one creates heads it holds only heads that nobody else can see, and while it
+        locks it
         waits only for heads that sort after all that it has locked.
         """
         if create:
             run(statements.create_heads, stream_ids=list(create))
-        return {stream_id: version for stream_id, version in run(statements.lock_heads, stream_ids=list(stream_ids))}
+        return {row[0]: row[1] for row in run(statements.lock_heads, stream_ids=list(stream_ids))}
 
     def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
         """Store everything in one statement."""
@@ -106,7 +107,9 @@ class PostgreSQL:
             statements.append_to_many,
             **_event_arrays([pending for pending, _ in appends]),
             stream_ids=[pending.stream_id for pending, _ in appends for _ in pending.event_ids],
-            versions=[number for pending, version in appends for number in range(version + 1, version + len(pending) + 1)],
+            versions=[
+                number for pending, version in appends for number in range(version + 1, version + len(pending) + 1)
+            ],
             heads=list(heads),
             head_versions=list(heads.values()),
             last_stream_ids=[pending.stream_id for pending, _ in appends],

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql import Executable
+from sqlalchemy.sql import ClauseElement
 
 from eventstore.rows import PendingAppend
 from eventstore.tables import Tables
 
-Statement = Callable[[Tables], Executable]
+Statement = Callable[[Tables], ClauseElement]
 """A function of `eventstore.statements`."""
 
 Row = tuple[Any, ...]
@@ -33,7 +33,7 @@ class Run(Protocol):
         ...
 
 
-class VersionTaken(Exception):  # noqa: N818  # never leaves the package
+class VersionTaken(Exception):  # never leaves the package
     """The unique key on (stream_id, version) refused an event: a head is behind its events.
 
     Attributes:
@@ -89,7 +89,7 @@ class Backend(Protocol):
         ...
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
-        """Keep all other writers from these streams until the transaction ends, and return the versions of those that exist.
+        """Keep other writers from these streams until the transaction ends; return the versions of those that exist.
 
         Args:
             run: In a transaction or savepoint.

@@ -75,7 +75,7 @@ class SQLite:
         _wait_for_lock(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), self._lock_timeout_seconds)
 
     def prepare_savepoint(self, run: Run) -> None:
-        """Become the writer: the driver begins a transaction here, outside which a savepoint would be one, and commit at its release."""
+        """Become the writer: here the driver begins the transaction, without which a savepoint would be one itself."""
         run(statements.take_write_lock)
 
     def commits_by_itself(self, connection: Connection) -> bool:
@@ -106,12 +106,14 @@ class SQLite:
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:  # noqa: ARG002  # all is locked
         """Look heads up: this transaction or savepoint has the write lock of the whole database."""
-        return {stream_id: version for stream_id, version in run(statements.find_heads, stream_ids=json.dumps(stream_ids))}
+        return {row[0]: row[1] for row in run(statements.find_heads, stream_ids=json.dumps(stream_ids))}
 
     def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
         """Store heads, then events."""
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
-        run.many(statements.set_head, [{"stream_id": stream_id, "version": version} for stream_id, version in heads.items()])
+        run.many(
+            statements.set_head, [{"stream_id": stream_id, "version": version} for stream_id, version in heads.items()]
+        )
         return _insert(run, appends)
 
     def to_uuid(self, value: str) -> UUID:
@@ -147,25 +149,28 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
 @cache
 def _compile(statement: Statement) -> tuple[str, dict[str, Any]]:
     tables = define_tables(position_is_key=True)
-    compiled = statement(tables).compile(dialect=dialect_module.dialect(paramstyle="named"))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    compiled = statement(tables).compile(dialect=dialect_module.dialect(paramstyle="named"))
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 
 def create_memory_engine(**options: Any) -> Engine:
     """Return an engine for a new database in memory, shared by its connections, gone with the engine.
 
-    SQLite's `memdb` (3.36 or newer) gives connections of their own, which wait for each other as they do on a file; the usual
+    SQLite's `memdb` (3.36 or newer) gives connections of their own, which wait for each other as they do on a file; the
+    usual
     `:memory:` is one connection, or a database for each thread.
     """
-    url = f"sqlite:///file:/eventstore-{uuid4()}?vfs=memdb&uri=true"
-    engine = create_engine(url, **options)
-    keeper = engine.pool._creator()  # the database lives as long as one connection
+    database = f"file:/eventstore-{uuid4()}?vfs=memdb"
+    engine = create_engine(f"sqlite:///{database}&uri=true", **options)
+    keeper = sqlite3.connect(
+        database, uri=True, check_same_thread=False
+    )  # the database lives as long as one connection
     event.listen(engine, "connect", lambda *_: keeper)
     return engine
 
 
 def prepare_engine(engine: Engine) -> None:
-    """Prepare every connection of an engine of our own: write-ahead log, foreign keys enforced, commits that survive a power cut."""
+    """Prepare the connections of an engine of our own: write-ahead log, foreign keys, commits that survive a crash."""
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _: Any) -> None:

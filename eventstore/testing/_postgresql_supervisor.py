@@ -242,7 +242,7 @@ def status(data: Path) -> str:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except OSError:
         return ""
-    return lines[7].strip() if len(lines) > 7 else ""
+    return "".join(lines[7:8]).strip()
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:

@@ -25,4 +25,4 @@ __all__ = ["EventStoreContract"]
 class EventStoreContract(
     AppendContract, ReadContract, InputContract, ValueContract, SnapshotContract, TransactionContract
 ):
-    """The whole contract. Subclass it and give it a fixture `engine`: an engine of an empty database with the tables."""
+    """The whole contract. Subclass it and give it a fixture `engine`: of an empty database with the tables."""

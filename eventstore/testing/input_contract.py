@@ -119,7 +119,13 @@ class InputContract(ContractBase):
 
     @pytest.mark.parametrize(
         "options",
-        [{"event_id": "x"}, {"event_id": None}, {"schema_version": 0}, {"schema_version": True}, {"schema_version": 2**31}],
+        [
+            {"event_id": "x"},
+            {"event_id": None},
+            {"schema_version": 0},
+            {"schema_version": True},
+            {"schema_version": 2**31},
+        ],
     )
     def test_bad_ids_and_schema_versions(self, options: dict[str, Any]) -> None:
         with pytest.raises(InvalidEvent):

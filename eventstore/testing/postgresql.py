@@ -20,7 +20,7 @@ import sys
 import weakref
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +54,7 @@ _SUPERVISOR: Final = Path(__file__).with_name("_postgresql_supervisor.py")
 _STOP_TIMEOUT_SECONDS: Final = 60.0
 
 
-class PostgreSQLNotFound(RuntimeError):  # noqa: N818  (nothing has failed yet: there is nothing to start)
+class PostgreSQLNotFound(RuntimeError):
     """No folder with the programs `initdb` and `postgres`."""
 
 
@@ -255,17 +255,16 @@ def _start_supervisor(binaries: Path, settings: Mapping[str, str]) -> _Running:
         start_new_session=True,
         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )
-    assert supervisor.stdin is not None
-    assert supervisor.stdout is not None
-    _lifelines.add(supervisor.stdin)
+    lifeline, answer = cast("IO[bytes]", supervisor.stdin), cast("IO[bytes]", supervisor.stdout)
+    _lifelines.add(lifeline)
     try:
-        with supervisor.stdout as output:
-            port, data_directory = _understand(output.read())
+        with answer:
+            port, data_directory = _understand(answer.read())
     except BaseException:
-        supervisor.stdin.close()
+        lifeline.close()
         supervisor.wait(_STOP_TIMEOUT_SECONDS)
         raise
-    return _Running(supervisor, supervisor.stdin, port, data_directory)
+    return _Running(supervisor, lifeline, port, data_directory)
 
 
 def _understand(answer: bytes) -> tuple[int, Path]:

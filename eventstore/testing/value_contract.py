@@ -108,7 +108,9 @@ class ValueContract(ContractBase):
             EventStore(engine, codec=JSONCodec(), compress_above=10),
         ]
         for version, store in enumerate(stores):
-            store.append("values-1", [NewEvent("kept", {"text": "x" * 1000, "is": {version}})], expected_version=version)
+            store.append(
+                "values-1", [NewEvent("kept", {"text": "x" * 1000, "is": {version}})], expected_version=version
+            )
         for store in stores:
             assert [event.data["is"] for event in store.read_stream("values-1")] == [{0}, {1}, {2}]
 

@@ -6,8 +6,9 @@ Revision ID: es_0001
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from alembic import op
 from sqlalchemy.dialects import postgresql
+
+from alembic import op
 
 revision: str = "es_0001"
 down_revision: str | None = None
@@ -21,7 +22,9 @@ def upgrade() -> None:
     big = sa.Integer() if on_sqlite else sa.BigInteger()
     time = sa.DateTime(timezone=True)
     now = sa.text("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))" if on_sqlite else "clock_timestamp()")
-    category = "substr(stream_id, 1, instr(stream_id || '-', '-') - 1)" if on_sqlite else "split_part(stream_id, '-', 1)"
+    category = (
+        "substr(stream_id, 1, instr(stream_id || '-', '-') - 1)" if on_sqlite else "split_part(stream_id, '-', 1)"
+    )
 
     def category_column() -> sa.Column[str]:
         comment = "The part of stream_id before the first hyphen"
@@ -29,7 +32,9 @@ def upgrade() -> None:
 
     op.create_table(
         "es_streams",
-        sa.Column("version", big, nullable=False, comment="The version of its newest event: the head that writers lock"),
+        sa.Column(
+            "version", big, nullable=False, comment="The version of its newest event: the head that writers lock"
+        ),
         sa.Column("created_at", time, nullable=False, server_default=now, comment="When its first event was stored"),
         sa.Column("updated_at", time, nullable=False, server_default=now, comment="When its newest event was stored"),
         sa.Column("stream_id", key_text, nullable=False, comment="Such as order-42; 1 to 255 characters"),
@@ -59,9 +64,15 @@ def upgrade() -> None:
         ),
         sa.Column("version", big, nullable=False, comment="Place in the stream: 1, 2, 3, ..."),
         sa.Column(
-            "recorded_at", time, nullable=False, server_default=now, comment="When the event was stored, by this database's clock"
+            "recorded_at",
+            time,
+            nullable=False,
+            server_default=now,
+            comment="When the event was stored, by this database's clock",
         ),
-        sa.Column("event_id", sa.Uuid(), nullable=False, comment="Given by the writer; makes a repeated append recognisable"),
+        sa.Column(
+            "event_id", sa.Uuid(), nullable=False, comment="Given by the writer; makes a repeated append recognisable"
+        ),
         sa.Column("schema_version", sa.Integer(), nullable=False, comment="Version of the shape of the data"),
         sa.Column(
             "codec",
@@ -120,7 +131,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     if not op.get_context().as_sql and op.get_bind().execute(sa.text("SELECT 1 FROM es_events LIMIT 1")).first():
-        message = "es_0001 can't be undone: es_events holds events, which would be lost; export them and drop the tables by hand"
-        raise RuntimeError(message)
+        msg = "es_0001 can't be undone: the events in es_events would be lost; drop the tables by hand if you mean it"
+        raise RuntimeError(msg)
     for table in ("es_schema", "snapshots", "es_events", "es_streams"):
         op.drop_table(table)

@@ -1,0 +1,60 @@
+import inspect
+import pickle
+import re
+from uuid import UUID
+
+import pytest
+
+from eventstore import ANY, errors
+from eventstore.errors import EventStoreError
+
+EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
+    type(error): error
+    for error in (
+        errors.EventStoreError("text"),
+        errors.InvalidInput("text"),
+        errors.InvalidStreamId("text"),
+        errors.InvalidExpectedVersion("text"),
+        errors.InvalidEvent("text"),
+        errors.InvalidMetadata("$.a", "is wrong"),
+        errors.EmptyAppend("order-1"),
+        errors.RepeatedEventId("order-1", UUID(int=1), 2),
+        errors.ConcurrencyConflict("order-1", ANY, 7),
+        errors.EventIdReused("order-1", UUID(int=1), 2),
+        errors.EncodingError(path="$.a", value_type="object", problem="unknown", index=1, event_type="placed"),
+        errors.DecodingError("damaged", stream_id="order-1", version=2, event_type="placed"),
+        errors.EventTypeError("text"),
+        errors.UnregisteredEventType("Placed"),
+        errors.EventTypeTaken("text"),
+        errors.SchemaError("text"),
+        errors.SchemaMissing(),
+        errors.SchemaOutdated(1, 2),
+        errors.SchemaTooNew(3, 2, 1),
+        errors.UnsupportedDatabase("mysql+pymysql"),
+        errors.DatabaseMismatch("text"),
+        errors.NotInTransaction(),
+        errors.DatabaseBusy(30.0),
+    )
+}
+CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, EventStoreError)]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_pickles_with_its_text_and_attributes(cls: type[EventStoreError]) -> None:
+    error = EXAMPLES[cls]
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
+    assert type(copy) is cls
+    assert (str(copy), vars(copy)) == (str(error), vars(error))
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
+    drawn = re.findall(
+        r"^((?:[│├└─ ]{4})*)(\w+)(?: \((\w+)\))?", errors.__doc__.partition("```")[2].partition("```")[0], re.MULTILINE
+    )
+    parents: list[str] = []
+    tree = {}
+    for indent, name, builtin in drawn:
+        del parents[len(indent) // 4 :]
+        tree[name] = ({parents[-1]} if parents else {"Exception"}) | ({builtin} if builtin else set())
+        parents.append(name)
+    assert tree == {cls.__name__: {base.__name__ for base in cls.__bases__} for cls in CLASSES}

@@ -1,0 +1,37 @@
+import subprocess
+import sys
+
+import eventstore
+
+PUBLIC = """
+ANY Append AppendResult Codec ConcurrencyConflict DatabaseBusy DatabaseMismatch DecodingError EmptyAppend
+EncodingError EventIdReused EventStore EventStoreError EventTypeError EventTypeTaken EventTypes Expected
+ExpectedVersion InvalidEvent InvalidExpectedVersion InvalidInput InvalidMetadata InvalidStreamId JSONCodec
+MessagePackCodec NO_STREAM NewEvent NotInTransaction RecordedEvent RepeatedEventId STREAM_EXISTS SchemaError
+SchemaMissing SchemaOutdated SchemaTooNew Snapshot SnapshotStore Tables UnregisteredEventType UnsupportedDatabase
+migrations
+"""
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(eventstore.__all__) == sorted(PUBLIC.split())
+    assert all(hasattr(eventstore, name) for name in eventstore.__all__)
+
+
+def modules_after(code: str) -> set[str]:
+    script = f"{code}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_importing_imports_neither_alembic_nor_a_driver() -> None:
+    unwanted = {"alembic", "psycopg", "sqlite3", "zstandard", "pytest", "rich", "click", "pydantic", "attrs"}
+    assert modules_after("import eventstore") & unwanted == set()
+
+
+def test_running_on_sqlite_imports_neither_alembic_nor_psycopg() -> None:
+    assert modules_after("import eventstore; eventstore.EventStore.in_memory()") & {"alembic", "psycopg"} == set()
+
+
+def test_migrations_are_imported_when_asked_for() -> None:
+    assert "alembic" in modules_after("from eventstore import migrations")
