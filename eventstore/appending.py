@@ -29,18 +29,18 @@ class Appender:
             EventIdReused: The event ids are stored at these versions already, with another content.
         """
         scope = self._execution.statement if self._backend.append_is_one_statement else self._execution.transaction
-        with scope() as run:
-            try:
+        try:
+            with scope() as run:
                 stored = self._backend.append(run, pending)
-            except VersionTaken as taken:
-                raise self._taken(run, taken, [(pending, 0)]) from None
-            if stored is not None:
-                return AppendResult(pending.stream_id, *stored)
-            first_result = self._first_result(run, pending)
-            if first_result is not None:
-                return first_result
-            rows = run(statements.stream_version, stream_id=pending.stream_id)
-            raise _conflict(pending, rows[0][0] if rows else 0)
+                if stored is not None:
+                    return AppendResult(pending.stream_id, *stored)
+                first_result = self._first_result(run, pending)
+                if first_result is not None:
+                    return first_result
+                rows = run(statements.stream_version, stream_id=pending.stream_id)
+                raise _conflict(pending, rows[0][0] if rows else 0)
+        except VersionTaken as taken:
+            raise self._taken(taken, [(pending, 0)]) from None
 
     def append_many(
         self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
@@ -53,35 +53,33 @@ class Appender:
         """
         if not appends:
             return []
-        with self._execution.transaction() as run:
-            stream_ids = list(dict.fromkeys(pending.stream_id for pending in appends))
-            create = list(dict.fromkeys(pending.stream_id for pending in appends if pending.accepts(0)))
-            versions = self._backend.lock_heads(run, stream_ids, create=create)
-            accepted: list[tuple[PendingAppend, int]] = []
-            outcomes: list[AppendResult | ConcurrencyConflict | None] = []
-            for pending in appends:
-                version = versions.get(pending.stream_id, 0)
-                if pending.accepts(version):
-                    accepted.append((pending, version))
-                    versions[pending.stream_id] = version + len(pending)
-                    outcomes.append(None)
-                    continue
-                outcome = self._first_result(run, pending) or _conflict(pending, version)
-                if all_or_nothing and isinstance(outcome, ConcurrencyConflict):
-                    raise outcome
-                outcomes.append(outcome)
-            stored = iter(self._store(run, accepted))
-            return [next(stored) if outcome is None else outcome for outcome in outcomes]
-
-    def _store(self, run: Run, accepted: list[tuple[PendingAppend, int]]) -> list[AppendResult]:
-        if not accepted:
-            return []
+        accepted: list[tuple[PendingAppend, int]] = []
+        outcomes: list[AppendResult | ConcurrencyConflict | None] = []
         try:
-            positions = self._backend.store(run, accepted)
+            with self._execution.transaction() as run:
+                versions = self._lock_heads(run, appends)
+                for pending in appends:
+                    version = versions.get(pending.stream_id, 0)
+                    if pending.accepts(version):
+                        accepted.append((pending, version))
+                        versions[pending.stream_id] = version + len(pending)
+                        outcomes.append(None)
+                        continue
+                    outcome = self._first_result(run, pending) or _conflict(pending, version)
+                    if all_or_nothing and isinstance(outcome, ConcurrencyConflict):
+                        raise outcome
+                    outcomes.append(outcome)
+                positions = self._backend.store(run, accepted) if accepted else {}
         except VersionTaken as taken:
-            raise self._taken(run, taken, accepted) from None
+            raise self._taken(taken, accepted) from None
         ends = [(pending.stream_id, version + len(pending)) for pending, version in accepted]
-        return [AppendResult(stream_id, version, positions[stream_id, version]) for stream_id, version in ends]
+        stored = iter([AppendResult(stream_id, version, positions[stream_id, version]) for stream_id, version in ends])
+        return [next(stored) if outcome is None else outcome for outcome in outcomes]
+
+    def _lock_heads(self, run: Run, appends: Sequence[PendingAppend]) -> dict[str, int]:
+        stream_ids = dict.fromkeys(pending.stream_id for pending in appends)
+        create = dict.fromkeys(pending.stream_id for pending in appends if pending.accepts(0))
+        return self._backend.lock_heads(run, list(stream_ids), create=list(create))
 
     def _first_result(self, run: Run, pending: PendingAppend) -> AppendResult | None:
         """Return the result of an earlier append of the same events at the same versions, None where there was none.
@@ -108,14 +106,15 @@ class Appender:
         return AppendResult(pending.stream_id, pending.expected + count, rows[-1][POSITION], duplicate=True)
 
     def _taken(
-        self, run: Run, taken: VersionTaken, accepted: list[tuple[PendingAppend, int]]
+        self, taken: VersionTaken, accepted: Sequence[tuple[PendingAppend, int]]
     ) -> ConcurrencyConflict | VersionTaken:
-        """Return the conflict where the unique key has refused what the head had allowed."""
+        """Return the conflict where the unique key has refused what a head had allowed, after that was rolled back."""
         for pending, version in accepted:
             if pending.stream_id == taken.stream_id and taken.version is not None:
                 return _conflict(pending, taken.version)
             if taken.stream_id is None:
-                newest = run(statements.newest_stored_version, stream_id=pending.stream_id)[0][0]
+                with self._execution.statement() as run:
+                    newest = run(statements.newest_stored_version, stream_id=pending.stream_id)[0][0]
                 if newest is not None and newest > version:
                     return _conflict(pending, newest)
         return taken

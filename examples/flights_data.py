@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from heapq import heappop, heappush
 from importlib.util import find_spec
+from io import TextIOWrapper
 from itertools import takewhile
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -128,12 +129,12 @@ def read_flights(until: datetime) -> Iterator[Flight]:
     folder = data_folder()
     with (folder / "airports.csv").open(encoding="utf-8", newline="") as file:
         zones = {row["faa"]: ZoneInfo(row["tzone"]) for row in csv.DictReader(file) if "/" in row["tzone"]}
-    with ZipFile(folder / "flights.csv.zip") as archive:
-        header, *lines = archive.read("flights.csv").decode().splitlines()
+    with ZipFile(folder / "flights.csv.zip") as archive, archive.open("flights.csv") as binary:
+        header, *lines = TextIOWrapper(binary, encoding="utf-8")
     # The file's months come in the order 1, 10, 11, 12, 2. We sort its lines, 50 MB, not what is made of them,
     # ten times as much. Within a day they keep the file's order.
     lines.sort(key=lambda line: [int(part) for part in line.split(",", 3)[:3]])
-    rows = csv.DictReader(lines, header.split(","))
+    rows = csv.DictReader(lines, header.strip().split(","))
     flights = (to_flight(number, row, zones) for number, row in enumerate(rows, start=1))
     return takewhile(lambda flight: flight.midnight < until, flights)
 

@@ -25,7 +25,8 @@ SELECT 'column', c.relname, a.attname,
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum LEFT JOIN pg_collation l ON l.oid = a.attcollation
 WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
-UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, concat_ws(' ', pg_get_constraintdef(oid), convalidated)
+UNION ALL SELECT 'constraint', conrelid::regclass::text, conname,
+       concat_ws(' ', pg_get_constraintdef(oid), convalidated)
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'
 UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
 UNION ALL SELECT 'table', relname, '', concat_ws(' ', reloptions, obj_description(oid))

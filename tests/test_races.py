@@ -113,7 +113,7 @@ def test_readers_wait_for_nobody(store: EventStore, any_engine: Engine) -> None:
 
 
 def contend(url: str, seed: int, appends: int, writer: int) -> tuple[list[int], int]:
-    """Append to one stream, each time at the version just read; return the versions written and the number of conflicts."""
+    """Append to one stream, each time at the version just read; return the versions written and how often it lost."""
     generator = random.Random(seed * 1000 + writer)  # noqa: S311  # repeatable, guards nothing
     written: list[int] = []
     conflicts = 0
@@ -124,8 +124,8 @@ def contend(url: str, seed: int, appends: int, writer: int) -> tuple[list[int], 
             try:
                 result = store.append("order-1", numbered(writer, size), expected_version=version)
             except ConcurrencyConflict as conflict:
-                assert conflict.expected == version
-                assert conflict.actual > version
+                if conflict.expected != version or conflict.actual <= version:
+                    raise
                 conflicts += 1
                 continue
             assert result.version == version + size

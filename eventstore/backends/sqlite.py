@@ -52,15 +52,18 @@ class SQLite:
 
     @contextmanager
     def autocommit(self, engine: Engine) -> Iterator[Connection]:
-        """Open a connection on which the driver begins nothing of its own."""
+        """Open a connection on which nobody has begun anything."""
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.begin()  # in name only; but it calls the application's hooks, of which one may send a BEGIN
+            if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's, and open
+                connection.exec_driver_sql("COMMIT")
             yield connection
 
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator[Connection]:
         """Open a transaction that takes the write lock first, so that it can't fail half way for want of it."""
         with self.autocommit(engine) as connection:
-            self._begin_immediate(connection)
+            _wait_for_lock(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), self._lock_timeout_seconds)
             try:
                 yield connection
             except BaseException:
@@ -68,11 +71,6 @@ class SQLite:
                     connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
-
-    def _begin_immediate(self, connection: Connection) -> None:
-        if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's, and checked out
-            connection.exec_driver_sql("COMMIT")  # an engine whose "begin" hook has sent a BEGIN of its own
-        _wait_for_lock(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), self._lock_timeout_seconds)
 
     def prepare_savepoint(self, run: Run) -> None:
         """Become the writer: here the driver begins the transaction, without which a savepoint would be one itself."""

@@ -1,0 +1,97 @@
+"""What a failure leaves behind: nothing of the append, and all of the caller's."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from eventstore import Append, EventStore, NewEvent
+
+SECRET = "4000-1234-5678-9010"  # noqa: S105  # a payload that must not be seen
+SQLITE_STOPPER = """
+CREATE TRIGGER stopper BEFORE INSERT ON es_events WHEN new.event_type = 'refused'
+BEGIN SELECT RAISE(ABORT, 'refused by a trigger'); END
+"""
+POSTGRESQL_STOPPER = """
+CREATE FUNCTION stopper() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused by a trigger'; END $$;
+CREATE TRIGGER stopper BEFORE INSERT ON es_events FOR EACH ROW WHEN (new.event_type = 'refused')
+EXECUTE FUNCTION stopper()
+"""
+
+
+@pytest.fixture
+def store(any_engine: Engine) -> EventStore:
+    """A store whose database refuses events of the type `refused`."""
+    with any_engine.begin() as connection:
+        connection.execute(text(SQLITE_STOPPER if any_engine.dialect.name == "sqlite" else POSTGRESQL_STOPPER))
+    return EventStore(any_engine)
+
+
+def batch(count: int) -> list[NewEvent]:
+    """Return events of which the one in the middle is refused."""
+    types = ["fine"] * count
+    types[count // 2] = "refused"
+    return [NewEvent(event_type, {"card": SECRET}) for event_type in types]
+
+
+@pytest.mark.parametrize("count", [1, 3, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_failure_in_the_middle_of_an_append_stores_nothing(store: EventStore, count: int) -> None:
+    store.append("order-1", [NewEvent("earlier")], expected_version=0)
+    with pytest.raises(DBAPIError) as error:
+        store.append("order-1", batch(count), expected_version=1)
+    assert "refused by a trigger" in str(error.value)
+    assert SECRET not in str(error.value)
+    assert store.stream_version("order-1") == 1
+    assert len(list(store.read_stream("order-1"))) == 1
+
+
+def test_a_failure_in_append_many_stores_nothing(store: EventStore) -> None:
+    appends = [
+        Append("order-1", [NewEvent("fine")], expected_version=0),
+        Append("order-2", batch(3), expected_version=0),
+    ]
+    for call in (store.append_many, store.append_each):
+        with pytest.raises(DBAPIError):
+            call(appends)
+    assert [store.stream_version(f"order-{number}") for number in (1, 2)] == [0, 0]
+    assert store.append("order-1", [NewEvent("fine")], expected_version=0).version == 1
+
+
+def test_a_failure_in_a_savepoint_of_the_caller_leaves_the_rest(store: EventStore, any_engine: Engine) -> None:
+    with any_engine.begin() as connection:
+        inside = store.join(connection)
+        inside.append("order-1", [NewEvent("fine")], expected_version=0)
+        with pytest.raises(DBAPIError), connection.begin_nested():
+            inside.append("order-1", batch(3), expected_version=1)
+        inside.append("order-1", [NewEvent("fine")], expected_version=1)
+    assert len(list(store.read_stream("order-1"))) == store.stream_version("order-1") == 2
+
+
+@pytest.fixture
+def lost_reply(any_engine: Engine) -> Iterator[threading.Event]:
+    """While set: a commit succeeds, but the client is told that the connection was lost."""
+    lose = threading.Event()
+
+    @event.listens_for(any_engine, "after_cursor_execute")
+    def _lose(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if lose.is_set() and (statement == "COMMIT" or "stored" in statement):
+            lose.clear()
+            raise OperationalError(statement, None, Exception("server closed the connection unexpectedly"))
+
+    yield lose
+    event.remove(any_engine, "after_cursor_execute", _lose)
+
+
+def test_an_append_whose_reply_was_lost_can_be_repeated(any_engine: Engine, lost_reply: threading.Event) -> None:
+    store = EventStore(any_engine)
+    store.append("order-1", [NewEvent("earlier")], expected_version=0)
+    events = [NewEvent("paid", {"total": 30}), NewEvent("shipped")]
+    lost_reply.set()
+    with pytest.raises(OperationalError):
+        store.append("order-1", events, expected_version=1)
+    assert not lost_reply.is_set()
+    result = store.append("order-1", events, expected_version=1)
+    assert (result.version, result.duplicate) == (3, True)
+    assert [event.event_type for event in store.read_stream("order-1")] == ["earlier", "paid", "shipped"]

@@ -1,0 +1,266 @@
+"""What is true on PostgreSQL only."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from eventstore import (
+    ANY,
+    NO_STREAM,
+    STREAM_EXISTS,
+    Append,
+    ConcurrencyConflict,
+    EventStore,
+    ExpectedVersion,
+    NewEvent,
+    NotInTransaction,
+    statements,
+)
+from eventstore.backends.postgresql import PostgreSQL
+from eventstore.backends.protocol import Statement
+
+
+@pytest.fixture
+def store(postgres_engine: Engine) -> EventStore:
+    return EventStore(postgres_engine)
+
+
+@pytest.fixture
+def executed(postgres_engine: Engine) -> Iterator[list[str]]:
+    """The statements that were sent."""
+    sent: list[str] = []
+
+    @event.listens_for(postgres_engine, "before_cursor_execute")
+    def _note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    yield sent
+    event.remove(postgres_engine, "before_cursor_execute", _note)
+
+
+def events(count: int) -> list[NewEvent]:
+    return [NewEvent("counted", {"number": number}) for number in range(count)]
+
+
+@pytest.mark.parametrize("expected", [NO_STREAM, 1, ANY, STREAM_EXISTS])
+def test_an_append_is_one_statement(store: EventStore, executed: list[str], expected: ExpectedVersion) -> None:
+    if expected is not NO_STREAM:
+        store.append("order-1", events(1), expected_version=0)
+    store.stream_version("order-1")  # the schema is checked by now
+    executed.clear()
+    store.append("order-1", events(1), expected_version=expected)
+    store.append("order-2", events(1000), expected_version=ANY)
+    assert len(executed) == 2
+    assert len(executed[1]) < 1500, "the statement grows with the number of events"
+
+
+def test_an_append_needs_no_begin_and_no_commit(store: EventStore, postgres_engine: Engine) -> None:
+    store.stream_version("order-1")
+    statuses = []
+
+    @event.listens_for(postgres_engine, "after_cursor_execute")
+    def _look(connection: object, cursor: psycopg.Cursor[Any], *_: object) -> None:
+        statuses.append(cursor.connection.info.transaction_status.name)
+
+    store.append("order-1", events(1), expected_version=0)
+    event.remove(postgres_engine, "after_cursor_execute", _look)
+    assert statuses == ["IDLE"]
+
+
+def test_several_streams_take_a_constant_number_of_statements(store: EventStore, executed: list[str]) -> None:
+    store.stream_version("order-1")
+    counts = []
+    for streams in (2, 200):
+        executed.clear()
+        store.append_many([Append(f"order-{uuid4()}", events(2), expected_version=0) for _ in range(streams)])
+        counts.append(len(executed))
+    assert counts == [3, 3]
+
+
+def test_a_page_is_one_statement(postgres_engine: Engine, store: EventStore, executed: list[str]) -> None:
+    store.append("order-1", events(25), expected_version=0)
+    paged = EventStore(postgres_engine, page_size=10)
+    paged.stream_version("order-1")
+    executed.clear()
+    assert len(list(paged.read_stream("order-1"))) == 25
+    assert len(executed) == 3
+
+
+def test_a_conflict_burns_no_position(store: EventStore) -> None:
+    first = store.append("order-1", events(1), expected_version=0).position
+    for expected in (0, 5):
+        with pytest.raises(ConcurrencyConflict):
+            store.append("order-1", events(10), expected_version=expected)
+    assert store.append("order-1", events(1), expected_version=1).position == first + 1
+
+
+def test_writers_of_other_streams_wait_for_nobody(store: EventStore, postgres_engine: Engine) -> None:
+    store.append("order-1", events(1), expected_version=0)
+    with postgres_engine.begin() as connection:
+        store.join(connection).append("order-1", events(1), expected_version=1)
+        with postgres_engine.connect() as other, other.begin():
+            other.execute(text("SET LOCAL lock_timeout = '2s'"))
+            assert store.join(other).append("order-2", events(1), expected_version=0).version == 1
+
+
+def test_the_unique_key_is_a_second_layer_behind_the_head(store: EventStore, postgres_engine: Engine) -> None:
+    store.append("order-1", events(5), expected_version=0)
+    with postgres_engine.begin() as connection:
+        connection.execute(text("UPDATE es_streams SET version = 2"))
+    with pytest.raises(ConcurrencyConflict) as conflict:
+        store.append("order-1", events(1), expected_version=2)
+    assert (conflict.value.expected, conflict.value.actual) == (2, 3)
+    with pytest.raises(ConcurrencyConflict) as conflict:
+        store.append_many(
+            [Append("order-2", events(1), expected_version=0), Append("order-1", events(1), expected_version=ANY)]
+        )
+    assert (conflict.value.stream_id, conflict.value.actual) == ("order-1", 3)
+    assert store.stream_version("order-2") == 0
+
+
+def test_a_joined_connection_in_autocommit_is_refused(store: EventStore, postgres_engine: Engine) -> None:
+    engine = postgres_engine.execution_options(isolation_level="AUTOCOMMIT")
+    with Session(engine) as session, pytest.raises(NotInTransaction):
+        store.join(session).append("order-1", events(1), expected_version=0)
+    with engine.connect() as connection, pytest.raises(NotInTransaction):
+        store.join(connection).append_many([Append("order-1", events(1), expected_version=0)])
+    assert store.stream_version("order-1") == 0
+
+
+def test_a_connection_that_was_terminated_is_replaced(store: EventStore, postgres_url: str) -> None:
+    new_events = events(2)
+    store.append("order-1", events(1), expected_version=0)
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {others}")
+    with pytest.raises(OperationalError):
+        store.append("order-1", new_events, expected_version=1)
+    assert store.append("order-1", new_events, expected_version=1).version == 3
+
+
+def test_a_stores_own_connections_say_whose_they_are(postgres_url: str) -> None:
+    with EventStore.from_url(postgres_url) as store, store.engine.connect() as connection:
+        assert connection.execute(text("SHOW application_name")).scalar() == "eventstore"
+
+
+def test_the_short_form_of_the_url_means_psycopg_3(postgres_url: str) -> None:
+    for scheme in ("postgresql://", "postgres://"):
+        with EventStore.from_url(postgres_url.replace("postgresql+psycopg://", scheme)) as store:
+            assert store.engine.dialect.driver == "psycopg"
+            assert store.stream_version("order-1") == 0
+
+
+def test_an_engine_that_prepares_no_statements_works(postgres_url: str) -> None:
+    """As behind PgBouncer in transaction mode."""
+    engine = create_engine(postgres_url, connect_args={"prepare_threshold": None})
+    store = EventStore(engine)
+    for version in range(10):
+        store.append("order-1", events(1), expected_version=version)
+    assert len(list(store.read_stream("order-1"))) == 10
+    engine.dispose()
+
+
+def test_times_do_not_depend_on_the_sessions_zone(postgres_url: str) -> None:
+    engines = [
+        create_engine(postgres_url, connect_args={"options": f"-c TimeZone={zone}"}) for zone in ("UTC", "Asia/Tokyo")
+    ]
+    EventStore(engines[0]).append("order-1", events(1), expected_version=0)
+    times = [next(EventStore(engine).read_stream("order-1")).recorded_at for engine in engines]
+    assert [time.isoformat() for time in times] == [times[0].isoformat()] * 2
+    for engine in engines:
+        engine.dispose()
+
+
+# --- plans: each hot statement uses its index, on tables where that matters
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_databases: Any, postgres_template: str) -> Iterator[Engine]:
+    with postgres_databases.fresh(postgres_template) as url:
+        engine = create_engine(url)
+        store = EventStore(engine)
+        store.append("order-big", events(20_000), expected_version=0)
+        store.append_many([Append(f"order-{number}", events(3), expected_version=0) for number in range(10_000)])
+        for number in range(1000):
+            store.snapshots.save(f"order-{number}", version=2, state=1)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+        yield engine
+        engine.dispose()
+
+
+def plan_nodes(engine: Engine, statement: Statement, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    sql, constants = PostgreSQL().sql(statement)
+
+    def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield node
+        for child in node.get("Plans", ()):
+            yield from nodes(child)
+
+    with engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", {**constants, **parameters}).scalar_one()
+        connection.rollback()
+    return list(nodes((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
+
+
+def an_event() -> dict[str, Any]:
+    return {
+        "event_ids": [uuid4()], "event_types": ["x"], "schema_versions": [1],
+        "codecs": [1], "data": [b"x"], "metadata": ["{}"],
+    }  # fmt: skip
+
+
+def one_append() -> dict[str, Any]:
+    return {"stream_id": "order-7", "count": 1, "expected": 3, **an_event()}
+
+
+def many_appends() -> dict[str, Any]:
+    return {
+        "heads": ["order-7"], "head_versions": [4], "stream_ids": ["order-7"], "versions": [4],
+        "last_stream_ids": ["order-7"], "last_versions": [4], **an_event(),
+    }  # fmt: skip
+
+
+STREAM = {"stream_id": "order-7"}
+PAGE = {"stream_id": "order-big", "after_version": 5000, "up_to_version": 2**63 - 1, "page_size": 100}
+SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
+ORDERED_BY_THE_INDEX = {statements.read_forwards, statements.read_backwards}
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters"),
+    [
+        (statements.append_to_new, one_append),
+        (statements.append_at_version, one_append),
+        (statements.append_to_existing, one_append),
+        (statements.append_to_any, one_append),
+        (statements.create_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
+        (statements.lock_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
+        (statements.append_to_many, many_appends),
+        (statements.stream_version, lambda: STREAM),
+        (statements.newest_stored_version, lambda: STREAM),
+        (statements.read_forwards, lambda: PAGE),
+        (statements.read_backwards, lambda: PAGE),
+        (statements.save_snapshot, lambda: {**SNAPSHOT, "version": 3, "codec": 1, "state": b"x"}),
+        (statements.load_snapshot, lambda: SNAPSHOT),
+        (statements.delete_snapshot, lambda: SNAPSHOT),
+        (statements.delete_snapshots, lambda: STREAM),
+    ],
+)
+def test_a_hot_statement_uses_its_index(
+    filled: Engine, statement: Statement, parameters: Callable[[], dict[str, Any]]
+) -> None:
+    nodes = plan_nodes(filled, statement, parameters())
+    scanned = [node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"]
+    assert scanned == []
+    if statement in ORDERED_BY_THE_INDEX:
+        kinds = {node["Node Type"] for node in nodes}
+        assert kinds == {"Limit", "Index Scan"}
+        assert {node.get("Index Name") for node in nodes} == {None, "es_events_pkey"}
