@@ -18,7 +18,7 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import date, datetime
 from itertools import islice
 
@@ -43,7 +43,7 @@ from eventstore import Append, ConcurrencyConflict, EventStore, RecordedEvent, m
 try:
     from rich import box, progress
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 except ModuleNotFoundError:
     sys.exit("rich is missing: pip install 'sqlalchemy-eventstore[examples]'")
@@ -156,7 +156,8 @@ def latest(logbooks: Logbooks) -> str:
 
 def busiest_day(book: Logbook) -> date:
     """Return the day with most departures; of several, the first."""
-    return max(sorted(book.departures), key=lambda day: book.departures[day])
+    day: date = max(sorted(book.departures), key=lambda day: book.departures[day])
+    return day
 
 
 def answers(books: Logbooks) -> dict[str, str]:
@@ -166,7 +167,7 @@ def answers(books: Logbooks) -> dict[str, str]:
     return {
         "How many events are there?": f"{count_events(books):,}",
         "How many flights departed?": f"{count_departures(books):,}",
-        "How many never got an aircraft?": f"{books[UNKNOWN].cancelled:,} cancelled flights",
+        "How many never got an aircraft?": f"{books.get(UNKNOWN, Logbook()).cancelled:,} cancelled flights",
         "Whose departure was the latest?": "{}, {} h {} min".format(late, *hours_late),
         "Which aircraft flew most?": f"{top}, {book.departures.total():,} flights",
         "How far did it fly?": f"{book.miles:,} miles",
@@ -183,7 +184,7 @@ def ask(store: EventStore, wanted: Logbooks, console: Console) -> bool:
     by_file["What do all versions add up to?"] = f"{count_events(wanted):,}"
     by_streams["How many logbooks are right?"] = f"{sum(found[name] == book for name, book in wanted.items()):,}"
     by_file["How many logbooks are right?"] = f"{len(wanted):,}"
-    table = Table("Question", "Answer by the streams", "By the file", box=box.ROUNDED)
+    table = Table(Column("Question", no_wrap=True), "Answer by the streams", "File", box=box.ROUNDED)
     for question, answer in by_streams.items():
         agrees = answer == by_file[question]
         table.add_row(question, answer, "[green]✓" if agrees else f"[red]✗ {by_file[question]}")

@@ -1,0 +1,30 @@
+"""The README's two commands are what CI and people run."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def command_under(heading: str) -> str:
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 1
+    (line,) = blocks[0].strip().splitlines()
+    return line
+
+
+def test_the_two_commands_stand_under_their_headings() -> None:
+    assert command_under("Run it").endswith("examples/order_processing.py")
+    assert command_under("Test it").endswith(".venv/bin/pytest")
+
+
+def test_ci_runs_the_same_test_command() -> None:
+    assert command_under("Test it") in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).is_file()] == []
