@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from eventstore.backends.protocol import Backend, Row, Run, Statement
 
@@ -138,7 +138,7 @@ class JoinedTransaction:
         try:
             yield run
         except BaseException:
-            with suppress(DBAPIError):  # on a lost connection the first error tells more
+            with suppress(SQLAlchemyError):  # on a lost connection, or after Ctrl-C, the first error tells more
                 connection.exec_driver_sql("ROLLBACK TO SAVEPOINT eventstore")
                 connection.exec_driver_sql("RELEASE SAVEPOINT eventstore")
             raise

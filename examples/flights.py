@@ -17,7 +17,6 @@ import argparse
 import os
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, datetime
 from itertools import islice
@@ -38,7 +37,7 @@ from flights_data import (  # type: ignore[import-not-found,unused-ignore]  # a 
     logbooks_by_file,
 )
 
-from eventstore import Append, ConcurrencyConflict, EventStore, RecordedEvent, migrations
+from eventstore import Append, EventStore, RecordedEvent, migrations
 
 try:
     from rich import box, progress
@@ -78,25 +77,18 @@ def append_all(store: EventStore, wanted: Logbooks, until: datetime, batch_size:
 
 
 def append_batch(store: EventStore, batch: list[Entry], stored: dict[str, int]) -> int:
-    """Append what is not stored of a batch, all or nothing, and return how many events that were."""
-    missing: dict[str, list[Entry]] = defaultdict(list)
-    for entry in batch:
-        if entry.version > stored[entry.stream_id]:
-            missing[entry.stream_id].append(entry)
-    try:
-        results = store.append_many(
-            Append(stream_id, [entry.event for entry in new], expected_version=new[0].version - 1)
-            for stream_id, new in missing.items()
-        )
-    except ConcurrencyConflict as conflict:
-        if conflict.actual < conflict.expected:
-            raise  # events have gone: not for us to mend
-        # Another import is ahead of us. Had it appended just these events, the store would have known them by
-        # their ids, as duplicates; but it has cut its batches elsewhere. Look again what is missing.
-        stored |= {stream_id: store.stream_version(stream_id) for stream_id in missing}
-        return append_batch(store, batch, stored)
-    stored |= {result.stream_id: result.version for result in results}
-    return sum(len(missing[result.stream_id]) for result in results if not result.duplicate)
+    """Append what is not stored of a batch, all or nothing, and return how many events that were.
+
+    Each event is an append of its own, so that the global order of the store is that of time; together they are
+    one transaction. Should another import be at work on the same database, the store knows its events by their ids.
+    """
+    results = store.append_many(
+        Append(entry.stream_id, [entry.event], expected_version=entry.version - 1)
+        for entry in batch
+        if entry.version > stored[entry.stream_id]
+    )
+    stored.update({result.stream_id: result.version for result in results})
+    return sum(not result.duplicate for result in results)
 
 
 # Out of the streams

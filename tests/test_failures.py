@@ -1,5 +1,6 @@
 """What a failure leaves behind: nothing of the append, and all of the caller's."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from eventstore import Append, EventStore, NewEvent
+from eventstore import ANY, Append, EventStore, NewEvent
 
 SECRET = "4000-1234-5678-9010"  # noqa: S105  # a payload that must not be seen
 SQLITE_STOPPER = """
@@ -95,3 +96,30 @@ def test_an_append_whose_reply_was_lost_can_be_repeated(any_engine: Engine, lost
     result = store.append("order-1", events, expected_version=1)
     assert (result.version, result.duplicate) == (3, True)
     assert [event.event_type for event in store.read_stream("order-1")] == ["earlier", "paid", "shipped"]
+
+
+@pytest.mark.parametrize("nth", range(8))
+def test_an_interrupted_append_is_whole_or_not_at_all(any_engine: Engine, nth: int) -> None:
+    """As by Ctrl-C, at each of its statements: the interrupt comes through, and the store goes on."""
+    store = EventStore(any_engine)
+    store.append("order-1", [NewEvent("earlier")], expected_version=0)
+    appends = [Append(f"order-{number}", [NewEvent("a"), NewEvent("b")], expected_version=ANY) for number in (1, 2)]
+    remaining = nth
+
+    def interrupt(*_: object) -> None:
+        nonlocal remaining
+        remaining -= 1
+        if remaining == -1:
+            raise KeyboardInterrupt
+
+    event.listen(any_engine, "do_execute", interrupt)
+    event.listen(any_engine, "do_executemany", interrupt)
+    with contextlib.suppress(KeyboardInterrupt):
+        store.append_many(appends)
+    assert (remaining < 0) == (nth < {"postgresql": 3, "sqlite": 6}[any_engine.dialect.name])
+    event.remove(any_engine, "do_execute", interrupt)
+    event.remove(any_engine, "do_executemany", interrupt)
+    versions = [store.stream_version(f"order-{number}") for number in (1, 2)]
+    assert versions == [len(list(store.read_stream(f"order-{number}"))) for number in (1, 2)]
+    assert versions in ([1, 0], [3, 2])
+    assert store.append("order-1", [NewEvent("later")], expected_version=versions[0]).version == versions[0] + 1

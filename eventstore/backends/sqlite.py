@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import sqlite as dialect_module
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from eventstore import statements
 from eventstore.backends.protocol import Place, Run, Statement, VersionTaken
@@ -67,7 +67,7 @@ class SQLite:
             try:
                 yield connection
             except BaseException:
-                with suppress(DBAPIError):  # a full disk, say, has rolled back already
+                with suppress(SQLAlchemyError):  # rolled back already: by a full disk, or Ctrl-C and the closed connection
                     connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
