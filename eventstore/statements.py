@@ -314,11 +314,9 @@ def save_snapshot(tables: Tables) -> ClauseElement:
         "codec": SmallInteger,
         "state": LargeBinary,
     }
-    row: Select[Any] = (
-        select(*(bindparam(name, type_=types[name]) for name in names))
-        .select_from(streams)
-        .where(streams.c.stream_id == bindparam("stream_id"), streams.c.version >= bindparam("version"))
-    )
+    values: list[ColumnElement[Any]] = [bindparam(name, type_=types[name]) for name in names]
+    has_come_so_far = (streams.c.stream_id == bindparam("stream_id")) & (streams.c.version >= bindparam("version"))
+    row = select(*values).select_from(streams).where(has_come_so_far)
     statement = insert(snapshots).from_select(names, row, include_defaults=False)
     new = statement.excluded
     return statement.on_conflict_do_update(

@@ -155,12 +155,13 @@ def busiest_day(book: Logbook) -> date:
 def answers(books: Logbooks) -> dict[str, str]:
     """Answer all questions."""
     top, late = busiest(books), latest(books)
-    book, day, hours_late = books[top], busiest_day(books[top]), divmod(books[late].longest_delay, 60)
+    book, day = books[top], busiest_day(books[top])
+    hours, minutes = divmod(books[late].longest_delay, 60)
     return {
         "How many events are there?": f"{count_events(books):,}",
         "How many flights departed?": f"{count_departures(books):,}",
         "How many never got an aircraft?": f"{books.get(UNKNOWN, Logbook()).cancelled:,} cancelled flights",
-        "Whose departure was the latest?": "{}, {} h {} min".format(late, *hours_late),
+        "Whose departure was the latest?": f"{late}, {hours} h {minutes} min",
         "Which aircraft flew most?": f"{top}, {book.departures.total():,} flights",
         "How far did it fly?": f"{book.miles:,} miles",
         "How late was it, all in all?": f"{book.minutes_late:,} minutes",

@@ -182,7 +182,8 @@ def test_appends_of_all_kinds_at_random(any_engine: Engine) -> None:
         generator = random.Random(seed * 1000 + writer)  # noqa: S311  # repeatable, guards nothing
         while time.monotonic() < stop:
             chosen = generator.sample(stream_ids, generator.randint(1, 4))
-            expected = {id_: generator.choice([ANY, store.stream_version(id_)]) for id_ in chosen}
+            choices: dict[str, list[ExpectedVersion]] = {id_: [ANY, store.stream_version(id_)] for id_ in chosen}
+            expected = {id_: generator.choice(choices[id_]) for id_ in chosen}
             sizes = {id_: generator.randint(1, 3) for id_ in chosen}
             appends = [Append(id_, numbered(writer, sizes[id_]), expected_version=expected[id_]) for id_ in chosen]
             results: list[AppendResult] = []

@@ -9,7 +9,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def command_under(heading: str) -> str:
     section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    blocks: list[str] = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     assert len(blocks) == 1
     (line,) = blocks[0].strip().splitlines()
     return line

@@ -67,7 +67,7 @@ class SQLite:
             try:
                 yield connection
             except BaseException:
-                with suppress(SQLAlchemyError):  # rolled back already: by a full disk, or Ctrl-C and the closed connection
+                with suppress(SQLAlchemyError):  # a full disk, or Ctrl-C, has rolled back already
                     connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
