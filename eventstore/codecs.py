@@ -90,7 +90,7 @@ class MessagePackCodec:
 
     def decode(self, data: bytes) -> Any:
         """Return the value of bytes in MessagePack."""
-        list_hook = _unpack_list if _MARK in data else None  # slow, so only where there may be work for it
+        list_hook = _unpack_list if _MARK in data else None  # it is slow: only where there may be a mark
         return msgpack.unpackb(data, ext_hook=_unpack_extension, list_hook=list_hook, strict_map_key=False)
 
 
@@ -398,8 +398,8 @@ def _gather(cls: Callable[[list[Any]], Any], members: list[Any]) -> Any:
 
 # --- MessagePack
 
-_MARK: Final = b"\xd4\x07"
-"""How the extension 7 begins where it has one byte."""
+_MARK: Final = 0xD4
+"""The first byte of each of `_MARKS`."""
 _MARKS: Final = {cls: msgpack.ExtType(7, cls.__name__[:1].encode()) for cls in (tuple, set, frozenset)}
 
 

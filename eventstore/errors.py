@@ -26,8 +26,8 @@ EventStoreError
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
-Messages name streams, versions, types and fields, never a payload. What a program needs is on attributes.
-Every error pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing better can be said.
+Messages name streams, versions, types and fields, never a payload. What a program needs is on attributes. Every error
+pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing better can be said.
 """
 
 from typing import Any, Self
@@ -118,9 +118,11 @@ class ConcurrencyConflict(EventStoreError):
     Attributes:
         stream_id: The stream.
         expected: What was expected: a version, `NO_STREAM` or `STREAM_EXISTS`.
-        actual: The version that the stream has, 0 where it does not exist. Where the unique key on (stream_id, version)
-            refused
-            the events because es_streams is behind es_events, the version that is stored already.
+        actual: The version that the stream has, 0 where it does not exist.
+
+    Behind the heads stands a second layer, the unique key on (stream_id, version). Where that refuses an append, because
+    somebody has set es_streams behind es_events, `actual` is the version that is stored already, and PostgreSQL has aborted
+    a joined transaction, as after any error of its own.
     """
 
     def __init__(self, stream_id: str, expected: Any, actual: int) -> None:
@@ -298,15 +300,18 @@ class NotInTransaction(EventStoreError):
 
 
 class DatabaseBusy(EventStoreError):
-    """SQLite's write lock was held by another connection for too long; nothing was written.
+    """SQLite's write lock could not be had; nothing was written.
 
     Attributes:
-        waited_seconds: How long the store tried.
+        waited_seconds: How long the store has waited, None where that was the driver's or nobody's choice.
     """
 
-    def __init__(self, waited_seconds: float) -> None:
+    def __init__(self, waited_seconds: float | None = None) -> None:
         self.waited_seconds = waited_seconds
         super().__init__(
-            f"another connection has held SQLite's write lock for {waited_seconds:.0f} seconds; "
+            "another connection has SQLite's write lock, or has written since this transaction began to read; "
+            "keep transactions short, and begin those that will write with BEGIN IMMEDIATE"
+            if waited_seconds is None
+            else f"another connection has held SQLite's write lock for {waited_seconds:g} seconds; "
             "keep transactions short, or raise lock_timeout_seconds"
         )

@@ -33,8 +33,7 @@ class NewEvent:
     """An event to be appended.
 
     The event id is made with the event, so that appending the same object again, after a lost connection say, is
-    recognised as
-    a repetition and stores nothing twice.
+    recognised as a repetition and stores nothing twice.
 
     Attributes:
         event_type: The name of what happened, 1 to 255 characters, such as `order-placed`.

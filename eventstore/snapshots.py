@@ -51,13 +51,11 @@ class SnapshotStore:
             version: The version of the stream that the state was computed at, from 1.
             state: Any value that the codec can store exactly.
             schema_version: The version of the shape of the state, from 1. Each keeps a snapshot of its own, so that old
-                and new code
-                can run side by side.
+                and new code can run side by side.
 
         Returns:
             False where it was declined: the snapshot that is there is of the same version or newer, or the stream has
-            not reached this
-            version (the events may have been rolled back).
+            not reached this version (the events may have been rolled back).
 
         Raises:
             InvalidInput: An argument is not valid.

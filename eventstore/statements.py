@@ -1,10 +1,8 @@
 """Every SQL statement of the store, one function each.
 
 A function takes the tables and returns a SQLAlchemy Core construct; what varies from call to call is a named bind
-parameter. Nothing is
-executed here: pass the function to the seam, `run(statements.stream_version, stream_id="order-42")`. To look at one,
-compile it or
-EXPLAIN it: `print(statements.read_forwards(tables))`.
+parameter. Nothing is executed here: pass the function to the seam, `run(statements.stream_version,
+stream_id="order-42")`. To look at one, compile it or EXPLAIN it: `print(statements.read_forwards(tables))`.
 """
 
 from typing import Any

@@ -1,5 +1,6 @@
 """The event store: append, read, join."""
 
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -29,13 +30,11 @@ class EventStore:
     """Appends events to streams and reads them back.
 
     A store is cheap, thread-safe and meant to be shared: make one for each process, beside the engine. After a fork it
-    leaves its
-    parent's connections alone and opens its own. It can't be pickled.
+    leaves its parent's connections alone and opens its own. It can't be pickled.
 
     Args:
         engine: The application's engine, of PostgreSQL by psycopg 3 or of SQLite. It stays the application's: the store
-            takes
-            connections from its pool, changes nothing about it, and never disposes of it.
+            takes connections from its pool, changes nothing about it, and never disposes of it.
         event_types: The classes of typed events. Defaults to none: data comes back as plain values.
         codec: How payloads are written. Defaults to MessagePack. Rows of other codecs stay readable.
         compress_above: Compress payloads of more bytes than this with zstd (extra `zstd`). Defaults to None: never.
@@ -101,8 +100,7 @@ class EventStore:
         """Return a store on an engine of its own, with sound defaults; `close` it, or use it as a context manager.
 
         PostgreSQL: 5 to 20 connections, 30 seconds to wait for one, `application_name=eventstore`. SQLite: write-ahead
-        log, foreign keys
-        enforced, every commit synced to disk, 30 seconds to wait for a lock.
+        log, foreign keys enforced, every commit synced to disk, 30 seconds to wait for a lock.
 
         Args:
             url: `postgresql://user@host/database`, `sqlite:///file.db`, or `sqlite://` for a new database in memory.
@@ -118,7 +116,7 @@ class EventStore:
             InvalidInput: An option is not valid.
         """
         store = cls(
-            engine_for(url, **engine_options),
+            engine_for(url, lock_timeout_seconds=lock_timeout_seconds, **engine_options),
             event_types=event_types,
             codec=codec,
             compress_above=compress_above,
@@ -126,6 +124,7 @@ class EventStore:
             lock_timeout_seconds=lock_timeout_seconds,
         )
         store._owns_engine = True
+        weakref.finalize(store, store.engine.dispose)  # a store that nobody has closed
         return store
 
     @classmethod
@@ -204,23 +203,20 @@ class EventStore:
         """Append events to a stream: all of them or none.
 
         Takes the lock of the stream's head, for as long as the transaction lasts: writers of one stream wait for each
-        other, writers
-        of different streams don't (on SQLite all writers do). Without a joined transaction it is committed when this
-        returns.
+        other, writers of different streams don't (on SQLite all writers do). Without a joined transaction it is
+        committed when this returns.
 
         To repeat an append that may have been stored, after a lost connection say, pass the same `NewEvent` objects (or
-        the same event
-        ids) and the same expected version: it is recognised. Type, schema version and data must be the same, metadata
-        may differ.
-        With `ANY` and `STREAM_EXISTS` nothing is recognised.
+        the same event ids) and the same expected version: it is recognised. Type, schema version and data must be the
+        same, metadata may differ. With `ANY` and `STREAM_EXISTS` nothing is recognised, nor are objects of registered
+        classes, which get a new id each time: make them `NewEvent`s once, by `EventTypes.new_event`.
 
         Args:
             stream_id: 1 to 255 characters, as `order-42`; what is before the first `-` is its category.
             events: `NewEvent`s, or objects of registered classes; at least one. 100,000 in one call are fine, memory
                 permitting.
             expected_version: The version that the stream must have: the one you have decided on. `NO_STREAM` (0) where
-                it must not exist
-                yet, `STREAM_EXISTS`, or `ANY` not to check.
+                it must not exist yet, `STREAM_EXISTS`, or `ANY` not to check.
             metadata: JSON values by string keys, for all of these events; an event's own win.
 
         Returns:
@@ -243,8 +239,7 @@ class EventStore:
         """Append to several streams: all or nothing, in one transaction.
 
         Streams are locked in sorted order, so that two calls never deadlock. One stream may occur several times; its
-        appends follow each
-        other in the order of the list.
+        appends follow each other in the order of the list.
 
         Args:
             appends: What to append. None is fine.
@@ -254,7 +249,7 @@ class EventStore:
 
         Raises:
             ConcurrencyConflict: One of the streams has another version: the first of them in the list. Nothing was
-            written.
+                written.
             EventStoreError: As for `append`.
         """
         pending = [self._mapper.pending(append) for append in appends]
@@ -329,10 +324,8 @@ class EventStore:
         """Return this store inside the transaction of a session or connection.
 
         What it appends is committed or rolled back with the caller's own work. It never begins, commits, rolls back or
-        closes; where
-        several statements must be all or nothing it uses a savepoint. The returned store is as short-lived as the
-        session, and no more
-        thread-safe.
+        closes; where several statements must be all or nothing it uses a savepoint. The returned store is as
+        short-lived as the session, and no more thread-safe.
 
         Args:
             target: A SQLAlchemy Session, scoped_session or Connection, of the same database as the store's engine.
@@ -373,8 +366,7 @@ class EventStore:
         """Open a transaction for several calls: committed at the end of the block, rolled back if an error leaves it.
 
         On a joined store, it is a savepoint in the caller's transaction. On SQLite, all other writers wait until the
-        block ends: also
-        the outer store, used in the block by mistake.
+        block ends: also the outer store, used in the block by mistake.
 
         Example:
             ```python

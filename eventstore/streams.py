@@ -30,6 +30,7 @@ STREAM_EXISTS: Final = Expected.STREAM_EXISTS
 """Append to a stream that has at least one event, at whatever version."""
 
 ExpectedVersion = int | Expected
+"""A version of 0 or more, `NO_STREAM` (which is 0), `ANY` or `STREAM_EXISTS`."""
 
 
 def category_of(stream_id: str) -> str:

@@ -1,8 +1,8 @@
 """The tables: the only file that spells a column.
 
 They are plain SQLAlchemy tables, for reading along with your own: `select(tables.events)` works. To write, use the
-store: it keeps
-heads and events in step. Alembic revisions create them (`eventstore.migrations`); a test keeps both the same.
+store: it keeps heads and events in step. Alembic revisions create them (`eventstore.migrations`); a test keeps both the
+same.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    event,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
@@ -108,8 +110,7 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False) -
     Args:
         schema: The database schema that they live in. Defaults to None: the connection's own.
         position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
-            SQLite
-            needs to number rows, instead of the other way round.
+            SQLite needs to number rows, instead of the other way round.
     """
     metadata = MetaData(schema=schema)
     return Tables(
@@ -122,7 +123,7 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False) -
 
 
 def _streams(metadata: MetaData) -> Table:
-    return Table(
+    table = Table(
         "es_streams",
         metadata,
         Column("version", _BIG, nullable=False, comment="The version of its newest event: the head that writers lock"),
@@ -133,8 +134,10 @@ def _streams(metadata: MetaData) -> Table:
         PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
         CheckConstraint("version >= 0", name="es_streams_version_check"),
         comment="One row a stream: its current version",
-        postgresql_with={"fillfactor": 80},
     )
+    set_fillfactor = DDL("ALTER TABLE %(fullname)s SET (fillfactor = 80)")  # room for the next version beside the old
+    event.listen(table, "after_create", set_fillfactor.execute_if(dialect="postgresql"))
+    return table
 
 
 def _events(metadata: MetaData, *, position_is_key: bool) -> Table:

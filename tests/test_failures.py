@@ -48,6 +48,16 @@ def test_a_failure_in_the_middle_of_an_append_stores_nothing(store: EventStore, 
     assert len(list(store.read_stream("order-1"))) == 1
 
 
+@pytest.mark.slow
+def test_100_000_events_are_one_append(any_engine: Engine) -> None:
+    store = EventStore(any_engine)
+    new_events = [NewEvent("counted", number) for number in range(100_000)]
+    result = store.append("order-1", new_events, expected_version=0)
+    assert result.version == store.stream_version("order-1") == 100_000
+    assert [event.data for event in store.read_stream("order-1")] == list(range(100_000))
+    assert store.append("order-1", new_events, expected_version=0).duplicate
+
+
 def test_a_failure_in_append_many_stores_nothing(store: EventStore) -> None:
     appends = [
         Append("order-1", [NewEvent("fine")], expected_version=0),

@@ -103,8 +103,11 @@ def test_an_engine_that_sends_its_own_begin_works(sqlite_path: Path, begin: str)
     engine.dispose()
 
 
-def test_a_writer_gives_up_after_its_timeout(sqlite_path: Path, sqlite_engine: Engine) -> None:
-    engine = create_engine(f"sqlite:///{sqlite_path}", connect_args={"timeout": 0.01})
+@pytest.mark.parametrize("driver_timeout", [0.01, 30])
+def test_a_writer_gives_up_after_its_timeout(
+    sqlite_path: Path, sqlite_engine: Engine, driver_timeout: float
+) -> None:
+    engine = create_engine(f"sqlite:///{sqlite_path}", connect_args={"timeout": driver_timeout})
     store = EventStore(engine, lock_timeout_seconds=0.2)
     with EventStore(sqlite_engine).transaction() as tx:
         tx.append("order-1", events(1), expected_version=0)
@@ -114,6 +117,7 @@ def test_a_writer_gives_up_after_its_timeout(sqlite_path: Path, sqlite_engine: E
         assert 0.2 <= time.monotonic() - began < 5
         assert busy.value.waited_seconds == 0.2
     assert store.append("order-2", events(1), expected_version=0).version == 1
+    assert pragmas(engine)["busy_timeout"] == driver_timeout * 1000
     engine.dispose()
 
 
@@ -121,7 +125,7 @@ def test_a_joined_writer_who_can_not_have_the_lock_is_told(sqlite_path: Path, sq
     engine = create_engine(f"sqlite:///{sqlite_path}", connect_args={"timeout": 0.1})
     with EventStore(sqlite_engine).transaction() as tx, engine.connect() as connection:
         tx.append("order-1", events(1), expected_version=0)
-        with pytest.raises(DatabaseBusy):
+        with pytest.raises(DatabaseBusy, match="began to read"):
             EventStore(engine).join(connection).append("order-2", events(1), expected_version=0)
     engine.dispose()
 

@@ -27,12 +27,13 @@ def backend_for(engine: Engine, *, lock_timeout_seconds: float) -> Backend:
     raise UnsupportedDatabase(kind)
 
 
-def engine_for(url: str | URL, **options: Any) -> Engine:
+def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options: Any) -> Engine:
     """Return a new engine with sound defaults for its database.
 
     Args:
         url: As for `sqlalchemy.create_engine`. `postgresql://` and `postgres://` mean psycopg 3; `sqlite://` a new
             database in memory.
+        lock_timeout_seconds: How long SQLite's driver waits for a lock.
         options: As for `sqlalchemy.create_engine`; they replace the defaults, `connect_args` key by key.
 
     Raises:
@@ -48,7 +49,7 @@ def engine_for(url: str | URL, **options: Any) -> Engine:
     if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
         from eventstore.backends import sqlite  # noqa: PLC0415
 
-        options = _merged(sqlite.ENGINE_OPTIONS, options)
+        options = _merged(sqlite.engine_options(lock_timeout_seconds), options)
         in_memory = parsed.database in {None, "", ":memory:"}
         engine = sqlite.create_memory_engine(**options) if in_memory else create_engine(parsed, **options)
         sqlite.prepare_engine(engine)

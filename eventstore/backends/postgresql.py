@@ -93,8 +93,7 @@ class PostgreSQL:
         """Create missing heads, then lock all, both in sorted order.
 
         Two of these never deadlock: while one creates heads it holds only heads that nobody else can see, and while it
-        locks it
-        waits only for heads that sort after all that it has locked.
+        locks it waits only for heads that sort after all that it has locked.
         """
         if create:
             run(statements.create_heads, stream_ids=list(create))

@@ -4,6 +4,7 @@ import json
 import random
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,11 +22,8 @@ from eventstore.errors import DatabaseBusy, SchemaMissing
 from eventstore.rows import Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
 
-LOCK_TIMEOUT_SECONDS: Final = 30.0
-"""How long a writer waits for the one before it, by default."""
-
-ENGINE_OPTIONS: Final[dict[str, Any]] = {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS, "check_same_thread": False}}
-"""For `EventStore.from_url`."""
+_SWITCH_TIMEOUT_SECONDS: Final = 30.0
+"""How long a new connection waits to find, or make, the database's journal a write-ahead log."""
 
 _ADVANCE: Final[dict[Expectation, Statement]] = {
     Expectation.NEW: statements.create_head,
@@ -42,7 +40,7 @@ class SQLite:
 
     append_is_one_statement: Final = False
 
-    def __init__(self, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
+    def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
         self.tables: Tables = define_tables(position_is_key=True)
         self._lock_timeout_seconds = lock_timeout_seconds
 
@@ -55,7 +53,7 @@ class SQLite:
         """Open a connection on which nobody has begun anything."""
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.begin()  # in name only; but it calls the application's hooks, of which one may send a BEGIN
-            if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's, and open
+            if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
                 connection.exec_driver_sql("COMMIT")
             yield connection
 
@@ -63,7 +61,7 @@ class SQLite:
     def transaction(self, engine: Engine) -> Iterator[Connection]:
         """Open a transaction that takes the write lock first, so that it can't fail half way for want of it."""
         with self.autocommit(engine) as connection:
-            _wait_for_lock(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), self._lock_timeout_seconds)
+            self._begin_immediate(connection)
             try:
                 yield connection
             except BaseException:
@@ -71,6 +69,15 @@ class SQLite:
                     connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
+
+    def _begin_immediate(self, connection: Connection) -> None:
+        """Begin within our own timeout, in our own steps: the driver's are switched off, and on again for the COMMIT."""
+        timeout = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        try:
+            _wait_for_lock(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), self._lock_timeout_seconds)
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {timeout}")
 
     def prepare_savepoint(self, run: Run) -> None:
         """Become the writer: here the driver begins the transaction, without which a savepoint would be one itself."""
@@ -84,7 +91,7 @@ class SQLite:
         """Translate by error code; for keys and tables SQLite has only its message to tell which."""
         message = str(error.orig)
         if _is_busy(error):
-            return DatabaseBusy(self._lock_timeout_seconds)
+            return DatabaseBusy()
         if message.startswith("no such table: es_"):
             return SchemaMissing()
         if message.startswith("UNIQUE constraint failed") and _EVENTS_KEY in message:
@@ -151,19 +158,21 @@ def _compile(statement: Statement) -> tuple[str, dict[str, Any]]:
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 
+def engine_options(lock_timeout_seconds: float) -> dict[str, Any]:
+    """Return what `EventStore.from_url` gives to `create_engine`."""
+    return {"connect_args": {"timeout": lock_timeout_seconds, "check_same_thread": False}}
+
+
 def create_memory_engine(**options: Any) -> Engine:
     """Return an engine for a new database in memory, shared by its connections, gone with the engine.
 
     SQLite's `memdb` (3.36 or newer) gives connections of their own, which wait for each other as they do on a file; the
-    usual
-    `:memory:` is one connection, or a database for each thread.
+    usual `:memory:` is one connection, or a database for each thread.
     """
     database = f"file:/eventstore-{uuid4()}?vfs=memdb"
     engine = create_engine(f"sqlite:///{database}&uri=true", **options)
-    keeper = sqlite3.connect(
-        database, uri=True, check_same_thread=False
-    )  # the database lives as long as one connection
-    event.listen(engine, "connect", lambda *_: keeper)
+    keeper = sqlite3.connect(database, uri=True, check_same_thread=False)  # while it is open there is a database
+    weakref.finalize(engine, keeper.close)
     return engine
 
 
@@ -174,7 +183,7 @@ def prepare_engine(engine: Engine) -> None:
     def _on_connect(connection: sqlite3.Connection, _: Any) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        _wait_for_lock(lambda: connection.execute("PRAGMA journal_mode = WAL"), LOCK_TIMEOUT_SECONDS)
+        _wait_for_lock(lambda: connection.execute("PRAGMA journal_mode = WAL"), _SWITCH_TIMEOUT_SECONDS)
 
 
 def _wait_for_lock(attempt: Callable[[], object], timeout_seconds: float) -> None:

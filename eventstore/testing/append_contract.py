@@ -84,12 +84,6 @@ class BatchContract(ContractBase):
         assert result.version == count
         assert numbers(store.read_stream("counter-1")) == list(range(1, count + 1))
 
-    @pytest.mark.slow
-    def test_a_batch_of_100_000_events_is_one_append(self, store: EventStore) -> None:
-        result = store.append("counter-1", numbered(100_000), expected_version=0)
-        assert result.version == 100_000
-        assert numbers(store.read_stream("counter-1")) == list(range(1, 100_001))
-
     def test_events_may_come_from_a_generator(self, store: EventStore) -> None:
         events = (NewEvent("counted", {"number": number}) for number in (1, 2, 3))
         assert store.append("counter-1", events, expected_version=0).version == 3

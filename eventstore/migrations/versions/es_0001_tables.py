@@ -42,8 +42,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
         sa.CheckConstraint("version >= 0", name="es_streams_version_check"),
         comment="One row a stream: its current version",
-        postgresql_with={"fillfactor": 80},
     )
+    if not on_sqlite:
+        op.execute("ALTER TABLE es_streams SET (fillfactor = 80)")  # heads are updated in place
     keys: list[sa.schema.SchemaItem] = [
         sa.PrimaryKeyConstraint("stream_id", "version", name="es_events_pkey"),
         sa.UniqueConstraint("position", name="es_events_position_key"),

@@ -1,0 +1,131 @@
+"""Run the documentation: the python blocks of docs/ and README.md are tests.
+
+A document is one program. Its blocks run in order, in one namespace, in an empty working directory; so it is one test,
+which neither a random order nor a distribution over processes can take apart. A text block right after a python block
+is what that block prints. Where a document defines tests, pytest runs them.
+"""
+
+import difflib
+import io
+import re
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import Engine
+from sybil import Document, Example, Region, Sybil
+from sybil.evaluators.python import PythonEvaluator
+from sybil.example import SybilFailure
+from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
+
+from eventstore import EventStore
+
+ROOT: Final = Path(__file__).parent.parent
+NOT_RUN: Final = frozenset({"text", "sh", "sql"})
+"""Languages of blocks that are not run. Any other, and none, is an error: no block is left out by a slip of the pen."""
+
+_FENCED_BLOCKS: Final = RawFencedCodeBlockLexer(re.compile(r"(?P<language>[^\n]*)\n"))
+_run_python: Final = PythonEvaluator()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "MarkdownFile | None":
+    """Collect the documentation, and no other Markdown."""
+    is_documentation = file_path == ROOT / "README.md" or ROOT / "docs" in file_path.parents
+    if file_path.suffix == ".md" and is_documentation:
+        return MarkdownFile.from_parent(parent, path=file_path)
+    return None
+
+
+class MarkdownFile(pytest.File):
+    """A document."""
+
+    def collect(self) -> Iterable["Program"]:
+        """Return its one test."""
+        yield Program.from_parent(self, name="program")
+
+
+class Program(pytest.Item):
+    """All blocks of a document, as one test."""
+
+    def runtest(self) -> None:
+        """Run the python blocks, then the tests that they define."""
+        document = Sybil([_parse]).parse(self.path)
+        module = ModuleType(f"docs_{self.path.stem.replace('-', '_')}")  # where a block's classes are looked up
+        document.namespace = vars(module)
+        with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setitem(sys.modules, module.__name__, module)
+            try:
+                _run(document)
+            finally:
+                _close_databases(document.namespace.values())
+            if any(name.startswith(("test_", "Test")) for name in document.namespace):
+                _run_tests(document, Path(folder))
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return where the test is."""
+        return self.path, 0, self.path.relative_to(ROOT).as_posix()
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:  # noqa: ARG002  # pytest's
+        """Return what went wrong, from the document on."""
+        if isinstance(excinfo.value, SybilFailure | pytest.fail.Exception):
+            return str(excinfo.value)
+        trace = excinfo.tb
+        while trace.tb_next is not None and trace.tb_frame.f_code.co_filename != str(self.path):
+            trace = trace.tb_next
+        return "".join(traceback.format_exception(excinfo.type, excinfo.value, trace))
+
+
+def _parse(document: Document) -> Iterable[Region]:
+    for region in _FENCED_BLOCKS(document):
+        region.parsed = region.lexemes["source"]
+        region.evaluator = _run_python if _language(region) == "python" else _leave_out
+        yield region
+
+
+def _language(region: Region) -> str:
+    language: str = region.lexemes["language"]
+    return language
+
+
+def _leave_out(example: Example) -> str | None:
+    language = _language(example.region)
+    return None if language in NOT_RUN else f"{language!r} is neither 'python' nor one of {sorted(NOT_RUN)}"
+
+
+def _run(document: Document) -> None:
+    end_of_block, printed = 0, ""
+    for example in document.examples():
+        follows_directly = end_of_block and not document.text[end_of_block : example.start].strip()
+        if follows_directly and _language(example.region) == "text" and example.parsed != printed:
+            differences = difflib.ndiff(example.parsed.splitlines(), printed.splitlines())
+            raise SybilFailure(example, "\n".join(["the block before it prints something else:", *differences]))
+        with redirect_stdout(io.StringIO()) as output:
+            example.evaluate()
+        end_of_block = example.end if _language(example.region) == "python" else 0
+        printed = output.getvalue()
+
+
+def _close_databases(values: Iterable[object]) -> None:
+    for value in list(values):
+        if isinstance(value, EventStore):
+            value.engine.dispose()
+        elif isinstance(value, Engine):
+            value.dispose()
+
+
+def _run_tests(document: Document, folder: Path) -> None:
+    blocks = [example.parsed for example in document.examples() if _language(example.region) == "python"]
+    (folder / "test_document.py").write_text("\n\n".join(blocks), encoding="utf-8")
+    options = ["-q", "--rootdir", str(folder), "--strict-markers", "-W", "error", "-o", "markers=slow"]
+    command = [sys.executable, "-m", "pytest", *options, "test_document.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603  # our own pytest
+    if done.returncode != 0:
+        pytest.fail(f"the tests in {document.path} fail:\n{done.stdout}{done.stderr}", pytrace=False)
