@@ -1,70 +1,84 @@
 """Metadata: JSON that every database can store and that comes back as it was."""
 
-import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from eventstore.errors import InvalidMetadata
+from eventstore.errors import DecodingError, InvalidMetadata
+
+_MAX_DEPTH: Final = 100
+_LARGE: Final = 1e16
+"""From here on a float is written with an exponent, and PostgreSQL, which keeps decimal numbers, gives an integer back."""
+_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_metadata(metadata: Mapping[str, Any] | None) -> str | None:
     """Return the metadata as JSON text, None where there is none.
 
     Raises:
-        InvalidMetadata: It is not a mapping of strings to JSON values, holds NaN or an infinity, or text with NUL (which PostgreSQL can't store)
-            or a lone surrogate.
+        InvalidMetadata: It is not a mapping of strings to JSON values, is nested more than 100 levels deep, holds NaN or an
+            infinity, or text with NUL (which PostgreSQL can't store) or a lone surrogate.
     """
-    if not metadata:
-        if metadata is not None and not isinstance(metadata, Mapping):
-            raise InvalidMetadata("$", f"is not a mapping but {type(metadata).__name__}")
+    if metadata is None:
         return None
     if not isinstance(metadata, Mapping):
         raise InvalidMetadata("$", f"is not a mapping but {type(metadata).__name__}")
-    plain = dict(metadata)
+    if not metadata:
+        return None
+    plain = _storable(dict(metadata), "$")
     try:
-        _check(plain, "$")
-        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-    except RecursionError:
-        raise InvalidMetadata("$", "is nested too deeply, or contains itself") from None
-    except ValueError as error:
-        if isinstance(error, InvalidMetadata):
-            raise
+        return msgspec.json.encode(plain).decode()
+    except ValueError:
         raise InvalidMetadata("$", "has an integer of too many digits") from None
 
 
 def decode_metadata(text: str | None) -> dict[str, Any]:
-    """Return the metadata of stored JSON text, empty where there is none."""
-    return {} if text is None else msgspec.json.decode(text, type=dict[str, Any])
+    """Return the metadata of stored JSON text, empty where there is none.
+
+    Raises:
+        DecodingError: It is not a JSON object.
+    """
+    if text is None:
+        return {}
+    try:
+        return _DECODER.decode(text)
+    except msgspec.MsgspecError:
+        raise DecodingError("the stored metadata is not a JSON object") from None
 
 
-def _check(value: Any, path: str) -> None:
-    if value is None or isinstance(value, bool | int):
-        return
+def _storable(value: Any, path: str, depth: int = 0) -> Any:  # noqa: PLR0911  # one line a type
+    """Return the value in the types that msgspec writes: subclasses and large floats are replaced."""
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, str):
-        _check_text(value, path)
-    elif isinstance(value, float):
+        return _storable_text(value, path)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidMetadata(path, "is not a finite number, which JSON does not have")
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            _check(part, f"{path}[{index}]")
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            if not isinstance(key, str):
-                raise InvalidMetadata(path, f"has a key that is not a string but {type(key).__name__}")
-            _check_text(key, f"{path} (a key)")
-            _check(part, f"{path}.{key}")
-    else:
+        return float.__float__(value) if abs(value) < _LARGE else msgspec.Raw(f"{value:.1f}".encode())
+    if depth == _MAX_DEPTH:
+        raise InvalidMetadata(path, f"is nested more than {_MAX_DEPTH} levels deep, or contains itself")
+    if isinstance(value, list):
+        return [_storable(part, f"{path}[{index}]", depth + 1) for index, part in enumerate(value)]
+    if not isinstance(value, dict):
         raise InvalidMetadata(path, f"is not a JSON value but {type(value).__name__}; convert it, to a string say")
+    storable = {}
+    for key, part in value.items():
+        if not isinstance(key, str):
+            raise InvalidMetadata(path, f"has a key that is not a string but {type(key).__name__}")
+        storable[_storable_text(key, f"{path} (a key)")] = _storable(part, f"{path}.{key}", depth + 1)
+    return storable
 
 
-def _check_text(text: str, path: str) -> None:
+def _storable_text(text: str, path: str) -> str:
     if "\0" in text:
         raise InvalidMetadata(path, "contains the character NUL, which PostgreSQL can't store in JSON")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidMetadata(path, "is not valid Unicode: half of a surrogate pair") from None
+    return str.__str__(text)

@@ -72,12 +72,14 @@ class SQLite:
 
     def _begin_immediate(self, connection: Connection) -> None:
         """Begin within our own timeout, in our own steps: the driver's are switched off, and on again for the COMMIT."""
-        timeout = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
-        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        raw: Any = connection.connection.dbapi_connection
+        ((timeout,),) = raw.execute("PRAGMA busy_timeout")
+        raw.execute("PRAGMA busy_timeout = 0")
         try:
             _wait_for_lock(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), self._lock_timeout_seconds)
         finally:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {timeout}")
+            with suppress(sqlite3.ProgrammingError):  # closed: Ctrl-C came while waiting
+                raw.execute(f"PRAGMA busy_timeout = {timeout}")
 
     def prepare_savepoint(self, run: Run) -> None:
         """Become the writer: here the driver begins the transaction, without which a savepoint would be one itself."""
