@@ -247,8 +247,11 @@ def _zstandard() -> Any:
 
 def _zoned(value: datetime | time) -> str:
     """Return ISO 8601 and what RFC 9557 adds to it: `2026-10-25T02:30:00+01:00[Europe/Berlin][_fold=1]`."""
+    iso = value.isoformat()
+    if iso[-16:-6] in ("+00:00:00.", "-00:00:00."):  # fromisoformat takes it for UTC
+        raise _NotStorableError("less than a second away from UTC")
     key = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
-    return value.isoformat() + (f"[{key}]" if key else "") + ("[_fold=1]" if value.fold else "")
+    return iso + (f"[{key}]" if key else "") + ("[_fold=1]" if value.fold else "")
 
 
 def _unzoned(text: str) -> tuple[str, ZoneInfo | None, int]:
@@ -358,8 +361,9 @@ def _taking_apart(cls: Any) -> Callable[[Any], Any] | None:
 
 
 def _exactly(cls: type, value: Any) -> Any:
-    plain = _SCALARS[cls].read(_SCALARS[cls].write(value))
-    if plain != value:
+    text = _SCALARS[cls].write(value)
+    plain = _SCALARS[cls].read(text)
+    if plain != value or _SCALARS[cls].write(plain) != text:
         raise _NotStorableError("finer than a microsecond")
     return plain
 

@@ -120,9 +120,9 @@ class ConcurrencyConflict(EventStoreError):
         expected: What was expected: a version, `NO_STREAM` or `STREAM_EXISTS`.
         actual: The version that the stream has, 0 where it does not exist.
 
-    Behind the heads stands a second layer, the unique key on (stream_id, version). Where that refuses an append, because
-    somebody has set es_streams behind es_events, `actual` is the version that is stored already, and PostgreSQL has aborted
-    a joined transaction, as after any error of its own.
+    Behind the heads stands a second layer, the unique key on (stream_id, version). Where that refuses an append,
+    because somebody has set es_streams behind es_events, `actual` is the version that is stored already, and PostgreSQL
+    has aborted a joined transaction, as after any error of its own.
     """
 
     def __init__(self, stream_id: str, expected: Any, actual: int) -> None:

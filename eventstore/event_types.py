@@ -2,16 +2,20 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar, overload
 from uuid import UUID
 
 import msgspec
+from msgspec import inspect
 
 from eventstore.errors import DecodingError, EventTypeError, EventTypeTaken, UnregisteredEventType
 from eventstore.events import NewEvent, check_event_type, check_schema_version
 
 EventClass = TypeVar("EventClass", bound=type)
+
+_PYDANTIC: Final = "__pydantic_validator__"
+_NO_KEYS: Final = (inspect.DataclassType, inspect.StructType, inspect.TypedDictType, inspect.CustomType)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,8 +28,12 @@ class _Registration:
 class EventTypes:
     """Which class stands for which event type.
 
-    Dataclasses, attrs classes, msgspec Structs and pydantic models can be registered. Keep one registry for an application, and
-    register at import; after that it may be used from any thread.
+    Dataclasses, attrs classes, msgspec Structs and pydantic models can be registered. Keep one registry for an
+    application, and register at import; after that it may be used from any thread.
+
+    What is stored are the fields, by their names: of a Struct by their encoded names, of a pydantic model not by their
+    aliases, and without private attributes. The annotations bring them back; a field annotated `Any` comes back as
+    plain values, and one annotated `Sequence` as a list.
 
     Example:
         ```python
@@ -44,6 +52,7 @@ class EventTypes:
     def __init__(self) -> None:
         self._by_class: dict[type, _Registration] = {}
         self._by_name: dict[str, _Registration] = {}
+        self._unchecked: set[type] = set()
 
     @overload
     def register(self, event_type: str, cls: EventClass, *, schema_version: int = 1) -> EventClass: ...
@@ -64,7 +73,7 @@ class EventTypes:
 
         Raises:
             InvalidEvent: The name or the schema version is not valid.
-            EventTypeTaken: The class has another name already, or the name another class.
+            EventTypeTaken: The class has another name or schema version already, or the name another class.
             EventTypeError: The class is of no supported kind, or has a field whose type can't be brought back.
         """
         check_event_type(event_type)
@@ -72,8 +81,12 @@ class EventTypes:
         if cls is None:
             return lambda decorated: self.register(event_type, decorated, schema_version=schema_version)
         _check_class(cls)
-        self._check_free(event_type, cls)
         registration = _Registration(event_type, schema_version, cls)
+        self._check_free(registration)
+        try:
+            _check_fields(cls)
+        except NameError:  # an annotation names what is defined later
+            self._unchecked.add(cls)
         self._by_name[event_type] = registration
         self._by_class[cls] = registration
         return cls
@@ -90,10 +103,13 @@ class EventTypes:
 
         Raises:
             UnregisteredEventType: Its class is not registered.
+            EventTypeError: An annotation of its class still names what is not defined.
         """
         registration = self._by_class.get(type(event))
         if registration is None:
             raise UnregisteredEventType(type(event).__qualname__)
+        if registration.cls in self._unchecked:
+            self._check_now(registration.cls)
         extra = {} if event_id is None else {"event_id": event_id}
         return NewEvent(
             registration.event_type, event, metadata=metadata, schema_version=registration.schema_version, **extra
@@ -119,51 +135,125 @@ class EventTypes:
             )
         return _build(registration.cls, data)
 
-    def _check_free(self, event_type: str, cls: type) -> None:
-        same_class, same_name = self._by_class.get(cls), self._by_name.get(event_type)
-        if same_class is not None and same_class.event_type != event_type:
-            msg = f"{cls.__qualname__} is registered as {same_class.event_type!r} already; it can't be {event_type!r} too"
+    def _check_free(self, new: _Registration) -> None:
+        same_class, same_name = self._by_class.get(new.cls), self._by_name.get(new.event_type)
+        if same_class is not None and same_class != new:
+            msg = (
+                f"{new.cls.__qualname__} is registered as {same_class.event_type!r} with schema version "
+                f"{same_class.schema_version} already; it can't be {new.event_type!r} with {new.schema_version} too"
+            )
             raise EventTypeTaken(msg)
-        if same_name is not None and same_name.cls is not cls:
-            if cls.__module__ == "__main__" and same_name.cls.__qualname__ == cls.__qualname__:
-                del self._by_class[same_name.cls]  # a notebook's cell that was run again
-                return
-            msg = f"the event type {event_type!r} belongs to {same_name.cls.__qualname__}; {cls.__qualname__} needs another name"
+        if same_name is None or same_name.cls is new.cls:
+            return
+        if not _is_run_again(same_name.cls, new.cls):
+            msg = (
+                f"the event type {new.event_type!r} belongs to {same_name.cls.__qualname__}; "
+                f"{new.cls.__qualname__} needs another name"
+            )
             raise EventTypeTaken(msg)
+        del self._by_class[same_name.cls]
+
+    def _check_now(self, cls: type) -> None:
+        try:
+            _check_fields(cls)
+        except NameError as error:
+            msg = f"an annotation of {cls.__qualname__} names what can't be found: {error}"
+            raise EventTypeError(msg) from None
+        self._unchecked.discard(cls)
 
 
-def _check_class(cls: type) -> None:
-    supported = dataclasses.is_dataclass(cls) or any(
-        hasattr(cls, mark) for mark in ("__attrs_attrs__", "__struct_fields__", "model_validate")
-    )
-    if not isinstance(cls, type) or not supported:
+def _is_run_again(old: type, new: type) -> bool:
+    """Return whether it is the class of a notebook's cell that was run again."""
+    return old.__module__ == new.__module__ == "__main__" and old.__qualname__ == new.__qualname__
+
+
+def _check_class(cls: Any) -> None:
+    marks = ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__", _PYDANTIC)
+    if not isinstance(cls, type) or not any(hasattr(cls, mark) for mark in marks):
         msg = f"{cls!r} is not a dataclass, attrs class, msgspec Struct or pydantic model"
         raise EventTypeError(msg)
-    if hasattr(cls, "model_validate"):
+
+
+def _check_fields(cls: type) -> None:
+    """Check that the annotations bring back what is stored of an object.
+
+    Raises:
+        EventTypeError: They can't.
+        NameError: One of them names what is not defined.
+    """
+    if hasattr(cls, _PYDANTIC):
+        import pydantic  # noqa: PLC0415  # no dependency of ours; here it is loaded anyway
+
+        if tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 11):
+            msg = f"{cls.__qualname__} needs pydantic 2.11 or newer; this is {pydantic.VERSION}"
+            raise EventTypeError(msg)
         return
     try:
-        msgspec.convert(None, cls)
-    except (msgspec.ValidationError, NameError):  # None is no event; a forward reference may be defined later
+        for node in _nodes(inspect.type_info(cls)):
+            _check_node(node)
+        _convert(None, cls)
+    except msgspec.ValidationError:  # of course: None is no event
         return
-    except TypeError as error:
+    except NameError:
+        raise
+    except Exception as error:
         msg = f"{cls.__qualname__} has a field whose type can't be brought back: {error}"
         raise EventTypeError(msg) from error
 
 
+def _check_node(node: inspect.Type) -> None:
+    """Refuse what msgspec takes for a field's type, but does not make of plain values."""
+    if isinstance(node, inspect.CustomType) and not hasattr(node.cls, _PYDANTIC):
+        msg = f"{node.cls.__qualname__} is not supported"
+        raise TypeError(msg)
+    if isinstance(node, inspect.DictType) and any(isinstance(key, _NO_KEYS) for key in _nodes(node.key_type)):
+        msg = "the keys of a dict can't be objects with fields"
+        raise TypeError(msg)
+
+
+def _nodes(info: inspect.Type) -> Iterator[inspect.Type]:
+    """Yield a type and all that it is made of."""
+    todo: list[Any] = [info]
+    seen: set[int] = set()
+    while todo:
+        node = todo.pop()
+        if isinstance(node, tuple):
+            todo.extend(node)
+        elif isinstance(node, inspect.Field):
+            todo.append(node.type)
+        elif isinstance(node, inspect.Type) and id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            todo.extend(getattr(node, name) for name in node.__struct_fields__)
+
+
 def _build(cls: Any, data: Any) -> Any:
-    """Return an object of the class. The libraries' own texts can show values: they go no further than here."""
-    if hasattr(cls, "model_validate"):
-        try:
-            return cls.model_validate(data)
-        except ValueError as error:
-            places = [".".join(map(str, problem["loc"])) for problem in error.errors()] if hasattr(error, "errors") else []
-            raise DecodingError(_misfit(cls, ", ".join(places))) from None
+    """Return an object of the class. The texts of errors here can show values: they go no further."""
     try:
-        return msgspec.convert(data, cls)
-    except msgspec.ValidationError as error:
-        place = re.search(r" - at `(\$[^`]*)`$", str(error))
-        raise DecodingError(_misfit(cls, place.group(1) if place else "")) from None
+        return _nested(cls, data) if hasattr(cls, _PYDANTIC) else _convert(data, cls)
+    except Exception as error:  # noqa: BLE001  # the class's own code is run, too
+        place = _place(error)
+        where = f" at {place}" if place else f" ({type(error).__name__})"
+        raise DecodingError(f"the stored data does not fit the class {cls.__qualname__}{where}") from None
 
 
-def _misfit(cls: type, place: str) -> str:
-    return f"the stored data does not fit the class {cls.__qualname__}" + (f" at {place}" if place else "")
+def _convert(data: Any, cls: Any) -> Any:
+    return msgspec.convert(data, cls, dec_hook=_nested)
+
+
+def _nested(cls: Any, data: Any) -> Any:
+    """Return what msgspec does not make: a pydantic model of its data, anything else as it is."""
+    if not hasattr(cls, _PYDANTIC):
+        return data
+    return getattr(cls, _PYDANTIC).validate_python(data, strict=False, by_alias=False, by_name=True)
+
+
+def _place(error: Any) -> str:
+    if hasattr(error, "errors"):  # pydantic's
+        places = [problem["loc"] for problem in error.errors(include_url=False, include_input=False)]
+        return ", ".join(
+            "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+            for place in places[:3]
+        )
+    found = re.search(r" - at (?:`key` in )?`(\$[^`]*)`$", str(error))
+    return found.group(1) if found else ""

@@ -10,7 +10,7 @@ from eventstore.errors import DecodingError, InvalidMetadata
 
 _MAX_DEPTH: Final = 100
 _LARGE: Final = 1e16
-"""From here on a float is written with an exponent, and PostgreSQL, which keeps decimal numbers, gives an integer back."""
+"""From here on a float is written with an exponent, and PostgreSQL, which keeps decimal digits, returns an integer."""
 _DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -18,8 +18,8 @@ def encode_metadata(metadata: Mapping[str, Any] | None) -> str | None:
     """Return the metadata as JSON text, None where there is none.
 
     Raises:
-        InvalidMetadata: It is not a mapping of strings to JSON values, is nested more than 100 levels deep, holds NaN or an
-            infinity, or text with NUL (which PostgreSQL can't store) or a lone surrogate.
+        InvalidMetadata: It is not a mapping of strings to JSON values, is nested more than 100 levels deep, holds NaN
+            or an infinity, or text with NUL (which PostgreSQL can't store) or a lone surrogate.
     """
     if metadata is None:
         return None
@@ -44,11 +44,11 @@ def decode_metadata(text: str | None) -> dict[str, Any]:
         return {}
     try:
         return _DECODER.decode(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise DecodingError("the stored metadata is not a JSON object") from None
 
 
-def _storable(value: Any, path: str, depth: int = 0) -> Any:  # noqa: PLR0911  # one line a type
+def _storable(value: Any, path: str, depth: int = 0) -> Any:
     """Return the value in the types that msgspec writes: subclasses and large floats are replaced."""
     if value is None or isinstance(value, bool):
         return value
@@ -60,18 +60,19 @@ def _storable(value: Any, path: str, depth: int = 0) -> Any:  # noqa: PLR0911  #
         if not math.isfinite(value):
             raise InvalidMetadata(path, "is not a finite number, which JSON does not have")
         return float.__float__(value) if abs(value) < _LARGE else msgspec.Raw(f"{value:.1f}".encode())
+    if not isinstance(value, list | dict):
+        raise InvalidMetadata(path, f"is not a JSON value but {type(value).__name__}; convert it, to a string say")
     if depth == _MAX_DEPTH:
         raise InvalidMetadata(path, f"is nested more than {_MAX_DEPTH} levels deep, or contains itself")
     if isinstance(value, list):
         return [_storable(part, f"{path}[{index}]", depth + 1) for index, part in enumerate(value)]
-    if not isinstance(value, dict):
-        raise InvalidMetadata(path, f"is not a JSON value but {type(value).__name__}; convert it, to a string say")
-    storable = {}
-    for key, part in value.items():
-        if not isinstance(key, str):
-            raise InvalidMetadata(path, f"has a key that is not a string but {type(key).__name__}")
-        storable[_storable_text(key, f"{path} (a key)")] = _storable(part, f"{path}.{key}", depth + 1)
-    return storable
+    return dict(_storable_item(key, part, path, depth + 1) for key, part in value.items())
+
+
+def _storable_item(key: Any, part: Any, path: str, depth: int) -> tuple[str, Any]:
+    if not isinstance(key, str):
+        raise InvalidMetadata(path, f"has a key that is not a string but {type(key).__name__}")
+    return _storable_text(key, f"{path} (a key)"), _storable(part, f"{path}.{key}", depth)
 
 
 def _storable_text(text: str, path: str) -> str:

