@@ -331,8 +331,8 @@ def _plain(value: Any, *, typed: bool) -> Any:
     if take_apart is not None:
         try:
             return take_apart(value)
-        except AttributeError:
-            raise _NotStorableError("an object with a field that has no value") from None
+        except Exception as error:  # noqa: BLE001  # a field without a value, or the class's own code
+            raise _NotStorableError(f"its fields can't be read ({type(error).__name__})") from None
     for base, convert in _BASES.items():
         if isinstance(value, base):
             return convert(value)

@@ -21,6 +21,7 @@ EventStoreError
 │   ├── SchemaOutdated
 │   └── SchemaTooNew
 ├── UnsupportedDatabase
+├── DriverMissing (ImportError)     a database whose driver is not installed
 ├── DatabaseMismatch                a session or connection of another database
 ├── NotInTransaction                a joined connection that commits by itself
 └── DatabaseBusy                    SQLite's one writer did not finish in time
@@ -283,6 +284,13 @@ class UnsupportedDatabase(EventStoreError):
         super().__init__(
             f"{found} is not supported; use postgresql+psycopg (PostgreSQL 14 or newer) or sqlite (3.35 or newer)"
         )
+
+
+class DriverMissing(EventStoreError, ImportError):
+    """The driver of the database is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("PostgreSQL needs the driver psycopg 3; install sqlalchemy-eventstore[postgresql]")
 
 
 class DatabaseMismatch(EventStoreError):

@@ -113,6 +113,7 @@ class EventStore:
 
         Raises:
             UnsupportedDatabase: The URL is of another database or driver.
+            DriverMissing: It is of PostgreSQL, and psycopg is not installed.
             InvalidInput: An option is not valid.
         """
         store = cls(

@@ -31,6 +31,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.SchemaOutdated(1, 2),
         errors.SchemaTooNew(3, 2, 1),
         errors.UnsupportedDatabase("mysql+pymysql"),
+        errors.DriverMissing(),
         errors.DatabaseMismatch("text"),
         errors.NotInTransaction(),
         errors.DatabaseBusy(30.0),

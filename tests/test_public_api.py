@@ -4,7 +4,7 @@ import sys
 import eventstore
 
 PUBLIC = """
-ANY Append AppendResult Codec ConcurrencyConflict DatabaseBusy DatabaseMismatch DecodingError EmptyAppend
+ANY Append AppendResult Codec ConcurrencyConflict DatabaseBusy DatabaseMismatch DecodingError DriverMissing EmptyAppend
 EncodingError EventIdReused EventStore EventStoreError EventTypeError EventTypeTaken EventTypes Expected
 ExpectedVersion InvalidEvent InvalidExpectedVersion InvalidInput InvalidMetadata InvalidStreamId JSONCodec
 MessagePackCodec NO_STREAM NewEvent NotInTransaction RecordedEvent RepeatedEventId STREAM_EXISTS SchemaError

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from eventstore import (
     DatabaseMismatch,
+    DriverMissing,
     EventStore,
     InvalidInput,
     JSONCodec,
@@ -33,6 +34,12 @@ def test_other_databases_are_refused_by_url() -> None:
     ):
         with pytest.raises(UnsupportedDatabase, match=found):
             EventStore.from_url(url)
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventstore.backends.find_spec", lambda _: None)
+    with pytest.raises(DriverMissing, match=r"sqlalchemy-eventstore\[postgresql\]"):
+        EventStore.from_url("postgresql://localhost/shop")
 
 
 def test_other_databases_are_refused_by_engine() -> None:

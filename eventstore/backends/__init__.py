@@ -1,12 +1,13 @@
 """The databases that the store works with, and which engine is of which."""
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, make_url
 
 from eventstore.backends.protocol import Backend
-from eventstore.errors import UnsupportedDatabase
+from eventstore.errors import DriverMissing, UnsupportedDatabase
 
 
 def backend_for(engine: Engine, *, lock_timeout_seconds: float) -> Backend:
@@ -38,11 +39,14 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
 
     Raises:
         UnsupportedDatabase: The URL is of another database or driver.
+        DriverMissing: It is of PostgreSQL, and psycopg is not installed.
     """
     parsed = make_url(url.replace("postgres://", "postgresql://", 1) if isinstance(url, str) else url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername == "postgresql+psycopg":
+        if find_spec("psycopg") is None:
+            raise DriverMissing
         from eventstore.backends.postgresql import ENGINE_OPTIONS  # noqa: PLC0415
 
         return create_engine(parsed, **_merged(ENGINE_OPTIONS, options))

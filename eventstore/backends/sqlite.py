@@ -71,7 +71,7 @@ class SQLite:
             connection.exec_driver_sql("COMMIT")
 
     def _begin_immediate(self, connection: Connection) -> None:
-        """Begin within our own timeout, in our own steps: the driver's are off meanwhile, and on again for the COMMIT."""
+        """Begin within our own timeout, in our own steps: the driver's are off for it, and back for the COMMIT."""
         raw: Any = connection.connection.dbapi_connection
         ((timeout,),) = raw.execute("PRAGMA busy_timeout")
         raw.execute("PRAGMA busy_timeout = 0")
