@@ -146,7 +146,7 @@ FIELDS: list[tuple[Any, Any]] = [
     (dict[str, Any], {"$set": [1], "b": {"c": (1, {2})}}),
     (Mapping[int, str], {1: "a"}),
     (Sequence[int], [1, 2]),
-    (Literal["a", 1], 1),
+    (Literal["a", "b"], "b"),
     (Point, Point(1, Decimal("1.5"))),
     (Address, {"street": "Main", "number": 7}),
     (Line, Line(Decimal("0.1"))),

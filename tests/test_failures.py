@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from eventstore import ANY, Append, EventStore, NewEvent
@@ -56,6 +56,21 @@ def test_100_000_events_are_one_append(any_engine: Engine) -> None:
     assert result.version == store.stream_version("order-1") == 100_000
     assert [event.data for event in store.read_stream("order-1")] == list(range(100_000))
     assert store.append("order-1", new_events, expected_version=0).duplicate
+
+
+def test_an_error_of_the_database_shows_no_payload(store: EventStore, any_url: str) -> None:
+    """Also on an engine that would show parameters."""
+    engine = create_engine(any_url)
+    for attempt in (
+        lambda: EventStore(engine).append("order-1", batch(1), expected_version=0),
+        lambda: EventStore(engine).append_many([Append("order-1", batch(1), expected_version=0)]),
+    ):
+        with pytest.raises(DBAPIError) as error:
+            attempt()
+        assert SECRET not in str(error.value)
+        assert "parameters hidden" in str(error.value)
+    engine.dispose()
+    assert store.stream_version("order-1") == 0
 
 
 def test_a_failure_in_append_many_stores_nothing(store: EventStore) -> None:

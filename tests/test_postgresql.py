@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 from uuid import uuid4
 
@@ -108,6 +109,26 @@ def test_writers_of_other_streams_wait_for_nobody(store: EventStore, postgres_en
         with postgres_engine.connect() as other, other.begin():
             other.execute(text("SET LOCAL lock_timeout = '2s'"))
             assert store.join(other).append("order-2", events(1), expected_version=0).version == 1
+
+
+def test_a_joined_append_many_that_has_waited_and_lost_leaves_the_transaction_usable(
+    store: EventStore, postgres_engine: Engine
+) -> None:
+    store.append("order-1", events(1), expected_version=0)
+
+    def lose() -> int:
+        with postgres_engine.begin() as loser:
+            with pytest.raises(ConcurrencyConflict):
+                store.join(loser).append_many([Append("order-1", events(1), expected_version=1)])
+            return store.join(loser).append("order-2", events(1), expected_version=0).version
+
+    with ThreadPoolExecutor(1) as threads:
+        with postgres_engine.begin() as winner:
+            store.join(winner).append("order-1", events(1), expected_version=1)
+            lost = threads.submit(lose)
+            assert wait([lost], timeout=0.3).not_done
+        assert lost.result(timeout=30) == 1
+    assert [store.stream_version(f"order-{number}") for number in (1, 2)] == [2, 1]
 
 
 def test_the_unique_key_is_a_second_layer_behind_the_head(store: EventStore, postgres_engine: Engine) -> None:

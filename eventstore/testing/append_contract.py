@@ -1,6 +1,7 @@
 """Appends: expectations, batches, repetitions, several streams, races."""
 
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from threading import Barrier
 
 import pytest
@@ -81,8 +82,10 @@ class BatchContract(ContractBase):
     @pytest.mark.parametrize("count", [1, 1000])
     def test_a_batch_is_stored_in_its_order(self, store: EventStore, count: int) -> None:
         result = store.append("counter-1", numbered(count), expected_version=0)
+        events = list(store.read_stream("counter-1"))
         assert result.version == count
-        assert numbers(store.read_stream("counter-1")) == list(range(1, count + 1))
+        assert numbers(events) == list(range(1, count + 1))
+        assert [event.position for event in events] == list(range(result.position - count + 1, result.position + 1))
 
     def test_events_may_come_from_a_generator(self, store: EventStore) -> None:
         events = (NewEvent("counted", {"number": number}) for number in (1, 2, 3))
@@ -259,15 +262,22 @@ class RaceContract(ContractBase):
         assert all(batch == [batch[0], batch[0] + 1, batch[0] + 2] for batch in batches)
 
     def test_appends_to_many_streams_do_not_deadlock(self, store: EventStore) -> None:
+        turns = 8
+        old = [f"old-{index}" for index in range(20)]
+        new = [[f"new-{turn}-{index}" for index in range(20)] for turn in range(turns)]
+        barrier = Barrier(self.WRITERS)
+
         def write(number: int) -> None:
-            ids = [f"order-{index}" for index in range(20)]
-            for turn in range(5):
-                ordered = ids[(number + turn) % 20 :] + ids[: (number + turn) % 20]
-                store.append_many([Append(id_, numbered(1), expected_version=ANY) for id_ in ordered])
+            for turn in range(turns):
+                barrier.wait()
+                ids = old + new[turn]
+                Random(number * turns + turn).shuffle(ids)
+                store.append_many([Append(id_, numbered(1), expected_version=ANY) for id_ in ids])
 
         with ThreadPoolExecutor(self.WRITERS) as threads:
             list(threads.map(write, range(self.WRITERS)))
-        assert {store.stream_version(f"order-{index}") for index in range(20)} == {5 * self.WRITERS}
+        assert {store.stream_version(stream_id) for stream_id in old} == {turns * self.WRITERS}
+        assert {store.stream_version(stream_id) for ids in new for stream_id in ids} == {self.WRITERS}
 
 
 class AppendContract(ExpectationContract, BatchContract, RepetitionContract, SeveralStreamsContract, RaceContract):
