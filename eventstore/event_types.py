@@ -105,19 +105,25 @@ class EventTypes:
             UnregisteredEventType: Its class is not registered.
             EventTypeError: An annotation of its class still names what is not defined.
         """
+        registered = self.type_of(event)
+        if registered is None:
+            raise UnregisteredEventType(type(event).__qualname__)
+        event_type, schema_version = registered
+        extra = {} if event_id is None else {"event_id": event_id}
+        return NewEvent(event_type, event, metadata=metadata, schema_version=schema_version, **extra)
+
+    def type_of(self, event: Any) -> tuple[str, int] | None:
+        """Return event type and schema version of an object of a registered class, None for anything else.
+
+        Raises:
+            EventTypeError: An annotation of its class still names what is not defined.
+        """
         registration = self._by_class.get(type(event))
         if registration is None:
-            raise UnregisteredEventType(type(event).__qualname__)
+            return None
         if registration.cls in self._unchecked:
             self._check_now(registration.cls)
-        extra = {} if event_id is None else {"event_id": event_id}
-        return NewEvent(
-            registration.event_type, event, metadata=metadata, schema_version=registration.schema_version, **extra
-        )
-
-    def is_registered(self, event: Any) -> bool:
-        """Return whether this is an object of a registered class."""
-        return type(event) in self._by_class
+        return registration.event_type, registration.schema_version
 
     def from_plain(self, event_type: str, schema_version: int, data: Any) -> Any:
         """Return an object of the class registered for the event type, or `data` where there is none.

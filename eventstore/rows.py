@@ -11,6 +11,7 @@ from eventstore.codecs import PayloadCodec
 from eventstore.errors import (
     DecodingError,
     EmptyAppend,
+    EncodingError,
     InvalidEvent,
     InvalidExpectedVersion,
     InvalidInput,
@@ -76,7 +77,7 @@ class EventMapper:
 
         Raises:
             InvalidInput: Anything about it that can't be right; see `eventstore.errors`.
-            EncodingError: Data that can't be stored exactly.
+            EncodingError: Data that can't be stored exactly, or that its class could not read back.
             UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
         """
         events = self._new_events(append)
@@ -90,8 +91,7 @@ class EventMapper:
             if event.event_id in seen:
                 raise RepeatedEventId(append.stream_id, event.event_id, index)
             seen.add(event.event_id)
-            typed = self._check_typed(event)
-            codec, data = self.codec.encode(event.data, typed=typed, index=index, event_type=event.event_type)
+            codec, data = self._encode(event, index)
             pending.event_ids.append(event.event_id)
             pending.event_types.append(event.event_type)
             pending.schema_versions.append(event.schema_version)
@@ -101,6 +101,29 @@ class EventMapper:
                 encode_metadata({**(append.metadata or {}), **event.metadata}) if event.metadata else shared_metadata
             )
         return pending
+
+    def _encode(self, event: NewEvent, index: int) -> tuple[int, bytes]:
+        registered = self._event_types.type_of(event.data)
+        if registered is None:
+            return self.codec.encode(event.data, index=index, event_type=event.event_type)
+        if registered != (event.event_type, event.schema_version):
+            msg = (
+                f"{type(event.data).__qualname__} is registered as {registered[0]!r} with schema version "
+                f"{registered[1]}, not {event.event_type!r} with {event.schema_version}; use EventTypes.new_event"
+            )
+            raise InvalidEvent(msg)
+        codec, data = self.codec.encode(event.data, typed=True, index=index, event_type=event.event_type)
+        try:  # a class that checks no types can hold what it can't be made of: once stored, it would be lost
+            self._event_types.from_plain(event.event_type, event.schema_version, self.codec.decode(codec, data))
+        except DecodingError as error:
+            raise EncodingError(
+                path="$",
+                value_type=type(event.data).__qualname__,
+                problem=f"could not be read back: {error.problem}",
+                index=index,
+                event_type=event.event_type,
+            ) from None
+        return codec, data
 
     def recorded(
         self, row: tuple[Any, ...], to_uuid: Callable[[Any], UUID], to_time: Callable[[Any], datetime]
@@ -139,21 +162,3 @@ class EventMapper:
         if not new_events:
             raise EmptyAppend(append.stream_id)
         return new_events
-
-    def _check_typed(self, event: NewEvent) -> bool:
-        """Return whether the data is an object of a registered class.
-
-        Raises:
-            InvalidEvent: It is, but of another event type or schema version.
-        """
-        if not self._event_types.is_registered(event.data):
-            return False
-        registered = self._event_types.new_event(event.data, event_id=event.event_id)
-        if (registered.event_type, registered.schema_version) != (event.event_type, event.schema_version):
-            msg = (
-                f"{type(event.data).__qualname__} is registered as {registered.event_type!r} with schema version "
-                f"{registered.schema_version}, not {event.event_type!r} with {event.schema_version}; "
-                "use EventTypes.new_event"
-            )
-            raise InvalidEvent(msg)
-        return True

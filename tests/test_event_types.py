@@ -49,7 +49,7 @@ def there_and_back(codec: PayloadCodec, event: Any) -> Any:
     event_types = EventTypes()
     event_types.register("event", type(event))
     new = event_types.new_event(event)
-    number, data = codec.encode(new.data, typed=event_types.is_registered(new.data))
+    number, data = codec.encode(new.data, typed=event_types.type_of(new.data) is not None)
     return event_types.from_plain(new.event_type, new.schema_version, codec.decode(number, data))
 
 
@@ -398,9 +398,9 @@ def test_the_decorator_and_the_function_return_the_class() -> None:
     assert (new.event_type, new.schema_version, new.data, new.metadata) == ("decorated", 3, Decorated(1), None)
     new = event_types.new_event(Line(Decimal(1)), event_id=UUID(int=5), metadata={"a": 1})
     assert (new.event_type, new.event_id, new.metadata) == ("called", UUID(int=5), {"a": 1})
-    assert event_types.is_registered(Line(Decimal(1)))
-    assert not event_types.is_registered(Line)
-    assert not event_types.is_registered(NewEvent("called"))
+    assert event_types.type_of(Line(Decimal(1))) is not None
+    assert event_types.type_of(Line) is None
+    assert event_types.type_of(NewEvent("called")) is None
 
 
 def test_an_unregistered_class() -> None:
@@ -428,7 +428,7 @@ def test_a_class_has_one_name_and_a_name_one_class() -> None:
         event_types.register("line", Weight)
     event_types.register("line", Line, schema_version=2)
     assert event_types.new_event(Line(Decimal(1))).schema_version == 2
-    assert not event_types.is_registered(Weight(1))
+    assert event_types.type_of(Weight(1)) is None
 
 
 def test_two_classes_of_the_same_name_elsewhere_than_in_a_notebook() -> None:
@@ -455,7 +455,7 @@ def test_a_cell_of_a_notebook_may_be_run_again() -> None:
     second = notebook["Placed"]("a")
     assert event_types.from_plain("placed", 1, {"value": "b"}) == notebook["Placed"]("b")
     assert event_types.new_event(second).event_type == "placed"
-    assert not event_types.is_registered(first)
+    assert event_types.type_of(first) is None
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, None, 7, "a\0b", "\ud800", Line])

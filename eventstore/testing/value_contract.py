@@ -11,7 +11,16 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine
 
-from eventstore import Codec, EventStore, EventTypes, JSONCodec, MessagePackCodec, NewEvent
+from eventstore import (
+    Codec,
+    EncodingError,
+    EventStore,
+    EventTypes,
+    InvalidEvent,
+    JSONCodec,
+    MessagePackCodec,
+    NewEvent,
+)
 from eventstore.testing._base import ContractBase
 
 VALUES: list[Any] = [
@@ -100,6 +109,32 @@ class ValueContract(ContractBase):
         typed, untyped = store.read_stream("order-1")
         assert (typed.event_type, typed.schema_version, typed.data) == ("order-placed", 2, placed)
         assert untyped.data == {"a": 1}
+
+    def test_a_typed_event_that_could_not_be_read_back_is_not_written(self, engine: Engine, codec: Codec) -> None:
+        event_types = EventTypes()
+        event_types.register("order-placed", OrderPlaced)
+        store = EventStore(engine, event_types=event_types, codec=codec)
+        wrong = OrderPlaced(lines=(), placed_at="tomorrow", by_day={})  # type: ignore[arg-type]  # as dataclasses allow
+        fine = OrderPlaced(lines=(), placed_at=datetime(2026, 3, 1, tzinfo=UTC), by_day={})
+        with pytest.raises(EncodingError) as error:
+            store.append("order-1", [fine, wrong], expected_version=0)
+        assert (error.value.index, error.value.event_type) == (1, "order-placed")
+        assert "$.placed_at" in str(error.value)
+        assert "tomorrow" not in str(error.value)
+        assert store.stream_version("order-1") == 0
+
+    def test_a_class_goes_under_its_own_name_and_version(self, engine: Engine) -> None:
+        event_types = EventTypes()
+        event_types.register("order-placed", OrderPlaced, schema_version=2)
+        store = EventStore(engine, event_types=event_types)
+        placed = OrderPlaced(lines=(), placed_at=datetime(2026, 3, 1, tzinfo=UTC), by_day={})
+        for event in (NewEvent("order-paid", placed, schema_version=2), NewEvent("order-placed", placed)):
+            with pytest.raises(InvalidEvent, match="use EventTypes"):
+                store.append("order-1", [event], expected_version=0)
+        event = event_types.new_event(placed, metadata={"user": 7})
+        store.append("order-1", [event], expected_version=0)
+        assert store.append("order-1", [event], expected_version=0).duplicate
+        assert next(store.read_stream("order-1")).metadata == {"user": 7}
 
     def test_each_row_remembers_its_codec(self, engine: Engine) -> None:
         stores = [
