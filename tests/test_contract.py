@@ -1,4 +1,4 @@
-"""The one contract, on every backend and kind of engine."""
+"""The one contract on every backend; what depends on transactions, on engines of the application's too."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,10 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 from eventstore import EventStore
+from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.contract import EventStoreContract
+from eventstore.testing.snapshot_contract import SnapshotContract
+from eventstore.testing.transaction_contract import TransactionContract
 from tests.fix_engines import migrated_sqlite
 
 
@@ -24,7 +27,7 @@ class TestSQLiteMemory(EventStoreContract):
             yield store.engine
 
 
-class TestSQLiteOfTheApplication(EventStoreContract):
+class TestSQLiteOfTheApplication(AppendContract, SnapshotContract, TransactionContract):
     """An engine with nothing set: rollback journal, foreign keys off, the driver's own BEGIN."""
 
     @pytest.fixture
@@ -40,7 +43,7 @@ class TestPostgreSQL(EventStoreContract):
         return postgres_engine
 
 
-class TestPostgreSQLOfTheApplication(EventStoreContract):
+class TestPostgreSQLOfTheApplication(AppendContract, SnapshotContract, TransactionContract):
     """An engine whose own transactions are serializable."""
 
     @pytest.fixture

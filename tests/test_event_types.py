@@ -166,7 +166,7 @@ FIELDS: list[tuple[Any, Any]] = [
 
 
 @each_codec
-@pytest.mark.parametrize(("annotation", "value"), FIELDS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("annotation", "value"), FIELDS)
 def test_a_field_of_a_dataclass_attrs_class_or_struct(codec: PayloadCodec, annotation: Any, value: Any) -> None:
     makers: list[Callable[[], type]] = [
         lambda: make_dataclass("Event", [("value", annotation)], frozen=True, slots=True),
@@ -191,7 +191,7 @@ PYDANTIC_FIELDS = [
 
 
 @each_codec
-@pytest.mark.parametrize(("annotation", "value"), PYDANTIC_FIELDS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("annotation", "value"), PYDANTIC_FIELDS)
 def test_a_field_of_a_pydantic_model(codec: PayloadCodec, annotation: Any, value: Any) -> None:
     event = pydantic.create_model("Event", value=(annotation, ...))(value=value)
     back = there_and_back(codec, event)
@@ -510,7 +510,7 @@ UNSUPPORTED: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "problem"), UNSUPPORTED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("annotation", "problem"), UNSUPPORTED)
 def test_a_field_that_could_not_be_brought_back_is_found_at_registration(annotation: Any, problem: str) -> None:
     inner = make_dataclass("Inner", [("value", annotation)])
     classes = [

@@ -104,9 +104,7 @@ def test_an_engine_that_sends_its_own_begin_works(sqlite_path: Path, begin: str)
 
 
 @pytest.mark.parametrize("driver_timeout", [0.01, 30])
-def test_a_writer_gives_up_after_its_timeout(
-    sqlite_path: Path, sqlite_engine: Engine, driver_timeout: float
-) -> None:
+def test_a_writer_gives_up_after_its_timeout(sqlite_path: Path, sqlite_engine: Engine, driver_timeout: float) -> None:
     engine = create_engine(f"sqlite:///{sqlite_path}", connect_args={"timeout": driver_timeout})
     store = EventStore(engine, lock_timeout_seconds=0.2)
     with EventStore(sqlite_engine).transaction() as tx:
