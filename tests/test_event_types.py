@@ -178,7 +178,7 @@ def test_a_field_of_a_dataclass_attrs_class_or_struct(codec: PayloadCodec, annot
         event = make()(value)
         back = there_and_back(codec, event)
         assert back == event
-        assert repr(back) == repr(event) or "set" in repr(event)
+        assert repr(back) == repr(event) or "set" in str(annotation)  # a set has no order to compare
         assert type(back.value) is type(value)
 
 
