@@ -36,7 +36,8 @@ class EventStore:
         engine: The application's engine, of PostgreSQL by psycopg 3 or of SQLite. It stays the application's: the store
             takes connections from its pool, changes nothing about it, and never disposes of it.
         event_types: The classes of typed events. Defaults to none: data comes back as plain values.
-        codec: How payloads are written. Defaults to MessagePack. Rows of other codecs stay readable.
+        codec: How payloads are written. Defaults to MessagePack.
+        also_reads: Codecs of your own that older rows were written by; MessagePack and JSON are always read.
         compress_above: Compress payloads of more bytes than this with zstd (extra `zstd`). Defaults to None: never.
         page_size: How many events a read fetches at a time, from 1. Memory is bounded by a page.
         lock_timeout_seconds: How long a writer waits for SQLite's write lock. PostgreSQL has its own setting,
@@ -61,6 +62,7 @@ class EventStore:
         *,
         event_types: EventTypes | None = None,
         codec: Codec | None = None,
+        also_reads: Iterable[Codec] = (),
         compress_above: int | None = None,
         page_size: int = 1000,
         lock_timeout_seconds: float = 30.0,
@@ -74,7 +76,8 @@ class EventStore:
         self._owns_engine = False
         self._backend: Backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds)
         self._mapper = EventMapper(
-            event_types or EventTypes(), PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above)
+            event_types or EventTypes(),
+            PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above, also_reads=also_reads),
         )
         self._gate = SchemaGate()
         self._use(OwnConnections(engine, self._backend, self._gate))
@@ -92,6 +95,7 @@ class EventStore:
         *,
         event_types: EventTypes | None = None,
         codec: Codec | None = None,
+        also_reads: Iterable[Codec] = (),
         compress_above: int | None = None,
         page_size: int = 1000,
         lock_timeout_seconds: float = 30.0,
@@ -106,6 +110,7 @@ class EventStore:
             url: `postgresql://user@host/database`, `sqlite:///file.db`, or `sqlite://` for a new database in memory.
             event_types: As for the constructor.
             codec: As for the constructor.
+            also_reads: As for the constructor.
             compress_above: As for the constructor.
             page_size: As for the constructor.
             lock_timeout_seconds: As for the constructor.
@@ -120,6 +125,7 @@ class EventStore:
             engine_for(url, lock_timeout_seconds=lock_timeout_seconds, **engine_options),
             event_types=event_types,
             codec=codec,
+            also_reads=also_reads,
             compress_above=compress_above,
             page_size=page_size,
             lock_timeout_seconds=lock_timeout_seconds,
@@ -134,6 +140,7 @@ class EventStore:
         *,
         event_types: EventTypes | None = None,
         codec: Codec | None = None,
+        also_reads: Iterable[Codec] = (),
         compress_above: int | None = None,
         page_size: int = 1000,
     ) -> Self:
@@ -144,11 +151,17 @@ class EventStore:
         Args:
             event_types: As for the constructor.
             codec: As for the constructor.
+            also_reads: As for the constructor.
             compress_above: As for the constructor.
             page_size: As for the constructor.
         """
         store = cls.from_url(
-            "sqlite://", event_types=event_types, codec=codec, compress_above=compress_above, page_size=page_size
+            "sqlite://",
+            event_types=event_types,
+            codec=codec,
+            also_reads=also_reads,
+            compress_above=compress_above,
+            page_size=page_size,
         )
         create_schema(store.engine, store.tables)
         return store

@@ -862,6 +862,20 @@ def test_rows_of_other_codecs_stay_readable(codec: Codec) -> None:
         assert reader.decode(*writer.encode(value)) == value
 
 
+def test_rows_of_an_earlier_codec_of_ones_own_stay_readable() -> None:
+    earlier = ReprCodec(64)
+    stored = PayloadCodec(earlier).encode({"text": "a"})
+    assert PayloadCodec(ReprCodec(65), also_reads=[earlier]).decode(*stored) == {"text": "a"}
+    assert PayloadCodec(JSONCodec(), also_reads=[earlier, MessagePackCodec()]).decode(*stored) == {"text": "a"}
+
+
+def test_two_codecs_under_one_number_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="two codecs have the number 64"):
+        PayloadCodec(ReprCodec(64), also_reads=[ReprCodec(64)])
+    with pytest.raises(InvalidInput, match="between 64 and 255"):
+        PayloadCodec(JSONCodec(), also_reads=[ReprCodec(1)])
+
+
 @pytest.mark.parametrize("codec", [MessagePackCodec(), JSONCodec()])
 def test_only_what_is_larger_is_compressed_and_only_where_that_helps(codec: Codec) -> None:
     size = len(codec.encode("x" * 1000))

@@ -1,0 +1,154 @@
+"""The payloads of one store: which codec, compressed or not, and where the part is that can't be stored."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from eventstore.codecs.json_text import JSONCodec
+from eventstore.codecs.messagepack import MessagePackCodec
+from eventstore.codecs.plain import plain
+from eventstore.codecs.protocol import Codec
+from eventstore.codecs.refusals import NOT_EXACT, TOO_DEEP, NotStorableError
+from eventstore.errors import DecodingError, EncodingError, InvalidInput
+from eventstore.streams import check_number
+
+_ZSTD: Final = 256
+"""Added to the number of the codec in a row whose bytes are compressed."""
+_MAX_STEPS: Final = 100
+"""Of a path to what can't be stored."""
+_REFUSALS: Final = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
+
+
+class PayloadCodec:
+    """How one store writes payloads, and how it reads all that were ever written.
+
+    Args:
+        codec: Writes, and reads what it wrote.
+        compress_above: Compress payloads of more bytes than this with zstd, where that makes them smaller. Defaults to
+            None: never. Needs the extra `zstd`.
+        also_reads: Codecs of your own that older rows were written by. MessagePack and JSON are always read.
+
+    Raises:
+        InvalidInput: A codec has a number that is not free, or that of another; `compress_above` is no integer from 0; or
+            zstd is not installed.
+    """
+
+    def __init__(self, codec: Codec, *, compress_above: int | None = None, also_reads: Iterable[Codec] = ()) -> None:
+        if compress_above is not None:
+            check_number("compress_above", compress_above)
+            _zstandard()
+        self._codec = codec
+        self._compress_above = math.inf if compress_above is None else compress_above
+        self._codecs: dict[int, Codec] = {known.number: known for known in (MessagePackCodec(), JSONCodec())}
+        for each in (codec, *also_reads):
+            if type(each) not in (MessagePackCodec, JSONCodec):
+                self._add(each)
+
+    def _add(self, codec: Codec) -> None:
+        number = getattr(codec, "number", None)
+        if type(number) is not int or not 64 <= number <= 255:  # noqa: PLR2004
+            msg = f"the number of a codec of your own is between 64 and 255; that of {codec!r} is {number!r}"
+            raise InvalidInput(msg)
+        if self._codecs.setdefault(number, codec) is not codec:
+            msg = f"two codecs have the number {number}; each needs its own"
+            raise InvalidInput(msg)
+
+    def encode(
+        self, value: Any, *, typed: bool = False, index: int | None = None, event_type: str | None = None
+    ) -> tuple[int, bytes]:
+        """Return the number of the codec and the bytes.
+
+        Args:
+            value: The data of an event, or the state of a snapshot.
+            typed: Whether the annotations of a class will bring enums and nested objects back.
+            index: The place of the event in the append, for the error.
+            event_type: The type of the event, for the error.
+
+        Raises:
+            EncodingError: The value can't be stored exactly.
+        """
+        try:
+            data = self._codec.encode(value, typed=typed)
+        except _REFUSALS as error:
+            path, found, problem = self._locate(value, error, typed=typed)
+            raise EncodingError(
+                path=path, value_type=type(found).__name__, problem=problem, index=index, event_type=event_type
+            ) from None
+        if len(data) > self._compress_above:
+            compressed: bytes = _zstandard().compress(data)
+            if len(compressed) < len(data):
+                return self._codec.number + _ZSTD, compressed
+        return self._codec.number, data
+
+    def decode(self, number: int, data: bytes) -> Any:
+        """Return the value.
+
+        Args:
+            number: The number that was stored with it.
+            data: The bytes.
+
+        Raises:
+            DecodingError: The number is not known, or the bytes are damaged.
+        """
+        compression, codec_number = divmod(number, _ZSTD)
+        codec = self._codecs.get(codec_number)
+        if codec is None or compression not in (0, 1):
+            raise DecodingError(f"written by a codec with the number {number}, which this store does not know")
+        try:
+            return codec.decode(_zstandard().decompress(data) if compression else data)
+        except InvalidInput as error:
+            raise DecodingError(str(error)) from None
+        except Exception as error:  # noqa: BLE001  # damaged bytes make a codec raise anything
+            problem = f"the stored bytes are damaged, or not of codec {codec_number} ({type(error).__name__})"
+            raise DecodingError(problem) from None
+
+    def _locate(self, value: Any, error: Exception, *, typed: bool) -> tuple[str, Any, str]:
+        """Return path, value and problem of the innermost part that can't be encoded."""
+        path = "$"
+        for _ in range(_MAX_STEPS):
+            for step, part in _parts(value, typed=typed):
+                try:
+                    self._codec.encode(part, typed=typed)
+                except _REFUSALS as inner:
+                    path, value, error = path + step, part, inner
+                    break
+            else:
+                return path, value, _problem(error)
+        return path, value, TOO_DEEP
+
+
+def _parts(value: Any, *, typed: bool) -> Iterator[tuple[str, Any]]:
+    """Yield the path step and value of each part of a container, dict keys among them."""
+    try:
+        value = plain(value, typed=typed)
+    except _REFUSALS:
+        return
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield f".{key}" if isinstance(key, str) and key.isprintable() else f"[{type(key).__name__}]", part
+        for key in value:
+            yield f"[key of type {type(key).__name__}]", key
+    elif isinstance(value, list | tuple):
+        yield from ((f"[{index}]", part) for index, part in enumerate(value))
+    elif isinstance(value, set | frozenset):
+        yield from (("{}", part) for part in value)
+
+
+def _problem(error: Exception) -> str:
+    """Say what is wrong. The text of an error that is not ours may show the value."""
+    if isinstance(error, NotStorableError):
+        return str(error)
+    if isinstance(error, UnicodeEncodeError):
+        return "not valid Unicode (half of a surrogate pair)"
+    if isinstance(error, RecursionError) or "recursion limit exceeded" in str(error):  # msgpack's ValueError
+        return TOO_DEEP
+    return NOT_EXACT
+
+
+def _zstandard() -> Any:
+    try:
+        import zstandard  # noqa: PLC0415  # an extra, and slow to import
+    except ImportError:
+        msg = "zstd is not installed; install sqlalchemy-eventstore[zstd]"
+        raise InvalidInput(msg) from None
+    return zstandard

@@ -1,0 +1,100 @@
+"""What stands for a value of a type that no codec knows: an enum, an object with fields, a subclass."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import UNSET
+
+from eventstore.codecs.refusals import NOT_EXACT, NotStorableError
+from eventstore.codecs.scalars import SCALARS
+
+
+def plain(value: Any, *, typed: bool) -> Any:
+    """Return what stands for the value: the codec goes on with the result.
+
+    Raises:
+        TypeError: Nothing stands for it exactly.
+    """
+    if isinstance(value, Enum):
+        if typed:
+            return value.value
+        raise NotStorableError("an enum keeps its class only in a registered event class; pass its value")
+    cls: type = type(value)
+    take_apart = _taking_apart(cls) if typed else None
+    if take_apart is not None:
+        try:
+            return take_apart(value)
+        except Exception as error:  # noqa: BLE001  # a field without a value, or the class's own code
+            raise NotStorableError(f"its fields can't be read ({type(error).__name__})") from None
+    for base, convert in _BASES.items():
+        if isinstance(value, base):
+            return convert(value)
+    raise NotStorableError(NOT_EXACT)
+
+
+@functools.cache
+def _taking_apart(cls: Any) -> Callable[[Any], Any] | None:
+    """Return what makes names and values of an object, None where its class is not one that can be registered."""
+    tag: dict[str, Any] = {}
+    if hasattr(cls, "model_dump"):  # no warnings: they would show values
+        return lambda value: value.model_dump(by_alias=False, round_trip=True, warnings=False)
+    if dataclasses.is_dataclass(cls):
+        names = [(field.name, field.name) for field in dataclasses.fields(cls)]
+    elif hasattr(cls, "__attrs_attrs__"):
+        names = [(attribute.name, attribute.name) for attribute in cls.__attrs_attrs__]
+    elif hasattr(cls, "__struct_fields__"):
+        names = list(zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True))
+        config = cls.__struct_config__
+        tag = {config.tag_field: config.tag} if config.tag_field else {}
+        if config.array_like:
+            return lambda value: [*tag.values(), *(getattr(value, name) for _, name in names)]
+    else:
+        return None
+    return lambda value: tag | {stored: part for stored, name in names if (part := getattr(value, name)) is not UNSET}
+
+
+def _exactly(cls: type, value: Any) -> Any:
+    text = SCALARS[cls].write(value)
+    plain = SCALARS[cls].read(text)
+    if plain != value or SCALARS[cls].write(plain) != text:
+        raise NotStorableError("finer than a microsecond")
+    return plain
+
+
+def _unhashable(cls: type, value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return cls(value)
+    raise NotStorableError(f"could be a key, and a {cls.__name__} that comes back for it can't; convert it")
+
+
+_BASES: Final[dict[Any, Callable[[Any], Any]]] = {
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+    (bytes, bytearray, memoryview): lambda value: memoryview(value).tobytes(),
+    Decimal: Decimal,
+    UUID: lambda value: UUID(int=value.int),
+    tuple: tuple,
+    frozenset: frozenset,
+    **{cls: partial(_exactly, cls) for cls in (datetime, date, time, timedelta)},
+    **{cls: partial(_unhashable, cls) for cls in (list, set, dict)},
+    Mapping: partial(_unhashable, dict),
+}
+"""What makes an object of a subclass one of the type itself."""
+
+
+def gather(cls: Callable[[list[Any]], Any], members: list[Any]) -> Any:
+    """Return a tuple, set or frozenset, as it was."""
+    try:
+        return cls(members)
+    except TypeError:  # dicts, which were objects in a set: its annotation takes a list as well
+        return members
