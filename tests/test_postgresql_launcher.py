@@ -258,11 +258,11 @@ def test_a_temporary_folder_that_nobody_can_reach_is_not_used(tmp_path: Path, mo
 
 def test_another_port_is_tried_when_the_first_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     account = supervisor.unprivileged_account()
-    binaries = find_binaries()
     with socket.create_server(("127.0.0.1", 0)) as other, supervisor.temporary_folder(account) as folder:
         taken = other.getsockname()[1]
         ports = iter([taken, taken, supervisor.free_port()])
         monkeypatch.setattr(supervisor, "free_port", lambda: next(ports))
+        binaries = supervisor.reachable_binaries(find_binaries(), folder, account)
         data = supervisor.create_cluster(binaries, folder, account)
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         server, port = supervisor.start(binaries, data, settings, account)

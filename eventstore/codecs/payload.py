@@ -29,8 +29,8 @@ class PayloadCodec:
         also_reads: Codecs of your own that older rows were written by. MessagePack and JSON are always read.
 
     Raises:
-        InvalidInput: A codec has a number that is not free, or that of another; `compress_above` is no integer from 0; or
-            zstd is not installed.
+        InvalidInput: The number of a codec is not free, or that of another one; `compress_above` is no integer from 0;
+            or zstd is not installed.
     """
 
     def __init__(self, codec: Codec, *, compress_above: int | None = None, also_reads: Iterable[Codec] = ()) -> None:
