@@ -874,6 +874,8 @@ def test_two_codecs_under_one_number_are_refused() -> None:
         PayloadCodec(ReprCodec(64), also_reads=[ReprCodec(64)])
     with pytest.raises(InvalidInput, match="between 64 and 255"):
         PayloadCodec(JSONCodec(), also_reads=[ReprCodec(1)])
+    with pytest.raises(InvalidInput, match="also_reads"):
+        PayloadCodec(JSONCodec(), also_reads=ReprCodec(65))  # type: ignore[arg-type]  # on purpose
 
 
 @pytest.mark.parametrize("codec", [MessagePackCodec(), JSONCodec()])

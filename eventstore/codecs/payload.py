@@ -34,6 +34,9 @@ class PayloadCodec:
     """
 
     def __init__(self, codec: Codec, *, compress_above: int | None = None, also_reads: Iterable[Codec] = ()) -> None:
+        if not isinstance(also_reads, Iterable):
+            msg = f"also_reads is a list of codecs, not {type(also_reads).__name__}"
+            raise InvalidInput(msg)
         if compress_above is not None:
             check_number("compress_above", compress_above)
             _zstandard()

@@ -62,10 +62,10 @@ def _taking_apart(cls: Any) -> Callable[[Any], Any] | None:
 
 def _exactly(cls: type, value: Any) -> Any:
     text = SCALARS[cls].write(value)
-    plain = SCALARS[cls].read(text)
-    if plain != value or SCALARS[cls].write(plain) != text:
+    back = SCALARS[cls].read(text)
+    if back != value or SCALARS[cls].write(back) != text:
         raise NotStorableError("finer than a microsecond")
-    return plain
+    return back
 
 
 def _unhashable(cls: type, value: Any) -> Any:
