@@ -133,7 +133,7 @@ class JoinedTransaction:
         """Run in a savepoint, so that an error undoes all of it and leaves the caller's transaction as it was."""
         connection = self._connect()
         run = self._run(connection)
-        self._backend.prepare_savepoint(run)
+        self._backend.prepare_savepoint(run, connection)
         connection.exec_driver_sql("SAVEPOINT eventstore")
         try:
             yield run

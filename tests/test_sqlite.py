@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,29 @@ def test_a_joined_writer_who_can_not_have_the_lock_is_told(sqlite_path: Path, sq
         tx.append("order-1", events(1), expected_version=0)
         with pytest.raises(DatabaseBusy, match="began to read"):
             EventStore(engine).join(connection).append("order-2", events(1), expected_version=0)
+    engine.dispose()
+
+
+def test_a_commit_that_readers_hold_up_gives_up_too(sqlite_path: Path) -> None:
+    """Without a write-ahead log, as SQLite has it by default."""
+    engine = create_engine(f"sqlite:///{sqlite_path}", connect_args={"timeout": 0.01})
+    store = EventStore(engine, lock_timeout_seconds=0.2)
+    with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM es_schema").fetchall()
+        with pytest.raises(DatabaseBusy):
+            store.append("order-1", events(1), expected_version=0)
+        reader.execute("COMMIT")
+    assert store.append("order-1", events(1), expected_version=0).version == 1
+    engine.dispose()
+
+
+def test_an_engine_in_autocommit_can_not_be_joined(sqlite_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{sqlite_path}", isolation_level="AUTOCOMMIT")
+    store = EventStore(engine)
+    with engine.connect() as connection, pytest.raises(NotInTransaction):
+        store.join(connection).append("order-1", events(1), expected_version=0)
+    assert store.append("order-1", events(1), expected_version=0).version == 1
     engine.dispose()
 
 

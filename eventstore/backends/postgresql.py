@@ -60,7 +60,7 @@ class PostgreSQL:
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
             yield connection
 
-    def prepare_savepoint(self, run: Run) -> None:
+    def prepare_savepoint(self, run: Run, connection: Connection) -> None:
         """Do nothing: a transaction is open, and rows are locked one by one."""
 
     def commits_by_itself(self, connection: Connection) -> bool:

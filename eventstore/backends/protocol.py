@@ -72,8 +72,12 @@ class Backend(Protocol):
         """Open a connection in a transaction that may write; commit at the end, roll back on an error."""
         ...
 
-    def prepare_savepoint(self, run: Run) -> None:
-        """Do what must come before a savepoint in a transaction of the caller's."""
+    def prepare_savepoint(self, run: Run, connection: Connection) -> None:
+        """Do what must come before a savepoint in a transaction of the caller's.
+
+        Raises:
+            NotInTransaction: There is none after all.
+        """
         ...
 
     def commits_by_itself(self, connection: Connection) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from eventstore import statements
 from eventstore.backends.protocol import Place, Run, Statement, VersionTaken
-from eventstore.errors import DatabaseBusy, SchemaMissing
+from eventstore.errors import DatabaseBusy, NotInTransaction, SchemaMissing
 from eventstore.rows import Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
 
@@ -64,11 +64,12 @@ class SQLite:
             self._begin_immediate(connection)
             try:
                 yield connection
+                # without a write-ahead log, a commit waits for readers
+                _wait_for_lock(lambda: connection.exec_driver_sql("COMMIT"), self._lock_timeout_seconds)
             except BaseException:
                 with suppress(SQLAlchemyError):  # a full disk, or Ctrl-C, has rolled back already
                     connection.exec_driver_sql("ROLLBACK")
                 raise
-            connection.exec_driver_sql("COMMIT")
 
     def _begin_immediate(self, connection: Connection) -> None:
         """Begin within our own timeout, in our own steps: the driver's are off for it, and back for the COMMIT."""
@@ -81,9 +82,11 @@ class SQLite:
             with suppress(sqlite3.ProgrammingError):  # closed: Ctrl-C came while waiting
                 raw.execute(f"PRAGMA busy_timeout = {timeout}")
 
-    def prepare_savepoint(self, run: Run) -> None:
+    def prepare_savepoint(self, run: Run, connection: Connection) -> None:
         """Become the writer: here the driver begins the transaction, without which a savepoint would be one itself."""
         run(statements.take_write_lock)
+        if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+            raise NotInTransaction
 
     def commits_by_itself(self, connection: Connection) -> bool:
         """Return whether SQLAlchemy was asked for AUTOCOMMIT."""
