@@ -131,6 +131,27 @@ def test_a_joined_append_many_that_has_waited_and_lost_leaves_the_transaction_us
     assert [store.stream_version(f"order-{number}") for number in (1, 2)] == [2, 1]
 
 
+@pytest.mark.parametrize("existing", [False, True])
+def test_two_appends_to_many_in_opposite_order_do_not_deadlock(
+    store: EventStore, postgres_engine: Engine, *, existing: bool
+) -> None:
+    """Both are held up in their middle, where each would have what the other needs next."""
+    stream_ids = ["order-a", "order-m", "order-z"]
+    if existing:
+        store.append_many([Append(stream_id, events(1), expected_version=0) for stream_id in stream_ids])
+
+    def write(ids: list[str]) -> int:
+        return len(store.append_many([Append(stream_id, events(1), expected_version=ANY) for stream_id in ids]))
+
+    with ThreadPoolExecutor(2) as threads, postgres_engine.connect() as holder:
+        store.join(holder).append("order-m", events(1), expected_version=ANY)
+        writers = [threads.submit(write, ids) for ids in (stream_ids, stream_ids[::-1])]
+        assert len(wait(writers, timeout=0.5).not_done) == 2
+        holder.rollback()
+        assert [writer.result(timeout=30) for writer in writers] == [3, 3]
+    assert {store.stream_version(stream_id) for stream_id in stream_ids} == {3 if existing else 2}
+
+
 def test_the_unique_key_is_a_second_layer_behind_the_head(store: EventStore, postgres_engine: Engine) -> None:
     store.append("order-1", events(5), expected_version=0)
     with postgres_engine.begin() as connection:

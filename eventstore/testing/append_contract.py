@@ -265,7 +265,7 @@ class RaceContract(ContractBase):
         turns = 8
         old = [f"old-{index}" for index in range(20)]
         new = [[f"new-{turn}-{index}" for index in range(20)] for turn in range(turns)]
-        barrier = Barrier(self.WRITERS)
+        barrier = Barrier(self.WRITERS, timeout=10)  # where one has failed, nobody waits for it for ever
 
         def write(number: int) -> None:
             for turn in range(turns):
