@@ -6,6 +6,7 @@ The database: `-x url=…`, the environment variable EVENTSTORE_URL, or `sqlalch
 import os
 
 from alembic import context
+
 from eventstore.migrations import environment
 
 url = (

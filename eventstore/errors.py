@@ -31,7 +31,7 @@ Messages name streams, versions, types and fields, never a payload. What a progr
 pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing better can be said.
 """
 
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 
@@ -134,11 +134,6 @@ class ConcurrencyConflict(EventStoreError):
             f"stream {stream_id!r} is at version {actual}, expected was {expected}; "
             "load it again, decide again, append again"
         )
-
-    @classmethod
-    def of(cls, other: Self) -> Self:
-        """Return a copy, to raise an error that was kept as a value."""
-        return cls(other.stream_id, other.expected, other.actual)
 
 
 class EventIdReused(EventStoreError):

@@ -40,9 +40,8 @@ class _RunOn:
         result = self._execute(sql, {**constants, **parameters})
         if not result.returns_rows:
             return ()
-        rows: Sequence[Row] = (
-            result.cursor.fetchall()
-        )  # the driver's tuples: SQLAlchemy's rows cost 30 to 50 % (DESIGN 8)
+        # the driver's tuples: SQLAlchemy's rows cost 30 to 50 % (DESIGN 8)
+        rows: Sequence[Row] = result.cursor.fetchall()
         result.close()
         return rows
 

@@ -7,11 +7,11 @@ Run them as a step of your deployment, before the new code starts: `alembic upgr
 from pathlib import Path
 from typing import Final
 
+from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
-from alembic import command
 from eventstore.backends import backend_for
 from eventstore.migrations.environment import VERSION_TABLE
 

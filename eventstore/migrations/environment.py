@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from alembic import context
 from sqlalchemy import Connection, event
 
-from alembic import context
 from eventstore.backends import engine_for
 
 VERSION_TABLE: Final = "es_alembic_version"

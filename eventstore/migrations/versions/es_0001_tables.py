@@ -6,9 +6,8 @@ Revision ID: es_0001
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision: str = "es_0001"
 down_revision: str | None = None
