@@ -42,6 +42,8 @@ class EventStore:
         page_size: How many events a read fetches at a time, from 1. Memory is bounded by a page.
         lock_timeout_seconds: How long a writer waits for SQLite's write lock. PostgreSQL has its own setting,
             `lock_timeout`.
+        schema: The PostgreSQL schema that the tables are in; migrate it by the same name. Defaults to None: the first
+            of the connection's search path. Several stores can live side by side in one database.
 
     Raises:
         UnsupportedDatabase: The engine is of another database or driver.
@@ -66,6 +68,7 @@ class EventStore:
         compress_above: int | None = None,
         page_size: int = 1000,
         lock_timeout_seconds: float = 30.0,
+        schema: str | None = None,
     ) -> None:
         if not isinstance(engine, Engine):
             hint = "; for a connection or session, join it: EventStore(engine).join(…)"
@@ -74,7 +77,7 @@ class EventStore:
         self._page_size = check_number("page_size", page_size, minimum=1)
         self._engine = engine
         self._owns_engine = False
-        self._backend: Backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds)
+        self._backend: Backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema)
         self._mapper = EventMapper(
             event_types or EventTypes(),
             PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above, also_reads=also_reads),
@@ -99,6 +102,7 @@ class EventStore:
         compress_above: int | None = None,
         page_size: int = 1000,
         lock_timeout_seconds: float = 30.0,
+        schema: str | None = None,
         **engine_options: Any,
     ) -> Self:
         """Return a store on an engine of its own, with sound defaults; `close` it, or use it as a context manager.
@@ -114,6 +118,7 @@ class EventStore:
             compress_above: As for the constructor.
             page_size: As for the constructor.
             lock_timeout_seconds: As for the constructor.
+            schema: As for the constructor.
             engine_options: For `sqlalchemy.create_engine`, as `pool_size=10`; they win over the defaults.
 
         Raises:
@@ -129,6 +134,7 @@ class EventStore:
             compress_above=compress_above,
             page_size=page_size,
             lock_timeout_seconds=lock_timeout_seconds,
+            schema=schema,
         )
         store._owns_engine = True
         weakref.finalize(store, store.engine.dispose)  # a store that nobody has closed

@@ -1,5 +1,6 @@
 """Stream ids, categories and expected versions: what they may be."""
 
+import math
 from enum import Enum
 from typing import Final
 
@@ -81,6 +82,21 @@ def check_expected_version(expected: object) -> ExpectedVersion:
         msg = f"an expected version is between 0 and {MAX_VERSION}, not {expected}"
         raise InvalidExpectedVersion(msg)
     return int(expected)
+
+
+def check_seconds(name: str, value: object, *, minimum: float = 0.0) -> float:
+    """Return a duration given for the parameter `name`.
+
+    Raises:
+        InvalidInput: It is not a finite number of at least `minimum`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        msg = f"{name} is a number of seconds, not {type(value).__name__}"
+        raise InvalidInput(msg)
+    if not minimum <= value < math.inf:
+        msg = f"{name} is a finite number of seconds, at least {minimum:g}, not {value:g}"
+        raise InvalidInput(msg)
+    return float(value)
 
 
 def check_number(name: str, value: object, *, minimum: int = 0) -> int:

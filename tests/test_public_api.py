@@ -4,12 +4,13 @@ import sys
 import eventstore
 
 PUBLIC = """
-ANY Append AppendResult Codec ConcurrencyConflict DatabaseBusy DatabaseMismatch DecodingError DriverMissing EmptyAppend
-EncodingError EventIdReused EventStore EventStoreError EventTypeError EventTypeTaken EventTypes Expected
-ExpectedVersion InvalidEvent InvalidExpectedVersion InvalidInput InvalidMetadata InvalidStreamId JSONCodec
-MessagePackCodec NO_STREAM NewEvent NotInTransaction RecordedEvent RepeatedEventId STREAM_EXISTS SchemaError
-SchemaMissing SchemaOutdated SchemaTooNew Snapshot SnapshotStore Tables UnregisteredEventType UnsupportedDatabase
-migrations
+ANY Append AppendResult Codec ConcurrencyConflict ConstraintViolated DatabaseBusy DatabaseMismatch DecodingError
+DirectConnectionRequired DriverMissing EmptyAppend EncodingError EventIdReused EventStore EventStoreError
+EventTypeError EventTypeTaken EventTypes EventsWouldBeLost Expected ExpectedVersion InvalidEvent
+InvalidExpectedVersion InvalidInput InvalidMetadata InvalidStreamId JSONCodec MessagePackCodec MigrationError
+MigrationInProgress NO_STREAM NewEvent NotInTransaction OtherHistory RecordedEvent RepeatedEventId STREAM_EXISTS
+SchemaError SchemaMissing SchemaOutdated SchemaTooNew Snapshot SnapshotStore TableLocked Tables TransactionOpen
+UnregisteredEventType UnsupportedDatabase migrations
 """
 
 

@@ -7,23 +7,27 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, make_url
 
 from eventstore.backends.protocol import Backend
-from eventstore.errors import DriverMissing, UnsupportedDatabase
+from eventstore.errors import DriverMissing, InvalidInput, UnsupportedDatabase
 
 
-def backend_for(engine: Engine, *, lock_timeout_seconds: float) -> Backend:
+def backend_for(engine: Engine, *, lock_timeout_seconds: float, schema: str | None = None) -> Backend:
     """Return how the store uses this engine's database. A driver is imported only where it is used.
 
     Raises:
         UnsupportedDatabase: It is neither PostgreSQL by psycopg 3 nor SQLite by the standard library's driver.
+        InvalidInput: The schema is not a name that PostgreSQL can keep, or the database is SQLite, which has none.
     """
     kind = f"{engine.dialect.name}+{engine.dialect.driver}"
     if kind == "postgresql+psycopg":
         from eventstore.backends.postgresql import PostgreSQL  # noqa: PLC0415
 
-        return PostgreSQL()
+        return PostgreSQL(schema=schema)
     if kind == "sqlite+pysqlite":
         from eventstore.backends.sqlite import SQLite  # noqa: PLC0415
 
+        if schema is not None:
+            msg = "schema is for PostgreSQL: a SQLite database is one file, so give each store a file of its own"
+            raise InvalidInput(msg)
         return SQLite(lock_timeout_seconds=lock_timeout_seconds)
     raise UnsupportedDatabase(kind)
 
