@@ -34,42 +34,63 @@ def build_index(name: str, table: str, columns: Sequence[str], *, using: str, op
             _execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {body}")
             _execute(_refuse_invalid(index))
             return
-        settings = Settings.of(op.get_context().config)
-        while not _is_there(connection, name, table, catalog.Index(valid=True, using=using, columns=tuple(columns))):
+        expected = catalog.Index(valid=True, using=using, columns=tuple(columns))
+        while not _is_there(connection, name, table, expected):
             if catalog.find_index(connection, table, name) is not None:
-                settings.report(Progress(f"dropping index {name}, which a failed build has left invalid"))
-                _execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
-            settings.report(Progress(f"building index {name}"))
+                _report(f"dropping index {name}, which a failed build has left invalid")
+                _execute_beside_builds(connection, table, f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
+            _report(f"building index {name}")
             try:
                 _execute(f"CREATE INDEX CONCURRENTLY {body}")
             except DBAPIError as error:
                 # somebody else was quicker: look again; but not at a relation of that name on another table
-                if _state(error) != _DUPLICATE_TABLE or catalog.find_index(connection, table, name) is None:
+                was_quicker = _state(error) == _DUPLICATE_TABLE and catalog.find_index(connection, table, name)
+                if not was_quicker and _state(error) != _DEADLOCK_DETECTED:
                     raise
 
 
 def _is_there(connection: Connection, name: str, table: str, expected: catalog.Index) -> bool:
-    """Return whether a valid index is there, after any build under way; a killed client's build goes on without it."""
+    """Return whether a valid index is there, once no build is under way; a killed client's goes on without it."""
+    _let_builds_end(connection, table)
+    index = catalog.find_index(connection, table, name)
+    if index is not None and not index.is_like(expected):
+        msg = (
+            f"there is an index {name} on {table} {index}, expected was {expected}; "
+            "drop or rename it, and run the migration again"
+        )
+        raise MigrationError(msg)
+    return index is not None and index.valid
+
+
+def _let_builds_end(connection: Connection, table: str) -> None:
+    """Wait, without asking for a lock, until nobody builds an index of the table concurrently.
+
+    In a statement that asks for the table's lock we would wait for the build, and the build, in its turn, for our
+    transaction.
+    """
+    building = catalog.builders(connection, table)
+    if building:
+        _report(f"an index of {table} is being built", waiting_for=catalog.describe(connection, building))
+    while building:
+        time.sleep(_POLL_SECONDS)
+        building = catalog.builders(connection, table)
+
+
+def _execute_beside_builds(connection: Connection, table: str, sql: str) -> None:
+    """Execute what conflicts with building indexes of the table; again where one has begun at that very moment."""
     while True:
-        index = catalog.find_index(connection, table, name)
-        if index is None:
-            return False
-        if not index.is_like(expected):
-            msg = (
-                f"there is an index {name} on {table} {index}, expected was {expected}; "
-                "drop or rename it, and run the migration again"
-            )
-            raise MigrationError(msg)
-        builders = [] if index.valid else catalog.builders(connection, table)
-        if not builders:
-            # a build may have ended between the two looks
-            index = catalog.find_index(connection, table, name)
-            return index is not None and index.valid
-        who = catalog.describe(connection, builders)
-        step = f"index {name} is being built by another session"
-        Settings.of(op.get_context().config).report(Progress(step, waiting_for=who))
-        while catalog.builders(connection, table):
-            time.sleep(_POLL_SECONDS)
+        _let_builds_end(connection, table)
+        try:
+            _execute(sql)
+        except DBAPIError as error:
+            if _state(error) != _DEADLOCK_DETECTED:
+                raise
+        else:
+            return
+
+
+def _report(step: str, waiting_for: tuple[str, ...] = ()) -> None:
+    Settings.of(op.get_context().config).report(Progress(step, waiting_for=waiting_for))
 
 
 def _refuse_invalid(index: str) -> str:
@@ -87,10 +108,14 @@ def _literal(text_: str) -> str:
     return "'" + text_.replace("'", "''") + "'"
 
 
-def drop_index(index: str) -> None:
+def drop_index(name: str, table: str) -> None:
     """See `operations.drop_index_concurrently`."""
-    with _outside_transaction(f"dropping index {index}", lock_timeout_seconds=0):
-        _execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
+    sql = f"DROP INDEX CONCURRENTLY IF EXISTS {_beside(table, name)}"
+    with _outside_transaction(f"dropping index {name}", lock_timeout_seconds=0) as connection:
+        if connection is None:
+            _execute(sql)
+        else:
+            _execute_beside_builds(connection, table, sql)
 
 
 def add_constraints(table: str, definitions: Mapping[str, str], settings: Settings) -> None:
@@ -134,7 +159,8 @@ def _retry(
     """Execute within the lock timeout; where that has passed, let writers pass for as long, and try again."""
     began = time.monotonic()
     while not is_done():
-        settings.report(Progress(step))
+        _report(step)
+        _let_builds_end(connection, table)
         try:
             _execute(sql)
         except DBAPIError as error:
@@ -147,22 +173,26 @@ def _retry(
             if waited >= settings.wait_seconds:
                 raise TableLocked(step, table, round(waited, 1), who) from error
             if who:
-                settings.report(Progress(step, waiting_for=who))
+                _report(step, waiting_for=who)
             time.sleep(settings.lock_timeout_seconds * random.uniform(1, 2))  # noqa: S311  # spreads tries
         else:
             return
 
 
-def validate_constraints(table: str, names: Sequence[str], settings: Settings) -> None:
+def validate_constraints(table: str, names: Sequence[str]) -> None:
     """See `operations.validate_constraints`."""
     quote = op.get_context().dialect.identifier_preparer.quote
     with _outside_transaction(f"validating constraints of {table}", lock_timeout_seconds=0) as connection:
         for name in names:
-            settings.report(Progress(f"validating constraint {name}"))
+            sql = f"ALTER TABLE {table} VALIDATE CONSTRAINT {quote(name)}"
+            if connection is None:
+                _execute(sql)
+                continue
+            _report(f"validating constraint {name}")
             try:
-                _execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {quote(name)}")
+                _execute_beside_builds(connection, table, sql)
             except DBAPIError as error:
-                if connection is None or _state(error) not in _VIOLATIONS:
+                if _state(error) not in _VIOLATIONS:
                     raise
                 definition = catalog.find_constraint(connection, table, name)
                 raise ConstraintViolated(table, name, definition) from error

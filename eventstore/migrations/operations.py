@@ -72,7 +72,7 @@ def drop_index_concurrently(name: str, table: str) -> None:
     if _on_sqlite():
         op.drop_index(name, table, if_exists=True)
     else:
-        on_postgresql.drop_index(qualified(name))
+        on_postgresql.drop_index(name, qualified(table))
 
 
 def add_constraints(table: str, **definitions: str) -> None:
@@ -114,7 +114,7 @@ def validate_constraints(table: str, *names: str) -> None:
         TransactionOpen: The connection was in a transaction before the migration began.
     """
     if not _on_sqlite():
-        on_postgresql.validate_constraints(qualified(table), names, _settings())
+        on_postgresql.validate_constraints(qualified(table), names)
 
 
 def refuse_to_lose_events() -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     inspect,
 )
 from sqlalchemy.schema import AddConstraint, Constraint, CreateIndex, ExecutableDDLElement
+from sqlalchemy.types import NullType
 
 from eventstore.backends import backend_for
 from eventstore.migrations import catalog
@@ -118,7 +119,8 @@ class _Comparison:
             yield self._finding(name, "is a column that is not ours", "drop it; keep your data in your own tables")
 
     def _described(self, type_: Any, *, nullable: bool, generated: bool) -> str:
-        words = [type_.compile(dialect=self._dialect), "NULL" if nullable else "NOT NULL"]
+        name = "of no known type" if isinstance(type_, NullType) else type_.compile(dialect=self._dialect)
+        words = [name, "NULL" if nullable else "NOT NULL"]
         return " ".join([*words, "GENERATED"] if generated else words)
 
     def _primary_key(self) -> Iterator[Finding]:
