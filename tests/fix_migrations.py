@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,6 +88,14 @@ def new_engine(make_engine: Callable[[], Engine]) -> Engine:
 def new_postgres_engine(empty_postgres_url: str, tracked_engine: Callable[[Any], Engine]) -> Engine:
     """Return the engine of a new, empty PostgreSQL database."""
     return tracked_engine(empty_postgres_url)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+    return port
 
 
 def url_of(engine: Engine) -> str:
