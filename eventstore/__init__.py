@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
 from eventstore.errors import (
+    CachedPositions,
     ConcurrencyConflict,
     DatabaseBusy,
     DatabaseMismatch,
@@ -16,8 +17,10 @@ from eventstore.errors import (
     EventStoreError,
     EventTypeError,
     EventTypeTaken,
+    GlobalOrderError,
     InvalidEvent,
     InvalidExpectedVersion,
+    InvalidFilter,
     InvalidInput,
     InvalidMetadata,
     InvalidStreamId,
@@ -28,10 +31,12 @@ from eventstore.errors import (
     SchemaOutdated,
     SchemaTooNew,
     UnregisteredEventType,
+    UnsuitableTransaction,
     UnsupportedDatabase,
 )
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
+from eventstore.filters import EventFilter
 from eventstore.snapshots import Snapshot, SnapshotStore
 from eventstore.store import EventStore
 from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion
@@ -46,6 +51,7 @@ __all__ = [
     "STREAM_EXISTS",
     "Append",
     "AppendResult",
+    "CachedPositions",
     "Codec",
     "ConcurrencyConflict",
     "DatabaseBusy",
@@ -54,6 +60,7 @@ __all__ = [
     "DriverMissing",
     "EmptyAppend",
     "EncodingError",
+    "EventFilter",
     "EventIdReused",
     "EventStore",
     "EventStoreError",
@@ -62,8 +69,10 @@ __all__ = [
     "EventTypes",
     "Expected",
     "ExpectedVersion",
+    "GlobalOrderError",
     "InvalidEvent",
     "InvalidExpectedVersion",
+    "InvalidFilter",
     "InvalidInput",
     "InvalidMetadata",
     "InvalidStreamId",
@@ -81,6 +90,7 @@ __all__ = [
     "SnapshotStore",
     "Tables",
     "UnregisteredEventType",
+    "UnsuitableTransaction",
     "UnsupportedDatabase",
     "migrations",
 ]

@@ -18,9 +18,12 @@ from eventstore.errors import ConcurrencyConflict, DatabaseMismatch, InvalidInpu
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
+from eventstore.filters import EventFilter
+from eventstore.global_order import GlobalOrder
 from eventstore.reading import Reader
 from eventstore.rows import EventMapper
 from eventstore.schema_version import SchemaGate, create_schema
+from eventstore.settling import Settling
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, check_number
 from eventstore.tables import Tables
@@ -80,12 +83,14 @@ class EventStore:
             PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above, also_reads=also_reads),
         )
         self._gate = SchemaGate()
+        self._settling = Settling(self._backend)
         self._use(OwnConnections(engine, self._backend, self._gate))
 
     def _use(self, execution: Execution) -> None:
         self._execution = execution
         self._appender = Appender(execution, self._backend, self._mapper)
         self._reader = Reader(execution, self._backend, self._mapper, self._page_size)
+        self._global_order = GlobalOrder(execution, self._backend, self._mapper, self._settling, self._page_size)
         self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec)
 
     @classmethod
@@ -331,6 +336,67 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._reader.stream_version(stream_id)
+
+    def read_all(
+        self,
+        *filters: EventFilter,
+        after_position: int = 0,
+        limit: int | None = None,
+        wait_seconds: float = 1.0,
+    ) -> Iterator[RecordedEvent]:
+        """Read the events of all streams in the one global order, one page at a time.
+
+        Only settled events are returned: those before which no other can appear any more. So whoever keeps the position
+        of the last event, and reads on after it, gets every event once, and the versions of each stream ascend.
+
+        The end is what is newest when the iteration begins. An append that is under way by then, and has drawn a lower
+        position than others that are stored already, is waited for; usually that takes a few milliseconds.
+
+        Each page is a query of its own: nothing is held open between two events, and you may stop at any of them.
+
+        On a joined store, the transaction must be at READ COMMITTED and must not have appended (on SQLite, not have
+        written), and on a standby none will do.
+
+        Args:
+            filters: What to read: events that match one of them, each once. Defaults to none: all events.
+            after_position: Exclusive; read events of higher positions. Defaults to 0: from the first.
+            limit: Read at most so many. Defaults to None: all.
+            wait_seconds: How long to wait, in all, for appends under way; then the iteration ends before them. Defaults
+                to 1. With 0 it never waits.
+
+        Returns:
+            An iterator in ascending order of positions.
+
+        Raises:
+            InvalidInput: An argument is not valid. Raised by the call, all others by the iteration.
+            DecodingError: An event can't be read, or does not fit its class.
+            UnsuitableTransaction: The joined transaction does not see what others commit, or has itself appended.
+            CachedPositions: The sequence of positions has a CACHE other than 1.
+            SchemaError: The database does not have the tables that this code needs.
+
+        Example:
+            ```python
+            orders = EventFilter(categories=["order"])
+            for event in store.read_all(orders, after_position=last_position):
+                last_position = event.position
+            ```
+        """
+        return self._global_order.read_all(
+            filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds
+        )
+
+    def settled_position(self) -> int:
+        """Return a position that is settled: no event can appear at or before it any more. 0 where there is none.
+
+        It does not wait. While others append, it may be lower than the position of the last event, the first time far
+        lower, but never too high; it does not go down.
+
+        Raises:
+            UnsuitableTransaction: As for `read_all`.
+            CachedPositions: The sequence of positions has a CACHE other than 1.
+            SchemaError: The database does not have the tables that this code needs.
+        """
+        return self._global_order.settled_position()
 
     # --- transactions
 

@@ -5,6 +5,7 @@ import eventstore
 
 PUBLIC = """
 ANY Append AppendResult Codec ConcurrencyConflict DatabaseBusy DatabaseMismatch DecodingError DriverMissing EmptyAppend
+CachedPositions EventFilter GlobalOrderError InvalidFilter UnsuitableTransaction
 EncodingError EventIdReused EventStore EventStoreError EventTypeError EventTypeTaken EventTypes Expected
 ExpectedVersion InvalidEvent InvalidExpectedVersion InvalidInput InvalidMetadata InvalidStreamId JSONCodec
 MessagePackCodec NO_STREAM NewEvent NotInTransaction RecordedEvent RepeatedEventId STREAM_EXISTS SchemaError

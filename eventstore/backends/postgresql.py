@@ -13,8 +13,10 @@ from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import statements
-from eventstore.backends.protocol import Place, Row, Run, Statement, VersionTaken
-from eventstore.errors import SchemaMissing
+from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
+from eventstore.backends.protocol import Look, Place, Row, Run, Statement, VersionTaken
+from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
+from eventstore.filters import EventFilter
 from eventstore.rows import Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
 
@@ -67,6 +69,9 @@ class PostgreSQL:
         """Return whether the driver's connection is in autocommit."""
         return bool(connection.connection.dbapi_connection.autocommit)  # type: ignore[union-attr]  # psycopg's, and checked out
 
+    def check_reader(self, connection: Connection) -> None:
+        """Do nothing: a look tells."""
+
     def translate(self, error: DBAPIError) -> Exception | None:
         """Translate by SQLSTATE and constraint name; on Citus the name has a suffix."""
         state = getattr(error.orig, "sqlstate", None)
@@ -115,6 +120,45 @@ class PostgreSQL:
             last_versions=[version + len(pending) for pending, version in appends],
         )
         return _positions(rows)
+
+    def look(self, run: Run, *, settled: int, joined: bool) -> Look:
+        """Look at the newest position and at who holds the lock of appends; on a standby, at transaction ids."""
+        ((newest, appenders, own, isolation_level, started_at, oldest, next_id),) = run(
+            statements.look, settled=settled
+        )
+        if joined and isolation_level != "read committed":
+            raise UnsuitableTransaction(
+                f"is at {isolation_level.upper()} and does not see what others commit; use READ COMMITTED"
+            )
+        if own:
+            raise UnsuitableTransaction("has itself appended, and what it has stored may still be rolled back")
+        if oldest is None:
+            return PrimaryLook(newest, started_at, frozenset(appenders or ()))
+        if joined:  # in a transaction, the function that knows the next transaction id repeats its first answer
+            raise UnsuitableTransaction("is on a standby, where its statements can't tell who is appending")
+        return StandbyLook(newest, started_at, oldest, next_id)
+
+    def check_positions(self, run: Run) -> None:
+        """Check that the sequence has CACHE 1: otherwise each session keeps a stock of positions."""
+        for (cached,) in run(statements.position_cache):
+            if cached != 1:
+                raise CachedPositions(cached)
+
+    def read_matching(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        page_size: int,
+    ) -> Sequence[Row]:
+        """Read with one array for each field of a filter."""
+        parameters: dict[str, Any] = {"up_to_position": up_to_position, "page_size": page_size}
+        for number, filter_ in enumerate(filters):
+            parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
+            parameters |= {f"{field}_{number}": list(values) for field, values in filter_.named.items()}
+        return run(statements.read_matching(tuple(tuple(filter_.named) for filter_ in filters)), **parameters)
 
     def to_uuid(self, value: UUID) -> UUID:
         """Return the id: psycopg has made it a UUID."""

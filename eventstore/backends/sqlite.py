@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
@@ -17,8 +18,9 @@ from sqlalchemy.dialects import sqlite as dialect_module
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from eventstore import statements
-from eventstore.backends.protocol import Place, Run, Statement, VersionTaken
-from eventstore.errors import DatabaseBusy, NotInTransaction, SchemaMissing
+from eventstore.backends.protocol import Look, Place, Row, Run, Statement, VersionTaken
+from eventstore.errors import DatabaseBusy, NotInTransaction, SchemaMissing, UnsuitableTransaction
+from eventstore.filters import EventFilter
 from eventstore.rows import Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
 
@@ -92,6 +94,11 @@ class SQLite:
         """Return whether SQLAlchemy was asked for AUTOCOMMIT."""
         return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
+    def check_reader(self, connection: Connection) -> None:
+        """Refuse a transaction that has begun to write: maybe it has appended, and it can't be asked."""
+        if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+            raise UnsuitableTransaction("has written, or begun to, and what it has stored may still be rolled back")
+
     def translate(self, error: DBAPIError) -> Exception | None:
         """Translate by error code; for keys and tables SQLite has only its message to tell which."""
         message = str(error.orig)
@@ -126,6 +133,30 @@ class SQLite:
         )
         return _insert(run, appends)
 
+    def look(self, run: Run, *, settled: int, joined: bool) -> Look:  # noqa: ARG002  # the newest is the settled one
+        """Look at the newest position: there is one writer at a time, so nothing is under way below it."""
+        ((newest,),) = run(statements.newest_position)
+        return _Look(newest)
+
+    def check_positions(self, run: Run) -> None:
+        """Do nothing: AUTOINCREMENT gives each row the next position."""
+
+    def read_matching(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        page_size: int,
+    ) -> Sequence[Row]:
+        """Read with one JSON array for each field of a filter."""
+        parameters: dict[str, Any] = {"up_to_position": up_to_position, "page_size": page_size}
+        for number, filter_ in enumerate(filters):
+            parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
+            parameters |= {f"{field}_{number}": json.dumps(values) for field, values in filter_.named.items()}
+        return run(statements.read_matching_by_json(tuple(tuple(filter_.named) for filter_ in filters)), **parameters)
+
     def to_uuid(self, value: str) -> UUID:
         """Return the id of its 32 hexadecimal digits."""
         return UUID(value)
@@ -133,6 +164,16 @@ class SQLite:
     def to_time(self, value: str) -> datetime:
         """Return the time of SQLite's text, which is in UTC."""
         return datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    newest: int
+    server: object = None
+    unfinished: frozenset[Any] = frozenset()
+
+    def still_unfinished(self, waiting: frozenset[Any], first: Look) -> frozenset[Any]:  # noqa: ARG002
+        return waiting
 
 
 def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
