@@ -40,6 +40,7 @@ from eventstore.filters import EventFilter
 from eventstore.snapshots import Snapshot, SnapshotStore
 from eventstore.store import EventStore
 from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion
+from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ __all__ = [
     "SchemaTooNew",
     "Snapshot",
     "SnapshotStore",
+    "Subscription",
     "Tables",
     "UnregisteredEventType",
     "UnsuitableTransaction",

@@ -17,6 +17,7 @@ from eventstore.streams import MAX_VERSION, check_number
 
 _FIRST_PAUSE_SECONDS: Final = 0.001
 _LONGEST_PAUSE_SECONDS: Final = 0.05
+_WINDOW_IN_PAGES: Final = 20
 _MAX_WAIT_SECONDS: Final = 86_400.0
 
 
@@ -93,8 +94,15 @@ class GlobalOrder:
             after_position: Exclusive.
             up_to_position: Inclusive; a position that `horizon` has called settled.
             page_size: How many events at most. Defaults to None: the store's own.
+
+        Returns:
+            The page. It may be empty, and not have come to `up_to_position`: go on after its position.
         """
         size = self._page_size if page_size is None else page_size
+        if any(len(filter_.named) > 1 for filter_ in filters):
+            # No index has two of the fields. Where matches are few, the lookup of one field would go to the end, for
+            # every page anew.
+            up_to_position = min(up_to_position, after_position + self._page_size * _WINDOW_IN_PAGES)
         bounds = {"after_position": after_position, "up_to_position": up_to_position, "page_size": size}
         rows = (
             self._backend.read_matching(run, filters, **bounds)
@@ -111,35 +119,45 @@ class GlobalOrder:
         """
         return self._mapper.recorded(row, self._backend.to_uuid, self._backend.to_time)
 
+    def step(
+        self,
+        filters: Sequence[EventFilter],
+        position: int,
+        horizon: Horizon | None,
+        *,
+        up_to_position: int = MAX_VERSION,
+        page_size: int | None = None,
+    ) -> tuple[Horizon, Page | None]:
+        """Read the page after a position; look at the horizon again where that has been reached, or is not known.
+
+        Returns:
+            The horizon, for the next step, and the page, None where nothing more is settled.
+        """
+        with self._execution.global_reading() as run:
+            if horizon is None or position >= horizon.settled:
+                horizon = self.horizon(run, after_position=position)
+            end = min(horizon.settled, up_to_position)
+            if position >= end:
+                return horizon, None
+            return horizon, self.page(run, filters, after_position=position, up_to_position=end, page_size=page_size)
+
     def _events(
         self, filters: Sequence[EventFilter], position: int, remaining: int, wait_seconds: float
     ) -> Iterator[RecordedEvent]:
         """Read up to what is the newest position now: the end does not move away while it is being read."""
-        end: int | None = None
-        settled, waited, pause = 0, 0.0, _FIRST_PAUSE_SECONDS
-        while remaining > 0 and (end is None or position < end):
-            with self._execution.global_reading() as run:
-                if position >= settled:
-                    horizon = self.horizon(run, after_position=position)
-                    end = horizon.newest if end is None else end
-                    settled = min(horizon.settled, end)
-                page = (
-                    self.page(
-                        run,
-                        filters,
-                        after_position=position,
-                        up_to_position=settled,
-                        page_size=min(self._page_size, remaining),
-                    )
-                    if position < settled
-                    else None
-                )
+        horizon, end = None, MAX_VERSION
+        waited, pause = 0.0, _FIRST_PAUSE_SECONDS
+        while remaining > 0 and position < end:
+            horizon, page = self.step(
+                filters, position, horizon, up_to_position=end, page_size=min(self._page_size, remaining)
+            )
+            end = min(end, horizon.newest)
             if page is not None:
                 for row in page.rows:
                     yield self.recorded(row)
                 remaining -= len(page.rows)
                 position, pause = page.position, _FIRST_PAUSE_SECONDS
-            elif position < end:  # type: ignore[operator]  # a look was taken
+            elif position < end:
                 if waited >= wait_seconds:
                     return
                 begun = time.monotonic()

@@ -1,5 +1,6 @@
 """The event store: append, read, join."""
 
+import math
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,18 +15,25 @@ from eventstore.appending import Appender
 from eventstore.backends import backend_for, engine_for, same_database
 from eventstore.backends.protocol import Backend
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
-from eventstore.errors import ConcurrencyConflict, DatabaseMismatch, InvalidInput, NotInTransaction
+from eventstore.errors import (
+    ConcurrencyConflict,
+    DatabaseMismatch,
+    InvalidInput,
+    NotInTransaction,
+    UnsuitableTransaction,
+)
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
-from eventstore.filters import EventFilter
-from eventstore.global_order import GlobalOrder
+from eventstore.filters import EventFilter, combine
+from eventstore.global_order import GlobalOrder, check_seconds
 from eventstore.reading import Reader
 from eventstore.rows import EventMapper
 from eventstore.schema_version import SchemaGate, create_schema
 from eventstore.settling import Settling
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, check_number
+from eventstore.subscriptions import Pace, Subscription
 from eventstore.tables import Tables
 
 
@@ -45,6 +53,9 @@ class EventStore:
         page_size: How many events a read fetches at a time, from 1. Memory is bounded by a page.
         lock_timeout_seconds: How long a writer waits for SQLite's write lock. PostgreSQL has its own setting,
             `lock_timeout`.
+        notify: Tell subscriptions of each append, by NOTIFY (PostgreSQL). They learn of it some milliseconds earlier
+            than by polling. It costs: commits that notify wait for each other, which halves the throughput of eight
+            writers.
 
     Raises:
         UnsupportedDatabase: The engine is of another database or driver.
@@ -69,6 +80,7 @@ class EventStore:
         compress_above: int | None = None,
         page_size: int = 1000,
         lock_timeout_seconds: float = 30.0,
+        notify: bool = False,
     ) -> None:
         if not isinstance(engine, Engine):
             hint = "; for a connection or session, join it: EventStore(engine).join(…)"
@@ -77,7 +89,7 @@ class EventStore:
         self._page_size = check_number("page_size", page_size, minimum=1)
         self._engine = engine
         self._owns_engine = False
-        self._backend: Backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds)
+        self._backend: Backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds, notify=notify)
         self._mapper = EventMapper(
             event_types or EventTypes(),
             PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above, also_reads=also_reads),
@@ -104,6 +116,7 @@ class EventStore:
         compress_above: int | None = None,
         page_size: int = 1000,
         lock_timeout_seconds: float = 30.0,
+        notify: bool = False,
         **engine_options: Any,
     ) -> Self:
         """Return a store on an engine of its own, with sound defaults; `close` it, or use it as a context manager.
@@ -119,6 +132,7 @@ class EventStore:
             compress_above: As for the constructor.
             page_size: As for the constructor.
             lock_timeout_seconds: As for the constructor.
+            notify: As for the constructor.
             engine_options: For `sqlalchemy.create_engine`, as `pool_size=10`; they win over the defaults.
 
         Raises:
@@ -134,6 +148,7 @@ class EventStore:
             compress_above=compress_above,
             page_size=page_size,
             lock_timeout_seconds=lock_timeout_seconds,
+            notify=notify,
         )
         store._owns_engine = True
         weakref.finalize(store, store.engine.dispose)  # a store that nobody has closed
@@ -397,6 +412,65 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._global_order.settled_position()
+
+    def subscribe(
+        self,
+        *filters: EventFilter,
+        after_position: int,
+        idle_timeout_seconds: float | None = None,
+        shortest_interval_seconds: float = 0.005,
+        longest_interval_seconds: float = 0.25,
+        notify: bool = False,
+    ) -> Subscription:
+        """Read the events of all streams in the global order, and go on with those that are appended.
+
+        What `read_all` says about settled events holds here, too: keep the position of the last event, subscribe after
+        it again, and no event is missed or repeated, whatever has been restarted meanwhile.
+
+        It polls: quickly while events come, less and less often while none do. Lost connections and restarts of the
+        server are waited out, with a warning in the log. The first connection has to succeed.
+
+        Args:
+            filters: As for `read_all`.
+            after_position: Exclusive; begin with events of higher positions. 0: from the first.
+            idle_timeout_seconds: End when no event has come for so long. Defaults to None: go on until `stop`.
+            shortest_interval_seconds: How long to wait before looking again when there has just been an event, from
+                0.001.
+            longest_interval_seconds: How long at most. At rest, a look is one query of an index.
+            notify: Listen for notifications as well (PostgreSQL), on a direct connection of the subscription's own.
+                They come from stores made with `notify=True`. Polling goes on, as a safety net.
+
+        Raises:
+            InvalidInput: An argument is not valid, or `notify` was asked for on SQLite.
+            UnsuitableTransaction: This store is joined to a transaction.
+            EventStoreError: By the iteration: as for `read_all`.
+
+        Example:
+            ```python
+            with store.subscribe(EventFilter(categories=["order"]), after_position=last_position) as subscription:
+                for event in subscription:
+                    print(event.position, event.event_type)
+            ```
+        """
+        if self._execution.is_joined:
+            raise UnsuitableTransaction("would be open for as long as the subscription")
+        if notify and not self._backend.has_notifications:
+            raise InvalidInput("notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it")
+        pace = Pace(
+            shortest=check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001),
+            longest=check_seconds("longest_interval_seconds", longest_interval_seconds, minimum=0.001),
+            idle_timeout=math.inf
+            if idle_timeout_seconds is None
+            else check_seconds("idle_timeout_seconds", idle_timeout_seconds),
+        )
+        return Subscription(
+            self._global_order,
+            self._backend,
+            combine(filters),
+            after_position=check_number("after_position", after_position),
+            pace=pace,
+            listen=(lambda: self._backend.listen(self._engine)) if notify else None,
+        )
 
     # --- transactions
 

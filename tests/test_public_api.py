@@ -9,7 +9,8 @@ CachedPositions EventFilter GlobalOrderError InvalidFilter UnsuitableTransaction
 EncodingError EventIdReused EventStore EventStoreError EventTypeError EventTypeTaken EventTypes Expected
 ExpectedVersion InvalidEvent InvalidExpectedVersion InvalidInput InvalidMetadata InvalidStreamId JSONCodec
 MessagePackCodec NO_STREAM NewEvent NotInTransaction RecordedEvent RepeatedEventId STREAM_EXISTS SchemaError
-SchemaMissing SchemaOutdated SchemaTooNew Snapshot SnapshotStore Tables UnregisteredEventType UnsupportedDatabase
+SchemaMissing SchemaOutdated SchemaTooNew Snapshot SnapshotStore Subscription
+Tables UnregisteredEventType UnsupportedDatabase
 migrations
 """
 

@@ -7,23 +7,26 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, make_url
 
 from eventstore.backends.protocol import Backend
-from eventstore.errors import DriverMissing, UnsupportedDatabase
+from eventstore.errors import DriverMissing, InvalidInput, UnsupportedDatabase
 
 
-def backend_for(engine: Engine, *, lock_timeout_seconds: float) -> Backend:
+def backend_for(engine: Engine, *, lock_timeout_seconds: float, notify: bool = False) -> Backend:
     """Return how the store uses this engine's database. A driver is imported only where it is used.
 
     Raises:
         UnsupportedDatabase: It is neither PostgreSQL by psycopg 3 nor SQLite by the standard library's driver.
+        InvalidInput: It has no notifications.
     """
     kind = f"{engine.dialect.name}+{engine.dialect.driver}"
     if kind == "postgresql+psycopg":
         from eventstore.backends.postgresql import PostgreSQL  # noqa: PLC0415
 
-        return PostgreSQL()
+        return PostgreSQL(notify=notify)
     if kind == "sqlite+pysqlite":
-        from eventstore.backends.sqlite import SQLite  # noqa: PLC0415
+        from eventstore.backends.sqlite import NO_NOTIFICATIONS, SQLite  # noqa: PLC0415
 
+        if notify:
+            raise InvalidInput(NO_NOTIFICATIONS)
         return SQLite(lock_timeout_seconds=lock_timeout_seconds)
     raise UnsupportedDatabase(kind)
 

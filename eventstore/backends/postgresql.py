@@ -8,13 +8,15 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import statements
+from eventstore.backends.postgresql_listening import PostgreSQLListener
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
-from eventstore.backends.protocol import Look, Place, Row, Run, Statement, VersionTaken
+from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
 from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.rows import Expectation, PendingAppend
@@ -34,7 +36,16 @@ _APPEND: Final[dict[Expectation, Statement]] = {
     Expectation.EXISTING: statements.append_to_existing,
     Expectation.NOTHING: statements.append_to_any,
 }
+_NOTIFYING_APPEND: Final[dict[Expectation, Statement]] = {
+    Expectation.NEW: statements.append_to_new_and_notify,
+    Expectation.VERSION: statements.append_at_version_and_notify,
+    Expectation.EXISTING: statements.append_to_existing_and_notify,
+    Expectation.NOTHING: statements.append_to_any_and_notify,
+}
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
+_PASSING_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001"})
+"""The server is stopping, has crashed, is starting, is full; connection failures; a standby cancels what it must."""
+
 _UNDEFINED_TABLE: Final = "42P01"
 
 
@@ -42,8 +53,11 @@ class PostgreSQL:
     """How the store uses PostgreSQL: one statement an append, row locks on heads, arrays in binary."""
 
     append_is_one_statement: Final = True
+    has_notifications: Final = True
 
-    def __init__(self, *, schema: str | None = None) -> None:
+    def __init__(self, *, schema: str | None = None, notify: bool = False) -> None:
+        self._append = _NOTIFYING_APPEND if notify else _APPEND
+        self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
@@ -83,10 +97,27 @@ class PostgreSQL:
             return VersionTaken(place.group(1), int(place.group(2))) if place else None
         return None
 
+    def is_passing(self, error: Exception) -> bool:
+        """Return whether the connection was lost, or the server is not there, full, starting or stopping.
+
+        An error without a SQLSTATE comes from the driver: it could not connect, or could no longer.
+        """
+        if not isinstance(error, DBAPIError | psycopg.OperationalError):
+            return False
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        state = getattr(cause, "sqlstate", None)
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return True
+        return isinstance(cause, psycopg.OperationalError) and (state is None or state in _PASSING_STATES)
+
+    def listen(self, engine: Engine) -> Listener:
+        """Listen on the channel of this store's tables."""
+        return PostgreSQLListener(engine, self.sql(statements.notification_channel))
+
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in one statement; the head's row lock makes a second writer wait and look again."""
         rows = run(
-            _APPEND[pending.expectation],
+            self._append[pending.expectation],
             **_event_arrays([pending]),
             stream_id=pending.stream_id,
             count=len(pending),
@@ -108,7 +139,7 @@ class PostgreSQL:
         """Store everything in one statement."""
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         rows = run(
-            statements.append_to_many,
+            self._append_to_many,
             **_event_arrays([pending for pending, _ in appends]),
             stream_ids=[pending.stream_id for pending, _ in appends for _ in pending.event_ids],
             versions=[
@@ -175,7 +206,7 @@ def _event_arrays(appends: Sequence[PendingAppend]) -> dict[str, Any]:
 
 
 def _positions(rows: Sequence[Row]) -> dict[Place, int]:
-    return {(stream_id, version): position for stream_id, version, position in rows}
+    return {(stream_id, version): position for stream_id, version, position, *_ in rows}
 
 
 @cache

@@ -72,6 +72,22 @@ class Look(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """A connection on which the database tells of appends."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor that can be read when something was told."""
+        ...
+
+    def drain(self) -> None:
+        """Take in what was told."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
 class Backend(Protocol):
     """One kind of database."""
 
@@ -119,6 +135,19 @@ class Backend(Protocol):
 
     def translate(self, error: DBAPIError) -> Exception | None:
         """Return the error to raise instead of the driver's, None to let it pass."""
+        ...
+
+    def is_passing(self, error: Exception) -> bool:
+        """Return whether a reader may succeed later with what has raised this error."""
+        ...
+
+    @property
+    def has_notifications(self) -> bool:
+        """Whether the database can tell of appends."""
+        ...
+
+    def listen(self, engine: Engine) -> Listener:
+        """Open a connection, of the engine's kind but not one of its pool, on which the database tells of appends."""
         ...
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:

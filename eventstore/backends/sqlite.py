@@ -18,8 +18,8 @@ from sqlalchemy.dialects import sqlite as dialect_module
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from eventstore import statements
-from eventstore.backends.protocol import Look, Place, Row, Run, Statement, VersionTaken
-from eventstore.errors import DatabaseBusy, NotInTransaction, SchemaMissing, UnsuitableTransaction
+from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
+from eventstore.errors import DatabaseBusy, InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.rows import Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
@@ -33,6 +33,7 @@ _ADVANCE: Final[dict[Expectation, Statement]] = {
     Expectation.EXISTING: statements.advance_existing_head,
     Expectation.NOTHING: statements.create_or_advance_head,
 }
+NO_NOTIFICATIONS: Final = "notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it"
 _BUSY: Final = 5
 _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
 
@@ -41,6 +42,7 @@ class SQLite:
     """How the store uses SQLite: one writer at a time, from BEGIN IMMEDIATE to COMMIT."""
 
     append_is_one_statement: Final = False
+    has_notifications: Final = False
 
     def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
         self.tables: Tables = define_tables(position_is_key=True)
@@ -109,6 +111,14 @@ class SQLite:
         if message.startswith("UNIQUE constraint failed") and _EVENTS_KEY in message:
             return VersionTaken()
         return None
+
+    def is_passing(self, error: Exception) -> bool:
+        """Return whether a lock was in the way."""
+        return isinstance(error, DatabaseBusy)
+
+    def listen(self, engine: Engine) -> Listener:  # noqa: ARG002  # nobody listens
+        """Refuse: SQLite has nobody who could tell."""
+        raise InvalidInput(NO_NOTIFICATIONS)
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in three statements: head, events, position."""

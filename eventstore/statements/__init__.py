@@ -9,10 +9,15 @@ from eventstore.statements.appending import (
     advance_existing_head,
     advance_head,
     append_at_version,
+    append_at_version_and_notify,
     append_to_any,
+    append_to_any_and_notify,
     append_to_existing,
+    append_to_existing_and_notify,
     append_to_many,
+    append_to_many_and_notify,
     append_to_new,
+    append_to_new_and_notify,
     create_head,
     create_heads,
     create_or_advance_head,
@@ -25,6 +30,7 @@ from eventstore.statements.appending import (
 )
 from eventstore.statements.filtering import read_matching, read_matching_by_json
 from eventstore.statements.global_order import end_of_run, look, newest_position, position_cache, read_everything
+from eventstore.statements.notifications import notification_channel
 from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
 from eventstore.statements.schema import schema_version
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
@@ -33,10 +39,15 @@ __all__ = [
     "advance_existing_head",
     "advance_head",
     "append_at_version",
+    "append_at_version_and_notify",
     "append_to_any",
+    "append_to_any_and_notify",
     "append_to_existing",
+    "append_to_existing_and_notify",
     "append_to_many",
+    "append_to_many_and_notify",
     "append_to_new",
+    "append_to_new_and_notify",
     "create_head",
     "create_heads",
     "create_or_advance_head",
@@ -51,6 +62,7 @@ __all__ = [
     "look",
     "newest_position",
     "newest_stored_version",
+    "notification_channel",
     "position_cache",
     "read_backwards",
     "read_everything",

@@ -4,8 +4,10 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Integer,
     LargeBinary,
+    Select,
     SmallInteger,
     Text,
     Uuid,
@@ -23,6 +25,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate, Update
 from sqlalchemy.sql.selectable import TableValuedAlias
 
+from eventstore.statements.notifications import channel_of
 from eventstore.tables import Tables, now
 
 # --- heads: one row in es_streams, at the version of the stream. Each returns the new version, or no row on a conflict.
@@ -76,27 +79,52 @@ def _advanced_head(tables: Tables) -> Update:
 # last event)
 
 
-def append_to_new(tables: Tables) -> ClauseElement:
+def append_to_new(tables: Tables) -> Select[Any]:
     """Append to a stream that must not exist."""
     return _append(tables, create_head(tables))
 
 
-def append_at_version(tables: Tables) -> ClauseElement:
+def append_at_version(tables: Tables) -> Select[Any]:
     """Append to a stream that must be at a version."""
     return _append(tables, advance_head(tables))
 
 
-def append_to_existing(tables: Tables) -> ClauseElement:
+def append_to_existing(tables: Tables) -> Select[Any]:
     """Append to a stream that must exist."""
     return _append(tables, advance_existing_head(tables))
 
 
-def append_to_any(tables: Tables) -> ClauseElement:
+def append_to_any(tables: Tables) -> Select[Any]:
     """Append to a stream whatever its version."""
     return _append(tables, create_or_advance_head(tables))
 
 
-def _append(tables: Tables, head_statement: ReturningInsert[Any] | ReturningUpdate[Any]) -> ClauseElement:
+def append_to_new_and_notify(tables: Tables) -> ClauseElement:
+    """Append to a stream that must not exist, and tell those who listen."""
+    return append_to_new(tables).add_columns(_notification(tables))
+
+
+def append_at_version_and_notify(tables: Tables) -> ClauseElement:
+    """Append to a stream that must be at a version, and tell those who listen."""
+    return append_at_version(tables).add_columns(_notification(tables))
+
+
+def append_to_existing_and_notify(tables: Tables) -> ClauseElement:
+    """Append to a stream that must exist, and tell those who listen."""
+    return append_to_existing(tables).add_columns(_notification(tables))
+
+
+def append_to_any_and_notify(tables: Tables) -> ClauseElement:
+    """Append to a stream whatever its version, and tell those who listen."""
+    return append_to_any(tables).add_columns(_notification(tables))
+
+
+def _notification(tables: Tables) -> ColumnElement[Any]:
+    """Send an empty notification when the transaction commits; of several, PostgreSQL delivers one."""
+    return func.pg_notify(channel_of(tables), "")
+
+
+def _append(tables: Tables, head_statement: ReturningInsert[Any] | ReturningUpdate[Any]) -> Select[Any]:
     """Positions are drawn in the order of the list, after the head's lock was taken: the INSERT reads from the head."""
     head = head_statement.cte("head")
     event = _unnested_events()
@@ -179,7 +207,7 @@ def lock_heads(tables: Tables) -> ClauseElement:
     )
 
 
-def append_to_many(tables: Tables) -> ClauseElement:
+def append_to_many(tables: Tables) -> Select[Any]:
     """Set locked heads, insert events, return (stream_id, version, position) of those asked for (PostgreSQL)."""
     streams = tables.streams
     head = _unnest(("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
@@ -199,6 +227,11 @@ def append_to_many(tables: Tables) -> ClauseElement:
         .select_from(stored.join(last, same))
         .add_cte(advanced)
     )
+
+
+def append_to_many_and_notify(tables: Tables) -> ClauseElement:
+    """Do the same, and tell those who listen (PostgreSQL)."""
+    return append_to_many(tables).add_columns(_notification(tables))
 
 
 def take_write_lock(tables: Tables) -> ClauseElement:

@@ -10,12 +10,27 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, func, select, true, union
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    select,
+    true,
+    tuple_,
+    union,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from eventstore.statements.reading import event_columns
+from eventstore.streams import MAX_VERSION
 from eventstore.tables import Tables
 
 Shape = tuple[tuple[str, ...], ...]
@@ -49,24 +64,61 @@ def read_matching(shape: Shape) -> Callable[[Tables], ClauseElement]:
 
 
 def _lookups(tables: Tables, number: int, fields: tuple[str, ...]) -> Select[Any]:
+    """Look up each value of the first field.
+
+    Whole keys of the index are compared, and a sum hides the position where it has no part in the key. Otherwise the
+    planner, where it plans for any parameters, scans the index of positions: to the end, where there are few matches.
+    """
     if not fields:
         return _positions_of_all(tables, number)
-    first, *others = sorted(fields, key=list(_COLUMNS).index)
-    wanted = _values_of_array(first, number)
+    first, *others = _by_choice(fields)
+    wanted = func.unnest(_array(first, number)).table_valued("value").render_derived(name=f"wanted_{number}")
     events = tables.events.alias("candidate").c
+    also = [events[_COLUMNS[field]] == func.any(_array(field, number)) for field in others]
+    key: tuple[Any, Any] = (events[_COLUMNS[first]], events.position)
+    start, end = tuple_(wanted.c.value, _after(number)), tuple_(wanted.c.value, _UP_TO)
+    if first == "stream_ids":
+        key = (events.stream_id, events.version)
+        start = tuple_(wanted.c.value, _last_version(tables, wanted, number))
+        end = tuple_(wanted.c.value, cast(MAX_VERSION, BigInteger))
+        also.append(events.position + 0 <= _UP_TO)
     lookup = (
         select(events.position)
-        .where(
-            events[_COLUMNS[first]] == wanted.c.value,
-            *[events[_COLUMNS[field]] == func.any(_array(field, number)) for field in others],
-            events.position > _after(number),
-            events.position <= _UP_TO,
-        )
-        .order_by(events.version if first == "stream_ids" else events.position)
+        .where(tuple_(*key) > start, tuple_(*key) <= end, *also)
+        .order_by(*key)
         .limit(_PAGE_SIZE)
         .lateral(f"found_{number}")
     )
     return select(lookup.c.position).select_from(wanted.join(lookup, true()))
+
+
+def _last_version(tables: Tables, wanted: TableValuedAlias, number: int) -> ScalarSelect[int]:
+    """Find the last version of a stream at or before a position, by bisection: in a stream, both ascend."""
+    newest, probed = tables.events.alias("newest").c, tables.events.alias("probed").c
+    high = select(func.coalesce(func.max(newest.version), cast(0, BigInteger))).where(
+        newest.stream_id == wanted.c.value
+    )
+    start = select(cast(0, BigInteger).label("low"), high.correlate(wanted).scalar_subquery().label("high"))
+    between = start.cte(f"between_{number}", recursive=True, nesting=True)
+    middle = (between.c.low + between.c.high + 1) // 2
+    probe = (
+        select(probed.version, probed.position)
+        .where(tuple_(probed.stream_id, probed.version) >= tuple_(wanted.c.value, middle))
+        .order_by(probed.stream_id, probed.version)
+        .limit(1)
+        .correlate(wanted, between)
+        .lateral("probe")
+    )
+    is_before = probe.c.position <= _after(number)
+    step = (
+        select(
+            case((is_before, probe.c.version), else_=between.c.low), case((is_before, between.c.high), else_=middle - 1)
+        )
+        .select_from(between.join(probe, true()))
+        .where(between.c.low < between.c.high)
+    )
+    between = between.union_all(step)
+    return select(between.c.low).where(between.c.low == between.c.high).scalar_subquery()
 
 
 @cache
@@ -87,7 +139,7 @@ def read_matching_by_json(shape: Shape) -> Callable[[Tables], ClauseElement]:
 def _lookups_by_json(tables: Tables, number: int, fields: tuple[str, ...]) -> Select[Any]:
     if not fields:
         return _positions_of_all(tables, number)
-    first, *others = sorted(fields, key=list(_COLUMNS).index)
+    first, *others = _by_choice(fields)
     wanted = _values_of_json(first, number).alias(f"wanted_{number}")
 
     def matches(events: Any) -> list[ColumnElement[bool]]:
@@ -112,6 +164,10 @@ def _lookups_by_json(tables: Tables, number: int, fields: tuple[str, ...]) -> Se
     return select(events.position).where(*matches(events), bound)
 
 
+def _by_choice(fields: tuple[str, ...]) -> list[str]:
+    return [field for field in _COLUMNS if field in fields]
+
+
 def _positions_of_all(tables: Tables, number: int) -> Select[Any]:
     position = tables.events.c.position
     rows = select(position).where(position > _after(number), position <= _UP_TO).order_by(position).limit(_PAGE_SIZE)
@@ -129,10 +185,6 @@ def _after(number: int) -> ColumnElement[int]:
 
 def _array(field: str, number: int) -> ColumnElement[Any]:
     return bindparam(f"{field}_{number}", type_=ARRAY(Text))
-
-
-def _values_of_array(field: str, number: int) -> TableValuedAlias:
-    return func.unnest(_array(field, number)).table_valued("value").render_derived(name=f"wanted_{number}")
 
 
 def _values_of_json(field: str, number: int) -> TableValuedAlias:

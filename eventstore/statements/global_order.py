@@ -1,9 +1,9 @@
 """Statements about the global order: how far it is settled, and all events of a part of it."""
 
-from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, case, cast, column, func, select, table, true
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import BigInteger, Text, bindparam, case, cast, column, func, select, table, true
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements.names import name_of_events
 from eventstore.statements.reading import event_columns
 from eventstore.tables import Tables
 
@@ -42,7 +42,7 @@ def look(tables: Tables) -> ClauseElement:
             newest.c.position > bindparam("settled", type_=BigInteger),  # where it is not, the locks are not read
             _LOCKS.c.locktype == "relation",
             _LOCKS.c.database == this_database.scalar_subquery(),
-            _LOCKS.c.relation == func.to_regclass(_name_of_events(tables)),
+            _LOCKS.c.relation == func.to_regclass(name_of_events(tables)),
             _LOCKS.c.mode == "RowExclusiveLock",
             _LOCKS.c.granted,
         )
@@ -82,7 +82,7 @@ def end_of_run(tables: Tables) -> ClauseElement:
 
 def position_cache(tables: Tables) -> ClauseElement:
     """Return how many positions a session draws from the sequence at once; no row without a sequence (PostgreSQL)."""
-    sequence = func.to_regclass(func.pg_get_serial_sequence(_name_of_events(tables), "position"))
+    sequence = func.to_regclass(func.pg_get_serial_sequence(name_of_events(tables), "position"))
     return select(_SEQUENCES.c.seqcache).where(_SEQUENCES.c.seqrelid == sequence)
 
 
@@ -95,9 +95,3 @@ def read_everything(tables: Tables) -> ClauseElement:
         .order_by(position)
         .limit(bindparam("page_size", type_=BigInteger))
     )
-
-
-def _name_of_events(tables: Tables) -> ColumnElement[str]:
-    """Return the name of es_events as PostgreSQL parses it: with its schema, quoted where needed."""
-    name: str = postgresql.dialect().identifier_preparer.format_table(tables.events)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    return bindparam("events_table", name, type_=Text)
