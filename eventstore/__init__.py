@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
 from eventstore.errors import (
+    CachedPositions,
     ConcurrencyConflict,
     ConstraintViolated,
     DatabaseBusy,
@@ -19,8 +20,10 @@ from eventstore.errors import (
     EventsWouldBeLost,
     EventTypeError,
     EventTypeTaken,
+    GlobalOrderError,
     InvalidEvent,
     InvalidExpectedVersion,
+    InvalidFilter,
     InvalidInput,
     InvalidMetadata,
     InvalidStreamId,
@@ -36,13 +39,16 @@ from eventstore.errors import (
     TableLocked,
     TransactionOpen,
     UnregisteredEventType,
+    UnsuitableTransaction,
     UnsupportedDatabase,
 )
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
+from eventstore.filters import EventFilter
 from eventstore.snapshots import Snapshot, SnapshotStore
 from eventstore.store import EventStore
 from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion
+from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
@@ -54,6 +60,7 @@ __all__ = [
     "STREAM_EXISTS",
     "Append",
     "AppendResult",
+    "CachedPositions",
     "Codec",
     "ConcurrencyConflict",
     "ConstraintViolated",
@@ -64,6 +71,7 @@ __all__ = [
     "DriverMissing",
     "EmptyAppend",
     "EncodingError",
+    "EventFilter",
     "EventIdReused",
     "EventStore",
     "EventStoreError",
@@ -73,8 +81,10 @@ __all__ = [
     "EventsWouldBeLost",
     "Expected",
     "ExpectedVersion",
+    "GlobalOrderError",
     "InvalidEvent",
     "InvalidExpectedVersion",
+    "InvalidFilter",
     "InvalidInput",
     "InvalidMetadata",
     "InvalidStreamId",
@@ -93,10 +103,12 @@ __all__ = [
     "SchemaTooNew",
     "Snapshot",
     "SnapshotStore",
+    "Subscription",
     "TableLocked",
     "Tables",
     "TransactionOpen",
     "UnregisteredEventType",
+    "UnsuitableTransaction",
     "UnsupportedDatabase",
     "migrations",
 ]

@@ -7,6 +7,7 @@ EventStoreError
 │   ├── InvalidExpectedVersion
 │   ├── InvalidEvent
 │   ├── InvalidMetadata
+│   ├── InvalidFilter
 │   ├── EmptyAppend
 │   └── RepeatedEventId
 ├── ConcurrencyConflict             the stream is not at the expected version
@@ -28,6 +29,9 @@ EventStoreError
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
 │   └── OtherHistory
+├── GlobalOrderError                the global order can't be read
+│   ├── UnsuitableTransaction       not in this transaction
+│   └── CachedPositions             not in this database
 ├── UnsupportedDatabase
 ├── DriverMissing (ImportError)     a database whose driver is not installed
 ├── DatabaseMismatch                a session or connection of another database
@@ -84,6 +88,10 @@ class InvalidMetadata(InvalidInput):
     def __init__(self, path: str, problem: str) -> None:
         self.path = path
         super().__init__(f"metadata at {path} {problem}")
+
+
+class InvalidFilter(InvalidInput):
+    """A filter that could match nothing, or that names what can't be a name."""
 
 
 class EmptyAppend(InvalidInput):
@@ -384,6 +392,37 @@ class OtherHistory(MigrationError):
 
 def _by(holders: Sequence[str]) -> str:
     return f" ({'; '.join(holders)})" if holders else ""
+
+
+class GlobalOrderError(EventStoreError):
+    """The global order can't be read here without the danger of missing an event."""
+
+
+class UnsuitableTransaction(GlobalOrderError):
+    """A joined transaction in which nobody can tell which events are settled.
+
+    Attributes:
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the joined transaction {reason}; or read with the store itself, outside of it")
+
+
+class CachedPositions(GlobalOrderError):
+    """The sequence of positions gives each session a stock of them, so that they are not used in order.
+
+    Attributes:
+        cache: How many at a time.
+    """
+
+    def __init__(self, cache: int) -> None:
+        self.cache = cache
+        super().__init__(
+            f"the sequence of es_events.position has CACHE {cache}, so positions are not drawn in order; "
+            "set it back (ALTER TABLE es_events ALTER COLUMN position SET CACHE 1), and end the sessions that appended"
+        )
 
 
 class UnsupportedDatabase(EventStoreError):

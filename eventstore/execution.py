@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -15,8 +15,21 @@ from eventstore.backends.protocol import Backend, Row, Run, Statement
 class Execution(Protocol):
     """Where the statements of one store run."""
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether statements run in a transaction that somebody else began."""
+        ...
+
     def statement(self) -> AbstractContextManager[Run]:
         """Run statements of which each is complete in itself."""
+        ...
+
+    def global_reading(self) -> AbstractContextManager[Run]:
+        """Run statements that read the global order, each complete in itself.
+
+        Raises:
+            UnsuitableTransaction: Events may be read here that are rolled back later.
+        """
         ...
 
     def transaction(self) -> AbstractContextManager[Run]:
@@ -69,6 +82,8 @@ class OwnConnections:
         before_use: Called with the first statement's `Run` of every use; raises where the store must not be used.
     """
 
+    is_joined: Final = False
+
     def __init__(self, engine: Engine, backend: Backend, before_use: Callable[[Run], None]) -> None:
         self._engine = engine
         self._backend = backend
@@ -84,6 +99,10 @@ class OwnConnections:
             run = _RunOn(connection, self._backend)
             self._before_use(run)
             yield run
+
+    def global_reading(self) -> AbstractContextManager[Run]:
+        """Run on a connection in AUTOCOMMIT: each statement sees what is committed by then."""
+        return self.statement()
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
@@ -117,6 +136,8 @@ class JoinedTransaction:
         before_use: As for `OwnConnections`.
     """
 
+    is_joined: Final = True
+
     def __init__(self, connect: Callable[[], Connection], backend: Backend, before_use: Callable[[Run], None]) -> None:
         self._connect = connect
         self._backend = backend
@@ -126,6 +147,13 @@ class JoinedTransaction:
     def statement(self) -> Iterator[Run]:
         """Run on the joined connection."""
         yield self._run(self._connect())
+
+    @contextmanager
+    def global_reading(self) -> Iterator[Run]:
+        """Run on the joined connection, if it is suitable."""
+        connection = self._connect()
+        self._backend.check_reader(connection)
+        yield self._run(connection)
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:

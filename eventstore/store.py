@@ -1,5 +1,6 @@
 """The event store: append, read, join."""
 
+import math
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,15 +15,25 @@ from eventstore.appending import Appender
 from eventstore.backends import backend_for, engine_for, same_database
 from eventstore.backends.protocol import Backend
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
-from eventstore.errors import ConcurrencyConflict, DatabaseMismatch, InvalidInput, NotInTransaction
+from eventstore.errors import (
+    ConcurrencyConflict,
+    DatabaseMismatch,
+    InvalidInput,
+    NotInTransaction,
+    UnsuitableTransaction,
+)
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
+from eventstore.filters import EventFilter, combine
+from eventstore.global_order import GlobalOrder
 from eventstore.reading import Reader
 from eventstore.rows import EventMapper
 from eventstore.schema_version import SchemaGate, create_schema
+from eventstore.settling import Settling
 from eventstore.snapshots import SnapshotStore
-from eventstore.streams import ExpectedVersion, check_number
+from eventstore.streams import ExpectedVersion, check_number, check_seconds
+from eventstore.subscriptions import Pace, Subscription
 from eventstore.tables import Tables
 
 
@@ -44,6 +55,9 @@ class EventStore:
             `lock_timeout`.
         schema: The PostgreSQL schema that the tables are in; migrate it by the same name. Defaults to None: the first
             of the connection's search path. Several stores can live side by side in one database.
+        notify: Tell subscriptions of each append, by NOTIFY (PostgreSQL). They learn of it some milliseconds earlier
+            than by polling. It costs: commits that notify wait for each other, which halves the throughput of eight
+            writers.
 
     Raises:
         UnsupportedDatabase: The engine is of another database or driver.
@@ -69,6 +83,7 @@ class EventStore:
         page_size: int = 1000,
         lock_timeout_seconds: float = 30.0,
         schema: str | None = None,
+        notify: bool = False,
     ) -> None:
         if not isinstance(engine, Engine):
             hint = "; for a connection or session, join it: EventStore(engine).join(…)"
@@ -77,18 +92,22 @@ class EventStore:
         self._page_size = check_number("page_size", page_size, minimum=1)
         self._engine = engine
         self._owns_engine = False
-        self._backend: Backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema)
+        self._backend: Backend = backend_for(
+            engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema, notify=notify
+        )
         self._mapper = EventMapper(
             event_types or EventTypes(),
             PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above, also_reads=also_reads),
         )
         self._gate = SchemaGate()
+        self._settling = Settling(self._backend)
         self._use(OwnConnections(engine, self._backend, self._gate))
 
     def _use(self, execution: Execution) -> None:
         self._execution = execution
         self._appender = Appender(execution, self._backend, self._mapper)
         self._reader = Reader(execution, self._backend, self._mapper, self._page_size)
+        self._global_order = GlobalOrder(execution, self._backend, self._mapper, self._settling, self._page_size)
         self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec)
 
     @classmethod
@@ -103,6 +122,7 @@ class EventStore:
         page_size: int = 1000,
         lock_timeout_seconds: float = 30.0,
         schema: str | None = None,
+        notify: bool = False,
         **engine_options: Any,
     ) -> Self:
         """Return a store on an engine of its own, with sound defaults; `close` it, or use it as a context manager.
@@ -119,6 +139,7 @@ class EventStore:
             page_size: As for the constructor.
             lock_timeout_seconds: As for the constructor.
             schema: As for the constructor.
+            notify: As for the constructor.
             engine_options: For `sqlalchemy.create_engine`, as `pool_size=10`; they win over the defaults.
 
         Raises:
@@ -135,6 +156,7 @@ class EventStore:
             page_size=page_size,
             lock_timeout_seconds=lock_timeout_seconds,
             schema=schema,
+            notify=notify,
         )
         store._owns_engine = True
         weakref.finalize(store, store.engine.dispose)  # a store that nobody has closed
@@ -337,6 +359,126 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._reader.stream_version(stream_id)
+
+    def read_all(
+        self,
+        *filters: EventFilter,
+        after_position: int = 0,
+        limit: int | None = None,
+        wait_seconds: float = 1.0,
+    ) -> Iterator[RecordedEvent]:
+        """Read the events of all streams in the one global order, one page at a time.
+
+        Only settled events are returned: those before which no other can appear any more. So whoever keeps the position
+        of the last event, and reads on after it, gets every event once, and the versions of each stream ascend.
+
+        The end is what is newest when the iteration begins. An append that is under way by then, and has drawn a lower
+        position than others that are stored already, is waited for; usually that takes a few milliseconds.
+
+        Each page is a query of its own: nothing is held open between two events, and you may stop at any of them.
+
+        On a joined store, the transaction must be at READ COMMITTED and must not have appended (on SQLite, not have
+        written), and on a standby none will do.
+
+        Args:
+            filters: What to read: events that match one of them, each once. Defaults to none: all events.
+            after_position: Exclusive; read events of higher positions. Defaults to 0: from the first.
+            limit: Read at most so many. Defaults to None: all.
+            wait_seconds: How long to wait, in all, for appends under way; then the iteration ends before them. Defaults
+                to 1. With 0 it never waits.
+
+        Returns:
+            An iterator in ascending order of positions.
+
+        Raises:
+            InvalidInput: An argument is not valid. Raised by the call, all others by the iteration.
+            DecodingError: An event can't be read, or does not fit its class.
+            UnsuitableTransaction: The joined transaction does not see what others commit, or has itself appended.
+            CachedPositions: The sequence of positions has a CACHE other than 1.
+            SchemaError: The database does not have the tables that this code needs.
+
+        Example:
+            ```python
+            orders = EventFilter(categories=["order"])
+            for event in store.read_all(orders, after_position=last_position):
+                last_position = event.position
+            ```
+        """
+        return self._global_order.read_all(
+            filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds
+        )
+
+    def settled_position(self) -> int:
+        """Return a position that is settled: no event can appear at or before it any more. 0 where there is none.
+
+        It does not wait. While others append, it may be lower than the position of the last event, the first time far
+        lower, but never too high; it does not go down.
+
+        Raises:
+            UnsuitableTransaction: As for `read_all`.
+            CachedPositions: The sequence of positions has a CACHE other than 1.
+            SchemaError: The database does not have the tables that this code needs.
+        """
+        return self._global_order.settled_position()
+
+    def subscribe(
+        self,
+        *filters: EventFilter,
+        after_position: int,
+        idle_timeout_seconds: float | None = None,
+        shortest_interval_seconds: float = 0.005,
+        longest_interval_seconds: float = 0.25,
+        notify: bool = False,
+    ) -> Subscription:
+        """Read the events of all streams in the global order, and go on with those that are appended.
+
+        What `read_all` says about settled events holds here, too: keep the position of the last event, subscribe after
+        it again, and no event is missed or repeated, whatever has been restarted meanwhile.
+
+        It polls: quickly while events come, less and less often while none do. Lost connections and restarts of the
+        server are waited out, with a warning in the log. The first connection has to succeed.
+
+        Args:
+            filters: As for `read_all`.
+            after_position: Exclusive; begin with events of higher positions. 0: from the first.
+            idle_timeout_seconds: End when no event has come for so long. Defaults to None: go on until `stop`.
+            shortest_interval_seconds: How long to wait before looking again when there has just been an event, from
+                0.001.
+            longest_interval_seconds: How long at most. At rest, a look is one query of an index.
+            notify: Listen for notifications as well (PostgreSQL), on a direct connection of the subscription's own.
+                They come from stores made with `notify=True`. Polling goes on, as a safety net.
+
+        Raises:
+            InvalidInput: An argument is not valid, or `notify` was asked for on SQLite.
+            UnsuitableTransaction: This store is joined to a transaction.
+            EventStoreError: By the iteration: as for `read_all`.
+
+        Example:
+            ```python
+            with store.subscribe(EventFilter(categories=["order"]), after_position=last_position) as subscription:
+                for event in subscription:
+                    print(event.position, event.event_type)
+            ```
+        """
+        if self._execution.is_joined:
+            raise UnsuitableTransaction("would be open for as long as the subscription")
+        if notify and not self._backend.has_notifications:
+            raise InvalidInput("notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it")
+        pace = Pace(
+            shortest=check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001),
+            longest=check_seconds("longest_interval_seconds", longest_interval_seconds, minimum=0.001),
+            idle_timeout=math.inf
+            if idle_timeout_seconds is None
+            else check_seconds("idle_timeout_seconds", idle_timeout_seconds),
+        )
+        return Subscription(
+            self._global_order,
+            self._backend,
+            combine(filters),
+            after_position=check_number("after_position", after_position),
+            pace=pace,
+            listen=(lambda: self._backend.listen(self._engine)) if notify else None,
+        )
 
     # --- transactions
 

@@ -1,6 +1,5 @@
 """Stream ids, categories and expected versions: what they may be."""
 
-import math
 from enum import Enum
 from typing import Final
 
@@ -9,6 +8,9 @@ from eventstore.errors import InvalidExpectedVersion, InvalidInput, InvalidStrea
 MAX_STREAM_ID_LENGTH: Final = 255
 MAX_VERSION: Final = 2**63 - 1
 """The largest version and position: both are 64-bit integers in the database."""
+
+MAX_SECONDS: Final = 86_400.0
+"""The longest time to wait that can be asked for: a day."""
 
 NO_STREAM: Final = 0
 """Expect that the stream does not exist yet: a stream with no events has version 0."""
@@ -85,16 +87,16 @@ def check_expected_version(expected: object) -> ExpectedVersion:
 
 
 def check_seconds(name: str, value: object, *, minimum: float = 0.0) -> float:
-    """Return a duration given for the parameter `name`.
+    """Return a time given for the parameter `name`.
 
     Raises:
-        InvalidInput: It is not a finite number of at least `minimum`.
+        InvalidInput: It is not a number of seconds between `minimum` and a day.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         msg = f"{name} is a number of seconds, not {type(value).__name__}"
         raise InvalidInput(msg)
-    if not minimum <= value < math.inf:
-        msg = f"{name} is a finite number of seconds, at least {minimum:g}, not {value:g}"
+    if not minimum <= value <= MAX_SECONDS:
+        msg = f"{name} is between {minimum:g} and {MAX_SECONDS:g} seconds, not {value}"
         raise InvalidInput(msg)
     return float(value)
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, create_engine
 from eventstore import EventStore, migrations
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.contract import EventStoreContract
+from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
 from tests.fix_engines import migrated_sqlite
@@ -27,7 +28,7 @@ class TestSQLiteMemory(EventStoreContract):
             yield store.engine
 
 
-class TestSQLiteOfTheApplication(AppendContract, SnapshotContract, TransactionContract):
+class TestSQLiteOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract):
     """An engine with nothing set: rollback journal, foreign keys off, the driver's own BEGIN."""
 
     @pytest.fixture
@@ -58,7 +59,7 @@ class TestPostgreSQLInASchema(AppendContract, SnapshotContract, TransactionContr
         return EventStore(engine, schema="My Events")
 
 
-class TestPostgreSQLOfTheApplication(AppendContract, SnapshotContract, TransactionContract):
+class TestPostgreSQLOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract):
     """An engine whose own transactions are serializable."""
 
     @pytest.fixture

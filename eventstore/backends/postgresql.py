@@ -8,13 +8,17 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import statements
-from eventstore.backends.protocol import Place, Row, Run, Statement, VersionTaken
-from eventstore.errors import SchemaMissing
+from eventstore.backends.postgresql_listening import PostgreSQLListener
+from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
+from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
+from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
+from eventstore.filters import EventFilter
 from eventstore.rows import Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
 
@@ -32,7 +36,16 @@ _APPEND: Final[dict[Expectation, Statement]] = {
     Expectation.EXISTING: statements.append_to_existing,
     Expectation.NOTHING: statements.append_to_any,
 }
+_NOTIFYING_APPEND: Final[dict[Expectation, Statement]] = {
+    Expectation.NEW: statements.append_to_new_and_notify,
+    Expectation.VERSION: statements.append_at_version_and_notify,
+    Expectation.EXISTING: statements.append_to_existing_and_notify,
+    Expectation.NOTHING: statements.append_to_any_and_notify,
+}
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
+_PASSING_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001"})
+"""The server is stopping, has crashed, is starting, is full; connection failures; a standby cancels what it must."""
+
 _UNDEFINED_TABLE: Final = "42P01"
 
 
@@ -40,8 +53,11 @@ class PostgreSQL:
     """How the store uses PostgreSQL: one statement an append, row locks on heads, arrays in binary."""
 
     append_is_one_statement: Final = True
+    has_notifications: Final = True
 
-    def __init__(self, *, schema: str | None = None) -> None:
+    def __init__(self, *, schema: str | None = None, notify: bool = False) -> None:
+        self._append = _NOTIFYING_APPEND if notify else _APPEND
+        self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
@@ -67,6 +83,9 @@ class PostgreSQL:
         """Return whether the driver's connection is in autocommit."""
         return bool(connection.connection.dbapi_connection.autocommit)  # type: ignore[union-attr]  # psycopg's, and checked out
 
+    def check_reader(self, connection: Connection) -> None:
+        """Do nothing: a look tells."""
+
     def translate(self, error: DBAPIError) -> Exception | None:
         """Translate by SQLSTATE and constraint name; on Citus the name has a suffix."""
         state = getattr(error.orig, "sqlstate", None)
@@ -78,10 +97,27 @@ class PostgreSQL:
             return VersionTaken(place.group(1), int(place.group(2))) if place else None
         return None
 
+    def is_passing(self, error: Exception) -> bool:
+        """Return whether the connection was lost, or the server is not there, full, starting or stopping.
+
+        An error without a SQLSTATE comes from the driver: it could not connect, or could no longer.
+        """
+        if not isinstance(error, DBAPIError | psycopg.OperationalError):
+            return False
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        state = getattr(cause, "sqlstate", None)
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return True
+        return isinstance(cause, psycopg.OperationalError) and (state is None or state in _PASSING_STATES)
+
+    def listen(self, engine: Engine) -> Listener:
+        """Listen on the channel of this store's tables."""
+        return PostgreSQLListener(engine, self.sql(statements.notification_channel))
+
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in one statement; the head's row lock makes a second writer wait and look again."""
         rows = run(
-            _APPEND[pending.expectation],
+            self._append[pending.expectation],
             **_event_arrays([pending]),
             stream_id=pending.stream_id,
             count=len(pending),
@@ -103,7 +139,7 @@ class PostgreSQL:
         """Store everything in one statement."""
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         rows = run(
-            statements.append_to_many,
+            self._append_to_many,
             **_event_arrays([pending for pending, _ in appends]),
             stream_ids=[pending.stream_id for pending, _ in appends for _ in pending.event_ids],
             versions=[
@@ -115,6 +151,45 @@ class PostgreSQL:
             last_versions=[version + len(pending) for pending, version in appends],
         )
         return _positions(rows)
+
+    def look(self, run: Run, *, settled: int, joined: bool) -> Look:
+        """Look at the newest position and at who holds the lock of appends; on a standby, at transaction ids."""
+        ((newest, appenders, own, isolation_level, started_at, oldest, next_id),) = run(
+            statements.look, settled=settled
+        )
+        if joined and isolation_level != "read committed":
+            raise UnsuitableTransaction(
+                f"is at {isolation_level.upper()} and does not see what others commit; use READ COMMITTED"
+            )
+        if own:
+            raise UnsuitableTransaction("has itself appended, and what it has stored may still be rolled back")
+        if oldest is None:
+            return PrimaryLook(newest, started_at, frozenset(appenders or ()))
+        if joined:  # in a transaction, the function that knows the next transaction id repeats its first answer
+            raise UnsuitableTransaction("is on a standby, where its statements can't tell who is appending")
+        return StandbyLook(newest, started_at, oldest, next_id)
+
+    def check_positions(self, run: Run) -> None:
+        """Check that the sequence has CACHE 1: otherwise each session keeps a stock of positions."""
+        for (cached,) in run(statements.position_cache):
+            if cached != 1:
+                raise CachedPositions(cached)
+
+    def read_matching(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        page_size: int,
+    ) -> Sequence[Row]:
+        """Read with one array for each field of a filter."""
+        parameters: dict[str, Any] = {"up_to_position": up_to_position, "page_size": page_size}
+        for number, filter_ in enumerate(filters):
+            parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
+            parameters |= {f"{field}_{number}": list(values) for field, values in filter_.named.items()}
+        return run(statements.read_matching(tuple(tuple(filter_.named) for filter_ in filters)), **parameters)
 
     def to_uuid(self, value: UUID) -> UUID:
         """Return the id: psycopg has made it a UUID."""
@@ -131,7 +206,7 @@ def _event_arrays(appends: Sequence[PendingAppend]) -> dict[str, Any]:
 
 
 def _positions(rows: Sequence[Row]) -> dict[Place, int]:
-    return {(stream_id, version): position for stream_id, version, position in rows}
+    return {(stream_id, version): position for stream_id, version, position, *_ in rows}
 
 
 @cache

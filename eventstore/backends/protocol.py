@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.filters import EventFilter
 from eventstore.rows import PendingAppend
 from eventstore.tables import Tables
 
@@ -45,6 +46,46 @@ class VersionTaken(Exception):  # never leaves the package
         self.stream_id = stream_id
         self.version = version
         super().__init__()
+
+
+class Look(Protocol):
+    """What one statement has seen of the global order.
+
+    Attributes:
+        newest: The largest position that could be seen.
+        server: Which run of which server has answered: what is known of one says nothing about another.
+        unfinished: The appends under way that may still commit at or below `newest`. Whoever is not among them had
+            ended before: a statement that starts after this one sees what it has stored.
+    """
+
+    @property
+    def newest(self) -> int: ...  # noqa: D102  # described above
+
+    @property
+    def server(self) -> object: ...  # noqa: D102
+
+    @property
+    def unfinished(self) -> frozenset[Any]: ...  # noqa: D102
+
+    def still_unfinished(self, waiting: frozenset[Any], first: "Look") -> frozenset[Any]:
+        """Return which of `waiting`, some of those that the earlier look `first` has seen, have not ended by now."""
+        ...
+
+
+class Listener(Protocol):
+    """A connection on which the database tells of appends."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor that can be read when something was told."""
+        ...
+
+    def drain(self) -> None:
+        """Take in what was told."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
 
 
 class Backend(Protocol):
@@ -84,8 +125,29 @@ class Backend(Protocol):
         """Return whether a connection is in AUTOCOMMIT."""
         ...
 
+    def check_reader(self, connection: Connection) -> None:
+        """Check, as far as it can be told from outside, that the global order can be read in a joined transaction.
+
+        Raises:
+            UnsuitableTransaction: It may have appended itself.
+        """
+        ...
+
     def translate(self, error: DBAPIError) -> Exception | None:
         """Return the error to raise instead of the driver's, None to let it pass."""
+        ...
+
+    def is_passing(self, error: Exception) -> bool:
+        """Return whether a reader may succeed later with what has raised this error."""
+        ...
+
+    @property
+    def has_notifications(self) -> bool:
+        """Whether the database can tell of appends."""
+        ...
+
+    def listen(self, engine: Engine) -> Listener:
+        """Open a connection, of the engine's kind but not one of its pool, on which the database tells of appends."""
         ...
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
@@ -112,6 +174,39 @@ class Backend(Protocol):
         Returns:
             The positions, by stream id and version, of the last event of each append.
         """
+        ...
+
+    def look(self, run: Run, *, settled: int, joined: bool) -> Look:
+        """Look at the global order.
+
+        Args:
+            run: Where to look. Outside of a joined transaction, each statement must see what is committed by now.
+            settled: The position up to which everything is settled already.
+            joined: Whether `run` is in a transaction of the caller's.
+
+        Raises:
+            UnsuitableTransaction: It would not see what others commit, or has itself appended.
+        """
+        ...
+
+    def check_positions(self, run: Run) -> None:
+        """Check that positions are drawn in the order in which they are given out.
+
+        Raises:
+            CachedPositions: They are not.
+        """
+        ...
+
+    def read_matching(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        page_size: int,
+    ) -> Sequence[Row]:
+        """Return the first events after one position and up to another that match one of the filters, in order."""
         ...
 
     def to_uuid(self, value: Any) -> UUID:

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
@@ -17,8 +18,9 @@ from sqlalchemy.dialects import sqlite as dialect_module
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from eventstore import statements
-from eventstore.backends.protocol import Place, Run, Statement, VersionTaken
-from eventstore.errors import DatabaseBusy, NotInTransaction, SchemaMissing
+from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
+from eventstore.errors import DatabaseBusy, InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
+from eventstore.filters import EventFilter
 from eventstore.rows import Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
 
@@ -31,6 +33,7 @@ _ADVANCE: Final[dict[Expectation, Statement]] = {
     Expectation.EXISTING: statements.advance_existing_head,
     Expectation.NOTHING: statements.create_or_advance_head,
 }
+NO_NOTIFICATIONS: Final = "notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it"
 _BUSY: Final = 5
 _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
 
@@ -39,6 +42,7 @@ class SQLite:
     """How the store uses SQLite: one writer at a time, from BEGIN IMMEDIATE to COMMIT."""
 
     append_is_one_statement: Final = False
+    has_notifications: Final = False
 
     def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
         self.tables: Tables = define_tables(position_is_key=True)
@@ -92,6 +96,11 @@ class SQLite:
         """Return whether SQLAlchemy was asked for AUTOCOMMIT."""
         return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
+    def check_reader(self, connection: Connection) -> None:
+        """Refuse a transaction that has begun to write: maybe it has appended, and it can't be asked."""
+        if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+            raise UnsuitableTransaction("has written, or begun to, and what it has stored may still be rolled back")
+
     def translate(self, error: DBAPIError) -> Exception | None:
         """Translate by error code; for keys and tables SQLite has only its message to tell which."""
         message = str(error.orig)
@@ -102,6 +111,14 @@ class SQLite:
         if message.startswith("UNIQUE constraint failed") and _EVENTS_KEY in message:
             return VersionTaken()
         return None
+
+    def is_passing(self, error: Exception) -> bool:
+        """Return whether a lock was in the way."""
+        return isinstance(error, DatabaseBusy)
+
+    def listen(self, engine: Engine) -> Listener:  # noqa: ARG002  # nobody listens
+        """Refuse: SQLite has nobody who could tell."""
+        raise InvalidInput(NO_NOTIFICATIONS)
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in three statements: head, events, position."""
@@ -126,6 +143,30 @@ class SQLite:
         )
         return _insert(run, appends)
 
+    def look(self, run: Run, *, settled: int, joined: bool) -> Look:  # noqa: ARG002  # the newest is the settled one
+        """Look at the newest position: there is one writer at a time, so nothing is under way below it."""
+        ((newest,),) = run(statements.newest_position)
+        return _Look(newest)
+
+    def check_positions(self, run: Run) -> None:
+        """Do nothing: AUTOINCREMENT gives each row the next position."""
+
+    def read_matching(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        page_size: int,
+    ) -> Sequence[Row]:
+        """Read with one JSON array for each field of a filter."""
+        parameters: dict[str, Any] = {"up_to_position": up_to_position, "page_size": page_size}
+        for number, filter_ in enumerate(filters):
+            parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
+            parameters |= {f"{field}_{number}": json.dumps(values) for field, values in filter_.named.items()}
+        return run(statements.read_matching_by_json(tuple(tuple(filter_.named) for filter_ in filters)), **parameters)
+
     def to_uuid(self, value: str) -> UUID:
         """Return the id of its 32 hexadecimal digits."""
         return UUID(value)
@@ -133,6 +174,16 @@ class SQLite:
     def to_time(self, value: str) -> datetime:
         """Return the time of SQLite's text, which is in UTC."""
         return datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    newest: int
+    server: object = None
+    unfinished: frozenset[Any] = frozenset()
+
+    def still_unfinished(self, waiting: frozenset[Any], first: Look) -> frozenset[Any]:  # noqa: ARG002
+        return waiting
 
 
 def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:

@@ -13,6 +13,7 @@ Example:
 """
 
 from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.testing.input_contract import InputContract
 from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.snapshot_contract import SnapshotContract
@@ -23,6 +24,12 @@ __all__ = ["EventStoreContract"]
 
 
 class EventStoreContract(
-    AppendContract, ReadContract, InputContract, ValueContract, SnapshotContract, TransactionContract
+    AppendContract,
+    ReadContract,
+    GlobalOrderContract,
+    InputContract,
+    ValueContract,
+    SnapshotContract,
+    TransactionContract,
 ):
     """The whole contract. Subclass it and give it a fixture `engine`: of an empty database with the tables."""

@@ -1,9 +1,4 @@
-"""Every SQL statement of the store, one function each.
-
-A function takes the tables and returns a SQLAlchemy Core construct; what varies from call to call is a named bind
-parameter. Nothing is executed here: pass the function to the seam, `run(statements.stream_version,
-stream_id="order-42")`. To look at one, compile it or EXPLAIN it: `print(statements.read_forwards(tables))`.
-"""
+"""Statements that append: heads first, events second."""
 
 from typing import Any
 
@@ -24,13 +19,13 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.dml import Delete, ReturningInsert, ReturningUpdate, Update
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate, Update
 from sqlalchemy.sql.selectable import TableValuedAlias
 
+from eventstore.statements.notifications import channel_of
 from eventstore.tables import Tables, now
 
 # --- heads: one row in es_streams, at the version of the stream. Each returns the new version, or no row on a conflict.
@@ -84,27 +79,52 @@ def _advanced_head(tables: Tables) -> Update:
 # last event)
 
 
-def append_to_new(tables: Tables) -> ClauseElement:
+def append_to_new(tables: Tables) -> Select[Any]:
     """Append to a stream that must not exist."""
     return _append(tables, create_head(tables))
 
 
-def append_at_version(tables: Tables) -> ClauseElement:
+def append_at_version(tables: Tables) -> Select[Any]:
     """Append to a stream that must be at a version."""
     return _append(tables, advance_head(tables))
 
 
-def append_to_existing(tables: Tables) -> ClauseElement:
+def append_to_existing(tables: Tables) -> Select[Any]:
     """Append to a stream that must exist."""
     return _append(tables, advance_existing_head(tables))
 
 
-def append_to_any(tables: Tables) -> ClauseElement:
+def append_to_any(tables: Tables) -> Select[Any]:
     """Append to a stream whatever its version."""
     return _append(tables, create_or_advance_head(tables))
 
 
-def _append(tables: Tables, head_statement: ReturningInsert[Any] | ReturningUpdate[Any]) -> ClauseElement:
+def append_to_new_and_notify(tables: Tables) -> ClauseElement:
+    """Append to a stream that must not exist, and tell those who listen."""
+    return append_to_new(tables).add_columns(_notification(tables))
+
+
+def append_at_version_and_notify(tables: Tables) -> ClauseElement:
+    """Append to a stream that must be at a version, and tell those who listen."""
+    return append_at_version(tables).add_columns(_notification(tables))
+
+
+def append_to_existing_and_notify(tables: Tables) -> ClauseElement:
+    """Append to a stream that must exist, and tell those who listen."""
+    return append_to_existing(tables).add_columns(_notification(tables))
+
+
+def append_to_any_and_notify(tables: Tables) -> ClauseElement:
+    """Append to a stream whatever its version, and tell those who listen."""
+    return append_to_any(tables).add_columns(_notification(tables))
+
+
+def _notification(tables: Tables) -> ColumnElement[Any]:
+    """Send an empty notification when the transaction commits; of several, PostgreSQL delivers one."""
+    return func.pg_notify(channel_of(tables), "")
+
+
+def _append(tables: Tables, head_statement: ReturningInsert[Any] | ReturningUpdate[Any]) -> Select[Any]:
     """Positions are drawn in the order of the list, after the head's lock was taken: the INSERT reads from the head."""
     head = head_statement.cte("head")
     event = _unnested_events()
@@ -187,7 +207,7 @@ def lock_heads(tables: Tables) -> ClauseElement:
     )
 
 
-def append_to_many(tables: Tables) -> ClauseElement:
+def append_to_many(tables: Tables) -> Select[Any]:
     """Set locked heads, insert events, return (stream_id, version, position) of those asked for (PostgreSQL)."""
     streams = tables.streams
     head = _unnest(("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
@@ -207,6 +227,11 @@ def append_to_many(tables: Tables) -> ClauseElement:
         .select_from(stored.join(last, same))
         .add_cte(advanced)
     )
+
+
+def append_to_many_and_notify(tables: Tables) -> ClauseElement:
+    """Do the same, and tell those who listen (PostgreSQL)."""
+    return append_to_many(tables).add_columns(_notification(tables))
 
 
 def take_write_lock(tables: Tables) -> ClauseElement:
@@ -243,116 +268,3 @@ def find_positions(tables: Tables) -> ClauseElement:
         events.stream_id == func.json_extract(wanted.c.value, "$[0]"),
         events.version == func.json_extract(wanted.c.value, "$[1]"),
     )
-
-
-# --- read
-
-
-def stream_version(tables: Tables) -> ClauseElement:
-    """Return the version of a stream; no row where it does not exist."""
-    return select(tables.streams.c.version).where(tables.streams.c.stream_id == bindparam("stream_id"))
-
-
-def newest_stored_version(tables: Tables) -> ClauseElement:
-    """Return the largest version among the events of a stream, whatever its head says."""
-    return select(func.max(tables.events.c.version)).where(tables.events.c.stream_id == bindparam("stream_id"))
-
-
-def read_forwards(tables: Tables) -> ClauseElement:
-    """Return a page of a stream's events with after_version < version <= up_to_version, oldest first."""
-    return _read_stream(tables).order_by(tables.events.c.version)
-
-
-def read_backwards(tables: Tables) -> ClauseElement:
-    """Return a page of the same events, newest first."""
-    return _read_stream(tables).order_by(tables.events.c.version.desc())
-
-
-def _read_stream(tables: Tables) -> Select[Any]:
-    events = tables.events.c
-    return (
-        select(*_event_columns(tables))
-        .where(
-            events.stream_id == bindparam("stream_id"),
-            events.version > bindparam("after_version"),
-            events.version <= bindparam("up_to_version"),
-        )
-        .limit(bindparam("page_size", type_=BigInteger))
-    )
-
-
-def _event_columns(tables: Tables) -> list[ColumnElement[Any]]:
-    """Return the columns in the order that `rows.EventMapper` takes them; metadata as text, for the quicker decoder."""
-    events = tables.events.c
-    return [
-        events.position,
-        events.stream_id,
-        events.version,
-        events.event_id,
-        events.event_type,
-        events.schema_version,
-        events.codec,
-        events.data,
-        cast(events.metadata, Text),
-        events.recorded_at,
-    ]
-
-
-# --- snapshots
-
-
-def save_snapshot(tables: Tables) -> ClauseElement:
-    """Save at a version that the stream has reached, if none is as new; return that version, no row where declined."""
-    snapshots, streams = tables.snapshots, tables.streams
-    names = ["stream_id", "schema_version", "version", "codec", "state"]
-    types = {
-        "stream_id": Text,
-        "schema_version": Integer,
-        "version": BigInteger,
-        "codec": SmallInteger,
-        "state": LargeBinary,
-    }
-    values: list[ColumnElement[Any]] = [bindparam(name, type_=types[name]) for name in names]
-    has_come_so_far = (streams.c.stream_id == bindparam("stream_id")) & (streams.c.version >= bindparam("version"))
-    row = select(*values).select_from(streams).where(has_come_so_far)
-    statement = insert(snapshots).from_select(names, row, include_defaults=False)
-    new = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=["stream_id", "schema_version"],
-        set_={"version": new.version, "codec": new.codec, "state": new.state, "created_at": now()},
-        where=snapshots.c.version < new.version,
-    ).returning(snapshots.c.version)
-
-
-def load_snapshot(tables: Tables) -> ClauseElement:
-    """Return (version, codec, state, created_at) of a snapshot that is not beyond the head of its stream."""
-    snapshots, streams = tables.snapshots.c, tables.streams.c
-    return select(snapshots.version, snapshots.codec, snapshots.state, snapshots.created_at).where(
-        snapshots.stream_id == bindparam("stream_id"),
-        snapshots.schema_version == bindparam("schema_version"),
-        streams.stream_id == snapshots.stream_id,
-        snapshots.version <= streams.version,
-    )
-
-
-def delete_snapshots(tables: Tables) -> ClauseElement:
-    """Delete the snapshots of a stream, of every schema version; return their versions."""
-    return _delete_snapshots(tables).returning(tables.snapshots.c.version)
-
-
-def delete_snapshot(tables: Tables) -> ClauseElement:
-    """Delete the snapshot of a stream and schema version; return its version."""
-    wanted = tables.snapshots.c.schema_version == bindparam("schema_version")
-    return _delete_snapshots(tables).where(wanted).returning(tables.snapshots.c.version)
-
-
-def _delete_snapshots(tables: Tables) -> Delete:
-    return delete_from(tables.snapshots).where(tables.snapshots.c.stream_id == bindparam("stream_id"))
-
-
-# --- the schema
-
-
-def schema_version(tables: Tables) -> ClauseElement:
-    """Return (version, breaking_version) of the schema in the database."""
-    return select(tables.schema.c.version, tables.schema.c.breaking_version)

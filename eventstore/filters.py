@@ -1,0 +1,112 @@
+"""What to read from the global order."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eventstore.errors import InvalidFilter, InvalidInput
+from eventstore.events import check_event_type
+from eventstore.streams import MAX_STREAM_ID_LENGTH, check_number, check_stream_id, unstorable_text
+
+MAX_FILTERS: Final = 100
+"""How many filters one read may have, after those that differ in one list only have become one."""
+
+FIELDS: Final = ("event_types", "categories", "stream_ids")
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events to read: those that match each of the fields that are given.
+
+    Of several filters, an event has to match one; an event that several of them match is read once.
+
+    Attributes:
+        event_types: Names of event types. Defaults to None: all.
+        categories: What stands before the first `-` of stream ids. Defaults to None: all.
+        stream_ids: Ids of streams. Defaults to None: all.
+        after_position: Exclusive; match events of higher positions. Defaults to 0: from the first.
+
+    Raises:
+        InvalidFilter: A list is empty, so that nothing could ever match; or it is no list of valid names; or the
+            position is not between 0 and 2^63-1.
+
+    Example:
+        ```python
+        EventFilter(event_types=["order-placed", "order-paid"], categories=["order"])
+        ```
+    """
+
+    event_types: Iterable[str] | None = None
+    categories: Iterable[str] | None = None
+    stream_ids: Iterable[str] | None = None
+    after_position: int = 0
+
+    def __post_init__(self) -> None:
+        checks = {"event_types": check_event_type, "categories": _check_category, "stream_ids": check_stream_id}
+        for name, check in checks.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _names(name, value, check))
+        try:
+            object.__setattr__(self, "after_position", check_number("after_position", self.after_position))
+        except InvalidInput as error:
+            raise InvalidFilter(str(error)) from None
+
+    @property
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """The fields that are given, with their values."""
+        return {name: tuple(getattr(self, name)) for name in FIELDS if getattr(self, name) is not None}
+
+
+def _names(field: str, value: Any, check: Any) -> tuple[str, ...]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        msg = f"{field} is a list of strings, not {type(value).__name__}"
+        raise InvalidFilter(msg)
+    names = list(value)
+    if not names:
+        msg = f"{field} is empty, so that nothing could ever match; leave it out to match all"
+        raise InvalidFilter(msg)
+    for index, name in enumerate(names):
+        try:
+            check(name)
+        except InvalidInput as error:
+            raise InvalidFilter(f"{field}[{index}]: {error}") from None
+    return tuple(sorted(set(names)))
+
+
+def _check_category(category: object) -> None:
+    if not isinstance(category, str):
+        raise InvalidFilter(f"a category is a string, not {type(category).__name__}")
+    problem = category and unstorable_text(category, MAX_STREAM_ID_LENGTH)  # that of the stream `-` is empty
+    if not problem and "-" in category:
+        problem = "is what stands before the first hyphen of a stream id: it contains none"
+    if problem:
+        raise InvalidFilter(f"a category {problem}")
+
+
+def combine(filters: Iterable[EventFilter]) -> tuple[EventFilter, ...]:
+    """Check filters, and return as few as match the same; none where everything matches.
+
+    Raises:
+        InvalidFilter: One is no EventFilter, or they are too many.
+    """
+    combined: dict[Any, EventFilter] = {}
+    for given in filters:
+        if not isinstance(given, EventFilter):
+            hint = "; pass filters one by one: read_all(one, another)" if isinstance(given, list | tuple) else ""
+            msg = f"a filter is an EventFilter, not {type(given).__name__}{hint}"
+            raise InvalidFilter(msg)
+        fields = tuple(given.named)
+        key: Any = (fields, given.after_position) if len(fields) == 1 else given
+        combined[key] = _union(fields[0], given, combined[key]) if len(fields) == 1 and key in combined else given
+    if EventFilter() in combined:
+        return ()
+    if len(combined) > MAX_FILTERS:
+        msg = f"{len(combined)} filters are more than {MAX_FILTERS}; name more values in fewer filters"
+        raise InvalidFilter(msg)
+    return tuple(combined.values())
+
+
+def _union(field: str, one: EventFilter, other: EventFilter) -> EventFilter:
+    lists: dict[str, Any] = {field: one.named[field] + other.named[field]}
+    return EventFilter(**lists, after_position=one.after_position)

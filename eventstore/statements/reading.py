@@ -1,0 +1,58 @@
+"""Statements that read one stream."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, cast, func, select
+from sqlalchemy.sql import ClauseElement
+
+from eventstore.tables import Tables
+
+
+def stream_version(tables: Tables) -> ClauseElement:
+    """Return the version of a stream; no row where it does not exist."""
+    return select(tables.streams.c.version).where(tables.streams.c.stream_id == bindparam("stream_id"))
+
+
+def newest_stored_version(tables: Tables) -> ClauseElement:
+    """Return the largest version among the events of a stream, whatever its head says."""
+    return select(func.max(tables.events.c.version)).where(tables.events.c.stream_id == bindparam("stream_id"))
+
+
+def read_forwards(tables: Tables) -> ClauseElement:
+    """Return a page of a stream's events with after_version < version <= up_to_version, oldest first."""
+    return _read_stream(tables).order_by(tables.events.c.version)
+
+
+def read_backwards(tables: Tables) -> ClauseElement:
+    """Return a page of the same events, newest first."""
+    return _read_stream(tables).order_by(tables.events.c.version.desc())
+
+
+def _read_stream(tables: Tables) -> Select[Any]:
+    events = tables.events.c
+    return (
+        select(*event_columns(tables))
+        .where(
+            events.stream_id == bindparam("stream_id"),
+            events.version > bindparam("after_version"),
+            events.version <= bindparam("up_to_version"),
+        )
+        .limit(bindparam("page_size", type_=BigInteger))
+    )
+
+
+def event_columns(tables: Tables) -> list[ColumnElement[Any]]:
+    """Return the columns in the order that `rows.EventMapper` takes them; metadata as text, for the quicker decoder."""
+    events = tables.events.c
+    return [
+        events.position,
+        events.stream_id,
+        events.version,
+        events.event_id,
+        events.event_type,
+        events.schema_version,
+        events.codec,
+        events.data,
+        cast(events.metadata, Text),
+        events.recorded_at,
+    ]

@@ -1,0 +1,197 @@
+"""Subscriptions: the global order as an iterator that goes on with whatever is appended."""
+
+import logging
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from sqlalchemy.exc import DBAPIError
+
+from eventstore.backends.protocol import Backend, Listener
+from eventstore.errors import InvalidInput
+from eventstore.events import RecordedEvent
+from eventstore.filters import EventFilter
+from eventstore.global_order import GlobalOrder, Page
+from eventstore.settling import Horizon
+from eventstore.waking import Waker
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_FOR_APPENDS: Final = 0.05
+"""How long to wait, in seconds, before looking again where events are in sight, behind an append under way."""
+
+_LONGEST_PAUSE_WITHOUT_CONNECTION: Final = 5.0
+_PAUSE_BEFORE_LISTENING_AGAIN: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a subscription looks for events, and how long it goes on without; all in seconds."""
+
+    shortest: float
+    longest: float
+    idle_timeout: float
+
+    def __post_init__(self) -> None:
+        if self.shortest > self.longest:
+            msg = (
+                f"shortest_interval_seconds ({self.shortest:g}) is longer than "
+                f"longest_interval_seconds ({self.longest:g})"
+            )
+            raise InvalidInput(msg)
+
+
+class Subscription:
+    """All events after a position, those that are stored and those to come, in the global order.
+
+    Iterate over it, in one thread. It ends after `stop`, or after a timeout if one was given; as a context manager it
+    is closed at the end of the block. Where the connection is lost, or the server restarted, it tries again until it
+    succeeds, and goes on where it was. Made by `EventStore.subscribe`.
+    """
+
+    def __init__(
+        self,
+        order: GlobalOrder,
+        backend: Backend,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        pace: Pace,
+        listen: Callable[[], Listener] | None,
+    ) -> None:
+        self._order = order
+        self._backend = backend
+        self._filters = filters
+        self._position = after_position
+        self._pace = pace
+        self._listen = listen
+        self._listener: Listener | None = None
+        self._listen_again_at = 0.0
+        self._waker = Waker()
+        self._horizon: Horizon | None = None
+        self._stopped = self._has_worked = self._is_lost = False
+        self._events = self._read()
+
+    @property
+    def position(self) -> int:
+        """How far it has come: the position of the last event, or of later ones that did not match.
+
+        Keep it when an event has been dealt with, and subscribe after it next time.
+        """
+        return self._position
+
+    def stop(self) -> None:
+        """End the iteration, at the next event or in the midst of waiting for it.
+
+        From any thread, and from the handler of a signal.
+        """
+        self._stopped = True
+        self._waker.wake()
+
+    def close(self) -> None:
+        """Stop, and close what is open. By the thread that iterates."""
+        self.stop()
+        self._events.close()
+        self._stop_listening()
+        self._waker.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> RecordedEvent:
+        return next(self._events)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self) -> Generator[RecordedEvent]:
+        pause, idle_since = self._pace.shortest, time.monotonic()
+        while not self._stopped:
+            page = self._next_page()
+            if page is None:
+                idle = time.monotonic() - idle_since
+                if idle >= self._pace.idle_timeout:
+                    return
+                woken = self._wait(min(pause, self._pace.idle_timeout - idle))
+                pause = self._pace.shortest if woken else min(pause * 2, self._longest_pause())
+                continue
+            for row in page.rows:
+                event = self._order.recorded(row)
+                if self._stopped:
+                    return
+                self._position = event.position
+                yield event
+            self._position = page.position
+            pause = self._pace.shortest
+            if page.rows:
+                idle_since = time.monotonic()
+
+    def _next_page(self) -> Page | None:
+        """Return the next page, None where there is nothing settled to read, or no connection."""
+        try:
+            self._horizon, page = self._order.step(self._filters, self._position, self._horizon)
+        except Exception as error:
+            # What has never worked is not tried again: a wrong password looks like a server that is starting.
+            if not self._has_worked or not self._backend.is_passing(error):
+                raise
+            if not self._is_lost:
+                _log.warning("a subscription has lost its connection (%s), and tries again", _kind(error))
+            self._is_lost, self._horizon = True, None
+            return None
+        if self._is_lost:
+            _log.info("a subscription has its connection back")
+        self._has_worked, self._is_lost = True, False
+        return page
+
+    def _longest_pause(self) -> float:
+        if self._is_lost:
+            return _LONGEST_PAUSE_WITHOUT_CONNECTION
+        in_sight = self._horizon is not None and self._horizon.newest > self._position
+        return min(self._pace.longest, _LONGEST_PAUSE_FOR_APPENDS) if in_sight else self._pace.longest
+
+    def _wait(self, seconds: float) -> bool:
+        """Sleep, unless woken by `stop` or by a notification."""
+        listener = self._listening()
+        if listener is None:
+            return self._waker.wait(seconds)
+        try:
+            woken = self._waker.wait(seconds, listener)
+            listener.drain()
+        except Exception as error:
+            if not self._backend.is_passing(error):
+                raise
+            _log.warning(
+                "a subscription has lost its notifications (%s), and polls until it has them back", _kind(error)
+            )
+            self._stop_listening()
+            return False
+        return woken
+
+    def _listening(self) -> Listener | None:
+        """Return the listener, opened anew if it was lost some time ago; polling goes on meanwhile."""
+        if self._listen is not None and self._listener is None and time.monotonic() >= self._listen_again_at:
+            self._listen_again_at = time.monotonic() + _PAUSE_BEFORE_LISTENING_AGAIN
+            try:
+                self._listener = self._listen()
+            except Exception as error:
+                if not self._backend.is_passing(error):
+                    raise
+        return self._listener
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+
+def _kind(error: Exception) -> str:
+    """Name an error, without its text: that has the statement in it."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return type(cause).__name__

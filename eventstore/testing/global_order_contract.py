@@ -1,0 +1,271 @@
+"""The global order: settled events of all streams, by filters, ranges and pages."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from eventstore import (
+    ANY,
+    Append,
+    EventFilter,
+    EventStore,
+    InvalidFilter,
+    InvalidInput,
+    NewEvent,
+    UnsuitableTransaction,
+)
+from eventstore.filters import MAX_FILTERS
+from eventstore.testing._base import ContractBase, numbered, numbers
+
+PAGE_SIZES = [1, 2, 3, 7, 1000]
+
+BAD_LISTS: list[Any] = [
+    [],
+    (),
+    "order-placed",
+    b"x",
+    {"a": 1},
+    7,
+    [7],
+    [None],
+    [b"x"],
+    ["x" * 256],
+    ["a\0b"],
+    ["\ud800"],
+]
+"""What is no list of names, for every field of a filter."""
+
+BAD_NUMBERS: list[Any] = [-1, True, 1.5, "1", None, 2**63]
+
+TYPES = ["placed", "paid", "shipped"]
+CATEGORIES = ["order", "invoice", "x"]
+
+
+def fill(store: EventStore) -> list[tuple[int, str, str, str]]:
+    """Append 60 events to 12 streams; return position, type, category and stream id of each."""
+    for number in range(60):
+        category, instance = CATEGORIES[number % 3], number % 12
+        event = NewEvent(TYPES[number * 7 // 5 % 3], {"number": number})
+        store.append(f"{category}-{instance}", [event], expected_version=ANY)
+    return [(event.position, event.event_type, event.category, event.stream_id) for event in store.read_all()]
+
+
+FILTERS: list[list[dict[str, Any]]] = [
+    [],
+    [{}],
+    [{"event_types": ["paid"]}],
+    [{"event_types": ["paid", "placed", "paid"]}],
+    [{"event_types": ["none-such"]}],
+    [{"categories": ["order"]}],
+    [{"categories": ["order", "x", "none"]}],
+    [{"stream_ids": ["order-3"]}],
+    [{"stream_ids": ["order-3", "invoice-1", "none-such"]}],
+    [{"after_position": 17}],
+    [{"event_types": ["paid"], "categories": ["order", "x"]}],
+    [{"event_types": ["paid", "placed"], "stream_ids": ["order-3", "invoice-1"]}],
+    [{"categories": ["order"], "stream_ids": ["order-3", "invoice-1"]}],
+    [{"event_types": ["paid"], "categories": ["order"], "stream_ids": ["order-3", "order-0"], "after_position": 5}],
+    [{"event_types": ["paid"]}, {"event_types": ["paid"]}],
+    [{"event_types": ["paid"]}, {"event_types": ["placed"]}],
+    [{"event_types": ["paid"]}, {"categories": ["order"]}],
+    [{"event_types": ["paid"]}, {"categories": ["order"]}, {"stream_ids": ["order-3"]}, {"event_types": ["placed"]}],
+    [{"event_types": ["paid"], "after_position": 40}, {"categories": ["order"], "after_position": 10}],
+    [{"event_types": ["paid"], "after_position": 40}, {"event_types": ["paid"]}],
+    [{"after_position": 50}, {"event_types": ["paid"]}],
+    [{"event_types": ["paid"]}, {}],
+]
+
+
+def expected_of(rows: list[tuple[int, str, str, str]], filters: list[dict[str, Any]], after: int = 0) -> list[int]:
+    """Return the positions that filters match, by the definition."""
+
+    def matches(row: tuple[int, str, str, str], options: dict[str, Any]) -> bool:
+        position, event_type, category, stream_id = row
+        return (
+            event_type in options.get("event_types", [event_type])
+            and category in options.get("categories", [category])
+            and stream_id in options.get("stream_ids", [stream_id])
+            and position > options.get("after_position", 0)
+        )
+
+    wanted = filters or [{}]
+    return [row[0] for row in rows if row[0] > after and any(matches(row, options) for options in wanted)]
+
+
+def at_read_committed(engine: Engine) -> Connection:
+    """Return a connection for a transaction that sees what others commit, whatever the engine's own are like."""
+    options = {} if engine.dialect.name == "sqlite" else {"isolation_level": "READ COMMITTED"}
+    return engine.connect().execution_options(**options)
+
+
+class GlobalOrderContract(ContractBase):
+    """All about reading all streams."""
+
+    def test_all_events_come_in_the_order_of_their_positions(self, store: EventStore) -> None:
+        first = store.append("order-1", numbered(2), expected_version=0)
+        other = store.append("invoice-1", numbered(1, first=3), expected_version=0)
+        last = store.append_many([Append("order-1", numbered(2, first=4), expected_version=2)])[0]
+        events = list(store.read_all())
+        assert numbers(events) == [1, 2, 3, 4, 5]
+        assert [event.position for event in events] == sorted({event.position for event in events})
+        assert (events[1].position, events[2].position, events[4].position) == (
+            first.position,
+            other.position,
+            last.position,
+        )
+        assert [event.version for event in events] == [1, 2, 1, 3, 4]
+        assert store.settled_position() == last.position
+
+    def test_an_event_of_the_global_order_is_that_of_its_stream(self, store: EventStore) -> None:
+        event = NewEvent("order-placed", {"total": 30}, metadata={"user": 7}, schema_version=3)
+        store.append("order-42-a", [event], expected_version=0)
+        for filters in ([], [EventFilter(event_types=["order-placed"])]):
+            assert list(store.read_all(*filters)) == list(store.read_stream("order-42-a"))
+
+    def test_an_empty_store_has_no_events_and_is_settled_at_0(self, store: EventStore) -> None:
+        assert list(store.read_all()) == []
+        assert list(store.read_all(EventFilter(event_types=["placed"]))) == []
+        assert store.settled_position() == 0
+
+    @pytest.mark.parametrize("page_size", PAGE_SIZES)
+    def test_filters_match_by_all_of_their_fields_and_any_of_them(self, engine: Engine, page_size: int) -> None:
+        rows = fill(EventStore(engine))
+        store = EventStore(engine, page_size=page_size)
+        for options in FILTERS:
+            filters = [EventFilter(**fields) for fields in options]
+            found = [event.position for event in store.read_all(*filters)]
+            assert found == expected_of(rows, options), options
+
+    @pytest.mark.parametrize("filtered", [False, True])
+    def test_after_position_is_exclusive(self, store: EventStore, filtered: bool) -> None:
+        rows = fill(store)
+        filters = [EventFilter(event_types=["paid"])] if filtered else []
+        options = [{"event_types": ["paid"]}] if filtered else []
+        last = rows[-1][0]
+        for after in (0, 1, 2, 29, 30, last - 1, last, last + 1, 2**63 - 1):
+            found = [event.position for event in store.read_all(*filters, after_position=after)]
+            assert found == expected_of(rows, options, after)
+
+    @pytest.mark.parametrize("page_size", PAGE_SIZES)
+    def test_a_limit_counts_events_that_match(self, engine: Engine, page_size: int) -> None:
+        rows = fill(EventStore(engine))
+        store = EventStore(engine, page_size=page_size)
+        paid: dict[str, Any] = {"event_types": ["paid"]}
+        for limit in (0, 1, 2, 3, 19, 1000):
+            for options in ([], [paid], [paid, {"categories": ["order"]}]):
+                filters = [EventFilter(**fields) for fields in options]
+                found = [event.position for event in store.read_all(*filters, limit=limit)]
+                assert found == expected_of(rows, options)[:limit]
+
+    def test_the_last_position_is_all_that_has_to_be_kept(self, store: EventStore) -> None:
+        rows = fill(store)
+        position, found = 0, []
+        while events := list(store.read_all(after_position=position, limit=7)):
+            found += [event.position for event in events]
+            position = found[-1]
+        assert found == [row[0] for row in rows]
+        store.append("order-new", numbered(1), expected_version=0)
+        assert [event.stream_id for event in store.read_all(after_position=position)] == ["order-new"]
+
+    def test_a_read_ends_at_what_was_newest_when_it_began(self, engine: Engine) -> None:
+        store = EventStore(engine, page_size=2)
+        store.append("counter-1", numbered(5), expected_version=0)
+        found = []
+        for event in store.read_all():
+            found.append(event.data["number"])
+            store.append("counter-1", numbered(1, first=100), expected_version=ANY)
+        assert found == [1, 2, 3, 4, 5]
+
+    def test_an_abandoned_global_read_holds_nothing(self, engine: Engine) -> None:
+        store = EventStore(engine, page_size=2)
+        store.append("counter-1", numbered(10), expected_version=0)
+        reads = [store.read_all() for _ in range(50)]
+        assert [next(read).version for read in reads] == [1] * 50
+        assert store.append("counter-1", numbered(1, first=11), expected_version=10).version == 11
+        assert numbers(reads[0])[:9] == [2, 3, 4, 5, 6, 7, 8, 9, 10]
+
+    def test_what_was_rolled_back_leaves_no_trace_but_a_hole(self, store: EventStore, engine: Engine) -> None:
+        store.append("order-1", numbered(1), expected_version=0)
+        with engine.connect() as connection:
+            store.join(connection).append("order-1", numbered(3, first=2), expected_version=1)
+            connection.rollback()
+        store.append("order-1", numbered(1, first=5), expected_version=1)
+        assert numbers(store.read_all(wait_seconds=0)) == [1, 5]
+        assert numbers(store.read_all(EventFilter(categories=["order"]), wait_seconds=0)) == [1, 5]
+
+    def test_all_is_read_in_a_joined_transaction_that_has_not_written(self, store: EventStore, engine: Engine) -> None:
+        store.append("order-1", numbered(3), expected_version=0)
+        with at_read_committed(engine) as connection:
+            joined = store.join(connection)
+            assert numbers(joined.read_all()) == [1, 2, 3]
+            store.append("order-1", numbered(1, first=4), expected_version=3)
+            assert numbers(joined.read_all()) == [1, 2, 3, 4]
+            assert joined.settled_position() == store.settled_position()
+
+    def test_a_transaction_that_has_appended_may_not_read_all(self, store: EventStore, engine: Engine) -> None:
+        with at_read_committed(engine) as connection:
+            joined = store.join(connection)
+            joined.append("order-1", numbered(1), expected_version=0)
+            with pytest.raises(UnsuitableTransaction):
+                list(joined.read_all())
+            with pytest.raises(UnsuitableTransaction):
+                joined.settled_position()
+        with store.transaction() as transaction:
+            transaction.append("order-1", numbered(1), expected_version=0)
+            with pytest.raises(UnsuitableTransaction):
+                list(transaction.read_all())
+        assert numbers(store.read_all()) == [1]
+
+    @pytest.mark.parametrize("field", ["event_types", "categories", "stream_ids"])
+    def test_a_filter_names_something(self, field: str) -> None:
+        for names in BAD_LISTS:
+            with pytest.raises(InvalidFilter, match=field):
+                EventFilter(**{field: names})
+        options: dict[str, Any] = {field: iter(["b", "a", "b"])}
+        assert getattr(EventFilter(**options), field) == ("a", "b")
+
+    def test_filters_are_values(self) -> None:
+        one, same = EventFilter(event_types=["a", "b"]), EventFilter(event_types=("b", "a", "a"))
+        assert (one == same, len({one, same})) == (True, 1)
+
+    def test_a_category_has_no_hyphen_and_an_empty_type_is_none(self) -> None:
+        assert EventFilter(categories=[""]).categories == ("",)
+        bad_filters: list[dict[str, Any]] = [{"categories": ["order-1"]}, {"event_types": [""]}, {"stream_ids": [""]}]
+        for bad in bad_filters:
+            with pytest.raises(InvalidFilter):
+                EventFilter(**bad)
+
+    def test_bad_positions_and_limits(self, store: EventStore) -> None:
+        for number in BAD_NUMBERS:
+            with pytest.raises(InvalidFilter, match="after_position"):
+                EventFilter(after_position=number)
+            with pytest.raises(InvalidInput, match="after_position"):
+                store.read_all(after_position=number)
+            if number is not None:
+                with pytest.raises(InvalidInput, match="limit"):
+                    store.read_all(limit=number)
+        bad_times: list[Any] = [-0.1, True, "1", None, float("nan"), float("inf")]
+        for seconds in bad_times:
+            with pytest.raises(InvalidInput, match="wait_seconds"):
+                store.read_all(wait_seconds=seconds)
+
+    def test_what_is_no_filter(self, store: EventStore) -> None:
+        bad: list[Any] = ["order", None, {}, [EventFilter()], {"event_types": ["a"]}]
+        for filter_ in bad:
+            with pytest.raises(InvalidFilter):
+                store.read_all(filter_)
+            with pytest.raises(InvalidFilter):
+                store.read_all(EventFilter(), filter_)
+
+    def test_many_names_are_fine_and_too_many_filters_are_not(self, store: EventStore) -> None:
+        rows = fill(store)
+        ids = [*(f"none-{number}" for number in range(20_000)), "order-3"]
+        wanted = [row[0] for row in rows if row[3] == "order-3"]
+        assert [event.position for event in store.read_all(EventFilter(stream_ids=ids))] == wanted
+        one_by_one = [EventFilter(stream_ids=[stream_id]) for stream_id in ids[-500:]]
+        assert [event.position for event in store.read_all(*one_by_one)] == wanted
+        different = [EventFilter(stream_ids=["order-3"], after_position=number) for number in range(MAX_FILTERS)]
+        assert [event.position for event in store.read_all(*different)] == wanted
+        with pytest.raises(InvalidFilter):
+            store.read_all(*different, EventFilter(stream_ids=["order-3"], event_types=["paid"]))
