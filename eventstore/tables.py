@@ -29,6 +29,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     event,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
@@ -38,7 +39,7 @@ from sqlalchemy.types import JSON
 from eventstore.errors import InvalidInput
 from eventstore.streams import unstorable_text
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """The version of these tables, written to es_schema by the newest revision."""
 
 BREAKING_VERSION: Final = 1
@@ -65,6 +66,8 @@ class Tables:
         events: The events.
         snapshots: The newest saved state of a stream, by the schema version of the state.
         schema: One row: which version of this schema the database has.
+        checkpoints: How far each projection has come.
+        dead_letters: The events that a projection could not handle.
     """
 
     metadata: MetaData
@@ -72,6 +75,8 @@ class Tables:
     events: Table
     snapshots: Table
     schema: Table
+    checkpoints: Table
+    dead_letters: Table
 
 
 class _Now(ColumnElement[Any]):
@@ -148,6 +153,8 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False) -
         events=_events(metadata, position_is_key=position_is_key),
         snapshots=_snapshots(metadata),
         schema=_schema(metadata),
+        checkpoints=_checkpoints(metadata),
+        dead_letters=_dead_letters(metadata),
     )
 
 
@@ -165,9 +172,7 @@ def _streams(metadata: MetaData) -> Table:
         CheckConstraint("length(stream_id) BETWEEN 1 AND 255", name="es_streams_stream_id_check"),
         comment="One row a stream: its current version",
     )
-    # room for the next version of a row beside the old one
-    set_fillfactor = DDL("ALTER TABLE %(fullname)s SET (fillfactor = 80)")  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    event.listen(table, "after_create", set_fillfactor.execute_if(dialect="postgresql"))
+    _set_fillfactor(table, 80)
     return table
 
 
@@ -274,6 +279,73 @@ def _schema(metadata: MetaData) -> Table:
         CheckConstraint("id = 1", name="es_schema_id_check"),
         comment="One row: which version of the event store's tables this is",
     )
+
+
+def _checkpoints(metadata: MetaData) -> Table:
+    table = Table(
+        "es_checkpoints",
+        metadata,
+        Column("position", _BIG, nullable=False, comment="Everything up to here has been handled"),
+        Column("updated_at", _TIME, nullable=False, server_default=now(), comment="When it last came forward"),
+        Column("seen_at", _TIME, comment="When a worker was last seen at work; NULL where the last one has stopped"),
+        Column("failed_at", _TIME, comment="When an event last failed; NULL once it has gone on"),
+        Column("name", _KEY_TEXT, nullable=False, comment="The name of the projection; 1 to 255 characters"),
+        Column("worker", Text(), comment="Who was last seen at work: host and process"),
+        Column("failure", Text(), comment="The event that failed and the type of the error, no payload"),
+        PrimaryKeyConstraint("name", name="es_checkpoints_pkey"),
+        CheckConstraint("position >= 0", name="es_checkpoints_position_check"),
+        CheckConstraint("length(name) BETWEEN 1 AND 255", name="es_checkpoints_name_check"),
+        comment="One row a projection: how far it has come",
+    )
+    _set_fillfactor(table, 50)
+    return table
+
+
+def _dead_letters(metadata: MetaData) -> Table:
+    pending = text("status = 'pending'")
+    checkpoints = f"{metadata.schema}.es_checkpoints" if metadata.schema else "es_checkpoints"
+    return Table(
+        "es_dead_letters",
+        metadata,
+        Column("position", _BIG, nullable=False, comment="Of the event"),
+        Column("version", _BIG, nullable=False, comment="Of the event, in its stream"),
+        Column("first_failed_at", _TIME, nullable=False, server_default=now(), comment="When it was put here"),
+        Column("last_failed_at", _TIME, nullable=False, server_default=now(), comment="When it was last tried in vain"),
+        Column("closed_at", _TIME, comment="When it was resolved or discarded"),
+        Column("attempts", Integer(), nullable=False, comment="How often it was tried; 0 where it only follows"),
+        Column("event_id", Uuid(), nullable=False, comment="Of the event"),
+        Column("projection", _KEY_TEXT, nullable=False, comment="The projection that could not handle it"),
+        Column("status", _KEY_TEXT, nullable=False, comment="pending, resolved or discarded"),
+        Column("stream_id", _KEY_TEXT, nullable=False, comment="The stream: its later events follow, in order"),
+        Column("event_type", _KEY_TEXT, nullable=False, comment="Of the event"),
+        Column("error", Text(), comment="The type of the error, no payload; NULL where it only follows"),
+        Column("note", Text(), comment="What somebody has said about it"),
+        PrimaryKeyConstraint("projection", "position", name="es_dead_letters_pkey"),
+        ForeignKeyConstraint(
+            ["projection"],
+            [f"{checkpoints}.name"],
+            name="es_dead_letters_projection_fkey",
+            onupdate="CASCADE",
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("attempts >= 0", name="es_dead_letters_attempts_check"),
+        CheckConstraint("status IN ('pending', 'resolved', 'discarded')", name="es_dead_letters_status_check"),
+        Index(
+            "es_dead_letters_pending_idx",
+            "projection",
+            "stream_id",
+            "position",
+            postgresql_where=pending,
+            sqlite_where=pending,
+        ),
+        comment="Events that a projection could not handle, and those of the same streams that follow them",
+    )
+
+
+def _set_fillfactor(table: Table, percent: int) -> None:
+    """Leave room beside each row for its next version, so that indexes need not be updated (PostgreSQL)."""
+    set_fillfactor = DDL(f"ALTER TABLE %(fullname)s SET (fillfactor = {percent})")  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    event.listen(table, "after_create", set_fillfactor.execute_if(dialect="postgresql"))
 
 
 def _stream_key(metadata: MetaData, name: str) -> ForeignKeyConstraint:

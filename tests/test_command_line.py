@@ -153,11 +153,11 @@ def test_a_person_sees_a_bar_while_an_index_is_built(new_postgres_engine: Engine
             output = threads.submit(read_until, leader, b"waiting for pid")
             seen = output.result(timeout=60)
             older.commit()
-            rest = threads.submit(read_until, leader, b"es_0004 now").result(timeout=60)
+            rest = threads.submit(read_until, leader, f"{migrations.head()} now".encode()).result(timeout=60)
             assert process.wait(60) == 0
     os.close(leader)
     assert b"building index" in seen
-    assert b"es_0004 now" in rest
+    assert f"{migrations.head()} now".encode() in rest
 
 
 def read_until(file: int, wanted: bytes) -> bytes:

@@ -36,6 +36,7 @@ RELEASED = {
     "es_0002_read_indexes.py": "2d9e3dcc67e3980459379d612763281a5d603430721ce4a191318559538f4f31",
     "es_0003_constraints.py": "3a94406bd8492055a8b7986cb907ac75d58190420f88928d9964fd902a244097",
     "es_0004_validate_constraints.py": "987671e14db523febd0469962c1659cc700073db7f3039c38e7504f6eb827168",
+    "es_0005_projections.py": "15663a4bf18011fceecf000d44e76a32c7e5b5e5152c0c8cf903eab1374167d1",
 }
 """The SHA-256 of revisions. One that is in somebody's database must never change: add another instead."""
 

@@ -156,7 +156,8 @@ class _Comparison:
     def _add(self, constraint: Constraint) -> str:
         if self._dialect.name == "sqlite":
             return "make the table anew with it: SQLite can't add a constraint to a table"
-        return self._sql(AddConstraint(constraint))
+        # isolated, it would never again be created together with its table
+        return self._sql(AddConstraint(constraint, isolate_from_table=False))
 
     def _sql(self, ddl: ExecutableDDLElement) -> str:
         return " ".join(str(ddl.compile(dialect=self._dialect)).split())

@@ -302,3 +302,94 @@ UPDATE es_alembic_version SET version_num='es_0004' WHERE es_alembic_version.ver
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade es_0004 -> es_0005
+
+CREATE TABLE es_checkpoints (
+    position BIGINT NOT NULL, 
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    seen_at TIMESTAMP WITH TIME ZONE, 
+    failed_at TIMESTAMP WITH TIME ZONE, 
+    name TEXT COLLATE "C" NOT NULL, 
+    worker TEXT, 
+    failure TEXT, 
+    CONSTRAINT es_checkpoints_pkey PRIMARY KEY (name), 
+    CONSTRAINT es_checkpoints_position_check CHECK (position >= 0), 
+    CONSTRAINT es_checkpoints_name_check CHECK (length(name) BETWEEN 1 AND 255)
+);
+
+COMMENT ON TABLE es_checkpoints IS 'One row a projection: how far it has come';
+
+COMMENT ON COLUMN es_checkpoints.position IS 'Everything up to here has been handled';
+
+COMMENT ON COLUMN es_checkpoints.updated_at IS 'When it last came forward';
+
+COMMENT ON COLUMN es_checkpoints.seen_at IS 'When a worker was last seen at work; NULL where the last one has stopped';
+
+COMMENT ON COLUMN es_checkpoints.failed_at IS 'When an event last failed; NULL once it has gone on';
+
+COMMENT ON COLUMN es_checkpoints.name IS 'The name of the projection; 1 to 255 characters';
+
+COMMENT ON COLUMN es_checkpoints.worker IS 'Who was last seen at work: host and process';
+
+COMMENT ON COLUMN es_checkpoints.failure IS 'The event that failed and the type of the error, no payload';
+
+ALTER TABLE es_checkpoints SET (fillfactor = 50);
+
+CREATE TABLE es_dead_letters (
+    position BIGINT NOT NULL, 
+    version BIGINT NOT NULL, 
+    first_failed_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    last_failed_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    closed_at TIMESTAMP WITH TIME ZONE, 
+    attempts INTEGER NOT NULL, 
+    event_id UUID NOT NULL, 
+    projection TEXT COLLATE "C" NOT NULL, 
+    status TEXT COLLATE "C" NOT NULL, 
+    stream_id TEXT COLLATE "C" NOT NULL, 
+    event_type TEXT COLLATE "C" NOT NULL, 
+    error TEXT, 
+    note TEXT, 
+    CONSTRAINT es_dead_letters_pkey PRIMARY KEY (projection, position), 
+    CONSTRAINT es_dead_letters_projection_fkey FOREIGN KEY(projection) REFERENCES es_checkpoints (name) ON DELETE CASCADE ON UPDATE CASCADE, 
+    CONSTRAINT es_dead_letters_attempts_check CHECK (attempts >= 0), 
+    CONSTRAINT es_dead_letters_status_check CHECK (status IN ('pending', 'resolved', 'discarded'))
+);
+
+COMMENT ON TABLE es_dead_letters IS 'Events that a projection could not handle, and those of the same streams that follow them';
+
+COMMENT ON COLUMN es_dead_letters.position IS 'Of the event';
+
+COMMENT ON COLUMN es_dead_letters.version IS 'Of the event, in its stream';
+
+COMMENT ON COLUMN es_dead_letters.first_failed_at IS 'When it was put here';
+
+COMMENT ON COLUMN es_dead_letters.last_failed_at IS 'When it was last tried in vain';
+
+COMMENT ON COLUMN es_dead_letters.closed_at IS 'When it was resolved or discarded';
+
+COMMENT ON COLUMN es_dead_letters.attempts IS 'How often it was tried; 0 where it only follows';
+
+COMMENT ON COLUMN es_dead_letters.event_id IS 'Of the event';
+
+COMMENT ON COLUMN es_dead_letters.projection IS 'The projection that could not handle it';
+
+COMMENT ON COLUMN es_dead_letters.status IS 'pending, resolved or discarded';
+
+COMMENT ON COLUMN es_dead_letters.stream_id IS 'The stream: its later events follow, in order';
+
+COMMENT ON COLUMN es_dead_letters.event_type IS 'Of the event';
+
+COMMENT ON COLUMN es_dead_letters.error IS 'The type of the error, no payload; NULL where it only follows';
+
+COMMENT ON COLUMN es_dead_letters.note IS 'What somebody has said about it';
+
+CREATE INDEX es_dead_letters_pending_idx ON es_dead_letters (projection, stream_id, position) WHERE status = 'pending';
+
+UPDATE es_schema SET version = 5;
+
+UPDATE es_alembic_version SET version_num='es_0005' WHERE es_alembic_version.version_num = 'es_0004';
+
+COMMIT;
+
