@@ -1,7 +1,7 @@
 """Executed by the command `alembic` in a checkout.
 
 The database: `-x url=…`, the environment variable EVENTSTORE_URL, or `sqlalchemy.url` in alembic.ini, in this order.
-A PostgreSQL schema of its own for the tables: `-x schema=…`.
+A PostgreSQL schema of its own for the tables: `-x schema=…`, or EVENTSTORE_SCHEMA.
 """
 
 import os
@@ -17,7 +17,7 @@ url = arguments.get("url") or os.environ.get("EVENTSTORE_URL") or context.config
 if not url:
     message = "which database? Pass -x url=postgresql://…, or set EVENTSTORE_URL"
     raise SystemExit(message)
-settings = Settings(schema=arguments.get("schema"))
+settings = Settings(schema=arguments.get("schema") or os.environ.get("EVENTSTORE_SCHEMA") or None)
 if context.is_offline_mode():
     environment.run_offline(make_url(url).get_backend_name(), settings)
 else:

@@ -326,7 +326,7 @@ class TransactionOpen(MigrationError):
         self.step = step
         super().__init__(
             f"{step} can't be done inside a transaction, and the connection was in one before the migration began; "
-            "give context.configure() in env.py a connection without a transaction, and transaction_per_migration=True"
+            "give context.configure() in env.py a connection that is not in a transaction"
         )
 
 

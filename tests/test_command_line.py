@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,32 @@ def test_check_tells_by_its_exit_code(runner: CliRunner, new_engine: Engine) -> 
             values = {"version": version, "breaking": breaking}
             connection.execute(text("UPDATE es_schema SET version = :version, breaking_version = :breaking"), values)
         assert run(runner, new_engine, "check").exit_code == expected
+
+
+def test_check_finds_what_another_history_has_not_applied_yet(runner: CliRunner, new_engine: Engine) -> None:
+    migrations.upgrade(new_engine, "es_0003")
+    with new_engine.begin() as connection:
+        connection.execute(text("DROP TABLE es_alembic_version"))
+    result = run(runner, new_engine, "check", "--newest")
+    assert (result.exit_code, "es_0004" in result.stdout, "es_0003" in result.stdout) == (4, True, False)
+    assert run(runner, new_engine, "migrate", "--dry-run").exit_code == 1
+
+
+def test_ctrl_c_ends_it_without_a_traceback(new_postgres_engine: Engine) -> None:
+    migrations.upgrade(new_postgres_engine, "es_0001")
+    command = [sys.executable, "-m", "eventstore", "migrate", "--url", url_of(new_postgres_engine)]
+    with new_postgres_engine.connect() as older:
+        EventStore(new_postgres_engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            said = ""
+            while "waits for a lock" not in said:
+                said = process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            rest = process.stderr.read()
+            assert process.wait(30) == 1
+    assert rest.splitlines()[-1] == "Aborted!"
+    assert "Traceback" not in rest
 
 
 def test_wrong_usage_is_told_and_ends_with_2(runner: CliRunner, new_engine: Engine) -> None:

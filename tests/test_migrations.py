@@ -180,6 +180,8 @@ def test_tables_of_another_history_are_left_alone(new_engine: Engine) -> None:
     with pytest.raises(OtherHistory, match="alembic upgrade heads"):
         migrations.upgrade(new_engine)
     assert not inspect(new_engine).has_table(VERSION_TABLE)
+    with pytest.raises(OtherHistory):
+        migrations.pending(new_engine)
     assert migrations.check(new_engine) == (SCHEMA_VERSION, 1)
 
 

@@ -49,12 +49,23 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except (EventStoreError, SQLAlchemyError, CommandError) as error:
+            if _was_interrupted(error):
+                raise click.Abort from None
             code = next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), FAILED)
             if ctx.meta.get(_AS_JSON):
                 click.echo(json.dumps({"error": type(error).__name__, "message": _told(error), "exit_code": code}))
             else:
                 click.secho(f"error: {_told(error)}", fg="red", err=True)
             ctx.exit(code)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C came first: what rolls back after it fails, and hides it."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
 
 
 def _told(error: Exception) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from eventstore import migrations
 from eventstore.cli.group import SCHEMA_DIFFERS, SCHEMA_OUTDATED, database_options
 from eventstore.cli.progress import reporting
+from eventstore.migrations.commands import revisions_after
 
 
 @click.command()
@@ -32,7 +33,7 @@ def migrate(
     """
     before = migrations.current(engine, schema=schema)
     if dry_run:
-        _tell_pending(before, migrations.pending(engine, schema=schema), as_json=as_json)
+        _tell_pending(before, migrations.pending(engine, revision, schema=schema), as_json=as_json)
         return
     with reporting(quiet=as_json) as report:
         migrations.upgrade(
@@ -71,7 +72,7 @@ def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) ->
     """Say whether this code works with the tables, and whether they are what they should be."""
     version, breaking_version = migrations.check(engine, schema=schema)
     current = migrations.current(engine, schema=schema)
-    missing = [revision for revision, _ in migrations.pending(engine, schema=schema)] if current else []
+    missing = [revision for revision, _ in revisions_after(f"es_{version:04}")]
     findings = migrations.verify(engine, schema=schema)
     if as_json:
         _print_json(

@@ -1,5 +1,6 @@
 """What a running migration tells, on stderr: a bar where a person looks, lines where a program does."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,12 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from eventstore.migrations import Progress as Step
-from eventstore.migrations.settings import Report
+from eventstore.migrations.settings import Report, logger
 
 
 @contextmanager
 def reporting(*, quiet: bool) -> Iterator[Report | None]:
     """Yield what to pass as `on_progress`; None where nothing is to be told."""
+    logger.addHandler(logging.NullHandler())  # what waits is told here, and need not be told by logging as well
     if quiet:
         yield None
         return

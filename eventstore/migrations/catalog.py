@@ -40,7 +40,8 @@ FROM pg_sequence s WHERE s.seqrelid = to_regclass(pg_get_serial_sequence(:table,
 """)
 _LOCKERS: Final = text("""
 SELECT DISTINCT coalesce(pid, 0) FROM pg_locks
-WHERE locktype = 'relation' AND relation = to_regclass(:table) AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+WHERE locktype = 'relation' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+  AND relation IN (SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) AS name)
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)
 _ADVISORY_LOCKERS: Final = text("""
@@ -131,9 +132,9 @@ def sequence_of(connection: Connection, table: str, column: str) -> Sequence | N
     return None if row is None else Sequence(row[0], row[1])
 
 
-def lockers(connection: Connection, table: str) -> tuple[str, ...]:
-    """Return who else holds a lock of a table, as texts."""
-    return describe(connection, connection.execute(_LOCKERS, {"table": table}).scalars().all())
+def lockers(connection: Connection, tables: list[str]) -> tuple[str, ...]:
+    """Return who else holds a lock of one of the tables, as texts."""
+    return describe(connection, connection.execute(_LOCKERS, {"tables": tables}).scalars().all())
 
 
 def advisory_lockers(connection: Connection, key: int) -> tuple[str, ...]:

@@ -118,11 +118,24 @@ def current(engine: Engine, *, schema: str | None = None) -> str | None:
         return environment.current_revision(connection, schema)
 
 
-def pending(engine: Engine, *, schema: str | None = None) -> list[tuple[str, str]]:
-    """Return what `upgrade` would apply, in order: each revision and its description."""
-    script = ScriptDirectory.from_config(_config(Settings(schema)))
-    missing = list(script.iterate_revisions("heads", current(engine, schema=schema) or "base"))
-    return [(revision.revision, revision.doc) for revision in reversed(missing)]
+def pending(engine: Engine, revision: str = "head", *, schema: str | None = None) -> list[tuple[str, str]]:
+    """Return what `upgrade` would apply, in order: each revision and its description.
+
+    Raises:
+        OtherHistory: As for `upgrade`.
+        alembic.util.CommandError: There is no such revision.
+    """
+    with engine.connect() as connection:
+        environment.refuse_tables_of_another_history(connection, schema)
+    return revisions_after(current(engine, schema=schema) or "base", revision)
+
+
+def revisions_after(done: str, revision: str = "head") -> list[tuple[str, str]]:
+    """Return the revisions that lead from one to another, in order, with their descriptions."""
+    script = ScriptDirectory.from_config(_config(Settings()))
+    known = [found.revision for found in script.walk_revisions("base", revision)]
+    missing = [] if done not in {"base", *known} else list(script.iterate_revisions(revision, done))
+    return [(found.revision, found.doc) for found in reversed(missing)]
 
 
 def check(engine: Engine, *, schema: str | None = None) -> tuple[int, int]:

@@ -57,7 +57,7 @@ def refuse_to_lose_events(connection: Connection, schema: str | None) -> None:
 
 def run(connection: Connection, settings: Settings) -> None:
     """Run the revisions that were asked for, each in a transaction of its own; on SQLite all in the open one."""
-    _refuse_tables_of_another_history(connection, settings.schema)
+    refuse_tables_of_another_history(connection, settings.schema)
     _configure(settings, connection=connection)
     with context.begin_transaction():
         context.run_migrations()
@@ -128,7 +128,12 @@ def _create_schema(connection: Connection, schema: str | None) -> None:
     _end_looking(connection)
 
 
-def _refuse_tables_of_another_history(connection: Connection, schema: str | None) -> None:
+def refuse_tables_of_another_history(connection: Connection, schema: str | None) -> None:
+    """Look whether our version table is there, if the tables are.
+
+    Raises:
+        OtherHistory: It is not.
+    """
     inspector = inspect(connection)
     if inspector.has_table("es_schema", schema) and not inspector.has_table(VERSION_TABLE, schema):
         raise OtherHistory

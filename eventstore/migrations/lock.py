@@ -56,6 +56,7 @@ def deploy_lock(
     engine = create_engine(connection.engine.url, pool=connection.engine.pool.recreate())
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as beside:
+            beside.execute(text("SET application_name = 'eventstore migrations'"))  # so that who waits sees for whom
             _refuse_transaction_pool(connection, beside)
             key = _key(schema or beside.execute(text("SELECT current_schema()")).scalar())
             pid = _pid_of(connection)

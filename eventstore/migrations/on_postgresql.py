@@ -1,6 +1,7 @@
 """How the operations of a revision are done on PostgreSQL: without keeping writers waiting."""
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -127,14 +128,9 @@ def add_constraints(table: str, definitions: Mapping[str, str], settings: Settin
             if connection is None:
                 _execute(sql)
             else:
-                _retry(
-                    connection,
-                    f"adding constraint {name}",
-                    table,
-                    sql,
-                    settings,
-                    is_done=partial(_has_constraint, connection, table, name),
-                )
+                is_done = partial(_has_constraint, connection, table, name)
+                tables = _locked_by(table, definition)
+                _retry(connection, f"adding constraint {name}", tables, sql, settings, is_done=is_done)
 
 
 def _has_constraint(connection: Connection, table: str, name: str) -> bool:
@@ -150,17 +146,23 @@ def drop_constraints(table: str, names: Sequence[str], settings: Settings) -> No
             if connection is None:
                 _execute(sql)
             else:
-                _retry(connection, f"dropping constraint {name}", table, sql, settings, is_done=lambda: False)
+                tables = _locked_by(table, catalog.find_constraint(connection, table, name))
+                _retry(connection, f"dropping constraint {name}", tables, sql, settings, is_done=lambda: False)
+
+
+def _locked_by(table: str, definition: str | None) -> list[str]:
+    """Return the tables that a constraint's coming or going locks: a foreign key's other table, too."""
+    return [table, *re.findall(r"REFERENCES (.+?) ?\(", definition or "")]
 
 
 def _retry(
-    connection: Connection, step: str, table: str, sql: str, settings: Settings, *, is_done: Callable[[], bool]
+    connection: Connection, step: str, tables: list[str], sql: str, settings: Settings, *, is_done: Callable[[], bool]
 ) -> None:
     """Execute within the lock timeout; where that has passed, let writers pass for as long, and try again."""
     began = time.monotonic()
     while not is_done():
         _report(step)
-        _let_builds_end(connection, table)
+        _let_builds_end(connection, tables[0])
         try:
             _execute(sql)
         except DBAPIError as error:
@@ -169,9 +171,9 @@ def _retry(
             if _state(error) not in {_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED}:
                 raise
             waited = time.monotonic() - began
-            who = catalog.lockers(connection, table)
+            who = catalog.lockers(connection, tables)
             if waited >= settings.wait_seconds:
-                raise TableLocked(step, table, round(waited, 1), who) from error
+                raise TableLocked(step, " and ".join(tables), round(waited, 1), who) from error
             if who:
                 _report(step, waiting_for=who)
             time.sleep(settings.lock_timeout_seconds * random.uniform(1, 2))  # noqa: S311  # spreads tries
@@ -188,6 +190,12 @@ def validate_constraints(table: str, names: Sequence[str]) -> None:
             if connection is None:
                 _execute(sql)
                 continue
+            if not _has_constraint(connection, table, name):
+                msg = (
+                    f"constraint {name} of {table} is not there, though the revision that adds it was applied: "
+                    "a downgrade was interrupted; run that downgrade again, then upgrade"
+                )
+                raise MigrationError(msg)
             _report(f"validating constraint {name}")
             try:
                 _execute_beside_builds(connection, table, sql)
