@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
+from eventstore.correlation import caused_by, current_metadata, metadata_context
 from eventstore.errors import (
     ConcurrencyConflict,
     DatabaseBusy,
@@ -14,6 +15,7 @@ from eventstore.errors import (
     EncodingError,
     EventIdReused,
     EventStoreError,
+    EventTooNew,
     EventTypeError,
     EventTypeTaken,
     InvalidEvent,
@@ -29,6 +31,10 @@ from eventstore.errors import (
     SchemaTooNew,
     UnregisteredEventType,
     UnsupportedDatabase,
+    UpcasterCycle,
+    UpcasterMissing,
+    UpcasterTaken,
+    UpcastingFailed,
 )
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
@@ -57,6 +63,7 @@ __all__ = [
     "EventIdReused",
     "EventStore",
     "EventStoreError",
+    "EventTooNew",
     "EventTypeError",
     "EventTypeTaken",
     "EventTypes",
@@ -82,6 +89,13 @@ __all__ = [
     "Tables",
     "UnregisteredEventType",
     "UnsupportedDatabase",
+    "UpcasterCycle",
+    "UpcasterMissing",
+    "UpcasterTaken",
+    "UpcastingFailed",
+    "caused_by",
+    "current_metadata",
+    "metadata_context",
     "migrations",
 ]
 

@@ -46,6 +46,7 @@ class EventStore:
     Raises:
         UnsupportedDatabase: The engine is of another database or driver.
         InvalidInput: An option is not valid.
+        UpcasterMissing: The event types have a hole: see `EventTypes.validate`.
 
     Example:
         ```python
@@ -75,8 +76,10 @@ class EventStore:
         self._engine = engine
         self._owns_engine = False
         self._backend: Backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds)
+        event_types = event_types or EventTypes()
+        event_types.validate()
         self._mapper = EventMapper(
-            event_types or EventTypes(),
+            event_types,
             PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above, also_reads=also_reads),
         )
         self._gate = SchemaGate()
@@ -295,6 +298,7 @@ class EventStore:
         up_to_version: int | None = None,
         limit: int | None = None,
         backwards: bool = False,
+        upcast: bool = True,
     ) -> Iterator[RecordedEvent]:
         """Read the events of a stream, one page at a time.
 
@@ -304,15 +308,18 @@ class EventStore:
             stream_id: The stream. One that does not exist has no events.
             after_version: Exclusive; read events of higher versions. Defaults to 0: from the first.
             up_to_version: Inclusive; read events of at most this version. Defaults to None: to the last.
-            limit: Read at most so many. Defaults to None: all.
+            limit: Read at most so many stored events. Defaults to None: all. Where upcasters split or drop events, more
+                or fewer are returned.
             backwards: Read the newest first.
+            upcast: False to see what is stored: plain data under the stored event type and schema version.
 
         Returns:
-            An iterator in order of the versions, ascending or, if `backwards`, descending.
+            An iterator in order of the versions, ascending or, if `backwards`, descending. The events that a splitter
+            has made of one stored event have the same version.
 
         Raises:
             InvalidInput: An argument is not valid. Raised by the call, all others by the iteration.
-            DecodingError: An event can't be read, or does not fit its class.
+            DecodingError: An event can't be read, does not fit its class, can't be upcast, or is too new.
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._reader.read_stream(
@@ -321,6 +328,7 @@ class EventStore:
             up_to_version=up_to_version,
             limit=limit,
             backwards=backwards,
+            upcast=upcast,
         )
 
     def stream_version(self, stream_id: str) -> int:
