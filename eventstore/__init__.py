@@ -36,6 +36,7 @@ from eventstore.errors import (
     UpcasterTaken,
     UpcastingFailed,
 )
+from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.snapshots import Snapshot, SnapshotStore
@@ -65,6 +66,7 @@ __all__ = [
     "EventStoreError",
     "EventTooNew",
     "EventTypeError",
+    "EventTypeFinding",
     "EventTypeTaken",
     "EventTypes",
     "Expected",

@@ -24,7 +24,7 @@ from eventstore.metadata import decode_metadata, encode_metadata
 from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
 from eventstore.upcasting import PlainEvent
 
-EVENT_ID, VERSION, POSITION = 3, 2, 0
+EVENT_ID, VERSION, POSITION, SCHEMA_VERSION = 3, 2, 0, 5
 """Where these are in a row of `statements.read_forwards`."""
 
 

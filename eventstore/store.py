@@ -15,6 +15,7 @@ from eventstore.backends import backend_for, engine_for, same_database
 from eventstore.backends.protocol import Backend
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
 from eventstore.errors import ConcurrencyConflict, DatabaseMismatch, InvalidInput, NotInTransaction
+from eventstore.event_type_check import EventTypeFinding, check_event_types
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
@@ -339,6 +340,25 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._reader.stream_version(stream_id)
+
+    def check_event_types(self, *, sample_size: int = 1000) -> list[EventTypeFinding]:
+        """Read a sample of the events of each type by this store's event types, to see whether this code can.
+
+        The first and the last event of each type are in the sample, and others evenly between their positions. So a
+        schema version that only a few events have can be missed. It needs one query for each event type, which is quick
+        on a table of any size.
+
+        Args:
+            sample_size: About how many events of each type to read, from 1.
+
+        Returns:
+            One for each event type and schema version that was found, sorted. Nothing is raised for what can't be read.
+
+        Raises:
+            InvalidInput: An argument is not valid.
+            SchemaError: The database does not have the tables that this code needs.
+        """
+        return check_event_types(self._execution, self._backend, self._mapper, sample_size=sample_size)
 
     # --- transactions
 

@@ -5,9 +5,9 @@ import eventstore
 
 PUBLIC = """
 ANY Append AppendResult Codec ConcurrencyConflict DatabaseBusy DatabaseMismatch DecodingError DriverMissing EmptyAppend
-EncodingError EventIdReused EventStore EventStoreError EventTooNew EventTypeError EventTypeTaken EventTypes Expected
-ExpectedVersion InvalidEvent InvalidExpectedVersion InvalidInput InvalidMetadata InvalidStreamId JSONCodec
-MessagePackCodec NO_STREAM NewEvent NotInTransaction RecordedEvent RepeatedEventId STREAM_EXISTS SchemaError
+EncodingError EventIdReused EventStore EventStoreError EventTooNew EventTypeError EventTypeFinding EventTypeTaken
+EventTypes Expected ExpectedVersion InvalidEvent InvalidExpectedVersion InvalidInput InvalidMetadata InvalidStreamId
+JSONCodec MessagePackCodec NO_STREAM NewEvent NotInTransaction RecordedEvent RepeatedEventId STREAM_EXISTS SchemaError
 SchemaMissing SchemaOutdated SchemaTooNew Snapshot SnapshotStore Tables UnregisteredEventType UnsupportedDatabase
 UpcasterCycle UpcasterMissing UpcasterTaken UpcastingFailed caused_by current_metadata metadata_context migrations
 """
