@@ -271,6 +271,11 @@ class EventTypes:
         self._upcasters.check_ends({name: each.schema_version for name, each in self._by_name.items()})
 
     @property
+    def classes(self) -> Mapping[Shape, type]:
+        """The registered classes, by their event types and schema versions."""
+        return {(each.event_type, each.schema_version): each.cls for each in self._by_name.values()}
+
+    @property
     def steps(self) -> Mapping[Shape, Step]:
         """The upcasters, by the event type and schema version that they start from."""
         return self._upcasters.steps
