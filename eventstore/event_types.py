@@ -95,8 +95,8 @@ class EventTypes:
         """Register a class under a name; as a decorator where no class is given.
 
         Args:
-            event_type: What is stored as the event's type, 1 to 255 characters. To rename it once events are stored, use an
-                upcaster.
+            event_type: What is stored as the event's type, 1 to 255 characters. Once events are stored, it can
+                be renamed by an upcaster only.
             cls: The class.
             schema_version: The version of the shape of the class, from 1; stored with each event.
             oldest_version: The oldest schema version that was ever stored: upcasters must lead from there to this
