@@ -36,7 +36,6 @@ Messages name streams, versions, types and fields, never a payload. What a progr
 pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing better can be said.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any, Self
 from uuid import UUID
@@ -204,10 +203,9 @@ class DecodingError(EventStoreError):
         super().__init__(f"{where}{problem}")
 
     def at(self, stream_id: str, version: int, event_type: str) -> Self:
-        """Return the same error, saying where the event is stored."""
-        located = copy.copy(self)
-        DecodingError.__init__(located, self.problem, stream_id=stream_id, version=version, event_type=event_type)
-        return located
+        """Return this error, which says now where the event is stored."""
+        DecodingError.__init__(self, self.problem, stream_id=stream_id, version=version, event_type=event_type)
+        return self
 
 
 class EventTooNew(DecodingError):

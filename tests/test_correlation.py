@@ -64,6 +64,11 @@ def test_contexts_nest_and_the_inner_one_wins(store: EventStore) -> None:
     assert append(store).metadata == {}
 
 
+def test_keywords_win_over_the_mapping() -> None:
+    with metadata_context({"a": 1, "b": 1}, b=2) as metadata:
+        assert metadata == current_metadata() == {"a": 1, "b": 2}
+
+
 def test_metadata_of_the_append_and_of_the_event_win(store: EventStore) -> None:
     events = [NewEvent("plain"), NewEvent("own", metadata={"c": "event"})]
     with metadata_context(a="context", b="context", c="context"):

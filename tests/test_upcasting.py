@@ -376,6 +376,24 @@ def test_the_function_of_a_cell_that_is_run_again_replaces_the_first() -> None:
     event_types.validate()
 
 
+def test_another_function_of_a_notebook_is_refused() -> None:
+    event_types = EventTypes()
+    source = "@event_types.upcaster('a', from_version=1)\ndef {name}(data): return 1"
+    exec(source.format(name="first"), {"event_types": event_types, "__name__": "__main__"})  # noqa: S102  # a notebook's cell
+    with pytest.raises(UpcasterTaken, match="the upcaster first"):
+        exec(source.format(name="second"), {"event_types": event_types, "__name__": "__main__"})  # noqa: S102  # another
+
+
+def test_the_order_of_registration_does_not_matter() -> None:
+    event_types = EventTypes()
+    for version in (2, 3, 1):
+        event_types.upcaster("a", from_version=version)(same)
+    event_types.validate()
+    assert event_types.from_plain("a", 4, 7) == 7
+    with pytest.raises(EventTooNew):
+        event_types.from_plain("a", 5, 7)
+
+
 # --- bad input
 
 
