@@ -28,6 +28,9 @@ def load_aggregate(tables: Tables) -> ClauseElement:
         )
         .cte("snapshot")
     )
+    # the planner can't know the snapshot's version, expects few events after it, and would sort all of them if it saw
+    # that a page takes more: from a subquery, it does not see
+    page_size = select(bindparam("page_size", type_=BigInteger)).scalar_subquery()
     after_version = func.coalesce(select(snapshot.c.version).scalar_subquery(), literal_column("0"))
     tail = (
         select(*event_columns(tables))
@@ -35,7 +38,7 @@ def load_aggregate(tables: Tables) -> ClauseElement:
             events.stream_id == bindparam("stream_id"), events.version > after_version, events.version <= up_to_version
         )
         .order_by(events.version)
-        .limit(bindparam("page_size", type_=BigInteger))
+        .limit(page_size)
         .subquery("tail")
     )
     saved: dict[str, ColumnElement[Any]] = {
