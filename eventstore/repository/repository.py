@@ -328,7 +328,7 @@ class Repository(Generic[State]):
         """Return the events of a command; a generator has run to its end before anything is appended."""
         if decided is None:
             return ()
-        is_event = isinstance(decided, NewEvent) or self._store._mapper.event_types.type_of(decided) is not None
+        is_event = isinstance(decided, NewEvent) or self._store.event_types.type_of(decided) is not None
         if is_event or isinstance(decided, str | bytes | Mapping) or not isinstance(decided, Iterable):
             msg = f"a command returns a list of events, not {type(decided).__name__}"
             raise InvalidInput(msg)

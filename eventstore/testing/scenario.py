@@ -11,7 +11,8 @@ Example:
         given(orders, OrderPlaced("Ada")).when(Order.ship).then_raises(NotPaid)
 
     def test_totals_follow_the_orders():
-        projected(totals, Base.metadata, event_types).given("order-1", ItemAdded("tea", 4)).then(select(Total), [(1, 4)])
+        scenario = projected(totals, metadata, event_types)
+        scenario.given("order-1", ItemAdded("tea", 4)).then(select(totals_table), [("order-1", 4)])
     ```
 """
 
@@ -24,7 +25,7 @@ from sqlalchemy import MetaData, Select
 
 from eventstore.codecs import Codec
 from eventstore.event_types import EventTypes
-from eventstore.events import NewEvent, RecordedEvent
+from eventstore.events import NewEvent
 from eventstore.projections import Projection, Worker
 from eventstore.repository import Loaded, Repository
 from eventstore.store import EventStore
@@ -43,8 +44,10 @@ class Scenario(Generic[State]):
         self._store = EventStore.in_memory(event_types=repository.store.event_types, codec=repository.store.codec)
         self._repository = repository._on(self._store)
         self._stream_id = repository.stream_id(_ID)
+        self._command = ""
         self._error: Exception | None = None
-        self._add(events)
+        if events:
+            self._store.append(self._stream_id, events, expected_version=ANY)
         self._before = self._store.stream_version(self._stream_id)
 
     def when(self, command: Callable[[State, *Arguments], Iterable[Any] | None], *arguments: *Arguments) -> Self:
@@ -53,6 +56,7 @@ class Scenario(Generic[State]):
         Called again, it goes on with what is there by then.
         """
         self._look()
+        self._command = getattr(command, "__qualname__", repr(command))
         self._before = self._store.stream_version(self._stream_id)
         try:
             self._repository.execute(_ID, command, *arguments)
@@ -67,8 +71,11 @@ class Scenario(Generic[State]):
             events: Objects of registered classes, or `NewEvent`s. None of them: nothing was appended.
         """
         self._look()
+        wanted = [_named(self._store.event_types, event) for event in events]
         after = self._store.read_stream(self._stream_id, after_version=self._before)
-        _compare("events", [_described(self._store, event) for event in events], [_told(event) for event in after])
+        appended = [(event.event_type, event.data) for event in after]
+        if wanted != appended:
+            raise AssertionError(_difference("events", wanted, appended))
         return self
 
     def then_nothing(self) -> Self:
@@ -116,14 +123,10 @@ class Scenario(Generic[State]):
         if error is not None:
             raise error
 
-    def _add(self, events: Sequence[Any]) -> None:
-        if events:
-            self._store.append(self._stream_id, events, expected_version=ANY)
-
     def __del__(self) -> None:
         error = getattr(self, "_error", None)
         if error is not None:
-            msg = f"a command has raised {type(error).__name__}, and no `then…` has looked at it"
+            msg = f"{self._command} has raised {type(error).__name__}, and no `then…` has looked at it"
             warnings.warn(msg, ResourceWarning, stacklevel=2)
 
 
@@ -154,13 +157,15 @@ class ProjectionScenario:
         return self.given(stream_id, *events)
 
     def then(self, query: Select[Any], rows: Iterable[Sequence[Any]]) -> Self:
-        """Expect that a query returns exactly these rows; in any order, unless it has an ORDER BY."""
+        """Expect that a query returns exactly these rows, in any order."""
         with self._store.engine.connect() as connection:
-            actual = [repr(tuple(row)) for row in connection.execute(query)]
-        expected = [repr(tuple(row)) for row in rows]
-        if not query._order_by_clauses:
-            actual, expected = sorted(actual), sorted(expected)
-        _compare("rows", expected, actual)
+            actual = [tuple(row) for row in connection.execute(query)]
+        wanted, left = [tuple(row) for row in rows], list(actual)
+        for row in wanted:
+            if row in left:
+                left.remove(row)
+        if left or len(wanted) != len(actual):
+            raise AssertionError(_difference("rows", wanted, actual))
         return self
 
 
@@ -190,21 +195,13 @@ def projected(
     return ProjectionScenario(projection, store)
 
 
-def _described(store: EventStore, event: Any) -> str:
-    """Return how an expected event would be told, after it was stored and read."""
-    new = event if isinstance(event, NewEvent) else store.event_types.new_event(event)
-    return f"{new.event_type}: {new.data!r}"
+def _named(event_types: EventTypes, event: Any) -> tuple[str, Any]:
+    new = event if isinstance(event, NewEvent) else event_types.new_event(event)
+    return new.event_type, new.data
 
 
-def _told(event: RecordedEvent) -> str:
-    return f"{event.event_type}: {event.data!r}"
+def _difference(what: str, expected: Sequence[object], actual: Sequence[object]) -> str:
+    def listed(values: Sequence[object]) -> str:
+        return "\n".join(f"    {value!r}" for value in values) or "    none"
 
-
-def _compare(what: str, expected: Sequence[str], actual: Sequence[str]) -> None:
-    if list(expected) != list(actual):
-        lines = [f"other {what} than expected", "expected:", *_indented(expected), "but got:", *_indented(actual)]
-        raise AssertionError("\n".join(lines))
-
-
-def _indented(lines: Sequence[str]) -> list[str]:
-    return [f"    {line}" for line in lines] or ["    nothing"]
+    return f"other {what} than expected\nexpected:\n{listed(expected)}\nbut got:\n{listed(actual)}"
