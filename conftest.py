@@ -7,7 +7,13 @@ from sqlalchemy import Engine
 
 from eventstore import migrations
 
-pytest_plugins = ["tests.fix_postgresql", "tests.fix_engines", "tests.fix_documentation", "tests.fix_clusters"]
+pytest_plugins = [
+    "tests.fix_postgresql",
+    "tests.fix_clusters",
+    "tests.fix_engines",
+    "tests.fix_migrations",
+    "tests.fix_documentation",
+]
 
 
 @pytest.fixture(scope="session")

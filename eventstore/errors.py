@@ -21,6 +21,14 @@ EventStoreError
 │   ├── SchemaMissing
 │   ├── SchemaOutdated
 │   └── SchemaTooNew
+├── MigrationError                  a migration that can't go on; once the cause is gone, run it again
+│   ├── MigrationInProgress
+│   ├── DirectConnectionRequired
+│   ├── TransactionOpen
+│   ├── TableLocked
+│   ├── ConstraintViolated
+│   ├── EventsWouldBeLost
+│   └── OtherHistory
 ├── GlobalOrderError                the global order can't be read
 │   ├── UnsuitableTransaction       not in this transaction
 │   └── CachedPositions             not in this database
@@ -35,6 +43,7 @@ Messages name streams, versions, types and fields, never a payload. What a progr
 pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing better can be said.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -232,7 +241,7 @@ class SchemaError(EventStoreError):
     """The tables in the database don't fit this version of the package."""
 
 
-_UPGRADE = "run `alembic upgrade head`, or eventstore.migrations.upgrade(engine), as a step of your deployment"
+_UPGRADE = "run `eventstore migrate` (or `alembic upgrade head`) as a step of your deployment"
 
 
 class SchemaMissing(SchemaError):
@@ -273,6 +282,116 @@ class SchemaTooNew(SchemaError):
             f"the event store's schema is at version {found} and needs code that knows version {breaking}, "
             f"this code knows {known}; upgrade the package sqlalchemy-eventstore"
         )
+
+
+class MigrationError(EventStoreError):
+    """A migration that can't go on. What it has done so far stays; once the cause is gone, run it again."""
+
+
+class MigrationInProgress(MigrationError):
+    """Another process is migrating the same tables, and was not done in time.
+
+    Attributes:
+        waited_seconds: How long this one has waited for it.
+        holders: Who it is, as texts; empty where the database did not say.
+    """
+
+    def __init__(self, waited_seconds: float, holders: Sequence[str] = ()) -> None:
+        self.waited_seconds = waited_seconds
+        self.holders = tuple(holders)
+        super().__init__(
+            f"another process has been migrating these tables for {waited_seconds:g} seconds"
+            f"{_by(self.holders)}; wait for it, or end it, and run the migration again"
+        )
+
+
+class DirectConnectionRequired(MigrationError):
+    """Between the migration and PostgreSQL is a pool that shares server connections between transactions."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this URL leads to a pool in transaction mode (PgBouncer, or one like it), where a migration can keep "
+            "neither its lock nor its settings; give it a URL that leads directly to PostgreSQL"
+        )
+
+
+class TransactionOpen(MigrationError):
+    """A step that PostgreSQL can't do inside a transaction, inside one that somebody else began.
+
+    Attributes:
+        step: What was to be done.
+    """
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+        super().__init__(
+            f"{step} can't be done inside a transaction, and the connection was in one before the migration began; "
+            "give context.configure() in env.py a connection that is not in a transaction"
+        )
+
+
+class TableLocked(MigrationError):
+    """The lock of a table could not be had in time; nothing of the step was done.
+
+    Attributes:
+        step: What was to be done.
+        table: The table.
+        waited_seconds: For how long it was tried.
+        holders: Who has locked the table, as texts; empty where they had gone when the database was asked.
+    """
+
+    def __init__(self, step: str, table: str, waited_seconds: float, holders: Sequence[str] = ()) -> None:
+        self.step = step
+        self.table = table
+        self.waited_seconds = waited_seconds
+        self.holders = tuple(holders)
+        super().__init__(
+            f"{step}: the lock of {table} could not be had for {waited_seconds:g} seconds{_by(self.holders)}; "
+            "end that transaction or wait for it, and run the migration again"
+        )
+
+
+class ConstraintViolated(MigrationError):
+    """Rows that were stored before a constraint do not satisfy it. New rows are checked all the same.
+
+    Attributes:
+        table: The table.
+        constraint: The name of the constraint.
+        definition: What it demands, as SQL; None where the database did not say.
+    """
+
+    def __init__(self, table: str, constraint: str, definition: str | None = None) -> None:
+        self.table = table
+        self.constraint = constraint
+        self.definition = definition
+        demand = "" if definition is None else f", which demands {definition}"
+        super().__init__(
+            f"{table} has rows that do not satisfy {constraint}{demand}; mend those rows, and run the migration again"
+        )
+
+
+class EventsWouldBeLost(MigrationError):
+    """A downgrade that would drop the table of the events while there are some."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "undoing es_0001 drops es_events, and there are events in it, which would be lost; it was not undone. "
+            "Drop the tables by hand if you mean it"
+        )
+
+
+class OtherHistory(MigrationError):
+    """The tables are there, but our own version table is not: another Alembic history has made them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the tables are there, and es_alembic_version is not: another Alembic history looks after them, or they "
+            "were made by hand; upgrade them the way they were made (`alembic upgrade heads` of that application)"
+        )
+
+
+def _by(holders: Sequence[str]) -> str:
+    return f" ({'; '.join(holders)})" if holders else ""
 
 
 class GlobalOrderError(EventStoreError):

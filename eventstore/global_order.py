@@ -7,18 +7,16 @@ from typing import Final
 
 from eventstore import statements
 from eventstore.backends.protocol import Backend, Row, Run
-from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.execution import Execution
 from eventstore.filters import EventFilter, combine
 from eventstore.rows import POSITION, EventMapper
 from eventstore.settling import Horizon, Settling
-from eventstore.streams import MAX_VERSION, check_number
+from eventstore.streams import MAX_VERSION, check_number, check_seconds
 
 _FIRST_PAUSE_SECONDS: Final = 0.001
 _LONGEST_PAUSE_SECONDS: Final = 0.05
 _WINDOW_IN_PAGES: Final = 20
-_MAX_WAIT_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +162,3 @@ class GlobalOrder:
                 time.sleep(min(pause, wait_seconds - waited))
                 waited += time.monotonic() - begun
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-
-
-def check_seconds(name: str, value: object, *, minimum: float = 0.0) -> float:
-    """Return a time given for the parameter `name`.
-
-    Raises:
-        InvalidInput: It is not a number of seconds between `minimum` and a day.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        msg = f"{name} is a number of seconds, not {type(value).__name__}"
-        raise InvalidInput(msg)
-    if not minimum <= value <= _MAX_WAIT_SECONDS:
-        msg = f"{name} is between {minimum:g} and {_MAX_WAIT_SECONDS:g} seconds, not {value}"
-        raise InvalidInput(msg)
-    return float(value)

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from eventstore import statements
 from eventstore.backends.protocol import Run
 from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew
-from eventstore.tables import SCHEMA_VERSION, Tables
+from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, Tables
 
 REQUIRED_VERSION: Final = 1
 """The oldest schema that this code works with."""
@@ -56,5 +56,5 @@ def create_schema(engine: Engine, tables: Tables) -> None:
     """Create the tables at once, for a database that will never be migrated: one in memory."""
     with engine.begin() as connection:
         tables.metadata.create_all(connection)
-        row = {"id": 1, "version": SCHEMA_VERSION, "breaking_version": SCHEMA_VERSION}
+        row = {"id": 1, "version": SCHEMA_VERSION, "breaking_version": BREAKING_VERSION}
         connection.execute(tables.schema.insert(), row)

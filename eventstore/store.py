@@ -26,13 +26,13 @@ from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
 from eventstore.filters import EventFilter, combine
-from eventstore.global_order import GlobalOrder, check_seconds
+from eventstore.global_order import GlobalOrder
 from eventstore.reading import Reader
 from eventstore.rows import EventMapper
 from eventstore.schema_version import SchemaGate, create_schema
 from eventstore.settling import Settling
 from eventstore.snapshots import SnapshotStore
-from eventstore.streams import ExpectedVersion, check_number
+from eventstore.streams import ExpectedVersion, check_number, check_seconds
 from eventstore.subscriptions import Pace, Subscription
 from eventstore.tables import Tables
 
@@ -53,6 +53,8 @@ class EventStore:
         page_size: How many events a read fetches at a time, from 1. Memory is bounded by a page.
         lock_timeout_seconds: How long a writer waits for SQLite's write lock. PostgreSQL has its own setting,
             `lock_timeout`.
+        schema: The PostgreSQL schema that the tables are in; migrate it by the same name. Defaults to None: the first
+            of the connection's search path. Several stores can live side by side in one database.
         notify: Tell subscriptions of each append, by NOTIFY (PostgreSQL). They learn of it some milliseconds earlier
             than by polling. It costs: commits that notify wait for each other, which halves the throughput of eight
             writers.
@@ -80,6 +82,7 @@ class EventStore:
         compress_above: int | None = None,
         page_size: int = 1000,
         lock_timeout_seconds: float = 30.0,
+        schema: str | None = None,
         notify: bool = False,
     ) -> None:
         if not isinstance(engine, Engine):
@@ -89,7 +92,9 @@ class EventStore:
         self._page_size = check_number("page_size", page_size, minimum=1)
         self._engine = engine
         self._owns_engine = False
-        self._backend: Backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds, notify=notify)
+        self._backend: Backend = backend_for(
+            engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema, notify=notify
+        )
         self._mapper = EventMapper(
             event_types or EventTypes(),
             PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above, also_reads=also_reads),
@@ -116,6 +121,7 @@ class EventStore:
         compress_above: int | None = None,
         page_size: int = 1000,
         lock_timeout_seconds: float = 30.0,
+        schema: str | None = None,
         notify: bool = False,
         **engine_options: Any,
     ) -> Self:
@@ -132,6 +138,7 @@ class EventStore:
             compress_above: As for the constructor.
             page_size: As for the constructor.
             lock_timeout_seconds: As for the constructor.
+            schema: As for the constructor.
             notify: As for the constructor.
             engine_options: For `sqlalchemy.create_engine`, as `pool_size=10`; they win over the defaults.
 
@@ -148,6 +155,7 @@ class EventStore:
             compress_above=compress_above,
             page_size=page_size,
             lock_timeout_seconds=lock_timeout_seconds,
+            schema=schema,
             notify=notify,
         )
         store._owns_engine = True

@@ -9,6 +9,9 @@ MAX_STREAM_ID_LENGTH: Final = 255
 MAX_VERSION: Final = 2**63 - 1
 """The largest version and position: both are 64-bit integers in the database."""
 
+MAX_SECONDS: Final = 86_400.0
+"""The longest time to wait that can be asked for: a day."""
+
 NO_STREAM: Final = 0
 """Expect that the stream does not exist yet: a stream with no events has version 0."""
 
@@ -81,6 +84,21 @@ def check_expected_version(expected: object) -> ExpectedVersion:
         msg = f"an expected version is between 0 and {MAX_VERSION}, not {expected}"
         raise InvalidExpectedVersion(msg)
     return int(expected)
+
+
+def check_seconds(name: str, value: object, *, minimum: float = 0.0) -> float:
+    """Return a time given for the parameter `name`.
+
+    Raises:
+        InvalidInput: It is not a number of seconds between `minimum` and a day.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        msg = f"{name} is a number of seconds, not {type(value).__name__}"
+        raise InvalidInput(msg)
+    if not minimum <= value <= MAX_SECONDS:
+        msg = f"{name} is between {minimum:g} and {MAX_SECONDS:g} seconds, not {value}"
+        raise InvalidInput(msg)
+    return float(value)
 
 
 def check_number(name: str, value: object, *, minimum: int = 0) -> int:

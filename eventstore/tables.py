@@ -18,6 +18,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKeyConstraint,
     Identity,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -28,14 +29,24 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     event,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import JSON
 
-SCHEMA_VERSION: Final = 1
+from eventstore.errors import InvalidInput
+from eventstore.streams import unstorable_text
+
+SCHEMA_VERSION: Final = 5
 """The version of these tables, written to es_schema by the newest revision."""
+
+BREAKING_VERSION: Final = 1
+"""The newest version of the tables that code must know to work with these."""
+
+MAX_SCHEMA_NAME_BYTES: Final = 63
+"""PostgreSQL's own limit."""
 
 _KEY_TEXT: Final = Text(collation="C").with_variant(Text(), "sqlite")
 """Compared byte by byte: the same order on every machine, and quicker than a language's."""
@@ -55,6 +66,8 @@ class Tables:
         events: The events.
         snapshots: The newest saved state of a stream, by the schema version of the state.
         schema: One row: which version of this schema the database has.
+        checkpoints: How far each projection has come.
+        dead_letters: The events that a projection could not handle.
     """
 
     metadata: MetaData
@@ -62,6 +75,8 @@ class Tables:
     events: Table
     snapshots: Table
     schema: Table
+    checkpoints: Table
+    dead_letters: Table
 
 
 class _Now(ColumnElement[Any]):
@@ -103,22 +118,43 @@ def now() -> ColumnElement[Any]:
     return _Now()
 
 
+def check_schema_name(name: object) -> str | None:
+    """Return the name of a database schema, None where none is named.
+
+    Raises:
+        InvalidInput: It is not a string of 1 to 63 bytes, or holds NUL; PostgreSQL would cut a longer one off.
+    """
+    if name is None:
+        return None
+    if not isinstance(name, str):
+        msg = f"schema is a string, or None for the connection's own, not {type(name).__name__}"
+        raise InvalidInput(msg)
+    problem = unstorable_text(name, MAX_SCHEMA_NAME_BYTES)
+    if problem is None and len(name.encode()) > MAX_SCHEMA_NAME_BYTES:
+        problem = f"has at most {MAX_SCHEMA_NAME_BYTES} bytes, not {len(name.encode())}"
+    if problem:
+        raise InvalidInput(f"the name of a schema {problem}")
+    return name
+
+
 @cache
 def define_tables(*, schema: str | None = None, position_is_key: bool = False) -> Tables:
     """Return the tables; the same ones for the same arguments.
 
     Args:
-        schema: The database schema that they live in. Defaults to None: the connection's own.
+        schema: The database schema that they live in. Defaults to None: the first of the connection's search path.
         position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
             SQLite needs to number rows, instead of the other way round.
     """
-    metadata = MetaData(schema=schema)
+    metadata = MetaData(schema=check_schema_name(schema))
     return Tables(
         metadata=metadata,
         streams=_streams(metadata),
         events=_events(metadata, position_is_key=position_is_key),
         snapshots=_snapshots(metadata),
         schema=_schema(metadata),
+        checkpoints=_checkpoints(metadata),
+        dead_letters=_dead_letters(metadata),
     )
 
 
@@ -133,11 +169,10 @@ def _streams(metadata: MetaData) -> Table:
         _category(),
         PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
         CheckConstraint("version >= 0", name="es_streams_version_check"),
+        CheckConstraint("length(stream_id) BETWEEN 1 AND 255", name="es_streams_stream_id_check"),
         comment="One row a stream: its current version",
     )
-    # room for the next version of a row beside the old one
-    set_fillfactor = DDL("ALTER TABLE %(fullname)s SET (fillfactor = 80)")  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    event.listen(table, "after_create", set_fillfactor.execute_if(dialect="postgresql"))
+    _set_fillfactor(table, 80)
     return table
 
 
@@ -185,13 +220,20 @@ def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
         Column("data", LargeBinary(), nullable=False, comment="The payload, encoded"),
         Column("metadata", _JSON, comment="Who, why, in which request; NULL where none was given"),
         *keys,
-        ForeignKeyConstraint(
-            ["stream_id"],
-            [f"{metadata.schema}.es_streams.stream_id" if metadata.schema else "es_streams.stream_id"],
-            name="es_events_stream_id_fkey",
-        ),
+        _stream_key(metadata, "es_events_stream_id_fkey"),
         CheckConstraint("version >= 1", name="es_events_version_check"),
         CheckConstraint("schema_version >= 1", name="es_events_schema_version_check"),
+        CheckConstraint("position >= 1", name="es_events_position_check"),
+        CheckConstraint("codec >= 0", name="es_events_codec_check"),
+        CheckConstraint("length(event_type) BETWEEN 1 AND 255", name="es_events_event_type_check"),
+        Index("es_events_event_type_position_idx", "event_type", "position"),
+        Index("es_events_category_position_idx", "category", "position"),
+        Index(
+            "es_events_recorded_at_idx",
+            "recorded_at",
+            postgresql_using="brin",  # rows lie in the order of time: a few pages index a table of any size
+            postgresql_with={"autosummarize": "on"},
+        ),
         comment="The events. Rows are added, never changed",
         sqlite_autoincrement=True,
     )
@@ -213,6 +255,10 @@ def _snapshots(metadata: MetaData) -> Table:
         Column("stream_id", _KEY_TEXT, nullable=False, comment="The stream whose state this is"),
         Column("state", LargeBinary(), nullable=False, comment="The state, encoded"),
         PrimaryKeyConstraint("stream_id", "schema_version", name="snapshots_pkey"),
+        _stream_key(metadata, "snapshots_stream_id_fkey"),
+        CheckConstraint("version >= 1", name="snapshots_version_check"),
+        CheckConstraint("schema_version >= 1", name="snapshots_schema_version_check"),
+        CheckConstraint("codec >= 0", name="snapshots_codec_check"),
         comment="The newest saved state of a stream: a cache, safe to delete",
     )
 
@@ -233,6 +279,78 @@ def _schema(metadata: MetaData) -> Table:
         CheckConstraint("id = 1", name="es_schema_id_check"),
         comment="One row: which version of the event store's tables this is",
     )
+
+
+def _checkpoints(metadata: MetaData) -> Table:
+    table = Table(
+        "es_checkpoints",
+        metadata,
+        Column("position", _BIG, nullable=False, comment="Everything up to here has been handled"),
+        Column("updated_at", _TIME, nullable=False, server_default=now(), comment="When it last came forward"),
+        Column("seen_at", _TIME, comment="When a worker was last seen at work; NULL where the last one has stopped"),
+        Column("failed_at", _TIME, comment="When an event last failed; NULL once it has gone on"),
+        Column("name", _KEY_TEXT, nullable=False, comment="The name of the projection; 1 to 255 characters"),
+        Column("worker", Text(), comment="Who was last seen at work: host and process"),
+        Column("failure", Text(), comment="The event that failed and the type of the error, no payload"),
+        PrimaryKeyConstraint("name", name="es_checkpoints_pkey"),
+        CheckConstraint("position >= 0", name="es_checkpoints_position_check"),
+        CheckConstraint("length(name) BETWEEN 1 AND 255", name="es_checkpoints_name_check"),
+        comment="One row a projection: how far it has come",
+    )
+    _set_fillfactor(table, 50)
+    return table
+
+
+def _dead_letters(metadata: MetaData) -> Table:
+    pending = text("status = 'pending'")
+    checkpoints = f"{metadata.schema}.es_checkpoints" if metadata.schema else "es_checkpoints"
+    return Table(
+        "es_dead_letters",
+        metadata,
+        Column("position", _BIG, nullable=False, comment="Of the event"),
+        Column("version", _BIG, nullable=False, comment="Of the event, in its stream"),
+        Column("first_failed_at", _TIME, nullable=False, server_default=now(), comment="When it was put here"),
+        Column("last_failed_at", _TIME, nullable=False, server_default=now(), comment="When it was last tried in vain"),
+        Column("closed_at", _TIME, comment="When it was resolved or discarded"),
+        Column("attempts", Integer(), nullable=False, comment="How often it was tried; 0 where it only follows"),
+        Column("event_id", Uuid(), nullable=False, comment="Of the event"),
+        Column("projection", _KEY_TEXT, nullable=False, comment="The projection that could not handle it"),
+        Column("status", _KEY_TEXT, nullable=False, comment="pending, resolved or discarded"),
+        Column("stream_id", _KEY_TEXT, nullable=False, comment="The stream: its later events follow, in order"),
+        Column("event_type", _KEY_TEXT, nullable=False, comment="Of the event"),
+        Column("error", Text(), comment="The type of the error, no payload; NULL where it only follows"),
+        Column("note", Text(), comment="What somebody has said about it"),
+        PrimaryKeyConstraint("projection", "position", name="es_dead_letters_pkey"),
+        ForeignKeyConstraint(
+            ["projection"],
+            [f"{checkpoints}.name"],
+            name="es_dead_letters_projection_fkey",
+            onupdate="CASCADE",
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("attempts >= 0", name="es_dead_letters_attempts_check"),
+        CheckConstraint("status IN ('pending', 'resolved', 'discarded')", name="es_dead_letters_status_check"),
+        Index(
+            "es_dead_letters_pending_idx",
+            "projection",
+            "stream_id",
+            "position",
+            postgresql_where=pending,
+            sqlite_where=pending,
+        ),
+        comment="Events that a projection could not handle, and those of the same streams that follow them",
+    )
+
+
+def _set_fillfactor(table: Table, percent: int) -> None:
+    """Leave room beside each row for its next version, so that indexes need not be updated (PostgreSQL)."""
+    set_fillfactor = DDL(f"ALTER TABLE %(fullname)s SET (fillfactor = {percent})")  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    event.listen(table, "after_create", set_fillfactor.execute_if(dialect="postgresql"))
+
+
+def _stream_key(metadata: MetaData, name: str) -> ForeignKeyConstraint:
+    streams = f"{metadata.schema}.es_streams" if metadata.schema else "es_streams"
+    return ForeignKeyConstraint(["stream_id"], [f"{streams}.stream_id"], name=name)
 
 
 def _category() -> Column[Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine
 
-from eventstore import EventStore
+from eventstore import EventStore, migrations
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.contract import EventStoreContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
@@ -42,6 +42,21 @@ class TestPostgreSQL(EventStoreContract):
     @pytest.fixture
     def engine(self, postgres_engine: Engine) -> Engine:
         return postgres_engine
+
+
+class TestPostgreSQLInASchema(AppendContract, SnapshotContract, TransactionContract):
+    """The tables are in a schema whose name needs quotes."""
+
+    @pytest.fixture
+    def engine(self, empty_postgres_url: str) -> Iterator[Engine]:
+        engine = create_engine(empty_postgres_url)
+        migrations.upgrade(engine, schema="My Events")
+        yield engine
+        engine.dispose()
+
+    @pytest.fixture
+    def store(self, engine: Engine) -> EventStore:
+        return EventStore(engine, schema="My Events")
 
 
 class TestPostgreSQLOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract):

@@ -26,7 +26,7 @@ Commits = dict[tuple[str, int], float]
 
 def write(url: str, seed: int, writer: int, seconds: float) -> Commits:
     """Append in all ways, with pauses between appends and commits; roll 15 % back."""
-    generator = random.Random(seed * 1000 + writer)  # noqa: S311  # repeatable, guards nothing
+    generator = random.Random(seed * 1000 + writer)  # repeatable, guards nothing
     engine = engine_for(url)
     store = EventStore(engine)
     commits: Commits = {}

@@ -1,73 +1,58 @@
+"""The revisions, and the API that runs them."""
+
+import hashlib
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, select, text
 
-from eventstore import ANY, EventStore, NewEvent, SchemaMissing, SchemaOutdated, SchemaTooNew, migrations
-from eventstore.backends import engine_for
+from eventstore import (
+    ANY,
+    EventStore,
+    EventsWouldBeLost,
+    InvalidInput,
+    NewEvent,
+    OtherHistory,
+    SchemaMissing,
+    SchemaOutdated,
+    SchemaTooNew,
+    migrations,
+)
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.schema_version import create_schema
 from eventstore.tables import SCHEMA_VERSION
+from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
 
-ROOT = Path(__file__).parent.parent
-
-POSTGRESQL_CATALOG = """
-SELECT 'column', c.relname, a.attname,
-       concat_ws(' ', a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
-                 pg_get_expr(d.adbin, d.adrelid), l.collname, col_description(c.oid, a.attnum))
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum LEFT JOIN pg_collation l ON l.oid = a.attcollation
-WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
-UNION ALL SELECT 'constraint', conrelid::regclass::text, conname,
-       concat_ws(' ', pg_get_constraintdef(oid), convalidated)
-FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'
-UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
-UNION ALL SELECT 'table', relname, '', concat_ws(' ', reloptions, obj_description(oid))
-FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
-UNION ALL SELECT 'sequence', sequencename, '', concat_ws(' ', start_value, cache_size, data_type, cycle)
-FROM pg_sequences WHERE schemaname = 'public'
-ORDER BY 1, 2, 3
-"""
-SQLITE_CATALOG = "SELECT type, tbl_name, name, sql FROM sqlite_master ORDER BY 1, 2, 3"
+RELEASED = {
+    "es_0001_tables.py": "bd03d6b9202cd2703717d1ef1a2632b7496bec27b60a184bd1cf7ad5b8f61f07",
+    "es_0002_read_indexes.py": "2d9e3dcc67e3980459379d612763281a5d603430721ce4a191318559538f4f31",
+    "es_0003_constraints.py": "3a94406bd8492055a8b7986cb907ac75d58190420f88928d9964fd902a244097",
+    "es_0004_validate_constraints.py": "987671e14db523febd0469962c1659cc700073db7f3039c38e7504f6eb827168",
+    "es_0005_projections.py": "15663a4bf18011fceecf000d44e76a32c7e5b5e5152c0c8cf903eab1374167d1",
+}
+"""The SHA-256 of revisions. One that is in somebody's database must never change: add another instead."""
 
 
-def catalog(engine: Engine) -> list[tuple[object, ...]]:
-    """Return all that the database knows of its tables, but for the version table of Alembic."""
-    query = SQLITE_CATALOG if engine.dialect.name == "sqlite" else POSTGRESQL_CATALOG
-    with engine.connect() as connection:
-        rows = connection.execute(text(query)).all()
-    # SQLAlchemy 2.0 and 2.1 differ in how many parentheses they put around a default
-    return [(*row[:3], re.sub(r"([()])\1+", r"\1", str(row[3]))) for row in rows if VERSION_TABLE not in row[:3]]
+def test_a_revision_that_was_released_is_not_edited() -> None:
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in migrations.versions_path().glob("*.py")
+    }
+    assert found == RELEASED
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def make_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Engine]:
-    """Return a function that makes engines of new, empty databases."""
-
-    def tracked(url: Any) -> Engine:
-        engine = engine_for(url)
-        request.addfinalizer(engine.dispose)
-        return engine
-
-    if request.param == "sqlite":
-        return lambda: tracked(f"sqlite:///{tmp_path / os.urandom(4).hex()}.db")
-    fresh = request.getfixturevalue("postgres_databases").fresh
-
-    def make() -> Engine:
-        manager = fresh("template0")
-        url = manager.__enter__()
-        request.addfinalizer(lambda: manager.__exit__(None, None, None))
-        return tracked(url)
-
-    return make
+def test_there_is_one_head_and_it_is_the_version_of_the_tables() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations.versions_path().parent))
+    assert ScriptDirectory.from_config(config).get_heads() == [migrations.head()]
+    assert migrations.head() == f"es_{SCHEMA_VERSION:04}"
 
 
 @pytest.mark.filterwarnings("ignore:Computed default on")  # Alembic can't compare them; the catalogs can
@@ -87,26 +72,68 @@ def test_the_revisions_make_what_the_tables_say(make_engine: Callable[[], Engine
         assert [entry for entry in differences if not any(name in str(entry) for name in expected)] == []
 
 
-def test_upgrading_twice_changes_nothing(make_engine: Callable[[], Engine]) -> None:
-    engine = make_engine()
-    assert migrations.current(engine) is None
-    migrations.upgrade(engine)
-    once = catalog(engine)
-    migrations.upgrade(engine)
-    assert catalog(engine) == once
-    assert migrations.current(engine) == "es_0001"
+def test_every_revision_can_be_undone_and_done_again(new_engine: Engine) -> None:
+    reached = "base"
+    for revision, _ in migrations.pending(new_engine):
+        before = catalog(new_engine)
+        migrations.upgrade(new_engine, revision)
+        done = catalog(new_engine)
+        assert migrations.current(new_engine) == revision
+        migrations.downgrade(new_engine, reached)
+        assert validated(catalog(new_engine)) == validated(before), f"{revision} leaves something behind"
+        migrations.upgrade(new_engine, revision)
+        assert catalog(new_engine) == done
+        reached = revision
+    assert migrations.verify(new_engine) == []
+    migrations.downgrade(new_engine, "base")
+    assert set(inspect(new_engine).get_table_names()) <= {VERSION_TABLE}
+    assert migrations.current(new_engine) is None
+
+
+def validated(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """Forget which constraints were validated: that is not undone, and does no harm."""
+    return [(*row[:3], str(row[3]).removesuffix(" NOT VALID")) for row in rows]
+
+
+def test_undoing_and_redoing_keeps_events_snapshots_and_positions(new_engine: Engine) -> None:
+    migrations.upgrade(new_engine)
+    store = EventStore(new_engine)
+    for version in range(3):
+        store.append("order-1", [NewEvent("placed", {"n": version})], expected_version=version)
+    store.snapshots.save("order-1", version=3, state={"n": 2})
+    before = list(store.read_stream("order-1"))
+    with new_engine.begin() as connection:  # the newest position is given to nobody else, though its event is gone
+        connection.execute(store.tables.events.delete().where(store.tables.events.c.version == 3))
+    migrations.downgrade(new_engine, "es_0001")
+    assert list(store.read_stream("order-1")) == before[:2]
+    migrations.upgrade(new_engine)
+    assert list(store.read_stream("order-1")) == before[:2]
+    snapshot = store.snapshots.load("order-1")
+    assert snapshot is not None
+    assert snapshot.state == {"n": 2}
+    assert store.append("order-2", [NewEvent("placed")], expected_version=0).position == before[2].position + 1
+
+
+def test_upgrading_twice_changes_nothing(new_engine: Engine) -> None:
+    assert migrations.current(new_engine) is None
+    applied: list[str] = []
+    for _ in range(2):
+        migrations.upgrade(new_engine, on_progress=lambda step: applied.append(step.applied) if step.applied else None)
+        once = catalog(new_engine)
+    assert catalog(new_engine) == once
+    assert applied == [f"es_{number:04}" for number in range(1, SCHEMA_VERSION + 1)]
+    assert migrations.pending(new_engine) == []
 
 
 @pytest.mark.parametrize("by", ["argument", "variable"])
-def test_alembic_upgrade_head_works_from_the_checkout(make_engine: Callable[[], Engine], by: str) -> None:
-    engine = make_engine()
-    url = engine.url.render_as_string(hide_password=False)
+def test_alembic_upgrade_head_works_from_the_checkout(new_engine: Engine, by: str) -> None:
+    url = url_of(new_engine)
     arguments = ["-x", f"url={url}"] if by == "argument" else []
     environment = {**os.environ, "EVENTSTORE_URL": url if by == "variable" else ""}
     command = [sys.executable, "-m", "alembic", *arguments, "upgrade", "head"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-    assert migrations.current(engine) == "es_0001"
-    assert EventStore(engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1
+    assert migrations.current(new_engine) == migrations.head()
+    assert EventStore(new_engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1
 
 
 def test_alembic_without_a_database_says_what_to_pass() -> None:
@@ -117,31 +144,83 @@ def test_alembic_without_a_database_says_what_to_pass() -> None:
     assert "EVENTSTORE_URL" in done.stderr
 
 
-def test_a_revision_that_fails_leaves_nothing_behind(make_engine: Callable[[], Engine]) -> None:
-    engine = make_engine()
-    with engine.begin() as connection:
-        connection.execute(
-            text("CREATE TABLE es_schema (wrong integer)")
-        )  # the last table of the revision is there already
-    with pytest.raises(Exception, match="es_schema"):
-        migrations.upgrade(engine)
-    assert set(inspect(engine).get_table_names()) - {VERSION_TABLE} == {"es_schema"}
-    assert migrations.current(engine) is None
+def test_a_revision_that_fails_leaves_nothing_behind(new_engine: Engine) -> None:
+    with new_engine.begin() as connection:
+        connection.execute(text("CREATE TABLE snapshots (wrong integer)"))  # the revision's third is there already
+    with pytest.raises(Exception, match="snapshots"):
+        migrations.upgrade(new_engine)
+    assert set(inspect(new_engine).get_table_names()) - {VERSION_TABLE} == {"snapshots"}
+    assert migrations.current(new_engine) is None
+    with new_engine.begin() as connection:
+        connection.execute(text("DROP TABLE snapshots"))
+    migrations.upgrade(new_engine)
+    assert migrations.verify(new_engine) == []
 
 
-def test_a_database_without_tables_says_what_to_run(make_engine: Callable[[], Engine]) -> None:
-    engine = make_engine()
-    store = EventStore(engine)
+def test_undoing_the_first_revision_refuses_to_lose_events(new_engine: Engine) -> None:
+    migrations.upgrade(new_engine)
+    store = EventStore(new_engine)
+    store.append("order-1", [NewEvent("placed")], expected_version=0)
+    with pytest.raises(EventsWouldBeLost):
+        migrations.downgrade(new_engine, "base")
+    assert migrations.verify(new_engine) == [], "something was undone before it refused"
+    refused = run_alembic(new_engine, "downgrade", "base")
+    assert refused.returncode != 0
+    assert "would be lost" in refused.stderr
+    assert store.stream_version("order-1") == 1
+    migrations.upgrade(new_engine)
+    with new_engine.begin() as connection:
+        connection.execute(store.tables.events.delete())
+    assert run_alembic(new_engine, "downgrade", "base").returncode == 0
+    assert set(inspect(new_engine).get_table_names()) <= {VERSION_TABLE}
+
+
+def test_tables_of_another_history_are_left_alone(new_engine: Engine) -> None:
+    create_schema(new_engine, EventStore(new_engine).tables)
+    with pytest.raises(OtherHistory, match="alembic upgrade heads"):
+        migrations.upgrade(new_engine)
+    assert not inspect(new_engine).has_table(VERSION_TABLE)
+    with pytest.raises(OtherHistory):
+        migrations.pending(new_engine)
+    assert migrations.check(new_engine) == (SCHEMA_VERSION, 1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("lock_timeout_seconds", 0),
+        ("lock_timeout_seconds", "1s"),
+        ("wait_seconds", -1),
+        ("wait_seconds", float("inf")),
+        ("wait_seconds", True),
+        ("schema", ""),
+        ("schema", 7),
+        ("schema", "a\0b"),
+        ("schema", "é" * 32),
+    ],
+)
+def test_options_that_can_not_be_right_are_refused(new_engine: Engine, option: str, value: Any) -> None:
+    with pytest.raises(InvalidInput, match="schema" if option == "schema" else option):
+        migrations.upgrade(new_engine, **{option: value})
+    assert inspect(new_engine).get_table_names() == []
+
+
+# --- does the schema fit?
+
+
+def test_a_database_without_tables_says_what_to_run(new_engine: Engine) -> None:
+    store = EventStore(new_engine)
     for call in (
         lambda: store.append("order-1", [NewEvent("placed")], expected_version=ANY),
         lambda: store.stream_version("order-1"),
         lambda: list(store.read_stream("order-1")),
         lambda: store.snapshots.load("order-1"),
         lambda: store.append_many([]) or store.snapshots.delete("order-1"),
+        lambda: migrations.check(new_engine),
     ):
-        with pytest.raises(SchemaMissing, match="alembic upgrade head"):
+        with pytest.raises(SchemaMissing, match="eventstore migrate"):
             call()
-    migrations.upgrade(engine)
+    migrations.upgrade(new_engine)
     assert store.append("order-1", [NewEvent("placed")], expected_version=0).version == 1
 
 
@@ -158,22 +237,21 @@ def test_a_schema_that_does_not_fit(any_engine: Engine) -> None:
     assert (outdated.value.found, outdated.value.required) == (0, 1)
     with pytest.raises(SchemaTooNew) as too_new:
         store_on(SCHEMA_VERSION + 2, SCHEMA_VERSION + 1).stream_version("order-1")
-    assert (too_new.value.found, too_new.value.breaking, too_new.value.known) == (3, 2, 1)
+    with pytest.raises(SchemaTooNew):
+        migrations.check(any_engine)
+    expected = (SCHEMA_VERSION + 2, SCHEMA_VERSION + 1, SCHEMA_VERSION)
+    assert (too_new.value.found, too_new.value.breaking, too_new.value.known) == expected
     assert store_on(SCHEMA_VERSION + 5, SCHEMA_VERSION).stream_version("order-1") == 0
+    assert migrations.check(any_engine) == (SCHEMA_VERSION + 5, SCHEMA_VERSION)
 
 
-def test_undoing_the_first_revision_refuses_to_lose_events(make_engine: Callable[[], Engine]) -> None:
-    engine = make_engine()
-    url = engine.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-m", "alembic", "-x", f"url={url}", "downgrade", "base"]
-    migrations.upgrade(engine)
-    store = EventStore(engine)
-    store.append("order-1", [NewEvent("placed")], expected_version=0)
-    refused = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-    assert refused.returncode != 0
-    assert "would be lost" in refused.stderr
-    assert store.stream_version("order-1") == 1
-    with engine.begin() as connection:
-        connection.execute(store.tables.events.delete())
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    assert set(inspect(engine).get_table_names()) <= {VERSION_TABLE}
+def test_this_code_works_on_every_revision(new_engine: Engine) -> None:
+    """Code is deployed before, or after, or while the schema changes; it asks for it once."""
+    migrations.upgrade(new_engine, "es_0001")
+    store = EventStore(new_engine)
+    for version, (revision, _) in enumerate(migrations.pending(new_engine)):
+        for one in (store, EventStore(new_engine)):
+            one.append(f"order-{id(one)}", [NewEvent("placed")], expected_version=ANY)
+        store.append("order-1", [NewEvent("placed")], expected_version=version)
+        migrations.upgrade(new_engine, revision)
+        assert store.stream_version("order-1") == version + 1

@@ -114,7 +114,7 @@ def test_readers_wait_for_nobody(store: EventStore, any_engine: Engine) -> None:
 
 def contend(url: str, seed: int, appends: int, writer: int) -> tuple[list[int], int]:
     """Append to one stream, each time at the version just read; return the versions written and how often it lost."""
-    generator = random.Random(seed * 1000 + writer)  # noqa: S311  # repeatable, guards nothing
+    generator = random.Random(seed * 1000 + writer)  # repeatable, guards nothing
     written: list[int] = []
     conflicts = 0
     with EventStore.from_url(url) as store:
@@ -179,7 +179,7 @@ def test_appends_of_all_kinds_at_random(any_engine: Engine) -> None:
     lock = threading.Lock()
 
     def work(writer: int) -> None:
-        generator = random.Random(seed * 1000 + writer)  # noqa: S311  # repeatable, guards nothing
+        generator = random.Random(seed * 1000 + writer)  # repeatable, guards nothing
         while time.monotonic() < stop:
             chosen = generator.sample(stream_ids, generator.randint(1, 4))
             choices: dict[str, list[ExpectedVersion]] = {id_: [ANY, store.stream_version(id_)] for id_ in chosen}

@@ -10,21 +10,27 @@ from eventstore.backends.protocol import Backend
 from eventstore.errors import DriverMissing, InvalidInput, UnsupportedDatabase
 
 
-def backend_for(engine: Engine, *, lock_timeout_seconds: float, notify: bool = False) -> Backend:
+def backend_for(
+    engine: Engine, *, lock_timeout_seconds: float, schema: str | None = None, notify: bool = False
+) -> Backend:
     """Return how the store uses this engine's database. A driver is imported only where it is used.
 
     Raises:
         UnsupportedDatabase: It is neither PostgreSQL by psycopg 3 nor SQLite by the standard library's driver.
-        InvalidInput: It has no notifications.
+        InvalidInput: The schema is not a name that PostgreSQL can keep; or the database is SQLite, which has neither
+            schemas nor notifications.
     """
     kind = f"{engine.dialect.name}+{engine.dialect.driver}"
     if kind == "postgresql+psycopg":
         from eventstore.backends.postgresql import PostgreSQL  # noqa: PLC0415
 
-        return PostgreSQL(notify=notify)
+        return PostgreSQL(schema=schema, notify=notify)
     if kind == "sqlite+pysqlite":
         from eventstore.backends.sqlite import NO_NOTIFICATIONS, SQLite  # noqa: PLC0415
 
+        if schema is not None:
+            msg = "schema is for PostgreSQL: a SQLite database is one file, so give each store a file of its own"
+            raise InvalidInput(msg)
         if notify:
             raise InvalidInput(NO_NOTIFICATIONS)
         return SQLite(lock_timeout_seconds=lock_timeout_seconds)

@@ -3,5 +3,10 @@
 from alembic import context
 
 from eventstore.migrations import environment
+from eventstore.migrations.settings import Settings
 
-environment.run(context.config.attributes["connection"])
+settings = Settings.of(context.config)
+if context.is_offline_mode():
+    environment.run_offline(context.config.attributes["dialect"], settings)
+else:
+    environment.run(context.config.attributes["connection"], settings)

@@ -1,45 +1,146 @@
-"""How Alembic runs our revisions, whoever starts it: `alembic` in a checkout or `migrations.upgrade` from the wheel."""
+"""How Alembic runs our revisions, whoever starts it: `alembic` in a checkout, our command, or `migrations.upgrade`."""
 
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 from alembic import context
-from sqlalchemy import Connection, event
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy.dialects import registry
+from sqlalchemy.schema import CreateSchema
 
-from eventstore.backends import engine_for
+from eventstore.backends import backend_for, engine_for
+from eventstore.errors import EventsWouldBeLost, OtherHistory
+from eventstore.migrations.lock import deploy_lock
+from eventstore.migrations.settings import Progress, Settings
+from eventstore.tables import define_tables
 
 VERSION_TABLE: Final = "es_alembic_version"
 """Our own: with a shared alembic_version, the application's Alembic and ours would each miss the other's revisions."""
 
 
-def run(connection: Connection) -> None:
-    """Run the revisions that were asked for, each in a transaction of its own."""
-    if connection.dialect.name == "sqlite":
-        # SQLite's DDL is transactional, but its driver begins no transaction for it
-        event.listen(connection, "begin", lambda begun: begun.exec_driver_sql("BEGIN IMMEDIATE"))
-    context.configure(
-        connection=connection,
-        version_table=VERSION_TABLE,
-        transaction_per_migration=True,
-        transactional_ddl=True,
-    )
+@contextmanager
+def opened(engine: Engine, settings: Settings) -> Iterator[Connection]:
+    """Open a connection to migrate on: on SQLite inside one transaction, on PostgreSQL with the lock of migrations."""
+    backend = backend_for(engine, lock_timeout_seconds=settings.wait_seconds, schema=settings.schema)
+    if engine.dialect.name == "sqlite":
+        with backend.transaction(engine) as connection:
+            yield connection
+        return
+    with (
+        engine.connect() as connection,
+        deploy_lock(
+            connection,
+            schema=settings.schema,
+            wait_seconds=settings.wait_seconds,
+            on_progress=settings.on_progress,
+        ),
+    ):
+        _create_schema(connection, settings.schema)
+        yield connection
+
+
+def refuse_to_lose_events(connection: Connection, schema: str | None) -> None:
+    """Look whether there are events.
+
+    Raises:
+        EventsWouldBeLost: There are.
+    """
+    events = define_tables(schema=schema).events
+    if inspect(connection).has_table(events.name, schema):
+        found = connection.execute(select(events.c.position).limit(1)).first()
+        if found is not None:
+            raise EventsWouldBeLost
+    _end_looking(connection)
+
+
+def run(connection: Connection, settings: Settings) -> None:
+    """Run the revisions that were asked for, each in a transaction of its own; on SQLite all in the open one."""
+    refuse_tables_of_another_history(connection, settings.schema)
+    _configure(settings, connection=connection)
     with context.begin_transaction():
         context.run_migrations()
 
 
-def run_on_url(url: str) -> None:
+def run_on_url(url: str, settings: Settings) -> None:
     """Run them on a database named by a URL."""
     engine = engine_for(url)
     try:
-        with engine.connect() as connection:
-            run(connection)
+        with opened(engine, settings) as connection:
+            context.config.attributes.setdefault(Settings.ATTRIBUTE, settings)
+            run(connection, settings)
     finally:
         engine.dispose()
 
 
-def run_offline(url: str) -> None:
-    """Print the SQL instead of running it."""
-    context.configure(
-        url=url, version_table=VERSION_TABLE, transaction_per_migration=True, transactional_ddl=True, literal_binds=True
-    )
+def run_offline(dialect: str, settings: Settings) -> None:
+    """Print the SQL instead of running it.
+
+    Args:
+        dialect: Of SQLAlchemy, as `postgresql`.
+        settings: Of which the schema and the lock timeout count.
+    """
+    context.config.attributes.setdefault(Settings.ATTRIBUTE, settings)
+    _configure(settings, dialect_name=dialect, literal_binds=True)
     with context.begin_transaction():
+        if settings.schema is not None and dialect == "postgresql" and _begins_at_nothing():
+            create = CreateSchema(settings.schema, if_not_exists=True)
+            context.execute(str(create.compile(dialect=registry.load(dialect)())))
         context.run_migrations()
+
+
+def current_revision(connection: Connection, schema: str | None) -> str | None:
+    """Return the revision that our version table names."""
+    options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _begins_at_nothing() -> bool:
+    return context.get_context()._start_from_rev is None  # noqa: SLF001  # Alembic has no public name for it
+
+
+def _configure(settings: Settings, **what: Any) -> None:
+    context.configure(
+        **what,
+        version_table=VERSION_TABLE,
+        version_table_schema=settings.schema,
+        transaction_per_migration=True,
+        transactional_ddl=True,
+        on_version_apply=_reporter(settings),
+    )
+
+
+def _reporter(settings: Settings) -> Callable[..., None]:
+    def report(step: Any, **_: Any) -> None:
+        revision = step.up_revision_id
+        verb = "applied" if step.is_upgrade else "undone"
+        settings.report(Progress(f"{verb} {revision}", applied=revision))
+
+    return report
+
+
+def _create_schema(connection: Connection, schema: str | None) -> None:
+    """Make a place for the version table, which comes before the first revision."""
+    if schema is not None and not inspect(connection).has_schema(schema):
+        connection.execute(CreateSchema(schema, if_not_exists=True))
+        connection.commit()
+    _end_looking(connection)
+
+
+def refuse_tables_of_another_history(connection: Connection, schema: str | None) -> None:
+    """Look whether our version table is there, if the tables are.
+
+    Raises:
+        OtherHistory: It is not.
+    """
+    inspector = inspect(connection)
+    if inspector.has_table("es_schema", schema) and not inspector.has_table(VERSION_TABLE, schema):
+        raise OtherHistory
+    _end_looking(connection)
+
+
+def _end_looking(connection: Connection) -> None:
+    """End the transaction in which was only looked: Alembic is to begin its own. On SQLite it is the migration's."""
+    if connection.dialect.name != "sqlite":
+        connection.rollback()

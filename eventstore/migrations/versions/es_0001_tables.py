@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from eventstore.migrations import operations
+
 revision: str = "es_0001"
 down_revision: str | None = None
 branch_labels: str | Sequence[str] | None = ("eventstore",)
@@ -16,6 +18,9 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
+    operations.begin()
+    operations.create_schema()
+    schema = operations.schema()
     on_sqlite = op.get_context().dialect.name == "sqlite"
     key_text = sa.Text() if on_sqlite else sa.Text(collation="C")
     big = sa.Integer() if on_sqlite else sa.BigInteger()
@@ -41,9 +46,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
         sa.CheckConstraint("version >= 0", name="es_streams_version_check"),
         comment="One row a stream: its current version",
+        schema=schema,
     )
     if not on_sqlite:
-        op.execute("ALTER TABLE es_streams SET (fillfactor = 80)")  # heads are updated in place
+        op.execute(
+            f"ALTER TABLE {operations.qualified('es_streams')} SET (fillfactor = 80)"
+        )  # heads are updated in place
     keys: list[sa.schema.SchemaItem] = [
         sa.PrimaryKeyConstraint("stream_id", "version", name="es_events_pkey"),
         sa.UniqueConstraint("position", name="es_events_position_key"),
@@ -90,10 +98,15 @@ def upgrade() -> None:
             comment="Who, why, in which request; NULL where none was given",
         ),
         *keys,
-        sa.ForeignKeyConstraint(["stream_id"], ["es_streams.stream_id"], name="es_events_stream_id_fkey"),
+        sa.ForeignKeyConstraint(
+            ["stream_id"],
+            [f"{schema}.es_streams.stream_id" if schema else "es_streams.stream_id"],
+            name="es_events_stream_id_fkey",
+        ),
         sa.CheckConstraint("version >= 1", name="es_events_version_check"),
         sa.CheckConstraint("schema_version >= 1", name="es_events_schema_version_check"),
         comment="The events. Rows are added, never changed",
+        schema=schema,
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -111,8 +124,9 @@ def upgrade() -> None:
         sa.Column("state", sa.LargeBinary(), nullable=False, comment="The state, encoded"),
         sa.PrimaryKeyConstraint("stream_id", "schema_version", name="snapshots_pkey"),
         comment="The newest saved state of a stream: a cache, safe to delete",
+        schema=schema,
     )
-    schema = op.create_table(
+    versions = op.create_table(
         "es_schema",
         sa.Column("id", sa.SmallInteger(), nullable=False, autoincrement=False, comment="Always 1"),
         sa.Column("version", sa.Integer(), nullable=False, comment="Version of these tables"),
@@ -125,13 +139,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="es_schema_pkey"),
         sa.CheckConstraint("id = 1", name="es_schema_id_check"),
         comment="One row: which version of the event store's tables this is",
+        schema=schema,
     )
-    op.bulk_insert(schema, [{"id": 1, "version": 1, "breaking_version": 1}])
+    op.bulk_insert(versions, [{"id": 1, "version": 1, "breaking_version": 1}])
 
 
 def downgrade() -> None:
-    if not op.get_context().as_sql and op.get_bind().execute(sa.text("SELECT 1 FROM es_events LIMIT 1")).first():
-        msg = "es_0001 can't be undone: the events in es_events would be lost; drop the tables by hand if you mean it"
-        raise RuntimeError(msg)
+    operations.begin()
+    operations.refuse_to_lose_events()
     for table in ("es_schema", "snapshots", "es_events", "es_streams"):
-        op.drop_table(table)
+        op.drop_table(table, schema=operations.schema())

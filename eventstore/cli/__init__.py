@@ -1,0 +1,9 @@
+"""The command `eventstore`, for deployments and for people: `eventstore --help`."""
+
+from eventstore.cli.group import main
+from eventstore.cli.migrations import check, migrate, sql, versions_path
+
+for _command in (migrate, check, sql, versions_path):
+    main.add_command(_command)
+
+__all__ = ["main"]

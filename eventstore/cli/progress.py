@@ -1,0 +1,66 @@
+"""What a running migration tells, on stderr: a bar where a person looks, lines where a program does."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from eventstore.migrations import Progress as Step
+from eventstore.migrations.settings import Report, logger
+
+
+@contextmanager
+def reporting(*, quiet: bool) -> Iterator[Report | None]:
+    """Yield what to pass as `on_progress`; None where nothing is to be told."""
+    logger.addHandler(logging.NullHandler())  # what waits is told here, and need not be told by logging as well
+    if quiet:
+        yield None
+        return
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    columns = (TextColumn("  {task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
+        yield _Bar(console, bars)
+
+
+class _Lines:
+    """A line for each step, once; a waiting one again when it waits for somebody else."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = ""
+
+    def __call__(self, step: Step) -> None:
+        if step.total is not None:  # how far a build has come
+            return
+        line = _line(step)
+        if line != self._last:
+            self._last = line
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Bar(_Lines):
+    """The same, and a bar while an index is built."""
+
+    def __init__(self, console: Console, bars: Progress) -> None:
+        super().__init__(console)
+        self._bars = bars
+        self._task: TaskID | None = None
+
+    def __call__(self, step: Step) -> None:
+        super().__call__(step)
+        if step.total is not None:
+            if self._task is None:
+                self._task = self._bars.add_task(step.step, total=step.total)
+            self._bars.update(self._task, description=step.step, completed=step.done or 0, total=step.total)
+        elif self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
+
+
+def _line(step: Step) -> str:
+    return f"{step.step}: waiting for {'; '.join(step.waiting_for)}" if step.waiting_for else step.step

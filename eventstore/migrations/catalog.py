@@ -1,0 +1,162 @@
+"""What PostgreSQL's catalogs and statistics know, one query each."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+_INDEX: Final = text("""
+SELECT i.indisvalid, m.amname::text,
+       ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+WHERE i.indrelid = to_regclass(:table) AND c.relname = :name
+""")
+_BUILDERS: Final = text("""
+SELECT l.pid FROM pg_locks l JOIN pg_stat_progress_create_index p ON p.pid = l.pid
+WHERE l.locktype = 'relation' AND l.relation = to_regclass(:table) AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.mode = 'ShareUpdateExclusiveLock' AND l.pid <> pg_backend_pid()
+""")
+_PROGRESS: Final = text("""
+SELECT coalesce(nullif(index_relid, 0)::regclass::text, ''), phase, greatest(blocks_done, tuples_done),
+       greatest(blocks_total, tuples_total)
+FROM pg_stat_progress_create_index WHERE pid = :pid
+""")
+_CONSTRAINT: Final = text("""
+SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = to_regclass(:table) AND conname = :name
+""")
+_INVALID_INDEXES: Final = text("""
+SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(:table) AND NOT indisvalid ORDER BY 1
+""")
+_NOT_VALIDATED: Final = text("""
+SELECT quote_ident(conname) FROM pg_constraint
+WHERE conrelid = to_regclass(:table) AND NOT convalidated ORDER BY 1
+""")
+_SEQUENCE: Final = text("""
+SELECT s.seqrelid::regclass::text, s.seqcache
+FROM pg_sequence s WHERE s.seqrelid = to_regclass(pg_get_serial_sequence(:table, :column))
+""")
+_LOCKERS: Final = text("""
+SELECT DISTINCT coalesce(pid, 0) FROM pg_locks
+WHERE locktype = 'relation' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+  AND relation IN (SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) AS name)
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""")
+_ADVISORY_LOCKERS: Final = text("""
+SELECT pid FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND objsubid = 1
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (classid::bigint << 32) | objid::bigint = :key
+""")
+_SESSIONS: Final = text("""
+SELECT a.pid, a.usename::text, a.application_name, host(a.client_addr), a.state,
+       extract(epoch FROM clock_timestamp() - a.xact_start)::bigint
+FROM pg_stat_activity a WHERE a.pid = ANY (:pids) ORDER BY a.xact_start, a.pid
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index as it is.
+
+    Attributes:
+        valid: False while it is being built, and for ever where that failed.
+        using: The access method, as btree.
+        columns: Their names, those that are only INCLUDEd too.
+    """
+
+    valid: bool
+    using: str
+    columns: tuple[str, ...]
+
+    def is_like(self, other: "Index") -> bool:
+        """Return whether it indexes the same, valid or not."""
+        return (self.using, self.columns) == (other.using, other.columns)
+
+    def __str__(self) -> str:
+        return f"USING {self.using} ({', '.join(self.columns)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A sequence.
+
+    Attributes:
+        name: Quoted where it needs it.
+        cache: How many numbers a session takes at once.
+    """
+
+    name: str
+    cache: int
+
+
+def find_index(connection: Connection, table: str, name: str) -> Index | None:
+    """Return an index of a table, None where there is none. `table` is quoted where it needs it, as everywhere here."""
+    row = connection.execute(_INDEX, {"table": table, "name": name}).one_or_none()
+    return None if row is None else Index(valid=row[0], using=row[1], columns=tuple(row[2]))
+
+
+def builders(connection: Connection, table: str) -> list[int]:
+    """Return the process ids of other sessions that are building an index of a table concurrently."""
+    return list(connection.execute(_BUILDERS, {"table": table}).scalars())
+
+
+def build_progress(connection: Connection, pid: int) -> tuple[str, str, int, int] | None:
+    """Return (index, phase, done, total) of the index that a session is building, None where it is not."""
+    row = connection.execute(_PROGRESS, {"pid": pid}).one_or_none()
+    return None if row is None else (row[0], row[1], row[2] or 0, row[3] or 0)
+
+
+def find_constraint(connection: Connection, table: str, name: str) -> str | None:
+    """Return the definition of a constraint of a table, None where there is none."""
+    definition: str | None = connection.execute(_CONSTRAINT, {"table": table, "name": name}).scalar()
+    return definition
+
+
+def invalid_indexes(connection: Connection, table: str) -> list[str]:
+    """Return the indexes of a table that a failed build has left behind, and those that are being built."""
+    return list(connection.execute(_INVALID_INDEXES, {"table": table}).scalars())
+
+
+def constraints_not_validated(connection: Connection, table: str) -> list[str]:
+    """Return the constraints of a table that were not checked against older rows."""
+    return list(connection.execute(_NOT_VALIDATED, {"table": table}).scalars())
+
+
+def sequence_of(connection: Connection, table: str, column: str) -> Sequence | None:
+    """Return the sequence that numbers a column, None where there is no table or no such sequence."""
+    exists = connection.execute(text("SELECT to_regclass(:table) IS NOT NULL"), {"table": table}).scalar()
+    row = connection.execute(_SEQUENCE, {"table": table, "column": column}).one_or_none() if exists else None
+    return None if row is None else Sequence(row[0], row[1])
+
+
+def lockers(connection: Connection, tables: list[str]) -> tuple[str, ...]:
+    """Return who else holds a lock of one of the tables, as texts."""
+    return describe(connection, connection.execute(_LOCKERS, {"tables": tables}).scalars().all())
+
+
+def advisory_lockers(connection: Connection, key: int) -> tuple[str, ...]:
+    """Return who holds an advisory lock, as texts."""
+    return describe(connection, connection.execute(_ADVISORY_LOCKERS, {"key": key}).scalars().all())
+
+
+def blockers(connection: Connection, pid: int) -> tuple[str, ...]:
+    """Return whom a session waits for, as texts."""
+    pids = connection.execute(text("SELECT pg_blocking_pids(:pid)"), {"pid": pid}).scalar()
+    return describe(connection, pids or ())
+
+
+def describe(connection: Connection, pids: Collection[int]) -> tuple[str, ...]:
+    """Return sessions as texts: who they are and since when, never what they execute."""
+    if not pids:
+        return ()
+    texts = []
+    for pid, user, application, host, state, seconds in connection.execute(_SESSIONS, {"pids": list(pids)}):
+        known = [application, f"user {user}" if user else None, f"from {host}" if host else None, state]
+        known.append(None if seconds is None else f"its transaction {seconds} s old")
+        texts.append(f"pid {pid} ({', '.join(part for part in known if part)})")
+    if 0 in pids:  # as pg_blocking_pids has it
+        texts.append("a prepared transaction (see pg_prepared_xacts)")
+    return tuple(texts)

@@ -1,0 +1,208 @@
+"""What can be done with the revisions, without the command line of Alembic."""
+
+import io
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect
+
+from eventstore import statements
+from eventstore.backends import backend_for
+from eventstore.errors import InvalidInput
+from eventstore.execution import OwnConnections
+from eventstore.migrations import environment
+from eventstore.migrations.settings import Report, Settings
+from eventstore.schema_version import SchemaGate
+
+_HERE: Final = Path(__file__).parent
+_OFFLINE_DIALECTS: Final = ("postgresql", "sqlite")
+_one_at_a_time: Final = threading.Lock()
+"""Alembic's `context` and `op` are globals of the process."""
+
+
+def versions_path() -> Path:
+    """Return the folder of the revisions, for `version_locations` of an application's own Alembic."""
+    return _HERE / "versions"
+
+
+def head() -> str:
+    """Return the newest revision that this package has."""
+    return str(ScriptDirectory.from_config(_config(Settings())).get_current_head())
+
+
+def upgrade(
+    engine: Engine,
+    revision: str = "head",
+    *,
+    schema: str | None = None,
+    lock_timeout_seconds: float = 1.0,
+    wait_seconds: float = 600.0,
+    on_progress: Report | None = None,
+) -> None:
+    """Bring the tables to a revision; does nothing where they are there already.
+
+    Only one process at a time migrates the tables of a schema; others wait for it, and find the work done. On
+    PostgreSQL each revision is committed by itself, indexes are built while others write, and locks of tables are tried
+    for but a moment; what an interrupted migration has left, the next one completes. On SQLite all revisions are one
+    transaction, during which other writers wait.
+
+    Args:
+        engine: Of the database; its user must be allowed to create tables.
+        revision: Defaults to the newest.
+        schema: The PostgreSQL schema of the tables; created if it is not there. Defaults to None: the first of the
+            connection's search path.
+        lock_timeout_seconds: How long one try to lock a table may take (PostgreSQL): for so long other writers wait at
+            the most. Then it lets them pass, and tries again. From 0.001.
+        wait_seconds: For how long it tries again, and for how long it waits for another migration. On SQLite, how long
+            it waits for the write lock.
+        on_progress: Called with a `Progress` now and then, from any thread, while the migration runs.
+
+    Raises:
+        UnsupportedDatabase: The engine is of another database or driver.
+        InvalidInput: An option is not valid.
+        MigrationError: It can't go on; see its subclasses. Once the cause is gone, run it again.
+        DatabaseBusy: SQLite's write lock could not be had in time.
+        alembic.util.CommandError: There is no such revision.
+    """
+    settings = Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)
+    _run(engine, settings, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(
+    engine: Engine,
+    revision: str,
+    *,
+    schema: str | None = None,
+    lock_timeout_seconds: float = 1.0,
+    wait_seconds: float = 600.0,
+    on_progress: Report | None = None,
+) -> None:
+    """Undo revisions, the newest first, until the tables are at one.
+
+    Args:
+        engine: As for `upgrade`.
+        revision: The one to go back to, as `es_0002` or `-1`; `base` for none at all, which drops the tables.
+        schema: As for `upgrade`.
+        lock_timeout_seconds: As for `upgrade`.
+        wait_seconds: As for `upgrade`.
+        on_progress: As for `upgrade`.
+
+    Raises:
+        EventsWouldBeLost: It would drop the table of the events, and there are some. Nothing was undone.
+        EventStoreError: As for `upgrade`.
+    """
+    settings = Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)
+
+    def work(config: Config) -> None:
+        if revision == "base":  # before the indexes of a large table are gone
+            environment.refuse_to_lose_events(config.attributes["connection"], schema)
+        command.downgrade(config, revision)
+
+    _run(engine, settings, work)
+
+
+def current(engine: Engine, *, schema: str | None = None) -> str | None:
+    """Return the revision that the tables are at, None where there are none.
+
+    It is that of our own version table: None also for tables that an application's own Alembic history looks after.
+    """
+    with engine.connect() as connection:
+        inspector = inspect(connection)
+        if not inspector.has_table(environment.VERSION_TABLE, schema):
+            return None
+        return environment.current_revision(connection, schema)
+
+
+def pending(engine: Engine, revision: str = "head", *, schema: str | None = None) -> list[tuple[str, str]]:
+    """Return what `upgrade` would apply, in order: each revision and its description.
+
+    Raises:
+        OtherHistory: As for `upgrade`.
+        alembic.util.CommandError: There is no such revision.
+    """
+    with engine.connect() as connection:
+        environment.refuse_tables_of_another_history(connection, schema)
+    return revisions_after(current(engine, schema=schema) or "base", revision)
+
+
+def revisions_after(done: str, revision: str = "head") -> list[tuple[str, str]]:
+    """Return the revisions that lead from one to another, in order, with their descriptions."""
+    script = ScriptDirectory.from_config(_config(Settings()))
+    known = [found.revision for found in script.walk_revisions("base", revision)]
+    missing = [] if done not in {"base", *known} else list(script.iterate_revisions(revision, done))
+    return [(found.revision, found.doc) for found in reversed(missing)]
+
+
+def check(engine: Engine, *, schema: str | None = None) -> tuple[int, int]:
+    """Check that this code works with the tables: what a store does before its first use.
+
+    A schema that is newer than this code fits, unless it says that it does not: rolling deployments need that.
+
+    Returns:
+        The version of the schema in the database, and the newest that this code can't do without knowing.
+
+    Raises:
+        SchemaMissing: There are no tables.
+        SchemaOutdated: They are older than this code needs.
+        SchemaTooNew: They have changed in a way that this code does not know.
+    """
+    backend = backend_for(engine, lock_timeout_seconds=0, schema=schema)
+    with OwnConnections(engine, backend, SchemaGate()).statement() as run:
+        ((version, breaking_version),) = run(statements.schema_version)
+    return version, breaking_version
+
+
+def sql(
+    revisions: str = "head",
+    *,
+    dialect: str = "postgresql",
+    schema: str | None = None,
+    lock_timeout_seconds: float = 1.0,
+) -> str:
+    """Return the SQL of revisions, for somebody to review and run: `psql -v ON_ERROR_STOP=1 -f FILE`.
+
+    It has its own BEGIN and COMMIT, since indexes are built outside of a transaction. What a run of `upgrade` looks up
+    on its way it can't know: it is for a database that is exactly at the first revision.
+
+    Args:
+        revisions: `head`, from nothing to the newest, or as `es_0001:es_0004`, from one to another.
+        dialect: `postgresql` or `sqlite`; SQLite's constraints can't be added by SQL that knows no table.
+        schema: As for `upgrade`.
+        lock_timeout_seconds: As for `upgrade`; SQL does not try again.
+
+    Raises:
+        InvalidInput: The dialect is none of these, or an option is not valid.
+        MigrationError: A revision can't be printed.
+    """
+    if dialect not in _OFFLINE_DIALECTS:
+        msg = f"dialect is one of {', '.join(_OFFLINE_DIALECTS)}, not {dialect!r}"
+        raise InvalidInput(msg)
+    if dialect == "sqlite" and schema is not None:
+        msg = "schema is for PostgreSQL: SQLite has none"
+        raise InvalidInput(msg)
+    output = io.StringIO()
+    config = _config(Settings(schema, lock_timeout_seconds), output)
+    config.attributes["dialect"] = dialect
+    with _one_at_a_time:
+        command.upgrade(config, revisions, sql=True)
+    return output.getvalue()
+
+
+def _run(engine: Engine, settings: Settings, work: Callable[[Config], object]) -> None:
+    config = _config(settings)
+    with _one_at_a_time, environment.opened(engine, settings) as connection:
+        config.attributes["connection"] = connection
+        work(config)
+
+
+def _config(settings: Settings, output: io.StringIO | None = None) -> Config:
+    config = Config() if output is None else Config(output_buffer=output)
+    config.set_main_option("script_location", str(_HERE).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    config.attributes[Settings.ATTRIBUTE] = settings
+    return config

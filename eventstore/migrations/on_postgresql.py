@@ -1,0 +1,269 @@
+"""How the operations of a revision are done on PostgreSQL: without keeping writers waiting."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import Final
+
+from alembic import op
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from eventstore.errors import ConstraintViolated, MigrationError, TableLocked, TransactionOpen
+from eventstore.migrations import catalog
+from eventstore.migrations.settings import Progress, Settings
+
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+_DEADLOCK_DETECTED: Final = "40P01"
+_DUPLICATE_TABLE: Final = "42P07"
+_DUPLICATE_OBJECT: Final = "42710"
+_VIOLATIONS: Final = frozenset({"23503", "23514"})
+_POLL_SECONDS: Final = 0.5
+
+
+def build_index(name: str, table: str, columns: Sequence[str], *, using: str, options: str) -> None:
+    """See `operations.create_index_concurrently`."""
+    quote = op.get_context().dialect.identifier_preparer.quote
+    body = f"{quote(name)} ON {table} USING {using} ({', '.join(map(quote, columns))})"
+    body += f" WITH ({options})" if options else ""
+    index = _beside(table, name)
+    with _outside_transaction(f"building index {name}", lock_timeout_seconds=0) as connection:
+        if connection is None:
+            _execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {body}")
+            _execute(_refuse_invalid(index))
+            return
+        expected = catalog.Index(valid=True, using=using, columns=tuple(columns))
+        while not _is_there(connection, name, table, expected):
+            if catalog.find_index(connection, table, name) is not None:
+                _report(f"dropping index {name}, which a failed build has left invalid")
+                _execute_beside_builds(connection, table, f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
+            _report(f"building index {name}")
+            try:
+                _execute(f"CREATE INDEX CONCURRENTLY {body}")
+            except DBAPIError as error:
+                # somebody else was quicker: look again; but not at a relation of that name on another table
+                was_quicker = _state(error) == _DUPLICATE_TABLE and catalog.find_index(connection, table, name)
+                if not was_quicker and _state(error) != _DEADLOCK_DETECTED:
+                    raise
+
+
+def _is_there(connection: Connection, name: str, table: str, expected: catalog.Index) -> bool:
+    """Return whether a valid index is there, once no build is under way; a killed client's goes on without it."""
+    _let_builds_end(connection, table)
+    index = catalog.find_index(connection, table, name)
+    if index is not None and not index.is_like(expected):
+        msg = (
+            f"there is an index {name} on {table} {index}, expected was {expected}; "
+            "drop or rename it, and run the migration again"
+        )
+        raise MigrationError(msg)
+    return index is not None and index.valid
+
+
+def _let_builds_end(connection: Connection, table: str) -> None:
+    """Wait, without asking for a lock, until nobody builds an index of the table concurrently.
+
+    In a statement that asks for the table's lock we would wait for the build, and the build, in its turn, for our
+    transaction.
+    """
+    building = catalog.builders(connection, table)
+    if building:
+        _report(f"an index of {table} is being built", waiting_for=catalog.describe(connection, building))
+    while building:
+        time.sleep(_POLL_SECONDS)
+        building = catalog.builders(connection, table)
+
+
+def _execute_beside_builds(connection: Connection, table: str, sql: str) -> None:
+    """Execute what conflicts with building indexes of the table; again where one has begun at that very moment."""
+    while True:
+        _let_builds_end(connection, table)
+        try:
+            _execute(sql)
+        except DBAPIError as error:
+            if _state(error) != _DEADLOCK_DETECTED:
+                raise
+        else:
+            return
+
+
+def _report(step: str, waiting_for: tuple[str, ...] = ()) -> None:
+    Settings.of(op.get_context().config).report(Progress(step, waiting_for=waiting_for))
+
+
+def _refuse_invalid(index: str) -> str:
+    found = f"SELECT FROM pg_index WHERE indexrelid = {_literal(index)}::regclass AND NOT indisvalid"
+    message = f"a failed build has left {index} invalid; DROP INDEX CONCURRENTLY {index}, and build it again"
+    return _raise_if(found, message)
+
+
+def _raise_if(found: str, message: str) -> str:
+    """Return a block that raises an error where a query finds something; without a % that drivers would double."""
+    return f"DO $$BEGIN IF EXISTS ({found}) THEN RAISE USING MESSAGE = {_literal(message)}; END IF; END$$"
+
+
+def _literal(text_: str) -> str:
+    return "'" + text_.replace("'", "''") + "'"
+
+
+def drop_index(name: str, table: str) -> None:
+    """See `operations.drop_index_concurrently`."""
+    sql = f"DROP INDEX CONCURRENTLY IF EXISTS {_beside(table, name)}"
+    with _outside_transaction(f"dropping index {name}", lock_timeout_seconds=0) as connection:
+        if connection is None:
+            _execute(sql)
+        else:
+            _execute_beside_builds(connection, table, sql)
+
+
+def add_constraints(table: str, definitions: Mapping[str, str], settings: Settings) -> None:
+    """See `operations.add_constraints`."""
+    quote = op.get_context().dialect.identifier_preparer.quote
+    with _outside_transaction(f"adding constraints to {table}", settings.lock_timeout_seconds) as connection:
+        for name, definition in definitions.items():
+            sql = f"ALTER TABLE {table} ADD CONSTRAINT {quote(name)} {definition} NOT VALID"
+            if connection is None:
+                _execute(sql)
+            else:
+                is_done = partial(_has_constraint, connection, table, name)
+                tables = _locked_by(table, definition)
+                _retry(connection, f"adding constraint {name}", tables, sql, settings, is_done=is_done)
+
+
+def _has_constraint(connection: Connection, table: str, name: str) -> bool:
+    return catalog.find_constraint(connection, table, name) is not None
+
+
+def drop_constraints(table: str, names: Sequence[str], settings: Settings) -> None:
+    """See `operations.drop_constraints`."""
+    quote = op.get_context().dialect.identifier_preparer.quote
+    with _outside_transaction(f"dropping constraints of {table}", settings.lock_timeout_seconds) as connection:
+        for name in names:
+            sql = f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {quote(name)}"
+            if connection is None:
+                _execute(sql)
+            else:
+                tables = _locked_by(table, catalog.find_constraint(connection, table, name))
+                _retry(connection, f"dropping constraint {name}", tables, sql, settings, is_done=lambda: False)
+
+
+def _locked_by(table: str, definition: str | None) -> list[str]:
+    """Return the tables that a constraint's coming or going locks: a foreign key's other table, too."""
+    return [table, *re.findall(r"REFERENCES (.+?) ?\(", definition or "")]
+
+
+def _retry(
+    connection: Connection, step: str, tables: list[str], sql: str, settings: Settings, *, is_done: Callable[[], bool]
+) -> None:
+    """Execute within the lock timeout; where that has passed, let writers pass for as long, and try again."""
+    began = time.monotonic()
+    while not is_done():
+        _report(step)
+        _let_builds_end(connection, tables[0])
+        try:
+            _execute(sql)
+        except DBAPIError as error:
+            if _state(error) == _DUPLICATE_OBJECT:
+                continue
+            if _state(error) not in {_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED}:
+                raise
+            waited = time.monotonic() - began
+            who = catalog.lockers(connection, tables)
+            if waited >= settings.wait_seconds:
+                raise TableLocked(step, " and ".join(tables), round(waited, 1), who) from error
+            if who:
+                _report(step, waiting_for=who)
+            time.sleep(settings.lock_timeout_seconds * random.uniform(1, 2))  # noqa: S311  # spreads tries
+        else:
+            return
+
+
+def validate_constraints(table: str, names: Sequence[str]) -> None:
+    """See `operations.validate_constraints`."""
+    quote = op.get_context().dialect.identifier_preparer.quote
+    with _outside_transaction(f"validating constraints of {table}", lock_timeout_seconds=0) as connection:
+        for name in names:
+            sql = f"ALTER TABLE {table} VALIDATE CONSTRAINT {quote(name)}"
+            if connection is None:
+                _execute(sql)
+                continue
+            if not _has_constraint(connection, table, name):
+                msg = (
+                    f"constraint {name} of {table} is not there, though the revision that adds it was applied: "
+                    "a downgrade was interrupted; run that downgrade again, then upgrade"
+                )
+                raise MigrationError(msg)
+            _report(f"validating constraint {name}")
+            try:
+                _execute_beside_builds(connection, table, sql)
+            except DBAPIError as error:
+                if _state(error) not in _VIOLATIONS:
+                    raise
+                definition = catalog.find_constraint(connection, table, name)
+                raise ConstraintViolated(table, name, definition) from error
+
+
+def lock_and_refuse_rows(table: str, error: Exception) -> None:
+    """See `operations.lock_and_refuse_rows`."""
+    _execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+    if op.get_context().as_sql:
+        _execute(_raise_if(f"SELECT FROM {table}", str(error)))
+    elif op.get_bind().execute(text(f"SELECT 1 FROM {_escaped(table)} LIMIT 1")).first():
+        raise error
+
+
+@contextmanager
+def _outside_transaction(step: str, lock_timeout_seconds: float) -> Iterator[Connection | None]:
+    """Commit what is open, and run statements that each commit by themselves; yields None where SQL is only printed."""
+    context = op.get_context()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(context.autocommit_block())
+        except (AssertionError, AttributeError):  # Alembic's own, and the same under python -O
+            raise TransactionOpen(step) from None
+        milliseconds = f"{round(lock_timeout_seconds * 1000)}ms" if lock_timeout_seconds else "0"
+        values = {"lock_timeout": milliseconds, "statement_timeout": "0"}
+        if context.as_sql:
+            for setting, value in values.items():
+                _execute(f"SET {setting} = '{value}'")
+            yield None
+            for setting in values:
+                _execute(f"RESET {setting}")
+            return
+        connection = op.get_bind()
+        before = {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in values}
+        _set(connection, values)
+        try:
+            yield connection
+        finally:
+            with suppress(SQLAlchemyError):  # where the connection is lost, the first error tells more
+                _set(connection, before)
+
+
+def _set(connection: Connection, values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        connection.execute(text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value})
+
+
+def _execute(sql: str) -> None:
+    op.execute(_escaped(sql))
+
+
+def _escaped(sql: str) -> str:
+    """Escape what SQLAlchemy's text() would take for a parameter."""
+    return sql.replace(":", "\\:")
+
+
+def _beside(table: str, name: str) -> str:
+    """Return the name of an index, in the schema of its table."""
+    quoted = op.get_context().dialect.identifier_preparer.quote(name)
+    of, dot, _ = table.rpartition(".")
+    return f"{of}{dot}{quoted}"
+
+
+def _state(error: DBAPIError) -> str | None:
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    return state

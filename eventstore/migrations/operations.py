@@ -1,0 +1,143 @@
+"""What revisions are made of, beside Alembic's own operations.
+
+Each function can be repeated, works on both databases, and offline where it says nothing else.
+
+A revision imports this module and nothing else of the package. So what a function does may be improved, but what comes
+of it in the database must stay the same.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from eventstore.errors import EventsWouldBeLost
+from eventstore.migrations import on_postgresql, on_sqlite
+from eventstore.migrations.settings import Settings
+
+
+def schema() -> str | None:
+    """Return the PostgreSQL schema of the tables, for the operations of Alembic."""
+    return Settings.of(op.get_context().config).schema
+
+
+def qualified(name: str) -> str:
+    """Return the name of a table as it stands in SQL, with its schema where there is one."""
+    preparer = op.get_context().dialect.identifier_preparer
+    of = schema()
+    return preparer.quote(name) if of is None else f"{preparer.quote_schema(of)}.{preparer.quote(name)}"
+
+
+def create_schema() -> None:
+    """Create the PostgreSQL schema of the tables, unless it is there or none was named."""
+    name = schema()
+    if name is None or _on_sqlite():
+        return
+    context = op.get_context()
+    if not context.as_sql and sa.inspect(op.get_bind()).has_schema(name):
+        return  # IF NOT EXISTS asks for the right to create it even then
+    op.execute(sa.schema.CreateSchema(name, if_not_exists=True))
+
+
+def begin() -> None:
+    """Make sure that a revision on SQLite is a transaction: its driver begins none for DDL. Elsewhere there is one."""
+    if _on_sqlite() and not op.get_context().as_sql:
+        on_sqlite.begin()
+
+
+def create_index_concurrently(name: str, table: str, *columns: str, using: str = "btree", options: str = "") -> None:
+    """Build an index while others write to the table; a plain one on SQLite.
+
+    On PostgreSQL it runs outside of a transaction, without a lock timeout, and waits until transactions have ended that
+    are older than it. What a valid index of that name has done already is not done again; a build that is under way in
+    another session is waited for; an invalid index, which a failed build leaves behind, is dropped and built anew.
+
+    Args:
+        name: Of the index.
+        table: Of the event store.
+        columns: Their names, in order.
+        using: The access method. On SQLite there is but one.
+        options: Storage parameters, as `autosummarize = on`. On SQLite there are none.
+
+    Raises:
+        TransactionOpen: The connection was in a transaction before the migration began.
+        MigrationError: There is an index of that name that is another one.
+    """
+    if _on_sqlite():
+        op.create_index(name, table, list(columns), if_not_exists=True)
+    else:
+        on_postgresql.build_index(name, qualified(table), columns, using=using, options=options)
+
+
+def drop_index_concurrently(name: str, table: str) -> None:
+    """Drop an index while others write to the table, if it is there; a plain DROP on SQLite."""
+    if _on_sqlite():
+        op.drop_index(name, table, if_exists=True)
+    else:
+        on_postgresql.drop_index(name, qualified(table))
+
+
+def add_constraints(table: str, **definitions: str) -> None:
+    """Add constraints to a table, of which those that are there are left alone.
+
+    On PostgreSQL they are added NOT VALID, which asks for the table's lock but for a moment: new rows are checked from
+    then on, old ones by `validate_constraints`. Each is committed by itself. Where the lock can't be had within the
+    lock timeout, writers are let pass and it is tried again. On SQLite the table is made anew from its own definition,
+    which checks all rows.
+
+    Args:
+        table: Of the event store.
+        definitions: By name; as in CREATE TABLE.
+
+    Raises:
+        TableLocked: The lock could not be had in all the time there was (PostgreSQL).
+        ConstraintViolated: A row does not satisfy one of them (SQLite).
+        TransactionOpen: The connection was in a transaction before the migration began (PostgreSQL).
+    """
+    if _on_sqlite():
+        on_sqlite.add_constraints(table, definitions)
+    else:
+        on_postgresql.add_constraints(qualified(table), definitions, _settings())
+
+
+def drop_constraints(table: str, *names: str) -> None:
+    """Drop constraints that `add_constraints` has added; in the same manner, with the same errors."""
+    if _on_sqlite():
+        on_sqlite.drop_constraints(table, names)
+    else:
+        on_postgresql.drop_constraints(qualified(table), names, _settings())
+
+
+def validate_constraints(table: str, *names: str) -> None:
+    """Check the rows that were stored before the constraints, while others write to the table. Nothing to do on SQLite.
+
+    Raises:
+        ConstraintViolated: A row does not satisfy one of them.
+        TransactionOpen: The connection was in a transaction before the migration began.
+    """
+    if not _on_sqlite():
+        on_postgresql.validate_constraints(qualified(table), names)
+
+
+def refuse_to_lose_events() -> None:
+    """Lock es_events until the end of the transaction, and go no further if it has rows.
+
+    Raises:
+        EventsWouldBeLost: There are events.
+    """
+    error = EventsWouldBeLost()
+    if not _on_sqlite():
+        on_postgresql.lock_and_refuse_rows(qualified("es_events"), error)
+    elif not op.get_context().as_sql and op.get_bind().execute(sa.text("SELECT 1 FROM es_events LIMIT 1")).first():
+        raise error
+
+
+def set_schema_version(version: int) -> None:
+    """Write the version of the tables to es_schema: what the store looks at."""
+    op.execute(f"UPDATE {qualified('es_schema')} SET version = {int(version)}".replace(":", "\\:"))
+
+
+def _settings() -> Settings:
+    return Settings.of(op.get_context().config)
+
+
+def _on_sqlite() -> bool:
+    return op.get_context().dialect.name == "sqlite"

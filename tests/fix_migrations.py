@@ -1,0 +1,116 @@
+"""New, empty databases to migrate, what their catalogs say, and the command `alembic` in the checkout."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from eventstore.backends import engine_for
+from eventstore.migrations.environment import VERSION_TABLE
+
+ROOT = Path(__file__).parent.parent
+
+POSTGRESQL_CATALOG = """
+SELECT 'column', c.relname, a.attname,
+       concat_ws(' ', a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
+                 pg_get_expr(d.adbin, d.adrelid), l.collname, col_description(c.oid, a.attnum))
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum LEFT JOIN pg_collation l ON l.oid = a.attcollation
+WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+UNION ALL SELECT 'constraint', conrelid::regclass::text, conname,
+       pg_get_constraintdef(oid, true)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'
+UNION ALL SELECT 'index', indrelid::regclass::text, indexrelid::regclass::text,
+       concat_ws(' ', pg_get_indexdef(indexrelid), indisvalid)
+FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE c.relnamespace = 'public'::regnamespace
+UNION ALL SELECT 'table', relname, '', concat_ws(' ', reloptions, obj_description(oid))
+FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+UNION ALL SELECT 'sequence', sequencename, '', concat_ws(' ', start_value, cache_size, data_type, cycle)
+FROM pg_sequences WHERE schemaname = 'public'
+ORDER BY 1, 2, 3
+"""
+SQLITE_CATALOG = "SELECT type, tbl_name, name, sql FROM sqlite_master WHERE name <> 'sqlite_sequence' ORDER BY 1, 2, 3"
+
+
+def catalog(engine: Engine) -> list[tuple[object, ...]]:
+    """Return all that the database knows of its tables, but for the version table of Alembic."""
+    query = SQLITE_CATALOG if engine.dialect.name == "sqlite" else POSTGRESQL_CATALOG
+    with engine.connect() as connection:
+        rows = connection.execute(text(query)).all()
+    # SQLAlchemy 2.0 and 2.1 differ in how many parentheses they put around a default
+    return [(*row[:3], re.sub(r"([()])\1+", r"\1", str(row[3]))) for row in rows if VERSION_TABLE not in row[:3]]
+
+
+@pytest.fixture
+def tracked_engine(request: pytest.FixtureRequest) -> Callable[[Any], Engine]:
+    """Return a function that makes engines, which are disposed of after the test."""
+
+    def make(url: Any) -> Engine:
+        engine = engine_for(url)
+        request.addfinalizer(engine.dispose)
+        return engine
+
+    return make
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def make_engine(
+    request: pytest.FixtureRequest, tmp_path: Path, tracked_engine: Callable[[Any], Engine]
+) -> Callable[[], Engine]:
+    """Return a function that makes engines of new, empty databases."""
+    if request.param == "sqlite":
+        return lambda: tracked_engine(f"sqlite:///{tmp_path / os.urandom(4).hex()}.db")
+    fresh = request.getfixturevalue("postgres_databases").fresh
+
+    def make() -> Engine:
+        manager = fresh("template0")
+        url = manager.__enter__()
+        request.addfinalizer(lambda: manager.__exit__(None, None, None))
+        return tracked_engine(url)
+
+    return make
+
+
+@pytest.fixture
+def new_engine(make_engine: Callable[[], Engine]) -> Engine:
+    """Return the engine of a new, empty database, of each kind."""
+    return make_engine()
+
+
+@pytest.fixture
+def new_postgres_engine(empty_postgres_url: str, tracked_engine: Callable[[Any], Engine]) -> Engine:
+    """Return the engine of a new, empty PostgreSQL database."""
+    return tracked_engine(empty_postgres_url)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+    return port
+
+
+def url_of(engine: Engine) -> str:
+    """Return the URL, with its password."""
+    return engine.url.render_as_string(hide_password=False)
+
+
+def start_alembic(engine: Engine, *arguments: str) -> "subprocess.Popen[str]":
+    """Start the command `alembic` in the checkout."""
+    command = [sys.executable, "-m", "alembic", "-x", f"url={url_of(engine)}", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run_alembic(engine: Engine, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run it to its end."""
+    process = start_alembic(engine, *arguments)
+    output, errors = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

@@ -1,0 +1,395 @@
+BEGIN;
+
+CREATE TABLE es_alembic_version (
+    version_num VARCHAR(32) NOT NULL, 
+    CONSTRAINT es_alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+-- Running upgrade  -> es_0001
+
+CREATE TABLE es_streams (
+    version BIGINT NOT NULL, 
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    stream_id TEXT COLLATE "C" NOT NULL, 
+    category TEXT COLLATE "C" GENERATED ALWAYS AS (split_part(stream_id, '-', 1)) STORED NOT NULL, 
+    CONSTRAINT es_streams_pkey PRIMARY KEY (stream_id), 
+    CONSTRAINT es_streams_version_check CHECK (version >= 0)
+);
+
+COMMENT ON TABLE es_streams IS 'One row a stream: its current version';
+
+COMMENT ON COLUMN es_streams.version IS 'The version of its newest event: the head that writers lock';
+
+COMMENT ON COLUMN es_streams.created_at IS 'When its first event was stored';
+
+COMMENT ON COLUMN es_streams.updated_at IS 'When its newest event was stored';
+
+COMMENT ON COLUMN es_streams.stream_id IS 'Such as order-42; 1 to 255 characters';
+
+COMMENT ON COLUMN es_streams.category IS 'The part of stream_id before the first hyphen';
+
+ALTER TABLE es_streams SET (fillfactor = 80);
+
+CREATE TABLE es_events (
+    position BIGINT GENERATED ALWAYS AS IDENTITY (CACHE 1), 
+    version BIGINT NOT NULL, 
+    recorded_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    event_id UUID NOT NULL, 
+    schema_version INTEGER NOT NULL, 
+    codec SMALLINT NOT NULL, 
+    stream_id TEXT COLLATE "C" NOT NULL, 
+    category TEXT COLLATE "C" GENERATED ALWAYS AS (split_part(stream_id, '-', 1)) STORED NOT NULL, 
+    event_type TEXT COLLATE "C" NOT NULL, 
+    data BYTEA NOT NULL, 
+    metadata JSONB, 
+    CONSTRAINT es_events_pkey PRIMARY KEY (stream_id, version), 
+    CONSTRAINT es_events_position_key UNIQUE (position), 
+    CONSTRAINT es_events_stream_id_fkey FOREIGN KEY(stream_id) REFERENCES es_streams (stream_id), 
+    CONSTRAINT es_events_version_check CHECK (version >= 1), 
+    CONSTRAINT es_events_schema_version_check CHECK (schema_version >= 1)
+);
+
+COMMENT ON TABLE es_events IS 'The events. Rows are added, never changed';
+
+COMMENT ON COLUMN es_events.position IS 'Place in the global order of all events; ascending, with holes';
+
+COMMENT ON COLUMN es_events.version IS 'Place in the stream: 1, 2, 3, ...';
+
+COMMENT ON COLUMN es_events.recorded_at IS 'When the event was stored, by this database''s clock';
+
+COMMENT ON COLUMN es_events.event_id IS 'Given by the writer; makes a repeated append recognisable';
+
+COMMENT ON COLUMN es_events.schema_version IS 'Version of the shape of the data';
+
+COMMENT ON COLUMN es_events.codec IS 'How data is encoded: codec number, plus 256 where compressed with zstd';
+
+COMMENT ON COLUMN es_events.stream_id IS 'The stream that the event belongs to';
+
+COMMENT ON COLUMN es_events.category IS 'The part of stream_id before the first hyphen';
+
+COMMENT ON COLUMN es_events.event_type IS 'What happened, such as order-placed';
+
+COMMENT ON COLUMN es_events.data IS 'The payload, encoded';
+
+COMMENT ON COLUMN es_events.metadata IS 'Who, why, in which request; NULL where none was given';
+
+CREATE TABLE snapshots (
+    version BIGINT NOT NULL, 
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    schema_version INTEGER NOT NULL, 
+    codec SMALLINT NOT NULL, 
+    stream_id TEXT COLLATE "C" NOT NULL, 
+    state BYTEA NOT NULL, 
+    CONSTRAINT snapshots_pkey PRIMARY KEY (stream_id, schema_version)
+);
+
+COMMENT ON TABLE snapshots IS 'The newest saved state of a stream: a cache, safe to delete';
+
+COMMENT ON COLUMN snapshots.version IS 'Version of the stream that the state was computed at';
+
+COMMENT ON COLUMN snapshots.created_at IS 'When the state was saved';
+
+COMMENT ON COLUMN snapshots.schema_version IS 'Version of the shape of the state';
+
+COMMENT ON COLUMN snapshots.codec IS 'How state is encoded: codec number, plus 256 where compressed with zstd';
+
+COMMENT ON COLUMN snapshots.stream_id IS 'The stream whose state this is';
+
+COMMENT ON COLUMN snapshots.state IS 'The state, encoded';
+
+CREATE TABLE es_schema (
+    id SMALLINT NOT NULL, 
+    version INTEGER NOT NULL, 
+    breaking_version INTEGER NOT NULL, 
+    CONSTRAINT es_schema_pkey PRIMARY KEY (id), 
+    CONSTRAINT es_schema_id_check CHECK (id = 1)
+);
+
+COMMENT ON TABLE es_schema IS 'One row: which version of the event store''s tables this is';
+
+COMMENT ON COLUMN es_schema.id IS 'Always 1';
+
+COMMENT ON COLUMN es_schema.version IS 'Version of these tables';
+
+COMMENT ON COLUMN es_schema.breaking_version IS 'Newest version that code must know to work with these tables';
+
+INSERT INTO es_schema (id, version, breaking_version) VALUES (1, 1, 1);
+
+INSERT INTO es_alembic_version (version_num) VALUES ('es_0001') RETURNING es_alembic_version.version_num;
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade es_0001 -> es_0002
+
+COMMIT;
+
+SET lock_timeout = '0';
+
+SET statement_timeout = '0';
+
+CREATE INDEX CONCURRENTLY IF NOT EXISTS es_events_event_type_position_idx ON es_events USING btree (event_type, position);
+
+DO $$BEGIN IF EXISTS (SELECT FROM pg_index WHERE indexrelid = 'es_events_event_type_position_idx'::regclass AND NOT indisvalid) THEN RAISE USING MESSAGE = 'a failed build has left es_events_event_type_position_idx invalid; DROP INDEX CONCURRENTLY es_events_event_type_position_idx, and build it again'; END IF; END$$;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '0';
+
+SET statement_timeout = '0';
+
+CREATE INDEX CONCURRENTLY IF NOT EXISTS es_events_category_position_idx ON es_events USING btree (category, position);
+
+DO $$BEGIN IF EXISTS (SELECT FROM pg_index WHERE indexrelid = 'es_events_category_position_idx'::regclass AND NOT indisvalid) THEN RAISE USING MESSAGE = 'a failed build has left es_events_category_position_idx invalid; DROP INDEX CONCURRENTLY es_events_category_position_idx, and build it again'; END IF; END$$;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '0';
+
+SET statement_timeout = '0';
+
+CREATE INDEX CONCURRENTLY IF NOT EXISTS es_events_recorded_at_idx ON es_events USING brin (recorded_at) WITH (autosummarize = on);
+
+DO $$BEGIN IF EXISTS (SELECT FROM pg_index WHERE indexrelid = 'es_events_recorded_at_idx'::regclass AND NOT indisvalid) THEN RAISE USING MESSAGE = 'a failed build has left es_events_recorded_at_idx invalid; DROP INDEX CONCURRENTLY es_events_recorded_at_idx, and build it again'; END IF; END$$;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+UPDATE es_schema SET version = 2;
+
+UPDATE es_alembic_version SET version_num='es_0002' WHERE es_alembic_version.version_num = 'es_0001';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade es_0002 -> es_0003
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_streams ADD CONSTRAINT es_streams_stream_id_check CHECK (length(stream_id) BETWEEN 1 AND 255) NOT VALID;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_events ADD CONSTRAINT es_events_position_check CHECK (position >= 1) NOT VALID;
+
+ALTER TABLE es_events ADD CONSTRAINT es_events_codec_check CHECK (codec >= 0) NOT VALID;
+
+ALTER TABLE es_events ADD CONSTRAINT es_events_event_type_check CHECK (length(event_type) BETWEEN 1 AND 255) NOT VALID;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE snapshots ADD CONSTRAINT snapshots_stream_id_fkey FOREIGN KEY(stream_id) REFERENCES es_streams (stream_id) NOT VALID;
+
+ALTER TABLE snapshots ADD CONSTRAINT snapshots_version_check CHECK (version >= 1) NOT VALID;
+
+ALTER TABLE snapshots ADD CONSTRAINT snapshots_schema_version_check CHECK (schema_version >= 1) NOT VALID;
+
+ALTER TABLE snapshots ADD CONSTRAINT snapshots_codec_check CHECK (codec >= 0) NOT VALID;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+UPDATE es_schema SET version = 3;
+
+UPDATE es_alembic_version SET version_num='es_0003' WHERE es_alembic_version.version_num = 'es_0002';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade es_0003 -> es_0004
+
+COMMIT;
+
+SET lock_timeout = '0';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_streams VALIDATE CONSTRAINT es_streams_stream_id_check;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '0';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_events VALIDATE CONSTRAINT es_events_position_check;
+
+ALTER TABLE es_events VALIDATE CONSTRAINT es_events_codec_check;
+
+ALTER TABLE es_events VALIDATE CONSTRAINT es_events_event_type_check;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '0';
+
+SET statement_timeout = '0';
+
+ALTER TABLE snapshots VALIDATE CONSTRAINT snapshots_stream_id_fkey;
+
+ALTER TABLE snapshots VALIDATE CONSTRAINT snapshots_version_check;
+
+ALTER TABLE snapshots VALIDATE CONSTRAINT snapshots_schema_version_check;
+
+ALTER TABLE snapshots VALIDATE CONSTRAINT snapshots_codec_check;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+UPDATE es_schema SET version = 4;
+
+UPDATE es_alembic_version SET version_num='es_0004' WHERE es_alembic_version.version_num = 'es_0003';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade es_0004 -> es_0005
+
+CREATE TABLE es_checkpoints (
+    position BIGINT NOT NULL, 
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    seen_at TIMESTAMP WITH TIME ZONE, 
+    failed_at TIMESTAMP WITH TIME ZONE, 
+    name TEXT COLLATE "C" NOT NULL, 
+    worker TEXT, 
+    failure TEXT, 
+    CONSTRAINT es_checkpoints_pkey PRIMARY KEY (name), 
+    CONSTRAINT es_checkpoints_position_check CHECK (position >= 0), 
+    CONSTRAINT es_checkpoints_name_check CHECK (length(name) BETWEEN 1 AND 255)
+);
+
+COMMENT ON TABLE es_checkpoints IS 'One row a projection: how far it has come';
+
+COMMENT ON COLUMN es_checkpoints.position IS 'Everything up to here has been handled';
+
+COMMENT ON COLUMN es_checkpoints.updated_at IS 'When it last came forward';
+
+COMMENT ON COLUMN es_checkpoints.seen_at IS 'When a worker was last seen at work; NULL where the last one has stopped';
+
+COMMENT ON COLUMN es_checkpoints.failed_at IS 'When an event last failed; NULL once it has gone on';
+
+COMMENT ON COLUMN es_checkpoints.name IS 'The name of the projection; 1 to 255 characters';
+
+COMMENT ON COLUMN es_checkpoints.worker IS 'Who was last seen at work: host and process';
+
+COMMENT ON COLUMN es_checkpoints.failure IS 'The event that failed and the type of the error, no payload';
+
+ALTER TABLE es_checkpoints SET (fillfactor = 50);
+
+CREATE TABLE es_dead_letters (
+    position BIGINT NOT NULL, 
+    version BIGINT NOT NULL, 
+    first_failed_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    last_failed_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    closed_at TIMESTAMP WITH TIME ZONE, 
+    attempts INTEGER NOT NULL, 
+    event_id UUID NOT NULL, 
+    projection TEXT COLLATE "C" NOT NULL, 
+    status TEXT COLLATE "C" NOT NULL, 
+    stream_id TEXT COLLATE "C" NOT NULL, 
+    event_type TEXT COLLATE "C" NOT NULL, 
+    error TEXT, 
+    note TEXT, 
+    CONSTRAINT es_dead_letters_pkey PRIMARY KEY (projection, position), 
+    CONSTRAINT es_dead_letters_projection_fkey FOREIGN KEY(projection) REFERENCES es_checkpoints (name) ON DELETE CASCADE ON UPDATE CASCADE, 
+    CONSTRAINT es_dead_letters_attempts_check CHECK (attempts >= 0), 
+    CONSTRAINT es_dead_letters_status_check CHECK (status IN ('pending', 'resolved', 'discarded'))
+);
+
+COMMENT ON TABLE es_dead_letters IS 'Events that a projection could not handle, and those of the same streams that follow them';
+
+COMMENT ON COLUMN es_dead_letters.position IS 'Of the event';
+
+COMMENT ON COLUMN es_dead_letters.version IS 'Of the event, in its stream';
+
+COMMENT ON COLUMN es_dead_letters.first_failed_at IS 'When it was put here';
+
+COMMENT ON COLUMN es_dead_letters.last_failed_at IS 'When it was last tried in vain';
+
+COMMENT ON COLUMN es_dead_letters.closed_at IS 'When it was resolved or discarded';
+
+COMMENT ON COLUMN es_dead_letters.attempts IS 'How often it was tried; 0 where it only follows';
+
+COMMENT ON COLUMN es_dead_letters.event_id IS 'Of the event';
+
+COMMENT ON COLUMN es_dead_letters.projection IS 'The projection that could not handle it';
+
+COMMENT ON COLUMN es_dead_letters.status IS 'pending, resolved or discarded';
+
+COMMENT ON COLUMN es_dead_letters.stream_id IS 'The stream: its later events follow, in order';
+
+COMMENT ON COLUMN es_dead_letters.event_type IS 'Of the event';
+
+COMMENT ON COLUMN es_dead_letters.error IS 'The type of the error, no payload; NULL where it only follows';
+
+COMMENT ON COLUMN es_dead_letters.note IS 'What somebody has said about it';
+
+CREATE INDEX es_dead_letters_pending_idx ON es_dead_letters (projection, stream_id, position) WHERE status = 'pending';
+
+UPDATE es_schema SET version = 5;
+
+UPDATE es_alembic_version SET version_num='es_0005' WHERE es_alembic_version.version_num = 'es_0004';
+
+COMMIT;
+

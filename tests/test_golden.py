@@ -1,0 +1,119 @@
+"""Databases of the first revision, with events in them, are upgraded: nothing is lost, and the whole contract holds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, text
+
+from eventstore import EventStore, migrations
+from eventstore.backends import engine_for
+from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.global_order_contract import GlobalOrderContract
+from eventstore.testing.input_contract import InputContract
+from eventstore.testing.read_contract import ReadContract
+from eventstore.testing.snapshot_contract import SnapshotContract
+from eventstore.testing.transaction_contract import TransactionContract
+from eventstore.testing.value_contract import ValueContract
+from tests.golden.es_0001 import EXPECTED, PAID, STATE, event_types
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def golden_sqlite(tmp_path: Path) -> Iterator[Engine]:
+    path = tmp_path / "events.db"
+    path.write_bytes((GOLDEN / "es_0001.db").read_bytes())
+    engine = engine_for(f"sqlite:///{path}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def golden_postgresql(new_postgres_engine: Engine) -> Engine:
+    raw = new_postgres_engine.raw_connection()
+    raw.driver_connection.execute((GOLDEN / "es_0001.sql").read_text(encoding="utf-8"))  # type: ignore[union-attr]  # psycopg's
+    raw.commit()
+    raw.invalidate()  # the dump has changed its search path
+    return new_postgres_engine
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def golden(request: pytest.FixtureRequest) -> Engine:
+    engine: Engine = request.getfixturevalue(f"golden_{request.param}")
+    return engine
+
+
+def test_nothing_is_lost_on_the_way_to_the_newest_schema(golden: Engine) -> None:
+    assert migrations.current(golden) == "es_0001"
+    store = EventStore(golden, event_types=event_types())
+    before = {stream_id: list(store.read_stream(stream_id)) for stream_id in EXPECTED}
+    migrations.upgrade(golden)
+    assert migrations.verify(golden) == []
+    for stream_id, data in EXPECTED.items():
+        events = list(store.read_stream(stream_id))
+        assert events == before[stream_id]
+        assert [event.data for event in events] == data
+        assert store.stream_version(stream_id) == len(data)
+    first = before["golden-1"][0]
+    assert (first.event_id, first.metadata) == (UUID(int=7), {"user": "Ada", "tags": ["a", 1, None]})
+    snapshot = store.snapshots.load("golden", schema_version=2)
+    assert snapshot is not None
+    assert (snapshot.version, snapshot.state) == (40, STATE)
+
+
+def test_the_old_schema_can_still_be_written(golden: Engine) -> None:
+    """Its code is deployed before the schema is upgraded, or after."""
+    store = EventStore(golden, event_types=event_types())
+    result = store.append("golden-1", [PAID, PAID], expected_version=2)
+    with golden.connect() as connection:
+        largest = connection.execute(text("SELECT max(position) FROM es_events")).scalar_one()
+    assert (result.version, result.position) == (4, largest)
+
+
+class ContractBesideOldEvents(
+    AppendContract, ReadContract, InputContract, ValueContract, SnapshotContract, TransactionContract
+):
+    """All of the contract that does not read all events."""
+
+
+def emptied(engine: Engine) -> Engine:
+    """Delete the events that the contract about the global order does not know; positions go on above theirs."""
+    tables = EventStore(engine).tables
+    with engine.begin() as connection:
+        for table in (tables.snapshots, tables.events, tables.streams):
+            connection.execute(table.delete())
+    return engine
+
+
+@pytest.mark.slow
+class TestUpgradedSQLite(ContractBesideOldEvents):
+    @pytest.fixture
+    def engine(self, golden_sqlite: Engine) -> Engine:
+        migrations.upgrade(golden_sqlite)
+        return golden_sqlite
+
+
+@pytest.mark.slow
+class TestUpgradedPostgreSQL(ContractBesideOldEvents):
+    @pytest.fixture
+    def engine(self, golden_postgresql: Engine) -> Engine:
+        migrations.upgrade(golden_postgresql)
+        return golden_postgresql
+
+
+@pytest.mark.slow
+class TestUpgradedAndEmptiedSQLite(GlobalOrderContract):
+    @pytest.fixture
+    def engine(self, golden_sqlite: Engine) -> Engine:
+        migrations.upgrade(golden_sqlite)
+        return emptied(golden_sqlite)
+
+
+@pytest.mark.slow
+class TestUpgradedAndEmptiedPostgreSQL(GlobalOrderContract):
+    @pytest.fixture
+    def engine(self, golden_postgresql: Engine) -> Engine:
+        migrations.upgrade(golden_postgresql)
+        return emptied(golden_postgresql)

@@ -1,0 +1,195 @@
+"""Migrations by several processes at once, killed ones, and under load."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Engine, text
+
+from eventstore import ANY, EventStore, NewEvent, migrations
+from eventstore.tables import SCHEMA_VERSION
+from tests.fix_migrations import start_alembic, url_of
+
+REVISIONS = [f"es_{number:04}" for number in range(1, SCHEMA_VERSION + 1)]
+
+
+def run_four(engine: Engine) -> list[str]:
+    """Run `alembic upgrade head` in four processes at once; return what they have said."""
+    processes = [start_alembic(engine, "upgrade", "head") for _ in range(4)]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, said
+    return said
+
+
+def test_four_processes_migrate_an_empty_database_at_once(new_engine: Engine) -> None:
+    run_four(new_engine)
+    assert migrations.verify(new_engine) == []
+    assert EventStore(new_engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1
+
+
+def test_the_work_of_four_is_done_once(new_engine: Engine) -> None:
+    script = textwrap.dedent(f"""
+        import sqlalchemy
+        from eventstore import migrations
+        engine = sqlalchemy.create_engine({url_of(new_engine)!r})
+        migrations.upgrade(engine, on_progress=lambda step: step.applied and print(step.applied))
+        """)
+    processes = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    applied = [process.communicate(timeout=120)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    assert sorted(applied) == [[], [], [], REVISIONS]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_four_processes_while_somebody_builds_one_of_the_indexes(new_postgres_engine: Engine, *, killed: bool) -> None:
+    """The build waits for a transaction; its client may be gone, but its server process builds on."""
+    engine = new_postgres_engine
+    migrations.upgrade(engine, "es_0001")
+    index = "CREATE INDEX CONCURRENTLY es_events_category_position_idx ON es_events (category, position)"
+    url = url_of(engine).replace("+psycopg", "")
+    script = f"import psycopg; psycopg.connect({url!r}, autocommit=True).execute({index!r})"
+    with ThreadPoolExecutor(1) as threads:
+        with engine.connect() as older:
+            EventStore(engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
+            with subprocess.Popen([sys.executable, "-c", script]) as builder:
+                while not building(engine):
+                    time.sleep(0.05)
+                if killed:
+                    builder.kill()
+                four = threads.submit(run_four, engine)
+                time.sleep(2)
+                assert not four.done()
+                older.commit()
+        four.result(timeout=120)
+    assert migrations.verify(engine) == []
+
+
+def building(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return bool(connection.execute(text("SELECT count(*) FROM pg_stat_progress_create_index")).scalar())
+
+
+@pytest.mark.slow
+def test_a_migration_killed_at_any_step_is_completed_by_the_next(new_engine: Engine) -> None:
+    """Each run kills itself at the first step that no run before it has reached."""
+    script = textwrap.dedent(f"""
+        import os, signal, sqlalchemy
+        from eventstore import migrations
+        engine = sqlalchemy.create_engine({url_of(new_engine)!r})
+        seen = set(os.environ["SEEN"].split("|"))
+
+        def report(step):
+            if step.step not in seen:
+                print(step.step, flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        migrations.upgrade(engine, on_progress=report)
+        """)
+    steps: list[str] = []
+    while True:
+        environment = {**os.environ, "SEEN": "|".join(steps)}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        steps.append(done.stdout.strip())
+    expected = len(REVISIONS) if new_engine.dialect.name == "sqlite" else len(REVISIONS) + 3 + 8 + 8
+    assert len(steps) >= expected, steps
+    assert migrations.verify(new_engine) == []
+
+
+@pytest.mark.slow
+def test_a_migration_killed_while_it_builds_an_index_is_completed_by_the_next(new_postgres_engine: Engine) -> None:
+    engine = new_postgres_engine
+    migrations.upgrade(engine, "es_0001")
+    with engine.connect() as older:
+        EventStore(engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
+        with start_alembic(engine, "upgrade", "head") as first:
+            while not building(engine):
+                time.sleep(0.05)
+            first.kill()
+        with start_alembic(engine, "upgrade", "head") as second:
+            time.sleep(2)
+            assert second.poll() is None
+            older.rollback()
+            assert second.wait(60) == 0, second.communicate()
+    assert migrations.verify(engine) == []
+
+
+@pytest.mark.slow
+def test_appends_and_reads_go_on_while_a_large_table_is_upgraded(new_postgres_engine: Engine) -> None:
+    """Four writers and a reader run through the whole upgrade; the seed and the longest waits are printed."""
+    engine, lock_timeout = new_postgres_engine, 0.5
+    migrations.upgrade(engine, "es_0001")
+    fill(engine, 200_000)
+    seed = random.randrange(2**32)
+    finished = threading.Event()
+
+    def write(writer: int) -> tuple[int, float]:
+        chooser, store = random.Random(f"{seed} {writer}"), EventStore(engine)
+        count, longest = 0, 0.0
+        while not finished.is_set():
+            began = time.monotonic()
+            events = [NewEvent("placed", {"writer": writer})] * 1
+            store.append(f"order-{chooser.randrange(1000)}", events, expected_version=ANY)
+            longest = max(longest, time.monotonic() - began)
+            count += 1
+        return count, longest
+
+    def read() -> tuple[int, float]:
+        chooser, store = random.Random(f"{seed} reader"), EventStore(engine)
+        count, longest = 0, 0.0
+        while not finished.is_set():
+            began = time.monotonic()
+            list(store.read_stream(f"old-{chooser.randrange(1000)}"))
+            longest = max(longest, time.monotonic() - began)
+            count += 1
+        return count, longest
+
+    with ThreadPoolExecutor(5) as threads:
+        at_work = [*(threads.submit(write, number) for number in range(4)), threads.submit(read)]
+        try:
+            time.sleep(0.5)
+            began = time.monotonic()
+            migrations.upgrade(engine, lock_timeout_seconds=lock_timeout)
+            took = time.monotonic() - began
+        finally:
+            finished.set()
+        outcomes = [future.result(timeout=60) for future in at_work]
+    print(f"\nseed {seed}: upgraded 200,000 events in {took:.2f} s, during which")
+    for name, (count, longest) in zip([*["writer"] * 4, "reader"], outcomes, strict=True):
+        print(f"  a {name} did {count} calls, the longest took {longest * 1000:.0f} ms")
+    # a lock that is waited for is given up after the timeout; the rest is what two busy cores may add
+    assert max(longest for _, longest in outcomes) < lock_timeout + 5
+    assert migrations.verify(engine) == []
+    with engine.connect() as connection:
+        stored = connection.execute(text("SELECT count(*) FROM es_events WHERE category = 'order'")).scalar()
+    assert stored == sum(count for count, _ in outcomes[:4])
+
+
+def fill(engine: Engine, count: int) -> None:
+    """Fill the tables quickly: 1,000 streams of equal length."""
+    length = count // 1000
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO es_streams (stream_id, version) SELECT 'old-' || n, :length FROM generate_series(0, 999) n"
+            ),
+            {"length": length},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data)"
+                " SELECT 'old-' || n, v, gen_random_uuid(), 'type-' || v % 10, 1, 1, '\\x80'"
+                " FROM generate_series(1, :length) v, generate_series(0, 999) n"
+            ),
+            {"length": length},
+        )
