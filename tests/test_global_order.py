@@ -23,6 +23,7 @@ from eventstore import (
     EventStore,
     NewEvent,
     UnsuitableTransaction,
+    migrations,
 )
 
 KINDS = EventFilter(event_types=["counted"])
@@ -370,3 +371,28 @@ def test_threads_that_share_a_store_miss_nothing(store: EventStore, postgres_eng
         for reader in readers:
             reader.result()
     assert missed == [set()] * 4
+
+
+def test_stores_in_schemas_of_one_database_do_not_wait_for_each_other(postgres_engine: Engine) -> None:
+    """The lock is looked up by the qualified name, quoted where it has to be."""
+    odd, plain = 'Odd "Schema"', "plain"
+    for schema in (odd, plain):
+        migrations.upgrade(postgres_engine, schema=schema)
+    stores = {schema: EventStore(postgres_engine, schema=schema) for schema in (odd, plain)}
+    with postgres_engine.connect() as connection:
+        append(stores[odd].join(connection))
+        append(stores[odd], "order-2")
+        append(stores[plain], "order-2")
+        with postgres_engine.connect() as other:
+            append(stores[plain].join(other), "order-3")
+            append(stores[plain], "order-2")
+            other.rollback()
+        assert positions(stores[plain]) == [1, 3]
+        assert positions(stores[odd]) == []
+        assert positions(EventStore(postgres_engine)) == []
+        connection.commit()
+    assert positions(stores[odd]) == positions(stores[odd], ORDERS) == [1, 2]
+    with postgres_engine.begin() as connection:
+        connection.execute(text('ALTER TABLE "Odd ""Schema""".es_events ALTER COLUMN position SET CACHE 3'))
+    with pytest.raises(CachedPositions):
+        list(EventStore(postgres_engine, schema=odd).read_all())
