@@ -340,6 +340,8 @@ def test_its_connection_is_closed_and_the_pool_is_whole(notifying: EventStore, p
     for _ in range(3):
         with notifying.subscribe(after_position=0, idle_timeout_seconds=0.05, notify=True) as subscription:
             assert list(subscription) == []
+    ended = notifying.subscribe(after_position=0, idle_timeout_seconds=0.05, notify=True)
+    assert list(ended) == []  # its end is enough
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:  # a session ends a moment after its connection
         with postgres_engine.connect() as connection:
