@@ -31,6 +31,10 @@ from eventstore.errors import (
     MigrationInProgress,
     NotInTransaction,
     OtherHistory,
+    ProjectionBehind,
+    ProjectionError,
+    ProjectionFailed,
+    ProjectionRunning,
     RepeatedEventId,
     SchemaError,
     SchemaMissing,
@@ -38,6 +42,7 @@ from eventstore.errors import (
     SchemaTooNew,
     TableLocked,
     TransactionOpen,
+    UnknownProjection,
     UnregisteredEventType,
     UnsuitableTransaction,
     UnsupportedDatabase,
@@ -52,7 +57,7 @@ from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
-    from eventstore import migrations
+    from eventstore import migrations, projections
 
 __all__ = [
     "ANY",
@@ -95,6 +100,10 @@ __all__ = [
     "NewEvent",
     "NotInTransaction",
     "OtherHistory",
+    "ProjectionBehind",
+    "ProjectionError",
+    "ProjectionFailed",
+    "ProjectionRunning",
     "RecordedEvent",
     "RepeatedEventId",
     "SchemaError",
@@ -107,16 +116,18 @@ __all__ = [
     "TableLocked",
     "Tables",
     "TransactionOpen",
+    "UnknownProjection",
     "UnregisteredEventType",
     "UnsuitableTransaction",
     "UnsupportedDatabase",
     "migrations",
+    "projections",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `migrations` when it is first asked for: it needs Alembic, which running applications don't."""
-    if name == "migrations":
-        return import_module("eventstore.migrations")
+    """Import these when they are first asked for: `migrations` needs Alembic, which running applications don't."""
+    if name in {"migrations", "projections"}:
+        return import_module(f"eventstore.{name}")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -29,13 +29,18 @@ EventStoreError
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
 │   └── OtherHistory
+├── ProjectionError                 a projection that can't go on, or not now
+│   ├── ProjectionFailed            a handler could not deal with an event
+│   ├── ProjectionRunning           a worker is at work
+│   ├── ProjectionBehind (TimeoutError)
+│   └── UnknownProjection
 ├── GlobalOrderError                the global order can't be read
 │   ├── UnsuitableTransaction       not in this transaction
 │   └── CachedPositions             not in this database
 ├── UnsupportedDatabase
 ├── DriverMissing (ImportError)     a database whose driver is not installed
 ├── DatabaseMismatch                a session or connection of another database
-├── NotInTransaction                a joined connection that commits by itself
+├── NotInTransaction                no transaction to join, or joined to none
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
@@ -425,6 +430,102 @@ class CachedPositions(GlobalOrderError):
         )
 
 
+class ProjectionError(EventStoreError):
+    """A projection that can't go on, or not now."""
+
+
+class ProjectionFailed(ProjectionError):
+    """A handler could not deal with an event, and the projection has stopped before it. The cause is chained.
+
+    Attributes:
+        projection: The projection.
+        position: The position of the event.
+        stream_id: Its stream.
+        version: Its version in the stream.
+        event_type: Its type.
+        event_id: Its id.
+        error_type: The name of the type of the error.
+        attempts: How often it was tried.
+    """
+
+    def __init__(
+        self,
+        projection: str,
+        *,
+        position: int,
+        stream_id: str,
+        version: int,
+        event_type: str,
+        event_id: UUID,
+        error_type: str,
+        attempts: int,
+    ) -> None:
+        self.projection = projection
+        self.position = position
+        self.stream_id = stream_id
+        self.version = version
+        self.event_type = event_type
+        self.event_id = event_id
+        self.error_type = error_type
+        self.attempts = attempts
+        times = "once" if attempts == 1 else f"{attempts} times"
+        super().__init__(
+            f"projection {projection!r} has stopped before position {position}: {event_type!r}, version {version} of "
+            f"stream {stream_id!r}, event id {event_id}, has failed {times} with {error_type}; mend the handler and "
+            "start it again, or let such events become dead letters"
+        )
+
+
+class ProjectionRunning(ProjectionError):
+    """A worker is running the projection, so it can be neither reset nor swapped nor removed.
+
+    Attributes:
+        projection: The projection.
+        worker: The worker that was last seen; None where it is in the midst of its first batch.
+    """
+
+    def __init__(self, projection: str, worker: str | None) -> None:
+        self.projection = projection
+        self.worker = worker
+        by = "a worker" if worker is None else f"worker {worker}"
+        super().__init__(f"projection {projection!r} is being run by {by}; stop all of its workers, then try again")
+
+
+class ProjectionBehind(ProjectionError, TimeoutError):
+    """A projection has not come to a position in time.
+
+    Attributes:
+        projection: The projection.
+        position: How far it has come.
+        wanted: How far it was to come.
+        waited_seconds: For how long.
+    """
+
+    def __init__(self, projection: str, position: int, wanted: int, waited_seconds: float) -> None:
+        self.projection = projection
+        self.position = position
+        self.wanted = wanted
+        self.waited_seconds = waited_seconds
+        super().__init__(
+            f"projection {projection!r} is at position {position}, and has not come to {wanted} in "
+            f"{waited_seconds:g} seconds; see that a worker runs it, and that it has not failed"
+        )
+
+
+class UnknownProjection(ProjectionError):
+    """There is no projection of that name: none has ever been run under it.
+
+    Attributes:
+        projection: The name.
+    """
+
+    def __init__(self, projection: str) -> None:
+        self.projection = projection
+        super().__init__(
+            f"there is no projection {projection!r}; it is known by its exact name once a worker has begun to run it"
+        )
+
+
 class UnsupportedDatabase(EventStoreError):
     """A database or driver that the store does not work with.
 
@@ -451,13 +552,14 @@ class DatabaseMismatch(EventStoreError):
 
 
 class NotInTransaction(EventStoreError):
-    """A joined connection in AUTOCOMMIT: there is no transaction to join."""
+    """There is no transaction: a joined connection is in AUTOCOMMIT, or the store is not joined to any."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the joined connection is in AUTOCOMMIT, there is no transaction to join; "
-            "use the store itself, or a connection with another isolation level"
-        )
+    def __init__(
+        self,
+        problem: str = "the joined connection is in AUTOCOMMIT, there is no transaction to join; "
+        "use the store itself, or a connection with another isolation level",
+    ) -> None:
+        super().__init__(problem)
 
 
 class DatabaseBusy(EventStoreError):

@@ -4,12 +4,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from eventstore.backends.protocol import Backend, Row, Run, Statement
+from eventstore.errors import NotInTransaction
 
 
 class Execution(Protocol):
@@ -18,6 +19,15 @@ class Execution(Protocol):
     @property
     def is_joined(self) -> bool:
         """Whether statements run in a transaction that somebody else began."""
+        ...
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of the transaction that somebody else began.
+
+        Raises:
+            NotInTransaction: Statements run on connections of the store's own.
+        """
         ...
 
     def statement(self) -> AbstractContextManager[Run]:
@@ -91,6 +101,11 @@ class OwnConnections:
         self._process_id = os.getpid()
         self._fork_lock = threading.Lock()
 
+    @property
+    def connection(self) -> NoReturn:
+        """Refuse: there is one for each statement."""
+        raise NotInTransaction("the store is not joined to a transaction; open one: with store.transaction() as tx")
+
     @contextmanager
     def statement(self) -> Iterator[Run]:
         """Run on a connection in AUTOCOMMIT."""
@@ -142,6 +157,11 @@ class JoinedTransaction:
         self._connect = connect
         self._backend = backend
         self._before_use = before_use
+
+    @property
+    def connection(self) -> Connection:
+        """The joined connection."""
+        return self._connect()
 
     @contextmanager
     def statement(self) -> Iterator[Run]:

@@ -117,6 +117,14 @@ class GlobalOrder:
         """
         return self._mapper.recorded(row, self._backend.to_uuid, self._backend.to_time)
 
+    def events_of(self, row: Row) -> list[RecordedEvent]:
+        """Return the events that are to be dealt with for one stored event.
+
+        Raises:
+            DecodingError: As for `recorded`.
+        """
+        return [self.recorded(row)]
+
     def step(
         self,
         filters: Sequence[EventFilter],

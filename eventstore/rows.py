@@ -22,7 +22,7 @@ from eventstore.events import Append, NewEvent, RecordedEvent
 from eventstore.metadata import decode_metadata, encode_metadata
 from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
 
-EVENT_ID, VERSION, POSITION = 3, 2, 0
+POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE = 0, 1, 2, 3, 4
 """Where these are in a row of `statements.read_forwards`."""
 
 

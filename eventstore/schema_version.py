@@ -13,27 +13,37 @@ REQUIRED_VERSION: Final = 1
 """The oldest schema that this code works with."""
 
 
-def check_version(version: int, breaking_version: int) -> None:
+REQUIRED_BY_PROJECTIONS: Final = 5
+"""The oldest schema that projections work with."""
+
+
+def check_version(version: int, breaking_version: int, required: int = REQUIRED_VERSION) -> None:
     """Check a row of es_schema.
 
     Args:
         version: The version of the schema in the database.
         breaking_version: The newest of its versions that code must know to work with it.
+        required: The oldest version that will do.
 
     Raises:
         SchemaOutdated: The schema lacks what this code needs.
         SchemaTooNew: The schema has changed in a way that this code does not know.
     """
-    if version < REQUIRED_VERSION:
-        raise SchemaOutdated(version, REQUIRED_VERSION)
+    if version < required:
+        raise SchemaOutdated(version, required)
     if breaking_version > SCHEMA_VERSION:
         raise SchemaTooNew(version, breaking_version, SCHEMA_VERSION)
 
 
 class SchemaGate:
-    """Checks the schema once, with one SELECT at the first use, and remembers that it fits."""
+    """Checks the schema once, with one SELECT at the first use, and remembers that it fits.
 
-    def __init__(self) -> None:
+    Args:
+        required: The oldest version that will do.
+    """
+
+    def __init__(self, required: int = REQUIRED_VERSION) -> None:
+        self._required = required
         self._fits = False
 
     def __call__(self, run: Run) -> None:
@@ -48,7 +58,8 @@ class SchemaGate:
         rows = run(statements.schema_version)
         if not rows:
             raise SchemaMissing
-        check_version(*rows[0])
+        version, breaking_version = rows[0]
+        check_version(version, breaking_version, self._required)
         self._fits = True
 
 

@@ -209,6 +209,15 @@ class EventStore:
         """The snapshots, in the same transaction as this store."""
         return self._snapshots
 
+    @property
+    def connection(self) -> Connection:
+        """The connection of the transaction that this store is joined to, for writes of your own inside it.
+
+        Raises:
+            NotInTransaction: This store is not joined to one: see `transaction` and `join`.
+        """
+        return self._execution.connection
+
     def close(self) -> None:
         """Close the pool of a store made by `from_url` or `in_memory`. An engine of the application's is left alone."""
         if self._owns_engine:
@@ -535,6 +544,7 @@ class EventStore:
             with store.transaction() as tx:
                 tx.append("order-42", paid, expected_version=1)
                 tx.append("invoice-7", opened, expected_version=NO_STREAM)
+                tx.connection.execute(invoices.insert(), {"number": 7})
             ```
         """
         with self._execution.begin() as execution:

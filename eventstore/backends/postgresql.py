@@ -43,8 +43,8 @@ _NOTIFYING_APPEND: Final[dict[Expectation, Statement]] = {
     Expectation.NOTHING: statements.append_to_any_and_notify,
 }
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
-_PASSING_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001"})
-"""The server is stopping, has crashed, is starting, is full; connection failures; a standby cancels what it must."""
+_PASSING_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001", "40P01"})
+"""The server is stopping, has crashed, is starting, is full; lost connections; what a standby cancels; deadlocks."""
 
 _UNDEFINED_TABLE: Final = "42P01"
 

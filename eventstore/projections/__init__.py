@@ -1,0 +1,26 @@
+"""Projections: read models, and whatever else is computed from events, each one applied once.
+
+A `Projection` says what to do with which events, a `Worker` runs it, `Projections` looks after it. `inline` runs
+handlers inside the appends themselves.
+"""
+
+from eventstore.projections.administration import Projections, ProjectionStatus
+from eventstore.projections.batches import Batch, Outcome
+from eventstore.projections.dead_letters import DeadLetter, DeadLetters, DeadLetterStatus
+from eventstore.projections.definition import OnFailure, Projection
+from eventstore.projections.inline import inline
+from eventstore.projections.worker import Worker
+
+__all__ = [
+    "Batch",
+    "DeadLetter",
+    "DeadLetterStatus",
+    "DeadLetters",
+    "OnFailure",
+    "Outcome",
+    "Projection",
+    "ProjectionStatus",
+    "Projections",
+    "Worker",
+    "inline",
+]

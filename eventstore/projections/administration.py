@@ -1,0 +1,251 @@
+"""What can be done with projections from outside: look at them, wait for them, reset, swap and remove them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from eventstore import statements
+from eventstore.backends.protocol import Run
+from eventstore.errors import InvalidInput, ProjectionBehind, ProjectionRunning, UnknownProjection
+from eventstore.events import AppendResult
+from eventstore.projections.dead_letters import DeadLetters
+from eventstore.projections.definition import check_name
+from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
+from eventstore.store import EventStore
+from eventstore.streams import check_number, check_seconds
+
+SEEN_WITHIN_SECONDS: Final = 20.0
+"""A worker that was not seen for longer than this is dead, or has no connection."""
+
+COUNTED_AT_MOST: Final = 1_000_000
+"""How far `lag_events` is counted; counting takes about a tenth of a second for each million."""
+
+_SHORTEST_PAUSE_SECONDS: Final = 0.002
+_LONGEST_PAUSE_SECONDS: Final = 0.05
+
+InTransaction = Callable[[Connection], object]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionStatus:
+    """How a projection is doing.
+
+    Attributes:
+        name: The projection.
+        position: Everything up to here has been handled.
+        lag_events: How many events of the global order come after that, whether they match or not; counted up to a
+            million.
+        lag_seconds: How long ago the first of these was stored, by the database's clock; 0 where there is none.
+        dead_letters: How many are pending.
+        updated_at: When it last came forward.
+        worker: Who was last seen at work: host and process; None where nobody has been.
+        is_running: Whether a worker was seen within the last 20 seconds, and has not stopped since.
+        failure: The event at which it has stopped and the type of the error; None where it goes well.
+        failed_at: When that was.
+    """
+
+    name: str
+    position: int
+    lag_events: int
+    lag_seconds: float
+    dead_letters: int
+    updated_at: datetime
+    worker: str | None
+    is_running: bool
+    failure: str | None
+    failed_at: datetime | None
+
+
+class Projections:
+    """The projections of one store, by name.
+
+    Args:
+        store: The application's store, not joined.
+
+    Example:
+        ```python
+        projections = Projections(store)
+        result = store.append("order-42", events, expected_version=1)
+        projections.wait_for("order-totals", result)
+        ```
+    """
+
+    def __init__(self, store: EventStore) -> None:
+        if not isinstance(store, EventStore) or store._execution.is_joined:
+            msg = "Projections needs a store that is not joined to a transaction"
+            raise InvalidInput(msg)
+        self._store = store
+        self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The events that projections could not handle."""
+        return DeadLetters(self._store, self._gate)
+
+    def status(self) -> list[ProjectionStatus]:
+        """Return the status of all projections that were ever run, by name. It locks nothing."""
+        to_time = self._store._backend.to_time
+        found = []
+        with self._run() as run:
+            pending: dict[str, int] = {row[0]: row[1] for row in run(statements.count_dead_letters)}
+            for name, position, worker, failure, updated, seen, failed, now in run(statements.find_checkpoints):
+                ((lag_events,),) = run(statements.count_events_after, after_position=position, at_most=COUNTED_AT_MOST)
+                oldest = run(statements.next_event_time, after_position=position)
+                lag = to_time(now) - to_time(oldest[0][0]) if oldest else timedelta()
+                status = ProjectionStatus(
+                    name=name,
+                    position=position,
+                    lag_events=lag_events,
+                    lag_seconds=max(lag.total_seconds(), 0.0),
+                    dead_letters=pending.get(name, 0),
+                    updated_at=to_time(updated),
+                    worker=worker,
+                    is_running=self._was_seen(seen, now),
+                    failure=failure,
+                    failed_at=None if failed is None else to_time(failed),
+                )
+                found.append(status)
+        return found
+
+    def position(self, name: str) -> int:
+        """Return how far a projection has come.
+
+        Raises:
+            UnknownProjection: None has ever been run under this name.
+        """
+        with self._run() as run:
+            rows = run(statements.find_checkpoint, name=check_name(name))
+        if not rows:
+            raise UnknownProjection(name)
+        return int(rows[0][0])
+
+    def wait_for(self, name: str, result_or_position: AppendResult | int, *, timeout_seconds: float = 10.0) -> int:
+        """Wait until a projection has handled an append of yours, and so everything before it.
+
+        A projection that nobody has run yet is waited for, too. Where the event has become a dead letter, it counts as
+        handled.
+
+        Args:
+            name: The projection.
+            result_or_position: What the append has returned, or a position.
+            timeout_seconds: How long to wait.
+
+        Returns:
+            How far the projection has come by then.
+
+        Raises:
+            ProjectionBehind: It has not come so far in time. It is a TimeoutError, too.
+            InvalidInput: An argument is not valid.
+        """
+        check_name(name)
+        check_seconds("timeout_seconds", timeout_seconds)
+        wanted = result_or_position.position if isinstance(result_or_position, AppendResult) else result_or_position
+        wanted = check_number("result_or_position", wanted)
+        began, pause = time.monotonic(), _SHORTEST_PAUSE_SECONDS
+        while True:
+            with self._run() as run:
+                rows = run(statements.find_checkpoint, name=name)
+            position = int(rows[0][0]) if rows else 0
+            if position >= wanted:
+                return position
+            waited = time.monotonic() - began
+            if waited >= timeout_seconds:
+                raise ProjectionBehind(name, position, wanted, round(waited, 3))
+            time.sleep(min(pause, timeout_seconds - waited))
+            pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+
+    def reset(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
+        """Let a projection begin again from the first event, and forget its dead letters.
+
+        Args:
+            name: The projection.
+            in_transaction: Called with the connection in which it is reset: empty your tables there.
+
+        Raises:
+            ProjectionRunning: A worker is running it.
+            UnknownProjection: None has ever been run under this name.
+        """
+        with self._stopped(name) as (run, connection):
+            if in_transaction is not None:
+                in_transaction(connection)
+            run(statements.delete_dead_letters, projection=name)
+            run(statements.set_checkpoint, name=name, position=0)
+
+    def remove(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
+        """Forget a projection, its checkpoint and its dead letters.
+
+        Args:
+            name: The projection.
+            in_transaction: Called with the connection in which it is removed: drop your tables there.
+
+        Raises:
+            ProjectionRunning: A worker is running it.
+            UnknownProjection: None has ever been run under this name.
+        """
+        with self._stopped(name) as (run, connection):
+            if in_transaction is not None:
+                in_transaction(connection)
+            run(statements.delete_dead_letters, projection=name)
+            run(statements.delete_checkpoint, name=name)
+
+    def swap(self, name: str, rebuilt: str, *, in_transaction: InTransaction | None = None) -> None:
+        """Put a projection that was rebuilt under another name in the place of the old one, in one transaction.
+
+        The rebuilt one takes the name, with its own checkpoint and dead letters; those of the old one are forgotten.
+
+        Args:
+            name: The old projection.
+            rebuilt: The new one, which has come at least as far.
+            in_transaction: Called with the connection in which they are swapped: rename your tables there.
+
+        Raises:
+            ProjectionRunning: A worker is running one of them.
+            ProjectionBehind: The rebuilt one has not come as far as the old one: run it until it has caught up.
+            UnknownProjection: None has ever been run under one of these names.
+            InvalidInput: Both names are the same.
+        """
+        if check_name(name) == check_name(rebuilt):
+            msg = f"a projection can't be swapped with itself: both names are {name!r}"
+            raise InvalidInput(msg)
+        with self._stopped(*sorted({name, rebuilt})) as (run, connection):
+            ((old,),) = run(statements.lock_checkpoint, name=name)
+            ((new,),) = run(statements.lock_checkpoint, name=rebuilt)
+            if new < old:
+                raise ProjectionBehind(rebuilt, new, old, 0.0)
+            if in_transaction is not None:
+                in_transaction(connection)
+            run(statements.delete_dead_letters, projection=name)
+            run(statements.delete_checkpoint, name=name)
+            run(statements.rename_checkpoint, name=rebuilt, new_name=name)
+
+    @contextmanager
+    def _run(self) -> Iterator[Run]:
+        with self._store._execution.statement() as run:
+            self._gate(run)
+            yield run
+
+    @contextmanager
+    def _stopped(self, *names: str) -> Iterator[tuple[Run, Connection]]:
+        """Open a transaction in which no worker can begin a batch of these projections."""
+        for name in names:
+            check_name(name)
+        with self._store.transaction() as transaction, transaction._execution.statement() as run:
+            self._gate(run)
+            for name in names:
+                locked = run(statements.lock_checkpoint, name=name)
+                rows = run(statements.find_checkpoint, name=name)
+                if not rows:
+                    raise UnknownProjection(name)
+                _, seen, worker, now = rows[0]
+                if not locked or self._was_seen(seen, now):
+                    raise ProjectionRunning(name, worker)
+            yield run, transaction.connection
+
+    def _was_seen(self, seen: Any, now: Any) -> bool:
+        to_time = self._store._backend.to_time
+        return seen is not None and (to_time(now) - to_time(seen)).total_seconds() < SEEN_WITHIN_SECONDS

@@ -1,0 +1,227 @@
+"""Batches: events are handled, and the checkpoint is advanced, in one transaction."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from eventstore import statements
+from eventstore.backends.protocol import Row, Run
+from eventstore.errors import ProjectionFailed
+from eventstore.projections.definition import Projection
+from eventstore.rows import EVENT_ID, EVENT_TYPE, POSITION, STREAM_ID, VERSION
+from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
+from eventstore.store import EventStore
+from eventstore.streams import MAX_VERSION
+
+
+class Outcome(Enum):
+    """What has come of a batch."""
+
+    CAUGHT_UP = "caught up"
+    """There was nothing to do."""
+
+    ADVANCED = "advanced"
+    """The checkpoint has come forward."""
+
+    BUSY = "busy"
+    """Another worker is in the midst of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one batch has done.
+
+    Attributes:
+        outcome: What has come of it.
+        handled: How many events were handed to a handler.
+        position: How far the projection has come, as far as this worker knows.
+    """
+
+    outcome: Outcome
+    handled: int
+    position: int
+
+
+class HandlerFailed(Exception):  # never leaves the package
+    """A handler has raised an error, which is the cause of this one; the batch was rolled back."""
+
+    def __init__(self, row: Row, is_first: bool) -> None:
+        self.row = row
+        self.is_first = is_first
+        super().__init__()
+
+
+class Batches:
+    """Runs the handlers of one projection, a transaction at a time.
+
+    Args:
+        store: The application's store, not joined.
+        projection: The projection.
+        worker: Who runs it.
+        size: How many events to read for a batch.
+        seconds: How long a batch may take before it is committed, as soon as its current event is handled.
+    """
+
+    def __init__(self, store: EventStore, projection: Projection, *, worker: str, size: int, seconds: float) -> None:
+        self._store = store
+        self._projection = projection
+        self._worker = worker
+        self._size = size
+        self._seconds = seconds
+        self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
+
+    def position(self) -> int:
+        """Return how far the projection has come. It begins here if it never has."""
+        with self._store._execution.statement() as run:
+            self._gate(run)
+            rows = run(statements.find_checkpoint, name=self._projection.name)
+            if rows:
+                return int(rows[0][0])
+            run(statements.create_checkpoint, name=self._projection.name, position=0)
+        return 0
+
+    def newest_position(self) -> int:
+        """Return the position of the newest event, settled or not."""
+        with self._store._execution.global_reading() as run:
+            return self._store._global_order.horizon(run).newest
+
+    def settled_after(self, position: int) -> int:
+        """Look how far events can be handled by one who has handled all up to a position."""
+        with self._store._execution.global_reading() as run:
+            return self._store._global_order.horizon(run, after_position=position).settled
+
+    def handle(self, settled: int, *, up_to_position: int = MAX_VERSION) -> Batch:
+        """Handle a batch of events that are settled.
+
+        Raises:
+            HandlerFailed: A handler failed; nothing of this batch has happened.
+        """
+        with self._store.transaction() as transaction, transaction._execution.statement() as run:
+            rows = run(statements.lock_checkpoint, name=self._projection.name)
+            if not rows:  # or it was removed; then `position` makes it anew
+                return Batch(Outcome.BUSY, 0, 0)
+            before: int = rows[0][0]
+            end = min(settled, up_to_position)
+            if before >= end:
+                return Batch(Outcome.CAUGHT_UP, 0, before)
+            page = transaction._global_order.page(
+                run, self._projection.filters, after_position=before, up_to_position=end, page_size=self._size
+            )
+            handled, position = self._handle_rows(run, transaction, page.rows, page.position)
+            self._advance(run, before, position)
+        return Batch(Outcome.ADVANCED, handled, position)
+
+    def _handle_rows(self, run: Run, transaction: EventStore, rows: Sequence[Row], end: int) -> tuple[int, int]:
+        """Return how many events were handled, and how far that has come."""
+        blocked = self._blocked_streams(run) if rows else frozenset()
+        deadline = time.monotonic() + self._seconds
+        target = self._target(transaction.connection)
+        handled = 0
+        try:
+            for place, row in enumerate(rows):
+                if row[STREAM_ID] in blocked:
+                    self._add_dead_letter(run, row, attempts=0, error=None)
+                    continue
+                try:
+                    handled += self.call(transaction, row, target)
+                except Exception as error:
+                    if self._store._backend.is_passing(error):
+                        raise
+                    raise HandlerFailed(row, is_first=place == 0) from error
+                if time.monotonic() > deadline:
+                    end = row[POSITION]
+                    break
+        finally:
+            if isinstance(target, Session):
+                target.close()
+        return handled, end
+
+    def call(self, transaction: EventStore, row: Row, target: Any) -> int:
+        """Hand the events of a row to their handlers; return how many there were."""
+        handled = 0
+        for event in transaction._global_order.events_of(row):
+            handler = self._projection.handler_of(event.event_type)
+            if handler is not None:
+                handler(event, target)
+                handled += 1
+        if handled and isinstance(target, Session):
+            target.flush()  # so that what the database refuses is this event's failure
+        return handled
+
+    def handle_one(self, transaction: EventStore, row: Row) -> None:
+        """Handle one event in a transaction of the caller's.
+
+        Raises:
+            HandlerFailed: Its handler failed; roll back.
+        """
+        target = self._target(transaction.connection)
+        try:
+            self.call(transaction, row, target)
+        except Exception as error:
+            raise HandlerFailed(row, is_first=True) from error
+        finally:
+            if isinstance(target, Session):
+                target.close()
+
+    def _target(self, connection: Connection) -> Any:
+        make_session = self._projection.session
+        return connection if make_session is None else make_session(connection)
+
+    def _blocked_streams(self, run: Run) -> frozenset[str]:
+        return frozenset(row[0] for row in run(statements.blocked_streams, projection=self._projection.name))
+
+    def put_aside(self, row: Row, *, attempts: int, error: str) -> Batch:
+        """Make a dead letter of the event that is next, and go past it."""
+        with self._store.transaction() as transaction, transaction._execution.statement() as run:
+            rows = run(statements.lock_checkpoint, name=self._projection.name)
+            if not rows or rows[0][0] >= row[POSITION]:  # another worker has dealt with it
+                return Batch(Outcome.BUSY, 0, 0)
+            self._add_dead_letter(run, row, attempts=attempts, error=error)
+            self._advance(run, rows[0][0], row[POSITION])
+        return Batch(Outcome.ADVANCED, 0, row[POSITION])
+
+    def _add_dead_letter(self, run: Run, row: Row, *, attempts: int, error: str | None) -> None:
+        name, position = self._projection.name, row[POSITION]
+        run(statements.add_dead_letter, projection=name, position=position, attempts=attempts, error=error)
+
+    def _advance(self, run: Run, old: int, position: int) -> None:
+        name = self._projection.name
+        moved = run(statements.advance_checkpoint, name=name, old=old, position=position, worker=self._worker)
+        assert moved, "the checkpoint was locked, and is elsewhere all the same"  # noqa: S101
+
+    def failure(self, row: Row, cause: BaseException, attempts: int) -> ProjectionFailed:
+        """Return the error that tells which event has failed."""
+        return ProjectionFailed(
+            self._projection.name,
+            position=row[POSITION],
+            stream_id=row[STREAM_ID],
+            version=row[VERSION],
+            event_type=row[EVENT_TYPE],
+            event_id=self._store._backend.to_uuid(row[EVENT_ID]),
+            error_type=type(cause).__name__,
+            attempts=attempts,
+        )
+
+    def mark_failed(self, failure: ProjectionFailed) -> None:
+        """Keep, for whoever asks for the status, which event has failed."""
+        told = (
+            f"{failure.error_type} at position {failure.position}: {failure.event_type!r}, "
+            f"version {failure.version} of stream {failure.stream_id!r}"
+        )
+        with self._store._execution.statement() as run:
+            run(statements.mark_failed, name=self._projection.name, failure=told)
+
+    def mark_seen(self) -> None:
+        """Say that this worker is there."""
+        with self._store._execution.statement() as run:
+            run(statements.mark_seen, name=self._projection.name, worker=self._worker)
+
+    def mark_stopped(self) -> None:
+        """Say that this worker is gone."""
+        with self._store._execution.statement() as run:
+            run(statements.mark_stopped, name=self._projection.name, worker=self._worker)

@@ -1,0 +1,129 @@
+"""What a projection is: a name, what it reads, and a handler for each type of event."""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from eventstore.errors import InvalidInput
+from eventstore.events import RecordedEvent, check_event_type
+from eventstore.filters import EventFilter, combine
+from eventstore.streams import check_number, check_seconds, unstorable_text
+
+MAX_NAME_LENGTH = 255
+
+Handler = Callable[[RecordedEvent, Any], object]
+"""Called with an event and the connection of its batch, or the session that the projection's `session` makes of it."""
+
+MakeSession = Callable[[Connection], Session]
+
+
+class OnFailure(Enum):
+    """What becomes of an event that its handler can't deal with, after all attempts."""
+
+    STOP = "stop"
+    """Stop before it, and raise ProjectionFailed: nothing is left out."""
+
+    DEAD_LETTER = "dead-letter"
+    """Put it into es_dead_letters and go on; later events of its stream follow it there, so that order holds."""
+
+
+class Projection:
+    """What is computed from events, one by one, in the global order: a read model in tables of your own, say.
+
+    It is a definition, without any state: a `Worker` runs it. What handlers write with the connection that they are
+    given is committed together with the projection's checkpoint, so each event takes effect once. What they do
+    elsewhere (send a mail) may happen again after a failure: use the event's `event_id` to recognise it.
+
+    Args:
+        name: Under which it is known in the database, 1 to 255 characters. Another name begins from the first event.
+        filters: What to read; see `EventStore.read_all`. Defaults to none: all events. Those without a handler are
+            passed over. Filters name what is stored: with upcasters, the old names of event types.
+        attempts: How often an event is tried before it has failed, from 1.
+        backoff_seconds: How long to wait before the second attempt; twice as long before the next, and so on, up to a
+            minute.
+        on_failure: What becomes of an event that has failed. Defaults to stopping before it.
+        session: Makes a session of the connection of a batch, as `lambda connection: Session(bind=connection)`.
+            Handlers are called with it, and it is flushed before the checkpoint is written. Never commit it. Defaults
+            to None: they are called with the connection.
+
+    Raises:
+        InvalidInput: An argument is not valid.
+
+    Example:
+        ```python
+        totals = Projection("order-totals", EventFilter(categories=["order"]))
+
+        @totals.on("item-added")
+        def add_item(event, connection):
+            connection.execute(UPSERT, {"order": event.stream_id, "price": event.data["price"]})
+        ```
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *filters: EventFilter,
+        attempts: int = 1,
+        backoff_seconds: float = 0.1,
+        on_failure: OnFailure = OnFailure.STOP,
+        session: MakeSession | None = None,
+    ) -> None:
+        self.name = check_name(name)
+        self.filters = combine(filters)
+        self.attempts = check_number("attempts", attempts, minimum=1)
+        self.backoff_seconds = check_seconds("backoff_seconds", backoff_seconds)
+        if not isinstance(on_failure, OnFailure):
+            msg = f"on_failure is OnFailure.STOP or OnFailure.DEAD_LETTER, not {on_failure!r}"
+            raise InvalidInput(msg)
+        self.on_failure = on_failure
+        self.session = session
+        self._handlers: dict[str, Handler] = {}
+        self._handle_others: Handler | None = None
+
+    def on(self, *event_types: str) -> Callable[[Handler], Handler]:
+        """Make the decorated function the handler of events of these types; of all others where none is named.
+
+        Raises:
+            InvalidInput: A name is not valid, or has a handler already.
+        """
+
+        def register(handler: Handler) -> Handler:
+            if not event_types:
+                if self._handle_others is not None:
+                    msg = f"projection {self.name!r} has a handler for all other event types already"
+                    raise InvalidInput(msg)
+                self._handle_others = handler
+            for event_type in event_types:
+                check_event_type(event_type)
+                if event_type in self._handlers:
+                    msg = f"projection {self.name!r} has a handler for {event_type!r} already"
+                    raise InvalidInput(msg)
+                self._handlers[event_type] = handler
+            return handler
+
+        return register
+
+    def handler_of(self, event_type: str) -> Handler | None:
+        """Return the handler of events of a type, None where they are passed over."""
+        return self._handlers.get(event_type, self._handle_others)
+
+    def __repr__(self) -> str:
+        return f"<Projection {self.name!r}>"
+
+
+def check_name(name: object) -> str:
+    """Return the name of a projection.
+
+    Raises:
+        InvalidInput: It is not a string of 1 to 255 storable characters.
+    """
+    if not isinstance(name, str):
+        msg = f"the name of a projection is a string, not {type(name).__name__}"
+        raise InvalidInput(msg)
+    problem = unstorable_text(name, MAX_NAME_LENGTH)
+    if problem:
+        raise InvalidInput(f"the name of a projection {problem}")
+    return name

@@ -1,0 +1,281 @@
+"""Workers run projections."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventstore.errors import EventStoreError, InvalidInput
+from eventstore.projections.batches import Batch, Batches, HandlerFailed, Outcome
+from eventstore.projections.definition import OnFailure, Projection
+from eventstore.rows import POSITION
+from eventstore.store import EventStore
+from eventstore.streams import check_number, check_seconds
+from eventstore.waking import Waker
+
+_log = logging.getLogger("eventstore.projections")
+
+SEEN_EVERY_SECONDS: Final = 5.0
+"""How often a worker that has nothing to do says that it is there."""
+
+_LONGEST_BACKOFF_SECONDS: Final = 60.0
+_LONGEST_PAUSE_WITHOUT_CONNECTION: Final = 5.0
+
+
+class Worker:
+    """Runs one projection: reads events that are settled, in the global order, and hands them to its handlers.
+
+    Several workers, in any number of processes, may run the same projection: one of them works at a time, batch by
+    batch, and another takes over as soon as it is gone. One worker is used by one thread.
+
+    A batch is one transaction: the rows that handlers write and the checkpoint are committed together. On PostgreSQL it
+    holds the row lock of the checkpoint, on SQLite the write lock of the database: keep handlers short there.
+
+    Args:
+        store: The application's store, not joined.
+        projection: What to run.
+        batch_size: How many events to handle in one transaction at most, from 1.
+        batch_seconds: How long a batch may take before it is committed, as soon as the current event is handled. Others
+            see its effects only then.
+        shortest_interval_seconds: How long to wait before looking for events again when there have just been some.
+        longest_interval_seconds: How long at most. That is also about how long it takes until another worker notices
+            that it may take over.
+        name: Shown by the status. Defaults to host and process.
+
+    Raises:
+        InvalidInput: An argument is not valid.
+
+    Example:
+        ```python
+        Worker(store, totals).run_forever(handle_signals=True)
+        ```
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        projection: Projection,
+        *,
+        batch_size: int = 500,
+        batch_seconds: float = 1.0,
+        shortest_interval_seconds: float = 0.005,
+        longest_interval_seconds: float = 0.25,
+        name: str | None = None,
+    ) -> None:
+        if not isinstance(store, EventStore) or store._execution.is_joined:
+            msg = "a worker needs a store that is not joined to a transaction: it commits batches of its own"
+            raise InvalidInput(msg)
+        if not isinstance(projection, Projection):
+            msg = f"projection is a Projection, not {type(projection).__name__}"
+            raise InvalidInput(msg)
+        check_number("batch_size", batch_size, minimum=1)
+        check_seconds("batch_seconds", batch_seconds)
+        self._shortest = check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001)
+        self._longest = check_seconds("longest_interval_seconds", longest_interval_seconds, minimum=self._shortest)
+        self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
+        self._projection = projection
+        self._backend = store._backend
+        self._batches = Batches(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
+        self._settled = 0
+        self._seen_at = float("-inf")
+        self._waker = Waker()
+        self._stopped = False
+
+    @property
+    def projection(self) -> Projection:
+        """What it runs."""
+        return self._projection
+
+    def stop(self) -> None:
+        """End a run after its current batch. From any thread, and from the handler of a signal."""
+        self._stopped = True
+        self._waker.wake()
+
+    def once(self) -> Batch:
+        """Handle one batch of events, if there are any.
+
+        Returns:
+            What was done: `Outcome.ADVANCED`; `CAUGHT_UP` where nothing more is settled; `BUSY` where another worker is
+            in the midst of a batch.
+
+        Raises:
+            ProjectionFailed: An event could not be handled, and the projection stops before it; earlier ones are done.
+            SchemaError: The database does not have the tables that this code needs.
+            sqlalchemy.exc.SQLAlchemyError: The database does not answer; nothing of this batch has happened.
+        """
+        position = self._batches.position()
+        if position >= self._settled:
+            self._settled = self._batches.settled_after(position)
+        if position >= self._settled:
+            return Batch(Outcome.CAUGHT_UP, 0, position)
+        try:
+            return self._batches.handle(self._settled)
+        except HandlerFailed as failed:
+            return self._deal_with(failed)
+
+    def run_until_caught_up(self) -> int:
+        """Handle all events that are stored when this is called, and settled by then or soon after; then return.
+
+        Where another worker is at work, wait until it has done it.
+
+        Returns:
+            How many events were handed to handlers.
+
+        Raises:
+            ProjectionFailed: As for `once`.
+            EventStoreError: As for `once`.
+        """
+        self._stopped = False
+        end = self._batches.newest_position()
+        handled, pause = 0, self._shortest
+        with self._seen():
+            while not self._stopped:
+                batch = self.once()
+                handled += batch.handled
+                if batch.outcome is Outcome.ADVANCED:
+                    pause = self._shortest
+                elif self._batches.position() >= end:
+                    break
+                else:
+                    self._waker.wait(pause)
+                    pause = min(pause * 2, self._longest)
+        return handled
+
+    def run_forever(self, *, handle_signals: bool = False) -> None:
+        """Handle events as they come, until `stop`.
+
+        Where the database does not answer, it tries again until it does, with a warning in the log; the first time it
+        has to.
+
+        Args:
+            handle_signals: Stop at SIGTERM and SIGINT, after the current batch. In the main thread only.
+
+        Raises:
+            ProjectionFailed: As for `once`.
+            EventStoreError: As for `once`.
+            InvalidInput: `handle_signals` was asked for in another thread than the main one.
+        """
+        self._stopped = False
+        with self._signals(handle_signals=handle_signals), self._seen():
+            pause, is_lost, has_worked = self._shortest, False, False
+            while not self._stopped:
+                try:
+                    batch = self.once()
+                    self._say_seen(batch)
+                except Exception as error:
+                    if not has_worked or not self._backend.is_passing(error):
+                        raise
+                    if not is_lost:
+                        _log.warning("projection %r tries again after %s", self._projection.name, _kind(error))
+                    is_lost = True
+                    self._waker.wait(pause)
+                    pause = min(pause * 2, _LONGEST_PAUSE_WITHOUT_CONNECTION)
+                    continue
+                if is_lost:
+                    _log.info("projection %r goes on", self._projection.name)
+                is_lost, has_worked = False, True
+                if batch.outcome is Outcome.ADVANCED:
+                    pause = self._shortest
+                else:
+                    self._waker.wait(pause)
+                    pause = min(pause * 2, self._longest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # --- when an event fails
+
+    def _deal_with(self, failed: HandlerFailed) -> Batch:
+        """Commit what came before the event, then try it by itself."""
+        position = failed.row[POSITION]
+        handled = 0
+        if not failed.is_first:
+            try:
+                handled = self._batches.handle(self._settled, up_to_position=position - 1).handled
+            except HandlerFailed as earlier:
+                return self._deal_with(earlier)
+        attempts, cause = 1, failed.__cause__ or failed
+        while attempts < self._projection.attempts:
+            self._log(logging.WARNING, "failed, and is tried again", failed, cause, attempts)
+            self._waker.wait(min(self._projection.backoff_seconds * 2 ** (attempts - 1), _LONGEST_BACKOFF_SECONDS))
+            if self._stopped:
+                return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
+            attempts += 1
+            try:
+                batch = self._batches.handle(self._settled, up_to_position=position)
+            except HandlerFailed as again:
+                cause = again.__cause__ or again
+            else:
+                return Batch(batch.outcome, handled + batch.handled, batch.position)
+        failure = self._batches.failure(failed.row, cause, attempts)
+        if self._projection.on_failure is OnFailure.DEAD_LETTER:
+            self._log(logging.ERROR, "failed, and is a dead letter now", failed, cause, attempts)
+            batch = self._batches.put_aside(failed.row, attempts=attempts, error=failure.error_type)
+            return Batch(batch.outcome, handled, batch.position)
+        self._batches.mark_failed(failure)
+        raise failure from cause
+
+    def _log(self, level: int, what: str, failed: HandlerFailed, cause: BaseException, attempts: int) -> None:
+        """Tell where it was and of which type; what the error says may hold payload."""
+        name, position, kind = self._projection.name, failed.row[POSITION], type(cause).__name__
+        told = {"projection": name, "position": position, "error_type": kind, "attempts": attempts}
+        _log.log(level, "projection %r: the event at position %d %s (%s)", name, position, what, kind, extra=told)
+
+    # --- being seen
+
+    def _say_seen(self, batch: Batch) -> None:
+        now = time.monotonic()
+        if batch.outcome is Outcome.ADVANCED:
+            self._seen_at = now
+        elif now - self._seen_at > SEEN_EVERY_SECONDS:
+            self._batches.mark_seen()
+            self._seen_at = now
+
+    @contextmanager
+    def _seen(self) -> Iterator[None]:
+        """Be seen at work from now on, until the end."""
+        self._batches.position()
+        self._batches.mark_seen()
+        self._seen_at = time.monotonic()
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError, EventStoreError):  # the first error tells more; others see it by the time
+                self._batches.mark_stopped()
+
+    @contextmanager
+    def _signals(self, *, handle_signals: bool) -> Iterator[None]:
+        if not handle_signals:
+            yield
+            return
+        if threading.current_thread() is not threading.main_thread():
+            msg = "handle_signals works in the main thread only; call stop() there, and leave it out here"
+            raise InvalidInput(msg)
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self.stop()
+
+        before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _kind(error: Exception) -> str:
+    """Name an error, without its text: that may have the statement in it."""
+    return type(getattr(error, "orig", None) or error).__name__

@@ -1,0 +1,224 @@
+"""Statements of projections: their checkpoints and dead letters."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Integer, Text, bindparam, func, literal_column, null, select
+from sqlalchemy import delete as delete_from
+from sqlalchemy import insert as insert_into
+from sqlalchemy import update as update_table
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.dml import ReturningUpdate, Update
+
+from eventstore.statements.reading import event_columns
+from eventstore.tables import Tables, now
+
+# --- checkpoints
+
+
+def create_checkpoint(tables: Tables) -> ClauseElement:
+    """Begin a projection at a position, unless it has begun."""
+    row = insert(tables.checkpoints).values(
+        name=bindparam("name", type_=Text), position=bindparam("position", type_=BigInteger)
+    )
+    return row.on_conflict_do_nothing(index_elements=["name"])
+
+
+def find_checkpoints(tables: Tables) -> ClauseElement:
+    """Return (name, position, worker, failure, updated_at, seen_at, failed_at, the time now) of all, by name."""
+    found = tables.checkpoints.c
+    when = (found.updated_at, found.seen_at, found.failed_at, now())
+    return select(found.name, found.position, found.worker, found.failure, *when).order_by(found.name)
+
+
+def find_checkpoint(tables: Tables) -> ClauseElement:
+    """Return (position, seen_at, worker, the time now) of one; no row where it has not begun."""
+    found = tables.checkpoints.c
+    return select(found.position, found.seen_at, found.worker, now()).where(found.name == bindparam("name"))
+
+
+def lock_checkpoint(tables: Tables) -> ClauseElement:
+    """Return its position, and keep others from it until the transaction ends; no row where somebody else does.
+
+    On SQLite, the transaction keeps all other writers out.
+    """
+    found = tables.checkpoints.c
+    return select(found.position).where(found.name == bindparam("name")).with_for_update(skip_locked=True)
+
+
+def advance_checkpoint(tables: Tables) -> ClauseElement:
+    """Come forward from one position to another, and forget the last failure; no row where it is elsewhere by now."""
+    checkpoints = tables.checkpoints
+    return (
+        update_table(checkpoints)
+        .where(checkpoints.c.name == bindparam("name"), checkpoints.c.position == bindparam("old"))
+        .values(
+            position=bindparam("position", type_=BigInteger),
+            updated_at=now(),
+            seen_at=now(),
+            worker=bindparam("worker", type_=Text),
+            failed_at=null(),
+            failure=null(),
+        )
+        .returning(checkpoints.c.position)
+    )
+
+
+def mark_seen(tables: Tables) -> ClauseElement:
+    """Say that a worker is there, though there may be nothing to do."""
+    return _updated(tables, seen_at=now(), worker=bindparam("worker", type_=Text))
+
+
+def mark_stopped(tables: Tables) -> ClauseElement:
+    """Say that a worker has stopped, if it was the last one seen."""
+    of_worker = tables.checkpoints.c.worker == bindparam("worker")
+    return _updated(tables, seen_at=null()).where(of_worker)
+
+
+def mark_failed(tables: Tables) -> ClauseElement:
+    """Say which event has failed."""
+    return _updated(tables, failed_at=now(), failure=bindparam("failure", type_=Text))
+
+
+def set_checkpoint(tables: Tables) -> ClauseElement:
+    """Set a checkpoint that was locked, as if it had just begun there."""
+    position = bindparam("position", type_=BigInteger)
+    return _updated(tables, position=position, updated_at=now(), failed_at=null(), failure=null())
+
+
+def rename_checkpoint(tables: Tables) -> ClauseElement:
+    """Give a checkpoint that was locked, and its dead letters, another name."""
+    return _updated(tables, name=bindparam("new_name", type_=Text))
+
+
+def delete_checkpoint(tables: Tables) -> ClauseElement:
+    """Delete a checkpoint that was locked. Its dead letters are deleted before."""
+    return delete_from(tables.checkpoints).where(tables.checkpoints.c.name == bindparam("name"))
+
+
+def _updated(tables: Tables, **values: Any) -> Update:
+    of_name = tables.checkpoints.c.name == bindparam("name", type_=Text)
+    return update_table(tables.checkpoints).where(of_name).values(**values)
+
+
+def count_events_after(tables: Tables) -> ClauseElement:
+    """Return how many events there are after a position, counting up to a limit."""
+    position = tables.events.c.position
+    counted = (
+        select(literal_column("1"))
+        .select_from(tables.events)
+        .where(position > bindparam("after_position", type_=BigInteger))
+        .limit(bindparam("at_most", type_=BigInteger))
+        .subquery("counted")
+    )
+    return select(func.count()).select_from(counted)
+
+
+def next_event_time(tables: Tables) -> ClauseElement:
+    """Return when the first event after a position was recorded; no row where there is none."""
+    events = tables.events.c
+    after = events.position > bindparam("after_position", type_=BigInteger)
+    return select(events.recorded_at).where(after).order_by(events.position).limit(1)
+
+
+# --- dead letters
+
+
+def add_dead_letter(tables: Tables) -> ClauseElement:
+    """Add the event at a position."""
+    events, names = tables.events.c, ["position", "version", "event_id", "stream_id", "event_type"]
+    given: list[ColumnElement[Any]] = [
+        bindparam("projection", type_=Text),
+        bindparam("attempts", type_=Integer),
+        bindparam("error", type_=Text),
+        literal_column("'pending'"),
+    ]
+    of_event = select(*[events[name] for name in names], *given).where(
+        events.position == bindparam("position", type_=BigInteger)
+    )
+    columns = [*names, "projection", "attempts", "error", "status"]
+    return insert_into(tables.dead_letters).from_select(columns, of_event, include_defaults=False)
+
+
+def blocked_streams(tables: Tables) -> ClauseElement:
+    """Return the streams of which an event is pending: their later events follow it."""
+    return select(tables.dead_letters.c.stream_id).where(_pending(tables)).distinct()
+
+
+def count_dead_letters(tables: Tables) -> ClauseElement:
+    """Return (projection, how many are pending) of each projection that has some."""
+    letters = tables.dead_letters.c
+    return (
+        select(letters.projection, func.count())
+        .where(letters.status == literal_column("'pending'"))
+        .group_by(letters.projection)
+    )
+
+
+def find_dead_letters(tables: Tables) -> ClauseElement:
+    """Return a page of those of a status, in order of position."""
+    letters = tables.dead_letters.c
+    columns = (
+        letters.projection, letters.position, letters.stream_id, letters.version, letters.event_id, letters.event_type,
+        letters.status, letters.attempts, letters.error, letters.note, letters.first_failed_at, letters.last_failed_at,
+        letters.closed_at,
+    )  # fmt: skip
+    return (
+        select(*columns)
+        .where(
+            letters.projection == bindparam("projection"),
+            letters.status == bindparam("status"),
+            letters.position > bindparam("after_position"),
+        )
+        .order_by(letters.position)
+        .limit(bindparam("page_size", type_=BigInteger))
+    )
+
+
+def read_pending(tables: Tables) -> ClauseElement:
+    """Return a page of the pending events of a stream, in order, with the columns of all reads."""
+    events, letters = tables.events.c, tables.dead_letters.c
+    return (
+        select(*event_columns(tables))
+        .where(
+            events.position == letters.position,
+            _pending(tables),
+            letters.stream_id == bindparam("stream_id"),
+        )
+        .order_by(letters.position)
+        .limit(bindparam("page_size", type_=BigInteger))
+    )
+
+
+def close_dead_letter(tables: Tables) -> ClauseElement:
+    """Resolve or discard one that is pending; no row where none is."""
+    return _changed(
+        tables,
+        status=bindparam("status", type_=Text),
+        closed_at=now(),
+        note=func.coalesce(bindparam("note", type_=Text), tables.dead_letters.c.note),
+    )
+
+
+def fail_dead_letter(tables: Tables) -> ClauseElement:
+    """Say that one was tried again in vain; return (position, attempts by now)."""
+    attempts = tables.dead_letters.c.attempts + 1
+    changed = _changed(tables, attempts=attempts, last_failed_at=now(), error=bindparam("error", type_=Text))
+    return changed.returning(tables.dead_letters.c.attempts)
+
+
+def delete_dead_letters(tables: Tables) -> ClauseElement:
+    """Delete all of a projection."""
+    return delete_from(tables.dead_letters).where(tables.dead_letters.c.projection == bindparam("projection"))
+
+
+def _changed(tables: Tables, **values: Any) -> ReturningUpdate[Any]:
+    letters = tables.dead_letters
+    at_position = letters.c.position == bindparam("at_position", type_=BigInteger)
+    return update_table(letters).where(_pending(tables), at_position).values(**values).returning(letters.c.position)
+
+
+def _pending(tables: Tables) -> ColumnElement[bool]:
+    """Select in a form that the partial index has: its condition is a constant."""
+    letters = tables.dead_letters.c
+    return (letters.projection == bindparam("projection", type_=Text)) & (letters.status == literal_column("'pending'"))
