@@ -66,15 +66,16 @@ def read_matching(shape: Shape) -> Callable[[Tables], ClauseElement]:
 def _lookups(tables: Tables, number: int, fields: tuple[str, ...]) -> Select[Any]:
     """Look up each value of the first field.
 
-    Whole keys of the index are compared, and a sum hides the position where it has no part in the key. Otherwise the
-    planner, where it plans for any parameters, scans the index of positions: to the end, where there are few matches.
+    Whole keys of the index are compared, and a sum or a concatenation hides columns that have no part in the key.
+    Otherwise the planner takes another index, by a guess: that of positions, to the end of the log, or that of the
+    other field, from its start.
     """
     if not fields:
         return _positions_of_all(tables, number)
     first, *others = _by_choice(fields)
     wanted = func.unnest(_array(first, number)).table_valued("value").render_derived(name=f"wanted_{number}")
     events = tables.events.alias("candidate").c
-    also = [events[_COLUMNS[field]] == func.any(_array(field, number)) for field in others]
+    also = [events[_COLUMNS[field]].concat("") == func.any(_array(field, number)) for field in others]
     key: tuple[Any, Any] = (events[_COLUMNS[first]], events.position)
     start, end = tuple_(wanted.c.value, _after(number)), tuple_(wanted.c.value, _UP_TO)
     if first == "stream_ids":
