@@ -151,6 +151,7 @@ class GlobalOrder:
         self, filters: Sequence[EventFilter], position: int, remaining: int, wait_seconds: float
     ) -> Iterator[RecordedEvent]:
         """Read up to what is the newest position now: the end does not move away while it is being read."""
+        recorded, to_uuid, to_time = self._mapper.recorded, self._backend.to_uuid, self._backend.to_time
         horizon, end = None, MAX_VERSION
         waited, pause = 0.0, _FIRST_PAUSE_SECONDS
         while remaining > 0 and position < end:
@@ -160,7 +161,7 @@ class GlobalOrder:
             end = min(end, horizon.newest)
             if page is not None:
                 for row in page.rows:
-                    yield self.recorded(row)
+                    yield recorded(row, to_uuid, to_time)
                 remaining -= len(page.rows)
                 position, pause = page.position, _FIRST_PAUSE_SECONDS
             elif position < end:
