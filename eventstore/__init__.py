@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
+from eventstore.correlation import caused_by, current_metadata, metadata_context
 from eventstore.errors import (
     CachedPositions,
     ConcurrencyConflict,
@@ -18,6 +19,7 @@ from eventstore.errors import (
     EventIdReused,
     EventStoreError,
     EventsWouldBeLost,
+    EventTooNew,
     EventTypeError,
     EventTypeTaken,
     GlobalOrderError,
@@ -46,7 +48,12 @@ from eventstore.errors import (
     UnregisteredEventType,
     UnsuitableTransaction,
     UnsupportedDatabase,
+    UpcasterCycle,
+    UpcasterMissing,
+    UpcasterTaken,
+    UpcastingFailed,
 )
+from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
@@ -80,7 +87,9 @@ __all__ = [
     "EventIdReused",
     "EventStore",
     "EventStoreError",
+    "EventTooNew",
     "EventTypeError",
+    "EventTypeFinding",
     "EventTypeTaken",
     "EventTypes",
     "EventsWouldBeLost",
@@ -120,6 +129,13 @@ __all__ = [
     "UnregisteredEventType",
     "UnsuitableTransaction",
     "UnsupportedDatabase",
+    "UpcasterCycle",
+    "UpcasterMissing",
+    "UpcasterTaken",
+    "UpcastingFailed",
+    "caused_by",
+    "current_metadata",
+    "metadata_context",
     "migrations",
     "projections",
 ]

@@ -14,9 +14,14 @@ EventStoreError
 ├── EventIdReused                   a retry that says something else than the first time
 ├── EncodingError (ValueError)      data that no codec can store
 ├── DecodingError                   stored bytes that can't be read
+│   ├── EventTooNew                 written by newer code
+│   └── UpcastingFailed             an upcaster could not do its work
 ├── EventTypeError                  the registry of event types
 │   ├── UnregisteredEventType
-│   └── EventTypeTaken
+│   ├── EventTypeTaken
+│   ├── UpcasterTaken
+│   ├── UpcasterCycle
+│   └── UpcasterMissing
 ├── SchemaError                     the tables don't fit this code
 │   ├── SchemaMissing
 │   ├── SchemaOutdated
@@ -49,7 +54,7 @@ pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 
@@ -218,6 +223,45 @@ class DecodingError(EventStoreError):
         where = "" if stream_id is None else f"version {version} of stream {stream_id!r} ({event_type!r}): "
         super().__init__(f"{where}{problem}")
 
+    def at(self, stream_id: str, version: int, event_type: str) -> Self:
+        """Return this error, which says now where the event is stored."""
+        DecodingError.__init__(self, self.problem, stream_id=stream_id, version=version, event_type=event_type)
+        return self
+
+
+class EventTooNew(DecodingError):
+    """An event that newer code has written: of a schema version, or a type, that this code does not know.
+
+    Attributes:
+        found_type: The event type that was found.
+        found: The schema version that was found.
+        known: The newest schema version that this code knows; None where it does not know the event type at all.
+    """
+
+    def __init__(self, found_type: str, found: int, known: int | None) -> None:
+        self.found_type = found_type
+        self.found = found
+        self.known = known
+        super().__init__(
+            f"{found_type!r} is stored with schema version {found}, but this code "
+            + ("does not know the event type" if known is None else f"knows no newer one than {known}")
+            + "; deploy the code that knows it here too, or read it as plain data: "
+            + ('EventTypes(unregistered="plain")' if known is None else 'EventTypes(newer="plain")')
+            + ", read_stream(…, upcast=False)"
+        )
+
+
+class UpcastingFailed(DecodingError):
+    """An upcaster that has raised an error, or returned what is no event's data.
+
+    Attributes:
+        step: The event type and schema version that the upcaster starts from.
+    """
+
+    def __init__(self, step: tuple[str, int], problem: str) -> None:
+        self.step = step
+        super().__init__(f"the upcaster from schema version {step[1]} of {step[0]!r} {problem}")
+
 
 class EventTypeError(EventStoreError):
     """A mistake in the registry of event types."""
@@ -240,6 +284,59 @@ class UnregisteredEventType(EventTypeError):
 
 class EventTypeTaken(EventTypeError):
     """A class registered under two names, or a name given to two classes."""
+
+
+class UpcasterTaken(EventTypeError):
+    """A second upcaster from one schema version, or an upcaster from the schema version that a class has today.
+
+    Attributes:
+        event_type: The event type.
+        schema_version: The schema version that was to be upcast.
+    """
+
+    def __init__(self, event_type: str, schema_version: int, holder: str) -> None:
+        self.event_type = event_type
+        self.schema_version = schema_version
+        super().__init__(
+            f"schema version {schema_version} of {event_type!r} belongs to {holder}; one schema version has one class, "
+            "which reads it as it is, or one upcaster, which makes a newer one of it"
+        )
+
+
+class UpcasterCycle(EventTypeError):
+    """An upcaster that would lead back to where it starts.
+
+    Attributes:
+        path: The event types and schema versions from the start to the start.
+    """
+
+    def __init__(self, path: Sequence[tuple[str, int]]) -> None:
+        self.path = tuple(path)
+        way = " -> ".join(f"{event_type!r} {schema_version}" for event_type, schema_version in path)
+        super().__init__(f"these upcasters lead in a circle: {way}; an upcaster leads to a newer shape")
+
+
+class UpcasterMissing(EventTypeError):
+    """A hole: a schema version from which no upcaster leads to the newest.
+
+    Attributes:
+        event_type: The event type.
+        schema_version: The schema version that can't be read.
+        newest: The newest schema version: that of the class, or the largest that an upcaster names.
+    """
+
+    def __init__(self, event_type: str, schema_version: int, newest: int) -> None:
+        self.event_type = event_type
+        self.schema_version = schema_version
+        self.newest = newest
+        super().__init__(
+            f"no upcaster leads from schema version {schema_version} of {event_type!r} to {newest}, the newest; "
+            f"register one with EventTypes.upcaster({event_type!r}, from_version={schema_version}, …), or, if no such "
+            "event was ever stored, the class with oldest_version"
+            if schema_version < newest
+            else f"an upcaster leads to schema version {schema_version} of {event_type!r}, but its class is registered "
+            f"with {newest}; register the class with schema_version={schema_version}, or another upcaster from there"
+        )
 
 
 class SchemaError(EventStoreError):

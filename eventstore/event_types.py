@@ -1,21 +1,28 @@
-"""The registry of event classes: stable names and schema versions instead of class names."""
+"""The registry of event classes and upcasters: stable names and schema versions instead of class names."""
 
 import dataclasses
-import re
-from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar, overload
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, overload
 from uuid import UUID
 
-import msgspec
-from msgspec import inspect
-
-from eventstore.errors import DecodingError, EventTypeError, EventTypeTaken, UnregisteredEventType
+from eventstore.errors import (
+    DecodingError,
+    EventTooNew,
+    EventTypeError,
+    EventTypeTaken,
+    InvalidEvent,
+    InvalidInput,
+    UnregisteredEventType,
+    UpcasterMissing,
+    UpcasterTaken,
+)
+from eventstore.event_classes import build, check_class, check_fields
 from eventstore.events import NewEvent, check_event_type, check_schema_version
+from eventstore.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
 
 EventClass = TypeVar("EventClass", bound=type)
-
-_PYDANTIC: Final = "__pydantic_validator__"
-_NO_KEYS: Final = (inspect.DataclassType, inspect.StructType, inspect.TypedDictType, inspect.CustomType)
+UpcasterFunction = TypeVar("UpcasterFunction", bound=Callable[[Any], Mapping[str, object] | Sequence[object]])
+SplitterFunction = TypeVar("SplitterFunction", bound=Callable[[Any], Iterable[tuple[str, Any]]])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,10 +30,11 @@ class _Registration:
     event_type: str
     schema_version: int
     cls: type
+    oldest_version: int = dataclasses.field(compare=False)
 
 
 class EventTypes:
-    """Which class stands for which event type.
+    """Which class stands for which event type, and how older events are brought to its shape.
 
     Dataclasses, attrs classes, msgspec Structs and pydantic models can be registered. Keep one registry for an
     application, and register at import; after that it may be used from any thread.
@@ -34,6 +42,14 @@ class EventTypes:
     What is stored are the fields, by their names: of a Struct by their encoded names, of a pydantic model not by their
     aliases, and without private attributes. The annotations bring them back; a field annotated `Any` comes back as
     plain values, and one annotated `Sequence` as a list.
+
+    Args:
+        newer: What becomes of an event with a newer schema version than this registry knows, which newer code must have
+            written: an `EventTooNew`, or plain data, as it is stored.
+        unregistered: What becomes of an event whose type is not known here at all: plain data, or an `EventTooNew`.
+
+    Raises:
+        InvalidInput: An option is not one of these.
 
     Example:
         ```python
@@ -49,42 +65,66 @@ class EventTypes:
         ```
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, newer: Literal["error", "plain"] = "error", unregistered: Literal["plain", "error"] = "plain"
+    ) -> None:
+        for name, value in (("newer", newer), ("unregistered", unregistered)):
+            if value not in ("error", "plain"):
+                msg = f"{name} is 'error' or 'plain', not {value!r}"
+                raise InvalidInput(msg)
+        self._newer = newer
+        self._unregistered = unregistered
         self._by_class: dict[type, _Registration] = {}
         self._by_name: dict[str, _Registration] = {}
         self._unchecked: set[type] = set()
+        self._upcasters = Upcasters()
 
     @overload
-    def register(self, event_type: str, cls: EventClass, *, schema_version: int = 1) -> EventClass: ...
+    def register(
+        self, event_type: str, cls: EventClass, *, schema_version: int = 1, oldest_version: int = 1
+    ) -> EventClass: ...
 
     @overload
-    def register(self, event_type: str, *, schema_version: int = 1) -> Callable[[EventClass], EventClass]: ...
+    def register(
+        self, event_type: str, *, schema_version: int = 1, oldest_version: int = 1
+    ) -> Callable[[EventClass], EventClass]: ...
 
-    def register(self, event_type: str, cls: type | None = None, *, schema_version: int = 1) -> Any:
+    def register(
+        self, event_type: str, cls: type | None = None, *, schema_version: int = 1, oldest_version: int = 1
+    ) -> Any:
         """Register a class under a name; as a decorator where no class is given.
 
         Args:
-            event_type: What is stored as the event's type, 1 to 255 characters. Never rename it once events are stored.
+            event_type: What is stored as the event's type, 1 to 255 characters. Once events are stored, it can
+                be renamed by an upcaster only.
             cls: The class.
             schema_version: The version of the shape of the class, from 1; stored with each event.
+            oldest_version: The oldest schema version that was ever stored: upcasters must lead from there to this
+                class. Defaults to 1.
 
         Returns:
             The class, unchanged.
 
         Raises:
-            InvalidEvent: The name or the schema version is not valid.
+            InvalidEvent: The name or a schema version is not valid.
             EventTypeTaken: The class has another name or schema version already, or the name another class.
+            UpcasterTaken: An upcaster starts from this schema version.
             EventTypeError: The class is of no supported kind, or has a field whose type can't be brought back.
         """
         check_event_type(event_type)
         check_schema_version(schema_version)
+        if check_schema_version(oldest_version) > schema_version:
+            msg = f"oldest_version is at most the schema version, {schema_version}, not {oldest_version}"
+            raise InvalidEvent(msg)
         if cls is None:
-            return lambda decorated: self.register(event_type, decorated, schema_version=schema_version)
-        _check_class(cls)
-        registration = _Registration(event_type, schema_version, cls)
+            return lambda decorated: self.register(
+                event_type, decorated, schema_version=schema_version, oldest_version=oldest_version
+            )
+        check_class(cls)
+        registration = _Registration(event_type, schema_version, cls, oldest_version)
         self._check_free(registration)
         try:
-            _check_fields(cls)
+            check_fields(cls)
         except NameError:  # an annotation names what is defined later
             self._unchecked.add(cls)
         self._by_name[event_type] = registration
@@ -125,21 +165,163 @@ class EventTypes:
             self._check_now(registration.cls)
         return registration.event_type, registration.schema_version
 
+    # --- upcasters
+
+    def upcaster(
+        self, event_type: str, *, from_version: int, to: Shape | None = None
+    ) -> Callable[[UpcasterFunction], UpcasterFunction]:
+        """Register a function that makes newer data of older, as a decorator.
+
+        It takes plain data, which it may change, and returns plain data. It must be a pure function: it is called
+        whenever such an event is read, and what it returns is never stored.
+
+        Args:
+            event_type: The event type that it takes.
+            from_version: The schema version that it takes.
+            to: The event type and schema version that it returns. Defaults to the same event type and the next schema
+                version; another event type renames the event.
+
+        Raises:
+            InvalidEvent: A name or schema version is not valid.
+            UpcasterTaken: There is an upcaster from this schema version, or it is that of the class.
+            UpcasterCycle: It would lead back to where it starts.
+
+        Example:
+            ```python
+            @event_types.upcaster("order-placed", from_version=1)
+            def add_currency(data):
+                return {**data, "currency": "EUR"}
+            ```
+        """
+        source = (check_event_type(event_type), check_schema_version(from_version))
+        target = (event_type, from_version + 1) if to is None else _shape("to", to)
+
+        def decorate(function: UpcasterFunction) -> UpcasterFunction:
+            self._add_step(Step(source, (target,), function, splits=False))
+            return function
+
+        return decorate
+
+    def splitter(
+        self, event_type: str, *, from_version: int, into: Iterable[Shape]
+    ) -> Callable[[SplitterFunction], SplitterFunction]:
+        """Register a function that makes several events of one, or none, as a decorator.
+
+        It takes plain data, and returns or yields pairs of an event type and plain data. The events that it makes are
+        read one after the other, and have the id, version and position of the one that is stored.
+
+        Args:
+            event_type: The event type that it takes.
+            from_version: The schema version that it takes.
+            into: The event types that it makes, each with its schema version.
+
+        Raises:
+            InvalidEvent: A name or schema version is not valid.
+            UpcasterTaken: There is an upcaster from this schema version, or it is that of the class.
+            UpcasterCycle: It would lead back to where it starts.
+
+        Example:
+            ```python
+            @event_types.splitter("order-placed", from_version=2, into=[("order-placed", 3), ("customer-named", 1)])
+            def part_customer(data):
+                yield "customer-named", {"name": data.pop("customer")}
+                yield "order-placed", data
+            ```
+        """
+        source = (check_event_type(event_type), check_schema_version(from_version))
+        if isinstance(into, str | bytes) or not isinstance(into, Iterable):
+            msg = f"into is a list of pairs (event type, schema version), not {type(into).__name__}"
+            raise InvalidInput(msg)
+        targets = tuple(_shape("into", each) for each in into)
+        if len({name for name, _ in targets}) < len(targets):
+            msg = "into names an event type twice; each has one schema version"
+            raise InvalidInput(msg)
+
+        def decorate(function: SplitterFunction) -> SplitterFunction:
+            self._add_step(Step(source, targets, function, splits=True))
+            return function
+
+        return decorate
+
+    def drop(self, event_type: str, *, from_version: int) -> None:
+        """Leave out the events of one schema version when streams are read. They stay stored.
+
+        Args:
+            event_type: The event type.
+            from_version: The schema version. Older ones need an upcaster to it, or are dropped likewise.
+
+        Raises:
+            InvalidEvent: A name or schema version is not valid.
+            UpcasterTaken: There is an upcaster from this schema version, or it is that of the class.
+        """
+        self._add_step(Step((event_type, check_schema_version(from_version)), (), drop_all, splits=True))
+
+    def validate(self) -> None:
+        """Check that upcasters lead from every schema version to the newest. `EventStore` does so when it is made.
+
+        Where an event type has a class, the newest is that of the class, and there must be a way from its
+        `oldest_version`. Where it has none, the newest is the largest that an upcaster names.
+
+        Raises:
+            UpcasterMissing: There is a hole.
+        """
+        for each in self._by_name.values():
+            oldest = (each.event_type, each.oldest_version)
+            if each.oldest_version < each.schema_version and oldest not in self._upcasters.steps:
+                raise UpcasterMissing(*oldest, each.schema_version)
+        self._upcasters.check_ends({name: each.schema_version for name, each in self._by_name.items()})
+
+    @property
+    def classes(self) -> Mapping[Shape, type]:
+        """The registered classes, by their event types and schema versions."""
+        return {(each.event_type, each.schema_version): each.cls for each in self._by_name.values()}
+
+    @property
+    def steps(self) -> Mapping[Shape, Step]:
+        """The upcasters, by the event type and schema version that they start from."""
+        return self._upcasters.steps
+
+    def upcast(self, event_type: str, schema_version: int, data: Any) -> list[PlainEvent]:
+        """Return what the upcasters make of plain data, before any class exists; to try them out.
+
+        Raises:
+            UpcastingFailed: An upcaster has raised an error, or returned what is no event's data.
+        """
+        return list(self._upcasters.run(event_type, schema_version, data))
+
     def from_plain(self, event_type: str, schema_version: int, data: Any) -> Any:
         """Return an object of the class registered for the event type, or `data` where there is none.
 
         Raises:
-            DecodingError: The schema version is not that of the class, or the data does not fit it.
+            EventTooNew: The schema version is newer than that of the class or of any upcaster, or the event type is not
+                known, and this registry was not made to let them pass.
+            DecodingError: The schema version is an older one, or the data does not fit the class.
         """
         registration = self._by_name.get(event_type)
-        if registration is None:
+        if registration is not None and registration.schema_version == schema_version:
+            return build(registration.cls, data)
+        known = self._upcasters.newest.get(event_type) if registration is None else registration.schema_version
+        if known is None:
+            if self._unregistered == "error":
+                raise EventTooNew(event_type, schema_version, None)
             return data
-        if schema_version != registration.schema_version:
+        if schema_version < known:
             raise DecodingError(
-                f"stored with schema version {schema_version}, but {registration.cls.__qualname__} is registered with "
-                f"schema version {registration.schema_version}"
+                f"stored with schema version {schema_version}, and no upcaster leads from there to {known}, the newest"
             )
-        return _build(registration.cls, data)
+        if schema_version > known and self._newer == "error":
+            raise EventTooNew(event_type, schema_version, known)
+        return data
+
+    def _add_step(self, step: Step) -> None:
+        if not callable(step.function):
+            msg = f"an upcaster is a function, not {type(step.function).__name__}"
+            raise InvalidInput(msg)
+        event_type, schema_version = step.source
+        registration = self._by_name.get(event_type)
+        if registration is not None and registration.schema_version == schema_version:
+            raise UpcasterTaken(event_type, schema_version, f"the class {registration.cls.__qualname__}")
+        self._upcasters.add(step)
 
     def _check_free(self, new: _Registration) -> None:
         same_class, same_name = self._by_class.get(new.cls), self._by_name.get(new.event_type)
@@ -149,6 +331,8 @@ class EventTypes:
                 f"{same_class.schema_version} already; it can't be {new.event_type!r} with {new.schema_version} too"
             )
             raise EventTypeTaken(msg)
+        if (new.event_type, new.schema_version) in self._upcasters.steps:
+            raise UpcasterTaken(new.event_type, new.schema_version, "an upcaster")
         if same_name is None or same_name.cls is new.cls:
             return
         if not _is_run_again(same_name.cls, new.cls):
@@ -161,105 +345,20 @@ class EventTypes:
 
     def _check_now(self, cls: type) -> None:
         try:
-            _check_fields(cls)
+            check_fields(cls)
         except NameError as error:
             msg = f"an annotation of {cls.__qualname__} names what can't be found: {error}"
             raise EventTypeError(msg) from None
         self._unchecked.discard(cls)
 
 
+def _shape(option: str, value: object) -> Shape:
+    if not isinstance(value, tuple) or len(value) != 2:  # noqa: PLR2004
+        msg = f"{option} takes pairs (event type, schema version), not {type(value).__name__}"
+        raise InvalidInput(msg)
+    return check_event_type(value[0]), check_schema_version(value[1])
+
+
 def _is_run_again(old: type, new: type) -> bool:
     """Return whether it is the class of a notebook's cell that was run again."""
     return old.__module__ == new.__module__ == "__main__" and old.__qualname__ == new.__qualname__
-
-
-def _check_class(cls: Any) -> None:
-    marks = ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__", _PYDANTIC)
-    if not isinstance(cls, type) or not any(hasattr(cls, mark) for mark in marks):
-        msg = f"{cls!r} is not a dataclass, attrs class, msgspec Struct or pydantic model"
-        raise EventTypeError(msg)
-
-
-def _check_fields(cls: type) -> None:
-    """Check that the annotations bring back what is stored of an object.
-
-    Raises:
-        EventTypeError: They can't.
-        NameError: One of them names what is not defined.
-    """
-    if hasattr(cls, _PYDANTIC):
-        import pydantic  # noqa: PLC0415  # no dependency of ours; here it is loaded anyway
-
-        if tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 11):
-            msg = f"{cls.__qualname__} needs pydantic 2.11 or newer; this is {pydantic.VERSION}"
-            raise EventTypeError(msg)
-        return
-    try:
-        for node in _nodes(inspect.type_info(cls)):
-            _check_node(node)
-        _convert(None, cls)
-    except msgspec.ValidationError:  # of course: None is no event
-        return
-    except NameError:
-        raise
-    except Exception as error:
-        msg = f"{cls.__qualname__} has a field whose type can't be brought back: {error}"
-        raise EventTypeError(msg) from error
-
-
-def _check_node(node: inspect.Type) -> None:
-    """Refuse what msgspec takes for a field's type, but does not make of plain values."""
-    if isinstance(node, inspect.CustomType) and not hasattr(node.cls, _PYDANTIC):
-        msg = f"{node.cls.__qualname__} is not supported"
-        raise TypeError(msg)
-    if isinstance(node, inspect.DictType) and any(isinstance(key, _NO_KEYS) for key in _nodes(node.key_type)):
-        msg = "the keys of a dict can't be objects with fields"
-        raise TypeError(msg)
-
-
-def _nodes(info: inspect.Type) -> Iterator[inspect.Type]:
-    """Yield a type and all that it is made of."""
-    todo: list[Any] = [info]
-    seen: set[int] = set()
-    while todo:
-        node = todo.pop()
-        if isinstance(node, tuple):
-            todo.extend(node)
-        elif isinstance(node, inspect.Field):
-            todo.append(node.type)
-        elif isinstance(node, inspect.Type) and id(node) not in seen:
-            seen.add(id(node))
-            yield node
-            todo.extend(getattr(node, name) for name in node.__struct_fields__)
-
-
-def _build(cls: Any, data: Any) -> Any:
-    """Return an object of the class. The texts of errors here can show values: they go no further."""
-    try:
-        return _nested(cls, data) if hasattr(cls, _PYDANTIC) else _convert(data, cls)
-    except Exception as error:  # noqa: BLE001  # the class's own code is run, too
-        place = _place(error)
-        where = f" at {place}" if place else f" ({type(error).__name__})"
-        raise DecodingError(f"the stored data does not fit the class {cls.__qualname__}{where}") from None
-
-
-def _convert(data: Any, cls: Any) -> Any:
-    return msgspec.convert(data, cls, dec_hook=_nested)
-
-
-def _nested(cls: Any, data: Any) -> Any:
-    """Return what msgspec does not make: a pydantic model of its data, anything else as it is."""
-    if not hasattr(cls, _PYDANTIC):
-        return data
-    return getattr(cls, _PYDANTIC).validate_python(data, strict=False, by_alias=False, by_name=True)
-
-
-def _place(error: Any) -> str:
-    if hasattr(error, "errors"):  # pydantic's
-        places = [problem["loc"] for problem in error.errors(include_url=False, include_input=False)]
-        return ", ".join(
-            "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
-            for place in places[:3]
-        )
-    found = re.search(r" - at (?:`key` in )?`(\$[^`]*)`$", str(error))
-    return found.group(1) if found else ""

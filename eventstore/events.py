@@ -101,15 +101,17 @@ def check_schema_version(schema_version: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event as it is stored.
+    """An event that is stored, as it is read: in its newest shape, where upcasters lead there.
+
+    Several that a splitter has made of one have its position, version and event id in common.
 
     Attributes:
         position: Its place in the global order of all events; ascending, with holes.
         stream_id: The stream that it belongs to.
         version: Its place in the stream: 1, 2, 3, …
         event_id: The id given by the writer.
-        event_type: The name of what happened.
-        schema_version: The version of the shape of `data`.
+        event_type: The name of what happened, after upcasting.
+        schema_version: The version of the shape of `data`, after upcasting.
         data: An object of the registered class where the event type is registered with the store, otherwise the plain
             value.
         metadata: JSON values by string keys, empty where none were given.

@@ -50,14 +50,20 @@ class GlobalOrder:
             return self.horizon(run).settled
 
     def read_all(
-        self, filters: Sequence[EventFilter], *, after_position: int, limit: int | None, wait_seconds: float
+        self,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        limit: int | None,
+        wait_seconds: float,
+        upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads as it goes."""
         combined = combine(filters)
         check_number("after_position", after_position)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         check_seconds("wait_seconds", wait_seconds)
-        return self._events(combined, after_position, remaining, wait_seconds)
+        return self._events(combined, after_position, remaining, wait_seconds, upcast=upcast)
 
     def horizon(self, run: Run, *, after_position: int = 0, joined: bool | None = None) -> Horizon:
         """Look how far everything after a position is settled; see `Settling.horizon`.
@@ -109,21 +115,13 @@ class GlobalOrder:
         )
         return Page(rows, rows[-1][POSITION] if len(rows) == size else max(after_position, up_to_position))
 
-    def recorded(self, row: Row) -> RecordedEvent:
-        """Return the event of a row.
+    def recorded(self, rows: Sequence[Row], *, upcast: bool = True) -> Iterator[RecordedEvent]:
+        """Yield the events of rows. Where upcasters split or drop events, a row has several, or none.
 
         Raises:
             DecodingError: The data can't be read, or does not fit the registered class.
         """
-        return self._mapper.recorded(row, self._backend.to_uuid, self._backend.to_time)
-
-    def events_of(self, row: Row) -> list[RecordedEvent]:
-        """Return the events that are to be dealt with for one stored event.
-
-        Raises:
-            DecodingError: As for `recorded`.
-        """
-        return [self.recorded(row)]
+        return self._mapper.recorded(rows, self._backend.to_uuid, self._backend.to_time, upcast=upcast)
 
     def step(
         self,
@@ -148,10 +146,9 @@ class GlobalOrder:
             return horizon, self.page(run, filters, after_position=position, up_to_position=end, page_size=page_size)
 
     def _events(
-        self, filters: Sequence[EventFilter], position: int, remaining: int, wait_seconds: float
+        self, filters: Sequence[EventFilter], position: int, remaining: int, wait_seconds: float, *, upcast: bool
     ) -> Iterator[RecordedEvent]:
         """Read up to what is the newest position now: the end does not move away while it is being read."""
-        recorded, to_uuid, to_time = self._mapper.recorded, self._backend.to_uuid, self._backend.to_time
         horizon, end = None, MAX_VERSION
         waited, pause = 0.0, _FIRST_PAUSE_SECONDS
         while remaining > 0 and position < end:
@@ -160,8 +157,7 @@ class GlobalOrder:
             )
             end = min(end, horizon.newest)
             if page is not None:
-                for row in page.rows:
-                    yield recorded(row, to_uuid, to_time)
+                yield from self.recorded(page.rows, upcast=upcast)
                 remaining -= len(page.rows)
                 position, pause = page.position, _FIRST_PAUSE_SECONDS
             elif position < end:

@@ -27,20 +27,27 @@ class Reader:
         return int(rows[0][0]) if rows else 0
 
     def read_stream(
-        self, stream_id: str, *, after_version: int, up_to_version: int | None, limit: int | None, backwards: bool
+        self,
+        stream_id: str,
+        *,
+        after_version: int,
+        up_to_version: int | None,
+        limit: int | None,
+        backwards: bool,
+        upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads as it goes."""
         check_stream_id(stream_id)
         check_number("after_version", after_version)
         last = MAX_VERSION if up_to_version is None else check_number("up_to_version", up_to_version)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
-        return self._pages(stream_id, after_version, last, remaining, backwards=backwards)
+        return self._pages(stream_id, after_version, last, remaining, backwards=backwards, upcast=upcast)
 
     def _pages(
-        self, stream_id: str, after_version: int, up_to_version: int, remaining: int, *, backwards: bool
+        self, stream_id: str, after_version: int, up_to_version: int, remaining: int, *, backwards: bool, upcast: bool
     ) -> Iterator[RecordedEvent]:
         statement = statements.read_backwards if backwards else statements.read_forwards
-        recorded, to_uuid, to_time = self._mapper.recorded, self._backend.to_uuid, self._backend.to_time
+        to_uuid, to_time = self._backend.to_uuid, self._backend.to_time
         while remaining > 0:
             page_size = min(self._page_size, remaining)
             with self._execution.statement() as run:
@@ -51,8 +58,7 @@ class Reader:
                     up_to_version=up_to_version,
                     page_size=page_size,
                 )
-            for row in rows:
-                yield recorded(row, to_uuid, to_time)
+            yield from self._mapper.recorded(rows, to_uuid, to_time, upcast=upcast, newest_first=backwards)
             if len(rows) < page_size:
                 return
             remaining -= page_size

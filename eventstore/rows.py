@@ -1,6 +1,6 @@
 """Between events as Python values and the columns of a row."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from eventstore.codecs import PayloadCodec
+from eventstore.correlation import with_context
 from eventstore.errors import (
     DecodingError,
     EmptyAppend,
@@ -21,8 +22,9 @@ from eventstore.event_types import EventTypes
 from eventstore.events import Append, NewEvent, RecordedEvent
 from eventstore.metadata import decode_metadata, encode_metadata
 from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
+from eventstore.upcasting import PlainEvent
 
-POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE = 0, 1, 2, 3, 4
+POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
 """Where these are in a row of `statements.read_forwards`."""
 
 
@@ -85,7 +87,8 @@ class EventMapper:
             msg = f"stream {append.stream_id!r} would pass the largest version, {MAX_VERSION}"
             raise InvalidExpectedVersion(msg)
         pending = PendingAppend(append.stream_id, append.expected_version)
-        shared_metadata = encode_metadata(append.metadata)
+        metadata = with_context(append.metadata)
+        shared_metadata = encode_metadata(metadata)
         seen: set[UUID] = set()
         for index, event in enumerate(events):
             if event.event_id in seen:
@@ -98,7 +101,7 @@ class EventMapper:
             pending.codecs.append(codec)
             pending.data.append(data)
             pending.metadata.append(
-                encode_metadata({**(append.metadata or {}), **event.metadata}) if event.metadata else shared_metadata
+                encode_metadata({**(metadata or {}), **event.metadata}) if event.metadata else shared_metadata
             )
         return pending
 
@@ -126,22 +129,57 @@ class EventMapper:
         return codec, data
 
     def recorded(
-        self, row: tuple[Any, ...], to_uuid: Callable[[Any], UUID], to_time: Callable[[Any], datetime]
-    ) -> RecordedEvent:
-        """Return the event of a row of `statements.EVENT_COLUMNS`.
+        self,
+        rows: Iterable[tuple[Any, ...]],
+        to_uuid: Callable[[Any], UUID],
+        to_time: Callable[[Any], datetime],
+        *,
+        upcast: bool = True,
+        newest_first: bool = False,
+    ) -> Iterator[RecordedEvent]:
+        """Yield the events of a page of rows of `statements.read_forwards`.
+
+        Args:
+            rows: Of one row there can be several events, or none: see `EventTypes.splitter`.
+            to_uuid: The backend's.
+            to_time: The backend's.
+            upcast: False for what is stored: plain data, without upcasters and classes.
+            newest_first: Whether the events of one row are wanted in reverse order, too.
 
         Raises:
             DecodingError: The data can't be read, or does not fit the registered class.
         """
-        position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
-        try:
-            value = self._event_types.from_plain(event_type, schema_version, self.codec.decode(codec, data))
-        except DecodingError as error:
-            raise DecodingError(error.problem, stream_id=stream_id, version=version, event_type=event_type) from None
-        return RecordedEvent(
-            position, stream_id, version, to_uuid(event_id), event_type, schema_version, value,
-            decode_metadata(metadata), to_time(recorded_at),
-        )  # fmt: skip
+        decode, steps = self.codec.decode, self._event_types.steps if upcast else {}
+        to_value = self._event_types.from_plain if upcast else _as_stored
+        for row in rows:
+            position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
+            try:
+                value = decode(codec, data)
+                events = None
+                if steps and (event_type, schema_version) in steps:
+                    events = self._upcast(event_type, schema_version, value)
+                else:
+                    value = to_value(event_type, schema_version, value)
+            except DecodingError as error:
+                raise error.at(stream_id, version, event_type) from None
+            recorded = RecordedEvent(
+                position, stream_id, version, to_uuid(event_id), event_type, schema_version, value,
+                decode_metadata(metadata), to_time(recorded_at),
+            )  # fmt: skip
+            if events is None:
+                yield recorded
+                continue
+            for to_type, to_version, value in reversed(events) if newest_first else events:
+                yield RecordedEvent(
+                    position, stream_id, version, recorded.event_id, to_type, to_version, value,
+                    recorded.metadata, recorded.recorded_at,
+                )  # fmt: skip
+
+    def _upcast(self, event_type: str, schema_version: int, data: Any) -> list[PlainEvent]:
+        return [
+            PlainEvent(to_type, to_version, self._event_types.from_plain(to_type, to_version, plain))
+            for to_type, to_version, plain in self._event_types.upcast(event_type, schema_version, data)
+        ]
 
     def says_the_same(self, pending: PendingAppend, index: int, row: tuple[Any, ...]) -> bool:
         """Return whether a stored row has the type, schema version and data of an event that is to be appended."""
@@ -162,3 +200,7 @@ class EventMapper:
         if not new_events:
             raise EmptyAppend(append.stream_id)
         return new_events
+
+
+def _as_stored(_event_type: str, _schema_version: int, data: Any) -> Any:
+    return data

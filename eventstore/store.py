@@ -22,6 +22,7 @@ from eventstore.errors import (
     NotInTransaction,
     UnsuitableTransaction,
 )
+from eventstore.event_type_check import EventTypeFinding, check_event_types
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
@@ -62,6 +63,7 @@ class EventStore:
     Raises:
         UnsupportedDatabase: The engine is of another database or driver.
         InvalidInput: An option is not valid.
+        UpcasterMissing: The event types have a hole: see `EventTypes.validate`.
 
     Example:
         ```python
@@ -95,8 +97,10 @@ class EventStore:
         self._backend: Backend = backend_for(
             engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema, notify=notify
         )
+        event_types = event_types or EventTypes()
+        event_types.validate()
         self._mapper = EventMapper(
-            event_types or EventTypes(),
+            event_types,
             PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above, also_reads=also_reads),
         )
         self._gate = SchemaGate()
@@ -332,6 +336,7 @@ class EventStore:
         up_to_version: int | None = None,
         limit: int | None = None,
         backwards: bool = False,
+        upcast: bool = True,
     ) -> Iterator[RecordedEvent]:
         """Read the events of a stream, one page at a time.
 
@@ -341,15 +346,18 @@ class EventStore:
             stream_id: The stream. One that does not exist has no events.
             after_version: Exclusive; read events of higher versions. Defaults to 0: from the first.
             up_to_version: Inclusive; read events of at most this version. Defaults to None: to the last.
-            limit: Read at most so many. Defaults to None: all.
+            limit: Read at most so many stored events. Defaults to None: all. Where upcasters split or drop events, more
+                or fewer are returned.
             backwards: Read the newest first.
+            upcast: False to see what is stored: plain data under the stored event type and schema version.
 
         Returns:
-            An iterator in order of the versions, ascending or, if `backwards`, descending.
+            An iterator in order of the versions, ascending or, if `backwards`, descending. The events that a splitter
+            has made of one stored event have the same version.
 
         Raises:
             InvalidInput: An argument is not valid. Raised by the call, all others by the iteration.
-            DecodingError: An event can't be read, or does not fit its class.
+            DecodingError: An event can't be read, does not fit its class, can't be upcast, or is too new.
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._reader.read_stream(
@@ -358,6 +366,7 @@ class EventStore:
             up_to_version=up_to_version,
             limit=limit,
             backwards=backwards,
+            upcast=upcast,
         )
 
     def stream_version(self, stream_id: str) -> int:
@@ -375,6 +384,7 @@ class EventStore:
         after_position: int = 0,
         limit: int | None = None,
         wait_seconds: float = 1.0,
+        upcast: bool = True,
     ) -> Iterator[RecordedEvent]:
         """Read the events of all streams in the one global order, one page at a time.
 
@@ -392,9 +402,11 @@ class EventStore:
         Args:
             filters: What to read: events that match one of them, each once. Defaults to none: all events.
             after_position: Exclusive; read events of higher positions. Defaults to 0: from the first.
-            limit: Read at most so many. Defaults to None: all.
+            limit: Read at most so many stored events. Defaults to None: all. Where upcasters split or drop events, more
+                or fewer are returned.
             wait_seconds: How long to wait, in all, for appends under way; then the iteration ends before them. Defaults
                 to 1. With 0 it never waits.
+            upcast: As for `read_stream`.
 
         Returns:
             An iterator in ascending order of positions.
@@ -414,7 +426,7 @@ class EventStore:
             ```
         """
         return self._global_order.read_all(
-            filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds
+            filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds, upcast=upcast
         )
 
     def settled_position(self) -> int:
@@ -488,6 +500,25 @@ class EventStore:
             pace=pace,
             listen=(lambda: self._backend.listen(self._engine)) if notify else None,
         )
+
+    def check_event_types(self, *, sample_size: int = 1000) -> list[EventTypeFinding]:
+        """Read a sample of the events of each type by this store's event types, to see whether this code can.
+
+        The first and the last event of each type are in the sample, and others evenly between their positions. So a
+        schema version that only a few events have can be missed. It needs one query for each event type, which is quick
+        on a table of any size.
+
+        Args:
+            sample_size: About how many events of each type to read, from 1.
+
+        Returns:
+            One for each event type and schema version that was found, sorted. Nothing is raised for what can't be read.
+
+        Raises:
+            InvalidInput: An argument is not valid.
+            SchemaError: The database does not have the tables that this code needs.
+        """
+        return check_event_types(self._execution, self._backend, self._mapper, sample_size=sample_size)
 
     # --- transactions
 

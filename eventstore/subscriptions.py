@@ -128,11 +128,13 @@ class Subscription:
                 pause = self._pace.shortest if woken else min(pause * 2, self._longest_pause())
                 continue
             for row in page.rows:
-                event = self._order.recorded(row)
-                if self._stopped:
-                    return
-                self._position = event.position
-                yield event
+                events = list(self._order.recorded([row]))
+                for left, event in zip(range(len(events), 0, -1), events, strict=True):
+                    if self._stopped:
+                        return
+                    if left == 1:  # until all that a splitter has made of it is dealt with, it is not passed
+                        self._position = event.position
+                    yield event
             self._position = page.position
             pause = self._pace.shortest
             if page.rows:

@@ -144,7 +144,7 @@ class Batches:
     def call(self, transaction: EventStore, row: Row, target: Any) -> int:
         """Hand the events of a row to their handlers; return how many there were."""
         handled = 0
-        for event in transaction._global_order.events_of(row):
+        for event in transaction._global_order.recorded([row]):
             handler = self._projection.handler_of(event.event_type)
             if handler is not None:
                 handler(event, target)

@@ -28,6 +28,7 @@ from eventstore.statements.appending import (
     set_head,
     take_write_lock,
 )
+from eventstore.statements.event_types import event_type_spans, sample_events
 from eventstore.statements.filtering import read_matching, read_matching_by_json
 from eventstore.statements.global_order import end_of_run, look, newest_position, position_cache, read_everything
 from eventstore.statements.notifications import notification_channel
@@ -86,6 +87,7 @@ __all__ = [
     "delete_snapshot",
     "delete_snapshots",
     "end_of_run",
+    "event_type_spans",
     "fail_dead_letter",
     "find_checkpoint",
     "find_checkpoints",
@@ -112,6 +114,7 @@ __all__ = [
     "read_matching_by_json",
     "read_pending",
     "rename_checkpoint",
+    "sample_events",
     "save_snapshot",
     "schema_version",
     "set_checkpoint",

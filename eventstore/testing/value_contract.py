@@ -98,7 +98,7 @@ class ValueContract(ContractBase):
         self, engine: Engine, codec: Codec, compress_above: int | None
     ) -> None:
         event_types = EventTypes()
-        event_types.register("order-placed", OrderPlaced, schema_version=2)
+        event_types.register("order-placed", OrderPlaced, schema_version=2, oldest_version=2)
         store = EventStore(engine, event_types=event_types, codec=codec, compress_above=compress_above)
         placed = OrderPlaced(
             lines=(Line(Decimal("1.10"), frozenset({Colour.RED})),) * 50,
@@ -125,7 +125,7 @@ class ValueContract(ContractBase):
 
     def test_a_class_goes_under_its_own_name_and_version(self, engine: Engine) -> None:
         event_types = EventTypes()
-        event_types.register("order-placed", OrderPlaced, schema_version=2)
+        event_types.register("order-placed", OrderPlaced, schema_version=2, oldest_version=2)
         store = EventStore(engine, event_types=event_types)
         placed = OrderPlaced(lines=(), placed_at=datetime(2026, 3, 1, tzinfo=UTC), by_day={})
         for event in (NewEvent("order-paid", placed, schema_version=2), NewEvent("order-placed", placed)):
