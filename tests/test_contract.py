@@ -1,6 +1,7 @@
 """The one contract on every backend; what depends on transactions, on engines of the application's too."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from eventstore import EventStore, migrations
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.contract import EventStoreContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
+from eventstore.testing.repository_contract import RepositoryContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
 from tests.fix_engines import migrated_sqlite
@@ -28,7 +30,9 @@ class TestSQLiteMemory(EventStoreContract):
             yield store.engine
 
 
-class TestSQLiteOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract):
+class TestSQLiteOfTheApplication(
+    AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract, RepositoryContract
+):
     """An engine with nothing set: rollback journal, foreign keys off, the driver's own BEGIN."""
 
     @pytest.fixture
@@ -44,7 +48,7 @@ class TestPostgreSQL(EventStoreContract):
         return postgres_engine
 
 
-class TestPostgreSQLInASchema(AppendContract, SnapshotContract, TransactionContract):
+class TestPostgreSQLInASchema(EventStoreContract):
     """The tables are in a schema whose name needs quotes."""
 
     @pytest.fixture
@@ -55,11 +59,13 @@ class TestPostgreSQLInASchema(AppendContract, SnapshotContract, TransactionContr
         engine.dispose()
 
     @pytest.fixture
-    def store(self, engine: Engine) -> EventStore:
-        return EventStore(engine, schema="My Events")
+    def make_store(self, engine: Engine) -> Callable[..., EventStore]:
+        return partial(EventStore, engine, schema="My Events")
 
 
-class TestPostgreSQLOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract):
+class TestPostgreSQLOfTheApplication(
+    AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract, RepositoryContract
+):
     """An engine whose own transactions are serializable."""
 
     @pytest.fixture
