@@ -343,7 +343,7 @@ def test_a_snapshot_beyond_the_head_is_not_used(store: EventStore, any_engine: E
 
 
 def test_states_are_compressed_by_size(any_engine: Engine) -> None:
-    store = EventStore(any_engine, event_types=event_types, compress_above=100)
+    store = EventStore(any_engine, event_types=event_types, compress_above=500)
     accounts = accounts_of(store, snapshots=always)
     accounts.execute("short", lambda _: [Opened("a")])
     accounts.execute("long", lambda _: [Opened("a" * 5000)])

@@ -13,20 +13,26 @@ from eventstore.errors import (
     AggregateNotFound,
     DatabaseMismatch,
     InvalidInput,
-    InvalidStreamId,
     UnsuitableTransaction,
     VersionNotReached,
 )
-from eventstore.events import NewEvent, RecordedEvent, check_schema_version
+from eventstore.events import RecordedEvent, check_schema_version
 from eventstore.execution import JoinedTransaction
 from eventstore.repository.folding import Folder
+from eventstore.repository.inputs import (
+    check_category,
+    check_function,
+    decided_events,
+    first_state,
+    stream_id_of,
+)
 from eventstore.repository.loaded import Loaded, Saved
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, never
 from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry_conflicts
 from eventstore.repository.snapshotting import Counter, RefreshProgress, SnapshotCounts, SnapshotWriter
 from eventstore.repository.states import State, StateCodec, state_codec
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, check_number, check_seconds, check_stream_id
+from eventstore.streams import MAX_VERSION, check_number, check_seconds
 
 Arguments = TypeVarTuple("Arguments")
 
@@ -85,24 +91,16 @@ class Repository(Generic[State]):
         if not isinstance(store, EventStore):
             msg = f"store is an EventStore, not {type(store).__name__}"
             raise InvalidInput(msg)
-        for name, value in (("initial", initial), ("evolve", evolve), ("snapshots", snapshots)):
-            if not callable(value):
-                msg = f"{name} is a function or class, not {type(value).__name__}"
-                raise InvalidInput(msg)
-        self._category = check_stream_id(category)
-        if "-" in category:
-            msg = f"a category ends at the first '-' of a stream id, so it has none itself: {category!r}"
-            raise InvalidInput(msg)
+        for name, function in (("initial", initial), ("evolve", evolve), ("snapshots", snapshots)):
+            check_function(name, function)
+        self._category = check_category(category)
         self._schema_version = check_schema_version(schema_version)
         self._attempts = check_number("attempts", attempts, minimum=1)
         self._backoff_seconds = check_seconds("backoff_seconds", backoff_seconds)
         self._initial = initial
         self._evolve = evolve
         self._policy = snapshots
-        first = initial()
-        if first is initial() and type(first).__hash__ is None:
-            msg = "initial returns the same object each time, which one aggregate would change for all; make a new one"
-            raise InvalidInput(msg)
+        first = first_state(initial)
         self._states: StateCodec[State] | None = None
         try:
             self._states = state_codec(store._mapper.codec, first, to_snapshot, from_snapshot)
@@ -140,21 +138,12 @@ class Repository(Generic[State]):
         """Return the stream of an aggregate: `order-42`.
 
         Args:
-            id: What identifies it within its category; for a stream that has the name of the category only, there is
-                none.
+            id: What identifies it within its category. A stream that has the name of the category only has none.
 
         Raises:
             InvalidStreamId: The id is empty, too long, of another type, or begins with the category.
         """
-        if isinstance(id, bool) or not isinstance(id, str | int | UUID):
-            msg = f"the id of an aggregate is a string, integer or UUID, not {type(id).__name__}"
-            raise InvalidStreamId(msg)
-        text = str(id)
-        if not text or text.startswith(f"{self._category}-"):
-            without = text.removeprefix(f"{self._category}-")
-            msg = f"the id of an aggregate goes without its category: {without or '42'!r}, not {text!r}"
-            raise InvalidStreamId(msg)
-        return check_stream_id(f"{self._category}-{text}")
+        return stream_id_of(self._category, id)
 
     def load(
         self,
@@ -216,7 +205,7 @@ class Repository(Generic[State]):
         if not isinstance(loaded, Loaded) or not loaded.stream_id.startswith(f"{self._category}-"):
             msg = f"save takes what load of this repository, of category {self._category!r}, has returned"
             raise InvalidInput(msg)
-        return self._append(loaded, self._checked(events), metadata, attempts=1)
+        return self._append(loaded, decided_events(self._store.event_types, events), metadata, attempts=1)
 
     def execute(
         self,
@@ -252,7 +241,8 @@ class Repository(Generic[State]):
             nonlocal attempts
             attempts += 1
             loaded = self.load(id, must_exist=must_exist)
-            return self._append(loaded, self._checked(command(loaded.state, *arguments)), metadata, attempts=attempts)
+            events = decided_events(self._store.event_types, command(loaded.state, *arguments))
+            return self._append(loaded, events, metadata, attempts=attempts)
 
         if self._store._execution.is_joined:
             return attempt()
@@ -323,16 +313,6 @@ class Repository(Generic[State]):
             msg = "there can be no snapshots of these states: give the repository to_snapshot and from_snapshot"
             raise InvalidInput(msg)
         return self._writer.refresh(self._category, policy or self._policy, on_progress)
-
-    def _checked(self, decided: Iterable[Any] | None) -> tuple[Any, ...]:
-        """Return the events of a command; a generator has run to its end before anything is appended."""
-        if decided is None:
-            return ()
-        is_event = isinstance(decided, NewEvent) or self._store.event_types.type_of(decided) is not None
-        if is_event or isinstance(decided, str | bytes | Mapping) or not isinstance(decided, Iterable):
-            msg = f"a command returns a list of events, not {type(decided).__name__}"
-            raise InvalidInput(msg)
-        return tuple(decided)
 
     def _append(
         self, loaded: Loaded[State], events: tuple[Any, ...], metadata: Mapping[str, Any] | None, *, attempts: int
