@@ -33,6 +33,13 @@ class Withdrawn:
     amount: Decimal
 
 
+@event_types.register("closed")
+class Closed(pydantic.BaseModel):
+    """An event that is iterable: over its fields."""
+
+    reason: str
+
+
 class NotEnough(Exception):
     pass
 

@@ -27,10 +27,13 @@ from eventstore import (
     Repository,
     VersionNotReached,
     metadata_context,
+    migrations,
 )
+from eventstore.projections import Projection, inline
 from eventstore.repository import always, every, never, retry_conflicts
 from tests.accounts import (
     KINDS,
+    Closed,
     Deposited,
     FrozenAccount,
     Kind,
@@ -378,6 +381,31 @@ def test_a_transaction_over_several_is_repeated_as_a_whole(postgres_engine: Engi
     assert (accounts.load("from").state.balance, accounts.load("to").state.balance) == (Decimal(8), Decimal(4))
 
 
+def test_a_transaction_begun_by_a_store_of_another_schema_is_joined(postgres_engine: Engine) -> None:
+    migrations.upgrade(postgres_engine, schema="other")
+    here = EventStore(postgres_engine, event_types=event_types)
+    there = EventStore(postgres_engine, event_types=event_types, schema="other")
+    options: Any = {"category": "account", "initial": FrozenAccount, "evolve": FrozenAccount.after}
+    with there.transaction() as transaction:
+        Repository(here, **options).join(transaction).execute("1", deposit, Decimal(1))
+        Repository(there, **options).join(transaction).execute("1", deposit, Decimal(2))
+    for store, balance in ((here, 1), (there, 2)):
+        assert Repository(store, **options).load("1").state.balance == balance
+
+
+def test_inline_projections_see_what_commands_append(store: EventStore) -> None:
+    seen: list[tuple[str, int]] = []
+    projection = Projection("seen")
+    projection.on()(lambda event, _: seen.append((event.stream_id, event.version)))
+    accounts = Repository(
+        inline(store, projection), category="account", initial=FrozenAccount, evolve=FrozenAccount.after
+    )
+    accounts.execute("1", deposit, Decimal(1))
+    with store.transaction() as transaction:
+        accounts.join(transaction).execute("1", deposit, Decimal(1))
+    assert seen == [("account-1", 1), ("account-1", 2)]
+
+
 def test_only_a_transaction_of_the_same_database_is_joined(accounts: Repository[FrozenAccount]) -> None:
     with pytest.raises(NotInTransaction):
         accounts.join(accounts.store)
@@ -503,7 +531,9 @@ def test_a_class_that_cannot_be_in_a_snapshot_is_refused_only_where_there_are_to
             repository.refresh_snapshots(policy=always)
 
 
-@pytest.mark.parametrize("decided", ["text", {"a": 1}, NewEvent("happened"), Deposited(Decimal(1)), 7])
+@pytest.mark.parametrize(
+    "decided", ["text", {"a": 1}, NewEvent("happened"), Deposited(Decimal(1)), Closed(reason="moved"), 7]
+)
 def test_what_is_no_list_of_events_is_refused(accounts: Repository[FrozenAccount], decided: Any) -> None:
     with pytest.raises(InvalidInput, match="list of events"):
         accounts.execute("1", lambda _: decided)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -57,6 +57,8 @@ def test_an_aggregate_is_loaded_in_one_statement(
     assert len(executed) == 1
     assert len(accounts.load("1", version=5).state.entries) == 5
     assert len(executed) == 2
+    assert accounts.load("1", as_of=datetime.now(UTC) + timedelta(days=1)).version == 7
+    assert len(executed) == 4, "one more, for the version of that time"
 
 
 @pytest.mark.parametrize(("tail", "statements"), [(0, 1), (9, 1), (10, 2), (19, 2), (25, 3)])

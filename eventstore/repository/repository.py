@@ -52,15 +52,17 @@ class Repository(Generic[State]):
         initial: Makes the state before the first event, a new one each time; usually a class.
         evolve: Takes a state and the next event, a `RecordedEvent`, and returns the state after it: a new object, or
             the same one, changed. It passes over events that it does not know. It makes no decisions, and raises
-            nothing: what is stored has happened.
+            nothing: what is stored has happened. None is refused, unless the initial state is None: a `return` is
+            missing.
         snapshots: When to save a snapshot: `never`, `always`, `every(100)`, or a function. Defaults to never.
         to_snapshot: Makes plain data of a state, for a snapshot. Defaults to the fields of dataclasses, attrs classes,
             msgspec Structs and pydantic models, and to plain values as they are.
         from_snapshot: Makes a state of that data again. The two are given together.
         schema_version: The version of the shape of the state, from 1. Raise it whenever the state's class, or what
-            `evolve` makes of events, has changed: older snapshots are then passed over.
-        attempts: How often `execute` calls a command at most when other writers are quicker, from 1.
-        backoff_seconds: How long it waits at most before the second attempt; see `retry_conflicts`.
+            `evolve` makes of events, has changed: older snapshots are then passed over. Each schema version of a stream
+            has a snapshot of its own.
+        attempts: How often `execute` calls a command at most when other writers are quicker, from 1. Defaults to 10.
+        backoff_seconds: How long it waits at most before the second attempt; see `retry_conflicts`. Defaults to 0.01.
 
     Raises:
         InvalidInput: An argument is not valid; or there are to be snapshots, and the state's class needs `to_snapshot`
