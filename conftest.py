@@ -7,7 +7,13 @@ from sqlalchemy import Engine
 
 from eventstore import migrations
 
-pytest_plugins = ["tests.fix_postgresql", "tests.fix_engines", "tests.fix_migrations", "tests.fix_documentation"]
+pytest_plugins = [
+    "tests.fix_postgresql",
+    "tests.fix_engines",
+    "tests.fix_migrations",
+    "tests.fix_documentation",
+    "tests.fix_flights",
+]
 
 
 @pytest.fixture(scope="session")
