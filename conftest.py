@@ -9,6 +9,7 @@ from eventstore import migrations
 
 pytest_plugins = [
     "tests.fix_postgresql",
+    "tests.fix_clusters",
     "tests.fix_engines",
     "tests.fix_migrations",
     "tests.fix_documentation",
@@ -20,3 +21,12 @@ pytest_plugins = [
 def postgres_template_setup() -> Callable[[Engine], None]:
     """Put the tables into the template that `postgres_url` clones."""
     return migrations.upgrade
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes, unless it is asked for by its marker."""
+    if "long" in config.option.markexpr:
+        return
+    deselected = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = [item for item in items if not item.get_closest_marker("long")]

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -94,7 +94,6 @@ class Subscription:
         """Stop, and close what is open. By the thread that iterates."""
         self.stop()
         self._events.close()
-        self._stop_listening()
         self._waker.close()
 
     def __iter__(self) -> Self:
@@ -112,6 +111,12 @@ class Subscription:
         self.close()
 
     def _read(self) -> Generator[RecordedEvent]:
+        try:
+            yield from self._pages()
+        finally:
+            self._stop_listening()
+
+    def _pages(self) -> Iterator[RecordedEvent]:
         pause, idle_since = self._pace.shortest, time.monotonic()
         while not self._stopped:
             page = self._next_page()

@@ -93,8 +93,10 @@ class SQLite:
             raise NotInTransaction
 
     def commits_by_itself(self, connection: Connection) -> bool:
-        """Return whether SQLAlchemy was asked for AUTOCOMMIT."""
-        return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        """Return whether SQLAlchemy was asked for AUTOCOMMIT, and nobody has sent a BEGIN, as `transaction` does."""
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            return False
+        return not connection.connection.dbapi_connection.in_transaction  # type: ignore[union-attr]  # sqlite3's
 
     def check_reader(self, connection: Connection) -> None:
         """Refuse a transaction that has begun to write: maybe it has appended, and it can't be asked."""

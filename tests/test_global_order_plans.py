@@ -1,0 +1,173 @@
+"""Filtered reads of a million events use the indexes, and cost at the end what they cost at the start."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from eventstore import EventFilter, EventStore, migrations
+from eventstore.backends.protocol import Row, Statement
+from eventstore.filters import combine
+from eventstore.statements import end_of_run
+from tests.fix_postgresql import Databases
+
+pytestmark = pytest.mark.slow
+
+EVENTS = 1_000_000
+STREAMS = 10_000
+
+FILL = f"""
+INSERT INTO es_streams (stream_id, version)
+    SELECT 'c' || s % 50 || '-' || s, {EVENTS} FROM generate_series(0, {STREAMS - 1}) s
+    UNION ALL SELECT 'long-1', {EVENTS};
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data)
+    SELECT CASE WHEN n % 10 = 5 THEN 'long-1' ELSE 'c' || n * 7919 % {STREAMS} % 50 || '-' || n * 7919 % {STREAMS} END,
+        n, gen_random_uuid(),
+        CASE WHEN n % 10000 = 0 THEN 'rare' WHEN n % 100 = 1 THEN 'scarce'
+            ELSE (ARRAY['common-a', 'common-b', 'common-c'])[n % 3 + 1] END,
+        1, 1, '\\x80'
+    FROM generate_series(1::bigint, {EVENTS}) n;
+"""
+
+CASES: dict[str, tuple[list[EventFilter], set[str]]] = {
+    "everything": ([], {"es_events_position_key"}),
+    "a rare type": ([EventFilter(event_types=["rare"])], {"es_events_event_type_position_idx"}),
+    "a common type": ([EventFilter(event_types=["common-a"])], {"es_events_event_type_position_idx"}),
+    "several types": (
+        [EventFilter(event_types=["rare", "scarce", "common-a"])],
+        {"es_events_event_type_position_idx"},
+    ),
+    "categories": ([EventFilter(categories=["c3", "c4", "long"])], {"es_events_category_position_idx"}),
+    "streams": ([EventFilter(stream_ids=[f"c{n}-{n}" for n in range(50)])], {"es_events_pkey"}),
+    "a long stream": ([EventFilter(stream_ids=["long-1"])], {"es_events_pkey"}),
+    "a type in a category": (
+        [EventFilter(event_types=["common-a"], categories=["c3"])],
+        {"es_events_event_type_position_idx"},
+    ),
+    "one or another": (
+        [EventFilter(event_types=["rare"]), EventFilter(categories=["c7"]), EventFilter(stream_ids=["c3-3"])],
+        {"es_events_event_type_position_idx", "es_events_category_position_idx", "es_events_pkey"},
+    ),
+}
+
+
+class Explained(Exception):  # carries the plan out
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        super().__init__()
+
+
+class Explaining:
+    """Explains the statement instead of returning its rows, planned for any parameters or for these."""
+
+    def __init__(self, store: EventStore, connection: psycopg.Connection[Any], mode: str) -> None:
+        self._store = store
+        self._connection = connection
+        self._mode = mode
+
+    def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
+        sql, constants = self._store._backend.sql(statement)
+        values = {**constants, **parameters}
+        names: list[str] = []
+
+        def number(match: re.Match[str]) -> str:
+            names.append(match.group(1))
+            return f"${len(names)}"
+
+        prepared = re.sub(r"%\((\w+)\)b", number, sql)
+        self._connection.execute("DEALLOCATE ALL")
+        self._connection.execute(f"SET plan_cache_mode = {self._mode}")
+        self._connection.execute(f"PREPARE page AS {prepared}".encode())
+        literals = ", ".join(psycopg.sql.Literal(values[name]).as_string(self._connection) for name in names)
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page({literals})"
+        ((found,),) = self._connection.execute(explain.encode()).fetchall()
+        raise Explained((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
+
+    def many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
+        raise NotImplementedError
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+@pytest.fixture(scope="module")
+def million(postgres_databases: Databases) -> Iterator[Engine]:
+    with postgres_databases.fresh("template0") as url:
+        engine = create_engine(url)
+        migrations.upgrade(engine)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.connection.dbapi_connection.execute(FILL)  # type: ignore[union-attr]  # psycopg's
+            connection.execute(text("VACUUM ANALYZE es_events"))
+        yield engine
+        engine.dispose()
+
+
+def explain(engine: Engine, filters: list[EventFilter], *, mode: str, after: int) -> dict[str, Any]:
+    store = EventStore(engine)
+    with engine.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection
+        with pytest.raises(Explained) as explained:
+            store._global_order.page(
+                Explaining(store, raw, mode), combine(filters), after_position=after, up_to_position=EVENTS
+            )
+    return explained.value.plan
+
+
+def buffers(plan: dict[str, Any]) -> int:
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+@pytest.mark.timeout(600)
+def test_pages_use_the_indexes_and_cost_the_same_at_the_end_as_at_the_start(million: Engine) -> None:
+    for name, (filters, indexes) in CASES.items():
+        for mode in ("force_generic_plan", "force_custom_plan"):
+            pages = [explain(million, filters, mode=mode, after=after) for after in (0, EVENTS // 2, EVENTS - 20_000)]
+            for plan in pages:
+                scans = [node for node in nodes(plan) if "Relation Name" in node or "Index Name" in node]
+                assert not [node for node in scans if node["Node Type"] == "Seq Scan"], (name, mode)
+                used = {node.get("Index Name") for node in scans} - {None}
+                assert used == indexes | {"es_events_position_key"}, (name, mode)
+                removed = sum(node.get("Rows Removed by Filter", 0) * node["Actual Loops"] for node in scans)
+                assert removed <= 20_000, (name, mode, removed)
+            costs = [buffers(plan) for plan in pages]
+            rows = [plan["Actual Rows"] for plan in pages]
+            print(f"{name}, {mode}: {rows} rows for {costs} pages of memory")
+            assert max(costs) <= 15_000, (name, mode, costs)  # of a table of 17,000, mostly the same ones again
+            full = [cost for cost, count in zip(costs, rows, strict=True) if count == rows[0]]
+            assert max(full) <= 1.5 * min(full) + 200, (name, mode, costs)
+
+
+def test_the_search_for_a_hole_looks_at_no_more_than_it_was_asked_to(million: Engine) -> None:
+    with million.connect() as connection, pytest.raises(Explained) as explained:
+        raw: Any = connection.connection.dbapi_connection
+        Explaining(EventStore(million), raw, "force_generic_plan")(end_of_run, after_position=500_000, size=1000)
+    scans = [node for node in nodes(explained.value.plan) if "Index Name" in node]
+    assert [node["Index Name"] for node in scans] == ["es_events_position_key"]
+    assert scans[0]["Actual Rows"] <= 1001
+
+
+def test_the_number_of_parameters_does_not_depend_on_what_filters_hold(million: Engine) -> None:
+    store = EventStore(million)
+    counts = []
+    for size in (1, 5_000):
+        filters = [
+            EventFilter(event_types=[f"type-{number}" for number in range(size)]),
+            EventFilter(stream_ids=[f"order-{number}" for number in range(size)], categories=["order"]),
+        ]
+        sent: list[dict[str, Any]] = []
+
+        def run(statement: Statement, sent: list[dict[str, Any]] = sent, **parameters: Any) -> Sequence[Row]:
+            sent.append(parameters)
+            return ()
+
+        run.many = None  # type: ignore[attr-defined]  # a Run has it
+        store._global_order.page(run, combine(filters), after_position=0, up_to_position=EVENTS)  # type: ignore[arg-type]
+        counts.append(len(sent[0]))
+    assert counts == [7, 7]

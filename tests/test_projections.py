@@ -1,0 +1,704 @@
+"""Projections on both databases: each event once, failures, dead letters, and looking after them."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, select, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from eventstore import (
+    ANY,
+    Append,
+    ConcurrencyConflict,
+    EventFilter,
+    EventStore,
+    EventTypes,
+    InvalidInput,
+    NewEvent,
+    NotInTransaction,
+    ProjectionBehind,
+    ProjectionFailed,
+    ProjectionRunning,
+    RecordedEvent,
+    SchemaOutdated,
+    UnknownProjection,
+    migrations,
+)
+from eventstore.projections import (
+    Batch,
+    DeadLetterStatus,
+    OnFailure,
+    Outcome,
+    Projection,
+    Projections,
+    Worker,
+    inline,
+)
+
+PAYLOAD = "0042-4242"
+
+metadata = MetaData()
+totals = Table(
+    "totals",
+    metadata,
+    Column("stream_id", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("last", Integer, nullable=False),
+)
+log = Table(
+    "handled", metadata, Column("place", Integer, primary_key=True), Column("position", Integer, nullable=False)
+)
+
+
+@pytest.fixture
+def store(any_engine: Engine) -> EventStore:
+    metadata.create_all(any_engine)
+    return EventStore(any_engine)
+
+
+def count(event: RecordedEvent, connection: Connection) -> None:
+    """Fold an event into its stream's total, in order: a version that comes twice, or out of order, is an error."""
+    before = connection.execute(select(totals).where(totals.c.stream_id == event.stream_id)).one_or_none()
+    assert event.version == (1 if before is None else before.last + 1)
+    if before is None:
+        connection.execute(totals.insert().values(stream_id=event.stream_id, number=1, last=event.version))
+    else:
+        change = totals.update().where(totals.c.stream_id == event.stream_id)
+        connection.execute(change.values(number=before.number + 1, last=event.version))
+    connection.execute(log.insert().values(position=event.position))
+
+
+def counting(name: str = "totals", *filters: EventFilter, **options: Any) -> Projection:
+    projection = Projection(name, *filters, **options)
+    projection.on("counted")(count)
+    return projection
+
+
+def append(store: EventStore, stream_id: str, number: int = 1, event_type: str = "counted") -> int:
+    events = [NewEvent(event_type, {"secret": PAYLOAD}) for _ in range(number)]
+    return store.append(stream_id, events, expected_version=ANY).position
+
+
+def counted(engine: Engine) -> dict[str, int]:
+    with engine.connect() as connection:
+        return {row.stream_id: row.number for row in connection.execute(select(totals))}
+
+
+def handled(engine: Engine) -> list[int]:
+    with engine.connect() as connection:
+        return list(connection.execute(select(log.c.position).order_by(log.c.place)).scalars())
+
+
+def failing(projection: Projection, when: Callable[[RecordedEvent], bool]) -> list[int]:
+    """Let the handler fail after it has written; return the positions at which it did."""
+    failed: list[int] = []
+
+    @projection.on("counted")
+    def fail(event: RecordedEvent, connection: Connection) -> None:
+        count(event, connection)
+        if when(event):
+            failed.append(event.position)
+            raise ValueError(PAYLOAD)
+
+    return failed
+
+
+# --- each event once, in order
+
+
+def test_events_are_handled_once_and_in_order(store: EventStore) -> None:
+    positions = [append(store, f"order-{number % 3}") for number in range(10)]
+    worker = Worker(store, counting(), batch_size=4)
+    assert worker.once() == Batch(Outcome.ADVANCED, 4, positions[3])
+    assert worker.run_until_caught_up() == 6
+    assert worker.once() == Batch(Outcome.CAUGHT_UP, 0, positions[-1])
+    assert handled(store.engine) == positions
+    positions.append(append(store, "order-1"))
+    assert Worker(store, counting()).run_until_caught_up() == 1
+    assert handled(store.engine) == positions
+    assert counted(store.engine) == {"order-0": 4, "order-1": 4, "order-2": 3}
+
+
+def test_projections_of_other_names_are_independent(store: EventStore) -> None:
+    append(store, "order-1", 3)
+    seen: dict[str, list[int]] = {"one": [], "other": []}
+    for name, numbers in seen.items():
+        projection = Projection(name)
+
+        @projection.on("counted")
+        def see(event: RecordedEvent, _: Connection, numbers: list[int] = numbers) -> None:
+            numbers.append(event.version)
+
+        Worker(store, projection).run_until_caught_up()
+    assert seen == {"one": [1, 2, 3], "other": [1, 2, 3]}
+
+
+def test_filters_choose_and_the_checkpoint_passes_over_the_rest(store: EventStore) -> None:
+    append(store, "invoice-1")
+    wanted = append(store, "order-1")
+    last = append(store, "invoice-1", 5)
+    worker = Worker(store, counting("totals", EventFilter(categories=["order"])), batch_size=2)
+    assert worker.run_until_caught_up() == 1
+    assert handled(store.engine) == [wanted]
+    assert Projections(store).position("totals") == last
+
+
+def test_types_without_a_handler_are_passed_over_unless_there_is_one_for_all_others(store: EventStore) -> None:
+    append(store, "order-1")
+    append(store, "order-1", event_type="renamed")
+    assert Worker(store, counting()).run_until_caught_up() == 1
+    seen = []
+    others = counting("others")
+    others.on()(lambda event, _: seen.append(event.event_type))
+    with store.engine.begin() as connection:
+        connection.execute(totals.delete())
+    assert Worker(store, others).run_until_caught_up() == 2
+    assert seen == ["renamed"]
+
+
+def test_what_a_handler_writes_and_the_checkpoint_commit_together(store: EventStore) -> None:
+    append(store, "order-1", 3)
+    projection = Projection("totals")
+    failed = failing(projection, lambda event: event.version == 3)
+    with pytest.raises(ProjectionFailed):
+        Worker(store, projection).run_until_caught_up()
+    assert len(failed) == 1
+    assert counted(store.engine) == {"order-1": 2}
+    assert Projections(store).position("totals") == failed[0] - 1
+
+
+def test_a_session_of_the_orm_is_flushed_and_committed_with_the_checkpoint(store: EventStore) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Order(Base):
+        __tablename__ = "orders"
+        stream_id: Mapped[str] = mapped_column(primary_key=True)
+        count: Mapped[int]
+
+    Base.metadata.create_all(store.engine)
+    append(store, "order-1", 2)
+    append(store, "order-2", 3)
+    projection = Projection("orders", session=lambda connection: Session(bind=connection))
+
+    @projection.on("counted")
+    def add(event: RecordedEvent, session: Session) -> None:
+        order = session.get(Order, event.stream_id) or Order(stream_id=event.stream_id, count=0)
+        order.count += 1
+        session.add(order)
+        if event.version == 3:
+            raise ValueError(PAYLOAD)
+
+    with pytest.raises(ProjectionFailed):
+        Worker(store, projection).run_until_caught_up()
+    with Session(store.engine) as session:
+        assert {order.stream_id: order.count for order in session.scalars(select(Order))} == {
+            "order-1": 2,
+            "order-2": 2,
+        }
+
+
+def test_what_the_database_refuses_at_flush_is_that_events_failure(store: EventStore) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Order(Base):
+        __tablename__ = "orders"
+        stream_id: Mapped[str] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(nullable=False)
+
+    Base.metadata.create_all(store.engine)
+    append(store, "order-1")
+    bad = append(store, "order-2")
+    append(store, "order-3")
+    projection = Projection(
+        "orders", session=lambda connection: Session(bind=connection), on_failure=OnFailure.DEAD_LETTER
+    )
+
+    @projection.on("counted")
+    def add(event: RecordedEvent, session: Session) -> None:
+        session.add(Order(stream_id=event.stream_id, name=None if event.position == bad else "x"))
+
+    Worker(store, projection).run_until_caught_up()
+    with Session(store.engine) as session:
+        assert sorted(session.scalars(select(Order.stream_id))) == ["order-1", "order-3"]
+    assert [letter.position for letter in Projections(store).dead_letters.find("orders")] == [bad]
+
+
+def test_a_handler_may_append_with_the_connection_of_its_batch(store: EventStore) -> None:
+    append(store, "order-1", 5)
+    projection = Projection("process", EventFilter(categories=["order"]))
+
+    @projection.on("counted")
+    def react(event: RecordedEvent, connection: Connection) -> None:
+        store.join(connection).append(f"parcel-{event.version}", [NewEvent("sent")], expected_version=0)
+
+    worker = Worker(store, projection, batch_size=2)
+    assert worker.run_until_caught_up() == 5
+    assert [store.stream_version(f"parcel-{number}") for number in range(1, 7)] == [1, 1, 1, 1, 1, 0]
+
+
+def test_a_batch_is_committed_after_its_time(store: EventStore) -> None:
+    append(store, "order-1", 5)
+    assert Worker(store, counting(), batch_seconds=0).once().handled == 1
+
+
+def test_events_that_an_upcaster_has_split_are_handled_together(store: EventStore) -> None:
+    types = EventTypes()
+
+    @types.splitter("counted", from_version=1, into=[("first", 1), ("second", 1)])
+    def split(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        return [("first", data), ("second", data)]
+
+    append(store, "order-1", 3)
+    seen = []
+    projection = Projection("parts")
+    projection.on("first", "second")(lambda event, _: seen.append((event.version, event.event_type)))
+    assert Worker(EventStore(store.engine, event_types=types), projection, batch_seconds=0).run_until_caught_up() == 6
+    assert seen == [(version, part) for version in (1, 2, 3) for part in ("first", "second")]
+
+
+# --- events that fail
+
+
+@pytest.mark.parametrize("place", [0, 3, 9])
+def test_it_stops_before_an_event_that_fails_and_says_which(store: EventStore, place: int) -> None:
+    positions = [append(store, f"order-{number}") for number in range(10)]
+    projection = Projection("totals")
+    failing(projection, lambda event: event.position == positions[place])
+    for _ in range(2):
+        with pytest.raises(ProjectionFailed) as failed:
+            Worker(store, projection).run_until_caught_up()
+    assert (failed.value.projection, failed.value.position) == ("totals", positions[place])
+    assert (failed.value.stream_id, failed.value.version, failed.value.event_type) == (f"order-{place}", 1, "counted")
+    assert failed.value.event_id == next(store.read_stream(f"order-{place}")).event_id
+    assert isinstance(failed.value.__cause__, ValueError)
+    assert PAYLOAD not in str(failed.value)
+    assert handled(store.engine) == positions[:place]
+    (status,) = Projections(store).status()
+    assert (
+        status.failure == f"ValueError at position {positions[place]}: 'counted', version 1 of stream 'order-{place}'"
+    )
+    assert status.failed_at is not None
+    assert not status.is_running
+    assert Worker(store, counting()).run_until_caught_up() == 10 - place
+    assert handled(store.engine) == positions
+    assert Projections(store).status()[0].failure is None
+
+
+def test_it_is_tried_again_as_often_as_was_asked(store: EventStore, caplog: pytest.LogCaptureFixture) -> None:
+    positions = [append(store, f"order-{number}") for number in range(5)]
+    projection = Projection("totals", attempts=3, backoff_seconds=0.001)
+    failed = failing(projection, lambda event: event.position == positions[2] and len(failed) < 2)
+    assert Worker(store, projection).run_until_caught_up() == 5
+    assert failed == [positions[2]] * 2
+    assert handled(store.engine) == positions
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert PAYLOAD not in caplog.text
+    again = Projection("again", attempts=3, backoff_seconds=0.001)
+    with store.engine.begin() as connection:
+        connection.execute(totals.delete())
+    always = failing(again, lambda event: event.position == positions[2])
+    with pytest.raises(ProjectionFailed) as given_up:
+        Worker(store, again).run_until_caught_up()
+    assert (given_up.value.attempts, always) == (3, [positions[2]] * 3)
+
+
+def test_backing_off_ends_when_it_is_stopped(store: EventStore) -> None:
+    append(store, "order-1")
+    projection = Projection("totals", attempts=2, backoff_seconds=60)
+    worker = Worker(store, projection)
+
+    @projection.on("counted")
+    def fail(_: RecordedEvent, __: Connection) -> None:
+        worker.stop()
+        raise ValueError(PAYLOAD)
+
+    assert worker.run_until_caught_up() == 0
+    assert counted(store.engine) == {}
+
+
+def test_an_event_that_can_not_be_decoded_fails_like_any_other(store: EventStore) -> None:
+    append(store, "order-1")
+    bad = append(store, "order-2")
+    append(store, "order-3")
+    with store.engine.begin() as connection:
+        events = store.tables.events
+        connection.execute(events.update().where(events.c.position == bad).values(data=b"\xc1"))
+    with pytest.raises(ProjectionFailed) as failed:
+        Worker(store, counting()).run_until_caught_up()
+    assert (failed.value.position, failed.value.error_type) == (bad, "DecodingError")
+    assert counted(store.engine) == {"order-1": 1}
+    Worker(store, counting(on_failure=OnFailure.DEAD_LETTER)).run_until_caught_up()
+    assert counted(store.engine) == {"order-1": 1, "order-3": 1}
+
+
+def test_dead_letters_take_later_events_of_their_stream_with_them(store: EventStore) -> None:
+    append(store, "order-1", 2)
+    append(store, "order-2", 2)
+    projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
+    failing(projection, lambda event: (event.stream_id, event.version) == ("order-1", 2))
+    worker = Worker(store, projection)
+    worker.run_until_caught_up()
+    append(store, "order-1", 2)
+    append(store, "order-2")
+    worker.run_until_caught_up()
+    assert counted(store.engine) == {"order-1": 1, "order-2": 3}
+    projections = Projections(store)
+    letters = list(projections.dead_letters.find("totals"))
+    assert [(letter.stream_id, letter.version, letter.attempts, letter.error) for letter in letters] == [
+        ("order-1", 2, 1, "ValueError"),
+        ("order-1", 3, 0, None),
+        ("order-1", 4, 0, None),
+    ]
+    first = list(store.read_stream("order-1"))[1]
+    assert (letters[0].event_id, letters[0].position) == (first.event_id, first.position)
+    assert (letters[0].event_type, letters[0].status) == ("counted", DeadLetterStatus.PENDING)
+    (status,) = projections.status()
+    assert (status.dead_letters, status.lag_events, status.failure) == (3, 0, None)
+
+
+def test_dead_letters_are_retried_in_order_and_then_the_stream_goes_on(store: EventStore) -> None:
+    append(store, "order-1", 4)
+    projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
+    broken = {2, 3}
+    failing(projection, lambda event: event.version in broken)
+    worker = Worker(store, projection)
+    worker.run_until_caught_up()
+    letters = Projections(store).dead_letters
+    with pytest.raises(ProjectionFailed) as failed:
+        letters.retry(projection, "order-1")
+    assert (failed.value.version, failed.value.attempts) == (2, 2)
+    broken.remove(2)
+    with pytest.raises(ProjectionFailed) as failed:
+        letters.retry(projection, "order-1")
+    assert (failed.value.version, failed.value.attempts) == (3, 1)
+    assert [letter.version for letter in letters.find("totals", status=DeadLetterStatus.RESOLVED)] == [2]
+    assert [(letter.version, letter.attempts, letter.error) for letter in letters.find("totals")] == [
+        (3, 1, "ValueError"),
+        (4, 0, None),
+    ]
+    broken.clear()
+    assert letters.retry(projection, "order-1") == 2
+    assert letters.retry(projection, "order-1") == 0
+    assert list(letters.find("totals")) == []
+    append(store, "order-1")
+    assert worker.run_until_caught_up() == 1
+    assert counted(store.engine) == {"order-1": 5}
+
+
+def test_a_discarded_dead_letter_is_not_tried_again(store: EventStore) -> None:
+    append(store, "order-1", 3)
+    projection = Projection("seen", on_failure=OnFailure.DEAD_LETTER)
+
+    @projection.on("counted")
+    def see(event: RecordedEvent, connection: Connection) -> None:
+        if event.version == 2:
+            raise ValueError(PAYLOAD)
+        connection.execute(log.insert().values(position=event.version))
+
+    Worker(store, projection).run_until_caught_up()
+    letters = Projections(store).dead_letters
+    second, third = letters.find("seen")
+    assert letters.discard("seen", second.position, note="a test order")
+    assert not letters.discard("seen", second.position)
+    assert not letters.discard("seen", 999_999)
+    assert letters.retry(projection, "order-1") == 1
+    assert handled(store.engine) == [1, 3]
+    (discarded,) = letters.find("seen", status=DeadLetterStatus.DISCARDED)
+    assert (discarded.version, discarded.note) == (2, "a test order")
+    assert discarded.closed_at is not None
+    assert discarded.closed_at >= discarded.first_failed_at
+    assert [letter.position for letter in letters.find("seen", status=DeadLetterStatus.RESOLVED)] == [third.position]
+
+
+def test_many_dead_letters_are_read_page_by_page(store: EventStore) -> None:
+    append(store, "order-1", 1203)
+    projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
+    failing(projection, lambda _: True)
+    Worker(store, projection).run_until_caught_up()
+    letters = Projections(store).dead_letters
+    versions = [letter.version for letter in letters.find("totals")]
+    assert versions == list(range(1, 1204))
+    fifth = next(store.read_stream("order-1", after_version=4)).position
+    assert next(letters.find("totals", after_position=fifth)).version == 6
+
+
+# --- looking after projections
+
+
+def test_wait_for_is_exact(store: EventStore) -> None:
+    projections = Projections(store)
+    first = store.append("order-1", [NewEvent("counted")], expected_version=0)
+    with pytest.raises(ProjectionBehind) as behind:
+        projections.wait_for("totals", first, timeout_seconds=0.05)
+    assert isinstance(behind.value, TimeoutError)
+    assert (behind.value.position, behind.value.wanted) == (0, first.position)
+    Worker(store, counting()).run_until_caught_up()
+    assert projections.wait_for("totals", first, timeout_seconds=0) == first.position
+    second = store.append("invoice-1", [NewEvent("other")], expected_version=0)
+    with pytest.raises(ProjectionBehind):
+        projections.wait_for("totals", second.position, timeout_seconds=0)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(projections.wait_for, "totals", second, timeout_seconds=30)
+        Worker(store, counting()).run_until_caught_up()
+        assert waiting.result() == second.position
+
+
+def test_the_status_tells_how_far_behind(store: EventStore) -> None:
+    assert Projections(store).status() == []
+    append(store, "order-1", 7)
+    Worker(store, counting(), batch_size=3, name="host:1").once()
+    Worker(store, Projection("another")).run_until_caught_up()
+    another, one = Projections(store).status()
+    assert (another.name, another.lag_events, another.lag_seconds) == ("another", 0, 0.0)
+    assert (one.name, one.lag_events, one.worker, one.dead_letters) == ("totals", 4, "host:1", 0)
+    assert 0 < one.lag_seconds < 600
+    assert one.is_running, "it was seen a moment ago, and has not stopped"
+
+
+def test_reset_begins_again(store: EventStore) -> None:
+    append(store, "order-1", 3)
+    projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
+    failing(projection, lambda event: event.version == 2)
+    Worker(store, projection).run_until_caught_up()
+    projections = Projections(store)
+    projections.reset("totals", in_transaction=lambda connection: connection.execute(totals.delete()))
+    assert (projections.position("totals"), list(projections.dead_letters.find("totals"))) == (0, [])
+    assert counted(store.engine) == {}
+    Worker(store, counting()).run_until_caught_up()
+    assert counted(store.engine) == {"order-1": 3}
+
+
+def test_a_reset_that_fails_changes_nothing(store: EventStore) -> None:
+    position = append(store, "order-1", 3)
+    Worker(store, counting()).run_until_caught_up()
+
+    def fail(connection: Connection) -> None:
+        connection.execute(totals.delete())
+        raise RuntimeError
+
+    for call in (Projections(store).reset, Projections(store).remove):
+        with pytest.raises(RuntimeError):
+            call("totals", in_transaction=fail)
+    assert (Projections(store).position("totals"), counted(store.engine)) == (position, {"order-1": 3})
+
+
+def test_a_rebuilt_projection_takes_the_place_of_the_old_one(store: EventStore) -> None:
+    append(store, "order-1", 3)
+    old = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
+    failing(old, lambda event: event.version == 2)
+    Worker(store, old).run_until_caught_up()
+    seen: list[int] = []
+    new = Projection("totals-2")
+    new.on("counted")(lambda event, _: seen.append(event.version))
+    projections = Projections(store)
+    with pytest.raises(UnknownProjection):
+        projections.swap("totals", "totals-2")
+    Worker(store, new, batch_size=1).once()
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE es_checkpoints SET seen_at = NULL"))
+    with pytest.raises(ProjectionBehind):
+        projections.swap("totals", "totals-2")
+    Worker(store, new).run_until_caught_up()
+    last = append(store, "order-1")
+    Worker(store, new).run_until_caught_up()
+    projections.swap("totals", "totals-2", in_transaction=lambda connection: connection.execute(totals.delete()))
+    (status,) = projections.status()
+    assert (status.name, status.position, status.dead_letters) == ("totals", last, 0)
+    assert seen == [1, 2, 3, 4]
+
+
+def test_dead_letters_of_a_rebuilt_projection_come_along(store: EventStore) -> None:
+    append(store, "order-1", 2)
+    Worker(store, Projection("totals")).run_until_caught_up()
+    new = Projection("totals-2", on_failure=OnFailure.DEAD_LETTER)
+    failing(new, lambda event: event.version == 2)
+    Worker(store, new).run_until_caught_up()
+    Projections(store).swap("totals", "totals-2")
+    assert [letter.version for letter in Projections(store).dead_letters.find("totals")] == [2]
+    assert list(Projections(store).dead_letters.find("totals-2")) == []
+
+
+def test_a_removed_projection_is_unknown(store: EventStore) -> None:
+    append(store, "order-1", 2)
+    projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
+    failing(projection, lambda event: event.version == 2)
+    Worker(store, projection).run_until_caught_up()
+    Projections(store).remove("totals")
+    assert Projections(store).status() == []
+    for call in (Projections(store).position, Projections(store).reset, Projections(store).remove):
+        with pytest.raises(UnknownProjection, match="'totals'"):
+            call("totals")
+    with pytest.raises(UnknownProjection):
+        Projections(store).dead_letters.retry(projection, "order-1")
+
+
+def test_what_is_running_is_not_touched(store: EventStore) -> None:
+    append(store, "order-1")
+    Worker(store, counting("one"), name="host:7").once()
+    with store.engine.begin() as connection:
+        connection.execute(totals.delete())
+    Worker(store, counting("other")).run_until_caught_up()
+    projections = Projections(store)
+    calls: list[Callable[[], None]] = [
+        lambda: projections.reset("one"),
+        lambda: projections.remove("one"),
+        lambda: projections.swap("one", "other"),
+        lambda: projections.swap("other", "one"),
+    ]
+    for call in calls:
+        with pytest.raises(ProjectionRunning) as running:
+            call()
+        assert running.value.worker == "host:7"
+    with store.engine.begin() as connection:  # it was killed a while ago
+        connection.execute(store.tables.checkpoints.update().values(seen_at=text("'2001-01-01 00:00:00.000000'")))
+    projections.reset("one")
+
+
+# --- inline
+
+
+def test_an_inline_projection_never_lags(store: EventStore) -> None:
+    projecting = inline(store, counting())
+    projecting.append("order-1", [NewEvent("counted"), NewEvent("other")], expected_version=0)
+    assert counted(store.engine) == {"order-1": 1}
+    projecting.append_many(
+        [
+            Append("order-2", [NewEvent("counted")], expected_version=0),
+            Append("order-3", iter([NewEvent("counted"), NewEvent("counted")]), expected_version=0),
+            Append("order-2", [NewEvent("counted")], expected_version=1),
+        ]
+    )
+    assert counted(store.engine) == {"order-1": 1, "order-2": 2, "order-3": 2}
+    results = projecting.append_each(
+        [
+            Append("order-1", [NewEvent("counted")], expected_version=0),
+            Append("order-3", [NewEvent("counted")], expected_version=2),
+        ]
+    )
+    assert isinstance(results[0], ConcurrencyConflict)
+    assert counted(store.engine) == {"order-1": 1, "order-2": 2, "order-3": 3}
+    assert append(store, "order-4") > 0
+    assert "order-4" not in counted(store.engine), "the store without it does not know of it"
+
+
+def test_an_inline_handler_that_fails_undoes_the_append(store: EventStore) -> None:
+    projection = Projection("totals")
+    failing(projection, lambda event: event.version == 2)
+    projecting = inline(store, projection)
+    with pytest.raises(ValueError, match=PAYLOAD):
+        projecting.append("order-1", [NewEvent("counted"), NewEvent("counted")], expected_version=0)
+    assert (store.stream_version("order-1"), counted(store.engine)) == (0, {})
+    with store.engine.begin() as connection:
+        connection.execute(totals.insert().values(stream_id="mine", number=1, last=1))
+        with pytest.raises(ValueError, match=PAYLOAD):
+            projecting.join(connection).append_many(
+                [Append("order-1", [NewEvent("counted"), NewEvent("counted")], expected_version=0)]
+            )
+        projecting.join(connection).append("order-2", [NewEvent("counted")], expected_version=0)
+    assert counted(store.engine) == {"mine": 1, "order-2": 1}
+    assert store.stream_version("order-1") == 0
+
+
+def test_a_repeated_append_is_projected_once(store: EventStore) -> None:
+    projecting = inline(store, counting())
+    events = [NewEvent("counted")]
+    projecting.append("order-1", events, expected_version=0)
+    assert projecting.append("order-1", events, expected_version=0).duplicate
+    assert counted(store.engine) == {"order-1": 1}
+
+
+def test_inline_conflicts_and_bad_input_are_those_of_the_append(store: EventStore) -> None:
+    projecting = inline(store, counting())
+    with pytest.raises(ConcurrencyConflict):
+        projecting.append("order-1", [NewEvent("counted")], expected_version=4)
+    wrong: list[Any] = [[], "counted", 7, NewEvent("counted")]
+    for events in wrong:
+        with pytest.raises(InvalidInput):
+            projecting.append("order-1", events, expected_version=0)
+    with pytest.raises(InvalidInput):
+        inline(store)
+
+
+def test_inline_filters_and_sessions(store: EventStore) -> None:
+    projection = Projection(
+        "totals",
+        EventFilter(categories=["order"], event_types=["counted"]),
+        EventFilter(stream_ids=["invoice-1"]),
+        session=lambda connection: Session(bind=connection),
+    )
+    projection.on("counted")(lambda event, session: count(event, session.connection()))
+    projecting = inline(store, projection)
+    for stream_id in ("order-1", "invoice-1", "invoice-2"):
+        append(projecting, stream_id)
+    assert counted(store.engine) == {"order-1": 1, "invoice-1": 1}
+
+
+# --- bad input
+
+
+def test_definitions_that_can_not_be_right(store: EventStore) -> None:
+    projection = counting()
+    joined = store.transaction()
+    calls: list[Callable[[], object]] = [
+        lambda: Projection(""),
+        lambda: Projection("x" * 256),
+        lambda: Projection("a\0"),
+        lambda: Projection(7),  # type: ignore[arg-type]
+        lambda: Projection("a", "order"),  # type: ignore[arg-type]
+        lambda: Projection("a", attempts=0),
+        lambda: Projection("a", backoff_seconds=-1),
+        lambda: Projection("a", on_failure="stop"),  # type: ignore[arg-type]
+        lambda: projection.on("counted")(count),
+        lambda: projection.on("")(count),
+        lambda: Worker(store, "totals"),  # type: ignore[arg-type]
+        lambda: Worker(store.engine, projection),  # type: ignore[arg-type]
+        lambda: Worker(store, projection, batch_size=0),
+        lambda: Worker(store, projection, batch_seconds=-1),
+        lambda: Worker(store, projection, longest_interval_seconds=0.001),
+        lambda: Projections(store).wait_for("totals", -1),
+        lambda: Projections(store).wait_for("totals", "7"),  # type: ignore[arg-type]
+        lambda: Projections(store).wait_for("totals", 1, timeout_seconds=-1),
+        lambda: Projections(store).swap("totals", "totals"),
+        lambda: Projections(store).dead_letters.find("totals", status="pending"),  # type: ignore[arg-type]
+        lambda: Projections(store).dead_letters.discard("totals", 0),
+        lambda: Projections(store).dead_letters.discard("totals", 1, note="\0"),
+        lambda: Projections(store).dead_letters.retry("totals", "order-1"),  # type: ignore[arg-type]
+    ]
+    for place, call in enumerate(calls):
+        with pytest.raises(InvalidInput):
+            print(place, call())
+    with joined as transaction:
+        for call in (lambda: Worker(transaction, projection), lambda: Projections(transaction)):
+            with pytest.raises(InvalidInput, match="joined"):
+                call()
+    assert Projections(store).status() == []
+
+
+def test_only_a_joined_store_has_a_connection(store: EventStore) -> None:
+    with pytest.raises(NotInTransaction, match="not joined"):
+        _ = store.connection
+    with store.transaction() as transaction:
+        transaction.connection.execute(totals.insert().values(stream_id="mine", number=1, last=1))
+    assert counted(store.engine) == {"mine": 1}
+
+
+def test_an_older_schema_says_what_to_run(new_engine: Engine) -> None:
+    migrations.upgrade(new_engine, "es_0004")
+    store = EventStore(new_engine)
+    append(store, "order-1")
+    for call in (Worker(store, counting()).once, Projections(store).status, lambda: Projections(store).reset("totals")):
+        with pytest.raises(SchemaOutdated) as outdated:
+            call()
+        assert (outdated.value.found, outdated.value.required) == (4, 5)
+
+
+def test_nothing_is_logged_where_all_is_well(store: EventStore, caplog: pytest.LogCaptureFixture) -> None:
+    append(store, "order-1", 3)
+    with caplog.at_level(logging.DEBUG, "eventstore"):
+        Worker(store, counting()).run_until_caught_up()
+    assert caplog.records == []

@@ -1,0 +1,140 @@
+"""The rules of settling, look by look, without a database: what real transactions can hardly be steered to."""
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
+from eventstore.backends.protocol import Look
+from eventstore.settling import Settling
+
+SERVER = datetime(2026, 1, 1, tzinfo=UTC)
+RESTARTED = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def primary(newest: int, *appenders: str, server: datetime = SERVER) -> PrimaryLook:
+    return PrimaryLook(newest, server, frozenset(appenders))
+
+
+class FakeBackend:
+    """Answers with the look that is given; everything after what is settled begins with a hole."""
+
+    def __init__(self) -> None:
+        self.next_look: Callable[[], Look] = lambda: primary(0)
+
+    def check_positions(self, run: Any) -> None:
+        pass
+
+    def look(self, *_: Any, **__: Any) -> Look:
+        return self.next_look()
+
+
+def nothing_follows(statement: Any, *, after_position: int, size: int) -> Sequence[tuple[int]]:
+    return [(after_position,)]
+
+
+class Reader:
+    def __init__(self) -> None:
+        self.backend = FakeBackend()
+        self.settling = Settling(self.backend)  # type: ignore[arg-type]  # as much of a backend as it needs
+
+    def settled(self, look: Look | Callable[[], Look]) -> int:
+        self.backend.next_look = look if callable(look) else lambda: look
+        return self.settling.horizon(nothing_follows).settled  # type: ignore[arg-type]  # as much of a Run as it needs
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+def test_without_appends_under_way_the_newest_is_settled(reader: Reader) -> None:
+    assert [reader.settled(primary(position)) for position in (3, 3, 8)] == [3, 3, 8]
+
+
+def test_what_a_look_has_seen_is_settled_when_all_have_ended_that_it_has_seen(reader: Reader) -> None:
+    assert reader.settled(primary(5, "1/1", "1/2")) == 0
+    assert reader.settled(primary(6, "1/2", "1/3")) == 0
+    assert reader.settled(primary(7, "1/3", "1/4")) == 5
+    assert reader.settled(primary(8, "1/4", "1/5")) == 6
+
+
+def test_of_looks_that_wait_for_the_same_the_one_that_has_seen_most_counts(reader: Reader) -> None:
+    for newest in range(5, 50):
+        assert reader.settled(primary(newest, "1/1")) == 0
+    assert reader.settled(primary(60, "1/2")) == 49
+
+
+def test_no_more_looks_are_kept_than_there_are_appends_under_way(reader: Reader) -> None:
+    generator = random.Random(1)  # guards nothing
+    appenders: list[str] = []
+    for turn in range(2000):
+        if generator.random() < 0.5:
+            appenders.append(f"1/{turn}")
+        elif appenders:
+            appenders.remove(generator.choice(appenders))
+        reader.settled(primary(turn + 1, *appenders))
+        assert len(reader.settling._pending) <= len(appenders)
+
+
+def test_it_does_not_go_down(reader: Reader) -> None:
+    assert reader.settled(primary(9)) == 9
+    assert reader.settled(primary(12, "1/1")) == 9
+    assert reader.settled(primary(12, "1/1")) == 9
+
+
+def test_a_look_tells_nothing_about_one_that_another_thread_has_taken_meanwhile(reader: Reader) -> None:
+    """The slow look was taken before the appender began that the quick one has seen: it can't say that it has ended."""
+
+    def slow() -> Look:
+        answer = primary(4)
+        assert reader.settled(primary(7, "1/1")) == 0
+        return answer
+
+    assert reader.settled(slow) == 4
+    assert reader.settled(primary(7, "1/1")) == 4
+    assert reader.settled(primary(7)) == 7
+
+
+def test_a_prepared_transaction_that_is_renamed_is_waited_for(reader: Reader) -> None:
+    assert reader.settled(primary(5, "3/45")) == 0
+    assert reader.settled(primary(5, "-1/700")) == 0
+    assert reader.settled(primary(6, "-1/700", "-1/800")) == 0
+    assert reader.settled(primary(6, "-1/800")) == 5
+
+
+def test_a_renamed_one_that_the_look_knows_already_is_not_waited_for_on_account_of_another(reader: Reader) -> None:
+    assert reader.settled(primary(5, "3/45")) == 0
+    assert reader.settled(primary(6, "3/45", "-1/700")) == 0
+    assert reader.settled(primary(7, "-1/700", "-1/800")) == 0  # 700 or 800 may be what 3/45 has become
+    assert reader.settled(primary(7, "-1/700")) == 0
+    assert reader.settled(primary(7)) == 7
+
+
+def test_transactions_prepared_one_after_another_do_not_hold_readers_back_for_ever(reader: Reader) -> None:
+    assert reader.settled(primary(1, "-1/1")) == 0
+    for number in range(2, 50):
+        assert reader.settled(primary(number, f"-1/{number}")) == number - 1
+
+
+def test_what_is_known_of_one_server_is_forgotten_at_another(reader: Reader) -> None:
+    assert reader.settled(primary(9)) == 9
+    assert reader.settled(primary(12, "1/1")) == 9
+    assert reader.settled(primary(12, "1/7", server=RESTARTED)) == 0
+    assert reader.settled(primary(12, server=RESTARTED)) == 12
+
+
+def test_a_database_that_has_lost_events_is_looked_at_anew(reader: Reader) -> None:
+    assert reader.settled(primary(9)) == 9
+    assert reader.settled(primary(4, "1/1")) == 0
+    assert reader.settled(primary(6)) == 6
+
+
+def test_a_standby_waits_until_the_oldest_transaction_is_newer_than_all_that_were_known(reader: Reader) -> None:
+    assert reader.settled(StandbyLook(5, SERVER, oldest=100, next_id=103)) == 0
+    assert reader.settled(StandbyLook(6, SERVER, oldest=102, next_id=104)) == 0
+    assert reader.settled(StandbyLook(7, SERVER, oldest=103, next_id=105)) == 5
+    assert reader.settled(StandbyLook(7, SERVER, oldest=105, next_id=105)) == 7
