@@ -186,7 +186,7 @@ class Run:
         counted = self.counted()
         told = f"position {status.position:,}, lag {status.lag_events:,}, {status.lag_seconds:.1f} s"
         if not status.lag_events and counted < count_departures(self.by_file):
-            told = f"position {status.position:,}, waiting for the import"
+            told = f"position {status.position:,}, waiting for flights.py"
         bar.update(task, completed=counted, told=told)
         return Lag(status.lag_events, status.lag_seconds)
 
