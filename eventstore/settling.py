@@ -29,7 +29,7 @@ class Horizon:
 
 @dataclass(slots=True)
 class _Pending:
-    look: Look
+    newest: int
     waiting: frozenset[Any]
     number: int
 
@@ -87,15 +87,15 @@ class Settling:
                 # Other threads look, too. Who is missing from this look has ended since an earlier one, but may have
                 # begun since this one.
                 if pending.number <= looks_before:
-                    pending.waiting = look.still_unfinished(pending.waiting, pending.look)
+                    pending.waiting = look.still_unfinished(pending.waiting)
             self._looks += 1
-            self._pending.append(_Pending(look, look.unfinished, self._looks))
-            self._settled = max([self._settled, *[seen.look.newest for seen in self._pending if not seen.waiting]])
+            self._pending.append(_Pending(look.newest, look.unfinished, self._looks))
+            self._settled = max([self._settled, *[seen.newest for seen in self._pending if not seen.waiting]])
             # Of looks that wait for the same, the one that has seen most is enough. A later look waits for all that an
             # earlier one waits for. So there are never more looks than appends under way.
-            self._pending.sort(key=lambda seen: seen.look.newest)
+            self._pending.sort(key=lambda seen: seen.newest)
             by_waiting = {seen.waiting: seen for seen in self._pending}
-            self._pending = [seen for seen in by_waiting.values() if seen.look.newest > self._settled]
+            self._pending = [seen for seen in by_waiting.values() if seen.newest > self._settled]
             return self._settled
 
     def _advance(self, server: object, position: int) -> None:

@@ -1,6 +1,7 @@
 """Projections on both databases: each event once, failures, dead letters, and looking after them."""
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -334,6 +335,33 @@ def test_an_event_that_can_not_be_decoded_fails_like_any_other(store: EventStore
     assert counted(store.engine) == {"order-1": 1}
     Worker(store, counting(on_failure=OnFailure.DEAD_LETTER)).run_until_caught_up()
     assert counted(store.engine) == {"order-1": 1, "order-3": 1}
+
+
+def test_no_event_before_a_dead_letter_is_lost_though_time_is_up_in_between(store: EventStore) -> None:
+    positions = [append(store, f"order-{number}") for number in range(5)]
+    projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
+    passes: list[int] = []
+
+    @projection.on("counted")
+    def handle(event: RecordedEvent, connection: Connection) -> None:
+        passes.append(event.position)
+        if passes.count(positions[1]) == 2:  # the second time, it takes longer than a batch may take
+            time.sleep(0.3)
+        count(event, connection)
+        if event.position == positions[3]:
+            raise ValueError(PAYLOAD)
+
+    Worker(store, projection, batch_seconds=0.2).run_until_caught_up()
+    assert handled(store.engine) == [position for position in positions if position != positions[3]]
+    assert [letter.position for letter in Projections(store).dead_letters.find("totals")] == [positions[3]]
+
+
+def test_a_worker_that_was_stopped_before_it_ran_does_not_run(store: EventStore) -> None:
+    append(store, "order-1")
+    worker = Worker(store, counting())
+    worker.stop()
+    worker.run_forever()
+    assert worker.run_until_caught_up() == 0
 
 
 def test_dead_letters_take_later_events_of_their_stream_with_them(store: EventStore) -> None:

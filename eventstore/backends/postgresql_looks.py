@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from eventstore.backends.protocol import Look
-
 _RECOVERED: Final = "-1/"
 """How the virtual transaction of a prepared transaction begins, where it has lost the one it was begun with."""
 
@@ -24,16 +22,15 @@ class PrimaryLook:
     server: datetime
     unfinished: frozenset[str]
 
-    def still_unfinished(self, waiting: frozenset[str], first: Look) -> frozenset[str]:
+    def still_unfinished(self, waiting: frozenset[str]) -> frozenset[str]:
         """Return those that still hold the lock, under whichever name.
 
         PREPARE TRANSACTION may rename a holder, from `3/45` to `-1/<transaction id>`; newer servers do so only when
-        they are started again. So where one has vanished, it may be any of the renamed that `first` had not seen.
+        they are started again. So where one has vanished, it may be any of the renamed. They are not renamed again.
         """
         remaining = waiting & self.unfinished
         if any(not name.startswith(_RECOVERED) for name in waiting - remaining):
-            renamed = {name for name in self.unfinished - first.unfinished if name.startswith(_RECOVERED)}
-            remaining |= renamed
+            remaining |= {name for name in self.unfinished if name.startswith(_RECOVERED)}
         return remaining
 
 
@@ -61,6 +58,6 @@ class StandbyLook:
         """The next transaction id, unless all before it have ended: wait until the oldest one has reached it."""
         return frozenset({self.next_id} if self.oldest < self.next_id else ())
 
-    def still_unfinished(self, waiting: frozenset[int], first: Look) -> frozenset[int]:  # noqa: ARG002  # ids are not renamed
+    def still_unfinished(self, waiting: frozenset[int]) -> frozenset[int]:
         """Return those that the oldest transaction has not reached."""
         return frozenset(next_id for next_id in waiting if self.oldest < next_id)

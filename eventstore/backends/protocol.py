@@ -67,8 +67,8 @@ class Look(Protocol):
     @property
     def unfinished(self) -> frozenset[Any]: ...  # noqa: D102
 
-    def still_unfinished(self, waiting: frozenset[Any], first: "Look") -> frozenset[Any]:
-        """Return which of `waiting`, some of those that the earlier look `first` has seen, have not ended by now."""
+    def still_unfinished(self, waiting: frozenset[Any]) -> frozenset[Any]:
+        """Return which of `waiting`, some of those that an earlier look has seen, have not ended by now."""
         ...
 
 

@@ -184,7 +184,7 @@ class _Look:
     server: object = None
     unfinished: frozenset[Any] = frozenset()
 
-    def still_unfinished(self, waiting: frozenset[Any], first: Look) -> frozenset[Any]:  # noqa: ARG002
+    def still_unfinished(self, waiting: frozenset[Any]) -> frozenset[Any]:
         return waiting
 
 

@@ -50,9 +50,8 @@ class Batch:
 class HandlerFailed(Exception):  # never leaves the package
     """A handler has raised an error, which is the cause of this one; the batch was rolled back."""
 
-    def __init__(self, row: Row, is_first: bool) -> None:
+    def __init__(self, row: Row) -> None:
         self.row = row
-        self.is_first = is_first
         super().__init__()
 
 
@@ -123,7 +122,7 @@ class Batches:
         target = self._target(transaction.connection)
         handled = 0
         try:
-            for place, row in enumerate(rows):
+            for row in rows:
                 if row[STREAM_ID] in blocked:
                     self._add_dead_letter(run, row, attempts=0, error=None)
                     continue
@@ -132,7 +131,7 @@ class Batches:
                 except Exception as error:
                     if self._store._backend.is_passing(error):
                         raise
-                    raise HandlerFailed(row, is_first=place == 0) from error
+                    raise HandlerFailed(row) from error
                 if time.monotonic() > deadline:
                     end = row[POSITION]
                     break
@@ -163,7 +162,7 @@ class Batches:
         try:
             self.call(transaction, row, target)
         except Exception as error:
-            raise HandlerFailed(row, is_first=True) from error
+            raise HandlerFailed(row) from error
         finally:
             if isinstance(target, Session):
                 target.close()
@@ -179,7 +178,7 @@ class Batches:
         """Make a dead letter of the event that is next, and go past it."""
         with self._store.transaction() as transaction, transaction._execution.statement() as run:
             rows = run(statements.lock_checkpoint, name=self._projection.name)
-            if not rows or rows[0][0] >= row[POSITION]:  # another worker has dealt with it
+            if not rows or rows[0][0] != row[POSITION] - 1:  # it is not the next one: another worker was at work
                 return Batch(Outcome.BUSY, 0, 0)
             self._add_dead_letter(run, row, attempts=attempts, error=error)
             self._advance(run, rows[0][0], row[POSITION])

@@ -95,7 +95,7 @@ class Worker:
         return self._projection
 
     def stop(self) -> None:
-        """End a run after its current batch. From any thread, and from the handler of a signal."""
+        """End a run after its current batch, for good. From any thread, and from the handler of a signal."""
         self._stopped = True
         self._waker.wake()
 
@@ -133,7 +133,6 @@ class Worker:
             ProjectionFailed: As for `once`.
             EventStoreError: As for `once`.
         """
-        self._stopped = False
         end = self._batches.newest_position()
         handled, pause = 0, self._shortest
         with self._seen():
@@ -163,7 +162,6 @@ class Worker:
             EventStoreError: As for `once`.
             InvalidInput: `handle_signals` was asked for in another thread than the main one.
         """
-        self._stopped = False
         with self._signals(handle_signals=handle_signals), self._seen():
             pause, is_lost, has_worked = self._shortest, False, False
             while not self._stopped:
@@ -200,13 +198,17 @@ class Worker:
 
     def _deal_with(self, failed: HandlerFailed) -> Batch:
         """Commit what came before the event, then try it by itself."""
-        position = failed.row[POSITION]
-        handled = 0
-        if not failed.is_first:
+        position, handled = failed.row[POSITION], 0
+        while True:  # it may take several batches, where time is up in between
             try:
-                handled = self._batches.handle(self._settled, up_to_position=position - 1).handled
+                batch = self._batches.handle(self._settled, up_to_position=position - 1)
             except HandlerFailed as earlier:
                 return self._deal_with(earlier)
+            handled += batch.handled
+            if batch.outcome is Outcome.BUSY:
+                return batch
+            if batch.outcome is Outcome.CAUGHT_UP:
+                break
         attempts, cause = 1, failed.__cause__ or failed
         while attempts < self._projection.attempts:
             self._log(logging.WARNING, "failed, and is tried again", failed, cause, attempts)
