@@ -1,6 +1,7 @@
 """The one contract on every backend; what depends on transactions, on engines of the application's too."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ class TestPostgreSQL(EventStoreContract):
         return postgres_engine
 
 
-class TestPostgreSQLInASchema(AppendContract, SnapshotContract, TransactionContract):
+class TestPostgreSQLInASchema(EventStoreContract):
     """The tables are in a schema whose name needs quotes."""
 
     @pytest.fixture
@@ -55,8 +56,8 @@ class TestPostgreSQLInASchema(AppendContract, SnapshotContract, TransactionContr
         engine.dispose()
 
     @pytest.fixture
-    def store(self, engine: Engine) -> EventStore:
-        return EventStore(engine, schema="My Events")
+    def make_store(self, engine: Engine) -> Callable[..., EventStore]:
+        return partial(EventStore, engine, schema="My Events")
 
 
 class TestPostgreSQLOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract):

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
-from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, ProjectionRunning
+from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, ProjectionRunning, RecordedEvent
 from eventstore.backends import engine_for
 from eventstore.projections import Outcome, Projection, Projections, Worker
 from eventstore.testing.postgresql import PostgreSQLServer, find_binaries
-from tests.projection_worker import fold_of_log, folded, folding, metadata
+from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
 
 
 @pytest.fixture
@@ -154,6 +154,27 @@ def test_a_worker_that_finds_another_at_work_leaves_it_alone(on_postgresql: Even
     assert Projections(on_postgresql).position("totals") == 1
 
 
+def test_a_batch_by_a_worker_that_nobody_has_seen_yet_is_respected(on_postgresql: EventStore) -> None:
+    append(on_postgresql, "order-1")
+    held, release = threading.Event(), threading.Event()
+    slow = Projection("totals")
+
+    @slow.on("counted")
+    def hold(*_: object) -> None:
+        held.set()
+        assert release.wait(30)
+
+    with ThreadPoolExecutor(1) as threads:
+        batch = threads.submit(Worker(on_postgresql, slow).once)
+        assert held.wait(30)
+        for call in (Projections(on_postgresql).reset, Projections(on_postgresql).remove):
+            with pytest.raises(ProjectionRunning) as running_:
+                call("totals")
+            assert running_.value.worker is None
+        release.set()
+        assert batch.result(timeout=30).handled == 1
+
+
 def test_another_worker_takes_over_at_once_when_one_dies(
     store: EventStore, start_worker: Callable[..., Process]
 ) -> None:
@@ -186,7 +207,7 @@ def test_workers_killed_at_random_points_apply_each_event_once(
         while not finished.is_set():
             append(store, f"order-{writer.randrange(10)}", writer.randrange(100))
             count += 1
-            time.sleep(0.002)
+            time.sleep(0.01)
         return count
 
     with ThreadPoolExecutor(1) as threads:
@@ -202,10 +223,10 @@ def test_workers_killed_at_random_points_apply_each_event_once(
         finally:
             finished.set()
         count = writing.result(timeout=30)
-        Projections(store).wait_for("totals", store.settled_position(), timeout_seconds=60)
         for worker in workers:
             worker.send(signal.SIGTERM)
         assert [worker.end()[0] for worker in workers] == [0, 0]
+        Worker(store, folding()).run_until_caught_up()
     print(f"{kills} kills, {count} events")
     assert count > 50
     assert folded(store.engine) == fold_of_log(store)
@@ -268,6 +289,23 @@ def test_a_worker_survives_the_termination_of_its_connections(
     separate.dispose()
     assert folded(on_postgresql.engine) == fold_of_log(on_postgresql)
     assert "tries again" in caplog.text
+
+
+def test_a_connection_lost_in_a_handler_is_not_the_events_failure(on_postgresql: EventStore) -> None:
+    first, last = append(on_postgresql, "order-1"), append(on_postgresql, "order-1")
+    projection, lost = Projection("totals"), []
+
+    @projection.on("counted")
+    def handle(event: RecordedEvent, connection: Connection) -> None:
+        fold(event, connection)
+        if event.position == last and not lost:
+            lost.append(event.position)
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with running(Worker(on_postgresql, projection, batch_seconds=0)):
+        Projections(on_postgresql).wait_for("totals", last)
+    assert first < lost[0]
+    assert folded(on_postgresql.engine) == {"order-1": (2, 2)}
 
 
 @pytest.mark.slow

@@ -54,9 +54,10 @@ class _Bar(_Lines):
     def __call__(self, step: Step) -> None:
         super().__call__(step)
         if step.total is not None:
+            phase = step.step.split(": ", 1)[-1]  # of which index stands in the line above
             if self._task is None:
-                self._task = self._bars.add_task(step.step, total=step.total)
-            self._bars.update(self._task, description=step.step, completed=step.done or 0, total=step.total)
+                self._task = self._bars.add_task(phase, total=step.total)
+            self._bars.update(self._task, description=phase, completed=step.done or 0, total=step.total)
         elif self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None

@@ -1,12 +1,16 @@
 """What the parts of the contract share."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from eventstore import EventStore, NewEvent
+
+MakeStore = Callable[..., EventStore]
+"""Makes a store on the engine under test, with the options of its constructor."""
 
 
 class ContractBase:
@@ -19,9 +23,14 @@ class ContractBase:
         raise NotImplementedError(msg)
 
     @pytest.fixture
-    def store(self, engine: Engine) -> EventStore:
+    def make_store(self, engine: Engine) -> MakeStore:
+        """Return what makes stores with more options; override it for one that all of yours need, such as a schema."""
+        return partial(EventStore, engine)
+
+    @pytest.fixture
+    def store(self, make_store: MakeStore) -> EventStore:
         """Return the store under test."""
-        return EventStore(engine)
+        return make_store()
 
 
 def numbered(count: int, first: int = 1) -> list[NewEvent]:

@@ -15,6 +15,7 @@ Example:
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.testing.input_contract import InputContract
+from eventstore.testing.projection_contract import ProjectionContract
 from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
@@ -31,5 +32,6 @@ class EventStoreContract(
     ValueContract,
     SnapshotContract,
     TransactionContract,
+    ProjectionContract,
 ):
     """The whole contract. Subclass it and give it a fixture `engine`: of an empty database with the tables."""

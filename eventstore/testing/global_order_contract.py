@@ -16,7 +16,7 @@ from eventstore import (
     UnsuitableTransaction,
 )
 from eventstore.filters import MAX_FILTERS
-from eventstore.testing._base import ContractBase, numbered, numbers
+from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 
 PAGE_SIZES = [1, 2, 3, 7, 1000]
 
@@ -129,9 +129,9 @@ class GlobalOrderContract(ContractBase):
         assert store.settled_position() == 0
 
     @pytest.mark.parametrize("page_size", PAGE_SIZES)
-    def test_filters_match_by_all_of_their_fields_and_any_of_them(self, engine: Engine, page_size: int) -> None:
-        rows = fill(EventStore(engine))
-        store = EventStore(engine, page_size=page_size)
+    def test_filters_match_by_all_of_their_fields_and_any_of_them(self, make_store: MakeStore, page_size: int) -> None:
+        rows = fill(make_store())
+        store = make_store(page_size=page_size)
         for options in FILTERS:
             filters = [EventFilter(**fields) for fields in options]
             found = [event.position for event in store.read_all(*filters)]
@@ -148,9 +148,9 @@ class GlobalOrderContract(ContractBase):
             assert found == expected_of(rows, options, after)
 
     @pytest.mark.parametrize("page_size", PAGE_SIZES)
-    def test_a_limit_counts_events_that_match(self, engine: Engine, page_size: int) -> None:
-        rows = fill(EventStore(engine))
-        store = EventStore(engine, page_size=page_size)
+    def test_a_limit_counts_events_that_match(self, make_store: MakeStore, page_size: int) -> None:
+        rows = fill(make_store())
+        store = make_store(page_size=page_size)
         paid: dict[str, Any] = {"event_types": ["paid"]}
         for limit in (0, 1, 2, 3, 19, 1000):
             for options in ([], [paid], [paid, {"categories": ["order"]}]):
@@ -168,8 +168,8 @@ class GlobalOrderContract(ContractBase):
         store.append("order-new", numbered(1), expected_version=0)
         assert [event.stream_id for event in store.read_all(after_position=position)] == ["order-new"]
 
-    def test_a_read_ends_at_what_was_newest_when_it_began(self, engine: Engine) -> None:
-        store = EventStore(engine, page_size=2)
+    def test_a_read_ends_at_what_was_newest_when_it_began(self, make_store: MakeStore) -> None:
+        store = make_store(page_size=2)
         store.append("counter-1", numbered(5), expected_version=0)
         found = []
         for event in store.read_all():
@@ -177,8 +177,8 @@ class GlobalOrderContract(ContractBase):
             store.append("counter-1", numbered(1, first=100), expected_version=ANY)
         assert found == [1, 2, 3, 4, 5]
 
-    def test_an_abandoned_global_read_holds_nothing(self, engine: Engine) -> None:
-        store = EventStore(engine, page_size=2)
+    def test_an_abandoned_global_read_holds_nothing(self, make_store: MakeStore) -> None:
+        store = make_store(page_size=2)
         store.append("counter-1", numbered(10), expected_version=0)
         reads = [store.read_all() for _ in range(50)]
         assert [next(read).version for read in reads] == [1] * 50

@@ -4,10 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 
 from eventstore import EventStore, NewEvent
-from eventstore.testing._base import ContractBase, numbered, numbers
+from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 
 RANGES: list[tuple[int, int | None, list[int]]] = [
     (0, None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
@@ -48,8 +47,8 @@ class ReadContract(ContractBase):
         assert store.stream_version("order-1") == 0
 
     @pytest.mark.parametrize("page_size", [1, 3, 9, 10, 11, 1000])
-    def test_a_range_is_after_one_version_up_to_another(self, engine: Engine, page_size: int) -> None:
-        store = EventStore(engine, page_size=page_size)
+    def test_a_range_is_after_one_version_up_to_another(self, make_store: MakeStore, page_size: int) -> None:
+        store = make_store(page_size=page_size)
         store.append("counter-1", numbered(10), expected_version=0)
         for after, up_to, expected in RANGES:
             options: dict[str, Any] = {"after_version": after, "up_to_version": up_to}
@@ -57,8 +56,8 @@ class ReadContract(ContractBase):
             assert numbers(store.read_stream("counter-1", **options, backwards=True)) == expected[::-1]
 
     @pytest.mark.parametrize("page_size", [1, 2, 3, 1000])
-    def test_a_limit_counts_from_where_reading_begins(self, engine: Engine, page_size: int) -> None:
-        store = EventStore(engine, page_size=page_size)
+    def test_a_limit_counts_from_where_reading_begins(self, make_store: MakeStore, page_size: int) -> None:
+        store = make_store(page_size=page_size)
         store.append("counter-1", numbered(10), expected_version=0)
         for limit in (0, 1, 2, 3, 4, 10, 11):
             oldest = store.read_stream("counter-1", after_version=2, limit=limit)
@@ -66,8 +65,8 @@ class ReadContract(ContractBase):
             assert numbers(oldest) == list(range(3, 11))[:limit]
             assert numbers(newest) == list(range(8, 0, -1))[:limit]
 
-    def test_an_abandoned_read_holds_nothing(self, engine: Engine) -> None:
-        store = EventStore(engine, page_size=2)
+    def test_an_abandoned_read_holds_nothing(self, make_store: MakeStore) -> None:
+        store = make_store(page_size=2)
         store.append("counter-1", numbered(10), expected_version=0)
         reads = [store.read_stream("counter-1") for _ in range(50)]
         assert [next(read).version for read in reads] == [1] * 50

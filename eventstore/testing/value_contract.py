@@ -9,7 +9,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine
 
 from eventstore import (
     Codec,
@@ -21,7 +20,7 @@ from eventstore import (
     MessagePackCodec,
     NewEvent,
 )
-from eventstore.testing._base import ContractBase
+from eventstore.testing._base import ContractBase, MakeStore
 
 VALUES: list[Any] = [
     None,
@@ -86,8 +85,8 @@ class ValueContract(ContractBase):
         codec: Codec = request.param()
         return codec
 
-    def test_values_come_back_exactly(self, engine: Engine, codec: Codec) -> None:
-        store = EventStore(engine, codec=codec)
+    def test_values_come_back_exactly(self, make_store: MakeStore, codec: Codec) -> None:
+        store = make_store(codec=codec)
         store.append("values-1", [NewEvent("kept", value) for value in VALUES], expected_version=0)
         for value, event in zip(VALUES, store.read_stream("values-1"), strict=True):
             assert event.data == value
@@ -95,11 +94,11 @@ class ValueContract(ContractBase):
 
     @pytest.mark.parametrize("compress_above", [None, 0])
     def test_a_typed_event_comes_back_as_its_class(
-        self, engine: Engine, codec: Codec, compress_above: int | None
+        self, make_store: MakeStore, codec: Codec, compress_above: int | None
     ) -> None:
         event_types = EventTypes()
         event_types.register("order-placed", OrderPlaced, schema_version=2, oldest_version=2)
-        store = EventStore(engine, event_types=event_types, codec=codec, compress_above=compress_above)
+        store = make_store(event_types=event_types, codec=codec, compress_above=compress_above)
         placed = OrderPlaced(
             lines=(Line(Decimal("1.10"), frozenset({Colour.RED})),) * 50,
             placed_at=datetime(2026, 3, 1, tzinfo=ZoneInfo("Europe/Berlin")),
@@ -110,10 +109,12 @@ class ValueContract(ContractBase):
         assert (typed.event_type, typed.schema_version, typed.data) == ("order-placed", 2, placed)
         assert untyped.data == {"a": 1}
 
-    def test_a_typed_event_that_could_not_be_read_back_is_not_written(self, engine: Engine, codec: Codec) -> None:
+    def test_a_typed_event_that_could_not_be_read_back_is_not_written(
+        self, make_store: MakeStore, codec: Codec
+    ) -> None:
         event_types = EventTypes()
         event_types.register("order-placed", OrderPlaced)
-        store = EventStore(engine, event_types=event_types, codec=codec)
+        store = make_store(event_types=event_types, codec=codec)
         wrong = OrderPlaced(lines=(), placed_at="tomorrow", by_day={})  # type: ignore[arg-type]  # as dataclasses allow
         fine = OrderPlaced(lines=(), placed_at=datetime(2026, 3, 1, tzinfo=UTC), by_day={})
         with pytest.raises(EncodingError) as error:
@@ -123,10 +124,10 @@ class ValueContract(ContractBase):
         assert "tomorrow" not in str(error.value)
         assert store.stream_version("order-1") == 0
 
-    def test_a_class_goes_under_its_own_name_and_version(self, engine: Engine) -> None:
+    def test_a_class_goes_under_its_own_name_and_version(self, make_store: MakeStore) -> None:
         event_types = EventTypes()
         event_types.register("order-placed", OrderPlaced, schema_version=2, oldest_version=2)
-        store = EventStore(engine, event_types=event_types)
+        store = make_store(event_types=event_types)
         placed = OrderPlaced(lines=(), placed_at=datetime(2026, 3, 1, tzinfo=UTC), by_day={})
         for event in (NewEvent("order-paid", placed, schema_version=2), NewEvent("order-placed", placed)):
             with pytest.raises(InvalidEvent, match="use EventTypes"):
@@ -136,11 +137,11 @@ class ValueContract(ContractBase):
         assert store.append("order-1", [event], expected_version=0).duplicate
         assert next(store.read_stream("order-1")).metadata == {"user": 7}
 
-    def test_each_row_remembers_its_codec(self, engine: Engine) -> None:
+    def test_each_row_remembers_its_codec(self, make_store: MakeStore) -> None:
         stores = [
-            EventStore(engine, codec=MessagePackCodec()),
-            EventStore(engine, codec=JSONCodec()),
-            EventStore(engine, codec=JSONCodec(), compress_above=10),
+            make_store(codec=MessagePackCodec()),
+            make_store(codec=JSONCodec()),
+            make_store(codec=JSONCodec(), compress_above=10),
         ]
         for version, store in enumerate(stores):
             store.append(
