@@ -293,7 +293,8 @@ def test_a_worker_survives_the_termination_of_its_connections(
 
 def test_a_connection_lost_in_a_handler_is_not_the_events_failure(on_postgresql: EventStore) -> None:
     first, last = append(on_postgresql, "order-1"), append(on_postgresql, "order-1")
-    projection, lost = Projection("totals"), []
+    projection = Projection("totals")
+    lost: list[int] = []
 
     @projection.on("counted")
     def handle(event: RecordedEvent, connection: Connection) -> None:
