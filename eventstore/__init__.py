@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
 from eventstore.correlation import caused_by, current_metadata, metadata_context
 from eventstore.errors import (
+    AggregateError,
+    AggregateNotFound,
     CachedPositions,
     ConcurrencyConflict,
     ConstraintViolated,
@@ -52,11 +54,13 @@ from eventstore.errors import (
     UpcasterMissing,
     UpcasterTaken,
     UpcastingFailed,
+    VersionNotReached,
 )
 from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
+from eventstore.repository import Loaded, Repository, Saved
 from eventstore.snapshots import Snapshot, SnapshotStore
 from eventstore.store import EventStore
 from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion
@@ -70,6 +74,8 @@ __all__ = [
     "ANY",
     "NO_STREAM",
     "STREAM_EXISTS",
+    "AggregateError",
+    "AggregateNotFound",
     "Append",
     "AppendResult",
     "CachedPositions",
@@ -103,6 +109,7 @@ __all__ = [
     "InvalidMetadata",
     "InvalidStreamId",
     "JSONCodec",
+    "Loaded",
     "MessagePackCodec",
     "MigrationError",
     "MigrationInProgress",
@@ -115,6 +122,8 @@ __all__ = [
     "ProjectionRunning",
     "RecordedEvent",
     "RepeatedEventId",
+    "Repository",
+    "Saved",
     "SchemaError",
     "SchemaMissing",
     "SchemaOutdated",
@@ -133,6 +142,7 @@ __all__ = [
     "UpcasterMissing",
     "UpcasterTaken",
     "UpcastingFailed",
+    "VersionNotReached",
     "caused_by",
     "current_metadata",
     "metadata_context",

@@ -16,6 +16,9 @@ EventStoreError
 ├── DecodingError                   stored bytes that can't be read
 │   ├── EventTooNew                 written by newer code
 │   └── UpcastingFailed             an upcaster could not do its work
+├── AggregateError                  an aggregate that can't be loaded as asked
+│   ├── AggregateNotFound (LookupError)
+│   └── VersionNotReached
 ├── EventTypeError                  the registry of event types
 │   ├── UnregisteredEventType
 │   ├── EventTypeTaken
@@ -54,6 +57,7 @@ pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
@@ -261,6 +265,43 @@ class UpcastingFailed(DecodingError):
     def __init__(self, step: tuple[str, int], problem: str) -> None:
         self.step = step
         super().__init__(f"the upcaster from schema version {step[1]} of {step[0]!r} {problem}")
+
+
+class AggregateError(EventStoreError):
+    """An aggregate that can't be loaded as it was asked for."""
+
+
+class AggregateNotFound(AggregateError, LookupError):
+    """An aggregate without events, or without any until the time that was asked for.
+
+    Attributes:
+        stream_id: Its stream.
+        as_of: The time, None where none was asked for.
+    """
+
+    def __init__(self, stream_id: str, as_of: datetime | None = None) -> None:
+        self.stream_id = stream_id
+        self.as_of = as_of
+        until = "" if as_of is None else f" until {as_of.isoformat()}"
+        super().__init__(
+            f"stream {stream_id!r} has no events{until}; pass must_exist=False where that is to be the initial state"
+        )
+
+
+class VersionNotReached(AggregateError):
+    """An aggregate that was asked for at a version that its stream has not come to; on a standby, not yet, perhaps.
+
+    Attributes:
+        stream_id: Its stream.
+        wanted: The version that was asked for.
+        actual: The version of the stream.
+    """
+
+    def __init__(self, stream_id: str, wanted: int, actual: int) -> None:
+        self.stream_id = stream_id
+        self.wanted = wanted
+        self.actual = actual
+        super().__init__(f"stream {stream_id!r} is at version {actual}, so there is no state at version {wanted}")
 
 
 class EventTypeError(EventStoreError):

@@ -72,7 +72,7 @@ class EventMapper:
 
     def __init__(self, event_types: EventTypes, codec: PayloadCodec) -> None:
         self.codec = codec
-        self._event_types = event_types
+        self.event_types = event_types
 
     def pending(self, append: Append) -> PendingAppend:
         """Check and encode an append.
@@ -106,7 +106,7 @@ class EventMapper:
         return pending
 
     def _encode(self, event: NewEvent, index: int) -> tuple[int, bytes]:
-        registered = self._event_types.type_of(event.data)
+        registered = self.event_types.type_of(event.data)
         if registered is None:
             return self.codec.encode(event.data, index=index, event_type=event.event_type)
         if registered != (event.event_type, event.schema_version):
@@ -117,7 +117,7 @@ class EventMapper:
             raise InvalidEvent(msg)
         codec, data = self.codec.encode(event.data, typed=True, index=index, event_type=event.event_type)
         try:  # a class that checks no types can hold what it can't be made of: once stored, it would be lost
-            self._event_types.from_plain(event.event_type, event.schema_version, self.codec.decode(codec, data))
+            self.event_types.from_plain(event.event_type, event.schema_version, self.codec.decode(codec, data))
         except DecodingError as error:
             raise EncodingError(
                 path="$",
@@ -149,8 +149,8 @@ class EventMapper:
         Raises:
             DecodingError: The data can't be read, or does not fit the registered class.
         """
-        decode, steps = self.codec.decode, self._event_types.steps if upcast else {}
-        to_value = self._event_types.from_plain if upcast else _as_stored
+        decode, steps = self.codec.decode, self.event_types.steps if upcast else {}
+        to_value = self.event_types.from_plain if upcast else _as_stored
         for row in rows:
             position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
             try:
@@ -177,8 +177,8 @@ class EventMapper:
 
     def _upcast(self, event_type: str, schema_version: int, data: Any) -> list[PlainEvent]:
         return [
-            PlainEvent(to_type, to_version, self._event_types.from_plain(to_type, to_version, plain))
-            for to_type, to_version, plain in self._event_types.upcast(event_type, schema_version, data)
+            PlainEvent(to_type, to_version, self.event_types.from_plain(to_type, to_version, plain))
+            for to_type, to_version, plain in self.event_types.upcast(event_type, schema_version, data)
         ]
 
     def says_the_same(self, pending: PendingAppend, index: int, row: tuple[Any, ...]) -> bool:
@@ -196,7 +196,7 @@ class EventMapper:
         if isinstance(events, str | bytes | Mapping | NewEvent) or not isinstance(events, Iterable):
             msg = f"events is a list of events, not {type(events).__name__}"
             raise InvalidInput(msg)
-        new_events = [event if isinstance(event, NewEvent) else self._event_types.new_event(event) for event in events]
+        new_events = [event if isinstance(event, NewEvent) else self.event_types.new_event(event) for event in events]
         if not new_events:
             raise EmptyAppend(append.stream_id)
         return new_events

@@ -209,6 +209,16 @@ class EventStore:
         return self._backend.tables
 
     @property
+    def event_types(self) -> EventTypes:
+        """The classes of typed events."""
+        return self._mapper.event_types
+
+    @property
+    def codec(self) -> Codec:
+        """How payloads are written."""
+        return self._mapper.codec.codec
+
+    @property
     def snapshots(self) -> SnapshotStore:
         """The snapshots, in the same transaction as this store."""
         return self._snapshots

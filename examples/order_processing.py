@@ -10,12 +10,13 @@ its own.
 import os
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from uuid import uuid4
 
-from eventstore import NO_STREAM, ConcurrencyConflict, EventStore, EventTypes, RecordedEvent, migrations
+from eventstore import NO_STREAM, ConcurrencyConflict, EventStore, EventTypes, RecordedEvent, Repository, migrations
+from eventstore.repository import every
 
 event_types = EventTypes()
 
@@ -70,7 +71,7 @@ class PointsEarned:
 
 @dataclass(frozen=True)
 class Order:
-    """The state of an order."""
+    """The state of an order, and what can be done with it."""
 
     customer: str = ""
     items: tuple[ItemAdded, ...] = ()
@@ -81,18 +82,26 @@ class Order:
         """What the items cost together."""
         return sum((item.price * item.quantity for item in self.items), Decimal(0))
 
-    def after(self, event: object) -> "Order":
+    def after(self, event: RecordedEvent) -> "Order":
         """Return the order as it is after an event."""
-        match event:
+        match event.data:
             case OrderPlaced(customer):
                 return replace(self, customer=customer)
-            case ItemAdded():
-                return replace(self, items=(*self.items, event))
+            case ItemAdded() as item:
+                return replace(self, items=(*self.items, item))
             case ItemRemoved(article):
                 return replace(self, items=tuple(item for item in self.items if item.article != article))
             case OrderPaid(amount):
                 return replace(self, paid=self.paid + amount)
         return self
+
+    def place(self, customer: str, items: list[ItemAdded]) -> list[object]:
+        """Place it, with its items."""
+        return [OrderPlaced(customer), *items]
+
+    def pay(self) -> list[object]:
+        """Pay what is due, if anything is."""
+        return [OrderPaid(self.total - self.paid)] if self.total > self.paid else []
 
     def __str__(self) -> str:
         items = ", ".join(f"{item.quantity} x {item.article}" for item in self.items) or "nothing"
@@ -100,92 +109,76 @@ class Order:
         return f"{items} = {self.total} EUR, {payment}"
 
 
-def fold(events: Iterable[RecordedEvent]) -> tuple[Order, int]:
-    """Return the state after these events, and the version of the last."""
-    order, version = Order(), 0
-    for event in events:
-        order, version = order.after(event.data), event.version
-    return order, version
-
-
 # --- the four parts
 
 
-def place_orders(store: EventStore, run: str) -> str:
-    """Place three orders; return the stream of the last."""
+def place_orders(orders: Repository[Order], run: str) -> str:
+    """Place three orders; return the id of the last."""
     heading("1", "Placing orders", "Each order is a stream of events. Nothing is ever overwritten.")
     baskets = {
         "Ada": [ItemAdded("tea", Decimal("4.20")), ItemAdded("teapot", Decimal("24.90"))],
         "Grace": [ItemAdded("compiler", Decimal("99.00"))],
         "Barbara": [ItemAdded("notebook", Decimal("3.50"), 4), ItemAdded("pencil", Decimal("0.80"), 10)],
     }
-    stream_id = ""
+    order_id = ""
     for number, (customer, items) in enumerate(baskets.items(), start=1):
-        stream_id = f"order-{run}-{number}"
-        result = store.append(stream_id, [OrderPlaced(customer), *items], expected_version=NO_STREAM)
-        order, _ = fold(store.read_stream(stream_id))
-        print(f"  {stream_id}  version {result.version}  {customer:8} {order}")
-    return stream_id
+        order_id = f"{run}-{number}"
+        placed = orders.execute(order_id, Order.place, customer, items)
+        print(f"  {placed.stream_id}  version {placed.version}  {customer:8} {orders.load(order_id).state}")
+    return order_id
 
 
-def resolve_a_conflict(store: EventStore, stream_id: str) -> None:
+def resolve_a_conflict(orders: Repository[Order], order_id: str) -> None:
     """Let two clerks change one order, both starting from the same version."""
     heading("2", "Two clerks, one order", "Both open it at the same version. The second must not act on old news.")
-    order, version = fold(store.read_stream(stream_id))
-    print(f"  Ann and Ben open {stream_id} at version {version}: {order}")
+    opened = orders.load(order_id)
+    print(f"  Ann and Ben open {opened.stream_id} at version {opened.version}: {opened.state}")
 
-    result = store.append(stream_id, [ItemRemoved("pencil")], expected_version=version, metadata={"clerk": "Ann"})
-    tell("Ann takes the pencils off", green("stored"), f"version {result.version}")
+    saved = orders.save(opened, [ItemRemoved("pencil")], metadata={"clerk": "Ann"})
+    tell("Ann takes the pencils off", green("stored"), f"version {saved.version}")
 
-    payment = OrderPaid(order.total)
     try:
-        store.append(stream_id, [payment], expected_version=version, metadata={"clerk": "Ben"})
+        orders.save(opened, opened.state.pay(), metadata={"clerk": "Ben"})
     except ConcurrencyConflict as conflict:
-        tell(f"Ben books {payment.amount} EUR", red("refused"), f"expected {conflict.expected}, is {conflict.actual}")
+        what = f"Ben books {opened.state.total} EUR"
+        tell(what, red("refused"), f"expected {conflict.expected}, is {conflict.actual}")
 
-    order, version = fold(store.read_stream(stream_id))
-    payment = OrderPaid(order.total)
-    result = store.append(stream_id, [payment], expected_version=version, metadata={"clerk": "Ben"})
-    tell(f"Ben looks again, books {payment.amount} EUR", green("stored"), f"version {result.version}")
+    saved = orders.execute(order_id, Order.pay, metadata={"clerk": "Ben"})  # this looks again, as often as it takes
+    tell(f"Ben looks again, books {saved.events[0].amount} EUR", green("stored"), f"version {saved.version}")
 
 
-def replay_history(store: EventStore, stream_id: str) -> None:
+def replay_history(orders: Repository[Order], order_id: str) -> None:
     """Show what the order was after each event."""
     heading("3", "The history", "How did the order come to be what it is? What was it at version 3?")
-    order = Order()
-    for event in store.read_stream(stream_id):
-        order = order.after(event.data)
+    for event in orders.store.read_stream(orders.stream_id(order_id)):
         who = event.metadata.get("clerk", "")
+        order = orders.load(order_id, version=event.version).state
         print(f"  {event.version}  {event.event_type:13} {dim(f'{who:4}')} {order}")
-    then, _ = fold(store.read_stream(stream_id, up_to_version=3))
-    print(f"  At version 3 it was: {then}")
+    print(f"  At version 3 it was: {orders.load(order_id, version=3).state}")
 
 
 def use_a_snapshot(store: EventStore, run: str, count: int = 20_000) -> None:
     """Load a long stream with and without a snapshot."""
     heading("4", "A long stream", f"A loyalty card with {count:,} events, loaded from the first, then from a snapshot.")
-    card = f"card-{run}"
-    store.append(card, [PointsEarned(number % 7) for number in range(count)], expected_version=NO_STREAM)
 
-    def load() -> tuple[int, int, int]:
-        """Return points, version, and how many events were read."""
-        snapshot = store.snapshots.load(card)
-        points, version, read = (snapshot.state, snapshot.version, 0) if snapshot else (0, 0, 0)
-        for event in store.read_stream(card, after_version=version):
-            points, version, read = points + event.data.points, event.version, read + 1
-        return points, version, read
+    def add(points: int, event: RecordedEvent) -> int:
+        return points + int(event.data.points)
 
-    def timed(label: str) -> tuple[int, int]:
+    cards = Repository(store, category="card", initial=int, evolve=add, snapshots=every(1000))
+    earned = [PointsEarned(number % 7) for number in range(count)]
+    store.append(cards.stream_id(run), earned, expected_version=NO_STREAM)
+
+    def show(label: str) -> None:
         began = time.perf_counter()
-        points, version, read = load()
+        card = cards.load(run)
         milliseconds = (time.perf_counter() - began) * 1000
-        print(f"  {label:17} {points:,} points at version {version:,}   {read:6,} events read   {milliseconds:8.1f} ms")
-        return points, version
+        read = f"{card.version - card.snapshot_version:6,} events read"
+        print(f"  {label:17} {card.state:,} points at version {card.version:,}   {read}   {milliseconds:8.1f} ms")
 
-    points, version = timed("all events")
-    store.snapshots.save(card, version=version, state=points)
-    store.append(card, [PointsEarned(100)], expected_version=version)
-    timed("with a snapshot")
+    show("all events")
+    cards.refresh_snapshots()  # what was appended without the repository has none yet
+    cards.execute(run, lambda _: [PointsEarned(100)])
+    show("with a snapshot")
 
 
 # --- the page
@@ -206,24 +199,7 @@ def styled(code: str, text: str) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
 
 
-def bold(text: str) -> str:
-    """Return bold text."""
-    return styled("1", text)
-
-
-def dim(text: str) -> str:
-    """Return grey text."""
-    return styled("2", text)
-
-
-def green(text: str) -> str:
-    """Return green text."""
-    return styled("32", text)
-
-
-def red(text: str) -> str:
-    """Return red text."""
-    return styled("31", text)
+bold, dim, green, red = (partial(styled, code) for code in ("1", "2", "32", "31"))
 
 
 def main() -> None:
@@ -233,11 +209,12 @@ def main() -> None:
         migrations.upgrade(store.engine)  # a deployment step in a real application
         run = uuid4().hex[:6]
         print(f"An event store on {bold(store.engine.dialect.name)}: {store.engine.url}")
-        stream_id = place_orders(store, run)
-        resolve_a_conflict(store, stream_id)
-        replay_history(store, stream_id)
+        orders = Repository(store, category="order", initial=Order, evolve=Order.after)
+        order_id = place_orders(orders, run)
+        resolve_a_conflict(orders, order_id)
+        replay_history(orders, order_id)
         use_a_snapshot(store, run)
-        print(f"\nAll of it is stored: read it back with store.read_stream({stream_id!r}).")
+        print(f"\nAll of it is stored: read it back with store.read_stream({orders.stream_id(order_id)!r}).")
 
 
 if __name__ == "__main__":

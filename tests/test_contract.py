@@ -11,6 +11,7 @@ from eventstore import EventStore, migrations
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.contract import EventStoreContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
+from eventstore.testing.repository_contract import RepositoryContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
 from tests.fix_engines import migrated_sqlite
@@ -29,7 +30,9 @@ class TestSQLiteMemory(EventStoreContract):
             yield store.engine
 
 
-class TestSQLiteOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract):
+class TestSQLiteOfTheApplication(
+    AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract, RepositoryContract
+):
     """An engine with nothing set: rollback journal, foreign keys off, the driver's own BEGIN."""
 
     @pytest.fixture
@@ -60,7 +63,9 @@ class TestPostgreSQLInASchema(EventStoreContract):
         return partial(EventStore, engine, schema="My Events")
 
 
-class TestPostgreSQLOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract):
+class TestPostgreSQLOfTheApplication(
+    AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract, RepositoryContract
+):
     """An engine whose own transactions are serializable."""
 
     @pytest.fixture

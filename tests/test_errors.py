@@ -1,6 +1,7 @@
 import inspect
 import pickle
 import re
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -26,6 +27,9 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.DecodingError("damaged", stream_id="order-1", version=2, event_type="placed"),
         errors.EventTooNew("placed", 2, 1),
         errors.UpcastingFailed(("placed", 1), "has raised KeyError"),
+        errors.AggregateError("text"),
+        errors.AggregateNotFound("order-1", datetime(2026, 1, 2, tzinfo=UTC)),
+        errors.VersionNotReached("order-1", 7, 5),
         errors.EventTypeError("text"),
         errors.UnregisteredEventType("Placed"),
         errors.EventTypeTaken("text"),

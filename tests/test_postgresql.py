@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -273,6 +274,9 @@ def many_appends() -> dict[str, Any]:
 STREAM = {"stream_id": "order-7"}
 PAGE = {"stream_id": "order-big", "after_version": 5000, "up_to_version": 2**63 - 1, "page_size": 100}
 SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
+AGGREGATE = {"stream_id": "order-big", "schema_version": 1}
+UNSORTED = {statements.load_aggregate, statements.snapshot_versions}
+SNAPSHOTS = {"category": "order", "schema_version": 1, "after_stream_id": "order-5", "page_size": 100}
 ORDERED_BY_THE_INDEX = {statements.read_forwards, statements.read_backwards}
 
 
@@ -294,6 +298,9 @@ ORDERED_BY_THE_INDEX = {statements.read_forwards, statements.read_backwards}
         (statements.load_snapshot, lambda: SNAPSHOT),
         (statements.delete_snapshot, lambda: SNAPSHOT),
         (statements.delete_snapshots, lambda: STREAM),
+        (statements.load_aggregate, lambda: {**PAGE, **AGGREGATE}),
+        (statements.version_as_of, lambda: {"stream_id": "order-big", "as_of": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (statements.snapshot_versions, lambda: SNAPSHOTS),
     ],
 )
 def test_a_hot_statement_uses_its_index(
@@ -302,6 +309,7 @@ def test_a_hot_statement_uses_its_index(
     nodes = plan_nodes(filled, statement, parameters())
     scanned = [node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"]
     assert scanned == []
+    assert "Sort" not in {node["Node Type"] for node in nodes} or statement not in UNSORTED
     if statement in ORDERED_BY_THE_INDEX:
         kinds = {node["Node Type"] for node in nodes}
         assert kinds == {"Limit", "Index Scan"}

@@ -248,6 +248,12 @@ SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
         (statements.load_snapshot, SNAPSHOT),
         (statements.delete_snapshot, SNAPSHOT),
         (statements.delete_snapshots, {"stream_id": "order-7"}),
+        (statements.version_as_of, {"stream_id": "order-7", "as_of": "2026-01-01 00:00:00.000000"}),
+        (
+            statements.snapshot_versions,
+            {"category": "order", "schema_version": 1, "after_stream_id": "order-5", "page_size": 100},
+        ),
+        (statements.count_streams, {"category": "order"}),
     ],
 )
 def test_a_hot_statement_uses_its_index(filled: Engine, statement: Statement, parameters: dict[str, Any]) -> None:
@@ -258,6 +264,18 @@ def test_a_hot_statement_uses_its_index(filled: Engine, statement: Statement, pa
     assert scans == []
     assert [step for step in steps if "TEMP B-TREE" in step] == []
     assert any("SEARCH" in step and "USING" in step for step in steps)
+
+
+def test_an_aggregate_is_loaded_by_its_keys(filled: Engine) -> None:
+    sql, constants = SQLite().sql(statements.load_aggregate)
+    parameters = {"stream_id": "order-7", "schema_version": 1, "up_to_version": 9, "page_size": 5}
+    with filled.connect() as connection:
+        steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", {**constants, **parameters})]
+    assert [step for step in steps if "TEMP B-TREE" in step] == []
+    assert {step for step in steps if step.startswith("SCAN")} <= {"SCAN snapshot", "SCAN tail", "SCAN CONSTANT ROW"}
+    tables = {step.split()[1] for step in steps if step.startswith("SEARCH")}
+    assert tables == {"snapshots", "es_streams", "es_events"}
+    assert any("stream_id=? AND version>? AND version<?" in step for step in steps)
 
 
 @pytest.fixture

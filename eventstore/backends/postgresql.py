@@ -199,6 +199,10 @@ class PostgreSQL:
         """Return the time, from the session's zone to UTC."""
         return value.astimezone(UTC)
 
+    def from_time(self, value: datetime) -> datetime:
+        """Return the time: psycopg knows its zone."""
+        return value
+
 
 def _event_arrays(appends: Sequence[PendingAppend]) -> dict[str, Any]:
     columns = ("event_ids", "event_types", "schema_versions", "codecs", "data", "metadata")

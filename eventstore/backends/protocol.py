@@ -216,3 +216,7 @@ class Backend(Protocol):
     def to_time(self, value: Any) -> datetime:
         """Return a time that the driver has returned, in UTC."""
         ...
+
+    def from_time(self, value: datetime) -> Any:
+        """Return a time with a zone as the driver takes it, for a comparison with a stored one."""
+        ...

@@ -177,6 +177,10 @@ class SQLite:
         """Return the time of SQLite's text, which is in UTC."""
         return datetime.fromisoformat(value).replace(tzinfo=UTC)
 
+    def from_time(self, value: datetime) -> str:
+        """Return SQLite's text, which sorts as the times do."""
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+
 
 @dataclass(frozen=True, slots=True)
 class _Look:

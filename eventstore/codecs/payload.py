@@ -40,7 +40,7 @@ class PayloadCodec:
         if compress_above is not None:
             check_number("compress_above", compress_above)
             _zstandard()
-        self._codec = codec
+        self.codec = codec
         self._compress_above = math.inf if compress_above is None else compress_above
         self._codecs: dict[int, Codec] = {known.number: known for known in (MessagePackCodec(), JSONCodec())}
         for each in (codec, *also_reads):
@@ -71,7 +71,7 @@ class PayloadCodec:
             EncodingError: The value can't be stored exactly.
         """
         try:
-            data = self._codec.encode(value, typed=typed)
+            data = self.codec.encode(value, typed=typed)
         except _REFUSALS as error:
             path, found, problem = self._locate(value, error, typed=typed)
             raise EncodingError(
@@ -80,8 +80,8 @@ class PayloadCodec:
         if len(data) > self._compress_above:
             compressed: bytes = _zstandard().compress(data)
             if len(compressed) < len(data):
-                return self._codec.number + _ZSTD, compressed
-        return self._codec.number, data
+                return self.codec.number + _ZSTD, compressed
+        return self.codec.number, data
 
     def decode(self, number: int, data: bytes) -> Any:
         """Return the value.
@@ -111,7 +111,7 @@ class PayloadCodec:
         for _ in range(_MAX_STEPS):
             for step, part in _parts(value, typed=typed):
                 try:
-                    self._codec.encode(part, typed=typed)
+                    self.codec.encode(part, typed=typed)
                 except _REFUSALS as inner:
                     path, value, error = path + step, part, inner
                     break

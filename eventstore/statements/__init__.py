@@ -5,6 +5,7 @@ parameter. Nothing is executed here: pass the function to the seam, `run(stateme
 stream_id="order-42")`. To look at one, compile it or EXPLAIN it: `print(statements.read_forwards(tables))`.
 """
 
+from eventstore.statements.aggregates import count_streams, load_aggregate, snapshot_versions, version_as_of
 from eventstore.statements.appending import (
     advance_existing_head,
     advance_head,
@@ -78,6 +79,7 @@ __all__ = [
     "close_dead_letter",
     "count_dead_letters",
     "count_events_after",
+    "count_streams",
     "create_checkpoint",
     "create_head",
     "create_heads",
@@ -95,6 +97,7 @@ __all__ = [
     "find_heads",
     "find_positions",
     "insert_event",
+    "load_aggregate",
     "load_snapshot",
     "lock_checkpoint",
     "lock_heads",
@@ -119,6 +122,8 @@ __all__ = [
     "schema_version",
     "set_checkpoint",
     "set_head",
+    "snapshot_versions",
     "stream_version",
     "take_write_lock",
+    "version_as_of",
 ]

@@ -17,6 +17,7 @@ from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.testing.input_contract import InputContract
 from eventstore.testing.projection_contract import ProjectionContract
 from eventstore.testing.read_contract import ReadContract
+from eventstore.testing.repository_contract import RepositoryContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
 from eventstore.testing.value_contract import ValueContract
@@ -33,5 +34,6 @@ class EventStoreContract(
     SnapshotContract,
     TransactionContract,
     ProjectionContract,
+    RepositoryContract,
 ):
     """The whole contract. Subclass it and give it a fixture `engine`: of an empty database with the tables."""

@@ -1,0 +1,107 @@
+"""How an aggregate is loaded: its snapshot and the first events after it in one round trip, then page by page."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Generic
+
+from eventstore import statements
+from eventstore.backends.protocol import Row, Statement
+from eventstore.errors import DecodingError, InvalidInput
+from eventstore.events import RecordedEvent
+from eventstore.repository.states import State, StateCodec
+from eventstore.rows import POSITION, VERSION
+from eventstore.store import EventStore
+from eventstore.streams import MAX_VERSION
+
+_log = logging.getLogger("eventstore.repository")
+
+_CODEC, _DATA = 6, 7
+
+
+class Folder(Generic[State]):
+    """Makes states of streams.
+
+    Args:
+        store: Where to read.
+        initial: Makes the state before the first event. Where that is None, any state may be.
+        evolve: Makes the next state.
+        states: Reads snapshots; None where there are none to be read.
+        schema_version: Of the snapshots.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        initial: Callable[[], State],
+        evolve: Callable[[State, RecordedEvent], State],
+        states: StateCodec[State] | None,
+        schema_version: int,
+    ) -> None:
+        self._store = store
+        self._initial = initial
+        self._may_be_none = initial() is None
+        self._evolve = evolve
+        self._states = states
+        self._schema_version = schema_version
+
+    def fold(self, stream_id: str, up_to_version: int = MAX_VERSION) -> tuple[State, int, int]:
+        """Return the state, the version of the stream that it was computed at, and that of the snapshot, or 0."""
+        if self._states is None:
+            return *self._replay(stream_id, self._initial(), 0, up_to_version), 0
+        rows = sorted(
+            self._read(
+                statements.load_aggregate,
+                stream_id=stream_id,
+                schema_version=self._schema_version,
+                up_to_version=up_to_version,
+            ),
+            key=lambda row: row[VERSION],
+        )
+        state, snapshot_version = self._initial(), 0
+        if rows and rows[0][POSITION] is None:
+            snapshot = rows.pop(0)
+            try:
+                state, snapshot_version = self._states.decode(snapshot[_CODEC], snapshot[_DATA]), snapshot[VERSION]
+            except DecodingError as error:
+                _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error)
+                return *self._replay(stream_id, state, 0, up_to_version), 0
+        state = self._evolved(state, rows)
+        version = rows[-1][VERSION] if rows else snapshot_version
+        if len(rows) == self._store._page_size:
+            state, version = self._replay(stream_id, state, version, up_to_version)
+        return state, version, snapshot_version
+
+    def version_as_of(self, stream_id: str, as_of: datetime) -> int:
+        """Return the version that a stream had at a time."""
+        with self._store._execution.statement() as run:
+            rows = run(statements.version_as_of, stream_id=stream_id, as_of=self._store._backend.from_time(as_of))
+        return int(rows[0][0]) if rows else 0
+
+    def _replay(self, stream_id: str, state: State, version: int, up_to_version: int) -> tuple[State, int]:
+        """Go on from a version, page by page.
+
+        The version is that of the rows, never of the events: upcasters drop events, and the last may be among them.
+        """
+        while True:
+            rows = self._read(
+                statements.read_forwards, stream_id=stream_id, after_version=version, up_to_version=up_to_version
+            )
+            state = self._evolved(state, rows)
+            version = rows[-1][VERSION] if rows else version
+            if len(rows) < self._store._page_size:
+                return state, version
+
+    def _read(self, statement: Statement, **parameters: Any) -> list[Row]:
+        """Return a page. The connection is back in its pool before the application's code runs on what was read."""
+        with self._store._execution.statement() as run:
+            return list(run(statement, **parameters, page_size=self._store._page_size))
+
+    def _evolved(self, state: State, rows: list[Row]) -> State:
+        backend = self._store._backend
+        for event in self._store._mapper.recorded(rows, backend.to_uuid, backend.to_time):
+            state = self._evolve(state, event)
+            if state is None and not self._may_be_none:
+                msg = f"evolve has returned None for {event.event_type!r}; it returns the new state"
+                raise InvalidInput(msg)
+        return state

@@ -1,0 +1,56 @@
+"""Trying again after a conflict."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from eventstore.errors import ConcurrencyConflict
+from eventstore.streams import check_number, check_seconds
+
+Result = TypeVar("Result")
+
+ATTEMPTS: Final = 10
+BACKOFF_SECONDS: Final = 0.01
+_LONGEST_PAUSE_SECONDS: Final = 1.0
+
+
+def retry_conflicts(
+    function: Callable[[], Result], *, attempts: int = ATTEMPTS, backoff_seconds: float = BACKOFF_SECONDS
+) -> Result:
+    """Call a function, again and again while it raises a `ConcurrencyConflict`; for a transaction of your own, say.
+
+    It waits before each further attempt, for a random time, so that those who compete don't meet again: at most
+    `backoff_seconds` before the second, twice as long before the third, and so on, up to a second.
+
+    Args:
+        function: Everything that is to be repeated: it must open the transaction, read and decide itself.
+        attempts: How often to call it at most, from 1.
+        backoff_seconds: The longest pause before the second attempt. With 0 there are no pauses.
+
+    Returns:
+        What the function has returned.
+
+    Raises:
+        ConcurrencyConflict: That of the last attempt.
+        InvalidInput: An argument is not valid.
+
+    Example:
+        ```python
+        def ship() -> None:
+            with store.transaction() as transaction:
+                orders.join(transaction).execute("42", Order.ship)
+                stock.join(transaction).execute("tea", Stock.take, 3)
+
+        retry_conflicts(ship)
+        ```
+    """
+    check_number("attempts", attempts, minimum=1)
+    check_seconds("backoff_seconds", backoff_seconds)
+    for attempt in range(1, attempts):
+        try:
+            return function()
+        except ConcurrencyConflict:
+            longest = min(backoff_seconds * 2 ** min(attempt - 1, 30), _LONGEST_PAUSE_SECONDS)
+            time.sleep(random.uniform(0, longest))  # noqa: S311  # spreads those who compete, guards nothing
+    return function()

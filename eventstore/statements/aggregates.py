@@ -1,0 +1,92 @@
+"""Statements that load aggregates, and look after their snapshots."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, func, literal_column, null, select, union_all
+from sqlalchemy.sql import ClauseElement
+
+from eventstore.statements.reading import event_columns
+from eventstore.tables import Tables
+
+
+def load_aggregate(tables: Tables) -> ClauseElement:
+    """Return the snapshot and a page of the events after it, up to a version: columns as of `read_forwards`.
+
+    The row of the snapshot has no position. Rows come in no order that could be relied on; by version, the snapshot is
+    the first.
+    """
+    snapshots, streams, events = tables.snapshots.c, tables.streams.c, tables.events.c
+    up_to_version = bindparam("up_to_version", type_=BigInteger)
+    snapshot = (
+        select(snapshots.version, snapshots.schema_version, snapshots.codec, snapshots.state)
+        .where(
+            snapshots.stream_id == bindparam("stream_id"),
+            snapshots.schema_version == bindparam("schema_version"),
+            snapshots.version <= up_to_version,
+            streams.stream_id == snapshots.stream_id,
+            snapshots.version <= streams.version,
+        )
+        .cte("snapshot")
+    )
+    # the planner can't know the snapshot's version, expects few events after it, and would sort all of them if it saw
+    # that a page takes more: from a subquery, it does not see
+    page_size = select(bindparam("page_size", type_=BigInteger)).scalar_subquery()
+    after_version = func.coalesce(select(snapshot.c.version).scalar_subquery(), literal_column("0"))
+    tail = (
+        select(*event_columns(tables))
+        .where(
+            events.stream_id == bindparam("stream_id"), events.version > after_version, events.version <= up_to_version
+        )
+        .order_by(events.version)
+        .limit(page_size)
+        .subquery("tail")
+    )
+    saved: dict[str, ColumnElement[Any]] = {
+        "version": snapshot.c.version,
+        "schema_version": snapshot.c.schema_version,
+        "codec": snapshot.c.codec,
+        "data": snapshot.c.state,
+    }
+    return union_all(select(*(saved.get(column.name, null()) for column in tail.c)), select(tail))
+
+
+def version_as_of(tables: Tables) -> ClauseElement:
+    """Return the version of the last event of a stream that was stored by a time; no row where there was none."""
+    events = tables.events.c
+    return (
+        select(events.version)
+        .where(events.stream_id == bindparam("stream_id"), events.recorded_at <= bindparam("as_of"))
+        .order_by(events.version.desc())
+        .limit(literal_column("1"))
+    )
+
+
+def snapshot_versions(tables: Tables) -> ClauseElement:
+    """Return a page of (stream_id, version, version of its snapshot or 0) of a category's streams, by stream id."""
+    streams, snapshots = tables.streams.c, tables.snapshots.c
+    its_snapshot = and_(
+        snapshots.stream_id == streams.stream_id, snapshots.schema_version == bindparam("schema_version")
+    )
+    return (
+        select(streams.stream_id, streams.version, func.coalesce(snapshots.version, literal_column("0")))
+        .select_from(tables.streams.outerjoin(tables.snapshots, its_snapshot))
+        .where(*_of_category(tables), streams.stream_id > bindparam("after_stream_id", type_=Text))
+        .order_by(streams.stream_id)
+        .limit(bindparam("page_size", type_=BigInteger))
+    )
+
+
+def count_streams(tables: Tables) -> ClauseElement:
+    """Return how many streams a category has."""
+    return select(func.count()).select_from(tables.streams).where(*_of_category(tables))
+
+
+def _of_category(tables: Tables) -> list[ColumnElement[bool]]:
+    """Find a category in the key, in which its streams stand together: `.` is what follows `-`."""
+    streams = tables.streams.c
+    category = bindparam("category", type_=Text)
+    return [
+        streams.stream_id >= category,
+        streams.stream_id < category.concat(literal_column("'.'")),
+        streams.category == category,
+    ]

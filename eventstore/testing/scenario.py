@@ -1,0 +1,207 @@
+"""Specifications of aggregates and projections: given what has happened, when something happens, then what follows.
+
+They run on a real store, in memory, so what they say holds for what is stored and read back. It takes no fixture.
+
+Example:
+    ```python
+    def test_a_paid_order_is_shipped():
+        given(orders, OrderPlaced("Ada"), OrderPaid(30)).when(Order.ship).then(OrderShipped())
+
+    def test_an_order_that_is_not_paid_is_not_shipped():
+        given(orders, OrderPlaced("Ada")).when(Order.ship).then_raises(NotPaid)
+
+    def test_totals_follow_the_orders():
+        scenario = projected(totals, metadata, event_types)
+        scenario.given("order-1", ItemAdded("tea", 4)).then(select(totals_table), [("order-1", 4)])
+    ```
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple
+
+from sqlalchemy import MetaData, Select
+
+from eventstore.codecs import Codec
+from eventstore.event_types import EventTypes
+from eventstore.events import NewEvent
+from eventstore.projections import Projection, Worker
+from eventstore.repository import Loaded, Repository
+from eventstore.store import EventStore
+from eventstore.streams import ANY
+
+State = TypeVar("State")
+Arguments = TypeVarTuple("Arguments")
+
+_ID = "1"
+
+
+class Scenario(Generic[State]):
+    """One aggregate, to which something happens; made by `given`."""
+
+    def __init__(self, repository: Repository[State], events: Sequence[Any]) -> None:
+        self._store = EventStore.in_memory(event_types=repository.store.event_types, codec=repository.store.codec)
+        self._repository = repository._on(self._store)
+        self._stream_id = repository.stream_id(_ID)
+        self._command = ""
+        self._error: Exception | None = None
+        if events:
+            self._store.append(self._stream_id, events, expected_version=ANY)
+        self._before = self._store.stream_version(self._stream_id)
+
+    def when(self, command: Callable[[State, *Arguments], Iterable[Any] | None], *arguments: *Arguments) -> Self:
+        """Execute a command. What comes of it is looked at by one of the others.
+
+        Called again, it goes on with what is there by then.
+        """
+        self._look()
+        self._command = getattr(command, "__qualname__", repr(command))
+        self._before = self._store.stream_version(self._stream_id)
+        try:
+            self._repository.execute(_ID, command, *arguments)
+        except Exception as error:  # noqa: BLE001  # raised by the next step, unless it is the one that is expected
+            self._error = error
+        return self
+
+    def then(self, *events: Any) -> Self:
+        """Expect that exactly these events were appended, in this order: event types and data are compared.
+
+        Args:
+            events: Objects of registered classes, or `NewEvent`s. None of them: nothing was appended.
+        """
+        self._look()
+        wanted = [_named(self._store.event_types, event) for event in events]
+        after = self._store.read_stream(self._stream_id, after_version=self._before)
+        appended = [(event.event_type, event.data) for event in after]
+        if wanted != appended:
+            raise AssertionError(_difference("events", wanted, appended))
+        return self
+
+    def then_nothing(self) -> Self:
+        """Expect that the command was accepted, and nothing was appended."""
+        return self.then()
+
+    def then_raises(self, error: type[Exception], match: str | None = None) -> Self:
+        """Expect that the command was refused, and nothing was appended.
+
+        Args:
+            error: The type of the error.
+            match: A regular expression that is found in its text.
+        """
+        raised, self._error = self._error, None
+        if raised is None:
+            msg = f"expected {error.__name__}, but the command was accepted"
+            raise AssertionError(msg)
+        if not isinstance(raised, error):
+            raise raised
+        if match is not None and not re.search(match, str(raised)):
+            msg = f"expected {error.__name__} with a text that matches {match!r}, but it is {str(raised)!r}"
+            raise AssertionError(msg) from raised
+        return self.then()
+
+    def then_state(self, expected: State | Callable[[State], Any]) -> Self:
+        """Expect a state: as a value, or as a function of it that returns whether it is as expected."""
+        state = self.loaded.state
+        if callable(expected) and not isinstance(expected, type(state)):
+            if not expected(state):
+                msg = f"the state is not as expected: {state!r}"
+                raise AssertionError(msg)
+        elif state != expected:
+            msg = f"expected the state {expected!r}, but it is {state!r}"
+            raise AssertionError(msg)
+        return self
+
+    @property
+    def loaded(self) -> Loaded[State]:
+        """The aggregate as it is now, for assertions of your own."""
+        self._look()
+        return self._repository.load(_ID, must_exist=False)
+
+    def _look(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def __del__(self) -> None:
+        error = getattr(self, "_error", None)
+        if error is not None:
+            msg = f"{self._command} has raised {type(error).__name__}, and no `then…` has looked at it"
+            warnings.warn(msg, ResourceWarning, stacklevel=2)
+
+
+class ProjectionScenario:
+    """One projection, which reads what happens; made by `projected`."""
+
+    def __init__(self, projection: Projection, store: EventStore) -> None:
+        self._projection = projection
+        self._store = store
+
+    def given(self, stream_id: str, *events: Any) -> Self:
+        """Append events to a stream, and let the projection handle them.
+
+        Args:
+            stream_id: The stream.
+            events: Objects of registered classes, or `NewEvent`s.
+
+        Raises:
+            ProjectionFailed: A handler has failed; its error is the cause.
+        """
+        self._store.append(stream_id, events, expected_version=ANY)
+        with Worker(self._store, self._projection) as worker:
+            worker.run_until_caught_up()
+        return self
+
+    def when(self, stream_id: str, *events: Any) -> Self:
+        """Do the same; it reads better."""
+        return self.given(stream_id, *events)
+
+    def then(self, query: Select[Any], rows: Iterable[Sequence[Any]]) -> Self:
+        """Expect that a query returns exactly these rows, in any order."""
+        with self._store.engine.connect() as connection:
+            actual = [tuple(row) for row in connection.execute(query)]
+        wanted, left = [tuple(row) for row in rows], list(actual)
+        for row in wanted:
+            if row in left:
+                left.remove(row)
+        if left or len(wanted) != len(actual):
+            raise AssertionError(_difference("rows", wanted, actual))
+        return self
+
+
+def given(repository: Repository[State], *events: Any) -> Scenario[State]:
+    """Return a scenario of one aggregate to which these events have happened.
+
+    Args:
+        repository: Whose aggregate it is. Only its functions, event types and codec are used: its store is not touched.
+        events: Objects of registered classes, or `NewEvent`s. None of them: it does not exist yet.
+    """
+    return Scenario(repository, events)
+
+
+def projected(
+    projection: Projection, metadata: MetaData, event_types: EventTypes | None = None, *, codec: Codec | None = None
+) -> ProjectionScenario:
+    """Return a scenario of a projection that has read nothing yet.
+
+    Args:
+        projection: The projection.
+        metadata: Of the tables that it writes to: they are created, in memory.
+        event_types: As for the application's store.
+        codec: As for the application's store.
+    """
+    store = EventStore.in_memory(event_types=event_types, codec=codec)
+    metadata.create_all(store.engine)
+    return ProjectionScenario(projection, store)
+
+
+def _named(event_types: EventTypes, event: Any) -> tuple[str, Any]:
+    new = event if isinstance(event, NewEvent) else event_types.new_event(event)
+    return new.event_type, new.data
+
+
+def _difference(what: str, expected: Sequence[object], actual: Sequence[object]) -> str:
+    def listed(values: Sequence[object]) -> str:
+        return "\n".join(f"    {value!r}" for value in values) or "    none"
+
+    return f"other {what} than expected\nexpected:\n{listed(expected)}\nbut got:\n{listed(actual)}"

@@ -1,0 +1,156 @@
+"""Commands of many processes on few aggregates, and a very long stream."""
+
+import multiprocessing
+import random
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Engine, event
+
+from eventstore import ConcurrencyConflict, EventStore, Loaded, RecordedEvent, Repository
+from eventstore.repository import SnapshotCounts, every, retry_conflicts
+from tests.accounts import Deposited, FrozenAccount, NotEnough, Withdrawn, deposit, event_types, withdraw
+
+PROCESSES = 8
+ACCOUNTS = 10
+COMMANDS = {"postgresql": 5000, "sqlite": 480}
+
+
+def accounts_of(store: EventStore, *, attempts: int = 10) -> Repository[FrozenAccount]:
+    return Repository(
+        store, category="account", initial=FrozenAccount, evolve=FrozenAccount.after, snapshots=every(20),
+        attempts=attempts,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    command: str
+    kind: str
+    result: str
+
+
+def run_commands(url: str, seed: int, process: int, count: int) -> tuple[list[Outcome], SnapshotCounts, int]:
+    """Deposit, withdraw and transfer at random; return what became of each command."""
+    generator = random.Random(seed * 1000 + process)  # repeatable, guards nothing
+    outcomes, retries = [], 0
+    with EventStore.from_url(url, event_types=event_types) as store:
+        accounts = accounts_of(store, attempts=generator.choice([3, 10]))
+        for number in range(count):
+            command = f"{process}/{number}"
+            kind = generator.choice(["deposit"] * 4 + ["withdraw"] * 5 + ["transfer"])
+            first, second = sorted(generator.sample(range(ACCOUNTS), 2))
+            amount = Decimal(generator.randint(1, 40))
+            metadata = {"command": command}
+
+            def transfer() -> None:
+                with store.transaction() as transaction:
+                    joined = accounts.join(transaction)
+                    joined.execute(first, withdraw, amount, metadata=metadata)  # noqa: B023
+                    joined.execute(second, deposit, amount, metadata=metadata)  # noqa: B023
+
+            try:
+                if kind == "transfer":
+                    retry_conflicts(transfer)
+                else:
+                    saved = accounts.execute(
+                        first, deposit if kind == "deposit" else withdraw, amount, metadata=metadata
+                    )
+                    retries += saved.attempts - 1
+                result = "applied"
+            except NotEnough:
+                result = "refused"
+            except ConcurrencyConflict:
+                result = "failed"
+            outcomes.append(Outcome(command, kind, result))
+        return outcomes, accounts.snapshot_counts, retries
+
+
+@pytest.mark.slow
+def test_every_command_is_applied_once_or_reported(any_url: str) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    print("seed:", seed)
+    count = COMMANDS[any_url.partition(":")[0].partition("+")[0]]
+    began = time.perf_counter()
+    with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [
+            pool.submit(run_commands, any_url, seed, process, count // PROCESSES) for process in range(PROCESSES)
+        ]
+        done = [future.result() for future in futures]
+    seconds = time.perf_counter() - began
+    outcomes = [outcome for each, _, _ in done for outcome in each]
+    results = Counter(outcome.result for outcome in outcomes)
+    print(f"{count} commands in {seconds:.1f} s: {dict(results)}, {sum(each[2] for each in done)} retries")
+    assert len(outcomes) == count
+    expected: Counter[str] = Counter()
+    for outcome in outcomes:
+        if outcome.result == "applied":
+            expected[outcome.command] = 2 if outcome.kind == "transfer" else 1
+    with EventStore.from_url(any_url, event_types=event_types) as store:
+        accounts = accounts_of(store)
+        applied: Counter[str] = Counter()
+        for number in range(ACCOUNTS):
+            state = FrozenAccount()
+            events = list(store.read_stream(f"account-{number}"))
+            assert [recorded.version for recorded in events] == list(range(1, len(events) + 1))
+            for recorded in events:
+                state = state.after(recorded)
+                assert state.balance >= 0, f"account {number} is overdrawn at version {recorded.version}"
+                applied[recorded.metadata["command"]] += 1
+            loaded = accounts.load(number)
+            assert (loaded.state, loaded.version) == (state, len(events))
+            assert len(events) - loaded.snapshot_version < 20
+    assert applied == expected
+    counts = [counts for _, counts, _ in done]
+    assert sum(each.failed for each in counts) == 0
+    assert sum(each.saved for each in counts) > ACCOUNTS
+
+
+LENGTH = 100_000
+STEP = 1000
+
+
+@pytest.mark.slow
+def test_loading_does_not_grow_with_the_length_of_the_stream(any_engine: Engine) -> None:
+    """A stream of 100,000 events with a snapshot every 1,000: what is read is bounded, whatever its length."""
+    store = EventStore(any_engine, event_types=event_types)
+    accounts = Repository(
+        store, category="account", initial=FrozenAccount, evolve=FrozenAccount.after, snapshots=every(STEP)
+    )
+    statements: list[str] = []
+    event.listen(any_engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    evolved = [0]
+
+    def counting(account: FrozenAccount, recorded: RecordedEvent) -> FrozenAccount:
+        evolved[0] += 1
+        return account.after(recorded)
+
+    reading = Repository(store, category="account", initial=FrozenAccount, evolve=counting)
+
+    def measure() -> Loaded[FrozenAccount]:
+        statements.clear()
+        evolved[0] = 0
+        began = time.perf_counter()
+        loaded = reading.load("1")
+        seconds = time.perf_counter() - began
+        if loaded.version % 20_000 in (0, 250, 19_750):
+            read = f"{evolved[0]:6} read in {len(statements):3} statements"
+            print(f"{loaded.version:7} events: {read}, {seconds * 1000:7.1f} ms")
+        assert int(loaded.state.balance) == loaded.version // 2
+        return loaded
+
+    batch = [Deposited(Decimal(2)), Withdrawn(Decimal(1))] * 125
+    for length in range(len(batch), LENGTH + 1, len(batch)):
+        assert accounts.execute("1", lambda _: batch).version == length
+        assert measure().version == length
+        assert (evolved[0], len(statements)) == (length % STEP, 1)
+    assert accounts.snapshot_counts == SnapshotCounts(saved=LENGTH // STEP)
+    with_snapshot = measure()
+    store.snapshots.delete("account-1")
+    print("without a snapshot:")
+    assert measure() == replace(with_snapshot, snapshot_version=0)
+    assert (evolved[0], len(statements)) == (LENGTH, LENGTH // 1000 + 1)
