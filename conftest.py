@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fix_engines",
     "tests.fix_migrations",
     "tests.fix_documentation",
+    "tests.fix_flights",
 ]
 
 

@@ -637,16 +637,21 @@ class ProjectionBehind(ProjectionError, TimeoutError):
         position: How far it has come.
         wanted: How far it was to come.
         waited_seconds: For how long.
+        failure: The event at which it has stopped; None where it has not, as far as anybody knows.
     """
 
-    def __init__(self, projection: str, position: int, wanted: int, waited_seconds: float) -> None:
+    def __init__(
+        self, projection: str, position: int, wanted: int, *, waited_seconds: float = 0.0, failure: str | None = None
+    ) -> None:
         self.projection = projection
         self.position = position
         self.wanted = wanted
         self.waited_seconds = waited_seconds
+        self.failure = failure
+        advice = "see that a worker runs it" if failure is None else f"it has stopped: {failure}"
         super().__init__(
             f"projection {projection!r} is at position {position}, and has not come to {wanted} in "
-            f"{waited_seconds:g} seconds; see that a worker runs it, and that it has not failed"
+            f"{waited_seconds:g} seconds; {advice}"
         )
 
 

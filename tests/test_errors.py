@@ -63,7 +63,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
             attempts=3,
         ),
         errors.ProjectionRunning("orders", "host:1"),
-        errors.ProjectionBehind("orders", 5, 7, 2.5),
+        errors.ProjectionBehind("orders", 5, 7, waited_seconds=2.5, failure="ValueError"),
         errors.UnknownProjection("orders"),
         errors.UnsupportedDatabase("mysql+pymysql"),
         errors.DriverMissing(),

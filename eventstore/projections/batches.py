@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from eventstore import statements
 from eventstore.backends.protocol import Row, Run
-from eventstore.errors import ProjectionFailed
+from eventstore.errors import DecodingError, NotInTransaction, ProjectionFailed
 from eventstore.projections.definition import Projection
 from eventstore.rows import EVENT_ID, EVENT_TYPE, POSITION, STREAM_ID, VERSION
 from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
@@ -73,12 +73,15 @@ class Batches:
         self._size = size
         self._seconds = seconds
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
+        self.is_seen = False
+        """Whether a worker was marked as seen when `position` looked: one that stops takes the mark of all away."""
 
     def position(self) -> int:
         """Return how far the projection has come. It begins here if it never has."""
         with self._store._execution.statement() as run:
             self._gate(run)
             rows = run(statements.find_checkpoint, name=self._projection.name)
+            self.is_seen = bool(rows) and rows[0][1] is not None
             if rows:
                 return int(rows[0][0])
             run(statements.create_checkpoint, name=self._projection.name, position=0)
@@ -124,7 +127,8 @@ class Batches:
         try:
             for row in rows:
                 if row[STREAM_ID] in blocked:
-                    self._add_dead_letter(run, row, attempts=0, error=None)
+                    if self._concerns(transaction, row):
+                        self._add_dead_letter(run, row, attempts=0, error=None)
                     continue
                 try:
                     handled += self.call(transaction, row, target)
@@ -142,15 +146,28 @@ class Batches:
 
     def call(self, transaction: EventStore, row: Row, target: Any) -> int:
         """Hand the events of a row to their handlers; return how many there were."""
-        handled = 0
+        handled, open_now = 0, transaction.connection.get_transaction()
         for event in transaction._global_order.recorded([row]):
             handler = self._projection.handler_of(event.event_type)
             if handler is not None:
                 handler(event, target)
                 handled += 1
+                if transaction.connection.get_transaction() is not open_now or not (open_now and open_now.is_active):
+                    raise NotInTransaction(
+                        f"a handler of projection {self._projection.name!r} has ended the transaction of its batch; "
+                        "handlers neither commit nor roll back: that is done with the checkpoint"
+                    )
         if handled and isinstance(target, Session):
             target.flush()  # so that what the database refuses is this event's failure
         return handled
+
+    def _concerns(self, transaction: EventStore, row: Row) -> bool:
+        """Return whether there is a handler for an event; perhaps, where it can't be read."""
+        try:
+            events = list(transaction._global_order.recorded([row]))
+        except DecodingError:
+            return True
+        return any(self._projection.handler_of(event.event_type) is not None for event in events)
 
     def handle_one(self, transaction: EventStore, row: Row) -> None:
         """Handle one event in a transaction of the caller's.
@@ -162,6 +179,8 @@ class Batches:
         try:
             self.call(transaction, row, target)
         except Exception as error:
+            if self._store._backend.is_passing(error):
+                raise
             raise HandlerFailed(row) from error
         finally:
             if isinstance(target, Session):

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.errors import EventStoreError, InvalidInput
+from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput
 from eventstore.projections.batches import Batch, Batches, HandlerFailed, Outcome
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.rows import POSITION
@@ -35,6 +35,9 @@ class Worker:
 
     Several workers, in any number of processes, may run the same projection: one of them works at a time, batch by
     batch, and another takes over as soon as it is gone. One worker is used by one thread.
+
+    Where you call `once` in a loop of your own, use the worker as a context manager: at the end it says that it is
+    gone, so that the projection can be reset at once.
 
     A batch is one transaction: the rows that handlers write and the checkpoint are committed together. On PostgreSQL it
     holds the row lock of the checkpoint, on SQLite the write lock of the database: keep handlers short there.
@@ -138,6 +141,7 @@ class Worker:
         with self._seen():
             while not self._stopped:
                 batch = self.once()
+                self._say_seen(batch)
                 handled += batch.handled
                 if batch.outcome is Outcome.ADVANCED:
                     pause = self._shortest
@@ -169,7 +173,8 @@ class Worker:
                     batch = self.once()
                     self._say_seen(batch)
                 except Exception as error:
-                    if not has_worked or not self._backend.is_passing(error):
+                    is_first = not has_worked and not isinstance(error, DatabaseBusy)
+                    if is_first or not self._backend.is_passing(error):
                         raise
                     if not is_lost:
                         _log.warning("projection %r tries again after %s", self._projection.name, _kind(error))
@@ -193,6 +198,7 @@ class Worker:
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+        self._say_gone()
 
     # --- when an event fails
 
@@ -206,13 +212,13 @@ class Worker:
                 return self._deal_with(earlier)
             handled += batch.handled
             if batch.outcome is Outcome.BUSY:
-                return batch
+                return Batch(Outcome.BUSY, handled, batch.position)
             if batch.outcome is Outcome.CAUGHT_UP:
                 break
         attempts, cause = 1, failed.__cause__ or failed
         while attempts < self._projection.attempts:
             self._log(logging.WARNING, "failed, and is tried again", failed, cause, attempts)
-            self._waker.wait(min(self._projection.backoff_seconds * 2 ** (attempts - 1), _LONGEST_BACKOFF_SECONDS))
+            self._back_off(min(self._projection.backoff_seconds * 2 ** (attempts - 1), _LONGEST_BACKOFF_SECONDS))
             if self._stopped:
                 return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
             attempts += 1
@@ -236,27 +242,34 @@ class Worker:
         told = {"projection": name, "position": position, "error_type": kind, "attempts": attempts}
         _log.log(level, "projection %r: the event at position %d %s (%s)", name, position, what, kind, extra=told)
 
+    def _back_off(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self._stopped and (left := end - time.monotonic()) > 0:
+            self._waker.wait(min(left, SEEN_EVERY_SECONDS))
+            if left > SEEN_EVERY_SECONDS:
+                self._batches.mark_seen()
+
     # --- being seen
 
     def _say_seen(self, batch: Batch) -> None:
         now = time.monotonic()
         if batch.outcome is Outcome.ADVANCED:
             self._seen_at = now
-        elif now - self._seen_at > SEEN_EVERY_SECONDS:
+        elif not self._batches.is_seen or now - self._seen_at > SEEN_EVERY_SECONDS:
             self._batches.mark_seen()
             self._seen_at = now
 
     @contextmanager
     def _seen(self) -> Iterator[None]:
-        """Be seen at work from now on, until the end."""
-        self._batches.position()
-        self._batches.mark_seen()
-        self._seen_at = time.monotonic()
+        """Be seen no longer at the end."""
         try:
             yield
         finally:
-            with suppress(SQLAlchemyError, EventStoreError):  # the first error tells more; others see it by the time
-                self._batches.mark_stopped()
+            self._say_gone()
+
+    def _say_gone(self) -> None:
+        with suppress(SQLAlchemyError, EventStoreError):  # the first error tells more; others see it by the time
+            self._batches.mark_stopped()
 
     @contextmanager
     def _signals(self, *, handle_signals: bool) -> Iterator[None]:

@@ -32,9 +32,10 @@ def find_checkpoints(tables: Tables) -> ClauseElement:
 
 
 def find_checkpoint(tables: Tables) -> ClauseElement:
-    """Return (position, seen_at, worker, the time now) of one; no row where it has not begun."""
+    """Return (position, seen_at, worker, failure, the time now) of one; no row where it has not begun."""
     found = tables.checkpoints.c
-    return select(found.position, found.seen_at, found.worker, now()).where(found.name == bindparam("name"))
+    columns = (found.position, found.seen_at, found.worker, found.failure, now())
+    return select(*columns).where(found.name == bindparam("name"))
 
 
 def lock_checkpoint(tables: Tables) -> ClauseElement:

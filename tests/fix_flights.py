@@ -1,0 +1,54 @@
+"""Run the examples with flights, as their users run them."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+_EXAMPLES = Path(__file__).parents[1] / "examples"
+IMPORT = str(_EXAMPLES / "flights.py")
+PROJECTION = str(_EXAMPLES / "flights_projection.py")
+
+posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+
+@contextmanager
+def started(url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "DATABASE_URL": url, "COLUMNS": "100", "PYTHONUTF8": "1"}
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # where the test has failed before it ended
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+def run(url: str, *arguments: str) -> str:
+    with started(url, *arguments) as process:
+        exit_code, output = finish(process)
+    assert exit_code == 0, output
+    assert "✗" not in output
+    return output
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A process started in the background may have been told to ignore Ctrl-C, and would hand that on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
