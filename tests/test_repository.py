@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -124,7 +124,7 @@ def test_an_aggregate_is_loaded_at_every_version_and_time(accounts: Repository[F
     for event in events:
         at = accounts.load("1", as_of=event.recorded_at)
         assert at.version == max(each.version for each in events if each.recorded_at <= event.recorded_at)
-        elsewhere = event.recorded_at.astimezone(None)
+        elsewhere = event.recorded_at.astimezone(timezone(timedelta(hours=-9)))
         assert accounts.load("1", as_of=elsewhere) == at
     before = events[0].recorded_at - timedelta(microseconds=1)
     assert accounts.load("1", as_of=before, must_exist=False).version == 0

@@ -154,7 +154,13 @@ def test_a_projection_follows_what_happens() -> None:
     scenario.then(select(totals), [("account-2", 1), ("account-1", 5)])
     scenario.when("account-1", Deposited(Decimal("1.5"))).then(select(func.sum(totals.c.total)), [(Decimal("7.5"),)])
     scenario.when("other-1", Deposited(Decimal(9))).then(select(func.count()).select_from(totals), [(2,)])
-    for wrong in ([], [("account-1", 6.5)], [("account-1", 6.5), ("account-2", 2)], [("account-2", 1)] * 2):
+    for wrong in (
+        [],
+        [("account-1", 6.5)],
+        [("account-1", 6.5), ("account-2", 2)],
+        [("account-2", 1)] * 2,
+        [("account-1", 6.5), ("account-2", 1), ("account-3", 1)],
+    ):
         with pytest.raises(AssertionError, match="other rows than expected"):
             scenario.then(select(totals), wrong)
     with pytest.raises(ProjectionFailed) as failed:
