@@ -83,7 +83,7 @@ class Scenario(Generic[State]):
         return self.then()
 
     def then_raises(self, error: type[Exception], match: str | None = None) -> Self:
-        """Expect that the command was refused, and nothing was appended.
+        """Expect that the command was refused; then nothing was appended.
 
         Args:
             error: The type of the error.
@@ -98,7 +98,7 @@ class Scenario(Generic[State]):
         if match is not None and not re.search(match, str(raised)):
             msg = f"expected {error.__name__} with a text that matches {match!r}, but it is {str(raised)!r}"
             raise AssertionError(msg) from raised
-        return self.then()
+        return self
 
     def then_state(self, expected: State | Callable[[State], Any]) -> Self:
         """Expect a state: as a value, or as a function of it that returns whether it is as expected."""
