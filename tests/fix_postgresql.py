@@ -39,7 +39,9 @@ URL_VARIABLE: Final = "EVENTSTORE_TEST_DATABASE_URL"
 IMAGE_VARIABLE: Final = "EVENTSTORE_TEST_POSTGRES_IMAGE"
 DEFAULT_IMAGE: Final = "postgres:18"
 WITHOUT_POSTGRES: Final = "--without-postgres"
-FIXTURES: Final = frozenset({"postgres_server_url", "postgres_template", "postgres_url", "empty_postgres_url"})
+FIXTURES: Final = frozenset(
+    {"postgres_server_url", "postgres_template", "postgres_url", "empty_postgres_url", "shared_postgres_url"}
+)
 WORKER_INPUT: Final = "eventstore_postgres_server_url"
 OPTIONS_THAT_RUN_NO_TEST: Final = (
     "collectonly",
@@ -341,6 +343,13 @@ def postgres_template(
 @pytest.fixture
 def postgres_url(postgres_databases: Databases, postgres_template: str) -> Iterator[str]:
     """A database of this test's own, with the tables."""
+    with postgres_databases.fresh(postgres_template) as url:
+        yield url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def shared_postgres_url(postgres_databases: Databases, postgres_template: str) -> Iterator[str]:
+    """One database, with the tables, for all tests of this process that leave nothing but rows and tables behind."""
     with postgres_databases.fresh(postgres_template) as url:
         yield url.render_as_string(hide_password=False)
 

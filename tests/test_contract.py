@@ -14,7 +14,7 @@ from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.testing.repository_contract import RepositoryContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
-from tests.fix_engines import migrated_sqlite
+from tests.fix_engines import empty, migrated_sqlite
 
 
 class TestSQLiteFile(EventStoreContract):
@@ -44,23 +44,34 @@ class TestSQLiteOfTheApplication(
 
 class TestPostgreSQL(EventStoreContract):
     @pytest.fixture
-    def engine(self, postgres_engine: Engine) -> Engine:
-        return postgres_engine
+    def engine(self, shared_postgres_engine: Engine) -> Engine:
+        return shared_postgres_engine
+
+
+SCHEMA = "My Events"
+
+
+@pytest.fixture(scope="session")
+def postgres_url_with_schema(shared_postgres_url: str) -> str:
+    engine = create_engine(shared_postgres_url)
+    migrations.upgrade(engine, schema=SCHEMA)
+    engine.dispose()
+    return shared_postgres_url
 
 
 class TestPostgreSQLInASchema(EventStoreContract):
     """The tables are in a schema whose name needs quotes."""
 
     @pytest.fixture
-    def engine(self, empty_postgres_url: str) -> Iterator[Engine]:
-        engine = create_engine(empty_postgres_url)
-        migrations.upgrade(engine, schema="My Events")
+    def engine(self, postgres_url_with_schema: str) -> Iterator[Engine]:
+        engine = create_engine(postgres_url_with_schema)
         yield engine
         engine.dispose()
+        empty(postgres_url_with_schema, SCHEMA)
 
     @pytest.fixture
     def make_store(self, engine: Engine) -> Callable[..., EventStore]:
-        return partial(EventStore, engine, schema="My Events")
+        return partial(EventStore, engine, schema=SCHEMA)
 
 
 class TestPostgreSQLOfTheApplication(
@@ -69,7 +80,8 @@ class TestPostgreSQLOfTheApplication(
     """An engine whose own transactions are serializable."""
 
     @pytest.fixture
-    def engine(self, postgres_url: str) -> Iterator[Engine]:
-        engine = create_engine(postgres_url, isolation_level="SERIALIZABLE")
+    def engine(self, shared_postgres_url: str) -> Iterator[Engine]:
+        engine = create_engine(shared_postgres_url, isolation_level="SERIALIZABLE")
         yield engine
         engine.dispose()
+        empty(shared_postgres_url)

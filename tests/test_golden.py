@@ -1,11 +1,14 @@
 """Databases of the first revision, with events in them, are upgraded: nothing is lost, and the whole contract holds."""
 
+import functools
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import NullPool
 
 from eventstore import EventStore, migrations
 from eventstore.backends import engine_for
@@ -16,6 +19,7 @@ from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
 from eventstore.testing.value_contract import ValueContract
+from tests.fix_postgresql import Databases
 from tests.golden.es_0001 import EXPECTED, PAID, STATE, event_types
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,11 +36,55 @@ def golden_sqlite(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def golden_postgresql(new_postgres_engine: Engine) -> Engine:
-    raw = new_postgres_engine.raw_connection()
+    load_golden(new_postgres_engine)
+    return new_postgres_engine
+
+
+def load_golden(engine: Engine) -> None:
+    raw = engine.raw_connection()
     raw.driver_connection.execute((GOLDEN / "es_0001.sql").read_text(encoding="utf-8"))  # type: ignore[union-attr]  # psycopg's
     raw.commit()
     raw.invalidate()  # the dump has changed its search path
-    return new_postgres_engine
+
+
+@functools.cache
+def upgraded_sqlite_template() -> bytes:
+    """Return the upgraded file: upgrading once and copying is quicker."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.db"
+        path.write_bytes((GOLDEN / "es_0001.db").read_bytes())
+        engine = create_engine(f"sqlite:///{path}")
+        migrations.upgrade(engine)
+        engine.dispose()
+        return path.read_bytes()
+
+
+@pytest.fixture
+def upgraded_sqlite(tmp_path: Path) -> Iterator[Engine]:
+    path = tmp_path / "events.db"
+    path.write_bytes(upgraded_sqlite_template())
+    engine = engine_for(f"sqlite:///{path}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def upgraded_postgres_template(postgres_databases: Databases) -> Iterator[str]:
+    """The name of an upgraded database, to be cloned."""
+    with postgres_databases.fresh("template0") as url:
+        engine = create_engine(url, poolclass=NullPool)
+        load_golden(engine)
+        migrations.upgrade(engine)
+        assert url.database is not None
+        yield url.database
+
+
+@pytest.fixture
+def upgraded_postgresql(postgres_databases: Databases, upgraded_postgres_template: str) -> Iterator[Engine]:
+    with postgres_databases.fresh(upgraded_postgres_template) as url:
+        engine = engine_for(url)
+        yield engine
+        engine.dispose()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -90,30 +138,26 @@ def emptied(engine: Engine) -> Engine:
 @pytest.mark.slow
 class TestUpgradedSQLite(ContractBesideOldEvents):
     @pytest.fixture
-    def engine(self, golden_sqlite: Engine) -> Engine:
-        migrations.upgrade(golden_sqlite)
-        return golden_sqlite
+    def engine(self, upgraded_sqlite: Engine) -> Engine:
+        return upgraded_sqlite
 
 
 @pytest.mark.slow
 class TestUpgradedPostgreSQL(ContractBesideOldEvents):
     @pytest.fixture
-    def engine(self, golden_postgresql: Engine) -> Engine:
-        migrations.upgrade(golden_postgresql)
-        return golden_postgresql
+    def engine(self, upgraded_postgresql: Engine) -> Engine:
+        return upgraded_postgresql
 
 
 @pytest.mark.slow
 class TestUpgradedAndEmptiedSQLite(GlobalOrderContract):
     @pytest.fixture
-    def engine(self, golden_sqlite: Engine) -> Engine:
-        migrations.upgrade(golden_sqlite)
-        return emptied(golden_sqlite)
+    def engine(self, upgraded_sqlite: Engine) -> Engine:
+        return emptied(upgraded_sqlite)
 
 
 @pytest.mark.slow
 class TestUpgradedAndEmptiedPostgreSQL(GlobalOrderContract):
     @pytest.fixture
-    def engine(self, golden_postgresql: Engine) -> Engine:
-        migrations.upgrade(golden_postgresql)
-        return emptied(golden_postgresql)
+    def engine(self, upgraded_postgresql: Engine) -> Engine:
+        return emptied(upgraded_postgresql)
