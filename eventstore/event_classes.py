@@ -1,7 +1,8 @@
 """Event classes: which can be registered, and how an object is made of plain data."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -78,22 +79,23 @@ def _nodes(info: inspect.Type) -> Iterator[inspect.Type]:
             todo.extend(getattr(node, name) for name in node.__struct_fields__)
 
 
-def build(cls: Any, data: Any) -> Any:
-    """Return an object of the class. The texts of errors here can show values: they go no further.
+def builder(cls: Any) -> Callable[[Any], Any]:
+    """Return a function that makes an object of the class of plain data, or raises a DecodingError.
 
-    Raises:
-        DecodingError: The data does not fit the class.
+    The texts of errors inside it can show values: they go no further. What there is to know of the class is looked up
+    here, once, not for each event.
     """
-    try:
-        return _nested(cls, data) if hasattr(cls, _PYDANTIC) else _convert(data, cls)
-    except Exception as error:  # noqa: BLE001  # the class's own code is run, too
-        place = _place(error)
-        where = f" at {place}" if place else f" ({type(error).__name__})"
-        raise DecodingError(f"the stored data does not fit the class {cls.__qualname__}{where}") from None
+    make = partial(_nested, cls) if hasattr(cls, _PYDANTIC) else partial(_convert, type=cls)
 
+    def build(data: Any) -> Any:
+        try:
+            return make(data)
+        except Exception as error:  # noqa: BLE001  # the class's own code is run, too
+            place = _place(error)
+            where = f" at {place}" if place else f" ({type(error).__name__})"
+            raise DecodingError(f"the stored data does not fit the class {cls.__qualname__}{where}") from None
 
-def _convert(data: Any, cls: Any) -> Any:
-    return msgspec.convert(data, cls, dec_hook=_nested)
+    return build
 
 
 def _nested(cls: Any, data: Any) -> Any:
@@ -101,6 +103,9 @@ def _nested(cls: Any, data: Any) -> Any:
     if not hasattr(cls, _PYDANTIC):
         return data
     return getattr(cls, _PYDANTIC).validate_python(data, strict=False, by_alias=False, by_name=True)
+
+
+_convert: Final = partial(msgspec.convert, dec_hook=_nested)
 
 
 def _place(error: Any) -> str:

@@ -16,7 +16,7 @@ from eventstore.errors import (
     UpcasterMissing,
     UpcasterTaken,
 )
-from eventstore.event_classes import build, check_class, check_fields
+from eventstore.event_classes import builder, check_class, check_fields
 from eventstore.events import NewEvent, check_event_type, check_schema_version
 from eventstore.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
 
@@ -31,6 +31,7 @@ class _Registration:
     schema_version: int
     cls: type
     oldest_version: int = dataclasses.field(compare=False)
+    build: Callable[[Any], Any] = dataclasses.field(compare=False, repr=False)
 
 
 class EventTypes:
@@ -121,7 +122,7 @@ class EventTypes:
                 event_type, decorated, schema_version=schema_version, oldest_version=oldest_version
             )
         check_class(cls)
-        registration = _Registration(event_type, schema_version, cls, oldest_version)
+        registration = _Registration(event_type, schema_version, cls, oldest_version, builder(cls))
         self._check_free(registration)
         try:
             check_fields(cls)
@@ -299,7 +300,7 @@ class EventTypes:
         """
         registration = self._by_name.get(event_type)
         if registration is not None and registration.schema_version == schema_version:
-            return build(registration.cls, data)
+            return registration.build(data)
         known = self._upcasters.newest.get(event_type) if registration is None else registration.schema_version
         if known is None:
             if self._unregistered == "error":

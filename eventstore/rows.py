@@ -164,7 +164,7 @@ class EventMapper:
                 raise error.at(stream_id, version, event_type) from None
             recorded = RecordedEvent(
                 position, stream_id, version, to_uuid(event_id), event_type, schema_version, value,
-                decode_metadata(metadata), to_time(recorded_at),
+                {} if metadata is None else decode_metadata(metadata), to_time(recorded_at),
             )  # fmt: skip
             if events is None:
                 yield recorded
