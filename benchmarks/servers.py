@@ -21,6 +21,7 @@ SETTINGS: Final = {
     "shared_buffers": "512MB",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",
+    "max_connections": "500",
 }
 """Durable. The last two keep checkpoints out of the rounds: whom they meet is chance."""
 

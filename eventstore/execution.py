@@ -74,7 +74,7 @@ class _RunOn:
 
     def _execute(self, sql: str, parameters: Any) -> Any:
         try:
-            return self._connection.exec_driver_sql(sql, parameters)
+            return self._backend.execute(self._connection, sql, parameters)
         except DBAPIError as error:
             error.hide_parameters = True  # payloads are among them
             translated = self._backend.translate(error)

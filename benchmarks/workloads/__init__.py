@@ -9,10 +9,13 @@ from benchmarks.workloads import (
     append_batches,
     append_one,
     delivery,
+    footprint,
+    growth,
     many_writers,
     read_everything,
     read_streams,
     sqlite,
+    state,
 )
 
 WORKLOADS: Final[Mapping[str, Callable[[Bench], Iterator[Result]]]] = {
@@ -23,4 +26,7 @@ WORKLOADS: Final[Mapping[str, Callable[[Bench], Iterator[Result]]]] = {
     "read-all": read_everything.run,
     "delivery": delivery.run,
     "sqlite": sqlite.run,
+    "state": state.run,
+    "footprint": footprint.run,
+    "growth": growth.run,
 }

@@ -47,6 +47,18 @@ def read(store: EventStore, count: int, *filters: EventFilter) -> Callable[[], f
     return run
 
 
+def read_page(store: EventStore, position: int) -> Callable[[], float]:
+    """Return us, reading 1,000 events after a position, ten times."""
+
+    def run() -> float:
+        begun = time.perf_counter()
+        for _ in range(10):
+            assert sum(1 for _ in store.read_all(after_position=position, limit=1000)) == 1000
+        return (time.perf_counter() - begun) / 10_000
+
+    return run
+
+
 def run(bench: Bench) -> Iterator[Comparison]:
     """Read a million events in order (full) or 100,000 (quick)."""
     count = bench.choose(100_000, 1_000_000)

@@ -3,23 +3,25 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
+from itertools import repeat
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import statements
+from eventstore.backends import postgresql_cursors
 from eventstore.backends.postgresql_listening import PostgreSQLListener
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
 from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
 from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
-from eventstore.rows import Expectation, PendingAppend
+from eventstore.rows import POSITION, Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
@@ -42,6 +44,31 @@ _NOTIFYING_APPEND: Final[dict[Expectation, Statement]] = {
     Expectation.EXISTING: statements.append_to_existing_and_notify,
     Expectation.NOTHING: statements.append_to_any_and_notify,
 }
+_APPEND_ONE: Final[dict[Expectation, Statement]] = {
+    Expectation.NEW: statements.append_one_to_new,
+    Expectation.VERSION: statements.append_one_at_version,
+    Expectation.EXISTING: statements.append_one_to_existing,
+    Expectation.NOTHING: statements.append_one_to_any,
+}
+_NOTIFYING_APPEND_ONE: Final[dict[Expectation, Statement]] = {
+    Expectation.NEW: statements.append_one_to_new_and_notify,
+    Expectation.VERSION: statements.append_one_at_version_and_notify,
+    Expectation.EXISTING: statements.append_one_to_existing_and_notify,
+    Expectation.NOTHING: statements.append_one_to_any_and_notify,
+}
+_ADVANCE: Final[dict[Expectation, Statement]] = {
+    Expectation.NEW: statements.create_head,
+    Expectation.VERSION: statements.advance_head,
+    Expectation.EXISTING: statements.advance_existing_head,
+    Expectation.NOTHING: statements.create_or_advance_head,
+}
+COPY_FROM: Final = 10_000
+"""From so many events on, COPY is quicker than one statement over arrays, though it needs a transaction around it."""
+
+_COPIED_TYPES: Final = ("text", "int8", "uuid", "text", "int4", "int2", "bytea", "text")
+"""The last one is jsonb, which in binary is text after a byte that says so: `_JSONB`."""
+_JSONB: Final = "\x01"
+
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
 _PASSING_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001", "40P01"})
 """The server is stopping, has crashed, is starting, is full; lost connections; what a standby cancels; deadlocks."""
@@ -50,19 +77,35 @@ _UNDEFINED_TABLE: Final = "42P01"
 
 
 class PostgreSQL:
-    """How the store uses PostgreSQL: one statement an append, row locks on heads, arrays in binary."""
+    """How the store uses PostgreSQL: one statement an append, row locks on heads, everything in binary.
 
-    append_is_one_statement: Final = True
+    Args:
+        schema: The schema of the tables.
+        notify: Whether appends are told to those who listen.
+        copies: Whether the driver's connections can COPY; those for asyncio can't, as SQLAlchemy wraps them.
+    """
+
     has_notifications: Final = True
 
-    def __init__(self, *, schema: str | None = None, notify: bool = False) -> None:
+    def __init__(self, *, schema: str | None = None, notify: bool = False, copies: bool = True) -> None:
         self._append = _NOTIFYING_APPEND if notify else _APPEND
+        self._append_one = _NOTIFYING_APPEND_ONE if notify else _APPEND_ONE
+        self._notify = notify
+        self._copies = copies
         self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
         return _compile(statement, self.tables.metadata.schema)
+
+    def execute(self, connection: Connection, sql: str, parameters: Any) -> CursorResult[Any]:
+        """Execute with results in binary, too."""
+        return postgresql_cursors.execute(connection, sql, parameters)
+
+    def append_is_one_statement(self, pending: PendingAppend) -> bool:
+        """Return whether there are too few events for COPY."""
+        return not self._copies or len(pending) < COPY_FROM
 
     @contextmanager
     def autocommit(self, engine: Engine) -> Iterator[Connection]:
@@ -115,15 +158,30 @@ class PostgreSQL:
         return PostgreSQLListener(engine, self.sql(statements.notification_channel))
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
-        """Append in one statement; the head's row lock makes a second writer wait and look again."""
-        rows = run(
-            self._append[pending.expectation],
-            **_event_arrays([pending]),
-            stream_id=pending.stream_id,
-            count=len(pending),
-            expected=pending.expected,
-        )
+        """Append in one statement; the head's row lock makes a second writer wait and look again.
+
+        Very many events: head first, then COPY, in the transaction that `append_is_one_statement` has asked for.
+        """
+        head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
+        if not self.append_is_one_statement(pending):
+            return self._copy(run, pending, head)
+        if len(pending) == 1:
+            rows = run(self._append_one[pending.expectation], **head, **_single_event(pending))
+        else:
+            rows = run(self._append[pending.expectation], **head, **_event_arrays([pending]))
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> tuple[int, int] | None:
+        """Positions are drawn while COPY stores one row after the other, when the head is locked already."""
+        advanced = run(_ADVANCE[pending.expectation], **head)
+        if not advanced:
+            return None
+        version = advanced[0][0]
+        run(statements.copy_events, types=_COPIED_TYPES, rows=_rows(pending, version - len(pending)))
+        if self._notify:
+            run(statements.notify)
+        last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
+        return version, run(statements.read_forwards, **last, page_size=1)[0][POSITION]
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
         """Create missing heads, then lock all, both in sorted order.
@@ -195,9 +253,35 @@ class PostgreSQL:
         """Return the id: psycopg has made it a UUID."""
         return value
 
-    def to_time(self, value: datetime) -> datetime:
-        """Return the time, from the session's zone to UTC."""
-        return value.astimezone(UTC)
+    def to_time(self, value: int | datetime) -> datetime:
+        """Return the time, of the microseconds that it is in binary."""
+        return postgresql_cursors.to_time(value)
+
+
+def _single_event(pending: PendingAppend) -> dict[str, Any]:
+    return {
+        "event_id": pending.event_ids[0],
+        "event_type": pending.event_types[0],
+        "schema_version": pending.schema_versions[0],
+        "codec": pending.codecs[0],
+        "data": pending.data[0],
+        "metadata": pending.metadata[0],
+    }
+
+
+def _rows(pending: PendingAppend, version: int) -> Iterator[Row]:
+    """Yield rows of `statements.COPIED_COLUMNS`."""
+    return zip(
+        repeat(pending.stream_id, len(pending)),
+        range(version + 1, version + len(pending) + 1),
+        pending.event_ids,
+        pending.event_types,
+        pending.schema_versions,
+        pending.codecs,
+        pending.data,
+        [None if text is None else _JSONB + text for text in pending.metadata],
+        strict=True,
+    )
 
 
 def _event_arrays(appends: Sequence[PendingAppend]) -> dict[str, Any]:

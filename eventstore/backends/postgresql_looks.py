@@ -1,7 +1,6 @@
 """What a look at PostgreSQL's global order has seen, and which appends it has to wait for."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from eventstore.backends.protocol import Look
@@ -21,7 +20,7 @@ class PrimaryLook:
     """
 
     newest: int
-    server: datetime
+    server: object
     unfinished: frozenset[str]
 
     def still_unfinished(self, waiting: frozenset[str], first: Look) -> frozenset[str]:
@@ -52,7 +51,7 @@ class StandbyLook:
     """
 
     newest: int
-    server: datetime
+    server: object
     oldest: int
     next_id: int
 

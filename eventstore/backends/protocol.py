@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
@@ -96,9 +96,12 @@ class Backend(Protocol):
         """The tables, with this database's types and keys."""
         ...
 
-    @property
-    def append_is_one_statement(self) -> bool:
-        """Whether `append` is atomic by itself, without a transaction around it."""
+    def append_is_one_statement(self, pending: PendingAppend) -> bool:
+        """Return whether `append` is atomic by itself, without a transaction around it."""
+        ...
+
+    def execute(self, connection: Connection, sql: str, parameters: Any) -> CursorResult[Any]:
+        """Execute SQL text, by `Connection.exec_driver_sql`, as suits this database's driver."""
         ...
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:

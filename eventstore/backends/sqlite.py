@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, create_engine, event
 from sqlalchemy.dialects import sqlite as dialect_module
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
@@ -41,7 +41,6 @@ _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
 class SQLite:
     """How the store uses SQLite: one writer at a time, from BEGIN IMMEDIATE to COMMIT."""
 
-    append_is_one_statement: Final = False
     has_notifications: Final = False
 
     def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
@@ -51,6 +50,14 @@ class SQLite:
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with named parameters."""
         return _compile(statement)
+
+    def execute(self, connection: Connection, sql: str, parameters: Any) -> CursorResult[Any]:
+        """Execute as it is."""
+        return connection.exec_driver_sql(sql, parameters)
+
+    def append_is_one_statement(self, pending: PendingAppend) -> bool:  # noqa: ARG002  # none is
+        """Return that it is not."""
+        return False
 
     @contextmanager
     def autocommit(self, engine: Engine) -> Iterator[Connection]:

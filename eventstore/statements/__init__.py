@@ -28,10 +28,21 @@ from eventstore.statements.appending import (
     set_head,
     take_write_lock,
 )
+from eventstore.statements.appending_one import (
+    append_one_at_version,
+    append_one_at_version_and_notify,
+    append_one_to_any,
+    append_one_to_any_and_notify,
+    append_one_to_existing,
+    append_one_to_existing_and_notify,
+    append_one_to_new,
+    append_one_to_new_and_notify,
+)
+from eventstore.statements.copying import copy_events
 from eventstore.statements.event_types import event_type_spans, sample_events
 from eventstore.statements.filtering import read_matching, read_matching_by_json
 from eventstore.statements.global_order import end_of_run, look, newest_position, position_cache, read_everything
-from eventstore.statements.notifications import notification_channel
+from eventstore.statements.notifications import notification_channel, notify
 from eventstore.statements.projections import (
     add_dead_letter,
     advance_checkpoint,
@@ -66,6 +77,14 @@ __all__ = [
     "advance_head",
     "append_at_version",
     "append_at_version_and_notify",
+    "append_one_at_version",
+    "append_one_at_version_and_notify",
+    "append_one_to_any",
+    "append_one_to_any_and_notify",
+    "append_one_to_existing",
+    "append_one_to_existing_and_notify",
+    "append_one_to_new",
+    "append_one_to_new_and_notify",
     "append_to_any",
     "append_to_any_and_notify",
     "append_to_existing",
@@ -76,6 +95,7 @@ __all__ = [
     "append_to_new_and_notify",
     "blocked_streams",
     "close_dead_letter",
+    "copy_events",
     "count_dead_letters",
     "count_events_after",
     "create_checkpoint",
@@ -106,6 +126,7 @@ __all__ = [
     "newest_stored_version",
     "next_event_time",
     "notification_channel",
+    "notify",
     "position_cache",
     "read_backwards",
     "read_everything",
