@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, CursorResult, Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 from sqlalchemy.exc import DBAPIError
 
@@ -99,7 +99,7 @@ class PostgreSQL:
         """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
         return _compile(statement, self.tables.metadata.schema)
 
-    def execute(self, connection: Connection, sql: str, parameters: Any) -> CursorResult[Any]:
+    def execute(self, connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute with results in binary, too."""
         return postgresql_cursors.execute(connection, sql, parameters)
 

@@ -5,27 +5,50 @@ cursor, and has no option for its kind. So the connection is told to make one of
 and all others, those of hooks that this same statement sets off among them, are what they were.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import psycopg
 from psycopg.pq import Format
 from psycopg.types.numeric import Int8BinaryLoader
-from sqlalchemy import Connection, CursorResult
+from sqlalchemy import Connection
+
+from eventstore.backends.protocol import Row, fetch
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """From where PostgreSQL counts microseconds."""
 
 
 class BinaryCursor(psycopg.Cursor[Any]):
-    """Takes results in binary, 1.4 times as quick as text, and points in time as what they are in binary: integers.
+    """Takes results in binary, 1.4 times as quick as text."""
+
+    def __init__(self, connection: psycopg.Connection[Any], **options: Any) -> None:
+        super().__init__(connection, **options)
+        self.format = Format.BINARY
+        self.rows: Sequence[Row] = ()
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+        """Execute, and keep the rows."""
+        super().execute(query, params, **options)
+        if self.pgresult is not None and self.pgresult.nfields:
+            self.rows = self.fetchall()
+        return self
+
+    @property
+    def description(self) -> None:
+        """Nothing: SQLAlchemy would make objects of it with which nobody reads these rows, for each statement anew."""
+        return
+
+
+class ReadingCursor(BinaryCursor):
+    """Takes points in time as what they are in binary: integers.
 
     The driver would make each of them a datetime in the session's zone, and we another one in UTC. See `to_time`.
     """
 
     def __init__(self, connection: psycopg.Connection[Any], **options: Any) -> None:
         super().__init__(connection, **options)
-        self.format = Format.BINARY
         self.adapters.register_loader("timestamptz", Int8BinaryLoader)
 
 
@@ -41,28 +64,33 @@ class CopyingCursor(psycopg.Cursor[Any]):
         return self
 
 
-def execute(connection: Connection, sql: str, parameters: Any) -> CursorResult[Any]:
-    """Execute a statement with a cursor that suits it.
+_KINDS: Final = {"COPY": CopyingCursor, "SELE": ReadingCursor}
+"""By the first letters of a statement."""
+
+
+def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
+    """Execute a statement with a cursor that suits it, and return its rows.
 
     Where the application has chosen a kind of cursor for its connections, that one is used, and results are text. So
     they are on connections that are psycopg's for asyncio underneath.
     """
     raw: Any = connection.connection.dbapi_connection
     factory = getattr(raw, "cursor_factory", None)
-    copies = sql.startswith("COPY ")
-    if factory is not psycopg.Cursor and not copies:
-        return connection.exec_driver_sql(sql, parameters)
-    kind = CopyingCursor if copies else BinaryCursor
+    kind = _KINDS.get(sql[:4], BinaryCursor)
+    if factory is not psycopg.Cursor and kind is not CopyingCursor:
+        return fetch(connection.exec_driver_sql(sql, parameters))
 
     def make_once(made_for: psycopg.Connection[Any], **options: Any) -> psycopg.Cursor[Any]:
         raw.cursor_factory = factory
-        return kind(made_for, **options)
+        cursor: psycopg.Cursor[Any] = kind(made_for, **options)
+        return cursor
 
     raw.cursor_factory = make_once
     try:
-        return connection.exec_driver_sql(sql, parameters)
+        result = connection.exec_driver_sql(sql, parameters)
     finally:
         raw.cursor_factory = factory
+    return getattr(result.context.cursor, "rows", ())
 
 
 def to_time(value: int | datetime) -> datetime:

@@ -22,6 +22,18 @@ Place = tuple[str, int]
 """A stream id and a version in it."""
 
 
+def fetch(result: CursorResult[Any]) -> Sequence[Row]:
+    """Return all rows of a result, none for one that has none.
+
+    They are the driver's tuples: SQLAlchemy's rows cost 30 to 50 % (DESIGN 8).
+    """
+    if not result.returns_rows:
+        return ()
+    rows: Sequence[Row] = result.cursor.fetchall()
+    result.close()
+    return rows
+
+
 class Run(Protocol):
     """Runs a statement where the store's execution has decided: the one seam that all SQL goes through."""
 
@@ -100,8 +112,8 @@ class Backend(Protocol):
         """Return whether `append` is atomic by itself, without a transaction around it."""
         ...
 
-    def execute(self, connection: Connection, sql: str, parameters: Any) -> CursorResult[Any]:
-        """Execute SQL text, by `Connection.exec_driver_sql`, as suits this database's driver."""
+    def execute(self, connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
+        """Execute SQL text, by `Connection.exec_driver_sql`, as suits this database's driver; return all rows."""
         ...
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:

@@ -13,12 +13,12 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, CursorResult, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import sqlite as dialect_module
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from eventstore import statements
-from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
+from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken, fetch
 from eventstore.errors import DatabaseBusy, InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.rows import Expectation, PendingAppend
@@ -51,9 +51,9 @@ class SQLite:
         """Return SQL with named parameters."""
         return _compile(statement)
 
-    def execute(self, connection: Connection, sql: str, parameters: Any) -> CursorResult[Any]:
+    def execute(self, connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute as it is."""
-        return connection.exec_driver_sql(sql, parameters)
+        return fetch(connection.exec_driver_sql(sql, parameters))
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:  # noqa: ARG002  # none is
         """Return that it is not."""
