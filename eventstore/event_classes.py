@@ -11,6 +11,12 @@ from msgspec import inspect
 from eventstore.errors import DecodingError, EventTypeError
 
 _PYDANTIC: Final = "__pydantic_validator__"
+_PLAIN: Final = frozenset(
+    {
+        inspect.StrType, inspect.IntType, inspect.FloatType, inspect.BoolType, inspect.NoneType, inspect.UnionType,
+        inspect.ListType, inspect.DictType, inspect.DataclassType, inspect.StructType,
+    }
+)  # fmt: skip
 _NO_KEYS: Final = (inspect.DataclassType, inspect.StructType, inspect.TypedDictType, inspect.CustomType)
 
 
@@ -77,6 +83,29 @@ def _nodes(info: inspect.Type) -> Iterator[inspect.Type]:
             seen.add(id(node))
             yield node
             todo.extend(getattr(node, name) for name in node.__struct_fields__)
+
+
+def _has_plain_fields(cls: type) -> bool:
+    """Return whether objects of the class are made of what MessagePack itself has: text, numbers, lists, dicts."""
+    if hasattr(cls, _PYDANTIC):
+        return False
+    try:
+        return all(type(node) in _PLAIN and not _has_other_keys(node) for node in _nodes(inspect.type_info(cls)))
+    except NameError:
+        return False
+
+
+def _has_other_keys(node: inspect.Type) -> bool:
+    return isinstance(node, inspect.DictType) and not isinstance(node.key_type, inspect.StrType)
+
+
+def reader(cls: Any) -> Callable[[bytes], Any] | None:
+    """Return a function that makes an object of MessagePack in one step, None where the class needs two.
+
+    What it returns is the same as by way of plain data; where it raises anything, that way is to be taken, which may
+    succeed: a tuple, say, is marked by an extension type that this one does not know.
+    """
+    return msgspec.msgpack.Decoder(cls).decode if _has_plain_fields(cls) else None
 
 
 def builder(cls: Any) -> Callable[[Any], Any]:

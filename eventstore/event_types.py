@@ -16,7 +16,7 @@ from eventstore.errors import (
     UpcasterMissing,
     UpcasterTaken,
 )
-from eventstore.event_classes import builder, check_class, check_fields
+from eventstore.event_classes import builder, check_class, check_fields, reader
 from eventstore.events import NewEvent, check_event_type, check_schema_version
 from eventstore.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
 
@@ -77,6 +77,7 @@ class EventTypes:
         self._unregistered = unregistered
         self._by_class: dict[type, _Registration] = {}
         self._by_name: dict[str, _Registration] = {}
+        self._readers: dict[Shape, Callable[[bytes], Any]] = {}
         self._unchecked: set[type] = set()
         self._upcasters = Upcasters()
 
@@ -128,6 +129,12 @@ class EventTypes:
             check_fields(cls)
         except NameError:  # an annotation names what is defined later
             self._unchecked.add(cls)
+        before = self._by_name.get(event_type)
+        if before is not None:
+            self._readers.pop((event_type, before.schema_version), None)
+        read = reader(cls)
+        if read is not None:
+            self._readers[event_type, schema_version] = read
         self._by_name[event_type] = registration
         self._by_class[cls] = registration
         return cls
@@ -276,6 +283,11 @@ class EventTypes:
     def classes(self) -> Mapping[Shape, type]:
         """The registered classes, by their event types and schema versions."""
         return {(each.event_type, each.schema_version): each.cls for each in self._by_name.values()}
+
+    @property
+    def readers(self) -> Mapping[Shape, Callable[[bytes], Any]]:
+        """What makes objects of MessagePack in one step, where a class allows it; see `event_classes.reader`."""
+        return self._readers
 
     @property
     def steps(self) -> Mapping[Shape, Step]:

@@ -20,9 +20,9 @@ _WRITERS = 8
 _PAUSE_SECONDS = 0.02
 
 
-def _write_until(url: str, seconds: float, pipe: Any) -> None:
+def _write_until(url: str, seconds: float, notify: bool, pipe: Any) -> None:
     """Write with threads in a process of its own, so that the reader has its interpreter to itself."""
-    with EventStore.from_url(url, pool_size=_WRITERS) as store:
+    with EventStore.from_url(url, pool_size=_WRITERS, notify=notify) as store:
         store.stream_version("clock-1")
         pipe.send("ready")
         while pipe.recv():
@@ -48,20 +48,20 @@ def _write_until(url: str, seconds: float, pipe: Any) -> None:
 class _Phase:
     """Writers and one subscriber, for some seconds, with or without a stranger's transaction."""
 
-    def __init__(self, database: Database, seconds: float) -> None:
+    def __init__(self, database: Database, seconds: float, *, notify: bool = False) -> None:
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_write_until, args=(database.url, seconds, theirs), daemon=True)
+        self._process = context.Process(target=_write_until, args=(database.url, seconds, notify, theirs), daemon=True)
         self._process.start()
         self._pipe.recv()
         self._store = database.store()
         self._database = database
-        self._seconds = seconds
+        self._notify = notify
         with self._store.engine.begin() as connection:
             connection.execute(text("CREATE TABLE strangers (number integer)"))
         self.lags: dict[str, list[float]] = {}
 
-    def racer(self, name: str, *, stranger: bool, notify: bool = False) -> Callable[[], float]:
+    def racer(self, name: str, *, stranger: bool) -> Callable[[], float]:
         """Return a contestant whose time is the median lag of its events."""
 
         def run() -> float:
@@ -73,7 +73,7 @@ class _Phase:
                     connection.execute(text("INSERT INTO strangers VALUES (1)"))
                 position = self._store.settled_position()
                 subscription = stack.enter_context(
-                    self._store.subscribe(after_position=position, idle_timeout_seconds=1.0, notify=notify)
+                    self._store.subscribe(after_position=position, idle_timeout_seconds=1.0, notify=self._notify)
                 )
                 self._pipe.send("write")
                 lags.extend(time.time() - event.data["at"] for event in subscription)
@@ -92,6 +92,8 @@ class _Phase:
 def run(bench: Bench) -> Iterator[Comparison | Facts]:
     """Deliver events live."""
     phase = _Phase(bench.database(), bench.choose(2.0, 6.0))
+    told = _Phase(bench.database(), bench.choose(2.0, 6.0), notify=True)
+    notified = "eventstore, notify=True"
     environment = bench.database(tables=False).environment
     peer, writer = bench.eventsourcing("delivery", environment), bench.eventsourcing_writer("delivery", environment)
     seconds = bench.choose(2.0, 6.0)
@@ -112,6 +114,7 @@ def run(bench: Bench) -> Iterator[Comparison | Facts]:
         {
             OURS: phase.racer(OURS, stranger=False),
             stranger: phase.racer(stranger, stranger=True),
+            notified: told.racer(notified, stranger=False),
             "eventsourcing": theirs if peer and writer else None,
         },
         per="event",
@@ -119,9 +122,10 @@ def run(bench: Bench) -> Iterator[Comparison | Facts]:
         durable=True,
     )
     phase.close()
+    told.close()
     yield Facts(
         "delivery_percentile_99",
         "the same lag: 99 of 100 events are quicker than this",
         "seconds",
-        {name: quantiles(lags, n=100)[98] for name, lags in phase.lags.items()},
+        {name: quantiles(lags, n=100)[98] for name, lags in (phase.lags | told.lags).items()},
     )

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from functools import cache
 from itertools import repeat
 from typing import Any, Final
@@ -253,9 +252,7 @@ class PostgreSQL:
         """Return the id: psycopg has made it a UUID."""
         return value
 
-    def to_time(self, value: int | datetime) -> datetime:
-        """Return the time, of the microseconds that it is in binary."""
-        return postgresql_cursors.to_time(value)
+    to_time = staticmethod(postgresql_cursors.to_time)
 
 
 def _single_event(pending: PendingAppend) -> dict[str, Any]:

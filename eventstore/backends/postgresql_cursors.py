@@ -96,6 +96,6 @@ def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
 def to_time(value: int | datetime) -> datetime:
     """Return a time that one of these cursors has returned, or another one, in UTC."""
     if type(value) is int:
-        return _EPOCH + timedelta(microseconds=value)
+        return _EPOCH + timedelta(0, 0, value)
     assert isinstance(value, datetime)  # noqa: S101  # for the type checker
     return value.astimezone(UTC)
