@@ -16,6 +16,7 @@ from benchmarks.workloads import (
     read_streams,
     sqlite,
     state,
+    tuning,
 )
 
 WORKLOADS: Final[Mapping[str, Callable[[Bench], Iterator[Result]]]] = {
@@ -29,4 +30,5 @@ WORKLOADS: Final[Mapping[str, Callable[[Bench], Iterator[Result]]]] = {
     "state": state.run,
     "footprint": footprint.run,
     "growth": growth.run,
+    "tuning": tuning.run,
 }
