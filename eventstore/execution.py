@@ -54,7 +54,7 @@ class Execution(Protocol):
 class _RunOn:
     """Runs statements on one connection, as text, so that hooks and instrumentation of SQLAlchemy see them."""
 
-    def __init__(self, connection: Connection, backend: Backend) -> None:
+    def __init__(self, connection: Any, backend: Backend) -> None:
         self._connection = connection
         self._backend = backend
 

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from itertools import repeat
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,6 +16,8 @@ from eventstore import statements
 from eventstore.backends import postgresql_cursors
 from eventstore.backends.postgresql_listening import PostgreSQLListener
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
+from eventstore.backends.postgresql_parameters import COPIED_TYPES, event_arrays, rows_to_copy, single_event
+from eventstore.backends.postgresql_unwatched import UnwatchedConnection, is_watched, unwatched
 from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
 from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
@@ -64,10 +65,6 @@ _ADVANCE: Final[dict[Expectation, Statement]] = {
 COPY_FROM: Final = 10_000
 """From so many events on, COPY is quicker than one statement over arrays, though it needs a transaction around it."""
 
-_COPIED_TYPES: Final = ("text", "int8", "uuid", "text", "int4", "int2", "bytea", "text")
-"""The last one is jsonb, which in binary is text after a byte that says so: `_JSONB`."""
-_JSONB: Final = "\x01"
-
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
 _PASSING_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001", "40P01"})
 """The server is stopping, has crashed, is starting, is full; lost connections; what a standby cancels; deadlocks."""
@@ -98,17 +95,22 @@ class PostgreSQL:
         """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
         return _compile(statement, self.tables.metadata.schema)
 
-    def execute(self, connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
+    def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute with results in binary, too."""
+        if isinstance(connection, UnwatchedConnection):
+            return connection.execute(sql, parameters)
         return postgresql_cursors.execute(connection, sql, parameters)
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY."""
         return not self._copies or len(pending) < COPY_FROM
 
-    @contextmanager
-    def autocommit(self, engine: Engine) -> Iterator[Connection]:
+    def autocommit(self, engine: Engine) -> AbstractContextManager[Connection | UnwatchedConnection]:
         """Open a connection that needs no BEGIN and COMMIT, which are round trips of their own."""
+        return self._watched_autocommit(engine) if is_watched(engine) else unwatched(engine)
+
+    @contextmanager
+    def _watched_autocommit(self, engine: Engine) -> Iterator[Connection]:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
@@ -165,9 +167,9 @@ class PostgreSQL:
         if not self.append_is_one_statement(pending):
             return self._copy(run, pending, head)
         if len(pending) == 1:
-            rows = run(self._append_one[pending.expectation], **head, **_single_event(pending))
+            rows = run(self._append_one[pending.expectation], **head, **single_event(pending))
         else:
-            rows = run(self._append[pending.expectation], **head, **_event_arrays([pending]))
+            rows = run(self._append[pending.expectation], **head, **event_arrays([pending]))
         return (rows[0][0], rows[0][1]) if rows else None
 
     def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> tuple[int, int] | None:
@@ -176,7 +178,7 @@ class PostgreSQL:
         if not advanced:
             return None
         version = advanced[0][0]
-        run(statements.copy_events, types=_COPIED_TYPES, rows=_rows(pending, version - len(pending)))
+        run(statements.copy_events, types=COPIED_TYPES, rows=rows_to_copy(pending, version - len(pending)))
         if self._notify:
             run(statements.notify)
         last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
@@ -197,7 +199,7 @@ class PostgreSQL:
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         rows = run(
             self._append_to_many,
-            **_event_arrays([pending for pending, _ in appends]),
+            **event_arrays([pending for pending, _ in appends]),
             stream_ids=[pending.stream_id for pending, _ in appends for _ in pending.event_ids],
             versions=[
                 number for pending, version in appends for number in range(version + 1, version + len(pending) + 1)
@@ -253,37 +255,6 @@ class PostgreSQL:
         return value
 
     to_time = staticmethod(postgresql_cursors.to_time)
-
-
-def _single_event(pending: PendingAppend) -> dict[str, Any]:
-    return {
-        "event_id": pending.event_ids[0],
-        "event_type": pending.event_types[0],
-        "schema_version": pending.schema_versions[0],
-        "codec": pending.codecs[0],
-        "data": pending.data[0],
-        "metadata": pending.metadata[0],
-    }
-
-
-def _rows(pending: PendingAppend, version: int) -> Iterator[Row]:
-    """Yield rows of `statements.COPIED_COLUMNS`."""
-    return zip(
-        repeat(pending.stream_id, len(pending)),
-        range(version + 1, version + len(pending) + 1),
-        pending.event_ids,
-        pending.event_types,
-        pending.schema_versions,
-        pending.codecs,
-        pending.data,
-        [None if text is None else _JSONB + text for text in pending.metadata],
-        strict=True,
-    )
-
-
-def _event_arrays(appends: Sequence[PendingAppend]) -> dict[str, Any]:
-    columns = ("event_ids", "event_types", "schema_versions", "codecs", "data", "metadata")
-    return {name: [value for pending in appends for value in getattr(pending, name)] for name in columns}
 
 
 def _positions(rows: Sequence[Row]) -> dict[Place, int]:

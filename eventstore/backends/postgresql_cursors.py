@@ -68,6 +68,15 @@ _KINDS: Final = {"COPY": CopyingCursor, "SELE": ReadingCursor}
 """By the first letters of a statement."""
 
 
+def new_cursor(connection: psycopg.Connection[Any], sql: str) -> psycopg.Cursor[Any]:
+    """Return a cursor that suits a statement, without SQLAlchemy."""
+    if connection.cursor_factory is not psycopg.Cursor:
+        return connection.cursor()
+    kind = _KINDS.get(sql[:4], BinaryCursor)
+    cursor: psycopg.Cursor[Any] = kind(connection, row_factory=connection.row_factory)
+    return cursor
+
+
 def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
     """Execute a statement with a cursor that suits it, and return its rows.
 

@@ -112,16 +112,22 @@ class Backend(Protocol):
         """Return whether `append` is atomic by itself, without a transaction around it."""
         ...
 
-    def execute(self, connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
-        """Execute SQL text, by `Connection.exec_driver_sql`, as suits this database's driver; return all rows."""
+    def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:
+        """Execute SQL text as suits this database's driver, and return all rows.
+
+        Args:
+            connection: SQLAlchemy's, or what `autocommit` has opened.
+            sql: The text.
+            parameters: By name; a list of them for `Run.many`.
+        """
         ...
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return the SQL text of a statement, compiled once, and the parameters that never vary."""
         ...
 
-    def autocommit(self, engine: Engine) -> AbstractContextManager[Connection]:
-        """Open a connection on which every statement commits by itself."""
+    def autocommit(self, engine: Engine) -> AbstractContextManager[Any]:
+        """Open a connection, for `execute`, on which every statement commits by itself."""
         ...
 
     def transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
