@@ -21,7 +21,7 @@ from eventstore.errors import (
 )
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, NewEvent, RecordedEvent
-from eventstore.metadata import decode_metadata, encode_metadata
+from eventstore.metadata import METADATA_DECODER, decode_metadata, encode_metadata
 from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
 from eventstore.upcasting import PlainEvent, Shape
 
@@ -160,18 +160,20 @@ class EventMapper:
         """
         decode, steps = self.codec.decode, self._event_types.steps if upcast else {}
         readers = self._event_types.readers if upcast else {}
+        messagepack, read_metadata = MessagePackCodec.number, METADATA_DECODER.decode
         to_value = self._event_types.from_plain if upcast else _as_stored
         for row in rows:
             position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
-            if codec == MessagePackCodec.number and (read := readers.get((event_type, schema_version))) is not None:
+            if codec == messagepack and (read := readers.get((event_type, schema_version))) is not None:
                 try:
                     value = read(data)
+                    decoded = {} if metadata is None else read_metadata(metadata)
                 except Exception:  # noqa: BLE001, S110  # the other way is taken, and says what is wrong, if it is
                     pass
                 else:
                     yield RecordedEvent(
-                        position, stream_id, version, to_uuid(event_id), event_type, schema_version, value,
-                        {} if metadata is None else decode_metadata(metadata), to_time(recorded_at),
+                        position, stream_id, version, to_uuid(event_id), event_type, schema_version, value, decoded,
+                        to_time(recorded_at),
                     )  # fmt: skip
                     continue
             try:
