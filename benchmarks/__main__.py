@@ -15,7 +15,7 @@ from benchmarks.workloads import WORKLOADS
 
 
 @click.command()
-@click.option("--full", is_flag=True, help="Take up to half an hour instead of two minutes.")
+@click.option("--full", is_flag=True, help="Take up to half an hour instead of five minutes.")
 @click.option("-w", "--workload", "workloads", multiple=True, type=click.Choice(list(WORKLOADS)), help="Only these.")
 @click.option("-c", "--contestant", "contestants", multiple=True, help="Only those with this in their names, and us.")
 @click.option("--rounds", type=click.IntRange(1), help="How many rounds are timed. [5; 7 in a full run]")
