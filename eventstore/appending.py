@@ -28,7 +28,8 @@ class Appender:
             ConcurrencyConflict: The stream is at another version.
             EventIdReused: The event ids are stored at these versions already, with another content.
         """
-        scope = self._execution.statement if self._backend.append_is_one_statement else self._execution.transaction
+        one = self._backend.append_is_one_statement(pending)
+        scope = self._execution.statement if one else self._execution.transaction
         try:
             with scope() as run:
                 stored = self._backend.append(run, pending)

@@ -1,7 +1,8 @@
 """Event classes: which can be registered, and how an object is made of plain data."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +11,12 @@ from msgspec import inspect
 from eventstore.errors import DecodingError, EventTypeError
 
 _PYDANTIC: Final = "__pydantic_validator__"
+_PLAIN: Final = frozenset(
+    {
+        inspect.StrType, inspect.IntType, inspect.FloatType, inspect.BoolType, inspect.NoneType, inspect.UnionType,
+        inspect.ListType, inspect.DictType, inspect.DataclassType, inspect.StructType,
+    }
+)  # fmt: skip
 _NO_KEYS: Final = (inspect.DataclassType, inspect.StructType, inspect.TypedDictType, inspect.CustomType)
 
 
@@ -78,22 +85,46 @@ def _nodes(info: inspect.Type) -> Iterator[inspect.Type]:
             todo.extend(getattr(node, name) for name in node.__struct_fields__)
 
 
-def build(cls: Any, data: Any) -> Any:
-    """Return an object of the class. The texts of errors here can show values: they go no further.
-
-    Raises:
-        DecodingError: The data does not fit the class.
-    """
+def _has_plain_fields(cls: type) -> bool:
+    """Return whether objects of the class are made of what MessagePack itself has: text, numbers, lists, dicts."""
+    if hasattr(cls, _PYDANTIC):
+        return False
     try:
-        return _nested(cls, data) if hasattr(cls, _PYDANTIC) else _convert(data, cls)
-    except Exception as error:  # noqa: BLE001  # the class's own code is run, too
-        place = _place(error)
-        where = f" at {place}" if place else f" ({type(error).__name__})"
-        raise DecodingError(f"the stored data does not fit the class {cls.__qualname__}{where}") from None
+        return all(type(node) in _PLAIN and not _has_other_keys(node) for node in _nodes(inspect.type_info(cls)))
+    except NameError:
+        return False
 
 
-def _convert(data: Any, cls: Any) -> Any:
-    return msgspec.convert(data, cls, dec_hook=_nested)
+def _has_other_keys(node: inspect.Type) -> bool:
+    return isinstance(node, inspect.DictType) and not isinstance(node.key_type, inspect.StrType)
+
+
+def reader(cls: Any) -> Callable[[bytes], Any] | None:
+    """Return a function that makes an object of MessagePack in one step, None where the class needs two.
+
+    What it returns is the same as by way of plain data; where it raises anything, that way is to be taken, which may
+    succeed: a tuple, say, is marked by an extension type that this one does not know.
+    """
+    return msgspec.msgpack.Decoder(cls).decode if _has_plain_fields(cls) else None
+
+
+def builder(cls: Any) -> Callable[[Any], Any]:
+    """Return a function that makes an object of the class of plain data, or raises a DecodingError.
+
+    The texts of errors inside it can show values: they go no further. What there is to know of the class is looked up
+    here, once, not for each event.
+    """
+    make = partial(_nested, cls) if hasattr(cls, _PYDANTIC) else partial(_convert, type=cls)
+
+    def build(data: Any) -> Any:
+        try:
+            return make(data)
+        except Exception as error:  # noqa: BLE001  # the class's own code is run, too
+            place = _place(error)
+            where = f" at {place}" if place else f" ({type(error).__name__})"
+            raise DecodingError(f"the stored data does not fit the class {cls.__qualname__}{where}") from None
+
+    return build
 
 
 def _nested(cls: Any, data: Any) -> Any:
@@ -101,6 +132,9 @@ def _nested(cls: Any, data: Any) -> Any:
     if not hasattr(cls, _PYDANTIC):
         return data
     return getattr(cls, _PYDANTIC).validate_python(data, strict=False, by_alias=False, by_name=True)
+
+
+_convert: Final = partial(msgspec.convert, dec_hook=_nested)
 
 
 def _place(error: Any) -> str:

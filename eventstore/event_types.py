@@ -16,7 +16,7 @@ from eventstore.errors import (
     UpcasterMissing,
     UpcasterTaken,
 )
-from eventstore.event_classes import build, check_class, check_fields
+from eventstore.event_classes import builder, check_class, check_fields, reader
 from eventstore.events import NewEvent, check_event_type, check_schema_version
 from eventstore.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
 
@@ -31,6 +31,7 @@ class _Registration:
     schema_version: int
     cls: type
     oldest_version: int = dataclasses.field(compare=False)
+    build: Callable[[Any], Any] = dataclasses.field(compare=False, repr=False)
 
 
 class EventTypes:
@@ -76,6 +77,7 @@ class EventTypes:
         self._unregistered = unregistered
         self._by_class: dict[type, _Registration] = {}
         self._by_name: dict[str, _Registration] = {}
+        self._readers: dict[Shape, Callable[[bytes], Any]] = {}
         self._unchecked: set[type] = set()
         self._upcasters = Upcasters()
 
@@ -121,12 +123,18 @@ class EventTypes:
                 event_type, decorated, schema_version=schema_version, oldest_version=oldest_version
             )
         check_class(cls)
-        registration = _Registration(event_type, schema_version, cls, oldest_version)
+        registration = _Registration(event_type, schema_version, cls, oldest_version, builder(cls))
         self._check_free(registration)
         try:
             check_fields(cls)
         except NameError:  # an annotation names what is defined later
             self._unchecked.add(cls)
+        before = self._by_name.get(event_type)
+        if before is not None:
+            self._readers.pop((event_type, before.schema_version), None)
+        read = reader(cls)
+        if read is not None:
+            self._readers[event_type, schema_version] = read
         self._by_name[event_type] = registration
         self._by_class[cls] = registration
         return cls
@@ -277,6 +285,11 @@ class EventTypes:
         return {(each.event_type, each.schema_version): each.cls for each in self._by_name.values()}
 
     @property
+    def readers(self) -> Mapping[Shape, Callable[[bytes], Any]]:
+        """What makes objects of MessagePack in one step, where a class allows it; see `event_classes.reader`."""
+        return self._readers
+
+    @property
     def steps(self) -> Mapping[Shape, Step]:
         """The upcasters, by the event type and schema version that they start from."""
         return self._upcasters.steps
@@ -299,7 +312,7 @@ class EventTypes:
         """
         registration = self._by_name.get(event_type)
         if registration is not None and registration.schema_version == schema_version:
-            return build(registration.cls, data)
+            return registration.build(data)
         known = self._upcasters.newest.get(event_type) if registration is None else registration.schema_version
         if known is None:
             if self._unregistered == "error":

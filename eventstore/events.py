@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from eventstore.errors import InvalidEvent, InvalidMetadata
 from eventstore.streams import ExpectedVersion, category_of, check_expected_version, check_stream_id, unstorable_text
 
@@ -99,8 +101,7 @@ def check_schema_version(schema_version: object) -> int:
     return int(schema_version)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
+class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes ten times as long to make
     """An event that is stored, as it is read: in its newest shape, where upcasters lead there.
 
     Several that a splitter has made of one have its position, version and event id in common.

@@ -11,7 +11,7 @@ from eventstore.errors import DecodingError, InvalidMetadata
 _MAX_DEPTH: Final = 100
 _LARGE: Final = 1e16
 """From here on a float is written with an exponent, and PostgreSQL, which keeps decimal digits, returns an integer."""
-_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
+METADATA_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_metadata(metadata: Mapping[str, Any] | None) -> str | None:
@@ -43,7 +43,7 @@ def decode_metadata(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        return _DECODER.decode(text)
+        return METADATA_DECODER.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise DecodingError("the stored metadata is not a JSON object") from None
 

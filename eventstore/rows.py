@@ -1,13 +1,14 @@
 """Between events as Python values and the columns of a row."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from eventstore.codecs import PayloadCodec
+from eventstore.codecs import MessagePackCodec, PayloadCodec
 from eventstore.correlation import with_context
 from eventstore.errors import (
     DecodingError,
@@ -20,9 +21,9 @@ from eventstore.errors import (
 )
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, NewEvent, RecordedEvent
-from eventstore.metadata import decode_metadata, encode_metadata
+from eventstore.metadata import METADATA_DECODER, decode_metadata, encode_metadata
 from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
-from eventstore.upcasting import PlainEvent
+from eventstore.upcasting import PlainEvent, Shape
 
 POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
 """Where these are in a row of `statements.read_forwards`."""
@@ -117,7 +118,7 @@ class EventMapper:
             raise InvalidEvent(msg)
         codec, data = self.codec.encode(event.data, typed=True, index=index, event_type=event.event_type)
         try:  # a class that checks no types can hold what it can't be made of: once stored, it would be lost
-            self.event_types.from_plain(event.event_type, event.schema_version, self.codec.decode(codec, data))
+            self._read_back(registered, codec, data)
         except DecodingError as error:
             raise EncodingError(
                 path="$",
@@ -127,6 +128,14 @@ class EventMapper:
                 event_type=event.event_type,
             ) from None
         return codec, data
+
+    def _read_back(self, shape: Shape, codec: int, data: bytes) -> None:
+        read = self.event_types.readers.get(shape) if codec == MessagePackCodec.number else None
+        if read is not None:
+            with suppress(Exception):
+                read(data)
+                return
+        self.event_types.from_plain(*shape, self.codec.decode(codec, data))
 
     def recorded(
         self,
@@ -150,9 +159,23 @@ class EventMapper:
             DecodingError: The data can't be read, or does not fit the registered class.
         """
         decode, steps = self.codec.decode, self.event_types.steps if upcast else {}
+        readers = self.event_types.readers if upcast else {}
+        messagepack, read_metadata = MessagePackCodec.number, METADATA_DECODER.decode
         to_value = self.event_types.from_plain if upcast else _as_stored
         for row in rows:
             position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
+            if codec == messagepack and (read := readers.get((event_type, schema_version))) is not None:
+                try:
+                    value = read(data)
+                    decoded = {} if metadata is None else read_metadata(metadata)
+                except Exception:  # noqa: BLE001, S110  # the other way is taken, and says what is wrong, if it is
+                    pass
+                else:
+                    yield RecordedEvent(
+                        position, stream_id, version, to_uuid(event_id), event_type, schema_version, value, decoded,
+                        to_time(recorded_at),
+                    )  # fmt: skip
+                    continue
             try:
                 value = decode(codec, data)
                 events = None
@@ -164,7 +187,7 @@ class EventMapper:
                 raise error.at(stream_id, version, event_type) from None
             recorded = RecordedEvent(
                 position, stream_id, version, to_uuid(event_id), event_type, schema_version, value,
-                decode_metadata(metadata), to_time(recorded_at),
+                {} if metadata is None else decode_metadata(metadata), to_time(recorded_at),
             )  # fmt: skip
             if events is None:
                 yield recorded

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine
 
 from eventstore import EventStore, migrations
+from eventstore.backends import postgresql
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.contract import EventStoreContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
@@ -85,3 +88,27 @@ class TestPostgreSQLOfTheApplication(
         yield engine
         engine.dispose()
         empty(shared_postgres_url)
+
+
+class TestPostgreSQLByCopy(AppendContract, GlobalOrderContract, TransactionContract):
+    """Every append is made as those of very many events are: head first, then COPY."""
+
+    @pytest.fixture
+    def engine(self, shared_postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+        monkeypatch.setattr(postgresql, "COPY_FROM", 1)
+        return shared_postgres_engine
+
+
+class TestPostgreSQLWithCursorsOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract):
+    """Its connections make cursors of their own kind, so results are text."""
+
+    @pytest.fixture
+    def engine(self, shared_postgres_url: str) -> Iterator[Engine]:
+        engine = create_engine(shared_postgres_url, connect_args={"cursor_factory": TheirCursor})
+        yield engine
+        engine.dispose()
+        empty(shared_postgres_url)
+
+
+class TheirCursor(psycopg.Cursor[Any]):
+    """As instrumentation of psycopg has it."""

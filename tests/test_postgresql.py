@@ -264,6 +264,13 @@ def one_append() -> dict[str, Any]:
     return {"stream_id": "order-7", "count": 1, "expected": 3, **an_event()}
 
 
+def one_event() -> dict[str, Any]:
+    return {
+        "stream_id": "order-7", "count": 1, "expected": 3, "event_id": uuid4(), "event_type": "x", "schema_version": 1,
+        "codec": 1, "data": b"x", "metadata": "{}",
+    }  # fmt: skip
+
+
 def many_appends() -> dict[str, Any]:
     return {
         "heads": ["order-7"], "head_versions": [4], "stream_ids": ["order-7"], "versions": [4],
@@ -287,6 +294,10 @@ ORDERED_BY_THE_INDEX = {statements.read_forwards, statements.read_backwards}
         (statements.append_at_version, one_append),
         (statements.append_to_existing, one_append),
         (statements.append_to_any, one_append),
+        (statements.append_one_to_new, one_event),
+        (statements.append_one_at_version, one_event),
+        (statements.append_one_to_existing, one_event),
+        (statements.append_one_to_any, one_event),
         (statements.create_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
         (statements.lock_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
         (statements.append_to_many, many_appends),

@@ -239,7 +239,6 @@ SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
         (statements.advance_existing_head, {"stream_id": "order-7", "count": 1}),
         (statements.take_write_lock, {}),
         (statements.find_heads, {"stream_ids": '["order-7"]'}),
-        (statements.find_positions, {"events": '[["order-7", 1]]'}),
         (statements.stream_version, {"stream_id": "order-7"}),
         (statements.newest_stored_version, {"stream_id": "order-7"}),
         (statements.read_forwards, PAGE),

@@ -24,7 +24,7 @@ def backend_for(
     if kind == "postgresql+psycopg":
         from eventstore.backends.postgresql import PostgreSQL  # noqa: PLC0415
 
-        return PostgreSQL(schema=schema, notify=notify)
+        return PostgreSQL(schema=schema, notify=notify, copies=not engine.dialect.is_async)
     if kind == "sqlite+pysqlite":
         from eventstore.backends.sqlite import NO_NOTIFICATIONS, SQLite  # noqa: PLC0415
 

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -14,12 +14,15 @@ from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import statements
+from eventstore.backends import postgresql_cursors
 from eventstore.backends.postgresql_listening import PostgreSQLListener
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
+from eventstore.backends.postgresql_parameters import COPIED_TYPES, event_arrays, rows_to_copy, single_event
+from eventstore.backends.postgresql_unwatched import UnwatchedConnection, is_watched, unwatched
 from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
 from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
-from eventstore.rows import Expectation, PendingAppend
+from eventstore.rows import POSITION, Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
@@ -42,6 +45,27 @@ _NOTIFYING_APPEND: Final[dict[Expectation, Statement]] = {
     Expectation.EXISTING: statements.append_to_existing_and_notify,
     Expectation.NOTHING: statements.append_to_any_and_notify,
 }
+_APPEND_ONE: Final[dict[Expectation, Statement]] = {
+    Expectation.NEW: statements.append_one_to_new,
+    Expectation.VERSION: statements.append_one_at_version,
+    Expectation.EXISTING: statements.append_one_to_existing,
+    Expectation.NOTHING: statements.append_one_to_any,
+}
+_NOTIFYING_APPEND_ONE: Final[dict[Expectation, Statement]] = {
+    Expectation.NEW: statements.append_one_to_new_and_notify,
+    Expectation.VERSION: statements.append_one_at_version_and_notify,
+    Expectation.EXISTING: statements.append_one_to_existing_and_notify,
+    Expectation.NOTHING: statements.append_one_to_any_and_notify,
+}
+_ADVANCE: Final[dict[Expectation, Statement]] = {
+    Expectation.NEW: statements.create_head,
+    Expectation.VERSION: statements.advance_head,
+    Expectation.EXISTING: statements.advance_existing_head,
+    Expectation.NOTHING: statements.create_or_advance_head,
+}
+COPY_FROM: Final = 10_000
+"""From so many events on, COPY is quicker than one statement over arrays, though it needs a transaction around it."""
+
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
 _PASSING_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001", "40P01"})
 """The server is stopping, has crashed, is starting, is full; lost connections; what a standby cancels; deadlocks."""
@@ -50,13 +74,21 @@ _UNDEFINED_TABLE: Final = "42P01"
 
 
 class PostgreSQL:
-    """How the store uses PostgreSQL: one statement an append, row locks on heads, arrays in binary."""
+    """How the store uses PostgreSQL: one statement an append, row locks on heads, everything in binary.
 
-    append_is_one_statement: Final = True
+    Args:
+        schema: The schema of the tables.
+        notify: Whether appends are told to those who listen.
+        copies: Whether the driver's connections can COPY; those for asyncio can't, as SQLAlchemy wraps them.
+    """
+
     has_notifications: Final = True
 
-    def __init__(self, *, schema: str | None = None, notify: bool = False) -> None:
+    def __init__(self, *, schema: str | None = None, notify: bool = False, copies: bool = True) -> None:
         self._append = _NOTIFYING_APPEND if notify else _APPEND
+        self._append_one = _NOTIFYING_APPEND_ONE if notify else _APPEND_ONE
+        self._notify = notify
+        self._copies = copies
         self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
 
@@ -64,9 +96,22 @@ class PostgreSQL:
         """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
         return _compile(statement, self.tables.metadata.schema)
 
-    @contextmanager
-    def autocommit(self, engine: Engine) -> Iterator[Connection]:
+    def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
+        """Execute with results in binary, too."""
+        if isinstance(connection, UnwatchedConnection):
+            return connection.execute(sql, parameters)
+        return postgresql_cursors.execute(connection, sql, parameters)
+
+    def append_is_one_statement(self, pending: PendingAppend) -> bool:
+        """Return whether there are too few events for COPY."""
+        return not self._copies or len(pending) < COPY_FROM
+
+    def autocommit(self, engine: Engine) -> AbstractContextManager[Connection | UnwatchedConnection]:
         """Open a connection that needs no BEGIN and COMMIT, which are round trips of their own."""
+        return self._watched_autocommit(engine) if is_watched(engine) else unwatched(engine)
+
+    @contextmanager
+    def _watched_autocommit(self, engine: Engine) -> Iterator[Connection]:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
@@ -115,15 +160,30 @@ class PostgreSQL:
         return PostgreSQLListener(engine, self.sql(statements.notification_channel))
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
-        """Append in one statement; the head's row lock makes a second writer wait and look again."""
-        rows = run(
-            self._append[pending.expectation],
-            **_event_arrays([pending]),
-            stream_id=pending.stream_id,
-            count=len(pending),
-            expected=pending.expected,
-        )
+        """Append in one statement; the head's row lock makes a second writer wait and look again.
+
+        Very many events: head first, then COPY, in the transaction that `append_is_one_statement` has asked for.
+        """
+        head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
+        if not self.append_is_one_statement(pending):
+            return self._copy(run, pending, head)
+        if len(pending) == 1:
+            rows = run(self._append_one[pending.expectation], **head, **single_event(pending))
+        else:
+            rows = run(self._append[pending.expectation], **head, **event_arrays([pending]))
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> tuple[int, int] | None:
+        """Positions are drawn while COPY stores one row after the other, when the head is locked already."""
+        advanced = run(_ADVANCE[pending.expectation], **head)
+        if not advanced:
+            return None
+        version = advanced[0][0]
+        run(statements.copy_events, types=COPIED_TYPES, rows=rows_to_copy(pending, version - len(pending)))
+        if self._notify:
+            run(statements.notify)
+        last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
+        return version, run(statements.read_forwards, **last, page_size=1)[0][POSITION]
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
         """Create missing heads, then lock all, both in sorted order.
@@ -140,7 +200,7 @@ class PostgreSQL:
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         rows = run(
             self._append_to_many,
-            **_event_arrays([pending for pending, _ in appends]),
+            **event_arrays([pending for pending, _ in appends]),
             stream_ids=[pending.stream_id for pending, _ in appends for _ in pending.event_ids],
             versions=[
                 number for pending, version in appends for number in range(version + 1, version + len(pending) + 1)
@@ -195,18 +255,11 @@ class PostgreSQL:
         """Return the id: psycopg has made it a UUID."""
         return value
 
-    def to_time(self, value: datetime) -> datetime:
-        """Return the time, from the session's zone to UTC."""
-        return value.astimezone(UTC)
+    to_time = staticmethod(postgresql_cursors.to_time)
 
     def from_time(self, value: datetime) -> datetime:
         """Return the time: psycopg knows its zone."""
         return value
-
-
-def _event_arrays(appends: Sequence[PendingAppend]) -> dict[str, Any]:
-    columns = ("event_ids", "event_types", "schema_versions", "codecs", "data", "metadata")
-    return {name: [value for pending in appends for value in getattr(pending, name)] for name in columns}
 
 
 def _positions(rows: Sequence[Row]) -> dict[Place, int]:

@@ -1,7 +1,6 @@
 """What a look at PostgreSQL's global order has seen, and which appends it has to wait for."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 _RECOVERED: Final = "-1/"
@@ -19,7 +18,7 @@ class PrimaryLook:
     """
 
     newest: int
-    server: datetime
+    server: object
     unfinished: frozenset[str]
 
     def still_unfinished(self, waiting: frozenset[str]) -> frozenset[str]:
@@ -49,7 +48,7 @@ class StandbyLook:
     """
 
     newest: int
-    server: datetime
+    server: object
     oldest: int
     next_id: int
 

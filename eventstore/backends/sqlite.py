@@ -18,7 +18,7 @@ from sqlalchemy.dialects import sqlite as dialect_module
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from eventstore import statements
-from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
+from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken, fetch
 from eventstore.errors import DatabaseBusy, InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.rows import Expectation, PendingAppend
@@ -41,7 +41,6 @@ _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
 class SQLite:
     """How the store uses SQLite: one writer at a time, from BEGIN IMMEDIATE to COMMIT."""
 
-    append_is_one_statement: Final = False
     has_notifications: Final = False
 
     def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
@@ -51,6 +50,14 @@ class SQLite:
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with named parameters."""
         return _compile(statement)
+
+    def execute(self, connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
+        """Execute as it is."""
+        return fetch(connection.exec_driver_sql(sql, parameters))
+
+    def append_is_one_statement(self, pending: PendingAppend) -> bool:  # noqa: ARG002  # none is
+        """Return that it is not."""
+        return False
 
     @contextmanager
     def autocommit(self, engine: Engine) -> Iterator[Connection]:
@@ -193,7 +200,7 @@ class _Look:
 
 
 def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "stream_id": pending.stream_id,
             "version": version + index + 1,
@@ -207,10 +214,18 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
         for pending, version in appends
         for index, event_id in enumerate(pending.event_ids)
     ]
+    if len(rows) == 1:
+        ((position,),) = run(statements.insert_single_event, **rows[0])
+        ((pending, version),) = appends
+        return {(pending.stream_id, version + 1): position}
     run.many(statements.insert_event, rows)
-    last = [(pending.stream_id, version + len(pending)) for pending, version in appends]
-    found = run(statements.find_positions, events=json.dumps(last))
-    return {(stream_id, version): position for stream_id, version, position in found}
+    ((position,),) = run(statements.last_position)
+    # Nobody else writes: AUTOINCREMENT has given each row the next position.
+    before, positions = position - len(rows), {}
+    for pending, version in appends:
+        before += len(pending)
+        positions[pending.stream_id, version + len(pending)] = before
+    return positions
 
 
 @cache

@@ -1,7 +1,7 @@
 """The payloads of one store: which codec, compressed or not, and where the part is that can't be stored."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from eventstore.codecs.json_text import JSONCodec
@@ -46,6 +46,7 @@ class PayloadCodec:
         for each in (codec, *also_reads):
             if type(each) not in (MessagePackCodec, JSONCodec):
                 self._add(each)
+        self._uncompressed = {number: known.decode for number, known in self._codecs.items()}
 
     def _add(self, codec: Codec) -> None:
         number = getattr(codec, "number", None)
@@ -93,17 +94,21 @@ class PayloadCodec:
         Raises:
             DecodingError: The number is not known, or the bytes are damaged.
         """
-        compression, codec_number = divmod(number, _ZSTD)
-        codec = self._codecs.get(codec_number)
-        if codec is None or compression not in (0, 1):
-            raise DecodingError(f"written by a codec with the number {number}, which this store does not know")
+        decode = self._uncompressed.get(number) or self._decompressing(number)
         try:
-            return codec.decode(_zstandard().decompress(data) if compression else data)
+            return decode(data)
         except InvalidInput as error:
             raise DecodingError(str(error)) from None
         except Exception as error:  # noqa: BLE001  # damaged bytes make a codec raise anything
-            problem = f"the stored bytes are damaged, or not of codec {codec_number} ({type(error).__name__})"
+            problem = f"the stored bytes are damaged, or not of codec {number % _ZSTD} ({type(error).__name__})"
             raise DecodingError(problem) from None
+
+    def _decompressing(self, number: int) -> Callable[[bytes], Any]:
+        compression, codec_number = divmod(number, _ZSTD)
+        codec = self._codecs.get(codec_number)
+        if codec is None or compression != 1:
+            raise DecodingError(f"written by a codec with the number {number}, which this store does not know")
+        return lambda data: codec.decode(_zstandard().decompress(data))
 
     def _locate(self, value: Any, error: Exception, *, typed: bool) -> tuple[str, Any, str]:
         """Return path, value and problem of the innermost part that can't be encoded."""

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from eventstore.codecs import PayloadCodec
 from eventstore.errors import DecodingError, EncodingError, EventTypeError, InvalidInput
-from eventstore.event_classes import build, check_class, check_fields
+from eventstore.event_classes import builder, check_class, check_fields
 from eventstore.repository.shapes import shape_of
 
 State = TypeVar("State")
@@ -104,7 +104,7 @@ def state_codec(
     except EventTypeError as error:
         msg = f"snapshots of {cls.__qualname__} need to_snapshot and from_snapshot: {error}"
         raise InvalidInput(msg) from None
-    return StateCodec(codec, shape_of(cls), lambda state: state, lambda plain: cast("State", build(cls, plain)), cls)
+    return StateCodec(codec, shape_of(cls), lambda state: state, lambda plain: cast("State", builder(cls)(plain)), cls)
 
 
 def _is_plain(codec: PayloadCodec, value: Any) -> bool:

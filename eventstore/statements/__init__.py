@@ -23,16 +23,28 @@ from eventstore.statements.appending import (
     create_heads,
     create_or_advance_head,
     find_heads,
-    find_positions,
     insert_event,
+    insert_single_event,
+    last_position,
     lock_heads,
     set_head,
     take_write_lock,
 )
+from eventstore.statements.appending_one import (
+    append_one_at_version,
+    append_one_at_version_and_notify,
+    append_one_to_any,
+    append_one_to_any_and_notify,
+    append_one_to_existing,
+    append_one_to_existing_and_notify,
+    append_one_to_new,
+    append_one_to_new_and_notify,
+)
+from eventstore.statements.copying import copy_events
 from eventstore.statements.event_types import event_type_spans, sample_events
 from eventstore.statements.filtering import read_matching, read_matching_by_json
 from eventstore.statements.global_order import end_of_run, look, newest_position, position_cache, read_everything
-from eventstore.statements.notifications import notification_channel
+from eventstore.statements.notifications import notification_channel, notify
 from eventstore.statements.projections import (
     add_dead_letter,
     advance_checkpoint,
@@ -67,6 +79,14 @@ __all__ = [
     "advance_head",
     "append_at_version",
     "append_at_version_and_notify",
+    "append_one_at_version",
+    "append_one_at_version_and_notify",
+    "append_one_to_any",
+    "append_one_to_any_and_notify",
+    "append_one_to_existing",
+    "append_one_to_existing_and_notify",
+    "append_one_to_new",
+    "append_one_to_new_and_notify",
     "append_to_any",
     "append_to_any_and_notify",
     "append_to_existing",
@@ -77,6 +97,7 @@ __all__ = [
     "append_to_new_and_notify",
     "blocked_streams",
     "close_dead_letter",
+    "copy_events",
     "count_dead_letters",
     "count_events_after",
     "count_streams",
@@ -95,8 +116,9 @@ __all__ = [
     "find_checkpoints",
     "find_dead_letters",
     "find_heads",
-    "find_positions",
     "insert_event",
+    "insert_single_event",
+    "last_position",
     "load_aggregate",
     "load_snapshot",
     "lock_checkpoint",
@@ -109,6 +131,7 @@ __all__ = [
     "newest_stored_version",
     "next_event_time",
     "notification_channel",
+    "notify",
     "position_cache",
     "read_backwards",
     "read_everything",

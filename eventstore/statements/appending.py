@@ -253,18 +253,18 @@ def set_head(tables: Tables) -> ClauseElement:
     return row.on_conflict_do_update(index_elements=["stream_id"], set_=change)
 
 
-def insert_event(tables: Tables) -> ClauseElement:
+def insert_event(tables: Tables) -> Insert:
     """Insert one event (SQLite, by executemany)."""
     names = ("stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "metadata")
     types = {"event_id": Text(), "metadata": Text()}
-    return insert_into(tables.events).values({name: bindparam(name, type_=types.get(name)) for name in names})
+    return insert(tables.events).values({name: bindparam(name, type_=types.get(name)) for name in names})
 
 
-def find_positions(tables: Tables) -> ClauseElement:
-    """Return (stream_id, version, position) of the events in a JSON array of [stream_id, version] (SQLite)."""
-    wanted = func.json_each(bindparam("events", type_=Text)).table_valued("value", name="wanted")
-    events = tables.events.c
-    return select(events.stream_id, events.version, events.position).where(
-        events.stream_id == func.json_extract(wanted.c.value, "$[0]"),
-        events.version == func.json_extract(wanted.c.value, "$[1]"),
-    )
+def insert_single_event(tables: Tables) -> ClauseElement:
+    """Insert one event, and return its position (SQLite)."""
+    return insert_event(tables).returning(tables.events.c.position)
+
+
+def last_position(_tables: Tables) -> ClauseElement:
+    """Return the position of the event that this connection has inserted last (SQLite)."""
+    return select(func.last_insert_rowid())

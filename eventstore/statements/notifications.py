@@ -13,6 +13,11 @@ def notification_channel(tables: Tables) -> ClauseElement:
     return select(channel_of(tables))
 
 
+def notify(tables: Tables) -> ClauseElement:
+    """Send an empty notification when the transaction commits; of several, PostgreSQL delivers one."""
+    return select(func.pg_notify(channel_of(tables), ""))
+
+
 def channel_of(tables: Tables) -> ColumnElement[str]:
     """Return the channel as a SQL expression.
 

@@ -1,0 +1,64 @@
+"""What the figures were measured on."""
+
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.servers import SETTINGS, Database
+
+
+def describe(database: Database) -> dict[str, str]:
+    """Return machine, versions, settings and noise."""
+    with database.raw() as connection:
+        row = connection.execute("SELECT version()").fetchone()
+    packages = ("SQLAlchemy", "psycopg", "msgpack", "msgspec", "sqlalchemy-eventstore")
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "system": platform.platform(),
+        "Python": sys.version.split()[0],
+        "PostgreSQL": str(row and row[0]).split(" on ")[0],
+        "PostgreSQL settings": ", ".join(f"{name} = {value}" for name, value in SETTINGS.items()),
+        "psycopg": psycopg.pq.__impl__,
+        "packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        "a flush to disk": f"{statistics.median(_flushes()) * 1e6:.0f} µs (fdatasync of 8 kB, median of 200)",
+        "noise": _noise(),
+        "load when it began": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _flushes() -> list[float]:
+    with tempfile.TemporaryFile(buffering=0) as file:
+
+        def flush() -> None:
+            file.write(b"x" * 8192)
+            os.fdatasync(file.fileno())
+
+        return [_timed(flush) for _ in range(200)]
+
+
+def _noise() -> str:
+    """Time the same work again and again: what differs is the machine's."""
+    times = sorted(_timed(lambda: sum(range(200_000))) for _ in range(100))
+    return f"the same computation 100 times: 9 of 10 within {times[94] / times[4]:.2f} × of each other"
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun

@@ -1,0 +1,189 @@
+"""The driver alone on the same tables: the limit. It checks nothing, and has no events but rows made beforehand."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import msgpack
+import psycopg
+
+from benchmarks.events import METADATA, item
+from benchmarks.servers import Database
+from eventstore.testing.postgresql import PostgreSQLServer
+
+Row = tuple[str, int, UUID, str, int, int, bytes, str]
+
+METADATA_TEXT: Final = json.dumps(METADATA)
+INSERT: Final = """
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+VALUES (%b, %b, %b, %b, %b, %b, %b, %b::jsonb)
+"""
+_UNNEST: Final = """
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT stream_id, version, event_id, event_type, schema_version, codec, data, metadata::jsonb
+FROM unnest(%b::text[], %b::bigint[], %b::uuid[], %b::text[], %b::int[], %b::smallint[], %b::bytea[], %b::text[])
+AS event (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+"""
+_COPY: Final = """
+COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+FROM STDIN (FORMAT BINARY)
+"""
+_TYPES: Final = ["text", "int8", "uuid", "text", "int4", "int2", "bytea", "jsonb"]
+_COLUMNS: Final = (
+    "position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata::text, recorded_at"
+)
+_STREAM: Final = f"SELECT {_COLUMNS} FROM es_events WHERE stream_id = %b ORDER BY version"
+_PAGE: Final = f"SELECT {_COLUMNS} FROM es_events WHERE position > %b ORDER BY position LIMIT %b"
+_PAGE_OF_TYPE: Final = _PAGE.replace("WHERE", "WHERE event_type = 'basket-paid' AND")
+
+
+def rows(stream_id: str, count: int, *, after: int = 0) -> list[Row]:
+    """Return the rows of a stream's events, encoded."""
+    made = []
+    for number in range(after, after + count):
+        each = item(number)
+        data = {name: getattr(each, name) for name in each.__dataclass_fields__}
+        made.append((stream_id, number + 1, uuid4(), "item-added", 1, 1, msgpack.packb(data), METADATA_TEXT))
+    return made
+
+
+def create_heads(connection: psycopg.Connection, stream_ids: Sequence[str], version: int) -> None:
+    """Store the rows of streams, which events must have."""
+    statement = (
+        "INSERT INTO es_streams (stream_id, version) SELECT stream_id, %s FROM unnest(%s::text[]) AS s (stream_id)"
+    )
+    connection.execute(statement, [version, list(stream_ids)])
+
+
+def insert_one(connection: psycopg.Connection, count: int) -> Callable[[], float]:
+    """Return a contestant that inserts a row at a time, each into a stream of its own."""
+
+    def run() -> float:
+        stream_ids = [f"raw-{uuid4()}" for _ in range(count)]
+        create_heads(connection, stream_ids, 1)
+        made = [rows(stream_id, 1)[0] for stream_id in stream_ids]
+        cursor = connection.cursor()
+        begun = time.perf_counter()
+        for row in made:
+            cursor.execute(INSERT, row)
+        return (time.perf_counter() - begun) / count
+
+    return run
+
+
+def insert_unnested(connection: psycopg.Connection, size: int) -> Callable[[], float]:
+    """Return a contestant that inserts many rows as arrays."""
+
+    def run() -> float:
+        stream_id = f"raw-{uuid4()}"
+        create_heads(connection, [stream_id], size)
+        made = rows(stream_id, size)
+        begun = time.perf_counter()
+        connection.execute(_UNNEST, [list(column) for column in zip(*made, strict=True)])
+        return (time.perf_counter() - begun) / size
+
+    return run
+
+
+def copy(connection: psycopg.Connection, size: int) -> Callable[[], float]:
+    """Return a contestant that stores many rows by COPY in binary."""
+
+    def run() -> float:
+        stream_id = f"raw-{uuid4()}"
+        create_heads(connection, [stream_id], size)
+        made = rows(stream_id, size)
+        begun = time.perf_counter()
+        with connection.cursor() as cursor, cursor.copy(_COPY) as stream:
+            stream.set_types(_TYPES)
+            for row in made:
+                stream.write_row(row)
+        return (time.perf_counter() - begun) / size
+
+    return run
+
+
+def fetch_stream(connection: psycopg.Connection, stream_id: str, size: int) -> Callable[[], float]:
+    """Return a contestant that fetches a stream at once, in binary, and unpacks its data."""
+
+    def run() -> float:
+        begun = time.perf_counter()
+        with connection.cursor(binary=True) as cursor:
+            fetched = cursor.execute(_STREAM, [stream_id]).fetchall()
+        values = [msgpack.unpackb(row[7]) for row in fetched]
+        seconds = time.perf_counter() - begun
+        assert len(values) == size
+        return seconds / size
+
+    return run
+
+
+def fetch_all(
+    connection: psycopg.Connection, count: int, page_size: int, *, unpack: bool, one_type: bool = False
+) -> Callable[[], float]:
+    """Return a contestant that fetches everything, or one event type, in keyset pages, in binary."""
+    statement = _PAGE_OF_TYPE if one_type else _PAGE
+
+    def run() -> float:
+        begun, position, seen = time.perf_counter(), 0, 0
+        while True:
+            with connection.cursor(binary=True) as cursor:
+                page = cursor.execute(statement, [position, page_size]).fetchall()
+            if unpack:
+                for row in page:
+                    msgpack.unpackb(row[7])
+            seen += len(page)
+            if len(page) < page_size:
+                break
+            position = page[-1][0]
+        assert seen == count
+        return (time.perf_counter() - begun) / count
+
+    return run
+
+
+class PgBench:
+    """PostgreSQL's own program, which inserts one row a transaction into the same table."""
+
+    def __init__(self, server: PostgreSQLServer, database: Database, folder: Path) -> None:
+        self._program = server.binaries / "pgbench"
+        self._database = database
+        self._script = folder / "insert.sql"
+        self._script.write_text(
+            "INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata) "
+            "VALUES ('pgbench', nextval('pgbench_version'), gen_random_uuid(), 'item-added', 1, 1, "
+            f"'\\x{rows('pgbench', 1)[0][6].hex()}', '{METADATA_TEXT}');\n"
+        )
+        with database.raw() as connection:
+            connection.execute("CREATE SEQUENCE pgbench_version")
+            create_heads(connection, ["pgbench"], 2**40)
+
+    def racer(self, count: int, clients: int = 1) -> Callable[[], float]:
+        """Return a contestant of so many rows for each client; its time is that of a row, over all clients."""
+
+        def run() -> float:
+            options = ["-n", "-M", "prepared", "-f", self._script, "-t", count, "-c", clients, "-j", min(clients, 2)]
+            address = ["-h", "127.0.0.1", "-p", self._database.port, "-U", "postgres", self._database.name]
+            done = subprocess.run(
+                [str(part) for part in (self._program, *options, *address)], capture_output=True, text=True, check=True
+            )
+            (line,) = [line for line in done.stdout.splitlines() if line.startswith("tps")]
+            return 1 / float(line.split()[2])
+
+        return run
+
+
+def binaries_have_pgbench(server: PostgreSQLServer) -> bool:
+    """Return whether the program is there."""
+    return (server.binaries / "pgbench").exists()
+
+
+def seconds_of(work: Callable[[Any], object], parts: Sequence[Any]) -> float:
+    """Return the seconds of one of several calls."""
+    begun = time.perf_counter()
+    for part in parts:
+        work(part)
+    return (time.perf_counter() - begun) / len(parts)

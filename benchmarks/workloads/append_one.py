@@ -1,0 +1,96 @@
+"""One event an append, one writer: what a round trip and a commit cost."""
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+from benchmarks import raw
+from benchmarks.bench import OURS, Bench
+from benchmarks.events import METADATA, new_events
+from benchmarks.peers import racer
+from benchmarks.results import Comparison
+from eventstore import EventStore
+
+
+def to_new(store: EventStore, count: int) -> Callable[[], float]:
+    """Return us, appending one event to each of many new streams."""
+
+    def run() -> float:
+        work = [(f"basket-{uuid4()}", [event]) for event in new_events(count)]
+        return raw.seconds_of(lambda part: store.append(part[0], part[1], expected_version=0, metadata=METADATA), work)
+
+    return run
+
+
+def to_existing(store: EventStore, count: int) -> Callable[[], float]:
+    """Return us, appending one event after the other to one stream."""
+
+    def run() -> float:
+        stream_id = f"basket-{uuid4()}"
+        store.append(stream_id, new_events(1), expected_version=0)
+        work = [(number + 1, [event]) for number, event in enumerate(new_events(count))]
+        return raw.seconds_of(
+            lambda part: store.append(stream_id, part[1], expected_version=part[0], metadata=METADATA), work
+        )
+
+    return run
+
+
+def run(bench: Bench) -> Iterator[Comparison]:
+    """Append one event, with durable commits and without."""
+    for durable in (True, False):
+        yield from _compare(bench, durable=durable)
+
+
+def _compare(bench: Bench, *, durable: bool) -> Iterator[Comparison]:
+    count = bench.choose(150, 400)
+    kind = "durable" if durable else "not_durable"
+    database = bench.database(durable=durable)
+    store = database.store()
+    plain = bench.database(durable=durable, tables=False)
+    functions = bench.database(durable=durable, tables=False)
+    sourcery = bench.database(durable=durable, tables=False)
+    peer = bench.eventsourcing(f"one {kind}", plain.environment)
+    bench.eventsourcing(f"one {kind} functions", functions.environment | {"POSTGRES_ENABLE_DB_FUNCTIONS": "y"})
+    other = bench.event_sourcery(f"one {kind}", sourcery.url.replace("postgresql", "postgresql+psycopg"))
+    pgbench = (
+        raw.PgBench(bench.server, database, bench.folder()).racer(count)
+        if raw.binaries_have_pgbench(bench.server)
+        else None
+    )
+    with database.raw() as connection:
+        yield bench.race(
+            f"append_one_new_{kind}",
+            "append 1 event to a new stream",
+            {
+                "psycopg INSERT": raw.insert_one(connection, count),
+                "pgbench INSERT": pgbench,
+                OURS: to_new(store, count),
+                "eventsourcing recorder": racer(
+                    peer, "append_to_new", name=f"one {kind}", count=count, recorder_only=True
+                ),
+                "eventsourcing": racer(peer, "append_to_new", name=f"one {kind}", count=count),
+                "eventsourcing, functions": racer(peer, "append_to_new", name=f"one {kind} functions", count=count),
+                "python-event-sourcery": racer(other, "append_to_new", name=f"one {kind}", count=count),
+            },
+            per="append",
+            reference="psycopg INSERT",
+            durable=durable,
+        )
+        yield bench.race(
+            f"append_one_existing_{kind}",
+            "append 1 event to an existing stream",
+            {
+                "psycopg INSERT": raw.insert_one(connection, count),
+                OURS: to_existing(store, count),
+                "eventsourcing": racer(peer, "append_to_existing", name=f"one {kind}", count=count),
+                "eventsourcing, functions": racer(
+                    peer, "append_to_existing", name=f"one {kind} functions", count=count
+                ),
+                "python-event-sourcery": racer(
+                    other, "append_to_existing", name=f"one {kind}", count=bench.choose(30, 100)
+                ),
+            },
+            per="append",
+            reference="psycopg INSERT",
+            durable=durable,
+        )

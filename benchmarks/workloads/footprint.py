@@ -1,0 +1,88 @@
+"""Bytes on disk for each event, memory while a million is read, and the time that the import takes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psycopg
+
+from benchmarks import raw
+from benchmarks.bench import Bench
+from benchmarks.events import event_types
+from benchmarks.results import Facts
+from benchmarks.workloads.read_everything import fill
+from eventstore import EventStore
+
+
+def run(bench: Bench) -> Iterator[Facts]:
+    """Look at what the store takes."""
+    count = bench.choose(100_000, 1_000_000)
+    database = bench.database(durable=False)
+    fill(database.store(), count)
+    peer = bench.eventsourcing("size", (other := bench.database(durable=False, tables=False)).environment)
+    with database.raw() as connection:
+        connection.execute("VACUUM ANALYZE es_events")
+        values = {
+            "eventstore: table": _size(connection, "pg_table_size('es_events')") / count,
+            "eventstore: table and indexes": _size(connection, "pg_total_relation_size('es_events')") / count,
+            "the data alone": sum(len(row[6]) for row in raw.rows("basket-1", 100)) / 100,
+        }
+    if peer:
+        peer.call("fill", name="size", count=count)
+        with other.raw() as connection:
+            connection.execute("VACUUM ANALYZE")
+            size = "sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname LIKE '%events' AND relkind = 'r'"
+            values["eventsourcing: tables and indexes"] = _size(connection, size) / count
+    yield Facts("bytes", f"bytes on disk for each of {count:,} events, after VACUUM", "bytes", values)
+    yield Facts(
+        "memory", f"most memory that a process has, reading {count:,} events one by one", "MB", _memory(database.url)
+    )
+    yield Facts("import", "what `import eventstore` takes beyond `import sqlalchemy`", "seconds", _import_time())
+
+
+def _size(connection: psycopg.Connection, what: str) -> float:
+    row = connection.execute(f"SELECT {what}").fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def _memory(url: str) -> dict[str, float]:
+    """Measure in processes of their own: the most memory that a process ever had never falls."""
+    context, values = get_context("spawn"), {}
+    for label, limit in (("before", 0), ("after 10,000", 10_000), ("after all", None)):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_read, args=(url, limit, theirs))
+        process.start()
+        values[label] = ours.recv() / 1e6
+        process.join(30)
+    return values
+
+
+def _read(url: str, limit: int | None, pipe: Any) -> None:
+    with EventStore.from_url(url, event_types=event_types) as store:
+        for _ in store.read_all(limit=limit):
+            pass
+    status = Path("/proc/self/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    pipe.send(int(line.split()[1]) * 1024)
+
+
+def _import_time() -> dict[str, float]:
+    """Take turns, each in a new interpreter."""
+    times: dict[str, list[float]] = {"sqlalchemy": [], "sqlalchemy, eventstore": []}
+    for _ in range(11):
+        for modules, taken in times.items():
+            code = f"import time; begun = time.perf_counter(); import {modules}; print(time.perf_counter() - begun)"
+            environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+            done = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+            )
+            taken.append(float(done.stdout))
+    return {
+        "import eventstore, beyond SQLAlchemy": median(times["sqlalchemy, eventstore"]) - median(times["sqlalchemy"])
+    }

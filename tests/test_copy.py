@@ -1,0 +1,129 @@
+"""Appends of very many events on PostgreSQL, which are made by COPY."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from eventstore import ANY, NO_STREAM, ConcurrencyConflict, EventStore, NewEvent
+from eventstore.backends import postgresql
+
+FEW = 20
+
+
+@pytest.fixture
+def store(postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> EventStore:
+    """COPY begins with 20 events here."""
+    monkeypatch.setattr(postgresql, "COPY_FROM", FEW)
+    return EventStore(postgres_engine)
+
+
+@pytest.fixture
+def executed(postgres_engine: Engine) -> Iterator[list[str]]:
+    """The statements that were sent, as hooks of SQLAlchemy see them."""
+    sent: list[str] = []
+
+    @event.listens_for(postgres_engine, "before_cursor_execute")
+    def _note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    yield sent
+    event.remove(postgres_engine, "before_cursor_execute", _note)
+
+
+def events(count: int, **metadata: Any) -> list[NewEvent]:
+    return [NewEvent("counted", {"number": number}, metadata=metadata or None) for number in range(count)]
+
+
+def test_ten_thousand_events_are_copied(postgres_engine: Engine, executed: list[str]) -> None:
+    store = EventStore(postgres_engine)
+    new = events(10_000, user="Ada")
+    result = store.append("order-1", new, expected_version=NO_STREAM)
+    assert [statement for statement in executed if statement.startswith("COPY")] != []
+    stored = list(store.read_stream("order-1"))
+    assert [each.event_id for each in stored] == [each.event_id for each in new]
+    assert [each.version for each in stored] == list(range(1, 10_001))
+    assert [each.data["number"] for each in stored] == list(range(10_000))
+    assert stored[-1].metadata == {"user": "Ada"}
+    assert (stored[-1].position, stored[-1].version) == (result.position, result.version)
+
+
+def test_the_limit_decides(store: EventStore, executed: list[str]) -> None:
+    store.stream_version("order-1")
+    executed.clear()
+    store.append("order-1", events(FEW - 1), expected_version=NO_STREAM)
+    assert len(executed) == 1
+    executed.clear()
+    store.append("order-2", events(FEW), expected_version=NO_STREAM)
+    assert [statement.split()[0] for statement in executed] == ["INSERT", "COPY", "SELECT"]
+
+
+def test_hooks_see_the_copy_and_its_end(store: EventStore, postgres_engine: Engine) -> None:
+    seen = []
+
+    @event.listens_for(postgres_engine, "after_cursor_execute")
+    def _note(connection: object, cursor: Any, statement: str, *_: object) -> None:
+        if statement.startswith("COPY"):
+            seen.append(cursor.rowcount)
+
+    store.append("order-1", events(FEW), expected_version=NO_STREAM)
+    event.remove(postgres_engine, "after_cursor_execute", _note)
+    assert seen == [FEW]
+
+
+def test_the_head_is_locked_before_a_position_is_drawn(store: EventStore, postgres_engine: Engine) -> None:
+    """So positions ascend with versions, though two writers copy at once."""
+    store.append("order-1", events(1), expected_version=NO_STREAM)
+    with ThreadPoolExecutor(1) as threads, postgres_engine.connect() as holder:
+        store.join(holder).append("order-1", events(FEW), expected_version=1)
+        other = threads.submit(store.append, "order-1", events(FEW), expected_version=ANY)
+        assert wait([other], timeout=0.3).not_done
+        store.join(holder).append("order-1", events(FEW), expected_version=1 + FEW)
+        holder.commit()
+        assert other.result(timeout=30).version == 1 + 3 * FEW
+    positions = [each.position for each in store.read_stream("order-1")]
+    assert positions == sorted(positions)
+
+
+def test_a_conflict_burns_no_position_and_leaves_a_joined_transaction_usable(
+    store: EventStore, postgres_engine: Engine
+) -> None:
+    first = store.append("order-1", events(1), expected_version=NO_STREAM).position
+    with postgres_engine.begin() as connection:
+        with pytest.raises(ConcurrencyConflict) as conflict:
+            store.join(connection).append("order-1", events(FEW), expected_version=7)
+        assert conflict.value.actual == 1
+        store.join(connection).append("order-1", events(FEW), expected_version=1)
+    assert store.stream_version("order-1") == 1 + FEW
+    assert store.append("order-2", events(1), expected_version=0).position == first + FEW + 1
+
+
+def test_a_copy_that_fails_stores_nothing(store: EventStore, postgres_engine: Engine) -> None:
+    store.append("order-1", events(5), expected_version=NO_STREAM)
+    with postgres_engine.begin() as connection:
+        connection.execute(text("UPDATE es_streams SET version = 2"))
+    with pytest.raises(ConcurrencyConflict) as conflict:
+        store.append("order-1", events(FEW), expected_version=2)
+    assert conflict.value.actual == 3
+    assert (store.stream_version("order-1"), len(list(store.read_stream("order-1")))) == (2, 5)
+
+
+def test_an_append_that_is_repeated_is_recognised(store: EventStore) -> None:
+    new = events(FEW)
+    first = store.append("order-1", new, expected_version=NO_STREAM)
+    again = store.append("order-1", new, expected_version=NO_STREAM)
+    assert (again.position, again.version, again.duplicate) == (first.position, FEW, True)
+    assert store.stream_version("order-1") == FEW
+
+
+def test_those_who_listen_are_told(postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "COPY_FROM", FEW)
+    store = EventStore(postgres_engine, notify=True)
+    listener = store._backend.listen(postgres_engine)
+    try:
+        store.append("order-1", events(FEW), expected_version=NO_STREAM)
+        assert list(listener._connection.notifies(timeout=5, stop_after=1)) != []  # type: ignore[attr-defined]
+    finally:
+        listener.close()

@@ -1,0 +1,153 @@
+"""Statements that the driver executes alone, because nobody watches what SQLAlchemy does."""
+
+import logging
+import signal
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from eventstore import ANY, EventStore, NewEvent, SchemaMissing
+from eventstore.backends.postgresql_unwatched import is_watched, unwatched
+
+
+@pytest.fixture
+def store(postgres_engine: Engine) -> EventStore:
+    return EventStore(postgres_engine)
+
+
+def one() -> list[NewEvent]:
+    return [NewEvent("counted", {"number": 1})]
+
+
+def test_an_engine_that_nobody_has_touched_is_not_watched(postgres_engine: Engine) -> None:
+    assert not is_watched(postgres_engine)
+
+
+def test_a_hook_is_called_from_the_moment_it_is_there(postgres_engine: Engine, store: EventStore) -> None:
+    store.append("order-1", one(), expected_version=ANY)
+    seen: list[str] = []
+    event.listen(postgres_engine, "before_cursor_execute", lambda *arguments: seen.append(arguments[2]))
+    store.append("order-1", one(), expected_version=ANY)
+    assert len(seen) == 1
+
+
+def test_a_hook_on_all_engines_is_called(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "_has_events", False)  # SQLAlchemy leaves it True when the hook is gone
+    seen: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        seen.append(arguments[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        store.append("order-1", one(), expected_version=ANY)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert [statement for statement in seen if "es_events" in statement] != []
+
+
+def test_a_hook_of_the_dialect_is_called(store: EventStore, postgres_engine: Engine) -> None:
+    seen: list[str] = []
+    event.listen(postgres_engine, "do_execute", lambda *arguments: seen.append(arguments[1]))
+    store.append("order-1", one(), expected_version=ANY)
+    assert [statement for statement in seen if "es_events" in statement] != []
+
+
+def test_the_log_has_every_statement(store: EventStore, postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sqlalchemy.engine")
+    engine = create_engine(postgres_url)
+    EventStore(engine).append("order-1", one(), expected_version=ANY)
+    assert any("INTO es_events" in record.getMessage() for record in caplog.records)
+    engine.dispose()
+
+
+def test_a_connection_goes_back_to_the_pool_as_it_was(postgres_url: str) -> None:
+    engine = create_engine(postgres_url, pool_size=1, max_overflow=0)
+    store = EventStore(engine)
+    for _ in range(3):
+        store.append("order-1", one(), expected_version=ANY)
+    with engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        assert raw.autocommit is False
+        connection.execute(text("SELECT 1"))
+        assert connection.in_transaction()
+    assert store.stream_version("order-1") == 3
+    engine.dispose()
+
+
+def test_an_engine_in_autocommit_stays_in_it(postgres_url: str) -> None:
+    engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=0)
+    EventStore(engine).append("order-1", one(), expected_version=ANY)
+    with engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        assert raw.autocommit is True
+    engine.dispose()
+
+
+def test_errors_are_sqlalchemys_without_parameters(postgres_engine: Engine) -> None:
+    with unwatched(postgres_engine) as connection:
+        with pytest.raises(DBAPIError) as failed:
+            connection.execute("SELECT 1 / %(secret)b::int", {"secret": 0})
+        assert isinstance(failed.value.orig, psycopg.errors.DivisionByZero)
+        assert "secret" not in str(failed.value).replace("%(secret)b", "")
+        assert connection.execute("SELECT 2", None) == [(2,)]  # and it goes on
+
+
+def test_a_missing_table_is_named(empty_postgres_url: str) -> None:
+    engine = create_engine(empty_postgres_url)
+    with pytest.raises(SchemaMissing):
+        EventStore(engine).append("order-1", one(), expected_version=ANY)
+    engine.dispose()
+
+
+def test_a_server_that_is_not_there_is_sqlalchemys_error_too() -> None:
+    engine = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(OperationalError):
+        EventStore(engine).append("order-1", one(), expected_version=ANY)
+
+
+def test_one_lost_connection_empties_the_pool(postgres_url: str) -> None:
+    """As a server that was restarted has closed them all: one call fails, not one for each."""
+    engine = create_engine(postgres_url, pool_size=5)
+    store = EventStore(engine)
+    barrier = threading.Barrier(4)
+
+    def hold() -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+            barrier.wait()
+
+    threads = [threading.Thread(target=hold) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not is_watched(engine)
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {others}")
+    with pytest.raises(OperationalError) as lost:
+        store.append("order-1", one(), expected_version=ANY)
+    assert lost.value.connection_invalidated
+    for _ in range(5):
+        store.append("order-1", one(), expected_version=ANY)
+    engine.dispose()
+
+
+def test_a_statement_that_is_interrupted_spoils_nothing(postgres_url: str) -> None:
+    engine = create_engine(postgres_url, pool_size=1, max_overflow=0)
+    store = EventStore(engine)
+    store.append("order-1", one(), expected_version=ANY)
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt), unwatched(engine) as connection:
+        timer.start()
+        connection.execute("SELECT pg_sleep(30)", None)
+    timer.join()
+    assert store.append("order-1", one(), expected_version=ANY).version == 2
+    engine.dispose()
