@@ -19,6 +19,8 @@ from eventstore.cli import main
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_migrations import url_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def runner() -> CliRunner:

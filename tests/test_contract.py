@@ -62,6 +62,7 @@ def postgres_url_with_schema(shared_postgres_url: str) -> str:
     return shared_postgres_url
 
 
+@pytest.mark.slow
 class TestPostgreSQLInASchema(EventStoreContract):
     """The tables are in a schema whose name needs quotes."""
 
@@ -77,6 +78,7 @@ class TestPostgreSQLInASchema(EventStoreContract):
         return partial(EventStore, engine, schema=SCHEMA)
 
 
+@pytest.mark.slow
 class TestPostgreSQLOfTheApplication(
     AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract, RepositoryContract
 ):
@@ -90,6 +92,7 @@ class TestPostgreSQLOfTheApplication(
         empty(shared_postgres_url)
 
 
+@pytest.mark.slow
 class TestPostgreSQLByCopy(AppendContract, GlobalOrderContract, TransactionContract):
     """Every append is made as those of very many events are: head first, then COPY."""
 
@@ -99,6 +102,7 @@ class TestPostgreSQLByCopy(AppendContract, GlobalOrderContract, TransactionContr
         return shared_postgres_engine
 
 
+@pytest.mark.slow
 class TestPostgreSQLWithCursorsOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract):
     """Its connections make cursors of their own kind, so results are text."""
 

@@ -26,6 +26,8 @@ from eventstore import (
 from eventstore.migrations import Progress
 from tests.fix_migrations import catalog, url_of
 
+pytestmark = pytest.mark.slow
+
 INDEX = "es_events_event_type_position_idx"
 BUILD = f"CREATE INDEX CONCURRENTLY {INDEX} ON es_events (event_type, position)"
 CONSTRAINT_COUNT = 8

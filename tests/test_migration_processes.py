@@ -17,6 +17,8 @@ from eventstore import ANY, EventStore, NewEvent, migrations
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_migrations import start_alembic, url_of
 
+pytestmark = pytest.mark.slow
+
 REVISIONS = [f"es_{number:04}" for number in range(1, SCHEMA_VERSION + 1)]
 
 

@@ -8,6 +8,8 @@ from sqlalchemy import Engine, text
 from eventstore import EventStore, NewEvent, migrations
 from eventstore.schema_version import create_schema
 
+pytestmark = pytest.mark.slow
+
 ON_POSTGRESQL = {
     "a table that is gone": ("DROP TABLE snapshots", "snapshots", None),
     "a column that is gone": ("ALTER TABLE es_events DROP COLUMN metadata", "es_events", "metadata"),

@@ -29,6 +29,8 @@ from eventstore import (
 from eventstore.testing.postgresql import find_binaries
 from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
 
+pytestmark = pytest.mark.slow
+
 GOLDEN_SQL = Path(__file__).parent / "golden" / "postgresql.sql"
 
 

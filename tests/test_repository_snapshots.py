@@ -16,6 +16,8 @@ from eventstore import ANY, EventStore, InvalidInput, NewEvent, RecordedEvent, R
 from eventstore.repository import RefreshProgress, SinceSnapshot, SnapshotCounts, always, every, never
 from tests.accounts import KINDS, Deposited, FrozenAccount, Kind, Opened, Withdrawn, deposit, event_types
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store(any_engine: Engine) -> EventStore:

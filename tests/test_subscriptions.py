@@ -32,6 +32,8 @@ from eventstore import (
 from eventstore.settling import Horizon
 from tests.fix_clusters import Cluster
 
+pytestmark = pytest.mark.slow
+
 SECRET = "4000-1234-5678-9010"  # noqa: S105  # a payload
 TIMEOUT_SECONDS = 30
 
