@@ -649,6 +649,7 @@ def on_a_deep_stack(call: Callable[[], Any], frames_left: int) -> Any:
     return deeper(depth)
 
 
+@pytest.mark.slow
 @each_format
 @pytest.mark.parametrize("wrap", NESTINGS.values(), ids=NESTINGS)
 def test_what_is_written_can_be_read_however_deep(codec: PayloadCodec, wrap: Callable[[Any], Any]) -> None:

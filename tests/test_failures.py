@@ -10,6 +10,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from eventstore import ANY, Append, EventStore, NewEvent
 
+pytestmark = pytest.mark.slow
+
 SECRET = "4000-1234-5678-9010"  # noqa: S105  # a payload that must not be seen
 SQLITE_STOPPER = """
 CREATE TRIGGER stopper BEFORE INSERT ON es_events WHEN new.event_type = 'refused'

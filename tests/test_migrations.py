@@ -31,6 +31,8 @@ from eventstore.schema_version import create_schema
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
 
+pytestmark = pytest.mark.slow
+
 RELEASED = {
     "es_0001_tables.py": "bd03d6b9202cd2703717d1ef1a2632b7496bec27b60a184bd1cf7ad5b8f61f07",
     "es_0002_read_indexes.py": "2d9e3dcc67e3980459379d612763281a5d603430721ce4a191318559538f4f31",

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventFilter, EventStore, ExpectedVersion, NewEvent
 
+pytestmark = pytest.mark.slow
+
 Sent = list[tuple[str, str]]
 
 
