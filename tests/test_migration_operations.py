@@ -166,7 +166,6 @@ def test_who_an_index_build_waits_for_is_told(engine: Engine) -> None:
                 threading.Event().wait(0.05)
             older.rollback()
         migrated.result(timeout=30)
-    assert any(step.done is not None and step.total for step in steps) or all(step.total is None for step in steps)
 
 
 # --- constraints
