@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,9 @@ MEMORY: Final = Path("/dev/shm")  # noqa: S108  # where Linux keeps files in mem
 if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 8 * 2**30:
     # Databases of tests are thrown away. In memory they are made, and synced, with a quarter of the system's time.
     os.environ["TMPDIR"] = str(MEMORY)
+
+# A shell's background job ignores Ctrl-C, and what it starts would, too; some tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [
     "tests.fix_postgresql",
