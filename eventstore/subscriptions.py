@@ -14,6 +14,7 @@ from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.global_order import GlobalOrder, Page
+from eventstore.observing import Observer
 from eventstore.settling import Horizon
 from eventstore.waking import Waker
 
@@ -60,6 +61,7 @@ class Subscription:
         after_position: int,
         pace: Pace,
         listen: Callable[[], Listener] | None,
+        observer: Observer,
     ) -> None:
         self._order = order
         self._backend = backend
@@ -67,6 +69,8 @@ class Subscription:
         self._position = after_position
         self._pace = pace
         self._listen = listen
+        self._observer = observer
+        self._waiting_since: float | None = None
         self._listener: Listener | None = None
         self._listen_again_at = 0.0
         self._waker = Waker()
@@ -155,13 +159,25 @@ class Subscription:
         if self._is_lost:
             _log.info("a subscription has its connection back")
         self._has_worked, self._is_lost = True, False
+        self._tell_waiting(is_over=page is not None)
         return page
+
+    def _tell_waiting(self, *, is_over: bool) -> None:
+        if is_over and self._waiting_since is not None:
+            self._observer.waited(time.monotonic() - self._waiting_since)
+            self._waiting_since = None
+        elif not is_over and self._waiting_since is None and self._is_in_sight:
+            self._waiting_since = time.monotonic()
 
     def _longest_pause(self) -> float:
         if self._is_lost:
             return _LONGEST_PAUSE_WITHOUT_CONNECTION
-        in_sight = self._horizon is not None and self._horizon.newest > self._position
-        return min(self._pace.longest, _LONGEST_PAUSE_FOR_APPENDS) if in_sight else self._pace.longest
+        return min(self._pace.longest, _LONGEST_PAUSE_FOR_APPENDS) if self._is_in_sight else self._pace.longest
+
+    @property
+    def _is_in_sight(self) -> bool:
+        """Whether there are events that only appends under way keep back."""
+        return self._horizon is not None and self._horizon.newest > self._position
 
     def _wait(self, seconds: float) -> bool:
         """Sleep, unless woken by `stop` or by a notification."""

@@ -115,7 +115,10 @@ class SnapshotWriter(Generic[State]):
     def _save(self, stream_id: str, up_to_version: int) -> bool:
         state, version, _ = self._folder.fold(stream_id, up_to_version)
         codec, data = self._states.encode(state)
-        with self._store._execution.statement() as run:
+        with (
+            self._store._observer.operation("save_snapshot", stream_id=stream_id),
+            self._store._execution.statement() as run,
+        ):
             rows = run(
                 statements.save_snapshot,
                 stream_id=stream_id,
