@@ -85,4 +85,4 @@ class _Nothing:
 
 
 UNOBSERVED: Final[Observer] = _Nothing()
-"""Where nobody listens. It costs a tenth of a microsecond an operation."""
+"""Where nobody listens. It costs a quarter of a microsecond an operation."""

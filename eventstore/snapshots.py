@@ -104,7 +104,8 @@ class SnapshotStore:
         try:
             state = self._codec.decode(codec, data)
         except DecodingError as error:
-            _log.warning("snapshot of stream %r at version %d is ignored: %s", stream_id, version, error)
+            told = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
+            _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, version, error, extra=told)
             return None
         return Snapshot(stream_id, version, state, schema_version, self._backend.to_time(created_at))
 

@@ -153,7 +153,10 @@ class Subscription:
             if not self._has_worked or not self._backend.is_passing(error):
                 raise
             if not self._is_lost:
-                _log.warning("a subscription has lost its connection (%s), and tries again", _kind(error))
+                kind = _kind(error)
+                _log.warning(
+                    "a subscription has lost its connection (%s), and tries again", kind, extra={"error_type": kind}
+                )
             self._is_lost, self._horizon = True, None
             return None
         if self._is_lost:
@@ -190,8 +193,11 @@ class Subscription:
         except Exception as error:
             if not self._backend.is_passing(error):
                 raise
+            kind = _kind(error)
             _log.warning(
-                "a subscription has lost its notifications (%s), and polls until it has them back", _kind(error)
+                "a subscription has lost its notifications (%s), and polls until it has them back",
+                kind,
+                extra={"error_type": kind},
             )
             self._stop_listening()
             return False

@@ -70,7 +70,10 @@ class Folder(Generic[State]):
             try:
                 state, snapshot_version = self._states.decode(snapshot[_CODEC], snapshot[_DATA]), snapshot[VERSION]
             except DecodingError as error:
-                _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error)
+                told = {"stream_id": stream_id, "version": snapshot[VERSION], "error_type": type(error).__name__}
+                _log.warning(
+                    "snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error, extra=told
+                )
                 return *self._replay(stream_id, state, 0, up_to_version), 0
         state = self._evolved(state, rows)
         version = rows[-1][VERSION] if rows else snapshot_version

@@ -132,7 +132,8 @@ class SnapshotWriter(Generic[State]):
     def _failed(self, stream_id: str, version: int, error: Exception) -> str:
         # of errors that are not ours the text may show the state
         reason = str(error) if isinstance(error, EventStoreError) else type(error).__name__
-        _log.warning("snapshot of %r at version %d could not be saved: %s", stream_id, version, reason)
+        told = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
+        _log.warning("snapshot of %r at version %d could not be saved: %s", stream_id, version, reason, extra=told)
         self._counter.add("failed")
         return "failed"
 
