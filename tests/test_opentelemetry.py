@@ -31,12 +31,11 @@ from eventstore import (
 from eventstore.contrib.opentelemetry import instrument
 from eventstore.projections import OnFailure, Projection, Worker
 from eventstore.repository import always
-
-MARKER = "payload-of-a-patient"
+from tests.fix_leaks import SECRET
 
 
 def happened(count: int = 1) -> list[NewEvent]:
-    return [NewEvent("happened", {"text": MARKER}) for _ in range(count)]
+    return [NewEvent("happened", {"text": SECRET}) for _ in range(count)]
 
 
 @dataclass
@@ -282,12 +281,12 @@ def test_the_pool_is_observed_and_not_kept_alive(store: EventStore, telemetry: T
 
 
 def test_no_payload_is_in_any_span_or_metric(store: EventStore, telemetry: Telemetry) -> None:
-    store.append("order-1", happened(), expected_version=NO_STREAM, metadata={"note": MARKER})
+    store.append("order-1", happened(), expected_version=NO_STREAM, metadata={"note": SECRET})
     list(store.read_all())
     with pytest.raises(ConcurrencyConflict):
         store.append("order-1", happened(), expected_version=NO_STREAM)
     with pytest.raises(EncodingError):
-        store.append("order-1", [NewEvent("happened", {"text": MARKER, "wrong": object()})], expected_version=ANY)
+        store.append("order-1", [NewEvent("happened", {"text": SECRET, "wrong": object()})], expected_version=ANY)
     projection = Projection("fails")
 
     @projection.on("happened")
@@ -300,8 +299,8 @@ def test_no_payload_is_in_any_span_or_metric(store: EventStore, telemetry: Telem
     measured = telemetry.reader.get_metrics_data()
     assert measured is not None
     assert "ConcurrencyConflict" in exported
-    assert MARKER not in exported
-    assert MARKER not in measured.to_json()
+    assert SECRET not in exported
+    assert SECRET not in measured.to_json()
 
 
 def test_a_store_is_instrumented_once_and_not_when_joined(store: EventStore) -> None:
