@@ -9,6 +9,7 @@ from flask import Flask, Response, abort, copy_current_request_context, g, strea
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, String, create_engine, event, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, scoped_session, sessionmaker
+from werkzeug.test import TestResponse
 
 from eventstore import (
     ANY,
@@ -108,10 +109,10 @@ def write(stream_id: str = "order-1") -> None:
     current_store.append(stream_id, PLACED, expected_version=NO_STREAM)
 
 
-def respond(app: Flask, view: Callable[[], Any], method: str = "POST", **request: Any) -> Response:
+def respond(app: Flask, view: Callable[[], Any], method: str = "POST", **request: Any) -> TestResponse:
     """Let a new client send a request to a view."""
     app.add_url_rule("/orders", view_func=view, methods=["GET", "POST"])
-    return app.test_client().open("/orders", method=method, **request)  # type: ignore[return-value]
+    return app.test_client().open("/orders", method=method, **request)
 
 
 # --- one transaction
@@ -339,7 +340,7 @@ def test_scripts_and_workers_use_it_in_an_application_context(keeping: Made) -> 
 
 def metadata_of(engine: Engine, stream_id: str = "order-1") -> dict[str, Any]:
     *_, last = EventStore(engine).read_stream(stream_id)
-    return last.metadata
+    return dict(last.metadata)
 
 
 def test_each_append_says_which_request_has_made_it_and_who_has_sent_it(sqlite_url: str) -> None:
@@ -504,9 +505,10 @@ def test_flask_eventstore_works_on_the_applications_own_database(
 
 
 def test_what_cannot_work_is_refused_where_it_is_said(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for wrong in ({"session": object()}, {"user": 7}, {"metadata": {}}, {"config_prefix": "audit"}):
+    wrongs: list[dict[str, Any]] = [{"session": object()}, {"user": 7}, {"metadata": {}}, {"config_prefix": "audit"}]
+    for wrong in wrongs:
         with pytest.raises(InvalidInput, match=next(iter(wrong))):
-            FlaskEventStore(**wrong)  # type: ignore[arg-type]
+            FlaskEventStore(**wrong)
     with pytest.raises(InvalidInput, match="EVENTSTORE_URL"):
         FlaskEventStore(Flask(__name__))
     unbound: scoped_session[Any] = scoped_session(sessionmaker())
