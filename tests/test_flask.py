@@ -62,13 +62,12 @@ def with_flask_sqlalchemy(url: str, events: FlaskEventStore) -> tuple[Flask, Eng
         return app, db.engine
 
 
-def with_own_session(url: str, events: FlaskEventStore) -> tuple[Flask, Engine]:
+def with_own_session(url: str, _: FlaskEventStore) -> tuple[Flask, Engine]:
     """Use a session of the application's own, made and removed as Flask's documentation shows."""
     app = Flask(__name__)
     engine = create_engine(url)
     session = scoped_session(sessionmaker(engine))
-    events._session = session
-    events.init_app(app)
+    FlaskEventStore(app, session=session)
 
     @app.teardown_appcontext
     def remove(_: BaseException | None) -> None:

@@ -57,6 +57,7 @@ class Crowd:
                 customer, tea = f"customer {chance.randrange(CUSTOMERS)}", chance.randint(1, 9)
                 client.post("/orders", chance, order_id=order_id, customer=customer, tea=str(tea))
                 client.post(f"/orders/{order_id}/pay", chance)
+                client.close()  # another worker may take the next one
                 with self._lock:
                     self.expected[order_id] = (customer, "paid", 420 * tea, 2)
                     is_half = len(self.expected) == self.orders // 2
