@@ -9,16 +9,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from eventstore import migrations
-from eventstore.projections import Worker
+from eventstore.projections import Projections, Worker
 from eventstore.testing.scenario import given
-from flask_shop import create_app, ordering
+from flask_shop import command_line, create_app, ordering
 from flask_shop.agreement import customers_in_events, customers_in_table, orders_in_events, orders_in_table
 from flask_shop.database import db, events
 from flask_shop.order import Line, Order, OrderCancelled, OrderPaid, OrderPlaced, Refused
-from flask_shop.read_models import customers
+from flask_shop.read_models import OrderRow, customers
 
 SCRIPT = "<script>document.title = 'owned'</script>"
 TEA = (Line("tea", 2, 420),)
@@ -141,6 +142,20 @@ def test_its_commands_make_the_tables(tmp_path: Path) -> None:
     for command in (["create-tables"], ["create-tables"], ["eventstore", "check"]):
         done = run.invoke(args=command)
         assert done.exit_code == 0, done.output
+
+
+def test_one_command_starts_all_of_it(shop: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def visit(_: str, __: int, app: Flask, *, threaded: bool) -> None:
+        client = app.test_client()
+        client.post(f"{place(client, tea=1)}/pay")
+        with app.app_context():
+            newest = db.session.scalars(select(func.max(OrderRow.position))).one()
+            Projections(events.store).wait_for("customers", newest, timeout_seconds=30)
+        assert "€ 4.20" in client.get("/customers").text
+
+    monkeypatch.setattr(command_line, "run_simple", visit)
+    started = shop.test_cli_runner().invoke(args=["start"], catch_exceptions=False)
+    assert started.exit_code == 0, started.output
 
 
 def test_the_rules_of_an_order(client: FlaskClient, shop: Flask) -> None:
