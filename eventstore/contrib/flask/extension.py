@@ -157,8 +157,8 @@ class FlaskEventStore:
         url = self._setting(app, "URL", None)
         commits = self._setting(app, "COMMIT_ON_SUCCESS", default=False)
         session = self._session
-        if session is None and url is None and "sqlalchemy" in app.extensions:
-            session = app.extensions["sqlalchemy"].session
+        if session is None and url is None:
+            session = getattr(app.extensions.get("sqlalchemy"), "__dict__", {}).get("session")
         if session is None:
             if url is None:
                 msg = (
