@@ -262,6 +262,17 @@ def prepare_engine(engine: Engine) -> None:
         connection.execute("PRAGMA synchronous = FULL")
         _wait_for_lock(lambda: connection.execute("PRAGMA journal_mode = WAL"), _SWITCH_TIMEOUT_SECONDS)
 
+    begin_before_savepoints(engine)
+
+
+def begin_before_savepoints(engine: Engine) -> None:
+    """Begin the transaction that SQLAlchemy believes to be in before its first savepoint: the driver does not."""
+
+    @event.listens_for(engine, "savepoint")
+    def _on_savepoint(connection: Connection, _: str | None) -> None:
+        if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+            _wait_for_lock(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), _SWITCH_TIMEOUT_SECONDS)
+
 
 def _wait_for_lock(attempt: Callable[[], object], timeout_seconds: float) -> None:
     """Repeat until no other connection is in the way.
