@@ -18,8 +18,9 @@ from eventstore.backends import postgresql_cursors
 from eventstore.backends.postgresql_listening import PostgreSQLListener
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
 from eventstore.backends.postgresql_parameters import COPIED_TYPES, event_arrays, rows_to_copy, single_event
-from eventstore.backends.postgresql_unwatched import UnwatchedConnection, is_watched, unwatched
+from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
+from eventstore.backends.watching import is_watched
 from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.rows import POSITION, Expectation, PendingAppend
@@ -120,6 +121,10 @@ class PostgreSQL:
         """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
             yield connection
+
+    def short_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
+        """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
+        return self.transaction(engine)
 
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
         """Do nothing: a transaction is open, and rows are locked one by one."""

@@ -69,8 +69,12 @@ _KINDS: Final = {"COPY": CopyingCursor, "SELE": ReadingCursor}
 
 
 def new_cursor(connection: psycopg.Connection[Any], sql: str) -> psycopg.Cursor[Any]:
-    """Return a cursor that suits a statement, without SQLAlchemy."""
-    if connection.cursor_factory is not psycopg.Cursor:
+    """Return a cursor that suits a statement, without SQLAlchemy.
+
+    Where the connection is another class, or one that stands for it, somebody may watch the driver: then it makes the
+    cursor itself.
+    """
+    if type(connection) is not psycopg.Connection or connection.cursor_factory is not psycopg.Cursor:
         return connection.cursor()
     kind = _KINDS.get(sql[:4], BinaryCursor)
     cursor: psycopg.Cursor[Any] = kind(connection, row_factory=connection.row_factory)

@@ -116,7 +116,7 @@ class Backend(Protocol):
         """Execute SQL text as suits this database's driver, and return all rows.
 
         Args:
-            connection: SQLAlchemy's, or what `autocommit` has opened.
+            connection: SQLAlchemy's, or what `autocommit` or `short_transaction` has opened.
             sql: The text.
             parameters: By name; a list of them for `Run.many`.
         """
@@ -132,6 +132,10 @@ class Backend(Protocol):
 
     def transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Open a connection in a transaction that may write; commit at the end, roll back on an error."""
+        ...
+
+    def short_transaction(self, engine: Engine) -> AbstractContextManager[Any]:
+        """Open a connection, for `execute`, in a transaction likewise, which nobody gets to see but the store."""
         ...
 
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
