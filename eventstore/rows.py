@@ -61,11 +61,17 @@ class PendingAppend:
             return Expectation.VERSION if self.expected else Expectation.NEW
         return Expectation.EXISTING if self.expected is STREAM_EXISTS else Expectation.NOTHING
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and the highest version of the stream that meet the expectation."""
+        if isinstance(self.expected, int):
+            return self.expected, self.expected
+        return (1 if self.expected is STREAM_EXISTS else 0), MAX_VERSION
+
     def accepts(self, version: int) -> bool:
         """Return whether a stream at this version meets the expectation."""
-        if isinstance(self.expected, int):
-            return version == self.expected
-        return version > 0 or self.expected is not STREAM_EXISTS
+        lowest, highest = self.bounds
+        return lowest <= version <= highest
 
 
 class EventMapper:

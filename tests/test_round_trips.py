@@ -59,6 +59,12 @@ def test_an_append_of_one_event_makes_no_arrays(store: EventStore, sent: Sent) -
     assert [statement for statement, _ in sent if "unnest" in statement] == []
 
 
+def to_many(count: int) -> list[Append]:
+    """Appends to new streams, and three more to one that exists."""
+    new = [Append(f"new-{number}", events(2), expected_version=NO_STREAM) for number in range(count)]
+    return [*new, *(Append("order-1", events(1), expected_version=expected) for expected in (25, ANY, 27))]
+
+
 @dataclass(frozen=True)
 class Call:
     """A call and the number of its statements."""
@@ -75,10 +81,9 @@ class Call:
         Call(1, lambda store: store.stream_version("order-1")),
         Call(1, lambda store: store.snapshots.load("order-1")),
         Call(1, lambda store: store.snapshots.save("order-1", version=25, state={"total": 2})),
-        Call(
-            3, lambda store: store.append_many([Append(f"new-{n}", events(2), expected_version=0) for n in range(50)])
-        ),
-        Call(2, lambda store: store.append_many([Append("order-1", events(2), expected_version=25)])),
+        Call(1, lambda store: store.append_many(to_many(50))),
+        Call(1, lambda store: store.append_each(to_many(50))),
+        Call(1, lambda store: store.append_many([Append("order-1", events(2), expected_version=25)])),
         Call(2, lambda store: list(store.read_all())),
         Call(2, lambda store: list(store.read_all(EventFilter(event_types=["counted"])))),
     ],
@@ -86,6 +91,11 @@ class Call:
 def test_a_call_takes_so_many_statements(store: EventStore, sent: Sent, expected: Call) -> None:
     expected.call(store)
     assert len(sent) == expected.statements, sent
+
+
+def test_an_append_to_many_needs_no_transaction(store: EventStore, sent: Sent) -> None:
+    store.append_many(to_many(3))
+    assert [status for _, status in sent] == ["IDLE"]
 
 
 def test_a_large_read_takes_one_statement_for_each_page(store: EventStore, sent: Sent) -> None:

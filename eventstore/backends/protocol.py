@@ -60,6 +60,10 @@ class VersionTaken(Exception):  # never leaves the package
         super().__init__()
 
 
+class Overtaken(Exception):  # never leaves the package
+    """Another writer came between: nothing is stored, look again."""
+
+
 class Look(Protocol):
     """What one statement has seen of the global order.
 
@@ -177,6 +181,18 @@ class Backend(Protocol):
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Store one append; return version and position of its last event, None on a conflict."""
+        ...
+
+    @property
+    def append_to_all(self) -> Callable[[Run, Sequence[PendingAppend]], list[tuple[int, int]] | None] | None:
+        """What stores several appends in one statement, all or nothing; None where statements are no round trips.
+
+        It takes a `Run` on which an error undoes the statement and no more, and the appends. It returns version and
+        position of the last event of each, or None where one of them is in conflict, or was made before.
+
+        Raises:
+            Overtaken: That has changed while it ran.
+        """
         ...
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:

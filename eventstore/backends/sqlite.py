@@ -41,6 +41,7 @@ class SQLite:
     """How the store uses SQLite: one writer at a time, from BEGIN IMMEDIATE to COMMIT."""
 
     has_notifications: Final = False
+    append_to_all: Final = None
 
     def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
         self.tables: Tables = define_tables(position_is_key=True)
