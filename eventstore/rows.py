@@ -168,9 +168,13 @@ class EventMapper:
         readers = self.event_types.readers if upcast else {}
         messagepack, read_metadata = MessagePackCodec.number, METADATA_DECODER.decode
         to_value = self.event_types.from_plain if upcast else _as_stored
+        read, of_type, of_version = None, None, None
         for row in rows:
             position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
-            if codec == messagepack and (read := readers.get((event_type, schema_version))) is not None:
+            if event_type != of_type or schema_version != of_version:  # it is often the one of the row before
+                of_type, of_version = event_type, schema_version
+                read = readers.get((event_type, schema_version))
+            if read is not None and codec == messagepack:
                 try:
                     value = read(data)
                     decoded = {} if metadata is None else read_metadata(metadata)
