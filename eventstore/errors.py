@@ -12,6 +12,10 @@ EventStoreError
 │   └── RepeatedEventId
 ├── ConcurrencyConflict             the stream is not at the expected version
 ├── EventIdReused                   a retry that says something else than the first time
+├── StreamClosed                    the stream takes no more events
+│   ├── StreamDeleted
+│   └── StreamArchived
+├── HistoryChangeRefused            events are never changed, unless somebody says that they mean it
 ├── EncodingError (ValueError)      data that no codec can store
 ├── DecodingError                   stored bytes that can't be read
 │   ├── EventTooNew                 written by newer code
@@ -183,6 +187,51 @@ class EventIdReused(EventStoreError):
         super().__init__(
             f"event id {event_id} is stored at version {version} of stream {stream_id!r} with another content; "
             "a retry must repeat the very same events, a new event needs a new id"
+        )
+
+
+class StreamClosed(EventStoreError):
+    """The stream takes no more events; nothing was written. Its last event says when and why, and in its metadata who.
+
+    Where the append named no version (`ANY`, `STREAM_EXISTS`), PostgreSQL has aborted a joined transaction, as after
+    any error of its own.
+
+    Attributes:
+        stream_id: The stream.
+    """
+
+    _was = "closed"
+
+    def __init__(self, stream_id: str) -> None:
+        self.stream_id = stream_id
+        super().__init__(
+            f"stream {stream_id!r} was {self._was}, and takes no more events; its last event says when and why; "
+            "append to a stream of another id"
+        )
+
+
+class StreamDeleted(StreamClosed):
+    """A stream that `EventStore.delete_stream` has deleted."""
+
+    _was = "deleted"
+
+
+class StreamArchived(StreamClosed):
+    """A stream whose events were moved into an archive."""
+
+    _was = "archived"
+
+
+class HistoryChangeRefused(EventStoreError):
+    """A statement that would have changed or deleted events; nothing was written.
+
+    On PostgreSQL the transaction is aborted, as after any error of its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "events are never changed; to delete a stream there is EventStore.delete_stream; if you mean to change "
+            "history, do so inside EventStore.allow_history_changes"
         )
 
 

@@ -28,9 +28,10 @@ from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
 from eventstore.filters import EventFilter, combine
 from eventstore.global_order import GlobalOrder
+from eventstore.history import history_changes
 from eventstore.reading import Reader
 from eventstore.rows import EventMapper
-from eventstore.schema_version import SchemaGate, create_schema
+from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
 from eventstore.settling import Settling
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, check_number, check_seconds
@@ -590,6 +591,31 @@ class EventStore:
         """
         with self._execution.begin() as execution:
             yield self._joined(execution)
+
+    @contextmanager
+    def allow_history_changes(self) -> Iterator[None]:
+        """Let statements of your own change es_events until the end of the block, in the transaction joined to.
+
+        Triggers refuse UPDATE, DELETE and TRUNCATE otherwise. Think twice: what has been read already (by projections,
+        by other systems) is not changed with it. No rows of es_streams are changed for you. To delete a stream, there
+        is `delete_stream`.
+
+        Raises:
+            NotInTransaction: This store is not joined to a transaction.
+            SchemaOutdated: The tables are older than `es_0006`, which has the triggers.
+
+        Example:
+            ```python
+            with store.transaction() as tx, tx.allow_history_changes():
+                tx.connection.execute(update(tx.tables.events).where(…).values(…))
+            ```
+        """
+        if not self._execution.is_joined:
+            raise NotInTransaction("history is changed in a transaction; open one: with store.transaction() as tx")
+        with self._execution.statement() as run:
+            SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
+            with history_changes(self._backend, run):
+                yield
 
     def _joined(self, execution: Execution) -> "EventStore":
         joined = object.__new__(type(self))

@@ -19,9 +19,20 @@ from eventstore.backends.postgresql_listening import PostgreSQLListener
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
 from eventstore.backends.postgresql_parameters import COPIED_TYPES, event_arrays, rows_to_copy, single_event
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, is_watched, unwatched
-from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
-from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
+from eventstore.backends.protocol import (
+    CLOSED_BY,
+    HeadClosed,
+    Listener,
+    Look,
+    Place,
+    Row,
+    Run,
+    Statement,
+    VersionTaken,
+)
+from eventstore.errors import CachedPositions, HistoryChangeRefused, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
+from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
 
@@ -137,7 +148,13 @@ class PostgreSQL:
         diagnostics = getattr(error.orig, "diag", None)
         if state == _UNDEFINED_TABLE:
             return SchemaMissing()
-        if diagnostics is not None and str(diagnostics.constraint_name or "").startswith(_EVENTS_KEYS):
+        constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
+        if constraint == TRIGGER:
+            return HistoryChangeRefused()
+        for check, closed in CLOSED_BY.items():
+            if constraint.startswith(check):
+                return HeadClosed(closed)
+        if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
             place = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
             return VersionTaken(place.group(1), int(place.group(2))) if place else None
         return None
@@ -211,6 +228,16 @@ class PostgreSQL:
             last_versions=[version + len(pending) for pending, version in appends],
         )
         return _positions(rows)
+
+    def permit_history_changes(self, run: Run) -> bool:
+        """Set the setting that the trigger looks at, for this transaction."""
+        ((setting,),) = run(statements.find_setting_of_history_changes)
+        run(statements.set_history_changes, value="on")
+        return bool(setting == "on")
+
+    def forbid_history_changes(self, run: Run) -> None:
+        """Set it back."""
+        run(statements.set_history_changes, value="off")
 
     def look(self, run: Run, *, settled: int, joined: bool) -> Look:
         """Look at the newest position and at who holds the lock of appends; on a standby, at transaction ids."""

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted
 from eventstore.filters import EventFilter
 from eventstore.rows import PendingAppend
-from eventstore.tables import Tables
+from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
 
 Statement = Callable[[Tables], ClauseElement]
 """A function of `eventstore.statements`."""
@@ -57,6 +58,22 @@ class VersionTaken(Exception):  # never leaves the package
     def __init__(self, stream_id: str | None = None, version: int | None = None) -> None:
         self.stream_id = stream_id
         self.version = version
+        super().__init__()
+
+
+CLOSED_BY: Final = {DELETED_CHECK: StreamDeleted, ARCHIVED_CHECK: StreamArchived}
+"""What to raise where a check has refused to advance a head."""
+
+
+class HeadClosed(Exception):  # never leaves the package
+    """A check of es_streams refused to advance a head: the stream was deleted or archived.
+
+    Attributes:
+        error: What to raise, once it is known of which stream.
+    """
+
+    def __init__(self, error: type[StreamClosed]) -> None:
+        self.error = error
         super().__init__()
 
 
@@ -195,6 +212,14 @@ class Backend(Protocol):
         Returns:
             The positions, by stream id and version, of the last event of each append.
         """
+        ...
+
+    def permit_history_changes(self, run: Run) -> bool:
+        """Let this transaction change history; return whether it was permitted to already."""
+        ...
+
+    def forbid_history_changes(self, run: Run) -> None:
+        """Keep this transaction from changing history again."""
         ...
 
     def look(self, run: Run, *, settled: int, joined: bool) -> Look:

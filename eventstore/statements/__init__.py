@@ -44,6 +44,12 @@ from eventstore.statements.copying import copy_events
 from eventstore.statements.event_types import event_type_spans, sample_events
 from eventstore.statements.filtering import read_matching, read_matching_by_json
 from eventstore.statements.global_order import end_of_run, look, newest_position, position_cache, read_everything
+from eventstore.statements.history import (
+    find_setting_of_history_changes,
+    give_permission,
+    set_history_changes,
+    take_permission,
+)
 from eventstore.statements.notifications import notification_channel, notify
 from eventstore.statements.projections import (
     add_dead_letter,
@@ -116,6 +122,8 @@ __all__ = [
     "find_checkpoints",
     "find_dead_letters",
     "find_heads",
+    "find_setting_of_history_changes",
+    "give_permission",
     "insert_event",
     "insert_single_event",
     "last_position",
@@ -145,8 +153,10 @@ __all__ = [
     "schema_version",
     "set_checkpoint",
     "set_head",
+    "set_history_changes",
     "snapshot_versions",
     "stream_version",
+    "take_permission",
     "take_write_lock",
     "version_as_of",
 ]
