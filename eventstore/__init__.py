@@ -62,7 +62,7 @@ from eventstore.errors import (
 )
 from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
-from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
+from eventstore.events import STREAM_ARCHIVED, STREAM_DELETED, Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.repository import Loaded, Repository, Saved
 from eventstore.snapshots import Snapshot, SnapshotStore
@@ -77,6 +77,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ANY",
     "NO_STREAM",
+    "STREAM_ARCHIVED",
+    "STREAM_DELETED",
     "STREAM_EXISTS",
     "AggregateError",
     "AggregateNotFound",

@@ -20,7 +20,7 @@ from eventstore.errors import (
     RepeatedEventId,
 )
 from eventstore.event_types import EventTypes
-from eventstore.events import Append, NewEvent, RecordedEvent
+from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
 from eventstore.metadata import METADATA_DECODER, decode_metadata, encode_metadata
 from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
 from eventstore.upcasting import PlainEvent, Shape
@@ -75,8 +75,12 @@ class EventMapper:
         self.codec = codec
         self.event_types = event_types
 
-    def pending(self, append: Append) -> PendingAppend:
+    def pending(self, append: Append, *, closes: bool = False) -> PendingAppend:
         """Check and encode an append.
+
+        Args:
+            append: What is to be appended.
+            closes: Whether it may hold an event that ends a stream.
 
         Raises:
             InvalidInput: Anything about it that can't be right; see `eventstore.errors`.
@@ -104,6 +108,9 @@ class EventMapper:
             pending.metadata.append(
                 encode_metadata({**(metadata or {}), **event.metadata}) if event.metadata else shared_metadata
             )
+        if not closes and not CLOSING_ERRORS.keys().isdisjoint(pending.event_types):
+            msg = "events that end a stream are the store's own: see EventStore.delete_stream and archive_stream"
+            raise InvalidEvent(msg)
         return pending
 
     def _encode(self, event: NewEvent, index: int) -> tuple[int, bytes]:

@@ -229,6 +229,10 @@ class PostgreSQL:
         )
         return _positions(rows)
 
+    def lock_snapshots(self, run: Run) -> None:
+        """Lock the table: a statement that has begun to save may have looked at events that are deleted by now."""
+        run(statements.lock_snapshots)
+
     def permit_history_changes(self, run: Run) -> bool:
         """Set the setting that the trigger looks at, for this transaction."""
         ((setting,),) = run(statements.find_setting_of_history_changes)

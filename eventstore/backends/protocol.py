@@ -214,6 +214,10 @@ class Backend(Protocol):
         """
         ...
 
+    def lock_snapshots(self, run: Run) -> None:
+        """Wait until no snapshot is being saved, and keep others from saving one until the transaction ends."""
+        ...
+
     def permit_history_changes(self, run: Run) -> bool:
         """Let this transaction change history; return whether it was permitted to already."""
         ...

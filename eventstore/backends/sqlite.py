@@ -176,6 +176,9 @@ class SQLite:
         )
         return _insert(run, appends)
 
+    def lock_snapshots(self, run: Run) -> None:
+        """Do nothing: there is one writer."""
+
     def permit_history_changes(self, run: Run) -> bool:
         """Give the permission that the triggers look for. It is gone when the transaction is rolled back."""
         return not run(statements.give_permission)

@@ -40,6 +40,13 @@ from eventstore.statements.appending_one import (
     append_one_to_new,
     append_one_to_new_and_notify,
 )
+from eventstore.statements.closing import (
+    delete_events,
+    discard_dead_letters_of_stream,
+    find_end,
+    lock_snapshots,
+    mark_deleted,
+)
 from eventstore.statements.copying import copy_events
 from eventstore.statements.event_types import event_type_spans, sample_events
 from eventstore.statements.filtering import read_matching, read_matching_by_json
@@ -113,14 +120,17 @@ __all__ = [
     "create_or_advance_head",
     "delete_checkpoint",
     "delete_dead_letters",
+    "delete_events",
     "delete_snapshot",
     "delete_snapshots",
+    "discard_dead_letters_of_stream",
     "end_of_run",
     "event_type_spans",
     "fail_dead_letter",
     "find_checkpoint",
     "find_checkpoints",
     "find_dead_letters",
+    "find_end",
     "find_heads",
     "find_setting_of_history_changes",
     "give_permission",
@@ -131,7 +141,9 @@ __all__ = [
     "load_snapshot",
     "lock_checkpoint",
     "lock_heads",
+    "lock_snapshots",
     "look",
+    "mark_deleted",
     "mark_failed",
     "mark_seen",
     "mark_stopped",
