@@ -441,7 +441,7 @@ def test_refresh_keeps_a_page_in_memory_not_a_stream(any_engine: Engine, execute
     accounts.load("1", version=1)
     executed.clear()
     assert accounts.refresh_snapshots().saved == 1
-    pages = [statement for statement in executed if "es_events" in statement]
+    pages = [statement for statement in executed if "es_events" in statement and "INSERT" not in statement]
     assert len(pages) == 10
     assert accounts.load("1").snapshot_version == 95
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Text, and_, bindparam, literal_column, select
+from sqlalchemy import ColumnElement, Text, and_, bindparam, literal_column, select
 from sqlalchemy import delete as delete_from
 from sqlalchemy import update as update_table
 from sqlalchemy.dialects import postgresql
@@ -13,7 +13,7 @@ from sqlalchemy.sql.expression import Executable
 from eventstore.events import CLOSING_ERRORS
 from eventstore.tables import Tables, now
 
-_CLOSING_TYPES: Final = [literal_column(f"'{event_type}'") for event_type in CLOSING_ERRORS]
+_CLOSING_TYPES: Final[list[ColumnElement[str]]] = [literal_column(f"'{event_type}'") for event_type in CLOSING_ERRORS]
 
 
 def find_end(tables: Tables) -> ClauseElement:
