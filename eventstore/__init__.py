@@ -11,6 +11,7 @@ from eventstore.errors import (
     CachedPositions,
     ConcurrencyConflict,
     ConstraintViolated,
+    DamagedExport,
     DatabaseBusy,
     DatabaseMismatch,
     DecodingError,
@@ -26,6 +27,7 @@ from eventstore.errors import (
     EventTypeTaken,
     GlobalOrderError,
     HistoryChangeRefused,
+    ImportConflict,
     InvalidEvent,
     InvalidExpectedVersion,
     InvalidFilter,
@@ -50,6 +52,7 @@ from eventstore.errors import (
     StreamDeleted,
     TableLocked,
     TransactionOpen,
+    TransferError,
     UnknownProjection,
     UnregisteredEventType,
     UnsuitableTransaction,
@@ -72,7 +75,7 @@ from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
-    from eventstore import migrations, projections
+    from eventstore import migrations, projections, transfer
 
 __all__ = [
     "ANY",
@@ -88,6 +91,7 @@ __all__ = [
     "Codec",
     "ConcurrencyConflict",
     "ConstraintViolated",
+    "DamagedExport",
     "DatabaseBusy",
     "DatabaseMismatch",
     "DecodingError",
@@ -109,6 +113,7 @@ __all__ = [
     "ExpectedVersion",
     "GlobalOrderError",
     "HistoryChangeRefused",
+    "ImportConflict",
     "InvalidEvent",
     "InvalidExpectedVersion",
     "InvalidFilter",
@@ -144,6 +149,7 @@ __all__ = [
     "TableLocked",
     "Tables",
     "TransactionOpen",
+    "TransferError",
     "UnknownProjection",
     "UnregisteredEventType",
     "UnsuitableTransaction",
@@ -158,12 +164,13 @@ __all__ = [
     "metadata_context",
     "migrations",
     "projections",
+    "transfer",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import these when they are first asked for: `migrations` needs Alembic, which running applications don't."""
-    if name in {"migrations", "projections"}:
+    if name in {"migrations", "projections", "transfer"}:
         return import_module(f"eventstore.{name}")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

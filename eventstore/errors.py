@@ -46,6 +46,9 @@ EventStoreError
 │   ├── ProjectionRunning           a worker is at work
 │   ├── ProjectionBehind (TimeoutError)
 │   └── UnknownProjection
+├── TransferError                   an export or an import that can't go on
+│   ├── DamagedExport               a file that can't be read
+│   └── ImportConflict              what is imported does not fit what is there
 ├── GlobalOrderError                the global order can't be read
 │   ├── UnsuitableTransaction       not in this transaction
 │   └── CachedPositions             not in this database
@@ -615,6 +618,36 @@ class CachedPositions(GlobalOrderError):
             f"the sequence of es_events.position has CACHE {cache}, so positions are not drawn in order; "
             "set it back (ALTER TABLE es_events ALTER COLUMN position SET CACHE 1), and end the sessions that appended"
         )
+
+
+class TransferError(EventStoreError):
+    """An export or an import that can't go on."""
+
+
+class DamagedExport(TransferError):
+    """A file that is no export, or not all of one. What was read before is imported.
+
+    Attributes:
+        place: Where in it, as `line 7`.
+    """
+
+    def __init__(self, place: str, problem: str) -> None:
+        self.place = place
+        super().__init__(f"{place} of the export {problem}")
+
+
+class ImportConflict(TransferError):
+    """An event that does not fit what is stored already. Nothing of its batch was stored; what was before it is.
+
+    Attributes:
+        stream_id: The stream.
+        version: The version of the event.
+    """
+
+    def __init__(self, stream_id: str, version: int, problem: str) -> None:
+        self.stream_id = stream_id
+        self.version = version
+        super().__init__(f"version {version} of stream {stream_id!r} can't be imported: {problem}")
 
 
 class ProjectionError(EventStoreError):

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from eventstore.codecs import MessagePackCodec, PayloadCodec
@@ -66,6 +66,44 @@ class PendingAppend:
         if isinstance(self.expected, int):
             return version == self.expected
         return version > 0 or self.expected is not STREAM_EXISTS
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it is stored: what is carried from one database to another.
+
+    Attributes:
+        position: Its place in the global order of the database that it was read from.
+        stream_id: The stream.
+        version: Its place in the stream.
+        event_id: Its id.
+        event_type: As it is stored.
+        schema_version: As it is stored.
+        codec: How data is encoded.
+        data: The payload, encoded.
+        metadata: JSON text, None where none was given.
+        recorded_at: When it was stored, in UTC.
+    """
+
+    position: int
+    stream_id: str
+    version: int
+    event_id: UUID
+    event_type: str
+    schema_version: int
+    codec: int
+    data: bytes
+    metadata: str | None
+    recorded_at: datetime
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...], to_uuid: Callable[[Any], UUID], to_time: Callable[[Any], datetime]) -> Self:
+        """Return the event of a row of `statements.read_forwards`."""
+        position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
+        return cls(
+            position, stream_id, version, to_uuid(event_id), event_type, schema_version, codec, bytes(data), metadata,
+            to_time(recorded_at),
+        )  # fmt: skip
 
 
 class EventMapper:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from eventstore import statements
 from eventstore.backends import postgresql_cursors
 from eventstore.backends.postgresql_listening import PostgreSQLListener
+from eventstore.backends.postgresql_loading import PostgreSQLLoader
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
 from eventstore.backends.postgresql_parameters import COPIED_TYPES, event_arrays, rows_to_copy, single_event
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, is_watched, unwatched
@@ -94,6 +95,7 @@ class PostgreSQL:
     """
 
     has_notifications: Final = True
+    loader: Final = PostgreSQLLoader()
 
     def __init__(self, *, schema: str | None = None, notify: bool = False, copies: bool = True) -> None:
         self._append = _NOTIFYING_APPEND if notify else _APPEND

@@ -12,7 +12,7 @@ from sqlalchemy.sql import ClauseElement
 
 from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted
 from eventstore.filters import EventFilter
-from eventstore.rows import PendingAppend
+from eventstore.rows import PendingAppend, StoredEvent
 from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
 
 Statement = Callable[[Tables], ClauseElement]
@@ -117,6 +117,29 @@ class Listener(Protocol):
         ...
 
 
+class Loader(Protocol):
+    """What one kind of database needs beside, to take in events as they were stored elsewhere."""
+
+    def find(self, run: Run, places: Sequence[Place]) -> Sequence[Row]:
+        """Return the events at these places, where there are any.
+
+        The rows: stream id, version, event id, event type, schema version, codec, data, position.
+        """
+        ...
+
+    def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:
+        """Store events in their order; at their positions where asked, else at the next ones. Heads are locked."""
+        ...
+
+    def keep_appends_out(self, run: Run) -> None:
+        """Let nobody else append until the transaction ends, so that positions can be given."""
+        ...
+
+    def continue_positions(self, run: Run) -> None:
+        """Have the positions of later appends follow those that were given."""
+        ...
+
+
 class Backend(Protocol):
     """One kind of database."""
 
@@ -127,6 +150,11 @@ class Backend(Protocol):
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether `append` is atomic by itself, without a transaction around it."""
+        ...
+
+    @property
+    def loader(self) -> Loader:
+        """What takes in events as they were stored elsewhere."""
         ...
 
     def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:

@@ -30,6 +30,7 @@ from eventstore.backends.protocol import (
     VersionTaken,
     fetch,
 )
+from eventstore.backends.sqlite_loading import SQLiteLoader
 from eventstore.errors import (
     DatabaseBusy,
     HistoryChangeRefused,
@@ -64,6 +65,7 @@ class SQLite:
 
     def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
         self.tables: Tables = define_tables(position_is_key=True)
+        self.loader = SQLiteLoader(self.from_time)
         self._lock_timeout_seconds = lock_timeout_seconds
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:

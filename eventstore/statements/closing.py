@@ -1,16 +1,14 @@
 """Statements that end streams."""
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import ColumnElement, Text, and_, bindparam, literal_column, select
 from sqlalchemy import delete as delete_from
 from sqlalchemy import update as update_table
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.expression import Executable
 
 from eventstore.events import CLOSING_ERRORS
+from eventstore.statements.locking import lock_of
 from eventstore.tables import Tables, now
 
 _CLOSING_TYPES: Final[list[ColumnElement[str]]] = [literal_column(f"'{event_type}'") for event_type in CLOSING_ERRORS]
@@ -42,6 +40,16 @@ def delete_events(tables: Tables) -> ClauseElement:
     )
 
 
+def mark_archived(tables: Tables) -> ClauseElement:
+    """Say that a stream has ended at its version, because its events were archived."""
+    streams = tables.streams
+    return (
+        update_table(streams)
+        .where(streams.c.stream_id == bindparam("stream_id"))
+        .values(archived_version=streams.c.version)
+    )
+
+
 def mark_deleted(tables: Tables) -> ClauseElement:
     """Say that a stream has ended at its version, because it was deleted."""
     streams = tables.streams
@@ -63,19 +71,6 @@ def discard_dead_letters_of_stream(tables: Tables) -> ClauseElement:
     )
 
 
-class _LockSnapshots(Executable, ClauseElement):
-    inherit_cache = False
-
-    def __init__(self, tables: Tables) -> None:
-        self.table = tables.snapshots
-
-
-@compiles(_LockSnapshots)
-def _lock_snapshots(element: _LockSnapshots, _: Any, **__: Any) -> str:
-    table = postgresql.dialect().identifier_preparer.format_table(element.table)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    return f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"
-
-
 def lock_snapshots(tables: Tables) -> ClauseElement:
     """Wait for those who are saving snapshots, and keep others from it until the transaction ends (PostgreSQL)."""
-    return _LockSnapshots(tables)
+    return lock_of(tables.snapshots)
