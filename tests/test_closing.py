@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from eventstore import (
     ANY,
@@ -104,6 +105,42 @@ def test_no_snapshot_is_left_by_one_who_was_saving_it(postgres_engine: Engine) -
     with postgres_engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM snapshots")).scalar() == 0
         assert connection.execute(text("SELECT count(*) FROM es_events")).scalar() == 1
+
+
+def test_who_may_delete_is_a_matter_of_grants(postgres_engine: Engine) -> None:
+    """The grants are those of docs/how-to/migrate.md, and the one of docs/how-to/delete-and-archive.md."""
+    store, role = EventStore(postgres_engine), f"es_test_{uuid4().hex}"
+    grants = [
+        "SELECT, INSERT, UPDATE ON es_streams",
+        "SELECT, INSERT ON es_events",
+        "SELECT, INSERT, UPDATE, DELETE ON snapshots",
+        "SELECT ON es_schema",
+        "SELECT, UPDATE ON es_dead_letters",
+    ]
+    with postgres_engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role}"))
+        for grant in grants:
+            connection.execute(text(f"GRANT {grant} TO {role}"))
+    try:
+        with postgres_engine.begin() as connection:
+            connection.execute(text(f"SET LOCAL ROLE {role}"))
+            joined = store.join(connection)
+            joined.append("order-1", numbered(3), expected_version=0)
+            with pytest.raises(ProgrammingError, match="permission denied for table es_events"):
+                joined.delete_stream("order-1", expected_version=3, reason="r")
+            for change in ("DELETE FROM es_events", "UPDATE es_events SET version = 1", "TRUNCATE es_events"):
+                with pytest.raises(ProgrammingError, match="permission denied"), connection.begin_nested():
+                    connection.execute(text("SET LOCAL eventstore.allow_history_changes = 'on'"))
+                    connection.execute(text(change))
+        with postgres_engine.begin() as connection:
+            connection.execute(text(f"GRANT DELETE ON es_events TO {role}"))
+            connection.execute(text(f"SET LOCAL ROLE {role}"))
+            store.join(connection).delete_stream("order-1", expected_version=3, reason="r")
+    finally:
+        with postgres_engine.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {role}"))
+            connection.execute(text(f"DROP ROLE {role}"))
+    assert len(list(store.read_stream("order-1"))) == 1
 
 
 # --- archives

@@ -10,11 +10,13 @@ imported = import_events(other_store, "events.jsonl", keep_positions=True)
 
 from eventstore.transfer.archiving import archive_stream
 from eventstore.transfer.exporting import Exported, ExportProgress, export_events
+from eventstore.transfer.files import Format
 from eventstore.transfer.importing import Imported, ImportProgress, import_events
 
 __all__ = [
     "ExportProgress",
     "Exported",
+    "Format",
     "ImportProgress",
     "Imported",
     "archive_stream",
