@@ -55,7 +55,7 @@ def export(
     of them are written.
     """
     named = {"categories": categories, "stream_ids": stream_ids, "event_types": event_types}
-    given = {field: values for field, values in named.items() if values}
+    given: dict[str, Any] = {field: values for field, values in named.items() if values}
     is_stdout = str(file) == "-"
     if is_stdout and as_json:
         raise click.UsageError("--json prints to stdout, and so does the export; name a file")
