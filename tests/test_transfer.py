@@ -138,6 +138,11 @@ def test_what_was_imported_is_a_store_to_go_on_with(
     import_events(there, tmp_path / f"all.{suffix}", keep_positions=True)
     assert content(there, times=False)["es_events"] == content(here)["es_events"]
     assert content(there, times=False)["es_streams"] == content(here, times=False)["es_streams"]
+    for stream_id in ("order-1", "order-2"):
+        first = next(there.read_stream(stream_id))
+        (head,) = [row for row in content(there)["es_streams"] if row["stream_id"] == stream_id]
+        if suffix == "parquet":  # it has no times of streams: they follow from the events
+            assert head["created_at"] == first.recorded_at
     last = there.settled_position()
     assert there.append("order-1", [NewEvent("later")], expected_version=5).position == last + 1
     assert there.append("order-9", [NewEvent("new")], expected_version=0).position == last + 2
@@ -174,10 +179,13 @@ def test_a_person_can_read_it(here: EventStore) -> None:
     assert end == {"kind": "end", "position": 1, "events": 1}
 
 
-def test_bytes_that_cannot_be_read_are_carried_as_they_are(here: EventStore, there: EventStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [b"\xc1", b"\xcd\x00\x01"], ids=["damaged", "written by another library"])
+def test_bytes_that_json_can_not_stand_for_are_carried_as_they_are(
+    here: EventStore, there: EventStore, tmp_path: Path, data: bytes
+) -> None:
     here.append("order-1", [NewEvent("a"), NewEvent("b")], expected_version=0)
     with changing_history(here.engine) as connection:
-        connection.execute(here.tables.events.update().where(here.tables.events.c.version == 1).values(data=b"\xc1"))
+        connection.execute(here.tables.events.update().where(here.tables.events.c.version == 1).values(data=data))
     export_events(here, tmp_path / "all.jsonl")
     import_events(there, tmp_path / "all.jsonl", keep_positions=True)
     assert content(there) == content(here)
@@ -370,6 +378,20 @@ def test_tables_that_are_too_old_are_told(new_engine: Engine, tmp_path: Path) ->
 
 
 # --- while others append
+
+
+def test_an_export_ends_before_an_append_under_way(there: EventStore, tmp_path: Path) -> None:
+    """The later position is stored already; the earlier one may still appear."""
+    with there.transaction() as tx:
+        tx.append("order-1", [NewEvent("a")], expected_version=0)
+        there.append("order-2", [NewEvent("b")], expected_version=0)
+        exported = export_events(there, tmp_path / "1.jsonl", wait_seconds=0)
+        assert (exported.events, exported.position) == (0, 0)
+        ending = threading.Timer(0.1, tx.connection.commit)
+        ending.start()
+        exported = export_events(there, tmp_path / "2.jsonl")
+        ending.join()
+    assert (exported.events, exported.position) == (2, 2)
 
 
 def test_an_export_under_writers_is_complete_up_to_its_position(
