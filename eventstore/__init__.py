@@ -11,6 +11,7 @@ from eventstore.errors import (
     CachedPositions,
     ConcurrencyConflict,
     ConstraintViolated,
+    DamagedExport,
     DatabaseBusy,
     DatabaseMismatch,
     DecodingError,
@@ -25,6 +26,8 @@ from eventstore.errors import (
     EventTypeError,
     EventTypeTaken,
     GlobalOrderError,
+    HistoryChangeRefused,
+    ImportConflict,
     InvalidEvent,
     InvalidExpectedVersion,
     InvalidFilter,
@@ -44,8 +47,12 @@ from eventstore.errors import (
     SchemaMissing,
     SchemaOutdated,
     SchemaTooNew,
+    StreamArchived,
+    StreamClosed,
+    StreamDeleted,
     TableLocked,
     TransactionOpen,
+    TransferError,
     UnknownProjection,
     UnregisteredEventType,
     UnsuitableTransaction,
@@ -58,7 +65,7 @@ from eventstore.errors import (
 )
 from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
-from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
+from eventstore.events import STREAM_ARCHIVED, STREAM_DELETED, Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.repository import Loaded, Repository, Saved
 from eventstore.snapshots import Snapshot, SnapshotStore
@@ -68,11 +75,13 @@ from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
-    from eventstore import migrations, projections
+    from eventstore import migrations, projections, transfer
 
 __all__ = [
     "ANY",
     "NO_STREAM",
+    "STREAM_ARCHIVED",
+    "STREAM_DELETED",
     "STREAM_EXISTS",
     "AggregateError",
     "AggregateNotFound",
@@ -82,6 +91,7 @@ __all__ = [
     "Codec",
     "ConcurrencyConflict",
     "ConstraintViolated",
+    "DamagedExport",
     "DatabaseBusy",
     "DatabaseMismatch",
     "DecodingError",
@@ -102,6 +112,8 @@ __all__ = [
     "Expected",
     "ExpectedVersion",
     "GlobalOrderError",
+    "HistoryChangeRefused",
+    "ImportConflict",
     "InvalidEvent",
     "InvalidExpectedVersion",
     "InvalidFilter",
@@ -130,10 +142,14 @@ __all__ = [
     "SchemaTooNew",
     "Snapshot",
     "SnapshotStore",
+    "StreamArchived",
+    "StreamClosed",
+    "StreamDeleted",
     "Subscription",
     "TableLocked",
     "Tables",
     "TransactionOpen",
+    "TransferError",
     "UnknownProjection",
     "UnregisteredEventType",
     "UnsuitableTransaction",
@@ -148,12 +164,13 @@ __all__ = [
     "metadata_context",
     "migrations",
     "projections",
+    "transfer",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import these when they are first asked for: `migrations` needs Alembic, which running applications don't."""
-    if name in {"migrations", "projections"}:
+    if name in {"migrations", "projections", "transfer"}:
         return import_module(f"eventstore.{name}")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

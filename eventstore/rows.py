@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from eventstore.codecs import MessagePackCodec, PayloadCodec
@@ -20,7 +20,7 @@ from eventstore.errors import (
     RepeatedEventId,
 )
 from eventstore.event_types import EventTypes
-from eventstore.events import Append, NewEvent, RecordedEvent
+from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
 from eventstore.metadata import METADATA_DECODER, decode_metadata, encode_metadata
 from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
 from eventstore.upcasting import PlainEvent, Shape
@@ -74,6 +74,44 @@ class PendingAppend:
         return lowest <= version <= highest
 
 
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it is stored: what is carried from one database to another.
+
+    Attributes:
+        position: Its place in the global order of the database that it was read from.
+        stream_id: The stream.
+        version: Its place in the stream.
+        event_id: Its id.
+        event_type: As it is stored.
+        schema_version: As it is stored.
+        codec: How data is encoded.
+        data: The payload, encoded.
+        metadata: JSON text, None where none was given.
+        recorded_at: When it was stored, in UTC.
+    """
+
+    position: int
+    stream_id: str
+    version: int
+    event_id: UUID
+    event_type: str
+    schema_version: int
+    codec: int
+    data: bytes
+    metadata: str | None
+    recorded_at: datetime
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...], to_uuid: Callable[[Any], UUID], to_time: Callable[[Any], datetime]) -> Self:
+        """Return the event of a row of `statements.read_forwards`."""
+        position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
+        return cls(
+            position, stream_id, version, to_uuid(event_id), event_type, schema_version, codec, bytes(data), metadata,
+            to_time(recorded_at),
+        )  # fmt: skip
+
+
 class EventMapper:
     """Makes rows of events and events of rows, by one store's event types and codec."""
 
@@ -81,8 +119,12 @@ class EventMapper:
         self.codec = codec
         self.event_types = event_types
 
-    def pending(self, append: Append) -> PendingAppend:
+    def pending(self, append: Append, *, closes: bool = False) -> PendingAppend:
         """Check and encode an append.
+
+        Args:
+            append: What is to be appended.
+            closes: Whether it may hold an event that ends a stream.
 
         Raises:
             InvalidInput: Anything about it that can't be right; see `eventstore.errors`.
@@ -110,6 +152,9 @@ class EventMapper:
             pending.metadata.append(
                 encode_metadata({**(metadata or {}), **event.metadata}) if event.metadata else shared_metadata
             )
+        if not closes and not CLOSING_ERRORS.keys().isdisjoint(pending.event_types):
+            msg = "events that end a stream are the store's own: see EventStore.delete_stream and archive_stream"
+            raise InvalidEvent(msg)
         return pending
 
     def _encode(self, event: NewEvent, index: int) -> tuple[int, bytes]:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 from eventstore.appending import Appender
 from eventstore.backends import backend_for, engine_for, same_database
 from eventstore.backends.protocol import Backend
+from eventstore.closing import Closer
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
 from eventstore.errors import (
     ConcurrencyConflict,
@@ -28,10 +29,11 @@ from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
 from eventstore.filters import EventFilter, combine
 from eventstore.global_order import GlobalOrder
+from eventstore.history import history_changes
 from eventstore.observing import UNOBSERVED, Observer
 from eventstore.reading import Reader
 from eventstore.rows import EventMapper
-from eventstore.schema_version import SchemaGate, create_schema
+from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
 from eventstore.settling import Settling
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, check_number, check_seconds
@@ -117,6 +119,7 @@ class EventStore:
             execution, self._backend, self._mapper, self._settling, self._page_size, observer=self._observer
         )
         self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec, self._observer)
+        self._closer = Closer(execution, self._backend, self._mapper)
 
     @classmethod
     def from_url(
@@ -315,6 +318,7 @@ class EventStore:
         Raises:
             ConcurrencyConflict: The stream has another version. A joined transaction stays usable.
             EventIdReused: The event ids are stored at these versions already, with another content.
+            StreamClosed: The stream was deleted or archived, and takes no more events.
             InvalidInput: An argument is not valid; see its subclasses. Nothing was written.
             EncodingError: Data that can't be stored exactly. Nothing was written.
             UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
@@ -358,7 +362,8 @@ class EventStore:
             A result for each, in the same order: a ConcurrencyConflict, not raised, for one that was left out.
 
         Raises:
-            EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written.
+            EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written. So it is with a stream
+                that was deleted or archived.
         """
         return self._append_many(appends, all_or_nothing=False)
 
@@ -374,6 +379,49 @@ class EventStore:
                 conflicts=stored.count(False),
             )
         return results
+
+    # --- end streams
+
+    def delete_stream(
+        self,
+        stream_id: str,
+        *,
+        expected_version: ExpectedVersion,
+        reason: str,
+        metadata: Mapping[str, Any] | None = None,
+        reusable: bool = False,
+    ) -> AppendResult:
+        """Delete the events of a stream and its snapshots for good, and leave one event that says so.
+
+        That event is the last of the stream, of type `$stream-deleted`, with the data `{"reason": …, "reusable": …}`
+        and the metadata given here: the audit. Reading the stream returns it alone; projections receive it like any
+        other, in its place in the global order, and remove what they know. Those that have not read the deleted events
+        by then never will. Pending dead letters of the stream are discarded.
+
+        Backups still have the events, and so has whatever was sent elsewhere. All is done in one transaction, under the
+        lock of the stream's head; a transaction of its own, or a savepoint in the joined one. The database user needs
+        the right to DELETE from es_events.
+
+        Args:
+            stream_id: The stream.
+            expected_version: The version that it must have; or `STREAM_EXISTS`.
+            reason: Why, for those who come later. It is kept, so it should name no person.
+            metadata: Who, in which request: as for `append`.
+            reusable: Whether the stream can be appended to again: after that event, at its version. Versions go on, so
+                that no reader sees them go back.
+
+        Returns:
+            The version and position of the last event; for `wait_for`, say.
+
+        Raises:
+            ConcurrencyConflict: The stream has another version, or does not exist.
+            StreamClosed: It was deleted or archived already: on a repetition, all is well.
+            InvalidInput: An argument is not valid.
+            SchemaOutdated: The tables are older than `es_0006`.
+        """
+        return self._closer.delete(
+            stream_id, expected_version=expected_version, reason=reason, metadata=metadata, reusable=reusable
+        )
 
     # --- read
 
@@ -630,6 +678,31 @@ class EventStore:
         """
         with self._execution.begin() as execution:
             yield self._joined(execution)
+
+    @contextmanager
+    def allow_history_changes(self) -> Iterator[None]:
+        """Let statements of your own change es_events until the end of the block, in the transaction joined to.
+
+        Triggers refuse UPDATE, DELETE and TRUNCATE otherwise. Think twice: what has been read already (by projections,
+        by other systems) is not changed with it. No rows of es_streams are changed for you. To delete a stream, there
+        is `delete_stream`.
+
+        Raises:
+            NotInTransaction: This store is not joined to a transaction.
+            SchemaOutdated: The tables are older than `es_0006`, which has the triggers.
+
+        Example:
+            ```python
+            with store.transaction() as tx, tx.allow_history_changes():
+                tx.connection.execute(update(tx.tables.events).where(…).values(…))
+            ```
+        """
+        if not self._execution.is_joined:
+            raise NotInTransaction("history is changed in a transaction; open one: with store.transaction() as tx")
+        with self._execution.statement() as run:
+            SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
+            with history_changes(self._backend, run):
+                yield
 
     def _joined(self, execution: Execution) -> "EventStore":
         joined = object.__new__(type(self))

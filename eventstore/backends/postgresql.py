@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from eventstore import statements
 from eventstore.backends import postgresql_cursors
 from eventstore.backends.postgresql_listening import PostgreSQLListener
+from eventstore.backends.postgresql_loading import PostgreSQLLoader
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
 from eventstore.backends.postgresql_parameters import (
     COPIED_TYPES,
@@ -25,10 +26,22 @@ from eventstore.backends.postgresql_parameters import (
     single_event,
 )
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
-from eventstore.backends.protocol import Listener, Look, Overtaken, Place, Row, Run, Statement, VersionTaken
+from eventstore.backends.protocol import (
+    CLOSED_BY,
+    HeadClosed,
+    Listener,
+    Look,
+    Overtaken,
+    Place,
+    Row,
+    Run,
+    Statement,
+    VersionTaken,
+)
 from eventstore.backends.watching import is_watched
-from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
+from eventstore.errors import CachedPositions, HistoryChangeRefused, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
+from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
 from eventstore.statements.appending_to_all import OVERTAKEN
 from eventstore.tables import Tables, define_tables
@@ -91,6 +104,7 @@ class PostgreSQL:
     """
 
     has_notifications: Final = True
+    loader: Final = PostgreSQLLoader()
 
     def __init__(self, *, schema: str | None = None, notify: bool = False, copies: bool = True) -> None:
         self._append = _NOTIFYING_APPEND if notify else _APPEND
@@ -150,7 +164,13 @@ class PostgreSQL:
         diagnostics = getattr(error.orig, "diag", None)
         if state == _UNDEFINED_TABLE:
             return SchemaMissing()
-        if diagnostics is not None and str(diagnostics.constraint_name or "").startswith(_EVENTS_KEYS):
+        constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
+        if constraint == TRIGGER:
+            return HistoryChangeRefused()
+        for check, closed in CLOSED_BY.items():
+            if constraint.startswith(check):
+                return HeadClosed(closed)
+        if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
             place = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
             return VersionTaken(place.group(1), int(place.group(2))) if place else None
         return None
@@ -240,6 +260,20 @@ class PostgreSQL:
             last_versions=[version + len(pending) for pending, version in appends],
         )
         return _positions(rows)
+
+    def lock_snapshots(self, run: Run) -> None:
+        """Lock the table: a statement that has begun to save may have looked at events that are deleted by now."""
+        run(statements.lock_snapshots)
+
+    def permit_history_changes(self, run: Run) -> bool:
+        """Set the setting that the trigger looks at, for this transaction."""
+        ((setting,),) = run(statements.find_setting_of_history_changes)
+        run(statements.set_history_changes, value="on")
+        return bool(setting == "on")
+
+    def forbid_history_changes(self, run: Run) -> None:
+        """Set it back."""
+        run(statements.set_history_changes, value="off")
 
     def look(self, run: Run, *, settled: int, joined: bool) -> Look:
         """Look at the newest position and at who holds the lock of appends; on a standby, at transaction ids."""

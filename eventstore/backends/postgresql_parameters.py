@@ -10,8 +10,8 @@ from eventstore.rows import PendingAppend
 from eventstore.streams import MAX_VERSION
 
 COPIED_TYPES: Final = ("text", "int8", "uuid", "text", "int4", "int2", "bytea", "text")
-"""The last one is jsonb, which in binary is text after a byte that says so: `_JSONB`."""
-_JSONB: Final = "\x01"
+"""The last one is jsonb, which in binary is text after a byte that says so: `JSONB`."""
+JSONB: Final = "\x01"
 
 
 def single_event(pending: PendingAppend) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def rows_to_copy(pending: PendingAppend, version: int) -> Iterator[Row]:
         pending.schema_versions,
         pending.codecs,
         pending.data,
-        [None if text is None else _JSONB + text for text in pending.metadata],
+        [None if text is None else JSONB + text for text in pending.metadata],
         strict=True,
     )
 

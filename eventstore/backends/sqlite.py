@@ -16,11 +16,31 @@ from sqlalchemy.dialects import sqlite as dialect_module
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import statements
-from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken, fetch
+from eventstore.backends.protocol import (
+    CLOSED_BY,
+    HeadClosed,
+    Listener,
+    Look,
+    Place,
+    Row,
+    Run,
+    Statement,
+    VersionTaken,
+    fetch,
+)
+from eventstore.backends.sqlite_loading import SQLiteLoader
 from eventstore.backends.sqlite_lock import is_busy, wait_for_lock, write_lock
 from eventstore.backends.sqlite_unwatched import UnwatchedConnection, can_be_unwatched, unwatched
-from eventstore.errors import DatabaseBusy, InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
+from eventstore.errors import (
+    DatabaseBusy,
+    HistoryChangeRefused,
+    InvalidInput,
+    NotInTransaction,
+    SchemaMissing,
+    UnsuitableTransaction,
+)
 from eventstore.filters import EventFilter
+from eventstore.immutability import REFUSAL
 from eventstore.rows import Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
 
@@ -45,6 +65,7 @@ class SQLite:
 
     def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
         self.tables: Tables = define_tables(position_is_key=True)
+        self.loader = SQLiteLoader(self.from_time)
         self._lock_timeout_seconds = lock_timeout_seconds
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
@@ -117,6 +138,11 @@ class SQLite:
             return SchemaMissing()
         if message.startswith("UNIQUE constraint failed") and _EVENTS_KEY in message:
             return VersionTaken()
+        if message.startswith(REFUSAL):
+            return HistoryChangeRefused()
+        for check, closed in CLOSED_BY.items():
+            if message == f"CHECK constraint failed: {check}":
+                return HeadClosed(closed)
         return None
 
     def is_passing(self, error: Exception) -> bool:
@@ -149,6 +175,17 @@ class SQLite:
             statements.set_head, [{"stream_id": stream_id, "version": version} for stream_id, version in heads.items()]
         )
         return _insert(run, appends)
+
+    def lock_snapshots(self, run: Run) -> None:
+        """Do nothing: there is one writer."""
+
+    def permit_history_changes(self, run: Run) -> bool:
+        """Give the permission that the triggers look for. It is gone when the transaction is rolled back."""
+        return not run(statements.give_permission)
+
+    def forbid_history_changes(self, run: Run) -> None:
+        """Take it away, before the transaction is committed."""
+        run(statements.take_permission)
 
     def look(self, run: Run, *, settled: int, joined: bool) -> Look:  # noqa: ARG002  # the newest is the settled one
         """Look at the newest position: there is one writer at a time, so nothing is under way below it."""
