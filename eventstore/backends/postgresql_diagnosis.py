@@ -27,7 +27,7 @@ _SETTINGS: Final = (
 
 def diagnose(engine: Engine, run: Run) -> list[Diagnosis]:
     """Look at settings, unfinished transactions, upkeep, and whether a pooler is in between."""
-    settings = {name: value for name, value in run(statements.server_settings, names=list(_SETTINGS))}  # noqa: C416  # rows are tuples of any length to the type checker
+    settings = dict(run(statements.server_settings, names=list(_SETTINGS)))
     ((is_standby, clients),) = run(statements.server_process)
     return [
         Diagnosis(Level.OK, "connection", f"{engine.url!r}"),
@@ -49,7 +49,7 @@ def _version(settings: Mapping[str, str], *, is_standby: bool) -> Diagnosis:
 
 
 def _pooler(engine: Engine) -> Diagnosis:
-    """Compare the process that the driver was told of with the one that has answered: poolers tell a number of theirs."""
+    """Compare the process that the driver was told of with the one that answers: poolers tell a number of their own."""
     with engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection
         told, threshold = raw.info.backend_pid, raw.prepare_threshold
@@ -155,6 +155,8 @@ def _upkeep(run: Run, settings: Mapping[str, str]) -> Iterator[Diagnosis]:
             problems.append(Diagnosis(Level.ERROR, "autovacuum", f"off for {table}", advice))
         elif dead > _DEAD_AT_LEAST and dead > _DEAD_SHARE * live:
             message = f"{table} has {dead} dead rows and {live} live ones"
-            advice = f"VACUUM {table}; if it stays so, look for old transactions and lower autovacuum_vacuum_scale_factor"
+            advice = (
+                f"VACUUM {table}; if it stays so, look for old transactions and lower autovacuum_vacuum_scale_factor"
+            )
             problems.append(Diagnosis(Level.WARNING, "autovacuum", message, advice))
     yield from problems or [Diagnosis(Level.OK, "autovacuum", "on")]

@@ -30,7 +30,7 @@ class PostgreSQLMaintenance:
 
     def estimate_rows(self, run: Run) -> dict[str, int]:
         """Ask the catalog and the statistics."""
-        return dict(run(statements.estimated_rows))  # type: ignore[arg-type]  # pairs
+        return dict(run(statements.estimated_rows))
 
     def sizes(self, run: Run, *, quickly: bool) -> list[Size]:  # noqa: ARG002  # it is quick
         """Ask the catalog."""

@@ -1,6 +1,7 @@
-"""Looking after a store: verify, repair, statistics and a diagnosis. On the command line, `eventstore verify` and others.
+"""Looking after a store: verify it, repair it, count what it holds, and say whether it is well.
 
-It needs Alembic, as migrations do; an application that runs needs neither.
+On the command line: `eventstore verify`, `repair`, `stats` and `doctor`. It needs Alembic, as migrations do; an
+application that runs needs neither.
 """
 
 from eventstore.backends.maintenance import Diagnosis, Level, Size

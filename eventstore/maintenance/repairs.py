@@ -67,10 +67,10 @@ def _step(finding: Finding) -> int:
 def repair(store: EventStore, repairs: Iterable[Repair]) -> Iterator[Repair]:
     """Do what `plan` has planned, and return each repair once it is committed. Verify again afterwards.
 
-    Each looks again, under a lock, and changes only what is still wrong, so others may append meanwhile, and an old plan
-    does no harm. Indexes are built while others write. Positions are mended in a transaction that keeps appends out.
-    Heads and snapshots are mended in transactions of up to 500 streams, whose heads are locked: all of a transaction or
-    nothing.
+    Each looks again, under a lock, and changes only what is still wrong, so others may append meanwhile, and an old
+    plan does no harm. Indexes are built while others write. Positions are mended in a transaction that keeps appends
+    out. Heads and snapshots are mended in transactions of up to 500 streams, whose heads are locked: all of a
+    transaction or nothing.
 
     Args:
         store: The application's store, not joined.

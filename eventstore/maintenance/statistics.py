@@ -190,11 +190,10 @@ class _Counter:
         stride = max(1, self._newest // SAMPLED)
         rows = self._run(statements.sample_categories_and_types, stride=stride)
         sampled = sum(row[2] for row in rows)
-        kinds = {
+        return {
             (category, event_type): Count(round(events.value * count / sampled), Precision.ESTIMATED)
             for category, event_type, count in rows
         }
-        return kinds
 
     def _recent(self, taken_at: datetime, window: timedelta) -> RecentEvents:
         since = self._inspection.backend.from_time(taken_at - window)

@@ -225,7 +225,10 @@ def _postgresql_differences(connection: Connection, tables: Tables) -> Iterator[
     quote = connection.dialect.identifier_preparer.format_table
     for table in tables.metadata.sorted_tables:
         for name in catalog.invalid_indexes(connection, quote(table)):
-            problem, rebuild = "is an invalid index, left behind by a failed build", f"REINDEX INDEX CONCURRENTLY {name}"
+            problem, rebuild = (
+                "is an invalid index, left behind by a failed build",
+                f"REINDEX INDEX CONCURRENTLY {name}",
+            )
             remedy = f"DROP INDEX CONCURRENTLY {name}, and build it again, or {rebuild}"
             sql = rebuild if _is_ours(table, name) else None
             yield Finding(table.name, name, problem, remedy, Difference.INDEX_INVALID, sql)
@@ -242,5 +245,5 @@ def _postgresql_differences(connection: Connection, tables: Tables) -> Iterator[
 
 def _is_ours(table: Table, name: str) -> bool:
     """Return whether an index belongs to the schema, not to the application, nor to a rebuild that has failed."""
-    ours = {str(each.name) for each in (*table.indexes, *table.constraints)}
+    ours = {str(index.name) for index in table.indexes} | {str(constraint.name) for constraint in table.constraints}
     return name.rpartition(".")[2].strip('"') in ours

@@ -41,10 +41,26 @@ from eventstore.statements.appending_one import (
     append_one_to_new_and_notify,
 )
 from eventstore.statements.copying import copy_events
+from eventstore.statements.diagnosis import (
+    prepared_transactions,
+    server_process,
+    server_settings,
+    sqlite_setting,
+    table_upkeep,
+    unfinished_appends,
+)
 from eventstore.statements.event_types import event_type_spans, sample_events
 from eventstore.statements.filtering import read_matching, read_matching_by_json
 from eventstore.statements.global_order import end_of_run, look, newest_position, position_cache, read_everything
 from eventstore.statements.notifications import notification_channel, notify
+from eventstore.statements.positions import (
+    add_last_numbered,
+    drawn_positions,
+    forget_last_numbered,
+    last_numbered,
+    position_sequence,
+    set_last_position,
+)
 from eventstore.statements.projections import (
     add_dead_letter,
     advance_checkpoint,
@@ -69,15 +85,40 @@ from eventstore.statements.projections import (
     set_checkpoint,
 )
 from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
+from eventstore.statements.repairs import (
+    delete_head_without_events,
+    delete_snapshot_at_version,
+    delete_snapshots_beyond_head,
+    lock_appends,
+    restore_head,
+)
 from eventstore.statements.schema import schema_version
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
-
-from eventstore.statements.positions import add_last_numbered, drawn_positions, forget_last_numbered, last_numbered, position_sequence, set_last_position
-from eventstore.statements.repairs import delete_head_without_events, delete_snapshot_at_version, delete_snapshots_beyond_head, lock_appends, restore_head
-from eventstore.statements.verification import breaks_of_stream, checkpoints_beyond_log, doubled_positions, end_of_streams, events_without_stream, pending_letters, snapshot_states, stream_states
-
-from eventstore.statements.diagnosis import prepared_transactions, server_process, server_settings, sqlite_setting, table_upkeep, unfinished_appends
-from eventstore.statements.statistics import count_events_since, count_rows, database_size, database_size_on_sqlite, estimated_rows, events_by_category_and_type, sample_categories_and_types, sizes, sizes_on_sqlite, snapshot_coverage, streams_by_category, streams_with_snapshot, time_now
+from eventstore.statements.statistics import (
+    count_events_since,
+    count_rows,
+    database_size,
+    database_size_on_sqlite,
+    estimated_rows,
+    events_by_category_and_type,
+    sample_categories_and_types,
+    sizes,
+    sizes_on_sqlite,
+    snapshot_coverage,
+    streams_by_category,
+    streams_with_snapshot,
+    time_now,
+)
+from eventstore.statements.verification import (
+    breaks_of_stream,
+    checkpoints_beyond_log,
+    doubled_positions,
+    end_of_streams,
+    events_without_stream,
+    pending_letters,
+    snapshot_states,
+    stream_states,
+)
 
 __all__ = [
     "add_dead_letter",

@@ -4,7 +4,19 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, bindparam, cast, column, func, literal_column, select, table
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+)
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.names import identities_of, name_of_events
@@ -45,7 +57,10 @@ def server_process(_: Tables) -> ClauseElement:
 
 def unfinished_appends(tables: Tables) -> ClauseElement:
     """Return (process id, user, application, state, seconds) of open transactions that have appended (PostgreSQL)."""
-    sessions, this_database = _SESSIONS.c, select(_DATABASES.c.oid).where(_DATABASES.c.datname == func.current_database())
+    sessions, this_database = (
+        _SESSIONS.c,
+        select(_DATABASES.c.oid).where(_DATABASES.c.datname == func.current_database()),
+    )
     return (
         select(
             sessions.pid,

@@ -40,13 +40,13 @@ def delete_head_without_events(tables: Tables) -> ClauseElement:
 def delete_snapshots_beyond_head(tables: Tables) -> ClauseElement:
     """Delete the snapshots of a stream that are newer than it is, all where it has no events; return their versions."""
     snapshots, streams, events = tables.snapshots, tables.streams.c, tables.events.c
-    one, of_stream = literal_column("1"), snapshots.c.stream_id == bindparam("stream_id", type_=Text)
+    of_stream = snapshots.c.stream_id == bindparam("stream_id", type_=Text)
     is_reached = (
-        select(one)
+        select(literal_column("1"))
         .where(streams.stream_id == snapshots.c.stream_id, streams.version >= snapshots.c.version)
         .exists()
     )
-    has_events = select(one).where(events.stream_id == snapshots.c.stream_id).exists()
+    has_events = select(literal_column("1")).where(events.stream_id == snapshots.c.stream_id).exists()
     return delete_from(snapshots).where(of_stream, ~(is_reached & has_events)).returning(snapshots.c.version)
 
 

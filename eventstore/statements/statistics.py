@@ -3,7 +3,19 @@
 from collections.abc import Callable
 from functools import cache
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Text, bindparam, cast, column, func, literal_column, select, table
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+)
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.names import identities_of
@@ -46,9 +58,7 @@ def sample_categories_and_types(tables: Tables) -> ClauseElement:
     events = tables.events.c
     stride = bindparam("stride", type_=BigInteger)
     sample = select(func.min(events.position).label("position")).cte("sample", recursive=True)
-    following = (
-        select(func.min(events.position)).where(events.position >= sample.c.position + stride).scalar_subquery()
-    )
+    following = select(func.min(events.position)).where(events.position >= sample.c.position + stride).scalar_subquery()
     sample = sample.union_all(select(following).where(sample.c.position.is_not(None)))
     kind = (events.category, events.event_type)
     return (
@@ -103,9 +113,9 @@ def estimated_rows(tables: Tables) -> ClauseElement:
 def sizes(tables: Tables) -> ClauseElement:
     """Return (table, index or NULL, bytes) of the tables, and of each of their indexes (PostgreSQL)."""
     index = _CLASSES.alias("index_class")
-    of_tables = select(
-        cast(_CLASSES.c.relname, Text), cast(None, Text), func.pg_table_size(_CLASSES.c.oid)
-    ).where(_is_ours(tables))
+    of_tables = select(cast(_CLASSES.c.relname, Text), cast(None, Text), func.pg_table_size(_CLASSES.c.oid)).where(
+        _is_ours(tables)
+    )
     of_indexes = (
         select(cast(_CLASSES.c.relname, Text), cast(index.c.relname, Text), func.pg_relation_size(index.c.oid))
         .select_from(_CLASSES.join(_INDEXES, _INDEXES.c.indrelid == _CLASSES.c.oid))
@@ -132,9 +142,8 @@ def sizes_on_sqlite(tables: Tables) -> ClauseElement:
     objects, pages = _OBJECTS_OF_SQLITE.c, _PAGES_OF_SQLITE.c
     names = [each.name for each in tables.metadata.sorted_tables]
     is_index = objects.type == literal_column("'index'")
-    return (
-        select(objects.tbl_name, func.iif(is_index, objects.name, None), pages.pgsize)
-        .where(pages.name == objects.name, pages.aggregate == literal_column("1"), objects.tbl_name.in_(names))
+    return select(objects.tbl_name, func.iif(is_index, objects.name, None), pages.pgsize).where(
+        pages.name == objects.name, pages.aggregate == literal_column("1"), objects.tbl_name.in_(names)
     )
 
 

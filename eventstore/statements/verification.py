@@ -102,7 +102,7 @@ def breaks_of_stream(tables: Tables) -> ClauseElement:
 
 def _placed(tables: Tables) -> Select[Any]:
     events = tables.events.c
-    in_stream = {"partition_by": events.stream_id, "order_by": (events.version, events.position)}
+    in_stream: dict[str, Any] = {"partition_by": events.stream_id, "order_by": (events.version, events.position)}
     return select(
         events.stream_id,
         events.version,
