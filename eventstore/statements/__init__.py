@@ -44,6 +44,13 @@ from eventstore.statements.copying import copy_events
 from eventstore.statements.event_types import event_type_spans, sample_events
 from eventstore.statements.filtering import read_matching, read_matching_by_json
 from eventstore.statements.global_order import end_of_run, look, newest_position, position_cache, read_everything
+from eventstore.statements.listing import (
+    find_stream,
+    list_snapshots,
+    list_streams,
+    newest_matching,
+    snapshot_coverage,
+)
 from eventstore.statements.notifications import notification_channel, notify
 from eventstore.statements.projections import (
     add_dead_letter,
@@ -64,6 +71,7 @@ from eventstore.statements.projections import (
     mark_seen,
     mark_stopped,
     next_event_time,
+    projection_health,
     read_pending,
     rename_checkpoint,
     set_checkpoint,
@@ -116,9 +124,12 @@ __all__ = [
     "find_checkpoints",
     "find_dead_letters",
     "find_heads",
+    "find_stream",
     "insert_event",
     "insert_single_event",
     "last_position",
+    "list_snapshots",
+    "list_streams",
     "load_aggregate",
     "load_snapshot",
     "lock_checkpoint",
@@ -127,12 +138,14 @@ __all__ = [
     "mark_failed",
     "mark_seen",
     "mark_stopped",
+    "newest_matching",
     "newest_position",
     "newest_stored_version",
     "next_event_time",
     "notification_channel",
     "notify",
     "position_cache",
+    "projection_health",
     "read_backwards",
     "read_everything",
     "read_forwards",
@@ -145,6 +158,7 @@ __all__ = [
     "schema_version",
     "set_checkpoint",
     "set_head",
+    "snapshot_coverage",
     "snapshot_versions",
     "stream_version",
     "take_write_lock",
