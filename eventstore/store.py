@@ -699,9 +699,14 @@ class EventStore:
         with self._execution.begin() as execution:
             yield self._joined(execution)
 
-    def _joined(self, execution: Execution) -> "EventStore":
+    def _untyped(self) -> "EventStore":
+        """Return this store without its event types: data is plain values under the stored types, never upcast."""
+        return self._joined(self._execution, EventMapper(EventTypes(), self._mapper.codec))
+
+    def _joined(self, execution: Execution, mapper: EventMapper | None = None) -> "EventStore":
         joined = object.__new__(type(self))
         joined.__dict__.update(self.__dict__)
+        joined._mapper = mapper or self._mapper
         joined._owns_engine = False
         joined._use(execution)
         return joined
