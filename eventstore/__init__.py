@@ -60,10 +60,11 @@ from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
+from eventstore.health import Health
 from eventstore.repository import Loaded, Repository, Saved
-from eventstore.snapshots import Snapshot, SnapshotStore
+from eventstore.snapshots import Snapshot, SnapshotCoverage, SnapshotInfo, SnapshotStore
 from eventstore.store import EventStore
-from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion
+from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
@@ -102,6 +103,7 @@ __all__ = [
     "Expected",
     "ExpectedVersion",
     "GlobalOrderError",
+    "Health",
     "InvalidEvent",
     "InvalidExpectedVersion",
     "InvalidFilter",
@@ -129,7 +131,11 @@ __all__ = [
     "SchemaOutdated",
     "SchemaTooNew",
     "Snapshot",
+    "SnapshotCoverage",
+    "SnapshotInfo",
     "SnapshotStore",
+    "StreamInfo",
+    "StreamOrder",
     "Subscription",
     "TableLocked",
     "Tables",

@@ -27,7 +27,7 @@ _SETTINGS: Final = (
 
 def diagnose(engine: Engine, run: Run) -> list[Diagnosis]:
     """Look at settings, unfinished transactions, upkeep, and whether a pooler is in between."""
-    settings = dict(run(statements.server_settings, names=list(_SETTINGS)))
+    settings: dict[str, str] = dict(run(statements.server_settings, names=list(_SETTINGS)))
     ((is_standby, clients),) = run(statements.server_process)
     return [
         Diagnosis(Level.OK, "connection", f"{engine.url!r}"),

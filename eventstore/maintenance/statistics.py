@@ -206,7 +206,7 @@ class _Counter:
         if not self._is_small:
             return SnapshotStatistics(snapshots, None, None, None)
         ((streams,),) = self._run(statements.streams_with_snapshot)
-        ((length, covered),) = self._run(statements.snapshot_coverage, length=LONG_STREAM)
+        ((length, covered),) = self._run(statements.long_streams_with_snapshot, length=LONG_STREAM)
         return SnapshotStatistics(snapshots, Count(streams), Count(length), Count(covered))
 
 

@@ -85,7 +85,7 @@ def time_now(_: Tables) -> ClauseElement:
     return select(now())
 
 
-def snapshot_coverage(tables: Tables) -> ClauseElement:
+def long_streams_with_snapshot(tables: Tables) -> ClauseElement:
     """Return how many streams have at least `length` events, and how many of them have a snapshot."""
     streams, snapshots = tables.streams.c, tables.snapshots.c
     snapshot = select(literal_column("1")).where(snapshots.stream_id == streams.stream_id).exists()
