@@ -205,9 +205,10 @@ class _Counter:
         snapshots = self._count("snapshots")
         if not self._is_small:
             return SnapshotStatistics(snapshots, None, None, None)
-        ((streams,),) = self._run(statements.streams_with_snapshot)
-        ((length, covered),) = self._run(statements.long_streams_with_snapshot, length=LONG_STREAM)
-        return SnapshotStatistics(snapshots, Count(streams), Count(length), Count(covered))
+        coverage = statements.snapshot_coverage(of_category=False)
+        _, streams, *_ = self._run(coverage, min_version=0)[0]
+        long_streams, covered, *_ = self._run(coverage, min_version=LONG_STREAM)[0]
+        return SnapshotStatistics(snapshots, Count(streams), Count(long_streams), Count(covered))
 
 
 def _sums(counts: Iterable[tuple[str, Count]]) -> list[tuple[str, Count]]:

@@ -109,12 +109,10 @@ from eventstore.statements.statistics import (
     database_size_on_sqlite,
     estimated_rows,
     events_by_category_and_type,
-    long_streams_with_snapshot,
     sample_categories_and_types,
     sizes,
     sizes_on_sqlite,
     streams_by_category,
-    streams_with_snapshot,
     time_now,
 )
 from eventstore.statements.verification import (
@@ -201,7 +199,6 @@ __all__ = [
     "lock_appends",
     "lock_checkpoint",
     "lock_heads",
-    "long_streams_with_snapshot",
     "look",
     "mark_failed",
     "mark_seen",
@@ -243,7 +240,6 @@ __all__ = [
     "stream_states",
     "stream_version",
     "streams_by_category",
-    "streams_with_snapshot",
     "table_upkeep",
     "take_write_lock",
     "time_now",

@@ -85,22 +85,6 @@ def time_now(_: Tables) -> ClauseElement:
     return select(now())
 
 
-def long_streams_with_snapshot(tables: Tables) -> ClauseElement:
-    """Return how many streams have at least `length` events, and how many of them have a snapshot."""
-    streams, snapshots = tables.streams.c, tables.snapshots.c
-    snapshot = select(literal_column("1")).where(snapshots.stream_id == streams.stream_id).exists()
-    return (
-        select(func.count(), func.count().filter(snapshot))
-        .select_from(tables.streams)
-        .where(streams.version >= bindparam("length", type_=BigInteger))
-    )
-
-
-def streams_with_snapshot(tables: Tables) -> ClauseElement:
-    """Return how many streams have a snapshot."""
-    return select(func.count(tables.snapshots.c.stream_id.distinct()))
-
-
 # --- PostgreSQL
 
 
