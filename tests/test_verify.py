@@ -1,11 +1,24 @@
 """`verify` finds damage made on purpose, of each kind, alone and together; `repair` mends what it says it mends."""
 
-import pytest
-from sqlalchemy import Engine
+from dataclasses import dataclass
+from typing import Any
 
-from eventstore import EventStore
-from eventstore.maintenance import Finding, FindingKind, plan, repair, verify
-from tests.damage import DAMAGES, ON_POSTGRESQL_ONLY, SECRET, fill
+import pytest
+from sqlalchemy import Engine, text
+
+from eventstore import EventStore, EventTypes, InvalidInput, NewEvent, SchemaMissing
+from eventstore.maintenance import (
+    Finding,
+    FindingKind,
+    Part,
+    Place,
+    Progress,
+    plan,
+    repair,
+    stream_checks,
+    verify,
+)
+from tests.damage import COUNTS, DAMAGES, ON_POSTGRESQL_ONLY, SECRET, fill, unchecked
 
 
 def kinds(findings: list[Finding]) -> set[FindingKind]:
@@ -52,3 +65,176 @@ def assert_found_and_mended(engine: Engine, kind: str) -> None:
     if repairs:
         assert list(repair(store, repairs)) == repairs
         assert list(verify(store)) == []
+
+
+TOGETHER = [
+    "a head that is behind", "a head that is ahead", "a head that is gone", "a head without events", "a hole",
+    "a version that is doubled", "bytes that are none of a codec", "a codec that nobody knows",
+    "metadata that is no object", "a snapshot beyond its head", "a snapshot that can't be read",
+    "positions that begin again", "a checkpoint beyond the log", "a dead letter of no event", "an index that is gone",
+    "the version of the schema", "a column that is not ours",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("batch_size", [1, 1000])
+def test_damage_of_all_kinds_is_found_together_and_mended_together(any_engine: Engine, batch_size: int) -> None:
+    store = fill(any_engine)
+    for kind in sorted(TOGETHER, key=lambda kind: "begin again" in kind):  # the one that others would undo comes last
+        DAMAGES[kind](any_engine)
+    findings = list(verify(store, batch_size=batch_size))
+    assert kinds(findings) == set().union(*(DAMAGES[kind].kinds for kind in TOGETHER))
+    assert_told_well(findings)
+    done = list(repair(store, plan(findings)))
+    assert [str(each) for each in done] == [each.action for each in plan(findings)]
+    assert list(repair(store, done)) == [each for each in done if each.finding.kind is not FindingKind.INDEX_MISSING]
+    assert list(verify(store)) == [finding for finding in findings if not finding.repairable]
+
+
+def test_a_finding_says_where_it_is_and_what_it_is(any_engine: Engine) -> None:
+    store = fill(any_engine)
+    DAMAGES["a hole"](any_engine)
+    DAMAGES["a head that is behind"](any_engine)
+    hole, head = verify(store)
+    assert (hole.stream_id, hole.version, hole.position, hole.name) == ("order-1", 4, 12, None)
+    assert str(hole).startswith(
+        "versions-missing: stream 'order-1', version 4, position 12: versions 2 to 3 are missing before it; "
+    )
+    assert (head.stream_id, head.version, head.found) == ("order-2", 2, "a head at version 2")
+    assert head.expected == "3, as its newest event"
+
+
+def test_a_snapshot_stays_where_only_the_head_was_wrong(any_engine: Engine) -> None:
+    store = fill(any_engine)
+    with unchecked(any_engine) as connection:
+        connection.execute(text("UPDATE es_streams SET version = 1"))
+    findings = list(verify(store))
+    assert kinds(findings) == {FindingKind.HEAD_BEHIND, FindingKind.SNAPSHOT_BEYOND_HEAD}
+    list(repair(store, plan(findings)))
+    assert list(verify(store)) == []
+    assert store.snapshots.load("order-1") is not None
+    assert [store.stream_version(stream_id) for stream_id in COUNTS] == list(COUNTS.values())
+    assert store.append("order-1", [NewEvent("noted")], expected_version=5).version == 6
+
+
+def test_what_was_repaired_is_used_again(any_engine: Engine) -> None:
+    store = fill(any_engine)
+    for kind in ("a head without events", "a head that is gone", "positions that begin again"):
+        DAMAGES[kind](any_engine)
+    list(repair(store, plan(verify(store))))
+    assert store.append("order-99", [NewEvent("opened")], expected_version=0).position > 14
+    assert store.append("order-3", [NewEvent("noted")], expected_version=4).version == 5
+    assert list(verify(store)) == []
+
+
+def test_an_old_plan_does_no_harm(any_engine: Engine) -> None:
+    store = fill(any_engine)
+    DAMAGES["a snapshot that can't be read"](any_engine)
+    DAMAGES["a head that is behind"](any_engine)
+    repairs = plan(verify(store))
+    list(repair(store, repairs))
+    store.append("order-2", [NewEvent("noted")], expected_version=3)
+    store.snapshots.save("order-2", version=4, state="new")
+    list(repair(store, repairs))
+    assert store.stream_version("order-2") == 4
+    snapshot = store.snapshots.load("order-2")
+    assert snapshot is not None
+    assert snapshot.state == "new"
+
+
+def test_many_holes_of_one_stream_are_told_up_to_a_limit(
+    sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fill(sqlite_engine)
+    monkeypatch.setattr(stream_checks, "BREAKS_AT_MOST", 2)
+    with unchecked(sqlite_engine) as connection:
+        connection.execute(text("UPDATE es_events SET version = version * 2 WHERE stream_id = 'order-1'"))
+        connection.execute(text("UPDATE es_streams SET version = version * 2 WHERE stream_id = 'order-1'"))
+    first, last = verify(store)
+    assert first.found == "version 1 is missing before it"
+    assert last.found == "version 3 is missing before it, and more in this stream, which has 5 such places"
+
+
+# --- event types
+
+
+def test_types_and_schema_versions_that_are_not_known_are_told_once(any_engine: Engine) -> None:
+    store = fill(any_engine)
+    store.append("order-1", [NewEvent("opened", {}, schema_version=4)], expected_version=5)
+    event_types = EventTypes()
+    event_types.upcaster("opened", from_version=1)(lambda data: data)
+    assert list(verify(store)) == []
+    noted, newer = verify(store, event_types=event_types, batch_size=3)
+    assert (noted.kind, noted.name, noted.schema_version) == (FindingKind.EVENT_TYPE_UNKNOWN, "noted", 1)
+    assert (newer.kind, newer.name, newer.schema_version) == (FindingKind.SCHEMA_VERSION_UNKNOWN, "opened", 4)
+    event_types.drop("noted", from_version=1)
+    event_types.upcaster("opened", from_version=2)(lambda data: data)
+    event_types.upcaster("opened", from_version=3)(lambda data: data)
+    assert list(verify(EventStore(any_engine, event_types=event_types))) == []
+
+
+def test_an_event_that_does_not_fit_its_class_is_told_without_its_payload(any_engine: Engine) -> None:
+    @dataclass
+    class Opened:
+        card: int
+
+    store = fill(any_engine)
+    event_types = EventTypes()
+    event_types.register("opened", Opened)
+    event_types.drop("noted", from_version=1)
+    findings = list(verify(store, event_types=event_types))
+    assert kinds(findings) == {FindingKind.EVENT_UNREADABLE}
+    assert [(finding.stream_id, finding.version) for finding in findings] == [(stream_id, 1) for stream_id in COUNTS]
+    assert_told_well(findings)
+
+
+def test_payloads_can_be_left_out(any_engine: Engine) -> None:
+    store = fill(any_engine)
+    DAMAGES["bytes that are none of a codec"](any_engine)
+    DAMAGES["a snapshot that can't be read"](any_engine)
+    assert list(verify(store, payloads=False)) == []
+
+
+# --- going on
+
+
+def test_it_goes_on_from_any_place_that_it_has_told(any_engine: Engine) -> None:
+    store = fill(any_engine)
+    for kind in ("a hole", "a head that is gone", "bytes that are none of a codec", "a snapshot beyond its head",
+                 "a dead letter of no event"):  # fmt: skip
+        DAMAGES[kind](any_engine)
+    told: list[tuple[Progress, int]] = []
+    found: list[Finding] = []
+    for finding in verify(store, batch_size=1, on_progress=lambda step: told.append((step, len(found)))):
+        found.append(finding)
+    assert len(found) == 5
+    assert {step.place.part for step, _ in told} == set(Part)
+    for step, before in told:
+        place = Place.parse(str(step.place))
+        assert place == step.place
+        assert list(verify(store, after=place)) == found[before:], place
+
+
+@pytest.mark.parametrize("place", ["", "streams", "streams:x:order-1", "order:0:order-1", "events:-1:", "events:9"])
+def test_a_text_that_is_no_place_is_refused(place: str) -> None:
+    with pytest.raises(InvalidInput, match="a place looks like"):
+        Place.parse(place)
+
+
+def test_bad_arguments_are_refused_before_anything_is_read(sqlite_engine: Engine) -> None:
+    store = EventStore(sqlite_engine)
+    bad: Any = "streams:0:order-1"
+    with pytest.raises(InvalidInput, match="after is a Place"):
+        verify(store, after=bad)
+    with pytest.raises(InvalidInput, match="batch_size"):
+        verify(store, batch_size=0)
+    with store.transaction() as joined, pytest.raises(InvalidInput, match="not joined"):
+        verify(joined)
+
+
+def test_a_missing_table_ends_it_and_missing_tables_are_no_damage(any_engine: Engine, new_engine: Engine) -> None:
+    store = fill(any_engine)
+    with any_engine.begin() as connection:
+        connection.execute(text("DROP TABLE snapshots"))
+    assert [finding.name for finding in verify(store)] == ["snapshots"]
+    with pytest.raises(SchemaMissing):
+        list(verify(EventStore(new_engine)))

@@ -90,12 +90,10 @@ def repair(*, store: EventStore, as_json: bool, dry_run: bool, yes: bool, **opti
     It verifies, says what it would do, asks, does it, and verifies again. Without --yes, and where nobody can be asked,
     it does nothing. Exit code 9 where damage is left.
     """
-    findings, total = _verify(
-        store, as_json=False, quiet=as_json, keep=lambda finding: finding.repairable, tell=not as_json, **options
-    )
+    how: dict[str, Any] = {"as_json": False, "quiet": as_json, "tell": not as_json, **options}
+    findings, total = _verify(store, keep=lambda finding: as_json or finding.repairable, **how)
     repairs = maintenance.plan(findings)
     done: list[str] = []
-    left: list[Finding] | None = None
     if not as_json:
         _tell_plan(repairs)
     if repairs and not dry_run and (yes or _may_ask(as_json=as_json)):
@@ -103,18 +101,12 @@ def repair(*, store: EventStore, as_json: bool, dry_run: bool, yes: bool, **opti
             done.append(each.action)
             if not as_json:
                 _tell("done", each.action, "green")
-        left, total = _verify(store, as_json=False, quiet=as_json, keep=lambda _: as_json, tell=not as_json, **options)
+        findings, total = _verify(store, keep=lambda _: as_json, **how)
     elif repairs and not dry_run and not as_json:
         note("nothing was done: pass --yes")
     if as_json:
-        print_json(
-            {
-                "planned": [each.action for each in repairs],
-                "done": done,
-                "findings": total,
-                "left": None if left is None else [to_json(finding) for finding in left],
-            }
-        )
+        planned = [each.action for each in repairs]
+        print_json({"planned": planned, "done": done, "findings": [to_json(finding) for finding in findings]})
     click.get_current_context().exit(DAMAGED if total else 0)
 
 

@@ -75,7 +75,7 @@ def _of_tables(store: EventStore, inspection: Inspection) -> Iterator[Diagnosis]
 
 
 def _damaged(finding: Finding) -> Diagnosis:
-    message = f"{finding.where}: found {finding.found}, expected {finding.expected}"
+    message = f"{finding.where}: {finding.found}; expected: {finding.expected}"
     return Diagnosis(Level.ERROR, finding.kind.value, message, finding.remedy)
 
 

@@ -118,4 +118,4 @@ class Finding:
         return ", ".join(words.format(value) for words, value in named.items() if value is not None)
 
     def __str__(self) -> str:
-        return f"{self.kind.value}: {self.where}: found {self.found}, expected {self.expected}; {self.remedy}"
+        return f"{self.kind.value}: {self.where}: {self.found}; expected: {self.expected}; {self.remedy}"

@@ -49,8 +49,9 @@ def check_dead_letters(inspection: Inspection, start: Place) -> Iterator[Finding
                     expected="the event that failed",
                     remedy="restore the event from a backup, or discard the dead letter (DeadLetters.discard)",
                 )
-        if len(rows) < inspection.batch_size:
-            return
-        projection, position, *_ = rows[-1]
+        if rows:
+            projection, position, *_ = rows[-1]
         done += len(rows)
         inspection.tell(Place(Part.DEAD_LETTERS, position, projection), done)
+        if len(rows) < inspection.batch_size:
+            return

@@ -26,7 +26,7 @@ def to_finding(difference: migrations.Finding) -> Finding:
     return Finding(
         _KINDS[difference.kind],
         name=name,
-        found=f"that it {difference.problem}",
+        found=f"it {difference.problem}",
         expected="the schema of this code",
         remedy=remedy,
         repairable=difference.sql is not None,
@@ -40,7 +40,7 @@ def check_positions(inspection: Inspection) -> Iterator[Finding]:
     if positions is not None and positions.given < positions.newest:
         yield Finding(
             FindingKind.POSITIONS_BEHIND,
-            name="es_events, position",
+            name="es_events",
             position=positions.newest,
             found=f"{positions.given} as the last position given out",
             expected=f"{positions.newest} at least, the newest event's",

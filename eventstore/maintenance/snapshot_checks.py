@@ -27,11 +27,12 @@ def check_snapshots(inspection: Inspection, start: Place, codec: PayloadCodec | 
             finding = _finding(row, codec)
             if finding is not None:
                 yield finding
-        if len(rows) < inspection.batch_size:
-            return
-        stream_id, schema_version, *_ = rows[-1]
+        if rows:
+            stream_id, schema_version, *_ = rows[-1]
         done += len(rows)
         inspection.tell(Place(Part.SNAPSHOTS, schema_version, stream_id), done)
+        if len(rows) < inspection.batch_size:
+            return
 
 
 def _finding(row: Row, codec: PayloadCodec | None) -> Finding | None:

@@ -35,9 +35,8 @@ def check_streams(inspection: Inspection, start: Place) -> Iterator[Finding]:
         yield from findings
         yield from _without_head(inspection, bounds, is_bounded=is_bounded)
         done += len(states)
-        if end:
-            after = bounds["last"]
-            inspection.tell(Place(Part.STREAMS, key=after), done)
+        after = bounds.get("last", after)
+        inspection.tell(Place(Part.STREAMS, key=after), done)
 
 
 def _of_state(run: Run, state: Row) -> Iterator[Finding]:
@@ -83,7 +82,7 @@ def _of_break(stream_id: str, row: Row, more: str) -> Iterator[Finding]:
     if version > version_before + 1:
         first, last = version_before + 1, version - 1
         missing = f"version {first} is" if first == last else f"versions {first} to {last} are"
-        found = f"that {missing} missing before this event{more}"
+        found = f"{missing} missing before it{more}"
         yield Finding(FindingKind.VERSIONS_MISSING, **at, found=found, expected="no hole", remedy=_LOST)
     if position < position_before:
         yield Finding(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from eventstore import migrations
-from eventstore.errors import InvalidInput
+from eventstore.errors import InvalidInput, SchemaMissing
 from eventstore.event_types import EventTypes
 from eventstore.maintenance.event_checks import check_events
 from eventstore.maintenance.findings import Finding
@@ -48,6 +48,8 @@ def verify(
 
     Raises:
         InvalidInput: An argument is not valid.
+        UpcasterMissing: The event types have a hole.
+        SchemaMissing: There are no tables at all.
     """
     inspection = Inspection.of(store, batch_size=batch_size, report=on_progress)
     if after is not None and not isinstance(after, Place):
@@ -63,8 +65,11 @@ def _findings(
     store: EventStore, inspection: Inspection, after: Place, mapper: EventMapper, *, payloads: bool
 ) -> Iterator[Finding]:
     differences = migrations.verify(store.engine, schema=store.tables.metadata.schema)
+    missing = [difference.name for difference in differences if difference.kind is Difference.MISSING]
+    if missing.count(None) == len(store.tables.metadata.tables):
+        raise SchemaMissing
     yield from map(to_finding, differences)
-    if any(difference.kind is Difference.MISSING for difference in differences):
+    if missing:
         return
     inspection.estimate_totals()
     yield from check_positions(inspection)
