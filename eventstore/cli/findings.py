@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import click
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -34,18 +35,26 @@ def to_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def print_finding(finding: Finding, *, as_json: bool) -> None:
-    """Print one finding, as soon as it was found."""
+def print_finding(finding: Finding, where: Console, *, as_json: bool) -> None:
+    """Print one finding, as soon as it was found.
+
+    Args:
+        finding: The finding.
+        where: Where the bar is, if there is one, so that it makes room.
+        as_json: Whether JSON was asked for.
+    """
     if as_json:
         print_json(to_json(finding))
     elif not has_person():
         print_line(finding.kind.value, finding.where, finding.found, finding.expected, finding.remedy)
     else:
-        _print_block(
-            Text(finding.kind.value, "bold red"),
-            finding.where,
-            {"found": finding.found, "expected": finding.expected, "mend": finding.remedy},
-        )
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in (("found", finding.found), ("expected", finding.expected), ("mend", finding.remedy)):
+            table.add_row(Text(f"  {name}"), Text(printable(value)))
+        where.print(Text(finding.kind.value, "bold red").append(f"  {printable(finding.where)}", "not bold default"))
+        where.print(table)
 
 
 def print_diagnosis(line: Diagnosis) -> None:
@@ -64,26 +73,18 @@ def print_diagnosis(line: Diagnosis) -> None:
     where.print(table)
 
 
-def _print_block(kind: Text, where: str, lines: dict[str, str]) -> None:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in lines.items():
-        table.add_row(Text(f"  {name}"), Text(printable(value)))
-    console().print(kind.append(f"  {printable(where)}", "not bold default"))
-    console().print(table)
-
-
 class Watch:
     """Takes in how far a verification is: for the bar, for its rate, and to say where to go on.
 
     Attributes:
         place: Where to go on from; None before the first batch.
+        where: The console that the bar is on, if there is one.
         counts: How many findings of each kind there were.
         repairable: How many of them can be repaired.
     """
 
-    def __init__(self, bars: Progress | None) -> None:
+    def __init__(self, where: Console, bars: Progress | None) -> None:
+        self.where = where
         self.place: Place | None = None
         self.counts: Counter[str] = Counter()
         self.repairable = 0
@@ -126,14 +127,13 @@ class Watch:
 
 @contextmanager
 def watching(*, quiet: bool) -> Iterator[Watch]:
-    """Show a bar on stderr where a person looks, and say where to go on where it ends too early."""
-    where = console(stderr=True)
+    """Show a bar where a person looks, and say where to go on where it ends too early."""
+    where = console()
     bars = None
     if where.is_terminal and not quiet:
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn())
-        # what is printed to stdout appears above the bar, unless it goes elsewhere
-        bars = Progress(*columns, TimeRemainingColumn(), console=where, transient=True, redirect_stdout=has_person())
-    watch = Watch(bars)
+        bars = Progress(*columns, TimeRemainingColumn(), console=where, transient=True, redirect_stdout=False)
+    watch = Watch(where, bars)
     try:
         if bars is None:
             yield watch

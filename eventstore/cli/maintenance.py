@@ -73,7 +73,7 @@ def _verify(
             if keep(finding):
                 kept.append(finding)
             if tell:
-                print_finding(finding, as_json=as_json)
+                print_finding(finding, watch.where, as_json=as_json)
     if tell:
         print_summary(watch, as_json=as_json)
     return kept, watch.counts.total()

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from eventstore.cli.output import Column, has_person, print_json, print_line, print_record, print_rows
-from eventstore.maintenance import Count, Statistics
+from eventstore.maintenance import Count, Precision, Statistics
 
 _MEBIBYTE = 2**20
 _SHOWN = 20
@@ -100,16 +100,23 @@ def _print_tables(statistics: Statistics) -> None:
     print_record(record, as_json=False)
     _print_table(
         (Column("category", "category", "cyan"), Column("events", "events"), Column("streams", "streams")),
-        [{"category": each.category, "events": each.events, "streams": each.streams} for each in statistics.categories],
+        [
+            {"category": each.category, "events": _cell(each.events), "streams": _cell(each.streams)}
+            for each in statistics.categories
+        ],
     )
     _print_table(
         (Column("event_type", "event type", "cyan"), Column("events", "events")),
-        [{"event_type": name, "events": count} for name, count in statistics.event_types],
+        [{"event_type": name, "events": _cell(count)} for name, count in statistics.event_types],
     )
     _print_table(
         (Column("window", "within the last"), Column("events", "events"), Column("rate", "a second")),
         [
-            {"window": _window(each.window.total_seconds()), "events": each.events, "rate": f"{each.per_second:,.2f}"}
+            {
+                "window": _window(each.window.total_seconds()),
+                "events": _cell(each.events),
+                "rate": f"{each.per_second:,.2f}",
+            }
             for each in statistics.recent
         ],
     )
@@ -130,6 +137,13 @@ def _print_table(columns: tuple[Column, ...], rows: list[dict[str, Any]], *, sho
     print_rows(columns, rows[:shown], as_json=False, empty="")
     if shown is not None and len(rows) > shown:
         click.echo(f"and {len(rows) - shown:,} more; --json has all")
+
+
+def _cell(count: Count | None) -> int | str | None:
+    """Return an exact number as one, so that it is aligned as numbers are."""
+    if count is None:
+        return None
+    return count.value if count.precision is Precision.EXACT else str(count)
 
 
 def _bytes(number: int) -> str:

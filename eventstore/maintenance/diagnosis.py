@@ -57,7 +57,8 @@ def _of_tables(store: EventStore, inspection: Inspection) -> Iterator[Diagnosis]
         return
     differences = migrations.verify(store.engine, schema=schema)
     for difference in differences:
-        yield Diagnosis(Level.ERROR, "schema", f"{difference.table}: {difference.problem}", difference.remedy)
+        name = difference.table if difference.name is None else f"{difference.table}, {difference.name}"
+        yield Diagnosis(Level.ERROR, "schema", f"{name} {difference.problem}", difference.remedy)
     if not differences:
         yield Diagnosis(Level.OK, "schema", f"version {found}, and nothing differs from it")
     damage = [*check_positions(inspection)]

@@ -21,7 +21,8 @@ _KINDS: Final = {
 
 def to_finding(difference: migrations.Finding) -> Finding:
     """Return what migrations have found as a finding."""
-    name = difference.table if difference.name is None else f"{difference.table}, {difference.name}"
+    names_itself = _KINDS[difference.kind] is not FindingKind.SCHEMA_DIFFERS and difference.name is not None
+    name = difference.name if names_itself else ".".join(filter(None, (difference.table, difference.name)))
     remedy = difference.remedy if difference.sql is None else f"`eventstore repair`, or {difference.remedy}"
     return Finding(
         _KINDS[difference.kind],
