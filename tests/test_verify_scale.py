@@ -39,12 +39,12 @@ def fill(engine: Engine, count: int) -> None:
         raw = connection.connection.dbapi_connection
         assert raw is not None
         if engine.dialect.name == "postgresql":
-            with raw.cursor().copy(f"COPY es_events ({columns}) FROM STDIN") as copy:  # type: ignore[attr-defined]  # psycopg's
+            with raw.cursor().copy(f"COPY es_events ({columns}) FROM STDIN") as copy:
                 for row in rows(count):
                     copy.write_row((*row, 1, 1))
         else:
             insert = f"INSERT INTO es_events ({columns}) VALUES (?, ?, ?, ?, ?, 1, 1)"
-            raw.executemany(insert, ((*row[:2], row[2].hex, *row[3:]) for row in rows(count)))  # type: ignore[attr-defined]
+            raw.executemany(insert, ((*row[:2], row[2].hex, *row[3:]) for row in rows(count)))
         snapshot = (
             "INSERT INTO snapshots (stream_id, schema_version, version, codec, state)"
             " SELECT stream_id, 1, version, codec, data FROM es_events WHERE version = :version"

@@ -103,7 +103,7 @@ def repair(*, store: EventStore, as_json: bool, dry_run: bool, yes: bool, **opti
                 _tell("done", each.action, "green")
         findings, total = _verify(store, keep=lambda _: as_json, **how)
     elif repairs and not dry_run and not as_json:
-        note("nothing was done: pass --yes")
+        note("nothing was done; --yes does it without asking")
     if as_json:
         planned = [each.action for each in repairs]
         print_json({"planned": planned, "done": done, "findings": [to_json(finding) for finding in findings]})
