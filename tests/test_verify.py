@@ -1,12 +1,13 @@
 """`verify` finds damage made on purpose, of each kind, alone and together; `repair` mends what it says it mends."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
-from eventstore import EventStore, EventTypes, InvalidInput, NewEvent, SchemaMissing
+from eventstore import Append, EventStore, EventTypes, InvalidInput, NewEvent, SchemaMissing, statements
 from eventstore.maintenance import (
     Finding,
     FindingKind,
@@ -238,3 +239,61 @@ def test_a_missing_table_ends_it_and_missing_tables_are_no_damage(any_engine: En
     assert [finding.name for finding in verify(store)] == ["snapshots"]
     with pytest.raises(SchemaMissing):
         list(verify(EventStore(new_engine)))
+
+
+# --- what it costs, and races
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_a_batch_of_streams_is_read_by_the_index(any_engine: Engine, *, analyzed: bool) -> None:
+    store = EventStore(any_engine)
+    store.append_many(
+        [
+            Append(f"order-{number:05}", [NewEvent("opened"), NewEvent("noted")], expected_version=0)
+            for number in range(5000)
+        ]
+    )
+    explain = "EXPLAIN " if any_engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+    bounds = {"after": "order-02000", "last": "order-02100", "page_size": 100}
+    with any_engine.begin() as connection:
+        if analyzed:
+            connection.execute(text("ANALYZE"))
+        for statement in (statements.stream_states(bounded=True), statements.events_without_stream(bounded=True)):
+            sql, constants = store._backend.sql(statement)
+            rows = connection.exec_driver_sql(explain + sql, {**constants, **bounds})
+            plan_ = "\n".join(str(row[-1]) for row in rows)
+            assert "Seq Scan on es_events" not in plan_, plan_
+            assert "SCAN es_events" not in plan_, plan_
+
+
+def test_repair_waits_for_an_append_to_the_stream_and_keeps_what_it_stores(any_engine: Engine) -> None:
+    """Otherwise it would set the head back to where the events ended before the append was committed."""
+    store = fill(any_engine)
+    DAMAGES["a head that is ahead"](any_engine)
+    repairs = plan(verify(store))
+    with ThreadPoolExecutor(1) as threads:
+        with store.transaction() as transaction:
+            assert transaction.append("user-1", [NewEvent("noted")], expected_version=7).version == 8
+            repairing = threads.submit(lambda: list(repair(store, repairs)))
+            done, _ = wait([repairing], timeout=0.3)
+            assert not done, "repair has not waited"
+        assert repairing.result(timeout=30) == repairs
+    assert store.stream_version("user-1") == 8
+    assert [finding.kind for finding in verify(store)] == [FindingKind.VERSIONS_MISSING]
+
+
+def test_positions_are_mended_when_appends_under_way_have_ended(postgres_engine: Engine) -> None:
+    store = fill(postgres_engine)
+    DAMAGES["positions that begin again"](postgres_engine)
+    repairs = plan(verify(store))
+    with ThreadPoolExecutor(1) as threads:
+        with postgres_engine.begin() as connection:
+            connection.execute(text("SELECT setval('es_events_position_seq', 499)"))
+            store.join(connection).append("user-1", [NewEvent("noted")], expected_version=2)
+            repairing = threads.submit(lambda: list(repair(store, repairs)))
+            done, _ = wait([repairing], timeout=0.3)
+            assert not done, "repair has not waited"
+        assert repairing.result(timeout=30) == repairs
+    assert store.append("user-1", [NewEvent("noted")], expected_version=3).position == 501
+    assert list(verify(store)) == []
