@@ -69,7 +69,7 @@ from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
-    from eventstore import migrations, projections
+    from eventstore import maintenance, migrations, projections
 
 __all__ = [
     "ANY",
@@ -151,6 +151,7 @@ __all__ = [
     "VersionNotReached",
     "caused_by",
     "current_metadata",
+    "maintenance",
     "metadata_context",
     "migrations",
     "projections",
@@ -158,8 +159,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import these when they are first asked for: `migrations` needs Alembic, which running applications don't."""
-    if name in {"migrations", "projections"}:
+    """Import these when they are first asked for: the first two need Alembic, which running applications don't."""
+    if name in {"maintenance", "migrations", "projections"}:
         return import_module(f"eventstore.{name}")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

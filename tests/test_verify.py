@@ -297,3 +297,15 @@ def test_positions_are_mended_when_appends_under_way_have_ended(postgres_engine:
         assert repairing.result(timeout=30) == repairs
     assert store.append("user-1", [NewEvent("noted")], expected_version=3).position == 501
     assert list(verify(store)) == []
+
+
+def test_heads_that_are_all_gone_are_all_made_anew(any_engine: Engine) -> None:
+    store = fill(any_engine)
+    with unchecked(any_engine) as connection:
+        connection.execute(text("DELETE FROM es_streams"))
+    findings = list(verify(store, batch_size=1))
+    heads = [finding for finding in findings if finding.kind is FindingKind.HEAD_MISSING]
+    assert [(finding.stream_id, finding.version) for finding in heads] == list(COUNTS.items())
+    list(repair(store, plan(findings)))
+    assert list(verify(store)) == []
+    assert store.snapshots.load("order-1") is not None
