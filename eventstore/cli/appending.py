@@ -52,7 +52,7 @@ def append(
 
     In a pipe, the line has: stream id, version and position of the last event, and whether it was stored before.
     """
-    source = click.get_text_stream("stdin") if text in {None, "-"} else [text or ""]
+    source: Iterable[str] = click.get_text_stream("stdin") if text in {None, "-"} else [text or ""]
     if event_type is not None:
         events = [NewEvent(event_type, _data(_parsed("".join(source), "the data"), "the data"))]
     else:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from types import NoneType
 from typing import Any, Final, Generic, TypeVar
 
 import click
@@ -146,8 +147,8 @@ def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Tabl
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         values = [row[column.key] for row in rows]
-        is_number = all(isinstance(value, int | float | None) and not isinstance(value, bool) for value in values)
-        is_text = all(isinstance(value, str | None) for value in values)
+        kinds = {type(value) for value in values} - {NoneType}
+        is_number, is_text = bool(kinds) and kinds <= {int, float}, kinds <= {str}
         table.add_column(
             column.header,
             style=column.style,
