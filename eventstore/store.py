@@ -605,7 +605,8 @@ class EventStore:
         """Say whether the database answers, its tables fit this code, and projections keep up.
 
         For readiness endpoints and alarms. It needs one connection of the pool and two queries of indexes. A database
-        that is down is not an error but an answer. Also on a joined store, it looks from outside of the transaction.
+        that is down is not an error but an answer. Also on a joined store, it looks from outside of the transaction; on
+        a SQLite database in memory, or without a write-ahead log, it then waits for that transaction in vain.
 
         By itself, only a database that does not answer and tables that don't fit are problems; the options say what
         else is. All that is found is told, a problem or not.
