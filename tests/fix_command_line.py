@@ -1,7 +1,7 @@
 """Running the command `eventstore` in this process: in a pipe, in a terminal of so many columns, for JSON."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,6 +11,9 @@ from eventstore import EventStore
 from eventstore.cli import main
 from tests.fix_migrations import url_of
 
+on_sqlite: Final = pytest.mark.parametrize("command_line_engine", ["sqlite_engine"], indirect=True)
+"""Of tests of what is printed: there the database makes no difference."""
+
 
 class CommandLine:
     """Runs commands on one database."""
@@ -18,7 +21,9 @@ class CommandLine:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def __call__(self, *arguments: str, stdin: str | None = None, columns: int | None = None, **env: str) -> Result:
+    def __call__(
+        self, *arguments: str, stdin: str | bytes | None = None, columns: int | None = None, **env: str
+    ) -> Result:
         """Run a command in a pipe; or where `columns` is given, as in a terminal."""
         terminal = {} if columns is None else {"FORCE_COLOR": "1", "COLUMNS": str(columns), "TERM": "xterm-256color"}
         runner = CliRunner(env={"EVENTSTORE_URL": self.url, "EVENTSTORE_SCHEMA": "", **terminal, **env})
