@@ -1,6 +1,7 @@
 """What is listed without reading payloads: streams, snapshots, where the last events begin; and health."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -70,12 +71,14 @@ class ListingContract(ContractBase):
             next(many.streams(after_stream_id="order-15", order=StreamOrder.SIZE))
 
     def test_bad_arguments_of_lists_are_errors(self, store: EventStore) -> None:
-        for arguments in ({"category": "a-b"}, {"order": "size"}, {"after_stream_id": ""}, {"limit": -1}):
+        lists: list[dict[str, Any]] = [{"category": "a-b"}, {"order": "size"}, {"after_stream_id": ""}, {"limit": -1}]
+        for arguments in lists:
             with pytest.raises(InvalidInput):
-                store.streams(**arguments)  # type: ignore[arg-type]
-        for arguments in ({"category": 1}, {"after": ("", 1)}, {"after": ("a", -1)}, {"limit": True}):
+                store.streams(**arguments)
+        lists = [{"category": 1}, {"after": ("", 1)}, {"after": ("a", -1)}, {"limit": True}]
+        for arguments in lists:
             with pytest.raises(InvalidInput):
-                store.snapshots.find(**arguments)  # type: ignore[arg-type]
+                store.snapshots.find(**arguments)
         with pytest.raises(InvalidInput):
             store.snapshots.coverage(min_version=0)
         with pytest.raises(InvalidInput):
@@ -111,7 +114,7 @@ class ListingContract(ContractBase):
     def test_the_last_events_are_those_after_the_position_before_them(self, many: EventStore) -> None:
         for stream_id in ("order-2", "invoice-1", "order!-1"):
             many.append(stream_id, [NewEvent("paid", {"number": 0})], expected_version=ANY)
-        choices = (
+        choices: list[list[EventFilter]] = [
             [],
             [EventFilter(categories=["order"])],
             [EventFilter(stream_ids=["order-1", "order-2"])],
@@ -119,7 +122,7 @@ class ListingContract(ContractBase):
             [EventFilter(event_types=["paid"]), EventFilter(stream_ids=["order-1"])],
             [EventFilter(event_types=["counted"], stream_ids=["order-2"], after_position=2)],
             [EventFilter(event_types=["none"])],
-        )
+        ]
         for filters in choices:
             whole = list(many.read_all(*filters))
             for count in (1, 2, 3, 100):
