@@ -700,9 +700,10 @@ class EventStore:
         with self._execution.begin() as execution:
             yield self._joined(execution)
 
-    def _untyped(self) -> "EventStore":
-        """Return this store without its event types: data is plain values under the stored types, never upcast."""
-        return self._joined(self._execution, EventMapper(EventTypes(), self._mapper.codec))
+    def _with_event_types(self, event_types: EventTypes) -> "EventStore":
+        """Return this store with other event types; with none, data is plain values, never upcast."""
+        event_types.validate()
+        return self._joined(self._execution, EventMapper(event_types, self._mapper.codec))
 
     def _joined(self, execution: Execution, mapper: EventMapper | None = None) -> "EventStore":
         joined = object.__new__(type(self))

@@ -70,6 +70,9 @@ def test_people_and_pipes_see_a_line(command: CommandLine, store: EventStore) ->
     event = ("append", "order-1", '{"event_type": "a"}', "--expected-version", "any")
     assert command(*event).stdout == "order-1\t1\t1\tno\n"
     assert command(*event, columns=80).stdout == "order-1 is at version 2, position 2\n"
+    again = ("append", "order-1", f'{{"event_type": "a", "event_id": "{EVENT_ID}"}}', "--expected-version", "2")
+    assert command(*again).stdout == "order-1\t3\t3\tno\n"
+    assert command(*again, columns=80).stdout == "order-1 is at version 3, position 3 (stored before)\n"
 
 
 @on_sqlite

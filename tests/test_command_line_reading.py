@@ -197,9 +197,12 @@ def test_controls_and_markup_are_shown_and_not_obeyed(command: CommandLine, evil
 @on_sqlite
 def test_what_is_evil_is_told_whole(command: CommandLine, evil: EventStore) -> None:
     assert [EVIL_SHOWN, "1"] in [line[:2] for line in command.lines("streams")]
+    (line,) = command.lines("show", EVIL)
+    (event,) = evil.read_stream(EVIL)
+    assert (json.loads(line[6]), json.loads(line[7])) == (event.data, event.metadata)
     shown = without_styles(command("show", EVIL, columns=200).stdout)
     assert r"[b]t\x1b[0m" in shown
-    assert r'{"[bold]key\u001b[2J": "[blink]\u001b]0;title\u0007\x9b31m\u2028\x7f"}' in shown
+    assert r'{"[bold]key\u001b[2J": "[blink]\u001b]0;title\u0007\u009b31m\u2028\u007f"}' in shown
     (told,) = command.json("show", EVIL)
     assert (told["stream_id"], told["event_type"]) == (EVIL, "[b]t\x1b[0m")
     missing = command("show", "\x1b[31mred")

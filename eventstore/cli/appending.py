@@ -13,6 +13,7 @@ from eventstore.cli.database import store_options
 from eventstore.cli.output import has_person, print_json, print_line, printable
 from eventstore.codecs import JSONCodec
 from eventstore.errors import InvalidInput
+from eventstore.event_types import EventTypes
 from eventstore.events import NewEvent
 from eventstore.store import EventStore
 from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion
@@ -63,13 +64,15 @@ def append(
     if shared is not None and not isinstance(shared, dict):
         msg = "--metadata is a JSON object"
         raise InvalidInput(msg)
-    result = store._untyped().append(stream_id, events, expected_version=expected_version, metadata=shared)
+    result = store._with_event_types(EventTypes()).append(
+        stream_id, events, expected_version=expected_version, metadata=shared
+    )
     if as_json:
         told = {"stream_id": result.stream_id, "version": result.version, "position": result.position}
         print_json({**told, "duplicate": result.duplicate})
     elif has_person():
-        how = "had stored it before: it is" if result.duplicate else "is"
-        click.echo(f"{printable(result.stream_id)} {how} at version {result.version}, position {result.position}")
+        before = " (stored before)" if result.duplicate else ""
+        click.echo(f"{printable(result.stream_id)} is at version {result.version}, position {result.position}{before}")
     else:
         print_line(result.stream_id, result.version, result.position, result.duplicate)
 

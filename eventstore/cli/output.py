@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_ESCAPED: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
+_ESCAPED: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 """Unicode's categories of what a terminal may obey or hide: controls, overrides of direction, separators."""
 _SHORT: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 Item = TypeVar("Item")
@@ -47,6 +47,13 @@ def _shown(char: str) -> str:
     if char in _SHORT:
         return _SHORT[char]
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004
+
+
+def printable_json(text: str) -> str:
+    """Return JSON in which nothing is left that a terminal would obey; it is still JSON, and says the same."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(json.dumps(char)[1:-1] if unicodedata.category(char) in _ESCAPED else char for char in text)
 
 
 def console(*, stderr: bool = False) -> Console:

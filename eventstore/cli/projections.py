@@ -154,9 +154,7 @@ def rebuild(
 
 def typed(store: EventStore, event_types: EventTypes | None) -> EventStore:
     """Return the store, with other event types where they are given."""
-    if event_types is None:
-        return store
-    return EventStore(store.engine, event_types=event_types, schema=store.tables.metadata.schema)
+    return store if event_types is None else store._with_event_types(event_types)
 
 
 def run_until_caught_up(
