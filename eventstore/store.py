@@ -605,7 +605,8 @@ class EventStore:
         """Say whether the database answers, its tables fit this code, and projections keep up.
 
         For readiness endpoints and alarms. It needs one connection of the pool and two queries of indexes. A database
-        that is down is not an error but an answer. Also on a joined store, it looks from outside of the transaction.
+        that is down is not an error but an answer. Also on a joined store, it looks from outside of the transaction; on
+        a SQLite database in memory, or without a write-ahead log, it then waits for that transaction in vain.
 
         By itself, only a database that does not answer and tables that don't fit are problems; the options say what
         else is. All that is found is told, a problem or not.
@@ -699,9 +700,10 @@ class EventStore:
         with self._execution.begin() as execution:
             yield self._joined(execution)
 
-    def _untyped(self) -> "EventStore":
-        """Return this store without its event types: data is plain values under the stored types, never upcast."""
-        return self._joined(self._execution, EventMapper(EventTypes(), self._mapper.codec))
+    def _with_event_types(self, event_types: EventTypes) -> "EventStore":
+        """Return this store with other event types; with none, data is plain values, never upcast."""
+        event_types.validate()
+        return self._joined(self._execution, EventMapper(event_types, self._mapper.codec))
 
     def _joined(self, execution: Execution, mapper: EventMapper | None = None) -> "EventStore":
         joined = object.__new__(type(self))

@@ -1,6 +1,7 @@
 """The command append: events from JSON, for scripts."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from uuid import UUID
@@ -12,6 +13,7 @@ from eventstore.cli.database import store_options
 from eventstore.cli.output import has_person, print_json, print_line, printable
 from eventstore.codecs import JSONCodec
 from eventstore.errors import InvalidInput
+from eventstore.event_types import EventTypes
 from eventstore.events import NewEvent
 from eventstore.store import EventStore
 from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion
@@ -52,27 +54,30 @@ def append(
 
     In a pipe, the line has: stream id, version and position of the last event, and whether it was stored before.
     """
-    source = click.get_text_stream("stdin") if text in {None, "-"} else [text or ""]
-    if event_type is not None:
-        events = [NewEvent(event_type, _data(_parsed("".join(source), "the data"), "the data"))]
+    lines: Iterable[str | bytes] = sys.stdin.buffer if text is None or text == "-" else [text]
+    if event_type is None:
+        events = list(_events(lines, is_stdin=lines is sys.stdin.buffer))
     else:
-        events = list(_events(source, is_stdin=text in {None, "-"}))
+        data = b"".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+        events = [NewEvent(event_type, _data(_parsed(data, "the data"), "the data"))]
     shared = None if metadata is None else _parsed(metadata, "--metadata")
     if shared is not None and not isinstance(shared, dict):
         msg = "--metadata is a JSON object"
         raise InvalidInput(msg)
-    result = store._untyped().append(stream_id, events, expected_version=expected_version, metadata=shared)
+    result = store._with_event_types(EventTypes()).append(
+        stream_id, events, expected_version=expected_version, metadata=shared
+    )
     if as_json:
         told = {"stream_id": result.stream_id, "version": result.version, "position": result.position}
         print_json({**told, "duplicate": result.duplicate})
     elif has_person():
-        how = "had stored it before: it is" if result.duplicate else "is"
-        click.echo(f"{printable(result.stream_id)} {how} at version {result.version}, position {result.position}")
+        before = " (stored before)" if result.duplicate else ""
+        click.echo(f"{printable(result.stream_id)} is at version {result.version}, position {result.position}{before}")
     else:
         print_line(result.stream_id, result.version, result.position, result.duplicate)
 
 
-def _events(lines: Iterable[str], *, is_stdin: bool) -> Iterator[NewEvent]:
+def _events(lines: Iterable[str | bytes], *, is_stdin: bool) -> Iterator[NewEvent]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             where = f"line {number}" if is_stdin else "the event"
@@ -103,9 +108,12 @@ def _event(value: Any, where: str) -> NewEvent:
     return NewEvent(value["event_type"], _data(value.get("data", {}), where), **more)
 
 
-def _parsed(text: str, where: str) -> Any:
+def _parsed(text: bytes | str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text if isinstance(text, str) else text.decode())
+    except UnicodeDecodeError:
+        msg = f"{where} is not UTF-8"
+        raise InvalidInput(msg) from None
     except json.JSONDecodeError as error:
         msg = f"{where} is not JSON: {error.msg.removesuffix(' at')}, at character {error.pos + 1}"
         raise InvalidInput(msg) from None

@@ -3,6 +3,7 @@
 import base64
 from typing import Any, Final
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -13,6 +14,9 @@ from eventstore.events import RecordedEvent
 
 _WIDE: Final = 120
 """From so many columns on, there is room for event ids."""
+
+_ROOMY: Final = 100
+"""From so many columns on, there is room for the date in a line."""
 
 _CODECS: Final = {1: "MessagePack", 2: "JSON"}
 _ZSTD: Final = 256
@@ -45,6 +49,7 @@ class EventPrinter:
         self._as_json = as_json
         self._in_blocks = in_blocks
         self._console: Console | None = console() if has_person() and not as_json else None
+        self._widths = [0, 0]
 
     def __call__(self, event: RecordedEvent) -> None:
         """Print one event."""
@@ -58,7 +63,7 @@ class EventPrinter:
         elif self._in_blocks:
             self._console.print(self._block(self._console, event))
         else:
-            self._console.print(self._line(event), no_wrap=True, overflow="ellipsis", crop=True)
+            self._console.print(self._line(self._console.width, event), no_wrap=True, overflow="ellipsis", crop=True)
 
     def _block(self, where: Console, event: RecordedEvent) -> Text:
         block = Text(overflow="fold")
@@ -74,13 +79,23 @@ class EventPrinter:
             block.append("\n       metadata ", "dim").append(readable(dict(event.metadata)), "dim")
         return block
 
-    def _line(self, event: RecordedEvent) -> Text:
+    def _line(self, width: int, event: RecordedEvent) -> Text:
+        """Return the event in one line; its columns become wider with what they have to hold, and never narrower."""
+        when = moment(event.recorded_at) if width >= _ROOMY else f"{event.recorded_at:%H:%M:%S}"
+        stream = self._column(0, f"{printable(event.stream_id)}@{event.version}", width // 3)
+        event_type = self._column(1, printable(event.event_type), width // 4)
         line = Text()
-        line.append(f"{event.position:>7}  ", "dim")
-        line.append(f"{moment(event.recorded_at)}  ", "dim")
-        line.append(printable(event.stream_id), "cyan").append(f"@{event.version}", "dim")
-        line.append(f"  {printable(event.event_type)}  ", "bold")
+        line.append(f"{event.position:>7}  {when}  ", "dim")
+        line.append(stream, "cyan").append(event_type, "bold")
         return line.append(readable(event.data))
+
+    def _column(self, number: int, text: str, at_most: int) -> str:
+        """Return the text with two spaces after its column; where it is too long, its middle is left out."""
+        if len(text) > at_most:
+            half = (at_most - 1) // 2
+            text = f"{text[:half]}…{text[-half:]}"
+        self._widths[number] = max(self._widths[number], cell_len(text))
+        return text + " " * (self._widths[number] - cell_len(text) + 2)
 
 
 def _payload(data: Any, width: int) -> str:

@@ -138,7 +138,7 @@ def make_group(store: GivenStore, *, name: str = "eventstore") -> click.Group:
         raise InvalidInput(msg)
     group = EventStoreGroup(
         name,
-        main.commands,
+        dict(main.commands),
         help="Look after the event store.",
         context_settings=main.context_settings,
     )

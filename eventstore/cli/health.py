@@ -14,10 +14,9 @@ from eventstore.store import EventStore
 _PROJECTIONS = (
     Column("name", "projection", "cyan"),
     Column("position", "position"),
-    Column("lag_events", "events behind"),
-    Column("lag_seconds", "seconds behind"),
+    Column("lag_events", "behind"),
+    Column("lag_seconds", "seconds"),
     Column("dead_letters", "dead letters"),
-    Column("failure", "stopped at", "red"),
 )
 
 
@@ -71,3 +70,6 @@ def _tell(found: Health) -> None:
         click.echo()
         rows = found.as_dict()["projections"]
         print_rows(_PROJECTIONS, rows, as_json=False, empty="")
+    for each in found.projections:
+        if each.failure:
+            click.secho(f"{printable(each.name)} has stopped: {printable(each.failure)}", fg="red")

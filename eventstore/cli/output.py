@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from types import NoneType
 from typing import Any, Final, Generic, TypeVar
 
 import click
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_ESCAPED: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
+_ESCAPED: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 """Unicode's categories of what a terminal may obey or hide: controls, overrides of direction, separators."""
 _SHORT: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 Item = TypeVar("Item")
@@ -46,6 +47,13 @@ def _shown(char: str) -> str:
     if char in _SHORT:
         return _SHORT[char]
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004
+
+
+def printable_json(text: str) -> str:
+    """Return JSON in which nothing is left that a terminal would obey; it is still JSON, and says the same."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(json.dumps(char)[1:-1] if unicodedata.category(char) in _ESCAPED else char for char in text)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -146,8 +154,8 @@ def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Tabl
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         values = [row[column.key] for row in rows]
-        is_number = all(isinstance(value, int | float | None) and not isinstance(value, bool) for value in values)
-        is_text = all(isinstance(value, str | None) for value in values)
+        kinds = {type(value) for value in values} - {NoneType}
+        is_number, is_text = bool(kinds) and kinds <= {int, float}, kinds <= {str}
         table.add_column(
             column.header,
             style=column.style,

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from eventstore.cli.output import printable
+from eventstore.cli.output import printable_json
 from eventstore.codecs import JSONCodec
 
 _MAX_DEPTH: Final = 40
@@ -21,18 +21,18 @@ def exact(value: Any) -> Any:
 
 def compact(value: Any) -> str:
     """Return `exact` in one printable line."""
-    return printable(json.dumps(exact(value), ensure_ascii=False))
+    return printable_json(json.dumps(exact(value), ensure_ascii=False))
 
 
 def readable(value: Any) -> str:
     """Return the value in one printable line for people: a Decimal is a number, a time is a time."""
-    return printable(json.dumps(_simple(value), ensure_ascii=False))
+    return printable_json(json.dumps(_simple(value), ensure_ascii=False))
 
 
 def indented(value: Any) -> str:
     """Return the same in printable lines."""
     lines = json.dumps(_simple(value), ensure_ascii=False, indent=2).split("\n")  # newlines in strings are escaped
-    return "\n".join(map(printable, lines))
+    return "\n".join(map(printable_json, lines))
 
 
 def _simple(value: Any, depth: int = 0) -> Any:

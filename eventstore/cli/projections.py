@@ -23,13 +23,13 @@ _STATUS: Final = (
     Column("name", "projection", "cyan"),
     Column("state", "state", "bold"),
     Column("position", "position"),
-    Column("lag_events", "events behind"),
-    Column("lag_seconds", "seconds behind"),
+    Column("lag_events", "behind"),
+    Column("lag_seconds", "seconds"),
     Column("dead_letters", "dead letters"),
     Column("updated_at", "came forward (UTC)", is_optional=True),
     Column("worker", "worker", is_optional=True),
-    Column("failure", "stopped at", "red"),
 )
+_FAILURE: Final = Column("failure", "failure")  # too long for a table
 _PAUSE_SECONDS: Final = 0.05
 
 IN_TRANSACTION: Final = imported(None, "a function")
@@ -53,11 +53,16 @@ def status(*, store: EventStore, as_json: bool, names: tuple[str, ...]) -> None:
     In a pipe, the lines have: name, state, position, events behind, seconds behind, dead letters, when it last came
     forward, worker, failure.
     """
-    rows = (
+    rows = [
         {**asdict(each), "state": "failed" if each.failure else "running" if each.is_running else "stopped"}
         for each in Projections(store).status(*names)
-    )
-    print_rows(_STATUS, rows, as_json=as_json, empty="no projection has ever run")
+    ]
+    is_table = has_person() and not as_json
+    columns = _STATUS if is_table else (*_STATUS, _FAILURE)
+    print_rows(columns, rows, as_json=as_json, empty="no projection has ever run")
+    for row in rows if is_table else ():
+        if row["failure"]:
+            click.secho(f"{printable(row['name'])} has stopped: {printable(row['failure'])}", fg="red")
 
 
 def _confirmed(question: str, *, yes: bool) -> None:
@@ -149,9 +154,7 @@ def rebuild(
 
 def typed(store: EventStore, event_types: EventTypes | None) -> EventStore:
     """Return the store, with other event types where they are given."""
-    if event_types is None:
-        return store
-    return EventStore(store.engine, event_types=event_types, schema=store.tables.metadata.schema)
+    return store if event_types is None else store._with_event_types(event_types)
 
 
 def run_until_caught_up(

@@ -14,6 +14,7 @@ from eventstore.cli.database import store_options
 from eventstore.cli.events import EventPrinter, StoredPrinter
 from eventstore.cli.output import Column, Limited, note, print_rows
 from eventstore.errors import DecodingError, EventStoreError
+from eventstore.event_types import EventTypes
 from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.store import EventStore
@@ -138,7 +139,7 @@ def tail(
         msg = "--last and --after are two ways to say where to begin; give one of them"
         raise click.UsageError(msg)
     wanted = EventFilter(event_types=types or None, categories=categories or None, stream_ids=stream_ids or None)
-    store = store._untyped()
+    store = store._with_event_types(EventTypes())
     if after is None:
         after = _position_before_last(store, 10 if last is None else last, wanted)
     print_event = EventPrinter(as_json=as_json, in_blocks=False)

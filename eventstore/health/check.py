@@ -12,7 +12,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 from eventstore import statements
 from eventstore.backends import without_password
 from eventstore.backends.protocol import Backend, Row, Run
-from eventstore.errors import SchemaError
+from eventstore.errors import SchemaError, SchemaMissing
 from eventstore.execution import Execution
 from eventstore.health.report import (
     COUNTED_AT_MOST,
@@ -26,7 +26,7 @@ from eventstore.health.thresholds import Thresholds
 from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, check_version
 from eventstore.streams import check_seconds
 
-_UNKNOWN_SCHEMA: Final = SchemaHealth(fits=False, version=None, breaking_version=None, error=None)
+_UNKNOWN_SCHEMA: Final = SchemaHealth(fits=False, version=None, error=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class HealthCheck:
                 rows = run(statements.projection_health, at_most=COUNTED_AT_MOST) if has_projections else ()
             return _Seen(None, schema, tuple(map(self._projection, rows)))
         except SchemaError as error:
-            return _Seen(None, _refused(error))
+            return _Seen(None, SchemaHealth(fits=False, version=getattr(error, "found", None), error=str(error)))
         except Exception as error:  # noqa: BLE001  # whatever a driver raises is an answer here
             return _Seen(self._told(error))
 
@@ -105,13 +105,9 @@ class HealthCheck:
         """Look anew: the store itself looks only once."""
         rows = run(statements.schema_version)
         if not rows:
-            return SchemaHealth(fits=False, version=None, breaking_version=None, error="the table es_schema is empty")
-        version, breaking_version = rows[0]
-        try:
-            check_version(version, breaking_version)
-        except SchemaError as error:
-            return _refused(error, version, breaking_version)
-        return SchemaHealth(fits=True, version=version, breaking_version=breaking_version, error=None)
+            raise SchemaMissing
+        check_version(*rows[0])
+        return SchemaHealth(fits=True, version=rows[0][0], error=None)
 
     def _projection(self, row: Row) -> ProjectionHealth:
         name, position, lag_events, oldest, dead_letters, failure, now = row
@@ -132,9 +128,3 @@ class HealthCheck:
         beyond = getattr(pool, "_max_overflow", -1)  # SQLAlchemy has no public name for it; -1: no limit
         limit = pool.size() + beyond if beyond >= 0 and pool.size() else None
         return PoolHealth(kind, pool.size(), pool.checkedout(), max(pool.overflow(), 0), limit)
-
-
-def _refused(error: SchemaError, version: int | None = None, breaking_version: int | None = None) -> SchemaHealth:
-    version = getattr(error, "version", version)
-    breaking_version = getattr(error, "breaking_version", breaking_version)
-    return SchemaHealth(fits=False, version=version, breaking_version=breaking_version, error=str(error))

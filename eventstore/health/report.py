@@ -29,13 +29,11 @@ class SchemaHealth:
     Attributes:
         fits: Whether they do.
         version: Their version; None where there are none, or nobody could look.
-        breaking_version: The newest version that code must know to work with them; None as above.
         error: What is wrong; None where nothing is known to be.
     """
 
     fits: bool
     version: int | None
-    breaking_version: int | None
     error: str | None
 
 

@@ -30,7 +30,7 @@ def list_streams(order: StreamOrder, *, of_category: bool, is_first: bool) -> Ca
         heads = tables.streams.c
         listed = select(heads.stream_id, heads.version, heads.created_at, heads.updated_at)
         if of_category:
-            listed = listed.where(*_is_of_category(heads))
+            listed = listed.where(*_is_of_category(heads.stream_id, heads.category))
         if not is_first:
             listed = listed.where(_comes_after(heads, order))
         largest_first = {StreamOrder.SIZE: [heads.version.desc()], StreamOrder.RECENT: [heads.updated_at.desc()]}
@@ -51,11 +51,11 @@ def _comes_after(heads: Any, order: StreamOrder) -> ColumnElement[bool]:
     return or_(column < value, and_(column == value, heads.stream_id > _AFTER_ID))
 
 
-def _is_of_category(heads: Any) -> list[ColumnElement[bool]]:
+def _is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
     """Compare ids as well: they are a part of the primary key, categories of heads have no index."""
     category = bindparam("category", type_=Text)
-    is_near = (heads.stream_id >= category, heads.stream_id < category.concat("."))  # `.` is next to `-`
-    return [heads.category == category, *is_near]
+    is_near = (stream_id >= category, stream_id < category.concat("."))  # `.` is next to `-`
+    return [column == category, *is_near]
 
 
 def find_stream(tables: Tables) -> ClauseElement:
@@ -85,7 +85,7 @@ def list_snapshots(*, of_category: bool) -> Callable[[Tables], ClauseElement]:
             .where(key > after)
         )
         if of_category:
-            listed = listed.where(*_is_of_category(heads), saved.stream_id >= bindparam("category", type_=Text))
+            listed = listed.where(*_is_of_category(saved.stream_id, heads.category))
         return listed.order_by(saved.stream_id, saved.schema_version).limit(_PAGE_SIZE)
 
     return list_snapshots_page
@@ -117,7 +117,7 @@ def snapshot_coverage(*, of_category: bool) -> Callable[[Tables], ClauseElement]
             .select_from(tables.streams.outerjoin(newest, newest.c.stream_id == heads.stream_id))
             .where(heads.version >= bindparam("min_version", type_=BigInteger))
         )
-        return found.where(*_is_of_category(heads)) if of_category else found
+        return found.where(*_is_of_category(heads.stream_id, heads.category)) if of_category else found
 
     return coverage
 
