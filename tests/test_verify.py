@@ -19,7 +19,8 @@ from eventstore.maintenance import (
     stream_checks,
     verify,
 )
-from tests.damage import COUNTS, DAMAGES, ON_POSTGRESQL_ONLY, SECRET, fill, unchecked
+from tests.damage import COUNTS, DAMAGES, ON_POSTGRESQL_ONLY, fill, unchecked
+from tests.fix_leaks import SECRET
 
 
 def kinds(findings: list[Finding]) -> set[FindingKind]:
