@@ -1,7 +1,9 @@
 """`verify` finds damage made on purpose, of each kind, alone and together; `repair` mends what it says it mends."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from eventstore.maintenance import (
     stream_checks,
     verify,
 )
+from eventstore.maintenance.repairs import ACTIONS
 from tests.damage import COUNTS, DAMAGES, ON_POSTGRESQL_ONLY, fill, unchecked
 from tests.fix_leaks import SECRET
 
@@ -310,3 +313,13 @@ def test_heads_that_are_all_gone_are_all_made_anew(any_engine: Engine) -> None:
     list(repair(store, plan(findings)))
     assert list(verify(store)) == []
     assert store.snapshots.load("order-1") is not None
+
+
+# --- documentation
+
+
+def test_the_documentation_has_all_kinds_and_says_which_are_mended() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "how-to" / "verify-and-repair.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `([a-z-]+)` \|.*\| (mends|\u2013) \|$", page, re.MULTILINE))
+    mended = {kind.value for kind in FindingKind if kind in ACTIONS}
+    assert told == {kind.value: "mends" if kind.value in mended else "\u2013" for kind in FindingKind}
