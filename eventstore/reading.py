@@ -1,9 +1,9 @@
 """How events are read: in keyset pages, each a query of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from eventstore import statements
-from eventstore.backends.protocol import Backend
+from eventstore.backends.protocol import Backend, Row
 from eventstore.events import RecordedEvent
 from eventstore.execution import Execution
 from eventstore.rows import VERSION, EventMapper
@@ -37,19 +37,47 @@ class Reader:
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads as it goes."""
+        pages = self.pages(
+            stream_id, after_version=after_version, up_to_version=up_to_version, limit=limit, backwards=backwards
+        )
+        return self._events(pages, backwards=backwards, upcast=upcast)
+
+    def pages(
+        self,
+        stream_id: str,
+        *,
+        after_version: int,
+        up_to_version: int | None,
+        limit: int | None,
+        backwards: bool,
+        page_size: int | None = None,
+    ) -> Iterator[Sequence[Row]]:
+        """Check the arguments, and return an iterator over pages of rows; `page_size` defaults to the store's own."""
         check_stream_id(stream_id)
         check_number("after_version", after_version)
         last = MAX_VERSION if up_to_version is None else check_number("up_to_version", up_to_version)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
-        return self._pages(stream_id, after_version, last, remaining, backwards=backwards, upcast=upcast)
+        size = self._page_size if page_size is None else page_size
+        return self._pages(stream_id, after_version, last, remaining, size, backwards=backwards)
+
+    def _events(self, pages: Iterator[Sequence[Row]], *, backwards: bool, upcast: bool) -> Iterator[RecordedEvent]:
+        to_uuid, to_time = self._backend.to_uuid, self._backend.to_time
+        for rows in pages:
+            yield from self._mapper.recorded(rows, to_uuid, to_time, upcast=upcast, newest_first=backwards)
 
     def _pages(
-        self, stream_id: str, after_version: int, up_to_version: int, remaining: int, *, backwards: bool, upcast: bool
-    ) -> Iterator[RecordedEvent]:
+        self,
+        stream_id: str,
+        after_version: int,
+        up_to_version: int,
+        remaining: int,
+        size: int,
+        *,
+        backwards: bool,
+    ) -> Iterator[Sequence[Row]]:
         statement = statements.read_backwards if backwards else statements.read_forwards
-        to_uuid, to_time = self._backend.to_uuid, self._backend.to_time
         while remaining > 0:
-            page_size = min(self._page_size, remaining)
+            page_size = min(size, remaining)
             with self._execution.statement() as run:
                 rows = run(
                     statement,
@@ -58,7 +86,7 @@ class Reader:
                     up_to_version=up_to_version,
                     page_size=page_size,
                 )
-            yield from self._mapper.recorded(rows, to_uuid, to_time, upcast=upcast, newest_first=backwards)
+            yield rows
             if len(rows) < page_size:
                 return
             remaining -= page_size
