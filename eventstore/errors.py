@@ -717,7 +717,9 @@ class FieldMismatch(EventStoreError):
         event_type: Of the event.
     """
 
-    def __init__(self, field: str | None, found: str | None, expected: str | None, position: int, event_type: str) -> None:
+    def __init__(
+        self, field: str | None, found: str | None, expected: str | None, position: int, event_type: str
+    ) -> None:
         self.field = field
         self.found = found
         self.expected = expected

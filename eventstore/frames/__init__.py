@@ -7,7 +7,8 @@ try:
 except ImportError:
     raise ExtraMissing("pyarrow", "arrow") from None
 
+from eventstore.frames.appending import Appended, append
 from eventstore.frames.frame import Frame
 from eventstore.frames.reads import read_all, read_stream
 
-__all__ = ["Frame", "read_all", "read_stream"]
+__all__ = ["Appended", "Frame", "append", "read_all", "read_stream"]

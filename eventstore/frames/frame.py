@@ -123,7 +123,9 @@ class Frame:
 
         def dtype(arrow_type: pa.DataType) -> Any:
             kept = pa.types.is_decimal, pa.types.is_date, pa.types.is_time, pa.types.is_list
-            return exact.get(arrow_type) or (pd.ArrowDtype(arrow_type) if any(is_(arrow_type) for is_ in kept) else None)
+            return exact.get(arrow_type) or (
+                pd.ArrowDtype(arrow_type) if any(is_(arrow_type) for is_ in kept) else None
+            )
 
         frame: pandas.DataFrame = self.table().to_pandas(types_mapper=dtype)
         return frame

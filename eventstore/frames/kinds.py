@@ -66,15 +66,15 @@ def json_text(value: Any) -> str:
 def _is_json(value: Any) -> bool:
     cls = type(value)
     if cls is dict:
-        if not all(type(key) is str for key in value) or (len(value) == 1 and next(iter(value)).startswith("$")):
+        if not {*map(type, value)} <= {str} or (len(value) == 1 and next(iter(value)).startswith("$")):
             return False
-        return {*map(type, value.values())} <= _ATOMS or all(map(_is_json, value.values()))
+        return _ATOMS.issuperset(map(type, value.values())) or all(map(_is_json, value.values()))
     if cls is list:
-        return {*map(type, value)} <= _ATOMS or all(map(_is_json, value))
+        return _ATOMS.issuperset(map(type, value)) or all(map(_is_json, value))
     return cls in _ATOMS or (cls is float and math.isfinite(value))
 
 
-_ATOMS: Final = {str, int, bool, NoneType}
+_ATOMS: Final = frozenset({str, int, bool, NoneType})
 
 
 def _only(*allowed: type) -> Callable[[Sequence[Any]], Sequence[Any]]:

@@ -1,7 +1,6 @@
 """The payloads of rows, as `read_all` returns them or as JSON text, without an event made of each row."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from eventstore.backends.protocol import Row
@@ -65,8 +64,11 @@ class Payloads:
         values: list[Any] = []
         for row in rows:
             if row[_CODEC] == messagepack and (read := readers.get((row[EVENT_TYPE], row[SCHEMA_VERSION]))) is not None:
-                with suppress(Exception):  # the other way says what is wrong, if it is
+                try:
                     values.append(read(row[_DATA]))
+                except Exception:  # noqa: BLE001, S110  # the other way is taken, and says what is wrong, if it is
+                    pass
+                else:
                     continue
             try:
                 value = self._plain(row)
@@ -84,9 +86,11 @@ class Payloads:
             DecodingError: The data of one can't be read, or is of a schema version that can't be.
         """
         texts: list[str] = []
+        known = self._known
         for row in rows:
             try:
-                self._check_shape(row)
+                if (row[EVENT_TYPE], row[SCHEMA_VERSION]) not in known:
+                    self._check_shape(row[EVENT_TYPE], row[SCHEMA_VERSION])
                 texts.append(json_text(self._plain(row)))
             except DecodingError as error:
                 raise _at(error, row) from None
@@ -95,12 +99,11 @@ class Payloads:
     def _plain(self, row: Row) -> Any:
         return row[_DATA] if row[_CODEC] == _UPCAST else self._decode(row[_CODEC], row[_DATA])
 
-    def _check_shape(self, row: Row) -> None:
+    def _check_shape(self, event_type: str, schema_version: int) -> None:
         """Refuse what `read_all` refuses: a schema version without a way to the newest, or beyond it."""
-        shape = row[EVENT_TYPE], row[SCHEMA_VERSION]
-        if self._upcast and shape not in self._known:
-            self._event_types.from_plain(*shape, None)
-            self._known.add(shape)
+        if self._upcast:
+            self._event_types.from_plain(event_type, schema_version, None)
+        self._known.add((event_type, schema_version))
 
 
 def _at(error: DecodingError, row: Row) -> DecodingError:
