@@ -130,7 +130,8 @@ def main() -> None:
     parser.add_argument("--measure", nargs=2, metavar=("CONTESTANT", "URL"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure(*options.measure, options.events)
+        name, url = options.measure
+        measure(name, url, options.events)
         return
     with PostgreSQLServer(settings=SETTINGS) as server:
         database = Database(server)

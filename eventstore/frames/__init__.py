@@ -1,11 +1,11 @@
 """Events as columns: Arrow, pandas, Polars, DuckDB and plots; and events from data frames. Needs the extra `arrow`."""
 
+from importlib.util import find_spec
+
 from eventstore.errors import ExtraMissing
 
-try:
-    import pyarrow as _pyarrow  # noqa: F401  # asked for here once, for all that follows
-except ImportError:
-    raise ExtraMissing("pyarrow", "arrow") from None
+if find_spec("pyarrow") is None:
+    raise ExtraMissing("pyarrow", "arrow")
 
 from eventstore.frames.appending import Appended, append
 from eventstore.frames.frame import Frame

@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from eventstore.errors import InvalidInput
+from eventstore.event_types import EventTypes
 from eventstore.events import Append, NewEvent
 from eventstore.frames.incoming import Row, rows_of
 from eventstore.frames.kinds import json_text
@@ -44,6 +45,9 @@ class Appended:
         return thing_html("appended", values)
 
 
+Report = Callable[[Appended], object]
+
+
 def append(
     store: EventStore,
     data: Any,
@@ -55,7 +59,7 @@ def append(
     metadata: Mapping[str, Any] | None = None,
     namespace: UUID = NAMESPACE,
     batch_size: int = 5000,
-    progress: bool | Callable[[Appended], object] = False,
+    progress: bool | Report = False,
 ) -> Appended:
     """Append the rows of a data frame as events, in their order: each batch in one transaction.
 
@@ -101,7 +105,15 @@ def append(
         ```
     """
     check_number("batch_size", batch_size, minimum=1)
-    maker = _EventMaker(store, stream_id, event, key, namespace, _Versions(expected_version), metadata)
+    maker = _EventMaker(
+        event_types=store.event_types,
+        stream_id=stream_id,
+        event=event,
+        key=(key,) if isinstance(key, str) else key,
+        namespace=namespace,
+        versions=_Versions(expected_version),
+        metadata=metadata,
+    )
     rows = enumerate(rows_of(data))
     done = Appended(total=len(data) if hasattr(data, "__len__") else None)
     with _reporting(progress, done) as report:
@@ -125,7 +137,9 @@ class _Versions:
 
     def __init__(self, expected: Any) -> None:
         if isinstance(expected, bool) or not isinstance(expected, int | Mapping):
-            msg = f"expected_version is a version, or a mapping of stream ids to versions, not {type(expected).__name__}"
+            msg = (
+                f"expected_version is a version, or a mapping of stream ids to versions, not {type(expected).__name__}"
+            )
             raise InvalidInput(msg)
         self._first = expected
         self._versions: dict[str, int] = {}
@@ -137,44 +151,33 @@ class _Versions:
         return version
 
 
+@dataclass(frozen=True, slots=True)
 class _EventMaker:
     """Makes of each row the appends of its events."""
 
-    def __init__(
-        self,
-        store: EventStore,
-        stream_id: str | Callable[[Row], str],
-        event: str | Callable[[Row], Any],
-        key: str | Sequence[str] | None,
-        namespace: UUID,
-        versions: _Versions,
-        metadata: Mapping[str, Any] | None,
-    ) -> None:
-        self._event_types = store.event_types
-        self._stream_id = stream_id
-        self._event = event
-        self._key = (key,) if isinstance(key, str) else key
-        self._namespace = namespace
-        self._versions = versions
-        self._metadata = metadata
+    event_types: EventTypes
+    stream_id: str | Callable[[Row], str]
+    event: str | Callable[[Row], Any]
+    key: Sequence[str] | None
+    namespace: UUID
+    versions: _Versions
+    metadata: Mapping[str, Any] | None
 
     def appends(self, number: int, row: Row) -> Iterator[Append]:
         """Yield an append for each event: alone, each is recognised in the next run, whatever the batches are then."""
         with _noting(f"in the row {number} of the data, counted from 0"):
-            stream_id = self._stream_id(row) if callable(self._stream_id) else _value(row, self._stream_id)
-            made = self._event(row) if callable(self._event) else NewEvent(self._event, self._data(row))
+            stream_id = self.stream_id(row) if callable(self.stream_id) else _value(row, self.stream_id)
+            made = self.event(row) if callable(self.event) else NewEvent(self.event, self._data(row))
             events = [] if made is None else made if isinstance(made, list | tuple) else [made]
             for place, each in enumerate(events):
-                event = each if isinstance(each, NewEvent) else self._event_types.new_event(each)
-                if self._key is not None:
-                    name = json_text([stream_id, event.event_type, place, *(_value(row, part) for part in self._key)])
-                    event = replace(event, event_id=uuid5(self._namespace, name))
-                yield Append(
-                    stream_id, [event], expected_version=self._versions.take(stream_id), metadata=self._metadata
-                )
+                event = each if isinstance(each, NewEvent) else self.event_types.new_event(each)
+                if self.key is not None:
+                    name = json_text([stream_id, event.event_type, place, *(_value(row, part) for part in self.key)])
+                    event = replace(event, event_id=uuid5(self.namespace, name))
+                yield Append(stream_id, [event], expected_version=self.versions.take(stream_id), metadata=self.metadata)
 
     def _data(self, row: Row) -> dict[str, Any]:
-        return {name: value for name, value in row.items() if name != self._stream_id}
+        return {name: value for name, value in row.items() if name != self.stream_id}
 
 
 def _value(row: Row, column: str) -> Any:
@@ -194,7 +197,9 @@ def _noting(note: str) -> Iterator[None]:
 
 
 @contextmanager
-def _reporting(progress: bool | Callable[[Appended], object], start: Appended) -> Iterator[Callable[[Appended], object]]:
+def _reporting(
+    progress: bool | Callable[[Appended], object], start: Appended
+) -> Iterator[Callable[[Appended], object]]:
     if callable(progress):
         yield progress
         return

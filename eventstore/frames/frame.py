@@ -19,8 +19,8 @@ from eventstore.store import EventStore
 from eventstore.streams import check_number
 
 if TYPE_CHECKING:
-    import pandas
-    import polars
+    import pandas as pd
+    import polars as pl
 
 _SHOWN: Final = 10
 _ATTEMPTS: Final = 3
@@ -104,7 +104,7 @@ class Frame:
             self._layout = self._inferred(None)
         return self.reader().read_all()
 
-    def pandas(self) -> "pandas.DataFrame":
+    def pandas(self) -> "pd.DataFrame":
         """Return all events as a data frame of pandas.
 
         Integers and booleans are of the types that know missing values (`Int64`, `boolean`), dictionaries are
@@ -127,10 +127,10 @@ class Frame:
                 pd.ArrowDtype(arrow_type) if any(is_(arrow_type) for is_ in kept) else None
             )
 
-        frame: pandas.DataFrame = self.table().to_pandas(types_mapper=dtype)
+        frame: pd.DataFrame = self.table().to_pandas(types_mapper=dtype)
         return frame
 
-    def polars(self) -> "polars.DataFrame":
+    def polars(self) -> "pl.DataFrame":
         """Return all events as a data frame of Polars.
 
         Raises:
@@ -169,27 +169,26 @@ class Frame:
         fields = self._fields
         if isinstance(fields, dict):
             return Layout(fields, has_data=self._as_json, is_whole=False)
-        only_json = Layout({}, has_data=True, is_whole=False)
-        if fields is None and (self._as_json or len(self._source.event_types or ()) != 1):
-            return only_json
         if fields == ():
             return Layout({}, has_data=self._as_json, is_whole=False)
         seen = self._declared()
         if fields is not None:
             seen = {name: seen.get(name, Seen()) for name in fields}
+        only_json = Layout({}, has_data=True, is_whole=False)
+        if fields is None and (self._as_json or len(self._source.event_types or ()) != 1):
+            return only_json
         for rows in self._rows(sample_size):
-            values = self._payloads.values(self._payloads.expand(rows))
-            if fields is None:
-                if not all(map(has_fields, values)):
-                    return only_json
-                for value in values:
-                    for name in names_of(value):
-                        if name not in seen:
-                            seen[name] = Seen()
+            values = self._values(rows)
+            if fields is None and not _add_names(values, seen):
+                return only_json
+            with_fields = [value for value in values if has_fields(value)]
             for name, each in seen.items():
-                each.add(field_values(name, [value for value in values if has_fields(value)]))
+                each.add(field_values(name, with_fields))
         kinds = {name: each.kind() for name, each in seen.items()}
         return Layout(kinds, has_data=self._as_json, is_whole=fields is None)
+
+    def _values(self, rows: Sequence[Row]) -> list[Any]:
+        return self._payloads.values(self._payloads.expand(rows))
 
     def _declared(self) -> dict[str, Seen]:
         """Return what event classes say about the fields that there may be."""
@@ -220,6 +219,17 @@ class Frame:
                 gathered = ()
         if gathered:
             yield gathered
+
+
+def _add_names(values: Sequence[Any], seen: dict[str, Seen]) -> bool:
+    """Add the fields that are met, in order; return False where a payload has none."""
+    for value in values:
+        if not has_fields(value):
+            return False
+        for name in names_of(value):
+            if name not in seen:
+                seen[name] = Seen()
+    return True
 
 
 def _check_fields(fields: Any) -> dict[str, Kind] | tuple[str, ...] | None:

@@ -16,13 +16,26 @@ def rows_of(data: Any) -> Iterator[Row]:
     Raises:
         InvalidInput: It is neither; or, by the iteration, a column of times is finer than a microsecond.
     """
-    if hasattr(data, "__arrow_c_stream__"):
-        return _rows_of_batches(pa.RecordBatchReader.from_stream(data))
-    if hasattr(data, "__arrow_c_array__"):
-        return _rows_of_batches([pa.record_batch(data)])
+    if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
+        return _rows_of_batches(stream_of(data))
     if isinstance(data, Iterable) and not isinstance(data, str | bytes | Mapping):
         return _checked(data)
     msg = f"data is a data frame, an Arrow stream, or an iterable of mappings, not {type(data).__name__}"
+    raise InvalidInput(msg)
+
+
+def stream_of(data: Any) -> pa.RecordBatchReader:
+    """Return a data frame, or whatever else is an Arrow stream, as a reader of one.
+
+    Raises:
+        InvalidInput: It is none.
+    """
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(data)
+    if hasattr(data, "__arrow_c_array__"):
+        batch = pa.record_batch(data)
+        return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+    msg = f"this is a data frame or an Arrow stream, not {type(data).__name__}"
     raise InvalidInput(msg)
 
 

@@ -25,7 +25,7 @@ DIGITS: Final = 38
 TIME: Final = pa.timestamp("us", "UTC")
 
 
-class Misfit(Exception):  # noqa: N818  # never leaves the package
+class Misfit(Exception):  # never leaves the package
     """A value that a column can't hold exactly."""
 
 

@@ -53,7 +53,7 @@ class Layout:
 
     @property
     def columns(self) -> dict[str, str]:
-        """The names of the columns of fields. Where a field has the name of another column, `data_` stands before it."""
+        """The names of the fields' columns. Where one has the name of another column, `data_` stands before it."""
         taken = {column.name for column in _ENVELOPE} | ({DATA} if self.has_data else set())
         columns: dict[str, str] = {}
         for name in self.fields:
@@ -122,7 +122,7 @@ def _event_ids(values: Sequence[Any]) -> pa.Array:
 
 def _times(values: Sequence[Any], to_time: Callable[[Any], datetime]) -> pa.Array:
     """Return times. Where the driver returns integers, they are microseconds, and need not become datetimes."""
-    if not {*map(type, values)} <= {int}:
+    if {*map(type, values)} != {int}:
         return pa.array([to_time(value) for value in values], TIME)
     zero = pa.scalar(to_time(0), TIME).cast(pa.int64())
     return pc.add(pa.array(values, pa.int64()), zero).cast(TIME)
@@ -167,8 +167,8 @@ def _check_names(values: Sequence[Any], rows: Sequence[Row], known: KeysView[str
             continue
         if not has_fields(value):
             raise FieldMismatch(None, type(value).__name__, None, row[POSITION], row[EVENT_TYPE])
-        for name in () if known is None else names_of(value):
-            if name not in known:
+        for name in names_of(value):
+            if known is not None and name not in known:
                 raise FieldMismatch(name, None, None, row[POSITION], row[EVENT_TYPE])
 
 

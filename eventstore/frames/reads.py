@@ -6,7 +6,7 @@ from eventstore.backends.protocol import Row
 from eventstore.filters import EventFilter, combine
 from eventstore.frames.frame import Fields, Frame, Source
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, check_number
+from eventstore.streams import check_number
 
 
 def read_stream(
@@ -95,7 +95,8 @@ def read_all(
         upcast: As for `EventStore.read_all`.
         fields: Which fields to have as columns, whatever event types there are: names, or names with Arrow types.
             Missing ones are null. An empty list leaves the payloads out. Defaults to None: as above.
-        as_json: Have the whole payload in the column `data`, whatever else there is.
+        as_json: Have the whole payload in the column `data`: instead of columns of its fields, or beside those that
+            `fields` names.
         sample_size: How many events to look at for the types of columns. None: all of them, so they are read twice.
         batch_size: How many stored events a batch has at most, and a query of the database.
 
