@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -114,8 +115,8 @@ def append(
         versions=_Versions(expected_version),
         metadata=metadata,
     )
+    done = Appended(total=len(data) if hasattr(data, "__len__") else None)  # first: DuckDB does nothing beside a stream
     rows = enumerate(rows_of(data))
-    done = Appended(total=len(data) if hasattr(data, "__len__") else None)
     with _reporting(progress, done) as report:
         while batch := list(islice(rows, batch_size)):
             appends = [each for number, row in batch for each in maker.appends(number, row)]
@@ -172,7 +173,7 @@ class _EventMaker:
             for place, each in enumerate(events):
                 event = each if isinstance(each, NewEvent) else self.event_types.new_event(each)
                 if self.key is not None:
-                    name = json_text([stream_id, event.event_type, place, *(_value(row, part) for part in self.key)])
+                    name = json_text([stream_id, event.event_type, place, *(_key_part(row, part) for part in self.key)])
                     event = replace(event, event_id=uuid5(self.namespace, name))
                 yield Append(stream_id, [event], expected_version=self.versions.take(stream_id), metadata=self.metadata)
 
@@ -185,6 +186,13 @@ def _value(row: Row, column: str) -> Any:
         msg = f"there is no column {column!r}; there are {', '.join(map(repr, row))}"
         raise InvalidInput(msg)
     return row[column]
+
+
+def _key_part(row: Row, column: str) -> Any:
+    value = _value(row, column)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC)  # a data frame has another zone object than a database, for the same time
+    return value
 
 
 @contextmanager
