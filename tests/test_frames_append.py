@@ -188,7 +188,7 @@ def test_a_joined_store_appends_in_its_transaction(store: EventStore) -> None:
 def test_what_a_row_or_an_argument_has_wrong_is_told() -> None:
     finer = pd.DataFrame({"id": [1], "who": ["x"], "at": pd.Series([1], dtype="datetime64[ns]")})
     with EventStore.in_memory() as store:
-        for data, options in [
+        wrong: list[tuple[Any, dict[str, Any]]] = [
             (7, {}),
             ("text", {}),
             ([1], {}),
@@ -198,7 +198,8 @@ def test_what_a_row_or_an_argument_has_wrong_is_told() -> None:
             (ROWS, {"expected_version": "any"}),
             (ROWS, {"batch_size": 0}),
             (finer, {}),
-        ]:
+        ]
+        for data, options in wrong:
             with pytest.raises(InvalidInput):
                 load(store, data, **options)
         with pytest.raises(ZeroDivisionError) as error:
