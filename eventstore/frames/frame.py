@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SHOWN: Final = 10
+_NOT_SHOWN: Final = ("category", "event_id", "schema_version", "metadata")
 _ATTEMPTS: Final = 3
 Fields = Iterable[str] | Mapping[str, pa.DataType] | None
 
@@ -154,7 +155,8 @@ class Frame:
         layout = self._known_layout()
         rows = self._payloads.expand(first[0] if first else [], newest_first=self._source.newest_first)
         batch = record_batch(rows[:_SHOWN], layout, layout.schema, self._payloads, self._to_time)
-        types = {field.name: str(field.type) for field in layout.schema}
+        batch = batch.select([name for name in layout.schema.names if name not in _NOT_SHOWN])
+        types = {field.name: str(field.type) for field in batch.schema}
         more = "the first of them" if len(rows) > _SHOWN else f"{len(rows)} in all"
         return table_html(f"{self._source.name}: {more}", types, (row.values() for row in batch.to_pylist()))
 
