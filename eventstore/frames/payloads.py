@@ -1,6 +1,9 @@
 """The payloads of rows, as `read_all` returns them or as JSON text, without an event made of each row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 from eventstore.backends.protocol import Row
@@ -29,7 +32,7 @@ class Payloads:
         self._upcast = upcast
         self._steps = mapper.event_types.steps if upcast else {}
         self._readers = mapper.event_types.readers if upcast else {}
-        self._known: set[Shape] = set(mapper.event_types.classes)
+        self._known: set[Shape] = set()
 
     def expand(self, rows: Sequence[Row], *, newest_first: bool = False) -> Sequence[Row]:
         """Return rows with those in the place of older ones that the upcasters make of them: one, several or none.
@@ -60,6 +63,27 @@ class Payloads:
         Raises:
             DecodingError: The data of one can't be read, or does not fit its class.
         """
+        shapes = {(row[EVENT_TYPE], row[SCHEMA_VERSION], row[_CODEC]) for row in rows}
+        if len(shapes) == 1:
+            with suppress(Exception):  # one by one, it turns out which, and what is wrong
+                return list(map(self._reader(*shapes.pop()), map(itemgetter(_DATA), rows)))
+        return self._one_by_one(rows)
+
+    def _reader(self, event_type: str, schema_version: int, codec: int) -> Callable[[Any], Any]:
+        """Return what makes values of the data of events of one shape."""
+        read = self._readers.get((event_type, schema_version)) if codec == MessagePackCodec.number else None
+        if read is not None:
+            return read
+        decode: Callable[[Any], Any] = _as_it_is if codec == _UPCAST else partial(self._decode, codec)
+        if not self._upcast:
+            return decode
+        build = partial(self._event_types.from_plain, event_type, schema_version)
+        if (event_type, schema_version) in self._event_types.classes:
+            return lambda data: build(decode(data))
+        build(None)  # refuses what is too new; all else comes back as it is
+        return decode
+
+    def _one_by_one(self, rows: Sequence[Row]) -> list[Any]:
         readers, messagepack = self._readers, MessagePackCodec.number
         values: list[Any] = []
         for row in rows:
@@ -101,9 +125,13 @@ class Payloads:
 
     def _check_shape(self, event_type: str, schema_version: int) -> None:
         """Refuse what `read_all` refuses: a schema version without a way to the newest, or beyond it."""
-        if self._upcast:
+        if self._upcast and (event_type, schema_version) not in self._event_types.classes:
             self._event_types.from_plain(event_type, schema_version, None)
         self._known.add((event_type, schema_version))
+
+
+def _as_it_is(data: Any) -> Any:
+    return data
 
 
 def _at(error: DecodingError, row: Row) -> DecodingError:
