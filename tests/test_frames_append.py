@@ -58,6 +58,7 @@ SOURCES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
     "a batch": pa.RecordBatch.from_pylist,
     "Polars": pl.DataFrame,
     "DuckDB": lambda rows: duckdb.from_arrow(pa.Table.from_pylist(rows)),
+    "pandas, with an index": lambda rows: pl.DataFrame(rows).to_pandas().set_axis([f"i{n}" for n in range(len(rows))]),
     "pandas": lambda rows: pl.DataFrame(rows).to_pandas(use_pyarrow_extension_array=True),
 }
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
 from types import NoneType
 from typing import Any, Final
 from uuid import UUID
@@ -121,7 +120,6 @@ def _look_at_lists(seen: Seen, values: Sequence[Any]) -> None:
     parts = [part for value in values for part in value]
     seen.parts = seen.parts or Seen()
     seen.parts.add(parts)
-    seen.parts.is_odd |= any(isinstance(part, Enum) for part in parts)
 
 
 _LOOKS: Final[dict[type, Callable[[Seen, Sequence[Any]], None]]] = {
@@ -166,7 +164,7 @@ def _of_node(node: Any) -> Seen:
     elif cls in (inspect.ListType, inspect.VarTupleType):
         seen.types.add(list)
         seen.parts = _of_node(node.item_type)
-        seen.parts.is_odd |= type(node.item_type) is inspect.EnumType
+        seen.parts.is_odd |= type(node.item_type) is inspect.EnumType  # its members are no values of Arrow's
     elif cls not in (inspect.NoneType, inspect.AnyType):
         seen.is_odd = True
     return seen
