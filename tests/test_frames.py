@@ -175,7 +175,13 @@ CLASSES: list[tuple[type, list[Any]]] = [
         OfDataclass,
         [
             OfDataclass(
-                Decimal("1.50"), datetime(2026, 1, 1, tzinfo=UTC), Size.LARGE, UUID(int=1), (), {"a": 1}, (Size.SMALL,)
+                Decimal("1.50"),
+                datetime(2026, 1, 1, tzinfo=UTC),
+                Size.LARGE,
+                UUID(int=1),
+                ("a", "b"),
+                {"a": 1},
+                (Size.SMALL,),
             ),
             OfDataclass(Decimal("2.25"), datetime(2026, 1, 1, tzinfo=BERLIN), Size.SMALL),
         ],
