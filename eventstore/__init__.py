@@ -11,6 +11,7 @@ from eventstore.errors import (
     CachedPositions,
     ConcurrencyConflict,
     ConstraintViolated,
+    DamagedExport,
     DatabaseBusy,
     DatabaseMismatch,
     DecodingError,
@@ -27,6 +28,8 @@ from eventstore.errors import (
     ExtraMissing,
     FieldMismatch,
     GlobalOrderError,
+    HistoryChangeRefused,
+    ImportConflict,
     InvalidEvent,
     InvalidExpectedVersion,
     InvalidFilter,
@@ -46,8 +49,12 @@ from eventstore.errors import (
     SchemaMissing,
     SchemaOutdated,
     SchemaTooNew,
+    StreamArchived,
+    StreamClosed,
+    StreamDeleted,
     TableLocked,
     TransactionOpen,
+    TransferError,
     UnknownProjection,
     UnregisteredEventType,
     UnsuitableTransaction,
@@ -60,7 +67,7 @@ from eventstore.errors import (
 )
 from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
-from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
+from eventstore.events import STREAM_ARCHIVED, STREAM_DELETED, Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.repository import Loaded, Repository, Saved
 from eventstore.snapshots import Snapshot, SnapshotStore
@@ -70,11 +77,13 @@ from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
-    from eventstore import migrations, projections
+    from eventstore import migrations, projections, transfer
 
 __all__ = [
     "ANY",
     "NO_STREAM",
+    "STREAM_ARCHIVED",
+    "STREAM_DELETED",
     "STREAM_EXISTS",
     "AggregateError",
     "AggregateNotFound",
@@ -84,6 +93,7 @@ __all__ = [
     "Codec",
     "ConcurrencyConflict",
     "ConstraintViolated",
+    "DamagedExport",
     "DatabaseBusy",
     "DatabaseMismatch",
     "DecodingError",
@@ -106,6 +116,8 @@ __all__ = [
     "ExtraMissing",
     "FieldMismatch",
     "GlobalOrderError",
+    "HistoryChangeRefused",
+    "ImportConflict",
     "InvalidEvent",
     "InvalidExpectedVersion",
     "InvalidFilter",
@@ -134,10 +146,14 @@ __all__ = [
     "SchemaTooNew",
     "Snapshot",
     "SnapshotStore",
+    "StreamArchived",
+    "StreamClosed",
+    "StreamDeleted",
     "Subscription",
     "TableLocked",
     "Tables",
     "TransactionOpen",
+    "TransferError",
     "UnknownProjection",
     "UnregisteredEventType",
     "UnsuitableTransaction",
@@ -152,12 +168,13 @@ __all__ = [
     "metadata_context",
     "migrations",
     "projections",
+    "transfer",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import these when they are first asked for: `migrations` needs Alembic, which running applications don't."""
-    if name in {"migrations", "projections"}:
+    if name in {"migrations", "projections", "transfer"}:
         return import_module(f"eventstore.{name}")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -40,10 +40,25 @@ from eventstore.statements.appending_one import (
     append_one_to_new,
     append_one_to_new_and_notify,
 )
+from eventstore.statements.appending_to_all import append_to_all, append_to_all_and_notify
+from eventstore.statements.closing import (
+    delete_events,
+    discard_dead_letters_of_stream,
+    find_end,
+    lock_snapshots,
+    mark_archived,
+    mark_deleted,
+)
 from eventstore.statements.copying import copy_events
 from eventstore.statements.event_types import event_type_spans, sample_events
 from eventstore.statements.filtering import read_matching, read_matching_by_json
 from eventstore.statements.global_order import end_of_run, look, newest_position, position_cache, read_everything
+from eventstore.statements.history import (
+    find_setting_of_history_changes,
+    give_permission,
+    set_history_changes,
+    take_permission,
+)
 from eventstore.statements.notifications import notification_channel, notify
 from eventstore.statements.projections import (
     add_dead_letter,
@@ -71,6 +86,21 @@ from eventstore.statements.projections import (
 from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
 from eventstore.statements.schema import schema_version
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
+from eventstore.statements.transfer import (
+    continue_positions,
+    copy_positioned_events,
+    copy_stored_events,
+    find_stored,
+    find_stored_by_json,
+    insert_positioned_event,
+    insert_snapshot,
+    insert_stored_event,
+    lock_events,
+    page_of_snapshots,
+    page_of_streams,
+    set_imported_head,
+    set_times_of_stream,
+)
 
 __all__ = [
     "add_dead_letter",
@@ -87,6 +117,8 @@ __all__ = [
     "append_one_to_existing_and_notify",
     "append_one_to_new",
     "append_one_to_new_and_notify",
+    "append_to_all",
+    "append_to_all_and_notify",
     "append_to_any",
     "append_to_any_and_notify",
     "append_to_existing",
@@ -97,7 +129,10 @@ __all__ = [
     "append_to_new_and_notify",
     "blocked_streams",
     "close_dead_letter",
+    "continue_positions",
     "copy_events",
+    "copy_positioned_events",
+    "copy_stored_events",
     "count_dead_letters",
     "count_events_after",
     "count_streams",
@@ -107,23 +142,37 @@ __all__ = [
     "create_or_advance_head",
     "delete_checkpoint",
     "delete_dead_letters",
+    "delete_events",
     "delete_snapshot",
     "delete_snapshots",
+    "discard_dead_letters_of_stream",
     "end_of_run",
     "event_type_spans",
     "fail_dead_letter",
     "find_checkpoint",
     "find_checkpoints",
     "find_dead_letters",
+    "find_end",
     "find_heads",
+    "find_setting_of_history_changes",
+    "find_stored",
+    "find_stored_by_json",
+    "give_permission",
     "insert_event",
+    "insert_positioned_event",
     "insert_single_event",
+    "insert_snapshot",
+    "insert_stored_event",
     "last_position",
     "load_aggregate",
     "load_snapshot",
     "lock_checkpoint",
+    "lock_events",
     "lock_heads",
+    "lock_snapshots",
     "look",
+    "mark_archived",
+    "mark_deleted",
     "mark_failed",
     "mark_seen",
     "mark_stopped",
@@ -132,6 +181,8 @@ __all__ = [
     "next_event_time",
     "notification_channel",
     "notify",
+    "page_of_snapshots",
+    "page_of_streams",
     "position_cache",
     "read_backwards",
     "read_everything",
@@ -145,8 +196,12 @@ __all__ = [
     "schema_version",
     "set_checkpoint",
     "set_head",
+    "set_history_changes",
+    "set_imported_head",
+    "set_times_of_stream",
     "snapshot_versions",
     "stream_version",
+    "take_permission",
     "take_write_lock",
     "version_as_of",
 ]
