@@ -61,8 +61,12 @@ class Database:
     @contextmanager
     def raw(self) -> Iterator[psycopg.Connection]:
         """Hold a connection of the driver, in autocommit."""
-        with psycopg.connect(self._conninfo(self.name), autocommit=True, prepare_threshold=0) as connection:
+        with self.connect() as connection:
             yield connection
+
+    def connect(self, **options: Any) -> psycopg.Connection:
+        """Return a connection of the driver, in autocommit, for the caller to close."""
+        return psycopg.connect(self._conninfo(self.name), autocommit=True, prepare_threshold=0, **options)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from benchmarks.bench import OURS, Bench
 from benchmarks.events import METADATA, ItemAdded, new_events
 from benchmarks.results import Comparison
-from benchmarks.workloads.read_everything import fill
+from benchmarks.loading import load
 from eventstore import EventStore, RecordedEvent
 from eventstore.projections import Projection, Worker
 
@@ -89,7 +89,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
     """Replay and snapshot; project."""
     database = bench.database()
     store = database.store()
-    size, count = bench.choose(2_000, 10_000), bench.choose(5_000, 20_000)
+    size, count = bench.choose(1_000, 10_000), bench.choose(2_000, 20_000)
     store.append("basket-long", new_events(size), expected_version=0, metadata=METADATA)
     assert store.snapshots.save("basket-long", version=size - 10, state={"total": 1999 * (size - 10)})
     yield bench.race(
@@ -101,7 +101,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
     )
     database = bench.database()
     store = database.store()
-    fill(store, count)
+    load(database, count)
     with store.engine.begin() as connection:
         connection.execute(text("CREATE TABLE totals (stream_id text PRIMARY KEY, events bigint NOT NULL)"))
     yield bench.race(
