@@ -19,7 +19,7 @@ from benchmarks.workloads import WORKLOADS
 @click.argument("workloads", nargs=-1, type=click.Choice(list(WORKLOADS)))
 @click.option("--quick", is_flag=True, help="See in two minutes that it works. The sizes are small: compare nothing.")
 @click.option("-c", "--contestant", "contestants", multiple=True, help="Only those with this in their names, and us.")
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="How many rounds are timed.")
+@click.option("--rounds", type=click.IntRange(1), help="How many rounds are timed. [5; 3 in a quick run]")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("build/benchmarks"), show_default=True)
 @click.option(
     "--environments",
@@ -33,7 +33,7 @@ def main(
     workloads: tuple[str, ...],
     quick: bool,
     contestants: tuple[str, ...],
-    rounds: int,
+    rounds: int | None,
     output: Path,
     environments: Path,
 ) -> None:
@@ -46,7 +46,7 @@ def main(
     plan.show(console, steps)
     with Bench(
         full=not quick,
-        rounds=rounds,
+        rounds=rounds or (3 if quick else 5),
         contestants=contestants,
         environments=environments.resolve(),
         console=console,
@@ -71,7 +71,7 @@ def _run(bench: Bench, steps: list[plan.Step], output: Path) -> bool:
             for result in WORKLOADS[step.name].run(bench):
                 results.append(result)
                 report.show(console, result)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the other workloads are measured all the same
             console.print_exception()
             failures.append(f"{step.name} has failed: {type(error).__name__}")
         took = {"took": f"{time.monotonic() - begun:.0f} s"}

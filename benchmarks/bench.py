@@ -3,13 +3,14 @@
 import math
 import tempfile
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from rich.console import Console
+from sqlalchemy import Engine
 
 from benchmarks import loading
 from benchmarks.peers import Peer, PeerMissing
@@ -20,7 +21,9 @@ from eventstore.testing.postgresql import PostgreSQLServer
 
 Quick = TypeVar("Quick")
 Full = TypeVar("Full")
-OURS = "eventstore"
+Entered = TypeVar("Entered")
+OURS: Final = "eventstore"
+_AT_A_TIME: Final = 100_000
 
 
 @dataclass
@@ -49,6 +52,7 @@ class Bench:
     _loaded: dict[int, Database] = field(default_factory=dict)
     _filled: Database | None = None
     _server: PostgreSQLServer | None = None
+    _own_server: PostgreSQLServer | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -70,6 +74,22 @@ class Bench:
             self._server = self._stack.enter_context(PostgreSQLServer(settings=SETTINGS, durable=True))
         return self._server
 
+    def own_server(self) -> PostgreSQLServer:
+        """A second durable PostgreSQL, for what disturbs: crashes, and an autovacuum that comes each second."""
+        if self._own_server is None:
+            settings = {**SETTINGS, "autovacuum_naptime": "1s", "shared_buffers": "128MB"}
+            self._own_server = self._stack.enter_context(PostgreSQLServer(settings=settings, durable=True))
+        return self._own_server
+
+    def enter(self, manager: AbstractContextManager[Entered]) -> Entered:
+        """Enter a context that is left at the end of the run."""
+        return self._stack.enter_context(manager)
+
+    def enter_engine(self, engine: Engine) -> Engine:
+        """Return an engine that is disposed of at the end of the run."""
+        self._stack.callback(engine.dispose)
+        return engine
+
     def database(self, *, durable: bool = True, tables: bool = True) -> Database:
         """Return a new database, closed at the end of the run."""
         database = Database(self.server, durable=durable, tables=tables)
@@ -89,19 +109,31 @@ class Bench:
         return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
 
     def peer(self, name: str) -> Peer | None:
-        """Return a peer, None where it is not wanted or can't be had: `peer_errors` says why."""
-        if name not in self._peers and name not in self.peer_errors:
-            if not self._wants(name):
-                self.peer_errors[name] = "it was not chosen"
-                return None
-            try:
-                self._peers[name] = Peer(name, self.environments)
-            except PeerMissing as missing:
-                self.peer_errors[name] = str(missing)
-                self.console.print(f"{name} can't take part: {missing}", style="red", markup=False)
-            else:
-                self._stack.callback(self._peers[name].close)
-        return self._peers.get(name)
+        """Return a peer, None where it is not wanted or can't be had: `peer_errors` says why.
+
+        One that has ended, as one does that has not answered, is started anew, and has forgotten its stores.
+        """
+        if name in self.peer_errors:
+            return None
+        peer = self._peers.get(name)
+        if peer is None or peer.has_ended:
+            peer = self._start(name)
+            if peer is not None:
+                self._peers[name] = peer
+        return peer
+
+    def _start(self, name: str) -> Peer | None:
+        if not self._wants(name):
+            self.peer_errors[name] = "it was not chosen"
+            return None
+        try:
+            peer = Peer(name, self.environments)
+        except PeerMissing as missing:
+            self.peer_errors[name] = str(missing)
+            self.console.print(f"{name} can't take part: {missing}", style="red", markup=False)
+            return None
+        self._stack.callback(peer.close)
+        return peer
 
     def notes(self) -> list[str]:
         """Return who could not take part, and why."""
@@ -113,47 +145,49 @@ class Bench:
 
     def eventsourcing(self, name: str, environment: Mapping[str, str]) -> Peer | None:
         """Return the peer `eventsourcing` with a store opened under a name."""
-        peer = self.peer("eventsourcing")
-        if peer is not None:
-            self.versions["eventsourcing"] = peer.call("use", name=name, environment=dict(environment))
+        return self._opened("eventsourcing", self.peer("eventsourcing"), name=name, environment=dict(environment))
+
+    def eventsourcing_process(self, name: str, environment: Mapping[str, str]) -> Peer | None:
+        """Return the same in one more process."""
+        peer = self._start("eventsourcing") if self.peer("eventsourcing") else None
+        return self._opened("eventsourcing", peer, name=name, environment=dict(environment))
+
+    def event_sourcery(self, name: str, database: Database | str) -> Peer | None:
+        """Return the peer `python-event-sourcery` with a database, or the one of a URL, opened under a name."""
+        url = database if isinstance(database, str) else database.url.replace("postgresql", "postgresql+psycopg")
+        return self._opened("event_sourcery", self.peer("event_sourcery"), name=name, url=url)
+
+    def _opened(self, library: str, peer: Peer | None, **arguments: Any) -> Peer | None:
+        if peer is None:
+            return None
+        try:
+            self.versions[library] = peer.call("use", **arguments)
+        except PeerMissing as error:
+            self.peer_errors[library] = str(error)
+            return None
         return peer
 
-    def eventsourcing_writer(self, name: str, environment: Mapping[str, str]) -> Peer | None:
-        """Return a second process of it with the same store, which writes while the first one listens."""
-        if self.peer("eventsourcing") is None:
-            return None
-        writer = Peer("eventsourcing", self.environments)
-        self._stack.callback(writer.close)
-        writer.call("use", name=name, environment=dict(environment))
-        return writer
-
     def filled_eventsourcing(self, count: int) -> Peer | None:
-        """Return the same with a store of so many events, opened under the name `filled`; filled once in a run."""
-        if self._filled is None:
-            self._filled = self.database(durable=False, tables=False)
-            peer = self.eventsourcing("filled", self._filled.environment)
-            if peer is not None:
-                peer.call("fill", name="filled", count=count)
-        return self.peer("eventsourcing")
+        """Return the peer `eventsourcing` with a store of so many events under the name `filled`."""
+        if self._filled is not None:
+            return self.eventsourcing("filled", self._filled.environment)
+        self._filled = self.database(durable=False, tables=False)
+        peer = self.eventsourcing("filled", self._filled.environment)
+        if peer is not None:
+            for first in range(0, count, _AT_A_TIME):
+                peer.call("fill", name="filled", count=min(_AT_A_TIME, count - first))
+        return peer
 
     @property
     def filled(self) -> Database | None:
         """The database of `filled_eventsourcing`, None before it is filled."""
         return self._filled
 
-    def event_sourcery(self, name: str, database: Database | str) -> Peer | None:
-        """Return the peer `python-event-sourcery` with a database, or the one of a URL, opened under a name."""
-        peer = self.peer("event_sourcery")
-        if peer is not None:
-            url = database if isinstance(database, str) else database.url.replace("postgresql", "postgresql+psycopg")
-            self.versions["python-event-sourcery"] = peer.call("use", name=name, url=url)
-        return peer
-
     def race(
         self,
         key: str,
         title: str,
-        contestants: Mapping[str, Contestant | None],
+        contestants: Mapping[str, Contestant | str | None],
         *,
         per: str,
         reference: str,
@@ -166,14 +200,15 @@ class Bench:
         Args:
             key: Names the result.
             title: What is done.
-            contestants: By name; None where a peer is missing.
+            contestants: By name; None where a peer is missing, a string that says why where one is left out.
             per: What one operation is.
             reference: With whom the others are compared.
             durable: Whether commits are flushed; None where nothing is written.
             rounds: How many are timed. Defaults to None: as the run says.
             warm_up: Whether there is a round before the first one that counts.
         """
-        there = {name: run for name, run in contestants.items() if run and (name == reference or self._wants(name))}
+        chosen = {name: run for name, run in contestants.items() if name == reference or self._wants(name)}
+        there = {name: run for name, run in chosen.items() if run and not isinstance(run, str)}
         outcome = run_race(
             there,
             rounds=rounds or self.rounds,
@@ -181,7 +216,8 @@ class Bench:
             ends_at=self.ends_at,
             warm_up=warm_up,
         )
-        missing = {name: "not there: see the notes" for name, run in contestants.items() if run is None}
+        missing = {name: run for name, run in chosen.items() if isinstance(run, str)}
+        missing |= {name: "not there: see the notes" for name, run in chosen.items() if run is None}
         return Comparison(
             key, title, per, reference, outcome.seconds, outcome.again, missing | outcome.missing, durable
         )

@@ -34,17 +34,25 @@ def stream_id(number: int) -> str:
     return f"basket-{number:010d}"
 
 
-def load(database: Database, count: int) -> float:
-    """Store so many events, a multiple of 100, and vacuum the tables; return the seconds without the vacuum."""
-    streams = count // STREAM
+def load(database: Database, count: int, *, first: int = 0, vacuum: bool = True) -> float:
+    """Store so many events, and return the seconds without the vacuum.
+
+    Args:
+        database: Where to.
+        count: How many events, a multiple of 100.
+        first: How many have been stored so before.
+        vacuum: Whether to vacuum the tables.
+    """
+    streams = range(first // STREAM, (first + count) // STREAM)
     with database.raw() as connection:
         connection.execute("SET session_replication_role = replica")  # foreign keys are not checked
         begun = time.perf_counter()
-        for first in range(0, streams, _STREAMS_A_COPY):
-            _copy(connection, range(first, min(first + _STREAMS_A_COPY, streams)))
+        for start in range(streams.start, streams.stop, _STREAMS_A_COPY):
+            _copy(connection, range(start, min(start + _STREAMS_A_COPY, streams.stop)))
         seconds = time.perf_counter() - begun
-        connection.execute("VACUUM (ANALYZE) es_events, es_streams")
-        connection.execute("CHECKPOINT")  # or it comes while something is measured
+        if vacuum:
+            connection.execute("VACUUM (ANALYZE) es_events, es_streams")
+            connection.execute("CHECKPOINT")  # or it comes while something is measured
     return seconds
 
 

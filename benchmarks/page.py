@@ -17,7 +17,8 @@ _STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
   color: var(--ink); background: var(--ground) }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem }
-th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 } th { border-bottom: 1px solid var(--line) }
+th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 }
+th { border-bottom: 1px solid var(--line) }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 .met { color: var(--met) } .missed { color: var(--missed) } dt { font-weight: 600 }
 svg { max-width: 100%; height: auto; border-radius: 6px }

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ REQUIREMENTS: Final = {
 FUNCTIONS: Final = {"POSTGRES_ENABLE_DB_FUNCTIONS": "y"}
 """How `eventsourcing` is told to append by a function in the database: documented, and quicker."""
 
-_LONGEST_CALL_SECONDS: Final = 240.0
+_LONGEST_CALL_SECONDS: Final = 90.0
 
 
 class PeerMissing(Exception):
@@ -38,6 +39,11 @@ class Peer:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -48,7 +54,7 @@ class Peer:
         """Call a function of the peer's program, and return what it returns.
 
         Raises:
-            PeerMissing: It failed, with its traceback; or it has not answered in four minutes, and was ended.
+            PeerMissing: It failed, with its traceback; or it has not answered in 90 seconds, and was ended.
         """
         self.send(function, **arguments)
         return self.receive()
@@ -56,8 +62,11 @@ class Peer:
     def send(self, function: str, **arguments: Any) -> None:
         """Begin a call, to be ended by `receive`: so several peers work at the same time."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"name": function, "arguments": arguments}) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps({"name": function, "arguments": arguments}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise PeerMissing("its process has ended") from None
 
     def receive(self) -> Any:
         """Return what the call returns.
@@ -69,6 +78,7 @@ class Peer:
             line = self._answers.get(timeout=_LONGEST_CALL_SECONDS)
         except queue.Empty:
             self._process.kill()
+            self._process.wait(30)
             raise PeerMissing(f"it has not answered in {_LONGEST_CALL_SECONDS:.0f} seconds") from None
         answer = json.loads(line) if line else {"error": "its process has ended"}
         if "error" in answer:
@@ -78,7 +88,8 @@ class Peer:
     def close(self) -> None:
         """End the process."""
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Contestants that take turns: A B C A B C …"""
+"""Contestants that take turns: A B C, A B C, and so on."""
 
 import gc
 import time

@@ -58,7 +58,7 @@ def _compare(bench: Bench, *, durable: bool) -> Iterator[Comparison]:
             "append 1 event to a new stream",
             {
                 "psycopg INSERT": raw.insert_one(connection, count),
-                "pgbench INSERT": pgbench and pgbench.racer(count),
+                "pgbench INSERT": pgbench.racer(count) if pgbench else None,
                 OURS: to_new(store, count),
                 "eventsourcing recorder": racer(peer, "append_to_new", name=name, count=count, recorder_only=True),
                 "eventsourcing": racer(peer, "append_to_new", name=name, count=count),

@@ -13,7 +13,7 @@ import psycopg
 
 from benchmarks.bench import OURS, Bench
 from benchmarks.results import Comparison, Facts
-from benchmarks.servers import Database
+from benchmarks.servers import MANY_CONNECTIONS, Database
 from eventstore import EventStore, NewEvent
 
 STRANGER: Final = "eventstore, a stranger's transaction open"
@@ -113,12 +113,12 @@ def _stranger(database: Database) -> psycopg.Connection:
 
 def run(bench: Bench) -> Iterator[Comparison | Facts]:
     """Deliver events live, with and without strangers; by polling and by notification."""
-    seconds = bench.choose(0.7, _TRANSACTION_SECONDS)
+    seconds = bench.choose(0.5, _TRANSACTION_SECONDS)
     database, told_database, elsewhere = bench.database(), bench.database(), bench.database(tables=False)
-    peers_database = bench.database(tables=False)
+    environment = bench.database(tables=False).environment | MANY_CONNECTIONS
     name = "delivery"
-    peer = bench.eventsourcing(name, peers_database.environment)
-    writer = bench.eventsourcing_writer(name, peers_database.environment)
+    peer = bench.eventsourcing(name, environment)
+    writer = bench.eventsourcing_process(name, environment)
     their_lags: list[float] = []
 
     def theirs() -> float:
@@ -150,7 +150,7 @@ def run(bench: Bench) -> Iterator[Comparison | Facts]:
             per="event",
             reference=OURS,
             durable=True,
-            rounds=bench.choose(3, None),
+            rounds=bench.choose(2, None),
             warm_up=bench.full,
         )
     lags = live.lags | told.lags | ({"eventsourcing": their_lags} if their_lags else {})

@@ -7,6 +7,7 @@ from benchmarks import raw
 from benchmarks.bench import OURS, Bench
 from benchmarks.peers import FUNCTIONS, racer
 from benchmarks.results import Comparison
+from benchmarks.servers import MANY_CONNECTIONS
 from benchmarks.writers import Processes, in_threads, peers_together, raw_in_threads
 
 PROCESSES = "eventstore, processes"
@@ -17,8 +18,8 @@ def run(bench: Bench) -> Iterator[Comparison]:
     database = bench.database()
     store = database.store()
     plain, functions, sourcery = (bench.database(tables=False) for _ in range(3))
-    peer = bench.eventsourcing("writers", plain.environment)
-    bench.eventsourcing("writers, functions", functions.environment | FUNCTIONS)
+    peer = bench.eventsourcing("writers", plain.environment | MANY_CONNECTIONS)
+    bench.eventsourcing("writers, functions", functions.environment | FUNCTIONS | MANY_CONNECTIONS)
     other = bench.event_sourcery("writers", sourcery)
     pgbench = raw.PgBench.of(bench.server, database, bench.folder())
     for writers in bench.choose((8,), (1, 2, 4, 8, 16)):
@@ -28,7 +29,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
             processes = Processes(database.url, writers, count)
             stack.callback(processes.close)
             contestants = {
-                "pgbench INSERT": pgbench and pgbench.racer(count, writers),
+                "pgbench INSERT": pgbench.racer(count, writers) if pgbench else None,
                 "psycopg INSERT": raw_in_threads(connections, count),
                 OURS: in_threads(store, writers, count),
                 PROCESSES: processes.run,
@@ -39,7 +40,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
                 "python-event-sourcery": racer(other, "write_together", name="writers", writers=writers, count=fewer),
             }
             if writers == 8:
-                theirs = [bench.eventsourcing_writer("processes", plain.environment) for _ in range(writers)]
+                theirs = [bench.eventsourcing_process("processes", plain.environment) for _ in range(writers)]
                 contestants["eventsourcing, processes"] = peers_together(theirs, name="processes", count=count)
             yield bench.race(
                 f"writers_{writers}",
@@ -55,7 +56,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
 def _hot_stream(bench: Bench) -> Comparison:
     writers, count, fewer = 8, bench.choose(10, 100), bench.choose(3, 20)
     store = bench.database().store()
-    peer = bench.eventsourcing("hot", bench.database(tables=False).environment | FUNCTIONS)
+    peer = bench.eventsourcing("hot", bench.database(tables=False).environment | FUNCTIONS | MANY_CONNECTIONS)
     other = bench.event_sourcery("hot", bench.database(tables=False))
     return bench.race(
         "hot_stream",

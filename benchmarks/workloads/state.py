@@ -8,8 +8,8 @@ from sqlalchemy import Connection, text
 
 from benchmarks.bench import OURS, Bench
 from benchmarks.events import METADATA, ItemAdded, new_events
-from benchmarks.results import Comparison
 from benchmarks.loading import load
+from benchmarks.results import Comparison
 from eventstore import EventStore, RecordedEvent
 from eventstore.projections import Projection, Worker
 
