@@ -47,6 +47,7 @@ class Bench:
     ends_at: float = math.inf
     peer_errors: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    durability: dict[str, str] = field(default_factory=dict)
     _peers: dict[str, Peer] = field(default_factory=dict)
     loading_seconds: dict[int, float] = field(default_factory=dict)
     _loaded: dict[int, Database] = field(default_factory=dict)
@@ -141,7 +142,18 @@ class Bench:
 
     def peers_versions(self) -> dict[str, str]:
         """Return the versions of the other libraries, and how durable their commits are, as they say."""
-        return {f"peer {name}": version for name, version in self.versions.items()}
+        return {f"peer {name}": version for name, version in self.versions.items()} | {
+            f"commits of {name}": level for name, level in self.durability.items()
+        }
+
+    def ask_for_durability(self, peer: Peer | None, contestant: str, name: str) -> None:
+        """Note how a peer's commits are flushed, as it says itself of the store of a name."""
+        if peer is None:
+            return
+        try:
+            self.durability[contestant] = peer.call("durability", name=name)
+        except PeerMissing as error:
+            self.durability[contestant] = f"not known: {error}"
 
     def eventsourcing(self, name: str, environment: Mapping[str, str]) -> Peer | None:
         """Return the peer `eventsourcing` with a store opened under a name."""

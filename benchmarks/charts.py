@@ -14,7 +14,7 @@ from benchmarks.workloads.many_writers import PROCESSES
 
 mpl.use("svg")
 from matplotlib.figure import Figure  # after the choice of what draws
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 _OURS: Final = "#0b7285"
 _OTHERS: Final = "#adb5bd"
@@ -75,7 +75,11 @@ def targets(checked: Sequence[Verdict]) -> str:
         part = bound / each.measured.median if each.target.inverse else each.measured.median / bound
         axes.barh(place, part, color=_OURS if each.met else _MISSED, height=0.62)
         axes.text(
-            part, place, f"  {each.measured.median:.2f} × ({each.target.wanted}): {each.word}", va="center", fontsize=9
+            max(part, 1),
+            place,
+            f"  {each.measured.median:.2f} × ({each.target.wanted}): {each.word}",
+            va="center",
+            fontsize=9,
         )
     axes.axvline(1, color=_INK, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(there)), [f"{each.target.work},\nagainst {each.target.against}" for each in there])
@@ -107,6 +111,7 @@ def throughputs(comparisons: Mapping[int, Comparison], what: str) -> str:
     axes.set_yscale("log")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y", color="#dee2e6", linewidth=0.8)
@@ -127,7 +132,7 @@ def growth(comparisons: Sequence[Comparison]) -> str:
             [ratio.median - ratio.low for ratio in ratios],
             [ratio.high - ratio.median for ratio in ratios],
         ]
-        label = result.title.split(",")[0]
+        label = result.title.split(", in stores")[0]
         axes.errorbar(sizes, middle, yerr=spread, color=color, marker=mark, capsize=3, linewidth=1.6, label=label)
     axes.set_xscale("log")
     axes.set_ylim(0, max(2.0, axes.get_ylim()[1]))

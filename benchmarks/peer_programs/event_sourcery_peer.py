@@ -12,7 +12,7 @@ from event_sourcery import StreamId
 from event_sourcery.event import Event
 from event_sourcery_sqlalchemy import SQLAlchemyBackend, configure_models
 from protocol import serve
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Session
 
 
@@ -47,6 +47,14 @@ def use(name: str, url: str) -> str:
     Base.metadata.create_all(engine)
     engines[name] = engine
     return version("python-event-sourcery")
+
+
+def durability(name: str) -> str:
+    """Return how a commit is flushed, as the connection of a session says."""
+    sqlite = engines[name].dialect.name == "sqlite"
+    with Session(engines[name]) as session:
+        (level,) = session.execute(text("PRAGMA synchronous" if sqlite else "SHOW synchronous_commit")).one()
+        return f"synchronous{'' if sqlite else '_commit'} = {level}"
 
 
 def _event(number: int) -> ItemAdded:
@@ -175,8 +183,8 @@ if __name__ == "__main__":
         {
             call.__name__: call
             for call in (
-                use, append_to_new, append_to_existing, append_batch, write_together, prepare_stream, read_stream, fill,
-                read_all,
+                use, durability, append_to_new, append_to_existing, append_batch, write_together, prepare_stream,
+                read_stream, fill, read_all,
             )
         }
     )  # fmt: skip

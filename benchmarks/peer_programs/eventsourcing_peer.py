@@ -52,6 +52,19 @@ def use(name: str, environment: dict[str, str]) -> str:
     return version("eventsourcing")
 
 
+def durability(name: str) -> str:
+    """Return how a commit of the store is flushed, as its own connection says."""
+    _, recorder = stores[name]
+    if hasattr(recorder.datastore, "enable_db_functions"):
+        with recorder.datastore.get_connection() as connection:
+            row = connection.execute("SHOW synchronous_commit").fetchone()
+            return f"synchronous_commit = {row['synchronous_commit']}"
+    with recorder.datastore.transaction(commit=False) as cursor:
+        cursor.execute("PRAGMA synchronous")
+        (level,) = tuple(cursor.fetchone())
+        return f"synchronous = {level}"
+
+
 def _event(stream: UUID, number: int) -> ItemAdded:
     return ItemAdded(
         originator_id=stream,
@@ -233,8 +246,8 @@ if __name__ == "__main__":
         {
             call.__name__: call
             for call in (
-                use, append_to_new, append_to_existing, append_batch, write_together, prepare_stream, read_stream,
-                fill, read_all, listen, write_for, end_of_listening,
+                use, durability, append_to_new, append_to_existing, append_batch, write_together, prepare_stream,
+                read_stream, fill, read_all, listen, write_for, end_of_listening,
             )
         }
     )  # fmt: skip

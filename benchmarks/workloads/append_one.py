@@ -42,7 +42,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
 
 
 def _compare(bench: Bench, *, durable: bool) -> Iterator[Comparison]:
-    count, fewer = bench.choose(60, 1000), bench.choose(20, 150)
+    count, fewer = bench.choose(40, 1000), bench.choose(10, 150)
     kind = "durable" if durable else "not_durable"
     database = bench.database(durable=durable)
     store = database.store()
@@ -51,6 +51,10 @@ def _compare(bench: Bench, *, durable: bool) -> Iterator[Comparison]:
     peer = bench.eventsourcing(name, plain.environment)
     bench.eventsourcing(name_of_functions, functions.environment | FUNCTIONS)
     other = bench.event_sourcery(name, sourcery)
+    if durable:
+        bench.ask_for_durability(peer, "eventsourcing", name)
+        bench.ask_for_durability(peer, "eventsourcing, functions", name_of_functions)
+        bench.ask_for_durability(other, "python-event-sourcery", name)
     pgbench = raw.PgBench.of(bench.server, database, bench.folder())
     with database.raw() as connection:
         yield bench.race(

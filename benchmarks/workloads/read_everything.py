@@ -44,7 +44,7 @@ def read_page(store: EventStore, position: int) -> Callable[[], float]:
 def run(bench: Bench) -> Iterator[Comparison]:
     """Read a million events in order (full) or 20,000 (quick)."""
     count = bench.choose(20_000, 1_000_000)
-    paid, few = count // PAID_EVERY, min(count, _OF_EVENT_SOURCERY)
+    paid, few = count // PAID_EVERY, bench.choose(2_000, _OF_EVENT_SOURCERY)
     database = bench.loaded(count)
     store = database.store()
     peer = bench.filled_eventsourcing(count)

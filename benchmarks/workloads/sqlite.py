@@ -80,6 +80,8 @@ def run(bench: Bench) -> Iterator[Comparison]:
         "sqlite", {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(folder / "eventsourcing.db")}
     )
     other = bench.event_sourcery("sqlite", f"sqlite:///{folder / 'sourcery.db'}")
+    bench.ask_for_durability(peer, "eventsourcing on SQLite (2 is FULL)", "sqlite")
+    bench.ask_for_durability(other, "python-event-sourcery on SQLite (2 is FULL)", "sqlite")
     connection = _connect(folder / "events.db")
     try:
         yield bench.race(
