@@ -40,7 +40,7 @@ class Workload:
 
 WORKLOADS: Final = {
     "append-one": Workload(append_one.run, "1 event an append, durable and not", 10, 110),
-    "append-batches": Workload(append_batches.run, "10 to 50,000 events an append; many streams at once", 20, 150),
+    "append-batches": Workload(append_batches.run, "10 to 50,000 events an append; many streams at once", 15, 150),
     "writers": Workload(many_writers.run, "1 to 16 writers, threads and processes; one hot stream", 15, 180),
     "read-streams": Workload(read_streams.run, "a stream into typed objects", 5, 70),
     "read-all": Workload(read_everything.run, "the global order, all and one event type", 10, 260),
