@@ -42,7 +42,7 @@ def main(
     Runs the WORKLOADS that are named, or all. Writes the figures as JSON, a page with charts, and the same in Markdown.
     """
     console = Console(width=130)
-    steps = plan.plan(workloads or WORKLOADS, full=not quick)
+    steps = plan.plan([name for name in WORKLOADS if name in (workloads or WORKLOADS)], full=not quick)
     plan.show(console, steps)
     with Bench(
         full=not quick,

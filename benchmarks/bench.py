@@ -167,7 +167,7 @@ class Bench:
     def event_sourcery(self, name: str, database: Database | str) -> Peer | None:
         """Return the peer `python-event-sourcery` with a database, or the one of a URL, opened under a name."""
         url = database if isinstance(database, str) else database.url.replace("postgresql", "postgresql+psycopg")
-        return self._opened("event_sourcery", self.peer("event_sourcery"), name=name, url=url)
+        return self._opened("python-event-sourcery", self.peer("python-event-sourcery"), name=name, url=url)
 
     def _opened(self, library: str, peer: Peer | None, **arguments: Any) -> Peer | None:
         if peer is None:

@@ -1,5 +1,6 @@
 """Results as charts in SVG. Each has a light ground of its own, so that it can be read in a dark page, too."""
 
+import math
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any, Final
@@ -60,7 +61,7 @@ def bars(result: Comparison) -> str:
         ratio = result.ratio(name)
         label = f"  {time_text(time.median)}" + (f"   {ratio.median:.2f} ×" if ratio else "")
         axes.text(time.high * factor, place, label, va="center", fontsize=9)
-    axes.set_xlim(0, max(time.high for time in times) * factor * 1.28)
+    axes.set_xlim(0, max(time.high for time in times) * factor * 1.34)
     axes.set_xlabel(f"{unit} for one {result.per}{durability(result)}; less is better; × is against {result.reference}")
     return _svg(figure)
 
@@ -109,7 +110,8 @@ def throughputs(comparisons: Mapping[int, Comparison], what: str) -> str:
             axes.plot(known, rates, color=color, marker=mark, markersize=5, linewidth=1.3, label=name)
     axes.set_xscale("log", base=2 if sizes[-1] < 100 else 10)
     axes.set_yscale("log")
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ticks = _apart(sizes)
+    axes.set_xticks(ticks, [f"{size:,}" for size in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -143,6 +145,15 @@ def growth(comparisons: Sequence[Comparison]) -> str:
     axes.set_ylabel("× the time in the smallest")
     figure.legend(loc="outside upper left", frameon=False, fontsize=9)
     return _svg(figure)
+
+
+def _apart(sizes: Sequence[int]) -> list[int]:
+    """Return those of the sizes whose labels do not meet on a logarithmic axis."""
+    kept = list(sizes[:1])
+    for size in sizes[1:]:
+        if math.log(size / kept[-1]) > 0.1 * math.log(sizes[-1] / sizes[0]):
+            kept.append(size)
+    return kept
 
 
 def _unit(longest: float) -> tuple[str, float]:

@@ -10,11 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-PROGRAMS: Final = Path(__file__).with_name("peer_programs")
+_FOLDER: Final = Path(__file__).with_name("peer_programs")
+PROGRAMS: Final = {
+    "eventsourcing": _FOLDER / "eventsourcing_peer.py",
+    "python-event-sourcery": _FOLDER / "event_sourcery_peer.py",
+}
 REQUIREMENTS: Final = {
     "eventsourcing": ["eventsourcing[postgres]>=9.5,<9.6", "psycopg[binary]"],
     # 0.6.1 does not start on SQLAlchemy 2.1
-    "event_sourcery": ["python-event-sourcery[sqlalchemy]>=0.6,<0.7", "SQLAlchemy>=2.0,<2.1", "psycopg[binary]"],
+    "python-event-sourcery": ["python-event-sourcery[sqlalchemy]>=0.6,<0.7", "SQLAlchemy>=2.0,<2.1", "psycopg[binary]"],
 }
 
 FUNCTIONS: Final = {"POSTGRES_ENABLE_DB_FUNCTIONS": "y"}
@@ -33,7 +37,7 @@ class Peer:
     def __init__(self, name: str, environments: Path) -> None:
         python = _environment(name, environments)
         self._process = subprocess.Popen(
-            [python, str(PROGRAMS / f"{name}_peer.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, str(PROGRAMS[name])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -44,7 +44,7 @@ WORKLOADS: Final = {
     "writers": Workload(many_writers.run, "1 to 16 writers, threads and processes; one hot stream", 15, 180),
     "read-streams": Workload(read_streams.run, "a stream into typed objects", 5, 70),
     "read-all": Workload(read_everything.run, "the global order, all and one event type", 10, 260),
-    "delivery": Workload(delivery.run, "lag of a live subscriber, with and without strangers", 20, 240),
+    "delivery": Workload(delivery.run, "lag of a live subscriber, with and without strangers", 20, 260),
     "sqlite": Workload(sqlite.run, "SQLite: append and read", 6, 60),
     "state": Workload(state.run, "snapshot against replay; projections", 6, 60),
     "footprint": Workload(footprint.run, "bytes on disk, memory, import time", 6, 60),

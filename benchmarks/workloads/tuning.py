@@ -8,6 +8,16 @@ from benchmarks.workloads import tuning_commits, tuning_connections, tuning_impo
 
 
 def run(bench: Bench) -> Iterator[Result]:
-    """Change one setting at a time."""
+    """Change one setting at a time.
+
+    Raises:
+        ExceptionGroup: Parts have failed; the others have run all the same.
+    """
+    errors = []
     for part in (tuning_connections, tuning_commits, tuning_tables, tuning_imports):
-        yield from part.run(bench)
+        try:
+            yield from part.run(bench)
+        except Exception as error:  # noqa: BLE001  # raised below
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup("parts of tuning have failed", errors)

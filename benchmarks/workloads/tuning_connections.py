@@ -67,9 +67,9 @@ def _pgbouncer(bench: Bench) -> Iterator[Comparison]:
     database, program = bench.database(), find_pgbouncer()
     options: dict[str, Any] = {"pool_size": 20, "connect_args": _UNPREPARED}
     direct, unprepared = database.store(), EventStore(database.engine(**options), event_types=event_types)
-    bouncer = program and bench.enter(PgBouncer(program, bench.folder(), database.port))
-    through = None
-    if bouncer:
+    through: EventStore | None = None
+    if program:
+        bouncer = bench.enter(PgBouncer(program, bench.folder(), database.port))
         engine = bench.enter_engine(engine_for(bouncer.url(database.name), **options))
         through = EventStore(engine, event_types=event_types)
     for writers in (1, WRITERS):
@@ -80,7 +80,9 @@ def _pgbouncer(bench: Bench) -> Iterator[Comparison]:
             {
                 OURS: in_threads(direct, writers, count),
                 f"{OURS}, nothing prepared": in_threads(unprepared, writers, count),
-                f"{OURS}, PgBouncer, nothing prepared": in_threads(through, writers, count) if through else None,
+                f"{OURS}, PgBouncer, nothing prepared": in_threads(through, writers, count)
+                if through
+                else "PgBouncer is not installed",
             },
             per="event",
             reference=OURS,
