@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from benchmarks import loading
 from benchmarks.peers import Peer, PeerMissing
-from benchmarks.race import Contestant, run_race
+from benchmarks.race import FEWEST_ROUNDS, Contestant, run_race
 from benchmarks.results import Comparison
 from benchmarks.servers import SETTINGS, Database
 from eventstore.testing.postgresql import PostgreSQLServer
@@ -226,6 +226,7 @@ class Bench:
             rounds=rounds or self.rounds,
             twice=OURS if OURS in there else reference,
             ends_at=self.ends_at,
+            fewest=FEWEST_ROUNDS if self.full else 1,
             warm_up=warm_up,
         )
         missing = {name: run for name, run in chosen.items() if isinstance(run, str)}

@@ -10,7 +10,7 @@ Contestant = Callable[[], float]
 """Does one round, and returns the seconds of one operation."""
 
 FEWEST_ROUNDS: Final = 3
-"""Even where the time is up: with fewer there is no spread."""
+"""Even where the time is up: with fewer there is no spread to be seen."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,13 @@ class Outcome:
 
 
 def run_race(
-    contestants: Mapping[str, Contestant], *, rounds: int, twice: str, ends_at: float, warm_up: bool = True
+    contestants: Mapping[str, Contestant],
+    *,
+    rounds: int,
+    twice: str,
+    ends_at: float,
+    fewest: int = FEWEST_ROUNDS,
+    warm_up: bool = True,
 ) -> Outcome:
     """Let contestants take turns; the first round warms up and is not timed.
 
@@ -37,14 +43,15 @@ def run_race(
         contestants: By name. One that fails is left out from then on.
         rounds: How many rounds are timed.
         twice: Runs again at the end of each round: what it differs from itself is noise.
-        ends_at: Of `time.monotonic`: no round begins later, once there are three.
+        ends_at: Of `time.monotonic`: no round begins later, once there are enough.
+        fewest: How many are enough.
         warm_up: Whether there is a round before the first one that counts.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     again: list[float] = []
     missing: dict[str, str] = {}
     for number in range(0 if warm_up else 1, rounds + 1):
-        if number > FEWEST_ROUNDS and time.monotonic() > ends_at:
+        if number > fewest and time.monotonic() > ends_at:
             break
         for name in list(seconds):
             gc.collect()

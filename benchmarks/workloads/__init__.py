@@ -29,7 +29,8 @@ class Workload:
         run: Runs them, one result after the other.
         what: What is looked at.
         quick_seconds: How long it may take in a quick run, about.
-        full_seconds: The same of a full one. When it is over, no further round begins, once there are three.
+        full_seconds: The same of a full one. When it is over, no further round begins, once there are three
+            (quick: one).
     """
 
     run: Callable[[Bench], Iterator[Result]]

@@ -22,8 +22,8 @@ def run(bench: Bench) -> Iterator[Comparison]:
     bench.eventsourcing("writers, functions", functions.environment | FUNCTIONS | MANY_CONNECTIONS)
     other = bench.event_sourcery("writers", sourcery)
     pgbench = raw.PgBench.of(bench.server, database, bench.folder())
-    for writers in bench.choose((8,), (1, 2, 4, 8, 16)):
-        count, fewer = bench.choose(160, 1600) // writers, max(bench.choose(48, 240) // writers, 1)
+    for writers in bench.choose((2, 8), (1, 2, 4, 8, 16)):
+        count, fewer = bench.choose(80, 1600) // writers, max(bench.choose(16, 240) // writers, 1)
         with ExitStack() as stack:
             connections = [stack.enter_context(database.raw()) for _ in range(writers)]
             processes = Processes(database.url, writers, count)
