@@ -32,7 +32,9 @@ def charts(run: Run) -> dict[str, str]:
     """Return all charts by name: one for each comparison, and those over several."""
     comparisons = {result.key: result for result in run.results if isinstance(result, Comparison)}
     drawn = {key: bars(each) for key, each in comparisons.items() if each.seconds}
-    drawn["targets"] = targets(verdicts(run.results))
+    checked = [each for each in verdicts(run.results) if each.measured]
+    if checked:
+        drawn["targets"] = targets(checked)
     writers = {int(key[8:]): each for key, each in comparisons.items() if key.startswith("writers_")}
     batches = {int(key[7:]): each for key, each in comparisons.items() if key[:7] == "append_" and key[7:].isdigit()}
     growths = [each for key, each in comparisons.items() if key.startswith("growth_")]
@@ -68,9 +70,9 @@ def bars(result: Comparison) -> str:
 
 def targets(checked: Sequence[Verdict]) -> str:
     """Draw each measured ratio as a part of what the target allows: left of the line it is met."""
-    there = [each for each in reversed(checked) if each.measured is not None]
-    figure, axes = _figure(height=1.2 + 0.46 * len(there))
-    for place, each in enumerate(there):
+    checked = list(reversed(checked))
+    figure, axes = _figure(height=1.2 + 0.46 * len(checked))
+    for place, each in enumerate(checked):
         assert each.measured is not None
         bound = 1 / each.target.bound if each.target.inverse else each.target.bound
         part = bound / each.measured.median if each.target.inverse else each.measured.median / bound
@@ -83,7 +85,7 @@ def targets(checked: Sequence[Verdict]) -> str:
             fontsize=9,
         )
     axes.axvline(1, color=_INK, linewidth=1, linestyle="--")
-    axes.set_yticks(range(len(there)), [f"{each.target.work},\nagainst {each.target.against}" for each in there])
+    axes.set_yticks(range(len(checked)), [f"{each.target.work},\nagainst {each.target.against}" for each in checked])
     axes.tick_params(axis="y", labelsize=8)
     longest = max((bar.get_width() for bar in axes.patches), default=1.0)
     axes.set_xlim(0, max(longest, 1.0) * 1.75)

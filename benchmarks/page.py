@@ -20,6 +20,7 @@ table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem }
 th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 }
 th { border-bottom: 1px solid var(--line) }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+.met, .missed, .not { white-space: nowrap }
 .met { color: var(--met) } .missed { color: var(--missed) } dt { font-weight: 600 }
 svg { max-width: 100%; height: auto; border-radius: 6px }
 """
@@ -37,9 +38,9 @@ def _page(run: Run, drawn: dict[str, str]) -> str:
     parts = ["<h1>Benchmarks</h1>"]
     if not run.full:
         parts.append("<p><b>A quick run: its sizes are small. It shows that all works; compare nothing.</b>")
-    parts += [f"<dt>{escape(name)}<dd>{escape(value)}" for name, value in run.machine.items()]
+    parts += ["<dl>", *(f"<dt>{escape(name)}<dd>{escape(value)}" for name, value in run.machine.items()), "</dl>"]
     parts += [f"<p>{escape(note)}" for note in run.notes]
-    parts += ["<h2>The targets of the design</h2>", drawn["targets"], _targets(verdicts(run.results))]
+    parts += ["<h2>The targets of the design</h2>", drawn.get("targets", ""), _targets(verdicts(run.results))]
     parts += [
         f"<h2>{name.capitalize()}</h2>{drawn[name]}" for name in ("batches", "writers", "growth") if name in drawn
     ]
