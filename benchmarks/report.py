@@ -23,7 +23,7 @@ def show(console: Console, result: Result) -> None:
         return
     table.title = f"{result.title}{durability(result)}, {result.rounds} rounds, A/A {noise_text(result.noise())}"
     table.add_column("contestant")
-    for heading in ("median", "quartiles", f"{result.per}s a second", f"× {result.reference}", "quartiles"):
+    for heading in ("median", "quartiles", "a second", f"× {result.reference}", "quartiles"):
         table.add_column(heading, justify="right")
     for name in sorted(result.seconds, key=result.median):
         time, ratio = result.middle(name), result.ratio(name)

@@ -12,6 +12,10 @@ EventStoreError
 │   └── RepeatedEventId
 ├── ConcurrencyConflict             the stream is not at the expected version
 ├── EventIdReused                   a retry that says something else than the first time
+├── StreamClosed                    the stream takes no more events
+│   ├── StreamDeleted
+│   └── StreamArchived
+├── HistoryChangeRefused            events are never changed, unless somebody says that they mean it
 ├── EncodingError (ValueError)      data that no codec can store
 ├── DecodingError                   stored bytes that can't be read
 │   ├── EventTooNew                 written by newer code
@@ -42,6 +46,9 @@ EventStoreError
 │   ├── ProjectionRunning           a worker is at work
 │   ├── ProjectionBehind (TimeoutError)
 │   └── UnknownProjection
+├── TransferError                   an export or an import that can't go on
+│   ├── DamagedExport               a file that can't be read
+│   └── ImportConflict              what is imported does not fit what is there
 ├── GlobalOrderError                the global order can't be read
 │   ├── UnsuitableTransaction       not in this transaction
 │   └── CachedPositions             not in this database
@@ -183,6 +190,51 @@ class EventIdReused(EventStoreError):
         super().__init__(
             f"event id {event_id} is stored at version {version} of stream {stream_id!r} with another content; "
             "a retry must repeat the very same events, a new event needs a new id"
+        )
+
+
+class StreamClosed(EventStoreError):
+    """The stream takes no more events; nothing was written. Its last event says when and why, and in its metadata who.
+
+    Where the append named no version (`ANY`, `STREAM_EXISTS`), PostgreSQL has aborted a joined transaction, as after
+    any error of its own.
+
+    Attributes:
+        stream_id: The stream.
+    """
+
+    _was = "closed"
+
+    def __init__(self, stream_id: str) -> None:
+        self.stream_id = stream_id
+        super().__init__(
+            f"stream {stream_id!r} was {self._was}, and takes no more events; its last event says when and why; "
+            "append to a stream of another id"
+        )
+
+
+class StreamDeleted(StreamClosed):
+    """A stream that `EventStore.delete_stream` has deleted."""
+
+    _was = "deleted"
+
+
+class StreamArchived(StreamClosed):
+    """A stream whose events were moved into an archive."""
+
+    _was = "archived"
+
+
+class HistoryChangeRefused(EventStoreError):
+    """A statement that would have changed or deleted events; nothing was written.
+
+    On PostgreSQL the transaction is aborted, as after any error of its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "events are never changed; to delete a stream there is EventStore.delete_stream; if you mean to change "
+            "history, do so inside EventStore.allow_history_changes"
         )
 
 
@@ -566,6 +618,36 @@ class CachedPositions(GlobalOrderError):
             f"the sequence of es_events.position has CACHE {cache}, so positions are not drawn in order; "
             "set it back (ALTER TABLE es_events ALTER COLUMN position SET CACHE 1), and end the sessions that appended"
         )
+
+
+class TransferError(EventStoreError):
+    """An export or an import that can't go on."""
+
+
+class DamagedExport(TransferError):
+    """A file that is no export, or not all of one. What was read before is imported.
+
+    Attributes:
+        place: Where in it, as `line 7`.
+    """
+
+    def __init__(self, place: str, problem: str) -> None:
+        self.place = place
+        super().__init__(f"{place} of the export {problem}")
+
+
+class ImportConflict(TransferError):
+    """An event that does not fit what is stored already. Nothing of its batch was stored; what was before it is.
+
+    Attributes:
+        stream_id: The stream.
+        version: The version of the event.
+    """
+
+    def __init__(self, stream_id: str, version: int, problem: str) -> None:
+        self.stream_id = stream_id
+        self.version = version
+        super().__init__(f"version {version} of stream {stream_id!r} can't be imported: {problem}")
 
 
 class ProjectionError(EventStoreError):

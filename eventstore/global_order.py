@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from itertools import product
 from typing import Final
 
 from eventstore import statements
@@ -10,6 +12,7 @@ from eventstore.backends.protocol import Backend, Row, Run
 from eventstore.events import RecordedEvent
 from eventstore.execution import Execution
 from eventstore.filters import EventFilter, combine
+from eventstore.observing import Observer
 from eventstore.rows import POSITION, EventMapper
 from eventstore.settling import Horizon, Settling
 from eventstore.streams import MAX_VERSION, check_number, check_seconds
@@ -36,13 +39,21 @@ class GlobalOrder:
     """Reads the global order of one store."""
 
     def __init__(
-        self, execution: Execution, backend: Backend, mapper: EventMapper, settling: Settling, page_size: int
+        self,
+        execution: Execution,
+        backend: Backend,
+        mapper: EventMapper,
+        settling: Settling,
+        page_size: int,
+        *,
+        observer: Observer,
     ) -> None:
         self._execution = execution
         self._backend = backend
         self._mapper = mapper
         self._settling = settling
         self._page_size = page_size
+        self._observer = observer
 
     def settled_position(self) -> int:
         """Look once, and return how far the global order is settled."""
@@ -64,6 +75,28 @@ class GlobalOrder:
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         check_seconds("wait_seconds", wait_seconds)
         return self._events(combined, after_position, remaining, wait_seconds, upcast=upcast)
+
+    def position_before_last(self, count: int, filters: Sequence[EventFilter]) -> int:
+        """Look up the newest of each value that the filters name, and of all these find the first of the last `count`.
+
+        An event that several filters match has one position, and counts once.
+        """
+        check_number("count", count, minimum=1)
+        newest: set[int] = set()
+        with self._execution.statement() as run:
+            for filter_ in combine(filters) or (EventFilter(),):
+                fields = tuple(filter_.named)
+                for values in product(*filter_.named.values()):
+                    named = dict(zip(fields, values, strict=True))
+                    rows = run(
+                        statements.newest_matching(fields),
+                        after_position=filter_.after_position,
+                        page_size=count,
+                        **named,
+                    )
+                    newest.update(row[0] for row in rows)
+                    newest = set(nlargest(count, newest))
+        return min(newest) - 1 if newest else 0
 
     def horizon(self, run: Run, *, after_position: int = 0, joined: bool | None = None) -> Horizon:
         """Look how far everything after a position is settled; see `Settling.horizon`.
@@ -108,11 +141,13 @@ class GlobalOrder:
             # every page anew.
             up_to_position = min(up_to_position, after_position + self._page_size * _WINDOW_IN_PAGES)
         bounds = {"after_position": after_position, "up_to_position": up_to_position, "page_size": size}
-        rows = (
-            self._backend.read_matching(run, filters, **bounds)
-            if filters
-            else run(statements.read_everything, **bounds)
-        )
+        with self._observer.operation("read") as observed:
+            rows = (
+                self._backend.read_matching(run, filters, **bounds)
+                if filters
+                else run(statements.read_everything, **bounds)
+            )
+            observed.note(events=len(rows))
         return Page(rows, rows[-1][POSITION] if len(rows) == size else max(after_position, up_to_position))
 
     def recorded(self, rows: Sequence[Row], *, upcast: bool = True) -> Iterator[RecordedEvent]:
@@ -150,12 +185,15 @@ class GlobalOrder:
     ) -> Iterator[RecordedEvent]:
         """Read up to what is the newest position now: the end does not move away while it is being read."""
         horizon, end = None, MAX_VERSION
-        waited, pause = 0.0, _FIRST_PAUSE_SECONDS
+        waited, paused, pause = 0.0, 0.0, _FIRST_PAUSE_SECONDS
         while remaining > 0 and position < end:
             horizon, page = self.step(
                 filters, position, horizon, up_to_position=end, page_size=min(self._page_size, remaining)
             )
             end = min(end, horizon.newest)
+            if paused and (page is not None or waited >= wait_seconds):
+                self._observer.waited(paused)
+                paused = 0.0
             if page is not None:
                 yield from self.recorded(page.rows, upcast=upcast)
                 remaining -= len(page.rows)
@@ -165,5 +203,7 @@ class GlobalOrder:
                     return
                 begun = time.monotonic()
                 time.sleep(min(pause, wait_seconds - waited))
-                waited += time.monotonic() - begun
+                elapsed = time.monotonic() - begun
+                waited += elapsed
+                paused += elapsed
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
