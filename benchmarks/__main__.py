@@ -57,12 +57,15 @@ def main(
 
 
 def _run(bench: Bench, steps: list[plan.Step], output: Path) -> bool:
-    """Run the steps, write what is known after each, and return whether one has failed."""
+    """Run the steps, keep their figures after each, write the page, and return whether one has failed."""
     console, results, failures = bench.console, list[Result](), list[str]()
+    output.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    described = machine.describe(bench.database())
+    warnings, described = machine.warnings(), machine.describe(bench.database())
     for name, value in described.items():
         console.print(f"{name}: {value}", highlight=False, markup=False)
+    for warning in warnings:
+        console.print(f"{warning}: compare nothing", style="red", markup=False)
     for step in steps:
         taken = time.monotonic() - begun
         console.rule(f"{step.name}: {taken:.0f} s have passed, it should end before {step.ends_after:.0f} s")
@@ -75,21 +78,16 @@ def _run(bench: Bench, steps: list[plan.Step], output: Path) -> bool:
             console.print_exception()
             failures.append(f"{step.name} has failed: {type(error).__name__}")
         took = {"took": f"{time.monotonic() - begun:.0f} s"}
-        notes = [*failures, *bench.notes()]
+        notes = [*warnings, *failures, *bench.notes()]
         run = Run(bench.full, described | bench.peers_versions() | took, notes, results)
-        _write(output, run)
+        (output / "results.json").write_text(json.dumps(run.as_json(), indent=1) + "\n")
+    page.write(output, run)
+    (output / "results.md").write_text(markdown.document(run))
     report.show_targets(console, verdicts(results))
-    for note in notes if steps else ():
+    for note in notes:
         console.print(note, style="red", markup=False)
     console.print(f"{took['took']}; the figures: {output / 'results.json'}; the page: {output / 'index.html'}")
     return bool(failures)
-
-
-def _write(output: Path, run: Run) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "results.json").write_text(json.dumps(run.as_json(), indent=1) + "\n")
-    page.write(output, run)
-    (output / "results.md").write_text(markdown.document(run))
 
 
 if __name__ == "__main__":

@@ -219,6 +219,7 @@ class Bench:
             rounds: How many are timed. Defaults to None: as the run says.
             warm_up: Whether there is a round before the first one that counts.
         """
+        self.console.print(f"{title} …", style="dim", markup=False, highlight=False)
         chosen = {name: run for name, run in contestants.items() if name == reference or self._wants(name)}
         there = {name: run for name, run in chosen.items() if run and not isinstance(run, str)}
         outcome = run_race(

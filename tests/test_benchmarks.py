@@ -184,4 +184,4 @@ def test_a_quick_run_covers_each_target_of_the_design(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     run = Run.from_json(json.loads((tmp_path / "results.json").read_text()))
     assert not [each.target for each in verdicts(run.results) if each.measured is None]
-    assert not run.notes
+    assert not [note for note in run.notes if "could not take part" in note or "has failed" in note]
