@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -110,6 +111,24 @@ def test_a_connection_goes_back_to_the_pool_as_it_was(postgres_url: str) -> None
         connection.execute(text("SELECT 1"))
         assert connection.in_transaction()
     assert store.stream_version("order-1") == 3
+    engine.dispose()
+
+
+def test_a_connection_keeps_the_cursor_that_writes_but_not_what_it_has_written(postgres_url: str) -> None:
+    engine = create_engine(postgres_url, pool_size=1, max_overflow=0)
+    store = EventStore(engine)
+
+    def kept() -> list[Any]:
+        with closing(engine.raw_connection()) as pooled:
+            return [value for value in pooled.info.values() if isinstance(value, psycopg.Cursor)]
+
+    store.append("order-1", one(), expected_version=ANY)
+    (cursor,) = kept()
+    store.append("order-1", one(), expected_version=ANY)
+    assert len(list(store.read_stream("order-1"))) == 2
+    assert kept() == [cursor]
+    assert cursor.rows == [(2, 2)]
+    assert cursor._query is None
     engine.dispose()
 
 
