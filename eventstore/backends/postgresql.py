@@ -26,7 +26,7 @@ from eventstore.backends.postgresql_parameters import (
 )
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import Listener, Look, Overtaken, Place, Row, Run, Statement, VersionTaken
-from eventstore.backends.watching import is_watched
+from eventstore.backends.watching import can_be_unwatched
 from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.rows import POSITION, Expectation, PendingAppend
@@ -117,7 +117,7 @@ class PostgreSQL:
 
     def autocommit(self, engine: Engine) -> AbstractContextManager[Connection | UnwatchedConnection]:
         """Open a connection that needs no BEGIN and COMMIT, which are round trips of their own."""
-        return self._watched_autocommit(engine) if is_watched(engine) else unwatched(engine)
+        return unwatched(engine) if can_be_unwatched(engine) else self._watched_autocommit(engine)
 
     @contextmanager
     def _watched_autocommit(self, engine: Engine) -> Iterator[Connection]:

@@ -19,7 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from eventstore import statements
 from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken, fetch
 from eventstore.backends.sqlite_lock import is_busy, wait_for_lock, write_lock
-from eventstore.backends.sqlite_unwatched import UnwatchedConnection, can_be_unwatched, unwatched
+from eventstore.backends.sqlite_unwatched import UnwatchedConnection, unwatched
+from eventstore.backends.watching import can_be_unwatched
 from eventstore.errors import DatabaseBusy, InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.rows import Expectation, PendingAppend
