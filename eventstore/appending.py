@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from eventstore import statements
-from eventstore.backends.protocol import Backend, HeadClosed, Run, VersionTaken
+from eventstore.backends.protocol import Backend, HeadClosed, Overtaken, Run, VersionTaken
 from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed
 from eventstore.events import AppendResult, closing_error
 from eventstore.execution import Execution
@@ -57,6 +57,8 @@ class Appender:
         """
         if not appends:
             return []
+        if (results := self._append_to_all(appends)) is not None:
+            return results
         accepted: list[tuple[PendingAppend, int]] = []
         outcomes: list[AppendResult | ConcurrencyConflict | None] = []
         try:
@@ -83,6 +85,25 @@ class Appender:
         ends = [(pending.stream_id, version + len(pending)) for pending, version in accepted]
         stored = iter([AppendResult(stream_id, version, positions[stream_id, version]) for stream_id, version in ends])
         return [next(stored) if outcome is None else outcome for outcome in outcomes]
+
+    def _append_to_all(self, appends: Sequence[PendingAppend]) -> list[AppendResult | ConcurrencyConflict] | None:
+        """Store all in one statement. None: nothing was stored, and it takes more of them, if only to tell why."""
+        append_to_all = self._backend.append_to_all
+        if append_to_all is None:
+            return None
+        scope = self._execution.transaction if self._execution.is_joined else self._execution.statement
+        try:
+            with scope() as run:
+                stored = append_to_all(run, appends)
+        except Overtaken:
+            return None
+        except HeadClosed as closed:
+            raise self._closed(closed, [(pending, 0) for pending in appends]) from None
+        except VersionTaken as taken:
+            raise self._taken(taken, [(pending, 0) for pending in appends]) from None
+        if stored is None:
+            return None
+        return [AppendResult(pending.stream_id, *end) for pending, end in zip(appends, stored, strict=True)]
 
     def _lock_heads(self, run: Run, appends: Sequence[PendingAppend]) -> dict[str, int]:
         stream_ids = dict.fromkeys(pending.stream_id for pending in appends)

@@ -61,11 +61,17 @@ class PendingAppend:
             return Expectation.VERSION if self.expected else Expectation.NEW
         return Expectation.EXISTING if self.expected is STREAM_EXISTS else Expectation.NOTHING
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and the highest version of the stream that meet the expectation."""
+        if isinstance(self.expected, int):
+            return self.expected, self.expected
+        return (1 if self.expected is STREAM_EXISTS else 0), MAX_VERSION
+
     def accepts(self, version: int) -> bool:
         """Return whether a stream at this version meets the expectation."""
-        if isinstance(self.expected, int):
-            return version == self.expected
-        return version > 0 or self.expected is not STREAM_EXISTS
+        lowest, highest = self.bounds
+        return lowest <= version <= highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +213,13 @@ class EventMapper:
         readers = self.event_types.readers if upcast else {}
         messagepack, read_metadata = MessagePackCodec.number, METADATA_DECODER.decode
         to_value = self.event_types.from_plain if upcast else _as_stored
+        read, of_type, of_version = None, None, None
         for row in rows:
             position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
-            if codec == messagepack and (read := readers.get((event_type, schema_version))) is not None:
+            if event_type != of_type or schema_version != of_version:  # it is often the one of the row before
+                of_type, of_version = event_type, schema_version
+                read = readers.get((event_type, schema_version))
+            if read is not None and codec == messagepack:
                 try:
                     value = read(data)
                     decoded = {} if metadata is None else read_metadata(metadata)

@@ -18,23 +18,32 @@ from eventstore.backends import postgresql_cursors
 from eventstore.backends.postgresql_listening import PostgreSQLListener
 from eventstore.backends.postgresql_loading import PostgreSQLLoader
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
-from eventstore.backends.postgresql_parameters import COPIED_TYPES, event_arrays, rows_to_copy, single_event
-from eventstore.backends.postgresql_unwatched import UnwatchedConnection, is_watched, unwatched
+from eventstore.backends.postgresql_parameters import (
+    COPIED_TYPES,
+    event_arrays,
+    many_appends,
+    rows_to_copy,
+    single_event,
+)
+from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
     CLOSED_BY,
     HeadClosed,
     Listener,
     Look,
+    Overtaken,
     Place,
     Row,
     Run,
     Statement,
     VersionTaken,
 )
+from eventstore.backends.watching import is_watched
 from eventstore.errors import CachedPositions, HistoryChangeRefused, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
+from eventstore.statements.appending_to_all import OVERTAKEN
 from eventstore.tables import Tables, define_tables
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
@@ -102,6 +111,7 @@ class PostgreSQL:
         self._append_one = _NOTIFYING_APPEND_ONE if notify else _APPEND_ONE
         self._notify = notify
         self._copies = copies
+        self._append_to_all = statements.append_to_all_and_notify if notify else statements.append_to_all
         self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
 
@@ -133,6 +143,10 @@ class PostgreSQL:
         """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
             yield connection
+
+    def short_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
+        """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
+        return self.transaction(engine)
 
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
         """Do nothing: a transaction is open, and rows are locked one by one."""
@@ -203,6 +217,22 @@ class PostgreSQL:
             run(statements.notify)
         last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
         return version, run(statements.read_forwards, **last, page_size=1)[0][POSITION]
+
+    def append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int]] | None:
+        """Create or lock heads, compare them, store events, all in one statement."""
+        many = many_appends(appends)
+        try:
+            rows = run(self._append_to_all, **many.parameters)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) in OVERTAKEN:
+                raise Overtaken from error
+            raise
+        if not rows:
+            return None
+        versions, positions, *_ = rows[0]
+        return [
+            (versions[index] + place, position) for (index, place), position in zip(many.ends, positions, strict=True)
+        ]
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
         """Create missing heads, then lock all, both in sorted order.

@@ -6,18 +6,31 @@ and all others, those of hooks that this same statement sets off among them, are
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 import psycopg
+from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
-from psycopg.types.numeric import Int8BinaryLoader
+from psycopg.types.datetime import TimestamptzBinaryLoader
 from sqlalchemy import Connection
 
 from eventstore.backends.protocol import Row, fetch
 
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""From where PostgreSQL counts microseconds."""
+_TIMESTAMPTZ: Final = psycopg.adapters.types["timestamptz"].oid
+_adapters = AdaptersMap(types=psycopg.adapters.types)
+_adapters.register_loader(_TIMESTAMPTZ, TimestamptzBinaryLoader)
+_TIME_LOADER: Final[Any] = _adapters.get_loader(_TIMESTAMPTZ, Format.BINARY)
+"""The driver's own, in C where it has one, whatever the application has registered."""
+
+
+class _UTCLoader:
+    """Makes the driver's loader of times without a session: then it is in UTC."""
+
+    format = Format.BINARY
+
+    def __new__(cls, oid: int, context: object = None) -> Any:  # noqa: ARG004  # the session
+        return _TIME_LOADER(oid)
 
 
 class BinaryCursor(psycopg.Cursor[Any]):
@@ -42,14 +55,15 @@ class BinaryCursor(psycopg.Cursor[Any]):
 
 
 class ReadingCursor(BinaryCursor):
-    """Takes points in time as what they are in binary: integers.
+    """Takes points in time in UTC.
 
-    The driver would make each of them a datetime in the session's zone, and we another one in UTC. See `to_time`.
+    The driver would make each of them a datetime in the session's zone, and we another one, in Python: that took almost
+    half of the time that it takes to make an event.
     """
 
     def __init__(self, connection: psycopg.Connection[Any], **options: Any) -> None:
         super().__init__(connection, **options)
-        self.adapters.register_loader("timestamptz", Int8BinaryLoader)
+        self.adapters.register_loader(_TIMESTAMPTZ, _UTCLoader)  # type: ignore[arg-type]  # it makes one
 
 
 class CopyingCursor(psycopg.Cursor[Any]):
@@ -69,8 +83,12 @@ _KINDS: Final = {"COPY": CopyingCursor, "SELE": ReadingCursor}
 
 
 def new_cursor(connection: psycopg.Connection[Any], sql: str) -> psycopg.Cursor[Any]:
-    """Return a cursor that suits a statement, without SQLAlchemy."""
-    if connection.cursor_factory is not psycopg.Cursor:
+    """Return a cursor that suits a statement, without SQLAlchemy.
+
+    Where the connection is another class, or one that stands for it, somebody may watch the driver: then it makes the
+    cursor itself.
+    """
+    if type(connection) is not psycopg.Connection or connection.cursor_factory is not psycopg.Cursor:
         return connection.cursor()
     kind = _KINDS.get(sql[:4], BinaryCursor)
     cursor: psycopg.Cursor[Any] = kind(connection, row_factory=connection.row_factory)
@@ -102,9 +120,6 @@ def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
     return getattr(result.context.cursor, "rows", ())
 
 
-def to_time(value: int | datetime) -> datetime:
+def to_time(value: datetime) -> datetime:
     """Return a time that one of these cursors has returned, or another one, in UTC."""
-    if type(value) is int:
-        return _EPOCH + timedelta(0, 0, value)
-    assert isinstance(value, datetime)  # noqa: S101  # for the type checker
-    return value.astimezone(UTC)
+    return value if value.tzinfo is UTC else value.astimezone(UTC)

@@ -61,6 +61,10 @@ class VersionTaken(Exception):  # never leaves the package
         super().__init__()
 
 
+class Overtaken(Exception):  # never leaves the package
+    """Another writer came between: nothing is stored, look again."""
+
+
 CLOSED_BY: Final = {DELETED_CHECK: StreamDeleted, ARCHIVED_CHECK: StreamArchived}
 """What to raise where a check has refused to advance a head."""
 
@@ -161,7 +165,7 @@ class Backend(Protocol):
         """Execute SQL text as suits this database's driver, and return all rows.
 
         Args:
-            connection: SQLAlchemy's, or what `autocommit` has opened.
+            connection: SQLAlchemy's, or what `autocommit` or `short_transaction` has opened.
             sql: The text.
             parameters: By name; a list of them for `Run.many`.
         """
@@ -177,6 +181,10 @@ class Backend(Protocol):
 
     def transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Open a connection in a transaction that may write; commit at the end, roll back on an error."""
+        ...
+
+    def short_transaction(self, engine: Engine) -> AbstractContextManager[Any]:
+        """Open a connection, for `execute`, in a transaction likewise, which nobody gets to see but the store."""
         ...
 
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
@@ -218,6 +226,18 @@ class Backend(Protocol):
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Store one append; return version and position of its last event, None on a conflict."""
+        ...
+
+    @property
+    def append_to_all(self) -> Callable[[Run, Sequence[PendingAppend]], list[tuple[int, int]] | None] | None:
+        """What stores several appends in one statement, all or nothing; None where statements are no round trips.
+
+        It takes a `Run` on which an error undoes the statement and no more, and the appends. It returns version and
+        position of the last event of each, or None where one of them is in conflict, or was made before.
+
+        Raises:
+            Overtaken: That has changed while it ran.
+        """
         ...
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:

@@ -40,6 +40,7 @@ from eventstore.statements.appending_one import (
     append_one_to_new,
     append_one_to_new_and_notify,
 )
+from eventstore.statements.appending_to_all import append_to_all, append_to_all_and_notify
 from eventstore.statements.closing import (
     delete_events,
     discard_dead_letters_of_stream,
@@ -116,6 +117,8 @@ __all__ = [
     "append_one_to_existing_and_notify",
     "append_one_to_new",
     "append_one_to_new_and_notify",
+    "append_to_all",
+    "append_to_all_and_notify",
     "append_to_any",
     "append_to_any_and_notify",
     "append_to_existing",
