@@ -142,9 +142,9 @@ def test_people_see_the_payload_below_its_event(command: CommandLine, store: Eve
 
 
 def test_raw_shows_what_nobody_can_read(command: CommandLine, store: EventStore) -> None:
-    with store.engine.begin() as connection:
-        events = store.tables.events
-        connection.execute(update(events).where(events.c.stream_id == "order-2").values(codec=99))
+    events = store.tables.events
+    with store.transaction() as transaction, transaction.allow_history_changes():
+        transaction.connection.execute(update(events).where(events.c.stream_id == "order-2").values(codec=99))
     refused = command("show", "order-2")
     assert (refused.exit_code, "--raw" in refused.stderr) == (1, True)
     (raw,) = command.json("show", "order-2", "--raw")
