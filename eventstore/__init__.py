@@ -11,6 +11,7 @@ from eventstore.errors import (
     CachedPositions,
     ConcurrencyConflict,
     ConstraintViolated,
+    DamagedExport,
     DatabaseBusy,
     DatabaseMismatch,
     DecodingError,
@@ -24,7 +25,11 @@ from eventstore.errors import (
     EventTooNew,
     EventTypeError,
     EventTypeTaken,
+    ExtraMissing,
+    FieldMismatch,
     GlobalOrderError,
+    HistoryChangeRefused,
+    ImportConflict,
     InvalidEvent,
     InvalidExpectedVersion,
     InvalidFilter,
@@ -44,8 +49,12 @@ from eventstore.errors import (
     SchemaMissing,
     SchemaOutdated,
     SchemaTooNew,
+    StreamArchived,
+    StreamClosed,
+    StreamDeleted,
     TableLocked,
     TransactionOpen,
+    TransferError,
     UnknownProjection,
     UnregisteredEventType,
     UnsuitableTransaction,
@@ -58,7 +67,7 @@ from eventstore.errors import (
 )
 from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
-from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
+from eventstore.events import STREAM_ARCHIVED, STREAM_DELETED, Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.health import Health
 from eventstore.repository import Loaded, Repository, Saved
@@ -69,11 +78,13 @@ from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
-    from eventstore import maintenance, migrations, projections
+    from eventstore import maintenance, migrations, projections, transfer
 
 __all__ = [
     "ANY",
     "NO_STREAM",
+    "STREAM_ARCHIVED",
+    "STREAM_DELETED",
     "STREAM_EXISTS",
     "AggregateError",
     "AggregateNotFound",
@@ -83,6 +94,7 @@ __all__ = [
     "Codec",
     "ConcurrencyConflict",
     "ConstraintViolated",
+    "DamagedExport",
     "DatabaseBusy",
     "DatabaseMismatch",
     "DecodingError",
@@ -102,8 +114,12 @@ __all__ = [
     "EventsWouldBeLost",
     "Expected",
     "ExpectedVersion",
+    "ExtraMissing",
+    "FieldMismatch",
     "GlobalOrderError",
     "Health",
+    "HistoryChangeRefused",
+    "ImportConflict",
     "InvalidEvent",
     "InvalidExpectedVersion",
     "InvalidFilter",
@@ -134,12 +150,16 @@ __all__ = [
     "SnapshotCoverage",
     "SnapshotInfo",
     "SnapshotStore",
+    "StreamArchived",
+    "StreamClosed",
+    "StreamDeleted",
     "StreamInfo",
     "StreamOrder",
     "Subscription",
     "TableLocked",
     "Tables",
     "TransactionOpen",
+    "TransferError",
     "UnknownProjection",
     "UnregisteredEventType",
     "UnsuitableTransaction",
@@ -155,12 +175,13 @@ __all__ = [
     "metadata_context",
     "migrations",
     "projections",
+    "transfer",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import these when they are first asked for: the first two need Alembic, which running applications don't."""
-    if name in {"maintenance", "migrations", "projections"}:
+    """Import these when they are first asked for: some need Alembic, which running applications don't."""
+    if name in {"maintenance", "migrations", "projections", "transfer"}:
         return import_module(f"eventstore.{name}")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

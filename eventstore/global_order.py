@@ -12,6 +12,7 @@ from eventstore.backends.protocol import Backend, Row, Run
 from eventstore.events import RecordedEvent
 from eventstore.execution import Execution
 from eventstore.filters import EventFilter, combine
+from eventstore.observing import Observer
 from eventstore.rows import POSITION, EventMapper
 from eventstore.settling import Horizon, Settling
 from eventstore.streams import MAX_VERSION, check_number, check_seconds
@@ -38,13 +39,21 @@ class GlobalOrder:
     """Reads the global order of one store."""
 
     def __init__(
-        self, execution: Execution, backend: Backend, mapper: EventMapper, settling: Settling, page_size: int
+        self,
+        execution: Execution,
+        backend: Backend,
+        mapper: EventMapper,
+        settling: Settling,
+        page_size: int,
+        *,
+        observer: Observer,
     ) -> None:
         self._execution = execution
         self._backend = backend
         self._mapper = mapper
         self._settling = settling
         self._page_size = page_size
+        self._observer = observer
 
     def settled_position(self) -> int:
         """Look once, and return how far the global order is settled."""
@@ -61,11 +70,25 @@ class GlobalOrder:
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads as it goes."""
+        pages = self.pages(filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds)
+        return (event for page in pages for event in self.recorded(page.rows, upcast=upcast))
+
+    def pages(
+        self,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        limit: int | None,
+        wait_seconds: float,
+        page_size: int | None = None,
+    ) -> Iterator[Page]:
+        """Check the arguments, and return an iterator over pages; `page_size` defaults to the store's own."""
         combined = combine(filters)
         check_number("after_position", after_position)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         check_seconds("wait_seconds", wait_seconds)
-        return self._events(combined, after_position, remaining, wait_seconds, upcast=upcast)
+        size = self._page_size if page_size is None else page_size
+        return self._pages(combined, after_position, remaining, size, wait_seconds)
 
     def position_before_last(self, count: int, filters: Sequence[EventFilter]) -> int:
         """Look up the newest of each value that the filters name, and of all these find the first of the last `count`.
@@ -132,11 +155,13 @@ class GlobalOrder:
             # every page anew.
             up_to_position = min(up_to_position, after_position + self._page_size * _WINDOW_IN_PAGES)
         bounds = {"after_position": after_position, "up_to_position": up_to_position, "page_size": size}
-        rows = (
-            self._backend.read_matching(run, filters, **bounds)
-            if filters
-            else run(statements.read_everything, **bounds)
-        )
+        with self._observer.operation("read") as observed:
+            rows = (
+                self._backend.read_matching(run, filters, **bounds)
+                if filters
+                else run(statements.read_everything, **bounds)
+            )
+            observed.note(events=len(rows))
         return Page(rows, rows[-1][POSITION] if len(rows) == size else max(after_position, up_to_position))
 
     def recorded(self, rows: Sequence[Row], *, upcast: bool = True) -> Iterator[RecordedEvent]:
@@ -169,19 +194,20 @@ class GlobalOrder:
                 return horizon, None
             return horizon, self.page(run, filters, after_position=position, up_to_position=end, page_size=page_size)
 
-    def _events(
-        self, filters: Sequence[EventFilter], position: int, remaining: int, wait_seconds: float, *, upcast: bool
-    ) -> Iterator[RecordedEvent]:
+    def _pages(
+        self, filters: Sequence[EventFilter], position: int, remaining: int, size: int, wait_seconds: float
+    ) -> Iterator[Page]:
         """Read up to what is the newest position now: the end does not move away while it is being read."""
         horizon, end = None, MAX_VERSION
-        waited, pause = 0.0, _FIRST_PAUSE_SECONDS
+        waited, paused, pause = 0.0, 0.0, _FIRST_PAUSE_SECONDS
         while remaining > 0 and position < end:
-            horizon, page = self.step(
-                filters, position, horizon, up_to_position=end, page_size=min(self._page_size, remaining)
-            )
+            horizon, page = self.step(filters, position, horizon, up_to_position=end, page_size=min(size, remaining))
             end = min(end, horizon.newest)
+            if paused and (page is not None or waited >= wait_seconds):
+                self._observer.waited(paused)
+                paused = 0.0
             if page is not None:
-                yield from self.recorded(page.rows, upcast=upcast)
+                yield page
                 remaining -= len(page.rows)
                 position, pause = page.position, _FIRST_PAUSE_SECONDS
             elif position < end:
@@ -189,5 +215,7 @@ class GlobalOrder:
                     return
                 begun = time.monotonic()
                 time.sleep(min(pause, wait_seconds - waited))
-                waited += time.monotonic() - begun
+                elapsed = time.monotonic() - begun
+                waited += elapsed
+                paused += elapsed
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

@@ -8,6 +8,7 @@ from eventstore.backends.protocol import Backend, Row
 from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.execution import Execution
+from eventstore.observing import Observer
 from eventstore.rows import VERSION, EventMapper
 from eventstore.streams import (
     MAX_VERSION,
@@ -22,11 +23,14 @@ from eventstore.streams import (
 class Reader:
     """Reads the events of one store."""
 
-    def __init__(self, execution: Execution, backend: Backend, mapper: EventMapper, page_size: int) -> None:
+    def __init__(
+        self, execution: Execution, backend: Backend, mapper: EventMapper, page_size: int, observer: Observer
+    ) -> None:
         self._execution = execution
         self._backend = backend
         self._mapper = mapper
         self._page_size = page_size
+        self._observer = observer
 
     def stream_version(self, stream_id: str) -> int:
         """Return the version of a stream, 0 where it does not exist."""
@@ -46,33 +50,48 @@ class Reader:
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads as it goes."""
-        pages = self.stored(
+        pages = self.pages(
             stream_id, after_version=after_version, up_to_version=up_to_version, limit=limit, backwards=backwards
         )
-        return self._events(pages, upcast=upcast, backwards=backwards)
+        return self._events(pages, backwards=backwards, upcast=upcast)
 
-    def _events(self, pages: Iterator[Sequence[Row]], *, upcast: bool, backwards: bool) -> Iterator[RecordedEvent]:
-        to_uuid, to_time = self._backend.to_uuid, self._backend.to_time
-        for rows in pages:
-            yield from self._mapper.recorded(rows, to_uuid, to_time, upcast=upcast, newest_first=backwards)
-
-    def stored(
-        self, stream_id: str, *, after_version: int, up_to_version: int | None, limit: int | None, backwards: bool
+    def pages(
+        self,
+        stream_id: str,
+        *,
+        after_version: int,
+        up_to_version: int | None,
+        limit: int | None,
+        backwards: bool,
+        page_size: int | None = None,
     ) -> Iterator[Sequence[Row]]:
-        """Check the arguments, and return an iterator over pages of rows, their data as it is stored."""
+        """Check the arguments, and return an iterator over pages of rows; `page_size` defaults to the store's own."""
         check_stream_id(stream_id)
         check_number("after_version", after_version)
         last = MAX_VERSION if up_to_version is None else check_number("up_to_version", up_to_version)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
-        return self._pages(stream_id, after_version, last, remaining, backwards=backwards)
+        size = self._page_size if page_size is None else page_size
+        return self._pages(stream_id, after_version, last, remaining, size, backwards=backwards)
+
+    def _events(self, pages: Iterator[Sequence[Row]], *, backwards: bool, upcast: bool) -> Iterator[RecordedEvent]:
+        to_uuid, to_time = self._backend.to_uuid, self._backend.to_time
+        for rows in pages:
+            yield from self._mapper.recorded(rows, to_uuid, to_time, upcast=upcast, newest_first=backwards)
 
     def _pages(
-        self, stream_id: str, after_version: int, up_to_version: int, remaining: int, *, backwards: bool
+        self,
+        stream_id: str,
+        after_version: int,
+        up_to_version: int,
+        remaining: int,
+        size: int,
+        *,
+        backwards: bool,
     ) -> Iterator[Sequence[Row]]:
         statement = statements.read_backwards if backwards else statements.read_forwards
         while remaining > 0:
-            page_size = min(self._page_size, remaining)
-            with self._execution.statement() as run:
+            page_size = min(size, remaining)
+            with self._observer.operation("read", stream_id=stream_id) as observed, self._execution.statement() as run:
                 rows = run(
                     statement,
                     stream_id=stream_id,
@@ -80,6 +99,7 @@ class Reader:
                     up_to_version=up_to_version,
                     page_size=page_size,
                 )
+                observed.note(events=len(rows))
             yield rows
             if len(rows) < page_size:
                 return

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 from eventstore.appending import Appender
 from eventstore.backends import backend_for, engine_for, same_database
 from eventstore.backends.protocol import Backend
+from eventstore.closing import Closer
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
 from eventstore.errors import (
     ConcurrencyConflict,
@@ -29,9 +30,11 @@ from eventstore.execution import Execution, JoinedTransaction, OwnConnections
 from eventstore.filters import EventFilter, combine
 from eventstore.global_order import GlobalOrder
 from eventstore.health import Health, HealthCheck, Thresholds
+from eventstore.history import history_changes
+from eventstore.observing import UNOBSERVED, Observer
 from eventstore.reading import Reader
 from eventstore.rows import EventMapper
-from eventstore.schema_version import SchemaGate, create_schema
+from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
 from eventstore.settling import Settling
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder, check_number, check_seconds
@@ -106,6 +109,7 @@ class EventStore:
         )
         self._gate = SchemaGate()
         self._settling = Settling(self._backend)
+        self._observer = UNOBSERVED
         own = OwnConnections(engine, self._backend, self._gate)
         self._check_health = HealthCheck(engine, own, self._backend)
         self._use(own)
@@ -113,9 +117,12 @@ class EventStore:
     def _use(self, execution: Execution) -> None:
         self._execution = execution
         self._appender = Appender(execution, self._backend, self._mapper)
-        self._reader = Reader(execution, self._backend, self._mapper, self._page_size)
-        self._global_order = GlobalOrder(execution, self._backend, self._mapper, self._settling, self._page_size)
-        self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec)
+        self._reader = Reader(execution, self._backend, self._mapper, self._page_size, self._observer)
+        self._global_order = GlobalOrder(
+            execution, self._backend, self._mapper, self._settling, self._page_size, observer=self._observer
+        )
+        self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec, self._observer)
+        self._closer = Closer(execution, self._backend, self._mapper)
 
     @classmethod
     def from_url(
@@ -240,6 +247,26 @@ class EventStore:
         if self._owns_engine:
             self._engine.dispose()
 
+    @property
+    def observer(self) -> Observer:
+        """Who is told of each operation."""
+        return self._observer
+
+    def observe(self, observer: Observer) -> None:
+        """Tell an observer of each operation from now on: of this store, and of what is made of it later.
+
+        Call it where the store is made, before repositories, workers and joined stores are. There is one observer at a
+        time. For OpenTelemetry there is one ready: `eventstore.contrib.opentelemetry.instrument`.
+
+        Raises:
+            InvalidInput: This store is joined to a transaction.
+        """
+        if self._execution.is_joined:
+            msg = "observe the application's store; this one is joined to a transaction, and gone with it"
+            raise InvalidInput(msg)
+        self._observer = observer
+        self._use(self._execution)
+
     def __enter__(self) -> Self:
         return self
 
@@ -294,14 +321,19 @@ class EventStore:
         Raises:
             ConcurrencyConflict: The stream has another version. A joined transaction stays usable.
             EventIdReused: The event ids are stored at these versions already, with another content.
+            StreamClosed: The stream was deleted or archived, and takes no more events.
             InvalidInput: An argument is not valid; see its subclasses. Nothing was written.
             EncodingError: Data that can't be stored exactly. Nothing was written.
             UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
             SchemaError: The database does not have the tables that this code needs.
             DatabaseBusy: SQLite's write lock could not be had in time.
         """
-        append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
-        return self._appender.append(self._mapper.pending(append))
+        with self._observer.operation("append", stream_id=stream_id) as observed:
+            append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
+            pending = self._mapper.pending(append)
+            result = self._appender.append(pending)
+            observed.note(events=len(pending))
+        return result
 
     def append_many(self, appends: Iterable[Append]) -> list[AppendResult]:
         """Append to several streams: all or nothing, in one transaction.
@@ -320,8 +352,7 @@ class EventStore:
                 written.
             EventStoreError: As for `append`.
         """
-        pending = [self._mapper.pending(append) for append in appends]
-        results = self._appender.append_many(pending, all_or_nothing=True)
+        results = self._append_many(appends, all_or_nothing=True)
         return [result for result in results if isinstance(result, AppendResult)]
 
     def append_each(self, appends: Iterable[Append]) -> list[AppendResult | ConcurrencyConflict]:
@@ -334,10 +365,66 @@ class EventStore:
             A result for each, in the same order: a ConcurrencyConflict, not raised, for one that was left out.
 
         Raises:
-            EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written.
+            EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written. So it is with a stream
+                that was deleted or archived.
         """
-        pending = [self._mapper.pending(append) for append in appends]
-        return self._appender.append_many(pending, all_or_nothing=False)
+        return self._append_many(appends, all_or_nothing=False)
+
+    def _append_many(
+        self, appends: Iterable[Append], *, all_or_nothing: bool
+    ) -> list[AppendResult | ConcurrencyConflict]:
+        with self._observer.operation("append_many") as observed:
+            pending = [self._mapper.pending(append) for append in appends]
+            results = self._appender.append_many(pending, all_or_nothing=all_or_nothing)
+            stored = [isinstance(result, AppendResult) for result in results]
+            observed.note(
+                events=sum(len(append) for append, is_stored in zip(pending, stored, strict=True) if is_stored),
+                conflicts=stored.count(False),
+            )
+        return results
+
+    # --- end streams
+
+    def delete_stream(
+        self,
+        stream_id: str,
+        *,
+        expected_version: ExpectedVersion,
+        reason: str,
+        metadata: Mapping[str, Any] | None = None,
+        reusable: bool = False,
+    ) -> AppendResult:
+        """Delete the events of a stream and its snapshots for good, and leave one event that says so.
+
+        That event is the last of the stream, of type `$stream-deleted`, with the data `{"reason": …, "reusable": …}`
+        and the metadata given here: the audit. Reading the stream returns it alone; projections receive it like any
+        other, in its place in the global order, and remove what they know. Those that have not read the deleted events
+        by then never will. Pending dead letters of the stream are discarded.
+
+        Backups still have the events, and so has whatever was sent elsewhere. All is done in one transaction, under the
+        lock of the stream's head; a transaction of its own, or a savepoint in the joined one. The database user needs
+        the right to DELETE from es_events.
+
+        Args:
+            stream_id: The stream.
+            expected_version: The version that it must have; or `STREAM_EXISTS`.
+            reason: Why, for those who come later. It is kept, so it should name no person.
+            metadata: Who, in which request: as for `append`.
+            reusable: Whether the stream can be appended to again: after that event, at its version. Versions go on, so
+                that no reader sees them go back.
+
+        Returns:
+            The version and position of the last event; for `wait_for`, say.
+
+        Raises:
+            ConcurrencyConflict: The stream has another version, or does not exist.
+            StreamClosed: It was deleted or archived already: on a repetition, all is well.
+            InvalidInput: An argument is not valid.
+            SchemaOutdated: The tables are older than `es_0006`.
+        """
+        return self._closer.delete(
+            stream_id, expected_version=expected_version, reason=reason, metadata=metadata, reusable=reusable
+        )
 
     # --- read
 
@@ -570,6 +657,7 @@ class EventStore:
             after_position=check_number("after_position", after_position),
             pace=pace,
             listen=(lambda: self._backend.listen(self._engine)) if notify else None,
+            observer=self._observer,
         )
 
     def check_event_types(self, *, sample_size: int = 1000) -> list[EventTypeFinding]:
@@ -613,7 +701,8 @@ class EventStore:
 
         Args:
             timeout_seconds: How long to wait for an answer, at most. A database in memory of one thread is not limited.
-            projections: Look at these only, and find a problem where one has never run. Defaults to None: all.
+            projections: Look at these only, and find a problem where one has never run. With none, `()`, their tables
+                are not read, for which the user of a web application may have no right. Defaults to None: all.
             max_lag_seconds: How old, at most, the oldest event may be that a projection has not handled.
             max_lag_events: How many events a projection may be behind, below 10,000.
             max_dead_letters: How many dead letters a projection may have, below 10,000.
@@ -699,6 +788,31 @@ class EventStore:
         """
         with self._execution.begin() as execution:
             yield self._joined(execution)
+
+    @contextmanager
+    def allow_history_changes(self) -> Iterator[None]:
+        """Let statements of your own change es_events until the end of the block, in the transaction joined to.
+
+        Triggers refuse UPDATE, DELETE and TRUNCATE otherwise. Think twice: what has been read already (by projections,
+        by other systems) is not changed with it. No rows of es_streams are changed for you. To delete a stream, there
+        is `delete_stream`.
+
+        Raises:
+            NotInTransaction: This store is not joined to a transaction.
+            SchemaOutdated: The tables are older than `es_0006`, which has the triggers.
+
+        Example:
+            ```python
+            with store.transaction() as tx, tx.allow_history_changes():
+                tx.connection.execute(update(tx.tables.events).where(…).values(…))
+            ```
+        """
+        if not self._execution.is_joined:
+            raise NotInTransaction("history is changed in a transaction; open one: with store.transaction() as tx")
+        with self._execution.statement() as run:
+            SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
+            with history_changes(self._backend, run):
+                yield
 
     def _with_event_types(self, event_types: EventTypes) -> "EventStore":
         """Return this store with other event types; with none, data is plain values, never upcast."""

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, text
 
 from eventstore import Append, EventStore, NewEvent, statements
 from eventstore.maintenance import FindingKind
+from tests.fix_leaks import SECRET
 
 COUNTS: Final = {"order-1": 5, "order-2": 3, "order-3": 4, "user-1": 2}
-SECRET: Final = "4000-1234-5678-9010"  # noqa: S105  # a payload that must not be seen
 _UNIQUE: Final = r"CONSTRAINT es_events_stream_id_version_key UNIQUE \(stream_id, version\),\s*"
 
 
@@ -44,7 +44,9 @@ def unchecked(engine: Engine) -> Iterator[Connection]:
         return
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+        connection.exec_driver_sql("INSERT INTO es_history_permission VALUES (1)")
         yield connection
+        connection.exec_driver_sql("DELETE FROM es_history_permission")
         connection.commit()
         connection.exec_driver_sql("PRAGMA foreign_keys = ON")
 

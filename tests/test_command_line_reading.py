@@ -16,6 +16,7 @@ from sqlalchemy import Engine, update
 
 from eventstore import EventStore, EventTypes, NewEvent
 from tests.fix_command_line import CommandLine, on_sqlite
+from tests.fix_engines import changing_history
 from tests.fix_migrations import url_of
 
 EVIL = "evil-[red]x[/red]\x1b[31m\u202e\x9b\t"
@@ -142,7 +143,7 @@ def test_people_see_the_payload_below_its_event(command: CommandLine, store: Eve
 
 
 def test_raw_shows_what_nobody_can_read(command: CommandLine, store: EventStore) -> None:
-    with store.engine.begin() as connection:
+    with changing_history(store.engine) as connection:
         events = store.tables.events
         connection.execute(update(events).where(events.c.stream_id == "order-2").values(codec=99))
     refused = command("show", "order-2")

@@ -13,6 +13,7 @@ from eventstore.backends import engine_for, postgresql_diagnosis
 from eventstore.maintenance import Count, Diagnosis, Level, Precision, diagnose, statistics
 from eventstore.projections import Projection, Worker
 from tests.damage import fill
+from tests.fix_engines import changing_history
 
 NOT_DURABLE = {"fsync", "full_page_writes"}  # servers of tests need not survive a crash
 
@@ -32,7 +33,7 @@ def test_a_healthy_store_has_no_errors_and_each_problem_has_advice(any_engine: E
 
 def test_projections_that_have_failed_or_are_late_are_told(sqlite_engine: Engine) -> None:
     store = fill(sqlite_engine)
-    with sqlite_engine.begin() as connection:
+    with changing_history(sqlite_engine) as connection:
         failure = "position = 3, failure = 'ValueError', failed_at = '2026-01-02 03:04:05.000006'"
         connection.execute(text(f"UPDATE es_checkpoints SET {failure}"))
         connection.execute(text("INSERT INTO es_checkpoints (name, position) VALUES ('late', 3)"))

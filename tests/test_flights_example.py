@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from eventstore import EventStore, migrations
+from tests.fix_engines import changing_history
 from tests.fix_flights import IMPORT, finish, posix, run, started
 
 WINTER_TIME_IN_NEW_YORK = -5
@@ -160,7 +161,6 @@ def interrupt_and_complete(url: str, signal_number: int, *, exit_code: int) -> s
 
 @posix
 @pytest.mark.slow
-@pytest.mark.usefixtures("interruptible")
 def test_an_import_stopped_by_ctrl_c_says_so_and_is_completed_by_the_next(sqlite_url: str) -> None:
     output = interrupt_and_complete(sqlite_url, signal.SIGINT, exit_code=130)
     assert "Interrupted" in output
@@ -175,7 +175,6 @@ def test_an_import_that_was_killed_is_completed_by_the_next(sqlite_url: str) -> 
 
 @posix
 @pytest.mark.slow
-@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
 def test_an_interrupted_import_into_postgresql_is_completed_by_the_next(postgres_url: str, signal_name: str) -> None:
     exit_code = {"SIGINT": 130, "SIGKILL": -9}[signal_name]
@@ -208,7 +207,7 @@ def test_a_longer_import_continues_a_shorter_one(sqlite_url: str) -> None:
 @pytest.mark.slow
 def test_it_fails_where_the_streams_say_something_else_than_the_file(sqlite_url: str) -> None:
     run(sqlite_url, IMPORT, "--days", "1")
-    with EventStore.from_url(sqlite_url) as store, store.engine.begin() as connection:
+    with EventStore.from_url(sqlite_url) as store, changing_history(store.engine) as connection:
         events = store.tables.events
         arrivals = events.c.event_type == "flight-arrived"
         one = connection.scalar(select(events.c.data).where(arrivals).limit(1))

@@ -22,7 +22,8 @@ from eventstore.maintenance import (
     verify,
 )
 from eventstore.maintenance.repairs import ACTIONS
-from tests.damage import COUNTS, DAMAGES, ON_POSTGRESQL_ONLY, SECRET, fill, unchecked
+from tests.damage import COUNTS, DAMAGES, ON_POSTGRESQL_ONLY, fill, unchecked
+from tests.fix_leaks import SECRET
 
 
 def kinds(findings: list[Finding]) -> set[FindingKind]:

@@ -71,6 +71,18 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
     raise UnsupportedDatabase(parsed.drivername)
 
 
+def prepare_savepoints(engine: Engine) -> None:
+    """Let a savepoint of SQLAlchemy (`session.begin_nested()`) be a part of the transaction around it.
+
+    It is on PostgreSQL. SQLite's driver begins no transaction for it, so it would be one itself, and commit at its end:
+    there the write lock is taken before a savepoint. Transactions without savepoints are as before.
+    """
+    if engine.dialect.name == "sqlite":
+        from eventstore.backends.sqlite import begin_before_savepoints  # noqa: PLC0415
+
+        begin_before_savepoints(engine)
+
+
 def _merged(defaults: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     connect_args = {**defaults["connect_args"], **options.get("connect_args", {})}
     return {"hide_parameters": True, **defaults, **options, "connect_args": connect_args}

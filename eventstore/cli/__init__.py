@@ -9,11 +9,12 @@ from eventstore.cli.migrations import check, migrate, sql, versions_path
 from eventstore.cli.projections import projections
 from eventstore.cli.reading import show, streams, tail
 from eventstore.cli.snapshots import snapshots
+from eventstore.cli.transfer import export, import_
 
 projections.add_command(dead_letters)
 for _command in (
     migrate, check, sql, versions_path, streams, show, tail, append, projections, snapshots, health, verify, repair,
-    doctor, stats,
+    doctor, stats, export, import_,
 ):  # fmt: skip
     main.add_command(_command)
 

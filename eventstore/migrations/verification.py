@@ -22,6 +22,7 @@ from eventstore.backends import backend_for
 from eventstore.migrations import catalog
 from eventstore.migrations.commands import current, pending
 from eventstore.migrations.environment import VERSION_TABLE, current_revision
+from eventstore.migrations.immutability import differences_on_postgresql, differences_on_sqlite
 from eventstore.tables import Tables
 
 
@@ -77,8 +78,8 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
     """Compare the schema in the database with the tables that this code describes.
 
     It looks at tables, columns, constraints and indexes, at indexes that a failed build has left invalid, constraints
-    that were never validated, and the sequence of the positions. Indexes of your own are left alone. It reads the
-    catalogs only, never the events, and locks nothing.
+    that were never validated, the sequence of the positions, and the triggers that protect history. Indexes of your own
+    are left alone. It reads the catalogs only, never the events, and locks nothing.
 
     Args:
         engine: Of the database.
@@ -103,6 +104,8 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
             findings += _version_differences(connection, inspector, tables)
         if engine.dialect.name == "postgresql":
             findings += _postgresql_differences(connection, tables)
+        if inspector.has_table("es_events", schema):
+            findings += _immutability_differences(connection, tables)
         connection.rollback()
     if findings and current(engine, schema=schema) is not None and (missing := pending(engine, schema=schema)):
         names = ", ".join(revision for revision, _ in missing)
@@ -219,6 +222,12 @@ def _version_differences(connection: Connection, inspector: Inspector, tables: T
     problem = f"says version {version.version}, but the newest revision that was applied is {revision}"
     remedy = f"set its version to the number of {revision}"
     return [Finding("es_schema", None, problem, remedy, Difference.VERSION_WRONG)]
+
+
+def _immutability_differences(connection: Connection, tables: Tables) -> list[Finding]:
+    on_sqlite = connection.dialect.name == "sqlite"
+    found = differences_on_sqlite(connection) if on_sqlite else differences_on_postgresql(connection, tables)
+    return [Finding(tables.events.name, *difference) for difference in found]
 
 
 def _postgresql_differences(connection: Connection, tables: Tables) -> Iterator[Finding]:

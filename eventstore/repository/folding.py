@@ -8,7 +8,7 @@ from typing import Any, Generic
 from eventstore import statements
 from eventstore.backends.protocol import Row, Statement
 from eventstore.errors import DecodingError, InvalidInput
-from eventstore.events import RecordedEvent
+from eventstore.events import CLOSING_ERRORS, RecordedEvent, closing_error
 from eventstore.repository.states import State, StateCodec
 from eventstore.rows import POSITION, VERSION
 from eventstore.store import EventStore
@@ -47,6 +47,12 @@ class Folder(Generic[State]):
 
     def fold(self, stream_id: str, up_to_version: int = MAX_VERSION) -> tuple[State, int, int]:
         """Return the state, the version of the stream that it was computed at, and that of the snapshot, or 0."""
+        with self._store._observer.operation("load", stream_id=stream_id) as observed:
+            state, version, snapshot_version = self._fold(stream_id, up_to_version)
+            observed.note(events=version - snapshot_version, snapshot_version=snapshot_version)
+        return state, version, snapshot_version
+
+    def _fold(self, stream_id: str, up_to_version: int) -> tuple[State, int, int]:
         if self._states is None:
             return *self._replay(stream_id, self._initial(), 0, up_to_version), 0
         rows = sorted(
@@ -64,7 +70,10 @@ class Folder(Generic[State]):
             try:
                 state, snapshot_version = self._states.decode(snapshot[_CODEC], snapshot[_DATA]), snapshot[VERSION]
             except DecodingError as error:
-                _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error)
+                told = {"stream_id": stream_id, "version": snapshot[VERSION], "error_type": type(error).__name__}
+                _log.warning(
+                    "snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error, extra=told
+                )
                 return *self._replay(stream_id, state, 0, up_to_version), 0
         state = self._evolved(state, rows)
         version = rows[-1][VERSION] if rows else snapshot_version
@@ -77,6 +86,20 @@ class Folder(Generic[State]):
         with self._store._execution.statement() as run:
             rows = run(statements.version_as_of, stream_id=stream_id, as_of=self._store._backend.from_time(as_of))
         return int(rows[0][0]) if rows else 0
+
+    def refuse_ended(self, stream_id: str) -> None:
+        """Look whether a stream has ended, so that its past can't be told any more.
+
+        Raises:
+            StreamClosed: It has.
+        """
+        with self._store._execution.statement() as run:
+            rows = run(statements.find_end, stream_id=stream_id)
+        if rows and rows[0][1] is not None:
+            _, event_type, codec, data = rows[0]
+            error = closing_error(event_type, self._store._mapper.codec.decode(codec, data))
+            if error is not None:
+                raise error(stream_id)
 
     def _replay(self, stream_id: str, state: State, version: int, up_to_version: int) -> tuple[State, int]:
         """Go on from a version, page by page.
@@ -100,6 +123,12 @@ class Folder(Generic[State]):
     def _evolved(self, state: State, rows: list[Row]) -> State:
         backend = self._store._backend
         for event in self._store._mapper.recorded(rows, backend.to_uuid, backend.to_time):
+            if event.event_type in CLOSING_ERRORS:
+                closed = closing_error(event.event_type, event.data)
+                if closed is not None:
+                    raise closed(event.stream_id)
+                state = self._initial()  # what was before it is gone
+                continue
             state = self._evolve(state, event)
             if state is None and not self._may_be_none:
                 msg = f"evolve has returned None for {event.event_type!r}; it returns the new state"

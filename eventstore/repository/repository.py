@@ -171,6 +171,7 @@ class Repository(Generic[State]):
         Raises:
             AggregateNotFound: There are no events, or there were none yet at that time.
             VersionNotReached: The stream has not come to this version.
+            StreamClosed: The stream was deleted or archived.
             InvalidInput: An argument is not valid, or `evolve` has returned None.
             DecodingError: An event can't be read.
         """
@@ -185,6 +186,8 @@ class Repository(Generic[State]):
                 raise InvalidInput(msg)
             wanted = self._folder.version_as_of(stream_id, as_of)
         state, found, snapshot_version = self._folder.fold(stream_id, wanted)
+        if found == 0 and wanted < MAX_VERSION:
+            self._folder.refuse_ended(stream_id)
         if found == 0 and must_exist:
             raise AggregateNotFound(stream_id, as_of)
         if version is not None and found < version:
@@ -246,9 +249,13 @@ class Repository(Generic[State]):
             events = decided_events(self._store.event_types, command(loaded.state, *arguments))
             return self._append(loaded, events, metadata, attempts=attempts)
 
-        if self._store._execution.is_joined:
-            return attempt()
-        return retry_conflicts(attempt, attempts=self._attempts, backoff_seconds=self._backoff_seconds)
+        with self._store._observer.operation("execute", stream_id=self.stream_id(id)) as observed:
+            if self._store._execution.is_joined:
+                saved = attempt()
+            else:
+                saved = retry_conflicts(attempt, attempts=self._attempts, backoff_seconds=self._backoff_seconds)
+            observed.note(events=len(saved.events), attempts=attempts)
+        return saved
 
     def join(self, target: EventStore | Session | scoped_session[Any] | Connection) -> "Repository[State]":
         """Return this repository inside a transaction.

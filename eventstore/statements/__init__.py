@@ -5,7 +5,12 @@ parameter. Nothing is executed here: pass the function to the seam, `run(stateme
 stream_id="order-42")`. To look at one, compile it or EXPLAIN it: `print(statements.read_forwards(tables))`.
 """
 
-from eventstore.statements.aggregates import count_streams, load_aggregate, snapshot_versions, version_as_of
+from eventstore.statements.aggregates import (
+    count_streams,
+    load_aggregate,
+    snapshot_versions,
+    version_as_of,
+)
 from eventstore.statements.appending import (
     advance_existing_head,
     advance_head,
@@ -40,7 +45,21 @@ from eventstore.statements.appending_one import (
     append_one_to_new,
     append_one_to_new_and_notify,
 )
-from eventstore.statements.copying import copy_events
+from eventstore.statements.appending_to_all import (
+    append_to_all,
+    append_to_all_and_notify,
+)
+from eventstore.statements.closing import (
+    delete_events,
+    discard_dead_letters_of_stream,
+    find_end,
+    lock_snapshots,
+    mark_archived,
+    mark_deleted,
+)
+from eventstore.statements.copying import (
+    copy_events,
+)
 from eventstore.statements.diagnosis import (
     prepared_transactions,
     server_process,
@@ -49,9 +68,27 @@ from eventstore.statements.diagnosis import (
     table_upkeep,
     unfinished_appends,
 )
-from eventstore.statements.event_types import event_type_spans, sample_events
-from eventstore.statements.filtering import read_matching, read_matching_by_json
-from eventstore.statements.global_order import end_of_run, look, newest_position, position_cache, read_everything
+from eventstore.statements.event_types import (
+    event_type_spans,
+    sample_events,
+)
+from eventstore.statements.filtering import (
+    read_matching,
+    read_matching_by_json,
+)
+from eventstore.statements.global_order import (
+    end_of_run,
+    look,
+    newest_position,
+    position_cache,
+    read_everything,
+)
+from eventstore.statements.history import (
+    find_setting_of_history_changes,
+    give_permission,
+    set_history_changes,
+    take_permission,
+)
 from eventstore.statements.listing import (
     find_stream,
     list_snapshots,
@@ -59,7 +96,10 @@ from eventstore.statements.listing import (
     newest_matching,
     snapshot_coverage,
 )
-from eventstore.statements.notifications import notification_channel, notify
+from eventstore.statements.notifications import (
+    notification_channel,
+    notify,
+)
 from eventstore.statements.positions import (
     add_last_numbered,
     drawn_positions,
@@ -92,7 +132,12 @@ from eventstore.statements.projections import (
     rename_checkpoint,
     set_checkpoint,
 )
-from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
+from eventstore.statements.reading import (
+    newest_stored_version,
+    read_backwards,
+    read_forwards,
+    stream_version,
+)
 from eventstore.statements.repairs import (
     delete_head_without_events,
     delete_snapshot_at_version,
@@ -100,8 +145,15 @@ from eventstore.statements.repairs import (
     lock_appends,
     restore_head,
 )
-from eventstore.statements.schema import schema_version
-from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
+from eventstore.statements.schema import (
+    schema_version,
+)
+from eventstore.statements.snapshots import (
+    delete_snapshot,
+    delete_snapshots,
+    load_snapshot,
+    save_snapshot,
+)
 from eventstore.statements.statistics import (
     count_events_since,
     count_rows,
@@ -114,6 +166,21 @@ from eventstore.statements.statistics import (
     sizes_on_sqlite,
     streams_by_category,
     time_now,
+)
+from eventstore.statements.transfer import (
+    continue_positions,
+    copy_positioned_events,
+    copy_stored_events,
+    find_stored,
+    find_stored_by_json,
+    insert_positioned_event,
+    insert_snapshot,
+    insert_stored_event,
+    lock_events,
+    page_of_snapshots,
+    page_of_streams,
+    set_imported_head,
+    set_times_of_stream,
 )
 from eventstore.statements.verification import (
     breaks_of_stream,
@@ -142,6 +209,8 @@ __all__ = [
     "append_one_to_existing_and_notify",
     "append_one_to_new",
     "append_one_to_new_and_notify",
+    "append_to_all",
+    "append_to_all_and_notify",
     "append_to_any",
     "append_to_any_and_notify",
     "append_to_existing",
@@ -154,7 +223,10 @@ __all__ = [
     "breaks_of_stream",
     "checkpoints_beyond_log",
     "close_dead_letter",
+    "continue_positions",
     "copy_events",
+    "copy_positioned_events",
+    "copy_stored_events",
     "count_dead_letters",
     "count_events_after",
     "count_events_since",
@@ -168,11 +240,13 @@ __all__ = [
     "database_size_on_sqlite",
     "delete_checkpoint",
     "delete_dead_letters",
+    "delete_events",
     "delete_head_without_events",
     "delete_snapshot",
     "delete_snapshot_at_version",
     "delete_snapshots",
     "delete_snapshots_beyond_head",
+    "discard_dead_letters_of_stream",
     "doubled_positions",
     "drawn_positions",
     "end_of_run",
@@ -185,11 +259,19 @@ __all__ = [
     "find_checkpoint",
     "find_checkpoints",
     "find_dead_letters",
+    "find_end",
     "find_heads",
+    "find_setting_of_history_changes",
+    "find_stored",
+    "find_stored_by_json",
     "find_stream",
     "forget_last_numbered",
+    "give_permission",
     "insert_event",
+    "insert_positioned_event",
     "insert_single_event",
+    "insert_snapshot",
+    "insert_stored_event",
     "last_numbered",
     "last_position",
     "list_snapshots",
@@ -198,8 +280,12 @@ __all__ = [
     "load_snapshot",
     "lock_appends",
     "lock_checkpoint",
+    "lock_events",
     "lock_heads",
+    "lock_snapshots",
     "look",
+    "mark_archived",
+    "mark_deleted",
     "mark_failed",
     "mark_seen",
     "mark_stopped",
@@ -209,6 +295,8 @@ __all__ = [
     "next_event_time",
     "notification_channel",
     "notify",
+    "page_of_snapshots",
+    "page_of_streams",
     "pending_letters",
     "position_cache",
     "position_sequence",
@@ -230,7 +318,10 @@ __all__ = [
     "server_settings",
     "set_checkpoint",
     "set_head",
+    "set_history_changes",
+    "set_imported_head",
     "set_last_position",
+    "set_times_of_stream",
     "sizes",
     "sizes_on_sqlite",
     "snapshot_coverage",
@@ -241,6 +332,7 @@ __all__ = [
     "stream_version",
     "streams_by_category",
     "table_upkeep",
+    "take_permission",
     "take_write_lock",
     "time_now",
     "unfinished_appends",

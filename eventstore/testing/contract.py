@@ -13,6 +13,7 @@ Example:
 """
 
 from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.closing_contract import ClosingContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.testing.input_contract import InputContract
 from eventstore.testing.listing_contract import ListingContract
@@ -37,5 +38,6 @@ class EventStoreContract(
     TransactionContract,
     ProjectionContract,
     RepositoryContract,
+    ClosingContract,
 ):
     """The whole contract. Subclass it and give it a fixture `engine`: of an empty database with the tables."""
