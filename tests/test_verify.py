@@ -207,6 +207,15 @@ def test_types_and_schema_versions_that_are_not_known_are_told_once(any_engine: 
     assert list(verify(EventStore(any_engine, event_types=event_types))) == []
 
 
+def test_an_event_that_ends_a_stream_is_of_no_unknown_type(any_engine: Engine) -> None:
+    store = fill(any_engine)
+    store.delete_stream("order-1", expected_version=5, reason="asked for")
+    event_types = EventTypes()
+    for name in ("opened", "noted"):
+        event_types.drop(name, from_version=1)
+    assert list(verify(store, event_types=event_types)) == []
+
+
 def test_an_event_that_does_not_fit_its_class_is_told_without_its_payload(any_engine: Engine) -> None:
     @dataclass
     class Opened:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from eventstore import ANY, Append, ConcurrencyConflict, EventStore, NewEvent
+from eventstore import ANY, STREAM_EXISTS, Append, ConcurrencyConflict, EventStore, NewEvent
 from eventstore.maintenance import Part, Progress, verify
 from eventstore.projections import OnFailure, Projection, Worker
 
@@ -32,7 +32,7 @@ class Writer:
         self.appended = 0
 
     def __call__(self) -> int:
-        ways = [self._one, self._at_version, self._many, self._undone, self._with_snapshot]
+        ways = [self._one, self._at_version, self._many, self._undone, self._with_snapshot, self._deleted]
         while not self._stop.wait(self._random.uniform(0, 0.02)):  # otherwise the store grows faster than it is read
             try:
                 self._random.choice(ways)()
@@ -63,6 +63,13 @@ class Writer:
             transaction.append(self._stream(), self._events(), expected_version=ANY)
             raise Undone
 
+    def _deleted(self) -> None:
+        stream_id = (
+            f"{self._stream().partition('-')[0]}-{self._random.randint(100, 120)}"  # no dead letters are of these
+        )
+        self._store.append(stream_id, self._events(), expected_version=ANY)
+        self._store.delete_stream(stream_id, expected_version=STREAM_EXISTS, reason="a test", reusable=True)
+
     def _with_snapshot(self) -> None:
         with self._store.transaction() as transaction:
             result = transaction.append(self._stream(), self._events(), expected_version=ANY)
@@ -92,7 +99,7 @@ def refusing() -> Projection:
 
     @projection.on("noted")
     def refuse(event: Any, _: Any) -> None:
-        if event.stream_id.endswith("7"):
+        if event.stream_id.endswith(("07", "27", "47")):
             raise ValueError
 
     return projection

@@ -7,6 +7,7 @@ from eventstore import statements
 from eventstore.backends.protocol import Row
 from eventstore.errors import DecodingError
 from eventstore.event_types import EventTypes
+from eventstore.events import CLOSING_ERRORS
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.places import Part, Place
@@ -74,7 +75,7 @@ class _Payloads:
         yield from self._unreadable(self._plain, others)
 
     def _is_unknown(self, shape: Shape) -> bool:
-        if not self._newest or shape in self._mapper.event_types.steps:
+        if not self._newest or shape in self._mapper.event_types.steps or shape[0] in CLOSING_ERRORS:
             return False
         return self._newest.get(shape[0]) != shape[1]
 
