@@ -69,15 +69,16 @@ from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
 from eventstore.events import STREAM_ARCHIVED, STREAM_DELETED, Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
+from eventstore.health import Health
 from eventstore.repository import Loaded, Repository, Saved
-from eventstore.snapshots import Snapshot, SnapshotStore
+from eventstore.snapshots import Snapshot, SnapshotCoverage, SnapshotInfo, SnapshotStore
 from eventstore.store import EventStore
-from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion
+from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
-    from eventstore import migrations, projections, transfer
+    from eventstore import maintenance, migrations, projections, transfer
 
 __all__ = [
     "ANY",
@@ -116,6 +117,7 @@ __all__ = [
     "ExtraMissing",
     "FieldMismatch",
     "GlobalOrderError",
+    "Health",
     "HistoryChangeRefused",
     "ImportConflict",
     "InvalidEvent",
@@ -145,10 +147,14 @@ __all__ = [
     "SchemaOutdated",
     "SchemaTooNew",
     "Snapshot",
+    "SnapshotCoverage",
+    "SnapshotInfo",
     "SnapshotStore",
     "StreamArchived",
     "StreamClosed",
     "StreamDeleted",
+    "StreamInfo",
+    "StreamOrder",
     "Subscription",
     "TableLocked",
     "Tables",
@@ -165,6 +171,7 @@ __all__ = [
     "VersionNotReached",
     "caused_by",
     "current_metadata",
+    "maintenance",
     "metadata_context",
     "migrations",
     "projections",
@@ -173,8 +180,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import these when they are first asked for: `migrations` needs Alembic, which running applications don't."""
-    if name in {"migrations", "projections", "transfer"}:
+    """Import these when they are first asked for: some need Alembic, which running applications don't."""
+    if name in {"maintenance", "migrations", "projections", "transfer"}:
         return import_module(f"eventstore.{name}")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

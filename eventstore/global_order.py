@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from itertools import product
 from typing import Final
 
 from eventstore import statements
@@ -87,6 +89,28 @@ class GlobalOrder:
         check_seconds("wait_seconds", wait_seconds)
         size = self._page_size if page_size is None else page_size
         return self._pages(combined, after_position, remaining, size, wait_seconds)
+
+    def position_before_last(self, count: int, filters: Sequence[EventFilter]) -> int:
+        """Look up the newest of each value that the filters name, and of all these find the first of the last `count`.
+
+        An event that several filters match has one position, and counts once.
+        """
+        check_number("count", count, minimum=1)
+        newest: set[int] = set()
+        with self._execution.statement() as run:
+            for filter_ in combine(filters) or (EventFilter(),):
+                fields = tuple(filter_.named)
+                for values in product(*filter_.named.values()):
+                    named = dict(zip(fields, values, strict=True))
+                    rows = run(
+                        statements.newest_matching(fields),
+                        after_position=filter_.after_position,
+                        page_size=count,
+                        **named,
+                    )
+                    newest.update(row[0] for row in rows)
+                    newest = set(nlargest(count, newest))
+        return min(newest) - 1 if newest else 0
 
     def horizon(self, run: Run, *, after_position: int = 0, joined: bool | None = None) -> Horizon:
         """Look how far everything after a position is settled; see `Settling.horizon`.

@@ -29,6 +29,7 @@ from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
 from eventstore.filters import EventFilter, combine
 from eventstore.global_order import GlobalOrder
+from eventstore.health import Health, HealthCheck, Thresholds
 from eventstore.history import history_changes
 from eventstore.observing import UNOBSERVED, Observer
 from eventstore.reading import Reader
@@ -36,7 +37,7 @@ from eventstore.rows import EventMapper
 from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
 from eventstore.settling import Settling
 from eventstore.snapshots import SnapshotStore
-from eventstore.streams import ExpectedVersion, check_number, check_seconds
+from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder, check_number, check_seconds
 from eventstore.subscriptions import Pace, Subscription
 from eventstore.tables import Tables
 
@@ -109,7 +110,9 @@ class EventStore:
         self._gate = SchemaGate()
         self._settling = Settling(self._backend)
         self._observer = UNOBSERVED
-        self._use(OwnConnections(engine, self._backend, self._gate))
+        own = OwnConnections(engine, self._backend, self._gate)
+        self._check_health = HealthCheck(engine, own, self._backend)
+        self._use(own)
 
     def _use(self, execution: Execution) -> None:
         self._execution = execution
@@ -475,6 +478,42 @@ class EventStore:
         """
         return self._reader.stream_version(stream_id)
 
+    def streams(
+        self,
+        *,
+        category: str | None = None,
+        order: StreamOrder = StreamOrder.ID,
+        after_stream_id: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StreamInfo]:
+        """List the streams, one page at a time.
+
+        In order of their ids it is quick on any number of streams. The other orders have no index: each page looks at
+        every stream, so give a limit no larger than the store's page size. Streams that are appended to meanwhile may
+        be listed twice or not at all there.
+
+        Args:
+            category: List those of this category. Defaults to None: all.
+            order: By id, the longest first, or that which was last appended to first.
+            after_stream_id: Exclusive; go on after this stream, in the same order. Defaults to None: from the first.
+            limit: List at most so many. Defaults to None: all.
+
+        Returns:
+            An iterator in that order; streams of the same size or time in order of their ids.
+
+        Raises:
+            InvalidInput: An argument is not valid. By the iteration: there is no stream `after_stream_id`, in another
+                order than that of the ids.
+            SchemaError: The database does not have the tables that this code needs.
+
+        Example:
+            ```python
+            for stream in store.streams(category="order", order=StreamOrder.SIZE, limit=10):
+                print(stream.stream_id, stream.version)
+            ```
+        """
+        return self._reader.streams(category=category, order=order, after_stream_id=after_stream_id, limit=limit)
+
     def read_all(
         self,
         *filters: EventFilter,
@@ -538,6 +577,28 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._global_order.settled_position()
+
+    def position_before_last(self, count: int, *filters: EventFilter) -> int:
+        """Return a position after which the last `count` events are that match the filters; 0 where there are fewer.
+
+        To read them, or to begin a subscription with them, pass it as `after_position`. Events that are not settled
+        yet count, too.
+
+        Args:
+            count: How many, from 1.
+            filters: As for `read_all`. Each combination of the values that one filter names is looked up by itself.
+
+        Raises:
+            InvalidInput: An argument is not valid.
+            SchemaError: The database does not have the tables that this code needs.
+
+        Example:
+            ```python
+            orders = EventFilter(categories=["order"])
+            last_ten = store.read_all(orders, after_position=store.position_before_last(10, orders))
+            ```
+        """
+        return self._global_order.position_before_last(count, filters)
 
     def subscribe(
         self,
@@ -617,6 +678,55 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return check_event_types(self._execution, self._backend, self._mapper, sample_size=sample_size)
+
+    def health(
+        self,
+        *,
+        timeout_seconds: float = 2.0,
+        projections: Iterable[str] | None = None,
+        max_lag_seconds: float | None = None,
+        max_lag_events: int | None = None,
+        max_dead_letters: int | None = None,
+        max_failed_projections: int | None = None,
+        max_pool_use: float | None = None,
+    ) -> Health:
+        """Say whether the database answers, its tables fit this code, and projections keep up.
+
+        For readiness endpoints and alarms. It needs one connection of the pool and two queries of indexes. A database
+        that is down is not an error but an answer. Also on a joined store, it looks from outside of the transaction; on
+        a SQLite database in memory, or without a write-ahead log, it then waits for that transaction in vain.
+
+        By itself, only a database that does not answer and tables that don't fit are problems; the options say what
+        else is. All that is found is told, a problem or not.
+
+        Args:
+            timeout_seconds: How long to wait for an answer, at most. A database in memory of one thread is not limited.
+            projections: Look at these only, and find a problem where one has never run. With none, `()`, their tables
+                are not read, for which the user of a web application may have no right. Defaults to None: all.
+            max_lag_seconds: How old, at most, the oldest event may be that a projection has not handled.
+            max_lag_events: How many events a projection may be behind, below 10,000.
+            max_dead_letters: How many dead letters a projection may have, below 10,000.
+            max_failed_projections: How many projections may have stopped at an event.
+            max_pool_use: Which part of the connections that the pool allows may be in use, between 0 and 1.
+
+        Raises:
+            InvalidInput: An argument is not valid.
+
+        Example:
+            ```python
+            health = store.health(max_lag_seconds=60, max_dead_letters=0)
+            return jsonify(health.as_dict()), 200 if health.ok else 503
+            ```
+        """
+        thresholds = Thresholds.checked(
+            projections=projections,
+            max_lag_seconds=max_lag_seconds,
+            max_lag_events=max_lag_events,
+            max_dead_letters=max_dead_letters,
+            max_failed_projections=max_failed_projections,
+            max_pool_use=max_pool_use,
+        )
+        return self._check_health(thresholds, timeout_seconds=timeout_seconds)
 
     # --- transactions
 
@@ -704,9 +814,15 @@ class EventStore:
             with history_changes(self._backend, run):
                 yield
 
-    def _joined(self, execution: Execution) -> "EventStore":
+    def _with_event_types(self, event_types: EventTypes) -> "EventStore":
+        """Return this store with other event types; with none, data is plain values, never upcast."""
+        event_types.validate()
+        return self._joined(self._execution, EventMapper(event_types, self._mapper.codec))
+
+    def _joined(self, execution: Execution, mapper: EventMapper | None = None) -> "EventStore":
         joined = object.__new__(type(self))
         joined.__dict__.update(self.__dict__)
+        joined._mapper = mapper or self._mapper
         joined._owns_engine = False
         joined._use(execution)
         return joined

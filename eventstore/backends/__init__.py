@@ -3,6 +3,7 @@
 import os
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Engine, create_engine, make_url
 
@@ -109,3 +110,20 @@ def _address(engine: Engine) -> tuple[Any, ...]:
         url.database,
         dict(url.query).get("host"),
     )
+
+
+def without_password(text: str, url: URL) -> str:
+    """Return what somebody has said about a URL, without the password in it."""
+    secrets = {
+        url.password,
+        *(value for name in ("password", "passfile", "sslpassword") for value in _values(url, name)),
+    }
+    for secret in sorted(filter(None, map(str, secrets - {None})), key=len, reverse=True):
+        for written in {secret, quote(secret, safe=""), quote_plus(secret)}:
+            text = text.replace(written, "***")
+    return text
+
+
+def _values(url: URL, name: str) -> tuple[str, ...]:
+    value = url.query.get(name, ())
+    return (value,) if isinstance(value, str) else tuple(value)
