@@ -21,6 +21,8 @@ from rich.text import Text
 
 _ESCAPED: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 """Unicode's categories of what a terminal may obey or hide: controls, overrides of direction, separators."""
+_JOINERS: Final = "\u200c\u200d"
+"""Persian, Hindi and emojis can't be written without; in an id they would only make two look the same."""
 _SHORT: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 Item = TypeVar("Item")
 
@@ -53,7 +55,10 @@ def printable_json(text: str) -> str:
     """Return JSON in which nothing is left that a terminal would obey; it is still JSON, and says the same."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(json.dumps(char)[1:-1] if unicodedata.category(char) in _ESCAPED else char for char in text)
+    return "".join(
+        json.dumps(char)[1:-1] if unicodedata.category(char) in _ESCAPED and char not in _JOINERS else char
+        for char in text
+    )
 
 
 def console(*, stderr: bool = False) -> Console:
