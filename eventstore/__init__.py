@@ -25,6 +25,8 @@ from eventstore.errors import (
     EventTooNew,
     EventTypeError,
     EventTypeTaken,
+    ExtraMissing,
+    FieldMismatch,
     GlobalOrderError,
     HistoryChangeRefused,
     ImportConflict,
@@ -76,7 +78,7 @@ from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
-    from eventstore import migrations, projections, transfer
+    from eventstore import maintenance, migrations, projections, transfer
 
 __all__ = [
     "ANY",
@@ -112,6 +114,8 @@ __all__ = [
     "EventsWouldBeLost",
     "Expected",
     "ExpectedVersion",
+    "ExtraMissing",
+    "FieldMismatch",
     "GlobalOrderError",
     "Health",
     "HistoryChangeRefused",
@@ -167,6 +171,7 @@ __all__ = [
     "VersionNotReached",
     "caused_by",
     "current_metadata",
+    "maintenance",
     "metadata_context",
     "migrations",
     "projections",
@@ -175,8 +180,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import these when they are first asked for: `migrations` needs Alembic, which running applications don't."""
-    if name in {"migrations", "projections", "transfer"}:
+    """Import these when they are first asked for: some need Alembic, which running applications don't."""
+    if name in {"maintenance", "migrations", "projections", "transfer"}:
         return import_module(f"eventstore.{name}")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -294,6 +294,11 @@ class EventTypes:
         """The upcasters, by the event type and schema version that they start from."""
         return self._upcasters.steps
 
+    @property
+    def newest(self) -> Mapping[str, int]:
+        """The schema version that events come back with, by event type: that of the class, or of the last upcaster."""
+        return {**self._upcasters.newest, **{name: each.schema_version for name, each in self._by_name.items()}}
+
     def upcast(self, event_type: str, schema_version: int, data: Any) -> list[PlainEvent]:
         """Return what the upcasters make of plain data, before any class exists; to try them out.
 

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, update
 
 from eventstore import EventStore, EventTypes, NewEvent
 from tests.fix_command_line import CommandLine, on_sqlite
+from tests.fix_engines import changing_history
 from tests.fix_migrations import url_of
 
 EVIL = "evil-[red]x[/red]\x1b[31m\u202e\x9b\t"
@@ -142,9 +143,9 @@ def test_people_see_the_payload_below_its_event(command: CommandLine, store: Eve
 
 
 def test_raw_shows_what_nobody_can_read(command: CommandLine, store: EventStore) -> None:
-    events = store.tables.events
-    with store.transaction() as transaction, transaction.allow_history_changes():
-        transaction.connection.execute(update(events).where(events.c.stream_id == "order-2").values(codec=99))
+    with changing_history(store.engine) as connection:
+        events = store.tables.events
+        connection.execute(update(events).where(events.c.stream_id == "order-2").values(codec=99))
     refused = command("show", "order-2")
     assert (refused.exit_code, "--raw" in refused.stderr) == (1, True)
     (raw,) = command.json("show", "order-2", "--raw")

@@ -4,6 +4,7 @@ from eventstore.cli.appending import append
 from eventstore.cli.dead_letters import dead_letters
 from eventstore.cli.group import main, make_group
 from eventstore.cli.health import health
+from eventstore.cli.maintenance import doctor, repair, stats, verify
 from eventstore.cli.migrations import check, migrate, sql, versions_path
 from eventstore.cli.projections import projections
 from eventstore.cli.reading import show, streams, tail
@@ -12,7 +13,8 @@ from eventstore.cli.transfer import export, import_
 
 projections.add_command(dead_letters)
 for _command in (
-    migrate, check, sql, versions_path, streams, show, tail, append, projections, snapshots, health, export, import_,
+    migrate, check, sql, versions_path, streams, show, tail, append, projections, snapshots, health, verify, repair,
+    doctor, stats, export, import_,
 ):  # fmt: skip
     main.add_command(_command)
 

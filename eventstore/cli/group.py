@@ -36,6 +36,7 @@ SCHEMA_TOO_NEW: Final = 5
 SCHEMA_DIFFERS: Final = 6
 WAITED_IN_VAIN: Final = 7
 CONFLICT: Final = 8
+DAMAGED: Final = 9
 
 AS_JSON: Final = "eventstore.as_json"
 URL_IN_USE: Final = "eventstore.url"
@@ -112,7 +113,7 @@ def main() -> None:
 
     Exit codes: 0 all is well; 1 it failed; 2 wrong usage; 3 there are no tables; 4 they are outdated; 5 they are too
     new for this code; 6 they differ from what they should be; 7 it waited in vain for somebody else: try again later;
-    8 the stream is not at the expected version.
+    8 the stream is not at the expected version; 9 something is wrong with what is stored, or with the server.
     """
 
 

@@ -11,9 +11,8 @@ from typing import IO, Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from sqlalchemy import Engine
 
-from eventstore.cli.database import database_options
+from eventstore.cli.database import store_options
 from eventstore.filters import EventFilter
 from eventstore.store import EventStore
 from eventstore.transfer import Exported, Imported, export_events, import_events
@@ -34,11 +33,10 @@ _FORMAT_HELP = "Of the file. Defaults to what its suffix says: .jsonl or .parque
 @click.option("--snapshots", is_flag=True, help="The snapshots, too.")
 @click.option("--checkpoints", is_flag=True, help="How far projections have come, too.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
-@database_options
+@store_options
 def export(
     *,
-    engine: Engine,
-    schema: str | None,
+    store: EventStore,
     as_json: bool,
     file: Path,
     format_: str | None,
@@ -66,7 +64,7 @@ def export(
     target: Path | IO[bytes] = sys.stdout.buffer if is_stdout else file
     with _reporting("exported", quiet=as_json) as report:
         done = export_events(
-            EventStore(engine, schema=schema),
+            store,
             target,
             *([EventFilter(**given)] if given else []),
             format=chosen,
@@ -84,11 +82,10 @@ def export(
 @click.option("--format", "format_", type=_FORMATS, help=_FORMAT_HELP)
 @click.option("--keep-positions", is_flag=True, help="Keep the positions: for a database without other events.")
 @click.option("--batch-size", type=int, default=1000, show_default=True, help="How many events to store at a time.")
-@database_options
+@store_options
 def import_(
     *,
-    engine: Engine,
-    schema: str | None,
+    store: EventStore,
     as_json: bool,
     file: Path,
     format_: str | None,
@@ -104,7 +101,7 @@ def import_(
     chosen = Format(format_) if format_ else Format.JSON_LINES if is_stdin else None
     with _reporting("imported", quiet=as_json) as report:
         done = import_events(
-            EventStore(engine, schema=schema),
+            store,
             sys.stdin.buffer if is_stdin else file,
             format=chosen,
             keep_positions=keep_positions,

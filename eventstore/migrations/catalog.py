@@ -28,7 +28,10 @@ _CONSTRAINT: Final = text("""
 SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = to_regclass(:table) AND conname = :name
 """)
 _INVALID_INDEXES: Final = text("""
-SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(:table) AND NOT indisvalid ORDER BY 1
+SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(:table) AND NOT indisvalid
+  AND NOT EXISTS (
+    SELECT FROM pg_stat_progress_create_index WHERE relid = indrelid AND datname = current_database())
+ORDER BY 1
 """)
 _NOT_VALIDATED: Final = text("""
 SELECT quote_ident(conname) FROM pg_constraint
@@ -146,7 +149,10 @@ def find_trigger(connection: Connection, table: str, name: str) -> Trigger | Non
 
 
 def invalid_indexes(connection: Connection, table: str) -> list[str]:
-    """Return the indexes of a table that a failed build has left behind, and those that are being built."""
+    """Return the indexes of a table that a failed build has left behind.
+
+    None while one is being built, or built again, by a session whose work we may see: that one is not valid yet.
+    """
     return list(connection.execute(_INVALID_INDEXES, {"table": table}).scalars())
 
 
