@@ -81,9 +81,14 @@ def _to_json(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def print_line(*values: Any) -> None:
-    """Print one line with tabs, for programs."""
-    click.echo("\t".join(map(_field, values)))
+def print_line(*values: Any, payloads: Sequence[str] = ()) -> None:
+    """Print one line with tabs, for programs.
+
+    Args:
+        values: Of any kind.
+        payloads: The last fields, which are printable already.
+    """
+    click.echo("\t".join([*map(_field, values), *payloads]))
 
 
 def _field(value: Any) -> str:
