@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from benchmarks.bench import OURS
-from benchmarks.report import durability, noise_text, ratio_text, time_text, value_text
+from benchmarks.report import durability, noise_text, ratio_text, rounds_text, time_text, value_text
 from benchmarks.results import Comparison, Facts, Result, Run
 from benchmarks.targets import Verdict, verdicts
 
@@ -87,7 +87,7 @@ def _noise(each: Comparison) -> str:
     if noise is None:
         return ""
     (name,) = each.again
-    return f"{each.rounds} rounds. {name} against itself in the same rounds (A/A): {ratio_text(noise)}."
+    return f"{rounds_text(each)}. {name} against itself in the same rounds (A/A): {ratio_text(noise)}."
 
 
 def _facts(facts: Facts) -> str:
