@@ -52,8 +52,10 @@ EventStoreError
 ├── GlobalOrderError                the global order can't be read
 │   ├── UnsuitableTransaction       not in this transaction
 │   └── CachedPositions             not in this database
+├── FieldMismatch                   a payload that does not fit the columns of its frame
 ├── UnsupportedDatabase
 ├── DriverMissing (ImportError)     a database whose driver is not installed
+├── ExtraMissing (ImportError)      a package that only this part of ours needs, and that is not installed
 ├── DatabaseMismatch                a session or connection of another database
 ├── NotInTransaction                no transaction to join, or joined to none
 └── DatabaseBusy                    SQLite's one writer did not finish in time
@@ -770,6 +772,51 @@ class DriverMissing(EventStoreError, ImportError):
 
     def __init__(self) -> None:
         super().__init__("PostgreSQL needs the driver psycopg 3; install sqlalchemy-eventstore[postgresql]")
+
+
+class ExtraMissing(EventStoreError, ImportError):
+    """A package is not installed that only a part of this one needs.
+
+    Attributes:
+        package: Its name.
+        extra: The extra of this package that it comes with.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(f"{package} is not installed; install sqlalchemy-eventstore[{extra}]")
+
+
+class FieldMismatch(EventStoreError):
+    """A payload that does not fit the columns of its frame.
+
+    Attributes:
+        field: The field; None where the payload has no fields at all.
+        found: The type of the value; None where the field itself was not expected.
+        expected: The Arrow type of the column; None where there is none.
+        position: Of the event.
+        event_type: Of the event.
+    """
+
+    def __init__(
+        self, field: str | None, found: str | None, expected: str | None, position: int, event_type: str
+    ) -> None:
+        self.field = field
+        self.found = found
+        self.expected = expected
+        self.position = position
+        self.event_type = event_type
+        if field is None:
+            problem = f"has a payload without fields ({found}); take as_json=True, and no fields"
+        elif found is None:
+            problem = f"has a field {field!r} that no event before it had; pass sample_size=None, or name the fields"
+        else:
+            problem = (
+                f"has {found} in the field {field!r}, which {expected} does not hold exactly; "
+                "pass sample_size=None, or another type in fields, or as_json=True"
+            )
+        super().__init__(f"the {event_type!r} at position {position} {problem}")
 
 
 class DatabaseMismatch(EventStoreError):

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from eventstore.errors import InvalidEvent, InvalidMetadata, StreamArchived, StreamClosed, StreamDeleted
+from eventstore.showing import thing_html
 from eventstore.streams import ExpectedVersion, category_of, check_expected_version, check_stream_id, unstorable_text
 
 MAX_EVENT_TYPE_LENGTH: Final = 255
@@ -149,6 +150,9 @@ class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes te
         """The part of the stream id before its first `-`."""
         return category_of(self.stream_id)
 
+    def _repr_html_(self) -> str:
+        return thing_html(f"{self.stream_id} {self.version}: {self.event_type}", msgspec.structs.asdict(self))
+
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
@@ -166,6 +170,10 @@ class AppendResult:
     version: int
     position: int
     duplicate: bool = False
+
+    def _repr_html_(self) -> str:
+        values = {"version": self.version, "position": self.position, "duplicate": self.duplicate}
+        return thing_html(f"appended to {self.stream_id}", values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,32 +50,47 @@ class Reader:
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads as it goes."""
-        pages = self.stored(
+        pages = self.pages(
             stream_id, after_version=after_version, up_to_version=up_to_version, limit=limit, backwards=backwards
         )
-        return self._events(pages, upcast=upcast, backwards=backwards)
+        return self._events(pages, backwards=backwards, upcast=upcast)
 
-    def _events(self, pages: Iterator[Sequence[Row]], *, upcast: bool, backwards: bool) -> Iterator[RecordedEvent]:
-        to_uuid, to_time = self._backend.to_uuid, self._backend.to_time
-        for rows in pages:
-            yield from self._mapper.recorded(rows, to_uuid, to_time, upcast=upcast, newest_first=backwards)
-
-    def stored(
-        self, stream_id: str, *, after_version: int, up_to_version: int | None, limit: int | None, backwards: bool
+    def pages(
+        self,
+        stream_id: str,
+        *,
+        after_version: int,
+        up_to_version: int | None,
+        limit: int | None,
+        backwards: bool,
+        page_size: int | None = None,
     ) -> Iterator[Sequence[Row]]:
-        """Check the arguments, and return an iterator over pages of rows, their data as it is stored."""
+        """Check the arguments, and return an iterator over pages of rows; `page_size` defaults to the store's own."""
         check_stream_id(stream_id)
         check_number("after_version", after_version)
         last = MAX_VERSION if up_to_version is None else check_number("up_to_version", up_to_version)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
-        return self._pages(stream_id, after_version, last, remaining, backwards=backwards)
+        size = self._page_size if page_size is None else page_size
+        return self._pages(stream_id, after_version, last, remaining, size, backwards=backwards)
+
+    def _events(self, pages: Iterator[Sequence[Row]], *, backwards: bool, upcast: bool) -> Iterator[RecordedEvent]:
+        to_uuid, to_time = self._backend.to_uuid, self._backend.to_time
+        for rows in pages:
+            yield from self._mapper.recorded(rows, to_uuid, to_time, upcast=upcast, newest_first=backwards)
 
     def _pages(
-        self, stream_id: str, after_version: int, up_to_version: int, remaining: int, *, backwards: bool
+        self,
+        stream_id: str,
+        after_version: int,
+        up_to_version: int,
+        remaining: int,
+        size: int,
+        *,
+        backwards: bool,
     ) -> Iterator[Sequence[Row]]:
         statement = statements.read_backwards if backwards else statements.read_forwards
         while remaining > 0:
-            page_size = min(self._page_size, remaining)
+            page_size = min(size, remaining)
             with self._observer.operation("read", stream_id=stream_id) as observed, self._execution.statement() as run:
                 rows = run(
                     statement,

@@ -701,7 +701,8 @@ class EventStore:
 
         Args:
             timeout_seconds: How long to wait for an answer, at most. A database in memory of one thread is not limited.
-            projections: Look at these only, and find a problem where one has never run. Defaults to None: all.
+            projections: Look at these only, and find a problem where one has never run. With none, `()`, their tables
+                are not read, for which the user of a web application may have no right. Defaults to None: all.
             max_lag_seconds: How old, at most, the oldest event may be that a projection has not handled.
             max_lag_events: How many events a projection may be behind, below 10,000.
             max_dead_letters: How many dead letters a projection may have, below 10,000.

@@ -74,6 +74,8 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.UnknownProjection("orders"),
         errors.UnsupportedDatabase("mysql+pymysql"),
         errors.DriverMissing(),
+        errors.ExtraMissing("pyarrow", "arrow"),
+        errors.FieldMismatch("total", "Decimal", "int64", 7, "order-placed"),
         errors.DatabaseMismatch("text"),
         errors.NotInTransaction(),
         errors.DatabaseBusy(30.0),

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
@@ -146,6 +147,24 @@ def test_a_wrong_password_is_told_without_it(tracked_engine: Callable[[Any], Eng
     assert not health.connection.is_up
     assert "nobody-here" in str(health.connection.error)
     assert "s3cr" not in str(health)
+
+
+@pytest.mark.postgresql
+def test_who_may_not_read_projections_is_told_or_leaves_them_out(shared_postgres_engine: Engine) -> None:
+    role = f"reader_{uuid4().hex}"
+    with shared_postgres_engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+        connection.execute(text(f"GRANT SELECT ON es_schema TO {role}"))
+    reader = create_engine(shared_postgres_engine.url.set(username=role))
+    try:
+        health = EventStore(reader).health(projections=["totals"])
+        assert (health.connection.is_up, health.schema.fits, len(health.problems)) == (True, True, 1)
+        assert health.problems[0].startswith("projections can't be read: InsufficientPrivilege: ")
+        assert EventStore(reader).health(projections=()).ok
+    finally:
+        reader.dispose()
+        with shared_postgres_engine.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {role}; DROP ROLE {role}"))
 
 
 @pytest.mark.postgresql

@@ -15,7 +15,8 @@ from sqlalchemy import Engine
 from eventstore import EventTypes, NewEvent, maintenance
 from eventstore.cli import main
 from eventstore.maintenance import Part, Place, Progress
-from tests.damage import DAMAGES, SECRET, fill
+from tests.damage import DAMAGES, fill
+from tests.fix_leaks import SECRET
 from tests.fix_migrations import url_of
 
 pytestmark = pytest.mark.slow

@@ -3,11 +3,12 @@
 import logging
 import signal
 import threading
+from contextlib import closing
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from eventstore import ANY, EventStore, NewEvent, SchemaMissing
@@ -110,6 +111,43 @@ def test_a_connection_goes_back_to_the_pool_as_it_was(postgres_url: str) -> None
         connection.execute(text("SELECT 1"))
         assert connection.in_transaction()
     assert store.stream_version("order-1") == 3
+    engine.dispose()
+
+
+def test_a_connection_that_others_may_have_too_is_left_to_sqlalchemy(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine(postgres_url, poolclass=StaticPool)
+    store = EventStore(engine)
+    assert store.stream_version("order-1") == 0
+    executed: list[str] = []
+    method = Connection.exec_driver_sql
+
+    def note(connection: Connection, statement: str, *arguments: Any) -> Any:
+        executed.append(statement)
+        return method(connection, statement, *arguments)
+
+    monkeypatch.setattr(Connection, "exec_driver_sql", note)
+    store.append("order-1", one(), expected_version=ANY)
+    engine.dispose()
+    assert len(executed) == 1
+
+
+def test_a_connection_keeps_the_cursor_that_writes_but_not_what_it_has_written(postgres_url: str) -> None:
+    engine = create_engine(postgres_url, pool_size=1, max_overflow=0)
+    store = EventStore(engine)
+
+    def kept() -> list[Any]:
+        with closing(engine.raw_connection()) as pooled:
+            return [value for value in pooled.info.values() if isinstance(value, psycopg.Cursor)]
+
+    store.append("order-1", one(), expected_version=ANY)
+    (cursor,) = kept()
+    store.append("order-1", one(), expected_version=ANY)
+    assert len(list(store.read_stream("order-1"))) == 2
+    assert kept() == [cursor]
+    assert cursor.rows == [(2, 2)]
+    assert cursor._query is None
     engine.dispose()
 
 

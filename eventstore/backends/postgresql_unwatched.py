@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 
-from eventstore.backends.postgresql_cursors import BinaryCursor, new_cursor
+from eventstore.backends.postgresql_cursors import is_our_choice, own_cursor
 from eventstore.backends.protocol import Row
 from eventstore.backends.watching import translated
 
@@ -64,17 +64,17 @@ class UnwatchedConnection:
         Raises:
             DBAPIError: As SQLAlchemy raises it.
         """
-        with new_cursor(self._raw, sql) as cursor:
-            try:
+        try:
+            if is_our_choice(self._raw):
+                return own_cursor(self._pooled, sql).execute(sql, parameters).rows
+            with self._raw.cursor() as cursor:
                 cursor.execute(sql, parameters)
-                if isinstance(cursor, BinaryCursor):
-                    return cursor.rows
                 return cursor.fetchall() if cursor.description else ()
-            except psycopg.Error as error:
-                is_lost = self._raw.closed
-                if is_lost:
-                    self._say_that_it_is_lost()
-                raise translated(self._engine, error, sql, parameters, is_lost=is_lost) from error
+        except psycopg.Error as error:
+            is_lost = self._raw.closed
+            if is_lost:
+                self._say_that_it_is_lost()
+            raise translated(self._engine, error, sql, parameters, is_lost=is_lost) from error
 
     def _say_that_it_is_lost(self) -> None:
         """Let SQLAlchemy find out, by trying again: it empties the pool of all that were connected to that server."""

@@ -58,15 +58,15 @@ class EventPrinter:
         elif self._console is None:
             print_line(
                 event.position, event.stream_id, event.version, event.event_type, event.recorded_at, event.event_id,
-                compact(event.data), compact(dict(event.metadata)),
+                payloads=[compact(event.data), compact(dict(event.metadata))],
             )  # fmt: skip
         elif self._in_blocks:
-            self._console.print(self._block(self._console, event))
+            self._console.print(self._block(self._console, event), soft_wrap=True)  # by the terminal, at its edge
         else:
             self._console.print(self._line(self._console.width, event), no_wrap=True, overflow="ellipsis", crop=True)
 
     def _block(self, where: Console, event: RecordedEvent) -> Text:
-        block = Text(overflow="fold")
+        block = Text()
         block.append(f"{event.version:>5}  ", "bold cyan")
         block.append(printable(event.event_type), "bold")
         if event.schema_version > 1:
@@ -132,11 +132,11 @@ class StoredPrinter:
             print_line(position, stream_id, version, event_type, recorded_at, event_id, codec, encoded, metadata)
         else:
             name = _CODECS.get(codec % _ZSTD, "a codec of your own") + (", compressed" if codec >= _ZSTD else "")
-            block = Text(overflow="fold")
+            block = Text()
             block.append(f"{version:>5}  ", "bold cyan").append(printable(event_type), "bold")
             block.append(f"  {moment(recorded_at)}  position {position}\n       {event_id}\n", "dim")
             block.append(f"       schema version {schema_version}, codec {codec} ({name}), {len(data)} bytes\n", "dim")
             block.append("\n".join(f"       {line}" for line in hexdump(bytes(data)).split("\n")))
             if metadata is not None:
                 block.append(f"\n       metadata {printable(metadata)}", "dim")
-            self._console.print(block)
+            self._console.print(block, soft_wrap=True)

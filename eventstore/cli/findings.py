@@ -130,7 +130,7 @@ def watching(*, quiet: bool) -> Iterator[Watch]:
     """Show a bar where a person looks, and say where to go on where it ends too early."""
     where = console()
     bars = None
-    if where.is_terminal and not quiet:
+    if where.is_interactive and not quiet:
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn())
         bars = Progress(*columns, TimeRemainingColumn(), console=where, transient=True, redirect_stdout=False)
     watch = Watch(where, bars)

@@ -53,11 +53,15 @@ def health(*, store: EventStore, as_json: bool, quiet: bool, projections: tuple[
 
 def _tell(found: Health) -> None:
     state = "well" if found.ok else "not well"
-    version = "unknown" if found.schema.version is None else f"version {found.schema.version}"
+    version = "no tables" if found.schema.version is None else f"version {found.schema.version}"
+    if found.connection.is_up:
+        schema = f"{version}, fits" if found.schema.fits else f"{version}, does not fit"
+    else:
+        schema = "unknown"
     told = {
         "store": state,
         "connection": f"answered in {found.connection.seconds * 1000:.0f} ms" if found.connection.is_up else "down",
-        "schema": f"{version}, fits" if found.schema.fits else f"{version}, does not fit",
+        "schema": schema,
     }
     if not has_person():
         for name, value in told.items():

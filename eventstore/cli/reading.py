@@ -96,7 +96,7 @@ def show(
     is_empty = True
     if raw:
         print_row = StoredPrinter(store._backend, as_json=as_json)
-        for rows in store._reader.stored(stream_id, **wanted):
+        for rows in store._reader.pages(stream_id, **wanted):
             for row in rows:
                 is_empty = False
                 print_row(row)

@@ -36,6 +36,7 @@ class _Seen:
     error: str | None
     schema: SchemaHealth = _UNKNOWN_SCHEMA
     projections: tuple[ProjectionHealth, ...] = ()
+    projections_error: str | None = None
 
 
 class HealthCheck:
@@ -62,39 +63,48 @@ class HealthCheck:
         check_seconds("timeout_seconds", timeout_seconds, minimum=0.001)
         began = time.monotonic()
         pool = self._pool()
-        seen = self._look_within(timeout_seconds)
-        seconds = round(time.monotonic() - began, 6)
-        problems = [each for each in (seen.error, seen.schema.error) if each is not None]
         names = thresholds.projections
+        seen = self._look_within(timeout_seconds, names)
+        seconds = round(time.monotonic() - began, 6)
+        told = (seen.error, seen.schema.error, seen.projections_error)
+        problems = [each for each in told if each is not None]
         projections = tuple(each for each in seen.projections if names is None or each.name in names)
-        if seen.schema.fits:
+        if seen.schema.fits and seen.projections_error is None:
             problems += thresholds.of_projections(projections)
         problems += thresholds.of_pool(pool)
         connection = ConnectionHealth(is_up=seen.error is None, seconds=seconds, error=seen.error)
         return Health(tuple(problems), connection, seen.schema, projections, pool)
 
-    def _look_within(self, timeout_seconds: float) -> _Seen:
+    def _look_within(self, timeout_seconds: float, names: tuple[str, ...] | None) -> _Seen:
         if isinstance(self._engine.pool, SingletonThreadPool | StaticPool):  # another thread has another database
-            return self._look()
+            return self._look(names)
         deadline = time.monotonic() + timeout_seconds
         for thread in list(self._overdue):
             thread.join(max(deadline - time.monotonic(), 0))
         self._overdue = [thread for thread in self._overdue if thread.is_alive()]
         seen: list[_Seen] = []
         if not self._overdue:
-            thread = threading.Thread(target=lambda: seen.append(self._look()), name="eventstore-health", daemon=True)
+            thread = threading.Thread(
+                target=lambda: seen.append(self._look(names)), name="eventstore-health", daemon=True
+            )
             thread.start()
             thread.join(max(deadline - time.monotonic(), 0))
             if thread.is_alive():
                 self._overdue.append(thread)
         return seen[0] if seen else _Seen(f"the database has not answered within {timeout_seconds:g} s")
 
-    def _look(self) -> _Seen:
+    def _look(self, names: tuple[str, ...] | None) -> _Seen:
         try:
             with self._execution.statement() as run:
                 schema = self._schema(run)
-                has_projections = schema.fits and (schema.version or 0) >= REQUIRED_BY_PROJECTIONS
-                rows = run(statements.projection_health, at_most=COUNTED_AT_MOST) if has_projections else ()
+                if names == () or (schema.version or 0) < REQUIRED_BY_PROJECTIONS:
+                    return _Seen(None, schema)
+                try:
+                    rows = run(statements.projection_health, at_most=COUNTED_AT_MOST)
+                except DBAPIError as error:
+                    if error.connection_invalidated:
+                        raise
+                    return _Seen(None, schema, projections_error=f"projections can't be read: {self._told(error)}")
             return _Seen(None, schema, tuple(map(self._projection, rows)))
         except SchemaError as error:
             return _Seen(None, SchemaHealth(fits=False, version=getattr(error, "found", None), error=str(error)))

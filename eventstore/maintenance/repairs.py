@@ -15,7 +15,7 @@ from eventstore.store import EventStore
 _STREAMS_AT_ONCE: Final = 500
 """So many heads are locked at once, for the time of a few statements each."""
 
-_ACTIONS: Final = {
+ACTIONS: Final = {
     FindingKind.HEAD_BEHIND: "set the head of stream {0.stream_id!r} by its events",
     FindingKind.HEAD_AHEAD: "set the head of stream {0.stream_id!r} by its events",
     FindingKind.HEAD_MISSING: "make a head for stream {0.stream_id!r} by its events",
@@ -30,6 +30,8 @@ _ACTIONS: Final = {
     FindingKind.INDEX_MISSING: "build the index {0.name}",
     FindingKind.INDEX_INVALID: "build the index {0.name} again",
 }
+"""What is done about each kind of damage that can be mended, in words."""
+
 _OF_SCHEMA: Final = (FindingKind.POSITIONS_CACHED, FindingKind.INDEX_MISSING, FindingKind.INDEX_INVALID)
 
 
@@ -53,7 +55,7 @@ def plan(findings: Iterable[Finding]) -> list[Repair]:
     """Return what `repair` would do about findings of `verify`, in order; nothing about those it can't mend."""
     repairs = {
         (str(repair), repair.finding.stream_id): repair
-        for repair in (Repair(_ACTIONS[found.kind].format(found), found) for found in findings if found.repairable)
+        for repair in (Repair(ACTIONS[found.kind].format(found), found) for found in findings if found.repairable)
     }
     return sorted(repairs.values(), key=lambda repair: (_step(repair.finding), repair.finding.stream_id or ""))
 

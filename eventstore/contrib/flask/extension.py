@@ -12,8 +12,8 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 from werkzeug.local import LocalProxy
 
 from eventstore.backends import prepare_savepoints
+from eventstore.cli import make_group
 from eventstore.codecs import Codec
-from eventstore.contrib.flask.command_line import mounted
 from eventstore.contrib.flask.request_metadata import RequestMetadata
 from eventstore.correlation import ask_for_metadata
 from eventstore.errors import InvalidInput
@@ -141,8 +141,7 @@ class FlaskEventStore:
         )
         if len(installed_before) == 1:
             app.before_request(_ask_for_request_metadata)
-        url = store.engine.url.render_as_string(hide_password=False)
-        app.cli.add_command(mounted(self._prefix.lower(), {"url": url, "schema": self._setting(app, "SCHEMA", None)}))
+        app.cli.add_command(make_group(store, name=self._prefix.lower()))
 
     def _open(self, app: Flask) -> tuple[EventStore, scoped_session[Any]]:
         """Return the application's store and the session that it joins."""
