@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from benchmarks.bench import OURS
-from benchmarks.report import durability, noise_text, ratio_text, time_text, value_text
+from benchmarks.report import durability, noise_text, ratio_text, rounds_text, time_text, value_text
 from benchmarks.results import Comparison, Facts, Result, Run
 from benchmarks.targets import Verdict, verdicts
 
@@ -20,7 +20,7 @@ def document(run: Run) -> str:
 
 def machine(run: Run) -> str:
     """Return what it ran on, and what the reader must know."""
-    notes = "".join(f"\n\n{_escaped(note)}." for note in run.notes)
+    notes = "".join(f"\n\n{_escaped(note[0].upper() + note[1:])}." for note in run.notes)
     return _table(["", ""], [[name, value] for name, value in run.machine.items()]) + notes
 
 
@@ -58,12 +58,12 @@ def _missed(checked: Sequence[Verdict]) -> str:
     return "\n".join(f"- **Missed: {'; '.join(names)}.** {obstacle}" for obstacle, names in works.items())
 
 
-def result(each: Result, *, heading: str = "###") -> str:
-    """Return a table with its heading."""
-    title = f"{heading} {each.title[0].upper()}{each.title[1:]}"
+def result(each: Result) -> str:
+    """Return a table under its title, which is no heading: a page has dozens of them."""
+    title = each.title[0].upper() + each.title[1:]
     if isinstance(each, Facts):
-        return "\n\n".join(part for part in (title, _facts(each), each.note) if part)
-    return "\n\n".join(part for part in (title + durability(each), _comparison(each), _noise(each)) if part)
+        return "\n\n".join(part for part in (f"**{title}**", _facts(each), each.note) if part)
+    return "\n\n".join(part for part in (f"**{title}{durability(each)}**", _comparison(each), _noise(each)) if part)
 
 
 def _comparison(each: Comparison) -> str:
@@ -87,7 +87,7 @@ def _noise(each: Comparison) -> str:
     if noise is None:
         return ""
     (name,) = each.again
-    return f"{each.rounds} rounds. {name} against itself in the same rounds (A/A): {ratio_text(noise)}."
+    return f"{rounds_text(each)}. {name} against itself in the same rounds (A/A): {ratio_text(noise)}."
 
 
 def _facts(facts: Facts) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import charts
-from benchmarks.report import durability, noise_text, ratio_text, time_text, value_text
+from benchmarks.report import durability, noise_text, ratio_text, rounds_text, time_text, value_text
 from benchmarks.results import Comparison, Facts, Run
 from benchmarks.targets import Verdict, verdicts
 
@@ -83,7 +83,7 @@ def _comparison(result: Comparison) -> str:
         f"<table><tr><th>contestant<th>one {escape(result.per)}{durability(result)}<th>quartiles<th>a second"
         f"<th>× {escape(result.reference)} (quartiles)"
         + "".join(rows)
-        + f"</table><p>{result.rounds} rounds"
+        + f"</table><p>{rounds_text(result)}"
         + (f"; {escape(next(iter(result.again)))} against itself (A/A): {ratio_text(noise)}" if noise else "")
     )
 

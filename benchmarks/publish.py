@@ -77,7 +77,7 @@ def _figures(names: list[str], run: Run) -> str:
             parts.append(markdown.machine(run))
         else:
             found = [each for each in run.results if fnmatchcase(each.key, name)]
-            parts += [markdown.result(each, heading="####") for each in found]
+            parts += [markdown.result(each) for each in found]
     return "\n\n".join(parts) or "Not measured in this run."
 
 

@@ -21,7 +21,7 @@ def show(console: Console, result: Result) -> None:
             table.add_row(label, value_text(value, result.unit))
         console.print(table)
         return
-    table.title = f"{result.title}{durability(result)}, {result.rounds} rounds, A/A {noise_text(result.noise())}"
+    table.title = f"{result.title}{durability(result)}, {rounds_text(result)}, A/A {noise_text(result.noise())}"
     table.add_column("contestant")
     for heading in ("median", "quartiles", "a second", f"× {result.reference}", "quartiles"):
         table.add_column(heading, justify="right")
@@ -59,6 +59,11 @@ def show_targets(console: Console, verdicts: Sequence[Verdict]) -> None:
 def durability(result: Comparison) -> str:
     """Return what goes after a title, so that it is never left open whether commits were flushed."""
     return {True: ", durable", False: ", synchronous_commit off", None: ""}[result.durable]
+
+
+def rounds_text(result: Comparison) -> str:
+    """Return how many rounds were timed."""
+    return f"{result.rounds} round{'' if result.rounds == 1 else 's'}"
 
 
 def time_text(seconds: float) -> str:

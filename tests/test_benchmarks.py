@@ -93,6 +93,12 @@ def test_a_target_is_judged_by_the_median_and_shown_as_the_design_writes_it() ->
     assert by_opponent["eventsourcing, functions"].word == "not run"
 
 
+def test_a_target_is_missed_where_only_the_quicker_rounds_reach_it() -> None:
+    quick_at_times = comparison(seconds={OURS: [2.0, 4.0, 8.0], "psycopg INSERT": [2.0] * 3})
+
+    assert verdicts([quick_at_times])[0].word == "missed"
+
+
 def test_a_run_comes_back_from_json() -> None:
     run = run_of(comparison(), Facts("bytes", "bytes", "bytes", {"table": 1.5}))
 
