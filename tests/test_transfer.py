@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -20,6 +21,7 @@ from eventstore import (
     DamagedExport,
     EventFilter,
     EventStore,
+    ExtraMissing,
     ImportConflict,
     InvalidInput,
     JSONCodec,
@@ -446,3 +448,15 @@ def test_an_export_under_writers_is_complete_up_to_its_position(
     for number in range(8):
         versions = [event.version for event in here.read_stream(f"order-{number}")]
         assert versions == list(range(1, here.stream_version(f"order-{number}") + 1))
+
+
+def test_parquet_says_what_to_install(here: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for call in (
+        lambda: export_events(here, tmp_path / "all.parquet"),
+        lambda: import_events(here, tmp_path / "all.parquet"),
+    ):
+        with pytest.raises(ExtraMissing, match=r"sqlalchemy-eventstore\[arrow\]"):
+            call()
+    assert not list(tmp_path.glob("all*"))
+    assert export_events(here, tmp_path / "all.jsonl").events == 0

@@ -74,7 +74,7 @@ def export_events(
 
     Args:
         store: The store, not joined to a transaction.
-        target: A path, or a binary file that is open for writing.
+        target: A path, written over if it is there, or a binary file that is open for writing.
         filters: What to export; see `EventStore.read_all`. Defaults to none: all events. What is filtered by event type
             has holes, and can't be imported.
         format: `json-lines` or `parquet` (extra `arrow`). Defaults to what the suffix of the path says, `.jsonl` or
@@ -92,6 +92,7 @@ def export_events(
         UnsuitableTransaction: The store is joined to a transaction that can't read the global order.
         SchemaOutdated: The tables are older than `es_0006`.
         DamagedExport: The file that is to be gone on with is none.
+        ExtraMissing: Parquet was asked for, and pyarrow is not installed.
     """
     check_number("after_position", after_position)
     check_seconds("wait_seconds", wait_seconds)

@@ -83,6 +83,7 @@ def import_events(
         DamagedExport: The file can't be read, or is not complete. What was before is stored.
         InvalidInput: An argument is not valid, or the file has checkpoints' positions without events' ones.
         SchemaOutdated: The tables are older than `es_0006`.
+        ExtraMissing: It is Parquet, and pyarrow is not installed.
     """
     check_number("batch_size", batch_size, minimum=1)
     if not isinstance(keep_positions, bool):

@@ -11,7 +11,7 @@ from typing import IO, Any, Final
 from uuid import UUID
 
 from eventstore.codecs import PayloadCodec
-from eventstore.errors import DamagedExport, InvalidInput
+from eventstore.errors import DamagedExport, ExtraMissing
 from eventstore.rows import StoredEvent
 from eventstore.transfer.payloads import readable
 from eventstore.transfer.records import FORMAT, Beginning, End, Record
@@ -26,8 +26,7 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow as pa  # noqa: PLC0415  # an extra
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
-        msg = "Parquet needs pyarrow; install sqlalchemy-eventstore[arrow]"
-        raise InvalidInput(msg) from None
+        raise ExtraMissing("pyarrow", "arrow") from None
     return pa, pq
 
 
