@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.fix_migrations",
     "tests.fix_documentation",
     "tests.fix_flights",
+    "tests.fix_django",
 ]
 
 

@@ -5,7 +5,8 @@ cursor, and has no option for its kind. So the connection is told to make one of
 and all others, those of hooks that this same statement sets off among them, are what they were.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
@@ -84,10 +85,19 @@ def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
     they are on connections that are psycopg's for asyncio underneath.
     """
     raw: Any = connection.connection.dbapi_connection
+    is_copy = _KINDS.get(sql[:4]) is CopyingCursor
+    if getattr(raw, "cursor_factory", None) is not psycopg.Cursor and not is_copy:
+        return fetch(connection.exec_driver_sql(sql, parameters))
+    with next_cursor(raw, sql):
+        result = connection.exec_driver_sql(sql, parameters)
+    return getattr(result.context.cursor, "rows", ())
+
+
+@contextmanager
+def next_cursor(raw: Any, sql: str) -> Iterator[None]:
+    """Have the driver's connection make, once, a cursor that suits a statement."""
     factory = getattr(raw, "cursor_factory", None)
     kind = _KINDS.get(sql[:4], BinaryCursor)
-    if factory is not psycopg.Cursor and kind is not CopyingCursor:
-        return fetch(connection.exec_driver_sql(sql, parameters))
 
     def make_once(made_for: psycopg.Connection[Any], **options: Any) -> psycopg.Cursor[Any]:
         raw.cursor_factory = factory
@@ -96,10 +106,9 @@ def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
 
     raw.cursor_factory = make_once
     try:
-        result = connection.exec_driver_sql(sql, parameters)
+        yield
     finally:
         raw.cursor_factory = factory
-    return getattr(result.context.cursor, "rows", ())
 
 
 def to_time(value: int | datetime) -> datetime:

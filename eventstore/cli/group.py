@@ -89,15 +89,20 @@ def main() -> None:
 
 
 def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --url, --schema and --json to a command, which is called with `engine`, `schema` and `as_json`."""
+    """Add --url, --schema and --json to a command, which is called with `engine`, `schema` and `as_json`.
 
-    @click.option("--url", envvar="EVENTSTORE_URL", required=True, show_envvar=True, help="Of the database.")
+    Where the group is mounted in a framework, which gives the engine of its own database as `obj`, that one is used.
+    """
+
+    @click.option("--url", envvar="EVENTSTORE_URL", show_envvar=True, help="Of the database.")
     @click.option("--schema", envvar="EVENTSTORE_SCHEMA", show_envvar=True, help="PostgreSQL schema of the tables.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @click.pass_context
-    def with_engine(ctx: click.Context, /, *, url: str, schema: str | None, as_json: bool, **options: Any) -> Any:
+    def with_engine(
+        ctx: click.Context, /, *, url: str | None, schema: str | None, as_json: bool, **options: Any
+    ) -> Any:
         ctx.meta[_AS_JSON] = as_json
-        engine = _engine(url)
+        engine = ctx.obj if isinstance(ctx.obj, Engine) else _engine(ctx, url)
         ctx.call_on_close(engine.dispose)
         return command(engine=engine, schema=schema, as_json=as_json, **options)
 
@@ -107,7 +112,9 @@ def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_engine
 
 
-def _engine(url: str) -> Engine:
+def _engine(ctx: click.Context, url: str | None) -> Engine:
+    if url is None:
+        raise click.MissingParameter(ctx=ctx, param_hint="--url", param_type="option")
     try:
         return engine_for(url)
     except ArgumentError:
