@@ -66,7 +66,7 @@ def _sqlite_template() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "template.db"
         use_database(sqlite_settings(path))
-        call_command("migrate", verbosity=0, run_syncdb=True)
+        call_command("migrate", verbosity=0)
         leave_database()
         return path.read_bytes()
 
@@ -75,7 +75,7 @@ def _sqlite_template() -> bytes:
 def django_postgres_template(django_project: None, postgres_databases: Databases) -> Iterator[str]:
     with postgres_databases.fresh("template0") as url:
         use_database(postgresql_settings(url))
-        call_command("migrate", verbosity=0, run_syncdb=True)
+        call_command("migrate", verbosity=0)
         leave_database()
         yield str(url.database)
 

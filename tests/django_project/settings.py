@@ -35,8 +35,6 @@ TEMPLATES = [
 STATIC_URL = "static/"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# those of others are not what is tested here: their tables are made at once
-MIGRATION_MODULES = {"admin": None, "auth": None, "contenttypes": None, "sessions": None}
 EVENTSTORE = {
     "EVENT_TYPES": "tests.django_project.events.event_types",
     "PROJECTIONS": ["tests.django_project.events.totals"],
