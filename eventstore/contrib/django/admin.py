@@ -103,7 +103,8 @@ class StreamAdmin(ReadOnlyAdmin):
     def events(self, stream: Any) -> str:
         """Link to the list of its events."""
         link = f"{reverse('admin:eventstore_event_changelist')}?{urlencode({'stream_id': stream.pk})}"
-        return format_html('<a href="{}">All events of this stream</a>', link)
+        shown: str = format_html('<a href="{}">All events of this stream</a>', link)
+        return shown
 
 
 @admin.register(Event)
@@ -135,7 +136,8 @@ class EventAdmin(ReadOnlyAdmin):
     def stream_link(self, event: Any) -> str:
         """Link to the stream."""
         link = reverse("admin:eventstore_stream_change", args=[event.stream_id])
-        return format_html('<a href="{}">{}</a>', link, event.stream_id)
+        shown: str = format_html('<a href="{}">{}</a>', link, event.stream_id)
+        return shown
 
     @admin.display(description="payload")
     def payload(self, event: Any) -> str:
@@ -155,7 +157,8 @@ class EventAdmin(ReadOnlyAdmin):
 
 def _preformatted(value: object) -> str:
     style = "margin: 0; white-space: pre-wrap; overflow-wrap: anywhere"
-    return format_html('<pre style="{}">{}</pre>', style, pformat(value, width=100, sort_dicts=False))
+    shown: str = format_html('<pre style="{}">{}</pre>', style, pformat(value, width=100, sort_dicts=False))
+    return shown
 
 
 def _searched(term: str) -> models.Q:

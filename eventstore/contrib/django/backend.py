@@ -18,6 +18,10 @@ class DjangoBackend(Backend, Protocol):
         """Do what must come first in an atomic block that will write."""
         ...
 
+    def defer_foreign_keys(self, connection: Any) -> None:
+        """Let the open transaction empty tables in any order."""
+        ...
+
 
 class OnDjango:
     """Comes before a backend of ours in the bases of a class.

@@ -27,5 +27,8 @@ class DjangoPostgreSQL(OnDjango, PostgreSQL):
             rows: Sequence[Row] = getattr(cursor, "rows", ())
             return rows
 
+    def defer_foreign_keys(self, connection: Any) -> None:
+        """Do nothing: TRUNCATE names all tables at once."""
+
     def become_writer(self, run: Run) -> None:
         """Do nothing: rows are locked one by one."""

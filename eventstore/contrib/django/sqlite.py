@@ -34,6 +34,11 @@ class DjangoSQLite(OnDjango, SQLite):
         """Take the write lock, as BEGIN IMMEDIATE would have: waiting for it is safe before anything was read."""
         run(statements.take_write_lock)
 
+    def defer_foreign_keys(self, connection: Any) -> None:
+        """Check them at its end: Django deletes from one table after the other, and defers its own keys."""
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA defer_foreign_keys = ON")
+
     def check_reader(self, connection: Any) -> None:
         """Refuse an atomic block: it may have appended, and can't be asked."""
         if connection.connection is not None and connection.connection.in_transaction:

@@ -1,5 +1,7 @@
 """The store of a Django project."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NoReturn
 
@@ -28,6 +30,8 @@ class DjangoEventStore(EventStore):
         UnsupportedDatabase: The database is neither PostgreSQL by psycopg 3 nor SQLite.
         InvalidInput: An option is not valid.
     """
+
+    _backend: DjangoBackend
 
     def __init__(self, using: str = "default", **options: Any) -> None:
         self._using = using
@@ -92,6 +96,12 @@ class DjangoEventStore(EventStore):
             )
             raise InvalidInput(msg)
         return super().subscribe(*filters, **options)
+
+    @contextmanager
+    def emptying(self) -> Iterator[None]:
+        """Let statements empty our tables, in any order, in the open transaction: for `manage.py flush`, and tests."""
+        self._backend.defer_foreign_keys(self.connection)
+        yield
 
     def __repr__(self) -> str:
         return f"<DjangoEventStore using={self._using!r}>"
