@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,9 @@ if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usa
     # Databases of tests are thrown away. In memory they are made, and synced, with a quarter of the system's time.
     os.environ["TMPDIR"] = str(MEMORY)
 
+# A shell's background job ignores Ctrl-C, and what it starts would, too; some tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 pytest_plugins = [
     "tests.fix_postgresql",
     "tests.fix_clusters",
@@ -24,6 +28,7 @@ pytest_plugins = [
     "tests.fix_documentation",
     "tests.fix_flights",
     "tests.fix_django",
+    "tests.fix_leaks",
 ]
 
 

@@ -122,5 +122,6 @@ class Appender:
 
 
 def _conflict(pending: PendingAppend, actual: int) -> ConcurrencyConflict:
-    _log.debug("conflict on stream %r: expected %s, actual %d", pending.stream_id, pending.expected, actual)
+    told = {"stream_id": pending.stream_id, "expected_version": pending.expected, "actual_version": actual}
+    _log.debug("conflict on stream %r: expected %s, actual %d", pending.stream_id, pending.expected, actual, extra=told)
     return ConcurrencyConflict(pending.stream_id, pending.expected, actual)

@@ -10,6 +10,7 @@ from eventstore.backends.protocol import Backend, Row, Run
 from eventstore.events import RecordedEvent
 from eventstore.execution import Execution
 from eventstore.filters import EventFilter, combine
+from eventstore.observing import Observer
 from eventstore.rows import POSITION, EventMapper
 from eventstore.settling import Horizon, Settling
 from eventstore.streams import MAX_VERSION, check_number, check_seconds
@@ -36,13 +37,21 @@ class GlobalOrder:
     """Reads the global order of one store."""
 
     def __init__(
-        self, execution: Execution, backend: Backend, mapper: EventMapper, settling: Settling, page_size: int
+        self,
+        execution: Execution,
+        backend: Backend,
+        mapper: EventMapper,
+        settling: Settling,
+        page_size: int,
+        *,
+        observer: Observer,
     ) -> None:
         self._execution = execution
         self._backend = backend
         self._mapper = mapper
         self._settling = settling
         self._page_size = page_size
+        self._observer = observer
 
     def settled_position(self) -> int:
         """Look once, and return how far the global order is settled."""
@@ -108,11 +117,13 @@ class GlobalOrder:
             # every page anew.
             up_to_position = min(up_to_position, after_position + self._page_size * _WINDOW_IN_PAGES)
         bounds = {"after_position": after_position, "up_to_position": up_to_position, "page_size": size}
-        rows = (
-            self._backend.read_matching(run, filters, **bounds)
-            if filters
-            else run(statements.read_everything, **bounds)
-        )
+        with self._observer.operation("read") as observed:
+            rows = (
+                self._backend.read_matching(run, filters, **bounds)
+                if filters
+                else run(statements.read_everything, **bounds)
+            )
+            observed.note(events=len(rows))
         return Page(rows, rows[-1][POSITION] if len(rows) == size else max(after_position, up_to_position))
 
     def recorded(self, rows: Sequence[Row], *, upcast: bool = True) -> Iterator[RecordedEvent]:
@@ -150,12 +161,15 @@ class GlobalOrder:
     ) -> Iterator[RecordedEvent]:
         """Read up to what is the newest position now: the end does not move away while it is being read."""
         horizon, end = None, MAX_VERSION
-        waited, pause = 0.0, _FIRST_PAUSE_SECONDS
+        waited, paused, pause = 0.0, 0.0, _FIRST_PAUSE_SECONDS
         while remaining > 0 and position < end:
             horizon, page = self.step(
                 filters, position, horizon, up_to_position=end, page_size=min(self._page_size, remaining)
             )
             end = min(end, horizon.newest)
+            if paused and (page is not None or waited >= wait_seconds):
+                self._observer.waited(paused)
+                paused = 0.0
             if page is not None:
                 yield from self.recorded(page.rows, upcast=upcast)
                 remaining -= len(page.rows)
@@ -165,5 +179,7 @@ class GlobalOrder:
                     return
                 begun = time.monotonic()
                 time.sleep(min(pause, wait_seconds - waited))
-                waited += time.monotonic() - begun
+                elapsed = time.monotonic() - begun
+                waited += elapsed
+                paused += elapsed
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

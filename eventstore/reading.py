@@ -6,6 +6,7 @@ from eventstore import statements
 from eventstore.backends.protocol import Backend
 from eventstore.events import RecordedEvent
 from eventstore.execution import Execution
+from eventstore.observing import Observer
 from eventstore.rows import VERSION, EventMapper
 from eventstore.streams import MAX_VERSION, check_number, check_stream_id
 
@@ -13,11 +14,14 @@ from eventstore.streams import MAX_VERSION, check_number, check_stream_id
 class Reader:
     """Reads the events of one store."""
 
-    def __init__(self, execution: Execution, backend: Backend, mapper: EventMapper, page_size: int) -> None:
+    def __init__(
+        self, execution: Execution, backend: Backend, mapper: EventMapper, page_size: int, observer: Observer
+    ) -> None:
         self._execution = execution
         self._backend = backend
         self._mapper = mapper
         self._page_size = page_size
+        self._observer = observer
 
     def stream_version(self, stream_id: str) -> int:
         """Return the version of a stream, 0 where it does not exist."""
@@ -50,7 +54,7 @@ class Reader:
         to_uuid, to_time = self._backend.to_uuid, self._backend.to_time
         while remaining > 0:
             page_size = min(self._page_size, remaining)
-            with self._execution.statement() as run:
+            with self._observer.operation("read", stream_id=stream_id) as observed, self._execution.statement() as run:
                 rows = run(
                     statement,
                     stream_id=stream_id,
@@ -58,6 +62,7 @@ class Reader:
                     up_to_version=up_to_version,
                     page_size=page_size,
                 )
+                observed.note(events=len(rows))
             yield from self._mapper.recorded(rows, to_uuid, to_time, upcast=upcast, newest_first=backwards)
             if len(rows) < page_size:
                 return

@@ -11,6 +11,7 @@ from eventstore.codecs import PayloadCodec
 from eventstore.errors import DecodingError
 from eventstore.events import check_schema_version
 from eventstore.execution import Execution
+from eventstore.observing import Observer
 from eventstore.streams import check_number, check_stream_id
 
 _log = logging.getLogger(__name__)
@@ -38,10 +39,11 @@ class Snapshot:
 class SnapshotStore:
     """The snapshots of one store: `store.snapshots`. They are a cache; to delete them loses nothing."""
 
-    def __init__(self, execution: Execution, backend: Backend, codec: PayloadCodec) -> None:
+    def __init__(self, execution: Execution, backend: Backend, codec: PayloadCodec, observer: Observer) -> None:
         self._execution = execution
         self._backend = backend
         self._codec = codec
+        self._observer = observer
 
     def save(self, stream_id: str, *, version: int, state: Any, schema_version: int = 1) -> bool:
         """Save a state, unless there is a newer or equal one.
@@ -65,7 +67,10 @@ class SnapshotStore:
         check_number("version", version, minimum=1)
         check_schema_version(schema_version)
         codec, data = self._codec.encode(state)
-        with self._execution.statement() as run:
+        with (
+            self._observer.operation("save_snapshot", stream_id=stream_id),
+            self._execution.statement() as run,
+        ):
             saved = run(
                 statements.save_snapshot,
                 stream_id=stream_id,
@@ -88,7 +93,10 @@ class SnapshotStore:
         """
         check_stream_id(stream_id)
         check_schema_version(schema_version)
-        with self._execution.statement() as run:
+        with (
+            self._observer.operation("load_snapshot", stream_id=stream_id),
+            self._execution.statement() as run,
+        ):
             rows = run(statements.load_snapshot, stream_id=stream_id, schema_version=schema_version)
         if not rows:
             return None
@@ -96,7 +104,8 @@ class SnapshotStore:
         try:
             state = self._codec.decode(codec, data)
         except DecodingError as error:
-            _log.warning("snapshot of stream %r at version %d is ignored: %s", stream_id, version, error)
+            told = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
+            _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, version, error, extra=told)
             return None
         return Snapshot(stream_id, version, state, schema_version, self._backend.to_time(created_at))
 

@@ -28,6 +28,7 @@ from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
 from eventstore.filters import EventFilter, combine
 from eventstore.global_order import GlobalOrder
+from eventstore.observing import UNOBSERVED, Observer
 from eventstore.reading import Reader
 from eventstore.rows import EventMapper
 from eventstore.schema_version import SchemaGate, create_schema
@@ -124,13 +125,16 @@ class EventStore:
         )
         self._gate = SchemaGate()
         self._settling = Settling(self._backend)
+        self._observer = UNOBSERVED
 
     def _use(self, execution: Execution) -> None:
         self._execution = execution
         self._appender = Appender(execution, self._backend, self._mapper)
-        self._reader = Reader(execution, self._backend, self._mapper, self._page_size)
-        self._global_order = GlobalOrder(execution, self._backend, self._mapper, self._settling, self._page_size)
-        self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec)
+        self._reader = Reader(execution, self._backend, self._mapper, self._page_size, self._observer)
+        self._global_order = GlobalOrder(
+            execution, self._backend, self._mapper, self._settling, self._page_size, observer=self._observer
+        )
+        self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec, self._observer)
 
     @classmethod
     def from_url(
@@ -255,6 +259,26 @@ class EventStore:
         if self._owns_engine:
             self._engine.dispose()
 
+    @property
+    def observer(self) -> Observer:
+        """Who is told of each operation."""
+        return self._observer
+
+    def observe(self, observer: Observer) -> None:
+        """Tell an observer of each operation from now on: of this store, and of what is made of it later.
+
+        Call it where the store is made, before repositories, workers and joined stores are. There is one observer at a
+        time. For OpenTelemetry there is one ready: `eventstore.contrib.opentelemetry.instrument`.
+
+        Raises:
+            InvalidInput: This store is joined to a transaction.
+        """
+        if self._execution.is_joined:
+            msg = "observe the application's store; this one is joined to a transaction, and gone with it"
+            raise InvalidInput(msg)
+        self._observer = observer
+        self._use(self._execution)
+
     def __enter__(self) -> Self:
         return self
 
@@ -315,8 +339,12 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
             DatabaseBusy: SQLite's write lock could not be had in time.
         """
-        append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
-        return self._appender.append(self._mapper.pending(append))
+        with self._observer.operation("append", stream_id=stream_id) as observed:
+            append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
+            pending = self._mapper.pending(append)
+            result = self._appender.append(pending)
+            observed.note(events=len(pending))
+        return result
 
     def append_many(self, appends: Iterable[Append]) -> list[AppendResult]:
         """Append to several streams: all or nothing, in one transaction.
@@ -335,8 +363,7 @@ class EventStore:
                 written.
             EventStoreError: As for `append`.
         """
-        pending = [self._mapper.pending(append) for append in appends]
-        results = self._appender.append_many(pending, all_or_nothing=True)
+        results = self._append_many(appends, all_or_nothing=True)
         return [result for result in results if isinstance(result, AppendResult)]
 
     def append_each(self, appends: Iterable[Append]) -> list[AppendResult | ConcurrencyConflict]:
@@ -351,8 +378,20 @@ class EventStore:
         Raises:
             EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written.
         """
-        pending = [self._mapper.pending(append) for append in appends]
-        return self._appender.append_many(pending, all_or_nothing=False)
+        return self._append_many(appends, all_or_nothing=False)
+
+    def _append_many(
+        self, appends: Iterable[Append], *, all_or_nothing: bool
+    ) -> list[AppendResult | ConcurrencyConflict]:
+        with self._observer.operation("append_many") as observed:
+            pending = [self._mapper.pending(append) for append in appends]
+            results = self._appender.append_many(pending, all_or_nothing=all_or_nothing)
+            stored = [isinstance(result, AppendResult) for result in results]
+            observed.note(
+                events=sum(len(append) for append, is_stored in zip(pending, stored, strict=True) if is_stored),
+                conflicts=stored.count(False),
+            )
+        return results
 
     # --- read
 
@@ -527,6 +566,7 @@ class EventStore:
             after_position=check_number("after_position", after_position),
             pace=pace,
             listen=(lambda: self._backend.listen(self._engine)) if notify else None,
+            observer=self._observer,
         )
 
     def check_event_types(self, *, sample_size: int = 1000) -> list[EventTypeFinding]:

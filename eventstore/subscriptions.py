@@ -14,6 +14,7 @@ from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.global_order import GlobalOrder, Page
+from eventstore.observing import Observer
 from eventstore.settling import Horizon
 from eventstore.waking import Waker
 
@@ -60,6 +61,7 @@ class Subscription:
         after_position: int,
         pace: Pace,
         listen: Callable[[], Listener] | None,
+        observer: Observer,
     ) -> None:
         self._order = order
         self._backend = backend
@@ -67,6 +69,8 @@ class Subscription:
         self._position = after_position
         self._pace = pace
         self._listen = listen
+        self._observer = observer
+        self._waiting_since: float | None = None
         self._listener: Listener | None = None
         self._listen_again_at = 0.0
         self._waker = Waker()
@@ -149,19 +153,34 @@ class Subscription:
             if not self._has_worked or not self._backend.is_passing(error):
                 raise
             if not self._is_lost:
-                _log.warning("a subscription has lost its connection (%s), and tries again", _kind(error))
+                kind = _kind(error)
+                _log.warning(
+                    "a subscription has lost its connection (%s), and tries again", kind, extra={"error_type": kind}
+                )
             self._is_lost, self._horizon = True, None
             return None
         if self._is_lost:
             _log.info("a subscription has its connection back")
         self._has_worked, self._is_lost = True, False
+        self._tell_waiting(is_over=page is not None)
         return page
+
+    def _tell_waiting(self, *, is_over: bool) -> None:
+        if is_over and self._waiting_since is not None:
+            self._observer.waited(time.monotonic() - self._waiting_since)
+            self._waiting_since = None
+        elif not is_over and self._waiting_since is None and self._is_in_sight:
+            self._waiting_since = time.monotonic()
 
     def _longest_pause(self) -> float:
         if self._is_lost:
             return _LONGEST_PAUSE_WITHOUT_CONNECTION
-        in_sight = self._horizon is not None and self._horizon.newest > self._position
-        return min(self._pace.longest, _LONGEST_PAUSE_FOR_APPENDS) if in_sight else self._pace.longest
+        return min(self._pace.longest, _LONGEST_PAUSE_FOR_APPENDS) if self._is_in_sight else self._pace.longest
+
+    @property
+    def _is_in_sight(self) -> bool:
+        """Whether there are events that only appends under way keep back."""
+        return self._horizon is not None and self._horizon.newest > self._position
 
     def _wait(self, seconds: float) -> bool:
         """Sleep, unless woken by `stop` or by a notification."""
@@ -174,8 +193,11 @@ class Subscription:
         except Exception as error:
             if not self._backend.is_passing(error):
                 raise
+            kind = _kind(error)
             _log.warning(
-                "a subscription has lost its notifications (%s), and polls until it has them back", _kind(error)
+                "a subscription has lost its notifications (%s), and polls until it has them back",
+                kind,
+                extra={"error_type": kind},
             )
             self._stop_listening()
             return False

@@ -1,7 +1,6 @@
 """Run the examples with flights, as their users run them."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,11 +43,3 @@ def run(url: str, *arguments: str) -> str:
     assert exit_code == 0, output
     assert "✗" not in output
     return output
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """A process started in the background may have been told to ignore Ctrl-C, and would hand that on."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)

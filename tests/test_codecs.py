@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 from eventstore import Codec, DecodingError, EncodingError, InvalidInput, JSONCodec, MessagePackCodec
 from eventstore.codecs import PayloadCodec
+from tests.fix_leaks import SECRET
 
 CODECS: dict[str, PayloadCodec] = {
     "msgpack": PayloadCodec(MessagePackCodec()),
@@ -34,7 +35,6 @@ CODECS: dict[str, PayloadCodec] = {
     "msgpack-zstd": PayloadCodec(MessagePackCodec(), compress_above=0),
     "json-zstd": PayloadCodec(JSONCodec(), compress_above=0),
 }
-SECRET = "4000-1234-5678-9010"  # noqa: S105  # looks like a card number, is none
 
 each_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 each_format = pytest.mark.parametrize("codec", [CODECS["msgpack"], CODECS["json"]], ids=["msgpack", "json"])
@@ -579,7 +579,7 @@ hashable_wraps = st.one_of(
 )
 outer_wraps = st.one_of(
     st.builds(into_list, some, some, st.sampled_from([list, tuple])),
-    st.builds(into_dict, st.dictionaries(siblings, siblings, max_size=3), siblings),
+    st.builds(into_dict, st.dictionaries(siblings, siblings, max_size=3), siblings.filter(lambda key: key != SECRET)),
 )
 between = st.one_of(
     st.just(None),
@@ -605,7 +605,7 @@ def test_the_path_leads_to_what_cannot_be_encoded(
     with pytest.raises(EncodingError) as error:
         codec.encode(value, index=0, event_type="e")
     assert (error.value.path, error.value.value_type) == (f"${path}", type(culprit).__name__)
-    assert SECRET not in str(error.value).replace(path, "")
+    assert SECRET not in str(error.value)
 
 
 @each_format

@@ -34,8 +34,8 @@ from eventstore import (
     UnregisteredEventType,
 )
 from eventstore.codecs import PayloadCodec
+from tests.fix_leaks import SECRET
 
-SECRET = "4000-1234-5678-9010"  # noqa: S105  # looks like a card number, is none
 CODECS = [
     PayloadCodec(MessagePackCodec()),
     PayloadCodec(JSONCodec()),

@@ -9,10 +9,10 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from eventstore import ANY, Append, EventStore, NewEvent
+from tests.fix_leaks import SECRET
 
 pytestmark = pytest.mark.slow
 
-SECRET = "4000-1234-5678-9010"  # noqa: S105  # a payload that must not be seen
 SQLITE_STOPPER = """
 CREATE TRIGGER stopper BEFORE INSERT ON es_events WHEN new.event_type = 'refused'
 BEGIN SELECT RAISE(ABORT, 'refused by a trigger'); END

@@ -160,7 +160,6 @@ def interrupt_and_complete(url: str, signal_number: int, *, exit_code: int) -> s
 
 @posix
 @pytest.mark.slow
-@pytest.mark.usefixtures("interruptible")
 def test_an_import_stopped_by_ctrl_c_says_so_and_is_completed_by_the_next(sqlite_url: str) -> None:
     output = interrupt_and_complete(sqlite_url, signal.SIGINT, exit_code=130)
     assert "Interrupted" in output
@@ -175,7 +174,6 @@ def test_an_import_that_was_killed_is_completed_by_the_next(sqlite_url: str) -> 
 
 @posix
 @pytest.mark.slow
-@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
 def test_an_interrupted_import_into_postgresql_is_completed_by_the_next(postgres_url: str, signal_name: str) -> None:
     exit_code = {"SIGINT": 130, "SIGKILL": -9}[signal_name]

@@ -149,7 +149,6 @@ def test_two_at_once_count_each_departure_once(any_url: str) -> None:
 
 
 @posix
-@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
 def test_stopped_by_a_signal_it_says_so_and_goes_on_with_the_next_run(any_url: str, signal_name: str) -> None:
     run(any_url, IMPORT, "--days", "2")

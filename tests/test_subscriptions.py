@@ -31,10 +31,10 @@ from eventstore import (
 )
 from eventstore.settling import Horizon
 from tests.fix_clusters import Cluster
+from tests.fix_leaks import SECRET
 
 pytestmark = pytest.mark.slow
 
-SECRET = "4000-1234-5678-9010"  # noqa: S105  # a payload
 TIMEOUT_SECONDS = 30
 
 

@@ -26,8 +26,7 @@ from eventstore import (
     UpcasterTaken,
     UpcastingFailed,
 )
-
-SECRET = "4000-1234-5678-9010"  # noqa: S105  # a payload that must not be seen
+from tests.fix_leaks import SECRET
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Integrations with web frameworks, each with an extra of its own."""
+"""Integrations, each with an extra of its own."""

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from eventstore import statements
 from eventstore.backends.protocol import Row, Run
 from eventstore.errors import DecodingError, NotInTransaction, ProjectionFailed
+from eventstore.observing import Observation
 from eventstore.projections.definition import Projection
 from eventstore.rows import EVENT_ID, EVENT_TYPE, POSITION, STREAM_ID, VERSION
 from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
@@ -103,7 +104,11 @@ class Batches:
         Raises:
             HandlerFailed: A handler failed; nothing of this batch has happened.
         """
-        with self._store.transaction() as transaction, transaction._execution.statement() as run:
+        with (
+            self._store._observer.operation("project", projection=self._projection.name) as observed,
+            self._store.transaction() as transaction,
+            transaction._execution.statement() as run,
+        ):
             rows = run(statements.lock_checkpoint, name=self._projection.name)
             if not rows:  # or it was removed; then `position` makes it anew
                 return Batch(Outcome.BUSY, 0, 0)
@@ -114,24 +119,28 @@ class Batches:
             page = transaction._global_order.page(
                 run, self._projection.filters, after_position=before, up_to_position=end, page_size=self._size
             )
-            handled, position = self._handle_rows(run, transaction, page.rows, page.position)
+            handled, position = self._handle_rows(run, transaction, page.rows, page.position, observed)
             self._advance(run, before, position)
+            observed.note(events=handled, lag=max(settled - position, 0))
         return Batch(Outcome.ADVANCED, handled, position)
 
-    def _handle_rows(self, run: Run, transaction: EventStore, rows: Sequence[Row], end: int) -> tuple[int, int]:
+    def _handle_rows(
+        self, run: Run, transaction: EventStore, rows: Sequence[Row], end: int, observed: Observation
+    ) -> tuple[int, int]:
         """Return how many events were handled, and how far that has come."""
         blocked = self._blocked_streams(run) if rows else frozenset()
         deadline = time.monotonic() + self._seconds
         target = self._target(transaction.connection)
-        handled = 0
+        handled = dead_letters = 0
         try:
             for row in rows:
                 if row[STREAM_ID] in blocked:
                     if self._concerns(transaction, row):
                         self._add_dead_letter(run, row, attempts=0, error=None)
+                        dead_letters += 1
                     continue
                 try:
-                    handled += self.call(transaction, row, target)
+                    handled += self._call(transaction, row, target, observed)
                 except Exception as error:
                     if self._store._backend.is_passing(error):
                         raise
@@ -142,15 +151,17 @@ class Batches:
         finally:
             if isinstance(target, Session):
                 target.close()
+        observed.note(dead_letters=dead_letters)
         return handled, end
 
-    def call(self, transaction: EventStore, row: Row, target: Any) -> int:
+    def _call(self, transaction: EventStore, row: Row, target: Any, observed: Observation) -> int:
         """Hand the events of a row to their handlers; return how many there were."""
         execution = transaction._execution
         handled, open_now = 0, execution.open_transaction()
         for event in transaction._global_order.recorded([row]):
             handler = self._projection.handler_of(event.event_type)
             if handler is not None:
+                observed.caused_by(event.metadata)
                 handler(event, target)
                 handled += 1
                 if open_now is None or execution.open_transaction() is not open_now:
@@ -178,7 +189,8 @@ class Batches:
         """
         target = self._target(transaction.connection)
         try:
-            self.call(transaction, row, target)
+            with self._store._observer.operation("project", projection=self._projection.name) as observed:
+                observed.note(events=self._call(transaction, row, target, observed))
         except Exception as error:
             if self._store._backend.is_passing(error):
                 raise
@@ -196,12 +208,17 @@ class Batches:
 
     def put_aside(self, row: Row, *, attempts: int, error: str) -> Batch:
         """Make a dead letter of the event that is next, and go past it."""
-        with self._store.transaction() as transaction, transaction._execution.statement() as run:
+        with (
+            self._store._observer.operation("project", projection=self._projection.name) as observed,
+            self._store.transaction() as transaction,
+            transaction._execution.statement() as run,
+        ):
             rows = run(statements.lock_checkpoint, name=self._projection.name)
             if not rows or rows[0][0] != row[POSITION] - 1:  # it is not the next one: another worker was at work
                 return Batch(Outcome.BUSY, 0, 0)
             self._add_dead_letter(run, row, attempts=attempts, error=error)
             self._advance(run, rows[0][0], row[POSITION])
+            observed.note(dead_letters=1)
         return Batch(Outcome.ADVANCED, 0, row[POSITION])
 
     def _add_dead_letter(self, run: Run, row: Row, *, attempts: int, error: str | None) -> None:

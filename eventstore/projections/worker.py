@@ -177,13 +177,17 @@ class Worker:
                     if is_first or not self._backend.is_passing(error):
                         raise
                     if not is_lost:
-                        _log.warning("projection %r tries again after %s", self._projection.name, _kind(error))
+                        told = {"projection": self._projection.name, "error_type": _kind(error)}
+                        _log.warning(
+                            "projection %r tries again after %s", told["projection"], told["error_type"], extra=told
+                        )
                     is_lost = True
                     self._waker.wait(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE_WITHOUT_CONNECTION)
                     continue
                 if is_lost:
-                    _log.info("projection %r goes on", self._projection.name)
+                    name = self._projection.name
+                    _log.info("projection %r goes on", name, extra={"projection": name})
                 is_lost, has_worked = False, True
                 if batch.outcome is Outcome.ADVANCED:
                     pause = self._shortest

@@ -47,6 +47,12 @@ class Folder(Generic[State]):
 
     def fold(self, stream_id: str, up_to_version: int = MAX_VERSION) -> tuple[State, int, int]:
         """Return the state, the version of the stream that it was computed at, and that of the snapshot, or 0."""
+        with self._store._observer.operation("load", stream_id=stream_id) as observed:
+            state, version, snapshot_version = self._fold(stream_id, up_to_version)
+            observed.note(events=version - snapshot_version, snapshot_version=snapshot_version)
+        return state, version, snapshot_version
+
+    def _fold(self, stream_id: str, up_to_version: int) -> tuple[State, int, int]:
         if self._states is None:
             return *self._replay(stream_id, self._initial(), 0, up_to_version), 0
         rows = sorted(
@@ -64,7 +70,10 @@ class Folder(Generic[State]):
             try:
                 state, snapshot_version = self._states.decode(snapshot[_CODEC], snapshot[_DATA]), snapshot[VERSION]
             except DecodingError as error:
-                _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error)
+                told = {"stream_id": stream_id, "version": snapshot[VERSION], "error_type": type(error).__name__}
+                _log.warning(
+                    "snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error, extra=told
+                )
                 return *self._replay(stream_id, state, 0, up_to_version), 0
         state = self._evolved(state, rows)
         version = rows[-1][VERSION] if rows else snapshot_version

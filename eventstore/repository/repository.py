@@ -246,9 +246,13 @@ class Repository(Generic[State]):
             events = decided_events(self._store.event_types, command(loaded.state, *arguments))
             return self._append(loaded, events, metadata, attempts=attempts)
 
-        if self._store._execution.is_joined:
-            return attempt()
-        return retry_conflicts(attempt, attempts=self._attempts, backoff_seconds=self._backoff_seconds)
+        with self._store._observer.operation("execute", stream_id=self.stream_id(id)) as observed:
+            if self._store._execution.is_joined:
+                saved = attempt()
+            else:
+                saved = retry_conflicts(attempt, attempts=self._attempts, backoff_seconds=self._backoff_seconds)
+            observed.note(events=len(saved.events), attempts=attempts)
+        return saved
 
     def join(self, target: EventStore | Session | scoped_session[Any] | Connection) -> "Repository[State]":
         """Return this repository inside a transaction.

@@ -115,7 +115,10 @@ class SnapshotWriter(Generic[State]):
     def _save(self, stream_id: str, up_to_version: int) -> bool:
         state, version, _ = self._folder.fold(stream_id, up_to_version)
         codec, data = self._states.encode(state)
-        with self._store._execution.statement() as run:
+        with (
+            self._store._observer.operation("save_snapshot", stream_id=stream_id),
+            self._store._execution.statement() as run,
+        ):
             rows = run(
                 statements.save_snapshot,
                 stream_id=stream_id,
@@ -129,7 +132,8 @@ class SnapshotWriter(Generic[State]):
     def _failed(self, stream_id: str, version: int, error: Exception) -> str:
         # of errors that are not ours the text may show the state
         reason = str(error) if isinstance(error, EventStoreError) else type(error).__name__
-        _log.warning("snapshot of %r at version %d could not be saved: %s", stream_id, version, reason)
+        told = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
+        _log.warning("snapshot of %r at version %d could not be saved: %s", stream_id, version, reason, extra=told)
         self._counter.add("failed")
         return "failed"
 

@@ -1,4 +1,4 @@
-"""What can happen to an order, what an order is, and what can be done with it. It knows neither Django nor a database."""
+"""What can happen to an order, what an order is, and what can be done with it: it knows of no database."""
 
 from dataclasses import dataclass, replace
 from decimal import Decimal

@@ -1,5 +1,8 @@
 """With Django's TestCase: each test is one transaction, rolled back at its end. Appends are in it, too."""
 
+from typing import Any
+
+from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.test import TestCase
 from django.urls import reverse
@@ -15,7 +18,7 @@ TEA = OrderPlaced("Ada", "tea", 2, PRICES["tea"])
 
 
 class ShopTest(TestCase):
-    def place(self, order_id: str = "1", **changes: object) -> object:
+    def place(self, order_id: str = "1", **changes: object) -> Any:
         form = {"order_id": order_id, "customer": "Ada", "article": "tea", "quantity": 2, **changes}
         return self.client.post(reverse("place"), form)
 
@@ -77,6 +80,9 @@ class ShopTest(TestCase):
             shop.place("1", TEA)
             self.assertEqual(told, [])
         self.assertEqual(told, ["order-1"])
+
+    def test_models_and_migrations_agree(self) -> None:
+        call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
     def test_refusals_change_nothing(self) -> None:
         with self.assertRaises(OrderRefused):

@@ -17,7 +17,7 @@ class Command(flush.Command):
         store = get_store(connection.alias)
         is_ours = False
 
-        def allowed(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:  # noqa: FBT001  # Django's
+        def allowed(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:  # Django's
             """Come around each statement of the transaction: not before, as a human may be asked before it."""
             nonlocal is_ours
             if is_ours or not connection.in_atomic_block:

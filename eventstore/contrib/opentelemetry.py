@@ -1,0 +1,215 @@
+"""Spans and metrics by OpenTelemetry: of a store, its repositories and its projections."""
+
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+from sqlalchemy import Engine
+from sqlalchemy.pool import QueuePool
+
+from eventstore.correlation import metadata_context
+from eventstore.errors import ConcurrencyConflict, InvalidInput
+from eventstore.observing import Operation
+from eventstore.store import EventStore
+from eventstore.streams import category_of
+
+_SCOPE: Final = "eventstore"
+_LINKS_AT_MOST: Final = 128
+"""Of one batch: the default limit of OpenTelemetry's SDK, which drops the rest."""
+
+_SECONDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+"""Bounds of the buckets, from the semantic conventions for db.client.operation.duration."""
+
+_NUMBERS: Final = (1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 10_000.0, 100_000.0)
+
+_TABLES: Final[Mapping[Operation, str]] = {
+    "append": "es_events",
+    "append_many": "es_events",
+    "read": "es_events",
+    "load": "es_events",
+    "execute": "es_events",
+    "save_snapshot": "snapshots",
+    "load_snapshot": "snapshots",
+    "project": "es_checkpoints",
+}
+_WRITES: Final = frozenset[Operation](("append", "append_many"))
+_TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
+
+
+def instrument(
+    store: EventStore, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+) -> None:
+    """Make spans and metrics of what a store does, from now on.
+
+    Call it where the store is made, once, before repositories and workers are. In processes that fork, call it after
+    the fork, as OpenTelemetry's own exporters need it.
+
+    An append writes its trace context into the metadata of its events (`traceparent`, `tracestate`), unless they have
+    one; the span of a projection's batch links to them. No payload, metadata or text of an error is in any span.
+
+    Args:
+        store: The application's store.
+        tracer_provider: Defaults to None: OpenTelemetry's global one.
+        meter_provider: Defaults to None: OpenTelemetry's global one.
+
+    Raises:
+        InvalidInput: The store is instrumented already, or is joined to a transaction.
+
+    Example:
+        ```python
+        store = EventStore(engine)
+        instrument(store)
+        ```
+    """
+    if not isinstance(store, EventStore):
+        msg = f"instrument takes an EventStore, not {type(store).__name__}"
+        raise InvalidInput(msg)
+    if isinstance(store.observer, _OpenTelemetry):
+        msg = "this store is instrumented already; each append would be counted twice"
+        raise InvalidInput(msg)
+    store.observe(_OpenTelemetry(store.engine, tracer_provider, meter_provider))
+
+
+class _Operation:
+    """One operation under way: its span, and what has come of it."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._links = 0
+        self.figures: dict[str, int] = {}
+
+    def note(self, **figures: int) -> None:
+        self.figures.update(figures)
+        if self._span.is_recording():
+            self._span.set_attributes({f"eventstore.{name}": figure for name, figure in figures.items()})
+
+    def caused_by(self, metadata: Mapping[str, Any]) -> None:
+        traceparent = metadata.get("traceparent")
+        if not isinstance(traceparent, str) or self._links == _LINKS_AT_MOST or not self._span.is_recording():
+            return
+        carrier = {key: text for key in ("traceparent", "tracestate") if isinstance(text := metadata.get(key), str)}
+        context = trace.get_current_span(_TRACE_CONTEXT.extract(carrier, context=Context())).get_span_context()
+        if context.is_valid:
+            self._span.add_link(context)
+            self._links += 1
+
+
+class _OpenTelemetry:
+    """The observer of one store."""
+
+    def __init__(
+        self, engine: Engine, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
+    ) -> None:
+        self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
+        meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
+        self._database: dict[str, AttributeValue] = {"db.system.name": engine.dialect.name}
+        if engine.url.database:
+            self._database["db.namespace"] = engine.url.database
+        self._duration = meter.create_histogram(
+            "db.client.operation.duration",
+            "s",
+            "Of each operation of the store.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self._events = meter.create_histogram(
+            "eventstore.batch.size",
+            "{event}",
+            "Events appended, read or handled by one operation.",
+            explicit_bucket_boundaries_advisory=_NUMBERS,
+        )
+        self._waits = meter.create_histogram(
+            "eventstore.settled.wait",
+            "s",
+            "How long readers of the global order have waited for appends under way.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self._conflicts = meter.create_counter(
+            "eventstore.conflicts", "{conflict}", "Appends that found another version."
+        )
+        self._dead_letters = meter.create_counter("eventstore.projection.dead_letters", "{event}", "New dead letters.")
+        self._lag = meter.create_gauge(
+            "eventstore.projection.lag",
+            "{position}",
+            "How far a projection was behind what was settled, after a batch.",
+        )
+        _observe_pool(meter, engine, self._database)
+
+    @contextmanager
+    def operation(
+        self, name: Operation, *, stream_id: str | None = None, projection: str | None = None
+    ) -> Iterator[_Operation]:
+        table = _TABLES[name]
+        attributes = {**self._database, "db.operation.name": name, "db.collection.name": table}
+        of_span, of_metrics = dict(attributes), dict(attributes)
+        if isinstance(stream_id, str):
+            of_span["eventstore.stream_id"] = stream_id
+            of_metrics["eventstore.category"] = category_of(stream_id)
+        if projection is not None:
+            of_span["eventstore.projection"] = of_metrics["eventstore.projection"] = projection
+        begun = time.perf_counter()
+        with self._tracer.start_as_current_span(
+            f"{name} {table}",
+            kind=SpanKind.CLIENT,
+            attributes=of_span,
+            record_exception=False,  # the text of an application's error may hold payload
+            set_status_on_exception=False,
+        ) as span:
+            operation = _Operation(span)
+            try:
+                with _trace_context() if name in _WRITES else nullcontext():
+                    yield operation
+            except BaseException as error:
+                kind = type(error).__name__
+                span.set_attribute("error.type", kind)
+                span.set_status(Status(StatusCode.ERROR))
+                if isinstance(error, ConcurrencyConflict) and name in _WRITES:
+                    self._conflicts.add(1, of_metrics)
+                self._duration.record(time.perf_counter() - begun, {**of_metrics, "error.type": kind})
+                raise
+        self._duration.record(time.perf_counter() - begun, of_metrics)
+        self._measure(operation.figures, of_metrics)
+
+    def waited(self, seconds: float) -> None:
+        self._waits.record(seconds, self._database)
+
+    def _measure(self, figures: Mapping[str, int], attributes: Mapping[str, AttributeValue]) -> None:
+        if "events" in figures:
+            self._events.record(figures["events"], attributes)
+        if figures.get("conflicts"):
+            self._conflicts.add(figures["conflicts"], attributes)
+        if figures.get("dead_letters"):
+            self._dead_letters.add(figures["dead_letters"], attributes)
+        if "lag" in figures:
+            self._lag.set(figures["lag"], attributes)
+
+
+def _trace_context() -> AbstractContextManager[object]:
+    """Write the current trace context into the metadata of what is appended inside the block."""
+    carrier: dict[str, Any] = {}
+    _TRACE_CONTEXT.inject(carrier)
+    return metadata_context(carrier) if carrier else nullcontext()
+
+
+def _observe_pool(meter: Meter, engine: Engine, database: Mapping[str, AttributeValue]) -> None:
+    reference = weakref.ref(engine)  # the meter lives as long as the process
+
+    def pool() -> QueuePool | None:
+        found = reference()
+        return found.pool if found is not None and isinstance(found.pool, QueuePool) else None
+
+    def count(_options: CallbackOptions) -> Iterator[Observation]:
+        if (now := pool()) is not None:
+            yield Observation(now.checkedout(), {**database, "db.client.connection.state": "used"})
+            yield Observation(now.checkedin(), {**database, "db.client.connection.state": "idle"})
+
+    meter.create_observable_up_down_counter(
+        "db.client.connection.count", [count], "{connection}", "Connections of the pool, by what they do."
+    )

@@ -1,0 +1,319 @@
+"""Spans and metrics, as an exporter of the SDK receives them."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
+
+from eventstore import (
+    ANY,
+    NO_STREAM,
+    Append,
+    ConcurrencyConflict,
+    EncodingError,
+    EventStore,
+    InvalidInput,
+    NewEvent,
+    ProjectionFailed,
+    RecordedEvent,
+    Repository,
+)
+from eventstore.contrib.opentelemetry import instrument
+from eventstore.projections import OnFailure, Projection, Worker
+from eventstore.repository import always
+from tests.fix_leaks import SECRET
+
+
+def happened(count: int = 1) -> list[NewEvent]:
+    return [NewEvent("happened", {"text": SECRET}) for _ in range(count)]
+
+
+@dataclass
+class Telemetry:
+    """What has been exported."""
+
+    tracer_provider: TracerProvider
+    meter_provider: MeterProvider
+    exporter: InMemorySpanExporter
+    reader: InMemoryMetricReader
+
+    def spans(self, name: str = "") -> list[ReadableSpan]:
+        return [span for span in self.exporter.get_finished_spans() if span.name.startswith(name)]
+
+    def points(self, name: str) -> list[Any]:
+        data = self.reader.get_metrics_data()
+        metrics = [
+            metric
+            for resource in (data.resource_metrics if data else [])
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        ]
+        return [point for metric in metrics if metric.name == name for point in metric.data.data_points]
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    tracer_provider, meter_provider = TracerProvider(), MeterProvider([reader])
+    tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield Telemetry(tracer_provider, meter_provider, exporter, reader)
+    tracer_provider.shutdown()
+    meter_provider.shutdown()
+
+
+@pytest.fixture
+def store(any_engine: Engine, telemetry: Telemetry) -> EventStore:
+    store = EventStore(any_engine)
+    instrument(store, tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider)
+    return store
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+# --- spans
+
+
+def test_an_append_is_a_span_by_the_conventions_for_databases(store: EventStore, telemetry: Telemetry) -> None:
+    store.append("order-1", [*happened(), NewEvent("paid")], expected_version=NO_STREAM)
+    (span,) = telemetry.spans()
+    found = attributes(span)
+    found.pop("db.namespace")
+    assert (span.name, span.kind.name, span.status.status_code) == ("append es_events", "CLIENT", StatusCode.UNSET)
+    assert found == {
+        "db.system.name": store.engine.dialect.name,
+        "db.operation.name": "append",
+        "db.collection.name": "es_events",
+        "eventstore.stream_id": "order-1",
+        "eventstore.events": 2,
+    }
+
+
+def test_a_joined_store_a_transaction_and_several_streams_are_observed(store: EventStore, telemetry: Telemetry) -> None:
+    with Session(store.engine) as session, session.begin():
+        store.join(session).append("a-1", happened(), expected_version=NO_STREAM)
+    with store.transaction() as joined:
+        joined.append("a-2", happened(), expected_version=NO_STREAM)
+    store.append_each(
+        [Append("a-3", happened(), expected_version=NO_STREAM), Append("a-1", happened(), expected_version=5)]
+    )
+    figures = [attributes(span)["eventstore.events"] for span in telemetry.spans()]
+    assert [span.name for span in telemetry.spans()] == ["append es_events"] * 2 + ["append_many es_events"]
+    assert figures == [1, 1, 1]
+    ((conflicts,),) = [telemetry.points("eventstore.conflicts")]
+    assert conflicts.value == 1
+
+
+def test_a_page_is_a_span_and_looking_for_news_is_none(store: EventStore, telemetry: Telemetry) -> None:
+    store.append("order-1", happened(3), expected_version=NO_STREAM)
+    telemetry.exporter.clear()
+    assert len(list(store.read_stream("order-1"))) == len(list(store.read_all())) == 3
+    assert [attributes(span)["eventstore.events"] for span in telemetry.spans("read es_events")] == [3, 3]
+    with store.subscribe(after_position=3, idle_timeout_seconds=0.02) as subscription:
+        list(subscription)
+    assert len(telemetry.spans()) == 2
+
+
+def test_a_command_is_a_span_around_its_load_its_appends_and_its_snapshot(
+    store: EventStore, telemetry: Telemetry
+) -> None:
+    counters = Repository(
+        store, category="counter", initial=int, evolve=lambda state, _event: state + 1, snapshots=always
+    )
+    counters.execute("1", lambda _state: happened())
+    telemetry.exporter.clear()
+    counters.execute("1", lambda _state: happened())
+    spans = {span.name: span for span in telemetry.spans()}
+    command = spans["execute es_events"]
+    assert attributes(command)["eventstore.attempts"] == 1
+    assert command.context is not None
+    for name in ("load es_events", "append es_events", "save_snapshot snapshots"):
+        parent = spans[name].parent
+        assert parent is not None, name
+        assert parent.trace_id == command.context.trace_id, name
+    first_load = telemetry.spans("load es_events")[0]
+    assert attributes(first_load)["eventstore.snapshot_version"] == 1
+    assert attributes(first_load)["eventstore.events"] == 0
+
+
+def test_a_conflict_is_an_error_of_the_span_and_counted_by_category(store: EventStore, telemetry: Telemetry) -> None:
+    for _ in range(2):
+        with pytest.raises(ConcurrencyConflict):
+            store.append("order-1", happened(), expected_version=7)
+    span = telemetry.spans()[0]
+    assert span.status.status_code is StatusCode.ERROR
+    assert attributes(span)["error.type"] == "ConcurrencyConflict"
+    (conflicts,) = telemetry.points("eventstore.conflicts")
+    assert conflicts.value == 2
+    assert conflicts.attributes["eventstore.category"] == "order"
+
+
+# --- from an append to its projection
+
+
+def test_the_span_of_a_projection_links_to_the_append(store: EventStore, telemetry: Telemetry) -> None:
+    tracer = telemetry.tracer_provider.get_tracer("test")
+    for number in (1, 2):
+        with tracer.start_as_current_span(f"request {number}"):
+            store.append(f"order-{number}", happened(), expected_version=NO_STREAM)
+    appended = {(span.context.trace_id, span.context.span_id) for span in telemetry.spans("append") if span.context}
+    assert store_metadata_keys(store) == {"traceparent"}
+    projection = Projection("totals")
+
+    @projection.on("happened")
+    def count(event: RecordedEvent, connection: Connection) -> None:
+        with tracer.start_as_current_span("handler"):
+            pass
+
+    Worker(store, projection).run_until_caught_up()
+    (batch,) = telemetry.spans("project es_checkpoints")
+    assert {(link.context.trace_id, link.context.span_id) for link in batch.links} == appended
+    assert attributes(batch)["eventstore.projection"] == "totals"
+    assert attributes(batch)["eventstore.events"] == 2
+    handler = telemetry.spans("handler")[0]
+    assert handler.parent is not None
+    assert batch.context is not None
+    assert handler.parent.span_id == batch.context.span_id
+    (lag,) = telemetry.points("eventstore.projection.lag")
+    assert lag.value == 0
+
+
+def store_metadata_keys(store: EventStore) -> set[str]:
+    return {key for event in store.read_all() for key in event.metadata}
+
+
+def test_a_trace_context_that_an_event_has_already_stays(store: EventStore) -> None:
+    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    store.append("order-1", happened(), expected_version=NO_STREAM, metadata={"traceparent": given})
+    assert next(store.read_stream("order-1")).metadata == {"traceparent": given}
+
+
+def test_what_is_no_trace_context_is_no_link(store: EventStore, telemetry: Telemetry) -> None:
+    for number, wrong in enumerate(["nonsense", 7, None]):
+        store.append(f"order-{number}", happened(), expected_version=NO_STREAM, metadata={"traceparent": wrong})
+    projection = Projection("totals")
+    projection.on("happened")(lambda _event, _connection: None)
+    Worker(store, projection).run_until_caught_up()
+    (batch,) = telemetry.spans("project")
+    assert (attributes(batch)["eventstore.events"], list(batch.links)) == (3, [])
+
+
+def test_dead_letters_are_counted(store: EventStore, telemetry: Telemetry) -> None:
+    store.append("order-1", happened(2), expected_version=NO_STREAM)
+    projection = Projection("fails", on_failure=OnFailure.DEAD_LETTER)
+
+    @projection.on("happened")
+    def fail(event: RecordedEvent, connection: Connection) -> None:
+        raise ValueError(event.data)
+
+    Worker(store, projection).run_until_caught_up()
+    (dead_letters,) = telemetry.points("eventstore.projection.dead_letters")
+    assert (dead_letters.value, dead_letters.attributes["eventstore.projection"]) == (2, "fails")
+
+
+# --- metrics
+
+
+def test_every_operation_is_timed_and_its_events_are_counted(store: EventStore, telemetry: Telemetry) -> None:
+    store.append("order-1", happened(3), expected_version=NO_STREAM)
+    list(store.read_stream("order-1"))
+    durations = {
+        point.attributes["db.operation.name"]: point for point in telemetry.points("db.client.operation.duration")
+    }
+    sizes = {point.attributes["db.operation.name"]: point.sum for point in telemetry.points("eventstore.batch.size")}
+    assert {name: point.count for name, point in durations.items()} == {"append": 1, "read": 1}
+    assert sizes == {"append": 3, "read": 3}
+    assert not any("eventstore.stream_id" in point.attributes for point in durations.values())  # one series a stream
+
+
+def test_a_wait_for_an_append_under_way_is_measured(postgres_engine: Engine, telemetry: Telemetry) -> None:
+    store = EventStore(postgres_engine)
+    instrument(store, tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider)
+    with store.transaction() as open_append:
+        open_append.append("slow-1", happened(), expected_version=NO_STREAM)
+        store.append("quick-1", happened(), expected_version=NO_STREAM)
+        assert list(store.read_all(wait_seconds=0.02)) == []
+    (wait,) = telemetry.points("eventstore.settled.wait")
+    assert wait.count == 1
+    assert wait.sum >= 0.02
+
+
+def test_a_wait_of_a_subscription_is_measured_when_it_is_over(postgres_engine: Engine, telemetry: Telemetry) -> None:
+    store = EventStore(postgres_engine)
+    instrument(store, tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider)
+    with store.transaction() as open_append, store.subscribe(after_position=0, idle_timeout_seconds=10) as subscription:
+        open_append.append("slow-1", happened(), expected_version=NO_STREAM)
+        store.append("quick-1", happened(), expected_version=NO_STREAM)
+        found: list[RecordedEvent] = []
+        reader = threading.Thread(target=lambda: found.append(next(subscription)))
+        reader.start()
+        reader.join(0.1)
+        assert reader.is_alive()
+        open_append.connection.commit()
+        reader.join()
+    assert [event.stream_id for event in found] == ["slow-1"]
+    (wait,) = telemetry.points("eventstore.settled.wait")
+    assert (wait.count, wait.sum > 0.05) == (1, True)
+
+
+def test_the_pool_is_observed_and_not_kept_alive(store: EventStore, telemetry: Telemetry) -> None:
+    store.append("order-1", happened(), expected_version=NO_STREAM)
+    with store.engine.connect():
+        states = {
+            point.attributes["db.client.connection.state"]: point.value
+            for point in telemetry.points("db.client.connection.count")
+        }
+    assert states["used"] == 1
+
+
+# --- nothing leaks, nothing is paid twice
+
+
+def test_no_payload_is_in_any_span_or_metric(store: EventStore, telemetry: Telemetry) -> None:
+    store.append("order-1", happened(), expected_version=NO_STREAM, metadata={"note": SECRET})
+    list(store.read_all())
+    with pytest.raises(ConcurrencyConflict):
+        store.append("order-1", happened(), expected_version=NO_STREAM)
+    with pytest.raises(EncodingError):
+        store.append("order-1", [NewEvent("happened", {"text": SECRET, "wrong": object()})], expected_version=ANY)
+    projection = Projection("fails")
+
+    @projection.on("happened")
+    def fail(event: RecordedEvent, connection: Connection) -> None:
+        raise ValueError(event.data)
+
+    with pytest.raises(ProjectionFailed):
+        Worker(store, projection).run_until_caught_up()
+    exported = "".join(span.to_json() for span in telemetry.spans())
+    measured = telemetry.reader.get_metrics_data()
+    assert measured is not None
+    assert "ConcurrencyConflict" in exported
+    assert SECRET not in exported
+    assert SECRET not in measured.to_json()
+
+
+def test_a_store_is_instrumented_once_and_not_when_joined(store: EventStore) -> None:
+    with pytest.raises(InvalidInput, match="already"):
+        instrument(store)
+    with pytest.raises(InvalidInput, match="EventStore"):
+        instrument(store.engine)  # type: ignore[arg-type]  # that is what is tested
+    with store.transaction() as joined, pytest.raises(InvalidInput, match="joined"):
+        joined.observe(store.observer)
+
+
+def test_without_a_sdk_nothing_is_written_into_metadata(any_engine: Engine) -> None:
+    store = EventStore(any_engine)
+    instrument(store)  # the API alone: its spans are not recorded, and have no context
+    store.append("order-1", happened(), expected_version=NO_STREAM)
+    assert next(store.read_stream("order-1")).metadata == {}
