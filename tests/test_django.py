@@ -30,7 +30,7 @@ from eventstore import (
 from eventstore.backends import postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import InvalidInput, NotInTransaction
-from eventstore.projections import Worker
+from eventstore.projections import Worker, inline
 from eventstore.streams import STREAM_EXISTS
 from tests.django_project.events import Deposited, totals
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database
@@ -284,6 +284,16 @@ def test_a_worker_runs_on_djangos_connection_and_handlers_write_models_with_the_
         assert any("es_checkpoints" in sql for sql in batch[first:])
         assert batch[-1] == "COMMIT"
     assert total() == 12
+
+
+def test_an_inline_projection_writes_models_in_the_transaction_of_the_append() -> None:
+    projecting = inline(store(), totals)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        projecting.append("account-1", [Deposited(3), Deposited(4)], expected_version=NO_STREAM)
+        assert total() == 7
+        raise ZeroDivisionError
+    projecting.append("account-1", [Deposited(5)], expected_version=NO_STREAM)
+    assert total() == 5
 
 
 def test_no_worker_in_an_atomic_block() -> None:
