@@ -162,8 +162,10 @@ def test_it_starts_with_one_command_on_sqlite(tmp_path: Path, unused_port: int) 
         assert "<script>" not in page
         wait_for(lambda: "8.40 EUR" in client.get("/").split("Sold")[1], process, log)
         client.close()
-        process.send_signal(signal.SIGINT)
+        (worker,) = children(process.pid)
+        process.terminate()
         process.wait(30)
+    assert not Path(f"/proc/{worker}").exists()
     assert "Traceback" not in log.read_text()
     assert (tmp_path / "django_shop.sqlite3").exists()
 

@@ -8,9 +8,11 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import models
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.http import urlencode
+from django.utils.timezone import template_localtime
 
 from eventstore.contrib.django.models import Event, Stream
 from eventstore.contrib.django.store import get_store
@@ -96,6 +98,7 @@ class StreamAdmin(ReadOnlyAdmin):
     fields = (*list_display, "events")
     readonly_fields = ("events",)
     ordering = ("stream_id",)
+    sortable_by = ("stream_id",)
     search_fields = ("stream_id__startswith",)
     search_help_text = "The beginning of a stream id."
 
@@ -111,14 +114,15 @@ class StreamAdmin(ReadOnlyAdmin):
 class EventAdmin(ReadOnlyAdmin):
     """Events."""
 
-    list_display = ("position", "recorded_at", "event_type", "stream_link", "version")
+    list_display = ("position", "recorded", "event_type", "stream_link", "version")
     fields = (
-        "position", "stream_link", "version", "event_type", "schema_version", "recorded_at", "event_id", "payload",
+        "position", "stream_link", "version", "event_type", "schema_version", "recorded", "event_id", "payload",
         "told_by",
     )  # fmt: skip
-    readonly_fields = ("stream_link", "payload", "told_by")
+    readonly_fields = ("recorded", "stream_link", "payload", "told_by")
     list_filter = (EventTypeFilter, CategoryFilter, ("recorded_at", admin.DateFieldListFilter))
     ordering = ("-position",)
+    sortable_by = ("position",)  # by other columns, all rows would have to be sorted
     search_fields = ("stream_id",)  # so that there is a field to search in; see get_search_results
     search_help_text = "A stream id or its beginning, an event type, an event id, or a position."
 
@@ -132,7 +136,12 @@ class EventAdmin(ReadOnlyAdmin):
             queryset = queryset.filter(_searched(term))
         return queryset, False
 
-    @admin.display(description="stream", ordering="stream")
+    @admin.display(description="recorded at")
+    def recorded(self, event: Any) -> str:
+        """Show the time with its seconds, in the time zone of the project."""
+        return str(date_format(template_localtime(event.recorded_at), "Y-m-d H:i:s.u"))
+
+    @admin.display(description="stream")
     def stream_link(self, event: Any) -> str:
         """Link to the stream."""
         link = reverse("admin:eventstore_stream_change", args=[event.stream_id])

@@ -1,5 +1,6 @@
 """`manage.py start`: the tables, the worker and the shop, with one command."""
 
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -21,6 +22,7 @@ class Command(BaseCommand):
     def handle(self, *, address: str, **_: Any) -> None:
         """Start all of it."""
         settings.DEBUG = True
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the worker is stopped then, too
         call_command("migrate", verbosity=0)
         self.stdout.write(f"The shop is at http://{address}/, and its admin at http://{address}/admin/")
         self.stdout.write(f"(to look into the admin: {sys.argv[0]} createsuperuser)")
