@@ -10,16 +10,27 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import django
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
-from sqlalchemy import make_url
+from psycopg import sql
+from sqlalchemy import URL, make_url
 
 from eventstore.contrib.django.store import forget_stores
 from tests.fix_postgresql import Databases
+
+KEPT: Final = frozenset(
+    {"auth_permission", "django_content_type", "django_migrations", "es_alembic_version", "es_schema"}
+)
+"""Tables with rows that migrations have written."""
+
+ROWS_OF_TESTS: Final = """
+SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL (%s)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -91,9 +102,31 @@ def django_sqlite(django_project: None, tmp_path: Path) -> Iterator[dict[str, An
     leave_database()
 
 
+@pytest.fixture(scope="session")
+def shared_django_postgres_url(django_postgres_template: str, postgres_databases: Databases) -> Iterator[URL]:
+    with postgres_databases.fresh(django_postgres_template) as url:
+        yield url
+
+
 @pytest.fixture
-def django_postgresql(django_postgres_template: str, postgres_databases: Databases) -> Iterator[dict[str, Any]]:
-    """Give Django a fresh PostgreSQL database, with all tables; return its settings."""
+def django_postgresql(shared_django_postgres_url: URL) -> Iterator[dict[str, Any]]:
+    """Give Django a PostgreSQL database that was emptied after the test before; return its settings."""
+    settings = postgresql_settings(shared_django_postgres_url)
+    use_database(settings)
+    yield settings
+    leave_database()
+    with psycopg.connect(
+        shared_django_postgres_url.set(drivername="postgresql").render_as_string(hide_password=False)
+    ) as emptying:
+        emptying.execute("SET LOCAL lock_timeout = '20s'; SET LOCAL eventstore.allow_history_changes = 'on'")
+        tables = emptying.execute(ROWS_OF_TESTS, [sorted(KEPT)]).fetchone()
+        assert tables is not None
+        emptying.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(tables[0])))
+
+
+@pytest.fixture
+def own_django_postgresql(django_postgres_template: str, postgres_databases: Databases) -> Iterator[dict[str, Any]]:
+    """Give Django a PostgreSQL database of the test's own, whose tables it may damage; return its settings."""
     with postgres_databases.fresh(django_postgres_template) as url:
         settings = postgresql_settings(url)
         use_database(settings)
@@ -103,8 +136,16 @@ def django_postgresql(django_postgres_template: str, postgres_databases: Databas
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def django_database(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Give Django a fresh database of each kind; return its settings."""
+    """Give Django a database of each kind, with all tables; return its settings. Leave its tables as they are."""
     settings: dict[str, Any] = request.getfixturevalue(f"django_{request.param}")
+    return settings
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def own_django_database(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Give Django a database of the test's own, of each kind; return its settings."""
+    name = "django_sqlite" if request.param == "sqlite" else "own_django_postgresql"
+    settings: dict[str, Any] = request.getfixturevalue(name)
     return settings
 
 

@@ -1,7 +1,6 @@
 """The store of a Django project: one connection and one transaction with the models."""
 
 import shutil
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +19,6 @@ from eventstore import (
     NO_STREAM,
     Append,
     ConcurrencyConflict,
-    DatabaseBusy,
     EventStore,
     NewEvent,
     Repository,
@@ -416,23 +414,6 @@ def end_other_sessions() -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-
-
-def test_where_another_writer_has_sqlites_lock_it_says_so(django_sqlite: dict[str, Any]) -> None:
-    with sqlite3.connect(django_sqlite["NAME"], isolation_level=None) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA busy_timeout = 1")
-        with pytest.raises(DatabaseBusy):
-            store().append("invoice-1", [new()], expected_version=NO_STREAM)
-        with transaction.atomic():
-            assert invoices().count() == 0
-            with pytest.raises(DatabaseBusy):
-                store().append("invoice-1", [new()], expected_version=NO_STREAM)
-            assert invoices().count() == 0
-        other.execute("ROLLBACK")
-    other.close()
-    assert store().append("invoice-1", [new()], expected_version=NO_STREAM).version == 1
 
 
 def test_threads_share_the_store_and_not_the_connection(in_thread: Callable[..., Any]) -> None:

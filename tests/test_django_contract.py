@@ -11,13 +11,12 @@ from eventstore.testing._base import MakeStore
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.snapshot_contract import SnapshotContract
-from eventstore.testing.value_contract import ValueContract
 
 IN_THREADS: Final[Any] = None
 """Its threads would leave Django's connections open; tests/test_django.py has threads that close them."""
 
 
-class OnDjango(AppendContract, ReadContract, SnapshotContract, ValueContract):
+class OnDjango(AppendContract, ReadContract, SnapshotContract):
     test_one_writer_wins_and_the_others_are_told = IN_THREADS
     test_appends_to_many_streams_do_not_deadlock = IN_THREADS
     test_writers_who_expect_nothing_all_succeed = IN_THREADS
@@ -37,7 +36,6 @@ class TestDjangoOnSQLite(OnDjango):
         """Use it."""
 
 
-@pytest.mark.slow
 class TestDjangoOnPostgreSQL(OnDjango):
     @pytest.fixture(autouse=True)
     def database(self, django_postgresql: dict[str, Any]) -> None:

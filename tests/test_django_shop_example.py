@@ -177,7 +177,7 @@ def test_it_starts_with_one_command_on_sqlite(tmp_path: Path, unused_port: int) 
 def test_under_gunicorn_a_killed_worker_loses_and_doubles_nothing(
     tmp_path: Path, empty_postgres_url: str, unused_port: int
 ) -> None:
-    under_gunicorn(tmp_path, empty_postgres_url, unused_port, orders=160, clients=8, workers=2, threads=4)
+    under_gunicorn(tmp_path, empty_postgres_url, unused_port, orders=64, clients=8, workers=2, threads=4)
 
 
 @pytest.mark.long

@@ -29,7 +29,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_importing_imports_neither_alembic_nor_a_driver() -> None:
-    unwanted = {"alembic", "psycopg", "sqlite3", "zstandard", "pytest", "rich", "click", "pydantic", "attrs"}
+    unwanted = {"alembic", "psycopg", "sqlite3", "zstandard", "pytest", "rich", "click", "pydantic", "attrs", "django"}
     assert modules_after("import eventstore") & unwanted == set()
 
 
