@@ -25,6 +25,7 @@ pytest_plugins = [
     "tests.fix_clusters",
     "tests.fix_engines",
     "tests.fix_migrations",
+    "tests.fix_command_line",
     "tests.fix_documentation",
     "tests.fix_flights",
     "tests.fix_django",

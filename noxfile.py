@@ -15,6 +15,10 @@ OLDEST = [
     "msgspec==0.19.0",
     "psycopg[binary]==3.2.3",
     "zstandard==0.23.0",
+    "pyarrow==18.0.0",
+    "pandas==3.0.0",
+    "polars==1.20.0",
+    "duckdb==1.2.0",
 ]
 
 

@@ -1,24 +1,25 @@
 """The command: `python -m benchmarks`."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from benchmarks import machine, page, report
+from benchmarks import machine, markdown, page, plan, report
 from benchmarks.bench import Bench
-from benchmarks.results import Result
+from benchmarks.results import Result, Run
 from benchmarks.targets import verdicts
 from benchmarks.workloads import WORKLOADS
 
 
 @click.command()
-@click.option("--full", is_flag=True, help="Take up to half an hour instead of five minutes.")
-@click.option("-w", "--workload", "workloads", multiple=True, type=click.Choice(list(WORKLOADS)), help="Only these.")
+@click.argument("workloads", nargs=-1, type=click.Choice(list(WORKLOADS)))
+@click.option("--quick", is_flag=True, help="See in two minutes that it works. The sizes are small: compare nothing.")
 @click.option("-c", "--contestant", "contestants", multiple=True, help="Only those with this in their names, and us.")
-@click.option("--rounds", type=click.IntRange(1), help="How many rounds are timed. [5; 7 in a full run]")
+@click.option("--rounds", type=click.IntRange(1), help="How many rounds are timed. [5; 3 in a quick run]")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("build/benchmarks"), show_default=True)
 @click.option(
     "--environments",
@@ -29,46 +30,64 @@ from benchmarks.workloads import WORKLOADS
 )
 def main(
     *,
-    full: bool,
     workloads: tuple[str, ...],
+    quick: bool,
     contestants: tuple[str, ...],
     rounds: int | None,
     output: Path,
     environments: Path,
 ) -> None:
-    """Measure the event store beside the limit and beside other libraries, in turns, and write JSON and a page."""
+    """Measure the event store beside the limit and beside other libraries, in turns; in less than half an hour.
+
+    Runs the WORKLOADS that are named, or all. Writes the figures as JSON, a page with charts, and the same in Markdown.
+    """
     console = Console(width=130)
-    results: list[Result] = []
-    begun = time.monotonic()
-    environments.mkdir(parents=True, exist_ok=True)
+    steps = plan.plan([name for name in WORKLOADS if name in (workloads or WORKLOADS)], full=not quick)
+    plan.show(console, steps)
     with Bench(
-        full=full,
-        rounds=rounds or (7 if full else 5),
+        full=not quick,
+        rounds=rounds or (3 if quick else 5),
         contestants=contestants,
         environments=environments.resolve(),
         console=console,
     ) as bench:
-        described = machine.describe(bench.database())
-        for name, value in described.items():
-            console.print(f"[bold]{name}[/]: {value}", highlight=False)
-        for name in workloads or WORKLOADS:
-            console.rule(name)
-            for result in WORKLOADS[name](bench):
+        failed = _run(bench, steps, output)
+    if failed:
+        sys.exit(1)
+
+
+def _run(bench: Bench, steps: list[plan.Step], output: Path) -> bool:
+    """Run the steps, keep their figures after each, write the page, and return whether one has failed."""
+    console, results, failures = bench.console, list[Result](), list[str]()
+    output.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    warnings, described = machine.warnings(), machine.describe(bench.database())
+    for name, value in described.items():
+        console.print(f"{name}: {value}", highlight=False, markup=False)
+    for warning in warnings:
+        console.print(f"{warning}: compare nothing", style="red", markup=False)
+    for step in steps:
+        taken = time.monotonic() - begun
+        console.rule(f"{step.name}: {taken:.0f} s have passed, it should end before {step.ends_after:.0f} s")
+        bench.ends_at = begun + step.ends_after
+        try:
+            for result in WORKLOADS[step.name].run(bench):
                 results.append(result)
                 report.show(console, result)
-        described |= {f"peer {name}": version for name, version in bench.versions.items()}
-        described |= {f"no peer {name}": error for name, error in bench.peer_errors.items()}
-    described["took"] = f"{time.monotonic() - begun:.0f} s, {'full' if full else 'quick'} run"
-    checked = verdicts(results)
-    report.show_targets(console, checked)
-    notes = [f"{name} could not take part: {why}" for name, why in bench.peer_errors.items()]
+        except Exception as error:  # noqa: BLE001  # the other workloads are measured all the same
+            console.print_exception()
+            failures.append(f"{step.name} has failed: {type(error).__name__}")
+        took = {"took": f"{time.monotonic() - begun:.0f} s"}
+        notes = [*warnings, *failures, *bench.notes()]
+        run = Run(bench.full, described | bench.peers_versions() | took, notes, results)
+        (output / "results.json").write_text(json.dumps(run.as_json(), indent=1) + "\n")
+    page.write(output, run)
+    (output / "results.md").write_text(markdown.document(run))
+    report.show_targets(console, verdicts(results))
     for note in notes:
-        console.print(f"[red]{note}")
-    path = page.write(output, results, checked, described, notes)
-    (output / "results.json").write_text(
-        json.dumps({"machine": described, "results": [result.as_json() for result in results]}, indent=1)
-    )
-    console.print(f"{described['took']}; the page: {path}; the figures: {output / 'results.json'}")
+        console.print(note, style="red", markup=False)
+    console.print(f"{took['took']}; the figures: {output / 'results.json'}; the page: {output / 'index.html'}")
+    return bool(failures)
 
 
 if __name__ == "__main__":

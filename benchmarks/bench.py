@@ -1,23 +1,29 @@
 """One run: its server, its peers, and the races."""
 
-import gc
+import math
 import tempfile
-from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from rich.console import Console
+from sqlalchemy import Engine
 
+from benchmarks import loading
 from benchmarks.peers import Peer, PeerMissing
+from benchmarks.race import FEWEST_ROUNDS, Contestant, run_race
 from benchmarks.results import Comparison
 from benchmarks.servers import SETTINGS, Database
 from eventstore.testing.postgresql import PostgreSQLServer
 
-Value = TypeVar("Value")
-OURS = "eventstore"
+Quick = TypeVar("Quick")
+Full = TypeVar("Full")
+Entered = TypeVar("Entered")
+OURS: Final = "eventstore"
+_AT_A_TIME: Final = 100_000
 
 
 @dataclass
@@ -30,6 +36,7 @@ class Bench:
         contestants: Those to run, by a part of their names; all where it is empty. We and the reference always run.
         environments: The folder of the peers' environments.
         console: Where progress is shown.
+        ends_at: Of `time.monotonic`: when the time of this workload is up.
     """
 
     full: bool
@@ -37,10 +44,16 @@ class Bench:
     contestants: Collection[str]
     environments: Path
     console: Console
+    ends_at: float = math.inf
     peer_errors: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    durability: dict[str, str] = field(default_factory=dict)
     _peers: dict[str, Peer] = field(default_factory=dict)
+    loading_seconds: dict[int, float] = field(default_factory=dict)
+    _loaded: dict[int, Database] = field(default_factory=dict)
+    _filled: Database | None = None
     _server: PostgreSQLServer | None = None
+    _own_server: PostgreSQLServer | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -51,7 +64,7 @@ class Bench:
     ) -> None:
         self._stack.close()
 
-    def choose(self, quick: Value, full: Value) -> Value:
+    def choose(self, quick: Quick, full: Full) -> Quick | Full:
         """Return the one for this kind of run."""
         return full if self.full else quick
 
@@ -62,93 +75,166 @@ class Bench:
             self._server = self._stack.enter_context(PostgreSQLServer(settings=SETTINGS, durable=True))
         return self._server
 
+    def own_server(self) -> PostgreSQLServer:
+        """A second durable PostgreSQL, for what disturbs: crashes, and an autovacuum that comes each second."""
+        if self._own_server is None:
+            settings = {**SETTINGS, "autovacuum_naptime": "1s", "shared_buffers": "128MB"}
+            self._own_server = self._stack.enter_context(PostgreSQLServer(settings=settings, durable=True))
+        return self._own_server
+
+    def enter(self, manager: AbstractContextManager[Entered]) -> Entered:
+        """Enter a context that is left at the end of the run."""
+        return self._stack.enter_context(manager)
+
+    def enter_engine(self, engine: Engine) -> Engine:
+        """Return an engine that is disposed of at the end of the run."""
+        self._stack.callback(engine.dispose)
+        return engine
+
     def database(self, *, durable: bool = True, tables: bool = True) -> Database:
         """Return a new database, closed at the end of the run."""
         database = Database(self.server, durable=durable, tables=tables)
         self._stack.callback(database.close)
         return database
 
+    def loaded(self, count: int) -> Database:
+        """Return the database that has so many events; all workloads share it, so add few and remove none."""
+        if count not in self._loaded:
+            database = self.database(durable=False)
+            self.loading_seconds[count] = loading.load(database, count)
+            self._loaded[count] = database
+        return self._loaded[count]
+
     def folder(self) -> Path:
         """Return a new folder, gone at the end of the run."""
         return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
 
     def peer(self, name: str) -> Peer | None:
-        """Return a peer, None where it is not wanted or can't be had: `peer_errors` says why."""
-        if name not in self._peers and name not in self.peer_errors:
-            if self.contestants and not any(part in name for part in self.contestants):
-                self.peer_errors[name] = "not chosen"
-                return None
-            try:
-                self._peers[name] = Peer(name, self.environments)
-            except PeerMissing as missing:
-                self.peer_errors[name] = str(missing)
-                self.console.print(f"[red]{name} can't take part:[/] {missing}")
-            else:
-                self._stack.callback(self._peers[name].close)
-        return self._peers.get(name)
+        """Return a peer, None where it is not wanted or can't be had: `peer_errors` says why.
+
+        One that has ended, as one does that has not answered, is started anew, and has forgotten its stores.
+        """
+        if name in self.peer_errors:
+            return None
+        peer = self._peers.get(name)
+        if peer is None or peer.has_ended:
+            peer = self._start(name)
+            if peer is not None:
+                self._peers[name] = peer
+        return peer
+
+    def _start(self, name: str) -> Peer | None:
+        if not self._wants(name):
+            self.peer_errors[name] = "it was not chosen"
+            return None
+        try:
+            peer = Peer(name, self.environments)
+        except PeerMissing as missing:
+            self.peer_errors[name] = str(missing)
+            self.console.print(f"{name} can't take part: {missing}", style="red", markup=False)
+            return None
+        self._stack.callback(peer.close)
+        return peer
+
+    def notes(self) -> list[str]:
+        """Return who could not take part, and why."""
+        return [f"{name} could not take part: {why}" for name, why in self.peer_errors.items()]
+
+    def peers_versions(self) -> dict[str, str]:
+        """Return the versions of the other libraries, and how durable their commits are, as they say."""
+        return {f"peer {name}": version for name, version in self.versions.items()} | {
+            f"commits of {name}": level for name, level in self.durability.items()
+        }
+
+    def ask_for_durability(self, peer: Peer | None, contestant: str, name: str) -> None:
+        """Note how a peer's commits are flushed, as it says itself of the store of a name."""
+        if peer is None:
+            return
+        try:
+            self.durability[contestant] = peer.call("durability", name=name)
+        except PeerMissing as error:
+            self.durability[contestant] = f"not known: {error}"
 
     def eventsourcing(self, name: str, environment: Mapping[str, str]) -> Peer | None:
         """Return the peer `eventsourcing` with a store opened under a name."""
-        peer = self.peer("eventsourcing")
-        if peer is not None:
-            self.versions["eventsourcing"] = peer.call("use", name=name, environment=dict(environment))
-        return peer
+        return self._opened("eventsourcing", self.peer("eventsourcing"), name=name, environment=dict(environment))
 
-    def eventsourcing_writer(self, name: str, environment: Mapping[str, str]) -> Peer | None:
-        """Return a second process of it with the same store, which writes while the first one listens."""
-        if self.peer("eventsourcing") is None:
+    def eventsourcing_process(self, name: str, environment: Mapping[str, str]) -> Peer | None:
+        """Return the same in one more process."""
+        peer = self._start("eventsourcing") if self.peer("eventsourcing") else None
+        return self._opened("eventsourcing", peer, name=name, environment=dict(environment))
+
+    def event_sourcery(self, name: str, database: Database | str) -> Peer | None:
+        """Return the peer `python-event-sourcery` with a database, or the one of a URL, opened under a name."""
+        url = database if isinstance(database, str) else database.url.replace("postgresql", "postgresql+psycopg")
+        return self._opened("python-event-sourcery", self.peer("python-event-sourcery"), name=name, url=url)
+
+    def _opened(self, library: str, peer: Peer | None, **arguments: Any) -> Peer | None:
+        if peer is None:
             return None
-        writer = Peer("eventsourcing", self.environments)
-        self._stack.callback(writer.close)
-        writer.call("use", name=name, environment=dict(environment))
-        return writer
-
-    def event_sourcery(self, name: str, url: str) -> Peer | None:
-        """Return the peer `python-event-sourcery` with a database opened under a name."""
-        peer = self.peer("event_sourcery")
-        if peer is not None:
-            self.versions["python-event-sourcery"] = peer.call("use", name=name, url=url)
+        try:
+            self.versions[library] = peer.call("use", **arguments)
+        except PeerMissing as error:
+            self.peer_errors[library] = str(error)
+            return None
         return peer
+
+    def filled_eventsourcing(self, count: int) -> Peer | None:
+        """Return the peer `eventsourcing` with a store of so many events under the name `filled`."""
+        if self._filled is not None:
+            return self.eventsourcing("filled", self._filled.environment)
+        self._filled = self.database(durable=False, tables=False)
+        peer = self.eventsourcing("filled", self._filled.environment)
+        if peer is not None:
+            for first in range(0, count, _AT_A_TIME):
+                peer.call("fill", name="filled", count=min(_AT_A_TIME, count - first))
+        return peer
+
+    @property
+    def filled(self) -> Database | None:
+        """The database of `filled_eventsourcing`, None before it is filled."""
+        return self._filled
 
     def race(
         self,
         key: str,
         title: str,
-        contestants: Mapping[str, Callable[[], float] | None],
+        contestants: Mapping[str, Contestant | str | None],
         *,
         per: str,
         reference: str,
         durable: bool | None = None,
         rounds: int | None = None,
+        warm_up: bool = True,
     ) -> Comparison:
-        """Let contestants do the same in turns: A B A B …, the first round untimed.
+        """Let contestants do the same in turns, until the rounds are done or the workload's time is up.
 
         Args:
             key: Names the result.
             title: What is done.
-            contestants: Each does one round and returns the seconds of one operation; None where a peer is missing.
+            contestants: By name; None where a peer is missing, a string that says why where one is left out.
             per: What one operation is.
             reference: With whom the others are compared.
             durable: Whether commits are flushed; None where nothing is written.
             rounds: How many are timed. Defaults to None: as the run says.
+            warm_up: Whether there is a round before the first one that counts.
         """
-        missing = {name: "not there: see the notes" for name, run in contestants.items() if run is None}
-        seconds: dict[str, list[float]] = {name: [] for name, run in contestants.items() if run and self._wants(name)}
-        seconds |= {reference: []} if contestants.get(reference) else {}
-        for number in range((rounds or self.rounds) + 1):
-            for name in list(seconds):
-                run = contestants[name]
-                assert run is not None
-                gc.collect()
-                try:
-                    taken = run()
-                except PeerMissing as error:
-                    missing[name] = str(error).strip().splitlines()[-1]
-                    del seconds[name]
-                    continue
-                if number:
-                    seconds[name].append(taken)
-        return Comparison(key, title, per, reference, seconds, missing, durable)
+        self.console.print(f"{title} …", style="dim", markup=False, highlight=False)
+        chosen = {name: run for name, run in contestants.items() if name == reference or self._wants(name)}
+        there = {name: run for name, run in chosen.items() if run and not isinstance(run, str)}
+        outcome = run_race(
+            there,
+            rounds=rounds or self.rounds,
+            twice=OURS if OURS in there else reference,
+            ends_at=self.ends_at,
+            fewest=FEWEST_ROUNDS if self.full else 1,
+            warm_up=warm_up,
+        )
+        missing = {name: run for name, run in chosen.items() if isinstance(run, str)}
+        missing |= {name: "not there: see the notes" for name, run in chosen.items() if run is None}
+        return Comparison(
+            key, title, per, reference, outcome.seconds, outcome.again, missing | outcome.missing, durable
+        )
 
     def _wants(self, name: str) -> bool:
-        return name == OURS or not self.contestants or any(part in name for part in self.contestants)
+        return name.startswith(OURS) or not self.contestants or any(part in name for part in self.contestants)

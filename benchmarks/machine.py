@@ -9,10 +9,15 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import psycopg
 
 from benchmarks.servers import SETTINGS, Database
+
+_FOLDER: Final = Path(tempfile.gettempdir())
+_IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
+_QUIET_LOAD: Final = 1.0
 
 
 def describe(database: Database) -> dict[str, str]:
@@ -28,10 +33,28 @@ def describe(database: Database) -> dict[str, str]:
         "PostgreSQL settings": ", ".join(f"{name} = {value}" for name, value in SETTINGS.items()),
         "psycopg": psycopg.pq.__impl__,
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        "files in": f"{_FOLDER} ({_file_system(_FOLDER)})",
         "a flush to disk": f"{statistics.median(_flushes()) * 1e6:.0f} µs (fdatasync of 8 kB, median of 200)",
         "noise": _noise(),
         "load when it began": " ".join(f"{load:.1f}" for load in os.getloadavg()),
     }
+
+
+def warnings() -> list[str]:
+    """Return why the figures of this machine, as it is now, should not be trusted."""
+    load, kind = os.getloadavg()[0], _file_system(_FOLDER)
+    busy = [f"the machine was busy when it began, with a load of {load:.1f}"] if load > _QUIET_LOAD else []
+    return busy + ([f"the databases were in memory ({kind}), so nothing was durable"] if kind in _IN_MEMORY else [])
+
+
+def _file_system(folder: Path) -> str:
+    """Return the kind of file system that a folder is in."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return "not known"
+    holding = [mount for mount in mounts if folder.resolve().is_relative_to(mount[1])]
+    return max(holding, key=lambda mount: len(mount[1]))[2] if holding else "not known"
 
 
 def _processor() -> str:

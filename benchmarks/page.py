@@ -1,106 +1,96 @@
 """Results as a page with charts."""
 
-from collections.abc import Mapping, Sequence
 from html import escape
-from io import StringIO
 from pathlib import Path
+from typing import Final
 
-import matplotlib as mpl
+from benchmarks import charts
+from benchmarks.report import durability, noise_text, ratio_text, time_text, value_text
+from benchmarks.results import Comparison, Facts, Run
+from benchmarks.targets import Verdict, verdicts
 
-from benchmarks.bench import OURS
-from benchmarks.report import time_text
-from benchmarks.results import Comparison, Facts, Result
-from benchmarks.targets import Verdict
-
-mpl.use("svg")
-from matplotlib.figure import Figure  # after the choice of what draws
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { text-align: left; padding: .25rem .75rem .25rem 0 }
-td.number { text-align: right; font-variant-numeric: tabular-nums } th { border-bottom: 1px solid #999 }
-.met { color: #07702f } .missed { color: #b00020 } svg { max-width: 100%; height: auto } dt { font-weight: 600 }
+_STYLE: Final = """
+:root { color-scheme: light dark; --ink: #222; --ground: #fff; --line: #999; --met: #07702f; --missed: #b00020 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #ddd; --ground: #16181b; --line: #666; --met: #5fd38d; --missed: #ff8a80 }
+}
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  color: var(--ink); background: var(--ground) }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem }
+th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 }
+th { border-bottom: 1px solid var(--line) }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+.met, .missed, .not { white-space: nowrap }
+.met { color: var(--met) } .missed { color: var(--missed) } dt { font-weight: 600 }
+svg { max-width: 100%; height: auto; border-radius: 6px }
 """
 
 
-def write(
-    folder: Path,
-    results: Sequence[Result],
-    verdicts: Sequence[Verdict],
-    machine: Mapping[str, str],
-    notes: Sequence[str],
-) -> Path:
-    """Write the page, with its charts in it and beside it, and return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = ["<h1>Benchmarks</h1>", _machine(machine), *(f"<p>{escape(note)}</p>" for note in notes)]
-    parts.append(_targets(verdicts))
-    for result in results:
-        parts.append(f"<h2>{escape(result.title)}</h2>")
+def write(folder: Path, run: Run) -> None:
+    """Write the page, with its charts in it and beside it."""
+    drawn = charts.charts(run)
+    for name, drawing in drawn.items():
+        (folder / f"{name}.svg").write_text(drawing)
+    (folder / "index.html").write_text(_page(run, {name: svg[svg.index("<svg") :] for name, svg in drawn.items()}))
+
+
+def _page(run: Run, drawn: dict[str, str]) -> str:
+    parts = ["<h1>Benchmarks</h1>"]
+    if not run.full:
+        parts.append("<p><b>A quick run: its sizes are small. It shows that all works; compare nothing.</b>")
+    parts += ["<dl>", *(f"<dt>{escape(name)}<dd>{escape(value)}" for name, value in run.machine.items()), "</dl>"]
+    parts += [f"<p>{escape(note)}" for note in run.notes]
+    parts += ["<h2>The targets of the design</h2>", drawn.get("targets", ""), _targets(verdicts(run.results))]
+    parts += [
+        f"<h2>{name.capitalize()}</h2>{drawn[name]}" for name in ("batches", "writers", "growth") if name in drawn
+    ]
+    for result in run.results:
+        parts.append(f"<h2>{escape(result.title[0].upper() + result.title[1:])}</h2>")
         if isinstance(result, Comparison):
-            drawing = chart(result)
-            (folder / f"{result.key}.svg").write_text(drawing)
-            parts.append(drawing[drawing.index("<svg") :])
-            parts += [f"<p>{escape(name)}: missing, {escape(why)}</p>" for name, why in result.missing.items()]
+            parts += [drawn.get(result.key, ""), _comparison(result)]
         else:
             parts.append(_facts(result))
-    page = folder / "index.html"
-    head = f'<!doctype html><meta charset="utf-8"><title>Benchmarks</title><style>{_STYLE}</style>'
-    page.write_text(head + "\n".join(parts))
-    return page
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Benchmarks</title>'
+    return f"{head}<style>{_STYLE}</style>\n" + "\n".join(parts) + "\n"
 
 
-def chart(result: Comparison) -> str:
-    """Return bars as SVG: the median of each contestant, with its quickest and slowest round."""
-    names = sorted(result.seconds, key=result.median, reverse=True)
-    medians = [result.median(name) * 1e6 for name in names]
-    low = [median - min(result.seconds[name]) * 1e6 for name, median in zip(names, medians, strict=True)]
-    high = [max(result.seconds[name]) * 1e6 - median for name, median in zip(names, medians, strict=True)]
-    figure = Figure(figsize=(9, 0.9 + 0.45 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    colors = ["#0b7285" if name.startswith(OURS) else "#adb5bd" for name in names]
-    axes.barh(names, medians, color=colors, height=0.65)
-    axes.errorbar(medians, names, xerr=[low, high], fmt="none", ecolor="#495057", capsize=3, linewidth=1)
-    for place, name in enumerate(names):
-        ratio = result.ratio(name)
-        label = f"  {time_text(result.median(name))}  ({ratio:.2f} ×)" if ratio else ""
-        axes.text(max(result.seconds[name]) * 1e6, place, label, va="center", fontsize=9)
-    kind = {True: ", durable", False: ", synchronous_commit off", None: ""}[result.durable]
-    axes.set_xlabel(f"microseconds for one {result.per}{kind}; shorter is better; × as against {result.reference}")
-    axes.set_xlim(0, max(max(result.seconds[name]) for name in names) * 1.3e6)
-    axes.spines[["top", "right"]].set_visible(False)
-    drawing = StringIO()
-    figure.savefig(drawing, format="svg", metadata={"Date": None})
-    return drawing.getvalue()
-
-
-def _machine(machine: Mapping[str, str]) -> str:
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in machine.items())
-    return f"<dl>{rows}</dl>"
-
-
-def _targets(verdicts: Sequence[Verdict]) -> str:
+def _targets(checked: list[Verdict]) -> str:
     rows = [
         f"<tr><td>{escape(each.target.work)}<td>{escape(each.target.against)}<td>{escape(each.target.wanted)}"
-        f"<td class=number>{'' if each.measured is None else f'{each.measured:.2f} ×'}"
-        f"<td class={'met' if each.met else 'missed'}>{_word(each)}"
-        for each in verdicts
+        f"<td class=number>{ratio_text(each.measured) if each.measured else ''}<td>{noise_text(each.noise)}"
+        f"<td class=number>{f'{each.limit:.2f} ×' if each.limit else ''}<td class={each.word.split()[0]}>{each.word}"
+        for each in checked
     ]
     return (
-        "<h2>The targets of the design</h2><table><tr><th>work<th>against<th>target<th>measured<th>"
+        "<table><tr><th>work<th>against<th>target<th>measured (quartiles)<th>A/A<th>the driver alone<th>"
         + "".join(rows)
         + "</table>"
     )
 
 
-def _word(verdict: Verdict) -> str:
-    if verdict.measured is None:
-        return "not run"
-    return "met" if verdict.met else "missed"
+def _comparison(result: Comparison) -> str:
+    rows = []
+    for name in sorted(result.seconds, key=result.median):
+        time, ratio = result.middle(name), result.ratio(name)
+        rows.append(
+            f"<tr><td>{escape(name)}<td class=number>{time_text(time.median)}"
+            f"<td class=number>{time_text(time.low)} to {time_text(time.high)}"
+            f"<td class=number>{1 / time.median:,.0f}<td class=number>{ratio_text(ratio) if ratio else ''}"
+        )
+    rows += [f"<tr><td>{escape(name)}<td colspan=4>missing: {escape(why)}" for name, why in result.missing.items()]
+    noise = result.noise()
+    return (
+        f"<table><tr><th>contestant<th>one {escape(result.per)}{durability(result)}<th>quartiles<th>a second"
+        f"<th>× {escape(result.reference)} (quartiles)"
+        + "".join(rows)
+        + f"</table><p>{result.rounds} rounds"
+        + (f"; {escape(next(iter(result.again)))} against itself (A/A): {ratio_text(noise)}" if noise else "")
+    )
 
 
 def _facts(facts: Facts) -> str:
     rows = "".join(
-        f"<tr><td>{escape(label)}<td class=number>{time_text(value) if facts.unit == 'seconds' else f'{value:,.1f}'}"
+        f"<tr><td>{escape(label)}<td class=number>{value_text(value, facts.unit)}"
         for label, value in facts.values.items()
     )
-    return f"<table><tr><th>what<th>{escape(facts.unit)}{rows}</table>"
+    return f"<table><tr><th>what<th>{escape(facts.unit)}{rows}</table><p>{escape(facts.note)}"

@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID, uuid4
 
 import msgpack
@@ -28,7 +28,7 @@ SELECT stream_id, version, event_id, event_type, schema_version, codec, data, me
 FROM unnest(%b::text[], %b::bigint[], %b::uuid[], %b::text[], %b::int[], %b::smallint[], %b::bytea[], %b::text[])
 AS event (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 """
-_COPY: Final = """
+COPY: Final = """
 COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 FROM STDIN (FORMAT BINARY)
 """
@@ -75,50 +75,43 @@ def insert_one(connection: psycopg.Connection, count: int) -> Callable[[], float
     return run
 
 
-def insert_unnested(connection: psycopg.Connection, size: int) -> Callable[[], float]:
-    """Return a contestant that inserts many rows as arrays."""
+def insert_unnested(connection: psycopg.Connection, size: int, times: int = 1) -> Callable[[], float]:
+    """Return a contestant that inserts many rows as arrays, so many times."""
 
-    def run() -> float:
-        stream_id = f"raw-{uuid4()}"
-        create_heads(connection, [stream_id], size)
-        made = rows(stream_id, size)
-        begun = time.perf_counter()
+    def insert(made: list[Row]) -> None:
         connection.execute(_UNNEST, [list(column) for column in zip(*made, strict=True)])
-        return (time.perf_counter() - begun) / size
 
-    return run
+    return lambda: seconds_of(insert, _streams(connection, size, times)) / size
 
 
-def copy(connection: psycopg.Connection, size: int) -> Callable[[], float]:
-    """Return a contestant that stores many rows by COPY in binary."""
+def copy(connection: psycopg.Connection, size: int, times: int = 1) -> Callable[[], float]:
+    """Return a contestant that stores many rows by COPY in binary, so many times."""
 
-    def run() -> float:
-        stream_id = f"raw-{uuid4()}"
-        create_heads(connection, [stream_id], size)
-        made = rows(stream_id, size)
-        begun = time.perf_counter()
-        with connection.cursor() as cursor, cursor.copy(_COPY) as stream:
+    def copy_rows(made: list[Row]) -> None:
+        with connection.cursor() as cursor, cursor.copy(COPY) as stream:
             stream.set_types(_TYPES)
             for row in made:
                 stream.write_row(row)
-        return (time.perf_counter() - begun) / size
 
-    return run
+    return lambda: seconds_of(copy_rows, _streams(connection, size, times)) / size
 
 
-def fetch_stream(connection: psycopg.Connection, stream_id: str, size: int) -> Callable[[], float]:
-    """Return a contestant that fetches a stream at once, in binary, and unpacks its data."""
+def _streams(connection: psycopg.Connection, size: int, times: int) -> list[list[Row]]:
+    stream_ids = [f"raw-{uuid4()}" for _ in range(times)]
+    create_heads(connection, stream_ids, size)
+    return [rows(stream_id, size) for stream_id in stream_ids]
 
-    def run() -> float:
-        begun = time.perf_counter()
+
+def fetch_stream(connection: psycopg.Connection, stream_id: str, size: int, times: int = 1) -> Callable[[], float]:
+    """Return a contestant that fetches a stream at once, in binary, and unpacks its data; so many times."""
+
+    def fetch(_: int) -> None:
         with connection.cursor(binary=True) as cursor:
             fetched = cursor.execute(_STREAM, [stream_id]).fetchall()
         values = [msgpack.unpackb(row[7]) for row in fetched]
-        seconds = time.perf_counter() - begun
         assert len(values) == size
-        return seconds / size
 
-    return run
+    return lambda: seconds_of(fetch, range(times)) / size
 
 
 def fetch_all(
@@ -161,6 +154,11 @@ class PgBench:
             connection.execute("CREATE SEQUENCE pgbench_version")
             create_heads(connection, ["pgbench"], 2**40)
 
+    @classmethod
+    def of(cls, server: PostgreSQLServer, database: Database, folder: Path) -> Self | None:
+        """Return it, None where the program is not there."""
+        return cls(server, database, folder) if (server.binaries / "pgbench").exists() else None
+
     def racer(self, count: int, clients: int = 1) -> Callable[[], float]:
         """Return a contestant of so many rows for each client; its time is that of a row, over all clients."""
 
@@ -174,11 +172,6 @@ class PgBench:
             return 1 / float(line.split()[2])
 
         return run
-
-
-def binaries_have_pgbench(server: PostgreSQLServer) -> bool:
-    """Return whether the program is there."""
-    return (server.binaries / "pgbench").exists()
 
 
 def seconds_of(work: Callable[[Any], object], parts: Sequence[Any]) -> float:

@@ -1,4 +1,4 @@
-"""Results as tables on the terminal."""
+"""Results as tables on the terminal, and figures as text."""
 
 from collections.abc import Sequence
 
@@ -7,54 +7,58 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench import OURS
-from benchmarks.results import Comparison, Facts, Result
+from benchmarks.results import Comparison, Facts, Middle, Result
 from benchmarks.targets import Verdict
 
 
 def show(console: Console, result: Result) -> None:
     """Print one result."""
+    table = Table(title=result.title, box=box.SIMPLE, title_justify="left", title_style="bold")
     if isinstance(result, Facts):
-        _show_facts(console, result)
+        table.add_column("what")
+        table.add_column(result.unit, justify="right")
+        for label, value in result.values.items():
+            table.add_row(label, value_text(value, result.unit))
+        console.print(table)
         return
-    kind = {True: ", durable", False: ", synchronous_commit OFF", None: ""}[result.durable]
-    table = Table(title=f"{result.title}{kind}", box=box.SIMPLE, title_justify="left", title_style="bold")
+    table.title = f"{result.title}{durability(result)}, {result.rounds} rounds, A/A {noise_text(result.noise())}"
     table.add_column("contestant")
-    for heading in ("median", "spread", f"{result.per}s a second", f"× {result.reference}"):
+    for heading in ("median", "quartiles", "a second", f"× {result.reference}", "quartiles"):
         table.add_column(heading, justify="right")
     for name in sorted(result.seconds, key=result.median):
-        ratio = result.ratio(name)
+        time, ratio = result.middle(name), result.ratio(name)
         table.add_row(
             name,
-            time_text(result.median(name)),
-            f"{result.spread(name):.0%}",
-            f"{1 / result.median(name):,.0f}",
-            f"{ratio:.2f}" if ratio else "",
+            time_text(time.median),
+            f"{time_text(time.low)} to {time_text(time.high)}",
+            f"{1 / time.median:,.0f}",
+            f"{ratio.median:.2f}" if ratio else "",
+            f"{ratio.low:.2f} to {ratio.high:.2f}" if ratio else "",
             style="green" if name.startswith(OURS) else None,
         )
     for name, reason in result.missing.items():
-        table.add_row(name, "[red]missing", "", "", reason)
-    console.print(table)
-
-
-def _show_facts(console: Console, facts: Facts) -> None:
-    table = Table(title=facts.title, box=box.SIMPLE, title_justify="left", title_style="bold")
-    table.add_column("what")
-    table.add_column(facts.unit, justify="right")
-    for label, value in facts.values.items():
-        table.add_row(label, time_text(value) if facts.unit == "seconds" else f"{value:,.1f}")
+        table.add_row(name, "missing", "", "", "", reason.replace("[", "\\["), style="red")
     console.print(table)
 
 
 def show_targets(console: Console, verdicts: Sequence[Verdict]) -> None:
     """Print the table of the design, with what was measured."""
     table = Table(title="The targets of the design", box=box.SIMPLE, title_justify="left", title_style="bold")
-    for heading in ("work", "against", "target", "measured", ""):
+    for heading in ("work", "against", "target", "measured", "A/A", ""):
         table.add_column(heading)
     for each in verdicts:
-        measured = "not run" if each.measured is None else f"{each.measured:.2f} ×"
-        mark = "" if each.measured is None else "[green]met" if each.met else "[red]missed"
-        table.add_row(each.target.work, each.target.against, each.target.wanted, measured, mark)
+        measured = ratio_text(each.measured) if each.measured else ""
+        color = {"met": "green", "missed": "red"}.get(each.word)
+        table.add_row(
+            each.target.work, each.target.against, each.target.wanted, measured, noise_text(each.noise), each.word,
+            style=color,
+        )  # fmt: skip
     console.print(table)
+
+
+def durability(result: Comparison) -> str:
+    """Return what goes after a title, so that it is never left open whether commits were flushed."""
+    return {True: ", durable", False: ", synchronous_commit off", None: ""}[result.durable]
 
 
 def time_text(seconds: float) -> str:
@@ -65,6 +69,18 @@ def time_text(seconds: float) -> str:
     return f"{seconds * 1e6:.1f} µs"
 
 
-def is_complete(result: Result) -> bool:
-    """Return whether all contestants took part."""
-    return not (isinstance(result, Comparison) and result.missing)
+def value_text(value: float, unit: str) -> str:
+    """Return the value of a fact: a time in its own unit, anything else as a number."""
+    if unit == "seconds":
+        return time_text(value)
+    return f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:,.1f}"
+
+
+def ratio_text(ratio: Middle) -> str:
+    """Return a ratio with its quartiles."""
+    return f"{ratio.median:.2f} × ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def noise_text(noise: Middle | None) -> str:
+    """Return how far a contestant is from itself: the quartiles of the ratio."""
+    return f"{noise.low:.2f} to {noise.high:.2f}" if noise else ""

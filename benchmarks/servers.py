@@ -25,6 +25,9 @@ SETTINGS: Final = {
 }
 """Durable. The last two keep checkpoints out of the rounds: whom they meet is chance."""
 
+MANY_CONNECTIONS: Final = {"POSTGRES_POOL_SIZE": "20"}
+"""How the library `eventsourcing` is told to keep one for each writer."""
+
 _numbers = itertools.count(1)
 
 
@@ -61,12 +64,16 @@ class Database:
     @contextmanager
     def raw(self) -> Iterator[psycopg.Connection]:
         """Hold a connection of the driver, in autocommit."""
-        with psycopg.connect(self._conninfo(self.name), autocommit=True, prepare_threshold=0) as connection:
+        with self.connect() as connection:
             yield connection
+
+    def connect(self, **options: Any) -> psycopg.Connection:
+        """Return a connection of the driver, in autocommit, for the caller to close."""
+        return psycopg.connect(self._conninfo(self.name), autocommit=True, prepare_threshold=0, **options)
 
     @property
     def environment(self) -> dict[str, str]:
-        """How the library `eventsourcing` is told of it: its documented settings, 20 connections."""
+        """How the library `eventsourcing` is told of it: its documented settings, two connections."""
         return {
             "PERSISTENCE_MODULE": "eventsourcing.postgres",
             "POSTGRES_DBNAME": self.name,
@@ -74,7 +81,7 @@ class Database:
             "POSTGRES_PORT": str(self.port),
             "POSTGRES_USER": "postgres",
             "POSTGRES_PASSWORD": "none",
-            "POSTGRES_POOL_SIZE": "20",
+            "POSTGRES_POOL_SIZE": "2",
             "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "60",
         }
 

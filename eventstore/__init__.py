@@ -11,6 +11,7 @@ from eventstore.errors import (
     CachedPositions,
     ConcurrencyConflict,
     ConstraintViolated,
+    DamagedExport,
     DatabaseBusy,
     DatabaseMismatch,
     DecodingError,
@@ -24,7 +25,11 @@ from eventstore.errors import (
     EventTooNew,
     EventTypeError,
     EventTypeTaken,
+    ExtraMissing,
+    FieldMismatch,
     GlobalOrderError,
+    HistoryChangeRefused,
+    ImportConflict,
     InvalidEvent,
     InvalidExpectedVersion,
     InvalidFilter,
@@ -44,8 +49,12 @@ from eventstore.errors import (
     SchemaMissing,
     SchemaOutdated,
     SchemaTooNew,
+    StreamArchived,
+    StreamClosed,
+    StreamDeleted,
     TableLocked,
     TransactionOpen,
+    TransferError,
     UnknownProjection,
     UnregisteredEventType,
     UnsuitableTransaction,
@@ -58,21 +67,24 @@ from eventstore.errors import (
 )
 from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
-from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
+from eventstore.events import STREAM_ARCHIVED, STREAM_DELETED, Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
+from eventstore.health import Health
 from eventstore.repository import Loaded, Repository, Saved
-from eventstore.snapshots import Snapshot, SnapshotStore
+from eventstore.snapshots import Snapshot, SnapshotCoverage, SnapshotInfo, SnapshotStore
 from eventstore.store import EventStore
-from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion
+from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
 
 if TYPE_CHECKING:
-    from eventstore import migrations, projections
+    from eventstore import maintenance, migrations, projections, transfer
 
 __all__ = [
     "ANY",
     "NO_STREAM",
+    "STREAM_ARCHIVED",
+    "STREAM_DELETED",
     "STREAM_EXISTS",
     "AggregateError",
     "AggregateNotFound",
@@ -82,6 +94,7 @@ __all__ = [
     "Codec",
     "ConcurrencyConflict",
     "ConstraintViolated",
+    "DamagedExport",
     "DatabaseBusy",
     "DatabaseMismatch",
     "DecodingError",
@@ -101,7 +114,12 @@ __all__ = [
     "EventsWouldBeLost",
     "Expected",
     "ExpectedVersion",
+    "ExtraMissing",
+    "FieldMismatch",
     "GlobalOrderError",
+    "Health",
+    "HistoryChangeRefused",
+    "ImportConflict",
     "InvalidEvent",
     "InvalidExpectedVersion",
     "InvalidFilter",
@@ -129,11 +147,19 @@ __all__ = [
     "SchemaOutdated",
     "SchemaTooNew",
     "Snapshot",
+    "SnapshotCoverage",
+    "SnapshotInfo",
     "SnapshotStore",
+    "StreamArchived",
+    "StreamClosed",
+    "StreamDeleted",
+    "StreamInfo",
+    "StreamOrder",
     "Subscription",
     "TableLocked",
     "Tables",
     "TransactionOpen",
+    "TransferError",
     "UnknownProjection",
     "UnregisteredEventType",
     "UnsuitableTransaction",
@@ -145,15 +171,17 @@ __all__ = [
     "VersionNotReached",
     "caused_by",
     "current_metadata",
+    "maintenance",
     "metadata_context",
     "migrations",
     "projections",
+    "transfer",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import these when they are first asked for: `migrations` needs Alembic, which running applications don't."""
-    if name in {"migrations", "projections"}:
+    """Import these when they are first asked for: some need Alembic, which running applications don't."""
+    if name in {"maintenance", "migrations", "projections", "transfer"}:
         return import_module(f"eventstore.{name}")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

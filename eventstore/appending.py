@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 
 from eventstore import statements
-from eventstore.backends.protocol import Backend, Run, VersionTaken
-from eventstore.errors import ConcurrencyConflict, EventIdReused
-from eventstore.events import AppendResult
+from eventstore.backends.protocol import Backend, HeadClosed, Overtaken, Run, VersionTaken
+from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed
+from eventstore.events import AppendResult, closing_error
 from eventstore.execution import Execution
 from eventstore.rows import EVENT_ID, POSITION, VERSION, EventMapper, PendingAppend
 
@@ -27,6 +27,7 @@ class Appender:
         Raises:
             ConcurrencyConflict: The stream is at another version.
             EventIdReused: The event ids are stored at these versions already, with another content.
+            StreamClosed: The stream was deleted or archived.
         """
         one = self._backend.append_is_one_statement(pending)
         scope = self._execution.statement if one else self._execution.transaction
@@ -38,8 +39,9 @@ class Appender:
                 first_result = self._first_result(run, pending)
                 if first_result is not None:
                     return first_result
-                rows = run(statements.stream_version, stream_id=pending.stream_id)
-                raise _conflict(pending, rows[0][0] if rows else 0)
+                raise self._refusal(run, pending)
+        except HeadClosed as closed:
+            raise closed.error(pending.stream_id) from None
         except VersionTaken as taken:
             raise self._taken(taken, [(pending, 0)]) from None
 
@@ -51,9 +53,12 @@ class Appender:
         Raises:
             ConcurrencyConflict: One of the streams is at another version; only where `all_or_nothing`.
             EventIdReused: As for `append`.
+            StreamClosed: One of the streams was deleted or archived.
         """
         if not appends:
             return []
+        if (results := self._append_to_all(appends)) is not None:
+            return results
         accepted: list[tuple[PendingAppend, int]] = []
         outcomes: list[AppendResult | ConcurrencyConflict | None] = []
         try:
@@ -66,16 +71,39 @@ class Appender:
                         versions[pending.stream_id] = version + len(pending)
                         outcomes.append(None)
                         continue
-                    outcome = self._first_result(run, pending) or _conflict(pending, version)
-                    if all_or_nothing and isinstance(outcome, ConcurrencyConflict):
+                    outcome = self._first_result(run, pending) or self._refusal(run, pending, version)
+                    if isinstance(outcome, StreamClosed) or (
+                        all_or_nothing and isinstance(outcome, ConcurrencyConflict)
+                    ):
                         raise outcome
                     outcomes.append(outcome)
                 positions = self._backend.store(run, accepted) if accepted else {}
+        except HeadClosed as closed:
+            raise self._closed(closed, accepted) from None
         except VersionTaken as taken:
             raise self._taken(taken, accepted) from None
         ends = [(pending.stream_id, version + len(pending)) for pending, version in accepted]
         stored = iter([AppendResult(stream_id, version, positions[stream_id, version]) for stream_id, version in ends])
         return [next(stored) if outcome is None else outcome for outcome in outcomes]
+
+    def _append_to_all(self, appends: Sequence[PendingAppend]) -> list[AppendResult | ConcurrencyConflict] | None:
+        """Store all in one statement. None: nothing was stored, and it takes more of them, if only to tell why."""
+        append_to_all = self._backend.append_to_all
+        if append_to_all is None:
+            return None
+        scope = self._execution.transaction if self._execution.is_joined else self._execution.statement
+        try:
+            with scope() as run:
+                stored = append_to_all(run, appends)
+        except Overtaken:
+            return None
+        except HeadClosed as closed:
+            raise self._closed(closed, [(pending, 0) for pending in appends]) from None
+        except VersionTaken as taken:
+            raise self._taken(taken, [(pending, 0) for pending in appends]) from None
+        if stored is None:
+            return None
+        return [AppendResult(pending.stream_id, *end) for pending, end in zip(appends, stored, strict=True)]
 
     def _lock_heads(self, run: Run, appends: Sequence[PendingAppend]) -> dict[str, int]:
         stream_ids = dict.fromkeys(pending.stream_id for pending in appends)
@@ -105,6 +133,31 @@ class Appender:
             if not self._mapper.says_the_same(pending, index, row):
                 raise EventIdReused(pending.stream_id, pending.event_ids[index], row[VERSION])
         return AppendResult(pending.stream_id, pending.expected + count, rows[-1][POSITION], duplicate=True)
+
+    def _refusal(
+        self, run: Run, pending: PendingAppend, version: int | None = None
+    ) -> ConcurrencyConflict | StreamClosed:
+        """Return why a stream has not taken an append: it has ended, or it is at another version.
+
+        Args:
+            run: Where to look.
+            pending: The append.
+            version: The version that the append has met, where that is known.
+        """
+        rows = run(statements.find_end, stream_id=pending.stream_id)
+        if not rows:
+            return _conflict(pending, version or 0)
+        found, event_type, codec, data = rows[0]
+        error = None if event_type is None else closing_error(event_type, self._mapper.codec.decode(codec, data))
+        return _conflict(pending, found if version is None else version) if error is None else error(pending.stream_id)
+
+    def _closed(
+        self, closed: HeadClosed, accepted: Sequence[tuple[PendingAppend, int]]
+    ) -> StreamClosed | ConcurrencyConflict | HeadClosed:
+        """Return the error about the stream that has ended, after the transaction was rolled back."""
+        with self._execution.statement() as run:
+            refusals = [self._refusal(run, pending) for pending, _ in accepted]
+        return next((refusal for refusal in refusals if isinstance(refusal, StreamClosed)), closed)
 
     def _taken(
         self, taken: VersionTaken, accepted: Sequence[tuple[PendingAppend, int]]

@@ -1,6 +1,6 @@
 """Correlation: metadata that says which events belong together, and which event caused which."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -17,6 +17,7 @@ CAUSATION_ID: Final = "causation_id"
 """The key of the id of the event that this one is a reaction to."""
 
 _current: ContextVar[Mapping[str, Any]] = ContextVar("eventstore_metadata", default=MappingProxyType({}))
+_functions: ContextVar[tuple[Callable[[], Mapping[str, Any]], ...]] = ContextVar("eventstore_functions", default=())
 
 
 @contextmanager
@@ -54,9 +55,23 @@ def metadata_context(metadata: Mapping[str, Any] | None = None, /, **more: Any) 
         _current.reset(token)
 
 
+def ask_for_metadata(function: Callable[[], Mapping[str, Any]]) -> None:
+    """Call a function at each append from now on, for metadata to add to it: for integrations with frameworks.
+
+    What it returns may be known only late (who has signed in), and may end by itself (a request): it returns nothing
+    then. Every `metadata_context` wins over it. Like a context it belongs to its thread, or to its task; there it is
+    for good, and asked for again it is still called once.
+    """
+    if function not in _functions.get():
+        _functions.set((*_functions.get(), function))
+
+
 def current_metadata() -> dict[str, Any]:
     """Return what is added to an append here, empty outside any `metadata_context`; to hand it on to a job, say."""
-    return dict(_current.get())
+    metadata: dict[str, Any] = {}
+    for function in _functions.get():
+        metadata |= function()
+    return {**metadata, **_current.get()}
 
 
 def caused_by(event: RecordedEvent, *, also: Iterable[str] = ()) -> dict[str, Any]:
@@ -95,7 +110,7 @@ def caused_by(event: RecordedEvent, *, also: Iterable[str] = ()) -> dict[str, An
 
 def with_context(metadata: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Return the metadata of an append and of the context around it; what is no mapping is left to be refused."""
-    context = _current.get()
+    context = current_metadata()
     if not context or not (metadata is None or isinstance(metadata, Mapping)):
         return metadata
     return {**context, **(metadata or {})}

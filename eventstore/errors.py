@@ -12,6 +12,10 @@ EventStoreError
 │   └── RepeatedEventId
 ├── ConcurrencyConflict             the stream is not at the expected version
 ├── EventIdReused                   a retry that says something else than the first time
+├── StreamClosed                    the stream takes no more events
+│   ├── StreamDeleted
+│   └── StreamArchived
+├── HistoryChangeRefused            events are never changed, unless somebody says that they mean it
 ├── EncodingError (ValueError)      data that no codec can store
 ├── DecodingError                   stored bytes that can't be read
 │   ├── EventTooNew                 written by newer code
@@ -42,11 +46,16 @@ EventStoreError
 │   ├── ProjectionRunning           a worker is at work
 │   ├── ProjectionBehind (TimeoutError)
 │   └── UnknownProjection
+├── TransferError                   an export or an import that can't go on
+│   ├── DamagedExport               a file that can't be read
+│   └── ImportConflict              what is imported does not fit what is there
 ├── GlobalOrderError                the global order can't be read
 │   ├── UnsuitableTransaction       not in this transaction
 │   └── CachedPositions             not in this database
+├── FieldMismatch                   a payload that does not fit the columns of its frame
 ├── UnsupportedDatabase
 ├── DriverMissing (ImportError)     a database whose driver is not installed
+├── ExtraMissing (ImportError)      a package that only this part of ours needs, and that is not installed
 ├── DatabaseMismatch                a session or connection of another database
 ├── NotInTransaction                no transaction to join, or joined to none
 └── DatabaseBusy                    SQLite's one writer did not finish in time
@@ -183,6 +192,51 @@ class EventIdReused(EventStoreError):
         super().__init__(
             f"event id {event_id} is stored at version {version} of stream {stream_id!r} with another content; "
             "a retry must repeat the very same events, a new event needs a new id"
+        )
+
+
+class StreamClosed(EventStoreError):
+    """The stream takes no more events; nothing was written. Its last event says when and why, and in its metadata who.
+
+    Where the append named no version (`ANY`, `STREAM_EXISTS`), PostgreSQL has aborted a joined transaction, as after
+    any error of its own.
+
+    Attributes:
+        stream_id: The stream.
+    """
+
+    _was = "closed"
+
+    def __init__(self, stream_id: str) -> None:
+        self.stream_id = stream_id
+        super().__init__(
+            f"stream {stream_id!r} was {self._was}, and takes no more events; its last event says when and why; "
+            "append to a stream of another id"
+        )
+
+
+class StreamDeleted(StreamClosed):
+    """A stream that `EventStore.delete_stream` has deleted."""
+
+    _was = "deleted"
+
+
+class StreamArchived(StreamClosed):
+    """A stream whose events were moved into an archive."""
+
+    _was = "archived"
+
+
+class HistoryChangeRefused(EventStoreError):
+    """A statement that would have changed or deleted events; nothing was written.
+
+    On PostgreSQL the transaction is aborted, as after any error of its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "events are never changed; to delete a stream there is EventStore.delete_stream; if you mean to change "
+            "history, do so inside EventStore.allow_history_changes"
         )
 
 
@@ -568,6 +622,36 @@ class CachedPositions(GlobalOrderError):
         )
 
 
+class TransferError(EventStoreError):
+    """An export or an import that can't go on."""
+
+
+class DamagedExport(TransferError):
+    """A file that is no export, or not all of one. What was read before is imported.
+
+    Attributes:
+        place: Where in it, as `line 7`.
+    """
+
+    def __init__(self, place: str, problem: str) -> None:
+        self.place = place
+        super().__init__(f"{place} of the export {problem}")
+
+
+class ImportConflict(TransferError):
+    """An event that does not fit what is stored already. Nothing of its batch was stored; what was before it is.
+
+    Attributes:
+        stream_id: The stream.
+        version: The version of the event.
+    """
+
+    def __init__(self, stream_id: str, version: int, problem: str) -> None:
+        self.stream_id = stream_id
+        self.version = version
+        super().__init__(f"version {version} of stream {stream_id!r} can't be imported: {problem}")
+
+
 class ProjectionError(EventStoreError):
     """A projection that can't go on, or not now."""
 
@@ -688,6 +772,51 @@ class DriverMissing(EventStoreError, ImportError):
 
     def __init__(self) -> None:
         super().__init__("PostgreSQL needs the driver psycopg 3; install sqlalchemy-eventstore[postgresql]")
+
+
+class ExtraMissing(EventStoreError, ImportError):
+    """A package is not installed that only a part of this one needs.
+
+    Attributes:
+        package: Its name.
+        extra: The extra of this package that it comes with.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(f"{package} is not installed; install sqlalchemy-eventstore[{extra}]")
+
+
+class FieldMismatch(EventStoreError):
+    """A payload that does not fit the columns of its frame.
+
+    Attributes:
+        field: The field; None where the payload has no fields at all.
+        found: The type of the value; None where the field itself was not expected.
+        expected: The Arrow type of the column; None where there is none.
+        position: Of the event.
+        event_type: Of the event.
+    """
+
+    def __init__(
+        self, field: str | None, found: str | None, expected: str | None, position: int, event_type: str
+    ) -> None:
+        self.field = field
+        self.found = found
+        self.expected = expected
+        self.position = position
+        self.event_type = event_type
+        if field is None:
+            problem = f"has a payload without fields ({found}); take as_json=True, and no fields"
+        elif found is None:
+            problem = f"has a field {field!r} that no event before it had; pass sample_size=None, or name the fields"
+        else:
+            problem = (
+                f"has {found} in the field {field!r}, which {expected} does not hold exactly; "
+                "pass sample_size=None, or another type in fields, or as_json=True"
+            )
+        super().__init__(f"the {event_type!r} at position {position} {problem}")
 
 
 class DatabaseMismatch(EventStoreError):

@@ -11,6 +11,7 @@ from msgspec import inspect
 from eventstore.errors import DecodingError, EventTypeError
 
 _PYDANTIC: Final = "__pydantic_validator__"
+_MARKS: Final = ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__", _PYDANTIC)
 _PLAIN: Final = frozenset(
     {
         inspect.StrType, inspect.IntType, inspect.FloatType, inspect.BoolType, inspect.NoneType, inspect.UnionType,
@@ -20,14 +21,18 @@ _PLAIN: Final = frozenset(
 _NO_KEYS: Final = (inspect.DataclassType, inspect.StructType, inspect.TypedDictType, inspect.CustomType)
 
 
+def is_event_class(cls: type) -> bool:
+    """Return whether a class is a dataclass, attrs class, msgspec Struct or pydantic model."""
+    return any(hasattr(cls, mark) for mark in _MARKS)
+
+
 def check_class(cls: Any) -> None:
     """Check that a class is of a kind that can be registered.
 
     Raises:
         EventTypeError: It is not.
     """
-    marks = ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__", _PYDANTIC)
-    if not isinstance(cls, type) or not any(hasattr(cls, mark) for mark in marks):
+    if not isinstance(cls, type) or not is_event_class(cls):
         msg = f"{cls!r} is not a dataclass, attrs class, msgspec Struct or pydantic model"
         raise EventTypeError(msg)
 

@@ -17,7 +17,7 @@ from eventstore.errors import (
     UpcasterTaken,
 )
 from eventstore.event_classes import builder, check_class, check_fields, reader
-from eventstore.events import NewEvent, check_event_type, check_schema_version
+from eventstore.events import CLOSING_ERRORS, NewEvent, check_event_type, check_schema_version
 from eventstore.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
 
 EventClass = TypeVar("EventClass", bound=type)
@@ -294,6 +294,11 @@ class EventTypes:
         """The upcasters, by the event type and schema version that they start from."""
         return self._upcasters.steps
 
+    @property
+    def newest(self) -> Mapping[str, int]:
+        """The schema version that events come back with, by event type: that of the class, or of the last upcaster."""
+        return {**self._upcasters.newest, **{name: each.schema_version for name, each in self._by_name.items()}}
+
     def upcast(self, event_type: str, schema_version: int, data: Any) -> list[PlainEvent]:
         """Return what the upcasters make of plain data, before any class exists; to try them out.
 
@@ -315,7 +320,7 @@ class EventTypes:
             return registration.build(data)
         known = self._upcasters.newest.get(event_type) if registration is None else registration.schema_version
         if known is None:
-            if self._unregistered == "error":
+            if self._unregistered == "error" and event_type not in CLOSING_ERRORS:
                 raise EventTooNew(event_type, schema_version, None)
             return data
         if schema_version < known:

@@ -11,11 +11,27 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore.errors import InvalidEvent, InvalidMetadata
+from eventstore.errors import InvalidEvent, InvalidMetadata, StreamArchived, StreamClosed, StreamDeleted
+from eventstore.showing import thing_html
 from eventstore.streams import ExpectedVersion, category_of, check_expected_version, check_stream_id, unstorable_text
 
 MAX_EVENT_TYPE_LENGTH: Final = 255
 MAX_SCHEMA_VERSION: Final = 2**31 - 1
+
+STREAM_DELETED: Final = "$stream-deleted"
+"""The type of the event that `EventStore.delete_stream` leaves: data `{"reason": …, "reusable": …}`."""
+
+STREAM_ARCHIVED: Final = "$stream-archived"
+"""The type of the event that `eventstore.transfer.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
+
+CLOSING_ERRORS: Final = {STREAM_DELETED: StreamDeleted, STREAM_ARCHIVED: StreamArchived}
+"""By the types of those events: what is raised where a stream has ended with one."""
+
+
+def closing_error(event_type: str, data: Any) -> type[StreamClosed] | None:
+    """Return what to raise where this is the last event of a stream; None where the stream can go on after it."""
+    error = CLOSING_ERRORS.get(event_type)
+    return None if error is None or (isinstance(data, Mapping) and data.get("reusable") is True) else error
 
 
 def uuid7() -> UUID:
@@ -134,6 +150,9 @@ class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes te
         """The part of the stream id before its first `-`."""
         return category_of(self.stream_id)
 
+    def _repr_html_(self) -> str:
+        return thing_html(f"{self.stream_id} {self.version}: {self.event_type}", msgspec.structs.asdict(self))
+
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
@@ -151,6 +170,10 @@ class AppendResult:
     version: int
     position: int
     duplicate: bool = False
+
+    def _repr_html_(self) -> str:
+        values = {"version": self.version, "position": self.position, "duplicate": self.duplicate}
+        return thing_html(f"appended to {self.stream_id}", values)
 
 
 @dataclass(frozen=True, slots=True)

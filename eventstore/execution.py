@@ -125,7 +125,10 @@ class OwnConnections:
     @contextmanager
     def transaction(self) -> Iterator[Run]:
         """Run in a new transaction; commit at the end, roll back on an error."""
-        with self.begin() as joined, joined.statement() as run:
+        self._leave_parents_connections()
+        with self._backend.short_transaction(self._engine) as connection:
+            run = RunOn(connection, self._backend)
+            self._before_use(run)
             yield run
 
     @contextmanager

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from eventstore.errors import InvalidFilter, InvalidInput
 from eventstore.events import check_event_type
-from eventstore.streams import MAX_STREAM_ID_LENGTH, check_number, check_stream_id, unstorable_text
+from eventstore.streams import check_category, check_number, check_stream_id
 
 MAX_FILTERS: Final = 100
 """How many filters one read may have, after those that differ in one list only have become one."""
@@ -42,7 +42,7 @@ class EventFilter:
     after_position: int = 0
 
     def __post_init__(self) -> None:
-        checks = {"event_types": check_event_type, "categories": _check_category, "stream_ids": check_stream_id}
+        checks = {"event_types": check_event_type, "categories": check_category, "stream_ids": check_stream_id}
         for name, check in checks.items():
             value = getattr(self, name)
             if value is not None:
@@ -72,16 +72,6 @@ def _names(field: str, value: Any, check: Any) -> tuple[str, ...]:
         except InvalidInput as error:
             raise InvalidFilter(f"{field}[{index}]: {error}") from None
     return tuple(sorted(set(names)))
-
-
-def _check_category(category: object) -> None:
-    if not isinstance(category, str):
-        raise InvalidFilter(f"a category is a string, not {type(category).__name__}")
-    problem = category and unstorable_text(category, MAX_STREAM_ID_LENGTH)  # that of the stream `-` is empty
-    if not problem and "-" in category:
-        problem = "is what stands before the first hyphen of a stream id: it contains none"
-    if problem:
-        raise InvalidFilter(f"a category {problem}")
 
 
 def combine(filters: Iterable[EventFilter]) -> tuple[EventFilter, ...]:

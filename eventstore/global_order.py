@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from itertools import product
 from typing import Final
 
 from eventstore import statements
@@ -68,11 +70,47 @@ class GlobalOrder:
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads as it goes."""
+        pages = self.pages(filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds)
+        return (event for page in pages for event in self.recorded(page.rows, upcast=upcast))
+
+    def pages(
+        self,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        limit: int | None,
+        wait_seconds: float,
+        page_size: int | None = None,
+    ) -> Iterator[Page]:
+        """Check the arguments, and return an iterator over pages; `page_size` defaults to the store's own."""
         combined = combine(filters)
         check_number("after_position", after_position)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         check_seconds("wait_seconds", wait_seconds)
-        return self._events(combined, after_position, remaining, wait_seconds, upcast=upcast)
+        size = self._page_size if page_size is None else page_size
+        return self._pages(combined, after_position, remaining, size, wait_seconds)
+
+    def position_before_last(self, count: int, filters: Sequence[EventFilter]) -> int:
+        """Look up the newest of each value that the filters name, and of all these find the first of the last `count`.
+
+        An event that several filters match has one position, and counts once.
+        """
+        check_number("count", count, minimum=1)
+        newest: set[int] = set()
+        with self._execution.statement() as run:
+            for filter_ in combine(filters) or (EventFilter(),):
+                fields = tuple(filter_.named)
+                for values in product(*filter_.named.values()):
+                    named = dict(zip(fields, values, strict=True))
+                    rows = run(
+                        statements.newest_matching(fields),
+                        after_position=filter_.after_position,
+                        page_size=count,
+                        **named,
+                    )
+                    newest.update(row[0] for row in rows)
+                    newest = set(nlargest(count, newest))
+        return min(newest) - 1 if newest else 0
 
     def horizon(self, run: Run, *, after_position: int = 0, joined: bool | None = None) -> Horizon:
         """Look how far everything after a position is settled; see `Settling.horizon`.
@@ -156,22 +194,20 @@ class GlobalOrder:
                 return horizon, None
             return horizon, self.page(run, filters, after_position=position, up_to_position=end, page_size=page_size)
 
-    def _events(
-        self, filters: Sequence[EventFilter], position: int, remaining: int, wait_seconds: float, *, upcast: bool
-    ) -> Iterator[RecordedEvent]:
+    def _pages(
+        self, filters: Sequence[EventFilter], position: int, remaining: int, size: int, wait_seconds: float
+    ) -> Iterator[Page]:
         """Read up to what is the newest position now: the end does not move away while it is being read."""
         horizon, end = None, MAX_VERSION
         waited, paused, pause = 0.0, 0.0, _FIRST_PAUSE_SECONDS
         while remaining > 0 and position < end:
-            horizon, page = self.step(
-                filters, position, horizon, up_to_position=end, page_size=min(self._page_size, remaining)
-            )
+            horizon, page = self.step(filters, position, horizon, up_to_position=end, page_size=min(size, remaining))
             end = min(end, horizon.newest)
             if paused and (page is not None or waited >= wait_seconds):
                 self._observer.waited(paused)
                 paused = 0.0
             if page is not None:
-                yield from self.recorded(page.rows, upcast=upcast)
+                yield page
                 remaining -= len(page.rows)
                 position, pause = page.position, _FIRST_PAUSE_SECONDS
             elif position < end:

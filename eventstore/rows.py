@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from eventstore.codecs import MessagePackCodec, PayloadCodec
@@ -20,7 +20,7 @@ from eventstore.errors import (
     RepeatedEventId,
 )
 from eventstore.event_types import EventTypes
-from eventstore.events import Append, NewEvent, RecordedEvent
+from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
 from eventstore.metadata import METADATA_DECODER, decode_metadata, encode_metadata
 from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
 from eventstore.upcasting import PlainEvent, Shape
@@ -38,7 +38,7 @@ class Expectation(Enum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes twice as long to make
 class PendingAppend:
     """An append that was checked and encoded: the columns of its rows, event by event."""
 
@@ -61,11 +61,55 @@ class PendingAppend:
             return Expectation.VERSION if self.expected else Expectation.NEW
         return Expectation.EXISTING if self.expected is STREAM_EXISTS else Expectation.NOTHING
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and the highest version of the stream that meet the expectation."""
+        if isinstance(self.expected, int):
+            return self.expected, self.expected
+        return (1 if self.expected is STREAM_EXISTS else 0), MAX_VERSION
+
     def accepts(self, version: int) -> bool:
         """Return whether a stream at this version meets the expectation."""
-        if isinstance(self.expected, int):
-            return version == self.expected
-        return version > 0 or self.expected is not STREAM_EXISTS
+        lowest, highest = self.bounds
+        return lowest <= version <= highest
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it is stored: what is carried from one database to another.
+
+    Attributes:
+        position: Its place in the global order of the database that it was read from.
+        stream_id: The stream.
+        version: Its place in the stream.
+        event_id: Its id.
+        event_type: As it is stored.
+        schema_version: As it is stored.
+        codec: How data is encoded.
+        data: The payload, encoded.
+        metadata: JSON text, None where none was given.
+        recorded_at: When it was stored, in UTC.
+    """
+
+    position: int
+    stream_id: str
+    version: int
+    event_id: UUID
+    event_type: str
+    schema_version: int
+    codec: int
+    data: bytes
+    metadata: str | None
+    recorded_at: datetime
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...], to_uuid: Callable[[Any], UUID], to_time: Callable[[Any], datetime]) -> Self:
+        """Return the event of a row of `statements.read_forwards`."""
+        position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
+        return cls(
+            position, stream_id, version, to_uuid(event_id), event_type, schema_version, codec, bytes(data), metadata,
+            to_time(recorded_at),
+        )  # fmt: skip
 
 
 class EventMapper:
@@ -75,8 +119,12 @@ class EventMapper:
         self.codec = codec
         self.event_types = event_types
 
-    def pending(self, append: Append) -> PendingAppend:
+    def pending(self, append: Append, *, closes: bool = False) -> PendingAppend:
         """Check and encode an append.
+
+        Args:
+            append: What is to be appended.
+            closes: Whether it may hold an event that ends a stream.
 
         Raises:
             InvalidInput: Anything about it that can't be right; see `eventstore.errors`.
@@ -104,6 +152,9 @@ class EventMapper:
             pending.metadata.append(
                 encode_metadata({**(metadata or {}), **event.metadata}) if event.metadata else shared_metadata
             )
+        if not closes and not CLOSING_ERRORS.keys().isdisjoint(pending.event_types):
+            msg = "events that end a stream are the store's own: see EventStore.delete_stream and archive_stream"
+            raise InvalidEvent(msg)
         return pending
 
     def _encode(self, event: NewEvent, index: int) -> tuple[int, bytes]:
@@ -162,9 +213,13 @@ class EventMapper:
         readers = self.event_types.readers if upcast else {}
         messagepack, read_metadata = MessagePackCodec.number, METADATA_DECODER.decode
         to_value = self.event_types.from_plain if upcast else _as_stored
+        read, of_type, of_version = None, None, None
         for row in rows:
             position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
-            if codec == messagepack and (read := readers.get((event_type, schema_version))) is not None:
+            if event_type != of_type or schema_version != of_version:  # it is often the one of the row before
+                of_type, of_version = event_type, schema_version
+                read = readers.get((event_type, schema_version))
+            if read is not None and codec == messagepack:
                 try:
                     value = read(data)
                     decoded = {} if metadata is None else read_metadata(metadata)

@@ -16,6 +16,9 @@ REQUIRED_VERSION: Final = 1
 REQUIRED_BY_PROJECTIONS: Final = 5
 """The oldest schema that projections work with."""
 
+REQUIRED_BY_HISTORY_CHANGES: Final = 6
+"""The oldest schema in which history is protected, and streams can be deleted and archived."""
+
 
 def check_version(version: int, breaking_version: int, required: int = REQUIRED_VERSION) -> None:
     """Check a row of es_schema.

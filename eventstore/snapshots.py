@@ -1,20 +1,23 @@
 """Snapshots: the state of a stream at a version, saved so that loading need not begin at the first event."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from eventstore import statements
-from eventstore.backends.protocol import Backend
+from eventstore.backends.protocol import Backend, Row
 from eventstore.codecs import PayloadCodec
 from eventstore.errors import DecodingError
 from eventstore.events import check_schema_version
 from eventstore.execution import Execution
 from eventstore.observing import Observer
-from eventstore.streams import check_number, check_stream_id
+from eventstore.streams import MAX_VERSION, check_category, check_number, check_stream_id
 
 _log = logging.getLogger(__name__)
+
+_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,52 @@ class Snapshot:
     state: Any
     schema_version: int
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """What the store knows of a snapshot without reading its state.
+
+    Attributes:
+        stream_id: The stream.
+        schema_version: The version of the shape of the state.
+        version: The version of the stream that the state was computed at.
+        stream_version: The version of the stream now. The events between are read after the snapshot was loaded.
+        size_bytes: How large the stored state is.
+        codec: The number of its codec, plus 256 where it is compressed.
+        created_at: When it was saved, in UTC.
+    """
+
+    stream_id: str
+    schema_version: int
+    version: int
+    stream_version: int
+    size_bytes: int
+    codec: int
+    created_at: datetime
+
+    @property
+    def events_after(self) -> int:
+        """How many events of the stream it does not hold; below 0 where it is beyond the head, and is not loaded."""
+        return self.stream_version - self.version
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCoverage:
+    """How much snapshots spare those who load streams.
+
+    Attributes:
+        streams: How many streams were looked at.
+        covered: How many of them have a snapshot, of any schema version.
+        events_after: How many events are read to load each stream once: those after the newest snapshot, all of them
+            where there is none.
+        most_events_after: The most that one stream needs.
+    """
+
+    streams: int
+    covered: int
+    events_after: int
+    most_events_after: int
 
 
 class SnapshotStore:
@@ -108,6 +157,76 @@ class SnapshotStore:
             _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, version, error, extra=told)
             return None
         return Snapshot(stream_id, version, state, schema_version, self._backend.to_time(created_at))
+
+    def find(
+        self,
+        *,
+        category: str | None = None,
+        after: tuple[str, int] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[SnapshotInfo]:
+        """List snapshots, in order of stream id and schema version, page by page, without their states.
+
+        Args:
+            category: List those of streams of this category. Defaults to None: all.
+            after: Exclusive; go on after this stream id and schema version. Defaults to None: from the first.
+            limit: List at most so many. Defaults to None: all.
+
+        Raises:
+            InvalidInput: An argument is not valid.
+        """
+        if category is not None:
+            check_category(category)
+        stream_id, schema_version = ("", 0) if after is None else after
+        if after is not None:
+            check_stream_id(stream_id)
+            check_number("the schema version of after", schema_version)
+        remaining = MAX_VERSION if limit is None else check_number("limit", limit)
+        return self._found(category, stream_id, schema_version, remaining)
+
+    def _found(
+        self, category: str | None, stream_id: str, schema_version: int, remaining: int
+    ) -> Iterator[SnapshotInfo]:
+        wanted = {} if category is None else {"category": category}
+        while remaining > 0:
+            page_size = min(_PAGE, remaining)
+            with self._execution.statement() as run:
+                rows = run(
+                    statements.list_snapshots(of_category=category is not None),
+                    **wanted,
+                    after_stream_id=stream_id,
+                    after_schema_version=schema_version,
+                    page_size=page_size,
+                )
+            yield from map(self._info, rows)
+            if len(rows) < page_size:
+                return
+            remaining -= page_size
+            stream_id, schema_version = rows[-1][:2]
+
+    def _info(self, row: Row) -> SnapshotInfo:
+        stream_id, schema_version, version, codec, size_bytes, created_at, stream_version = row
+        created_at = self._backend.to_time(created_at)
+        return SnapshotInfo(stream_id, schema_version, version, stream_version, size_bytes, codec, created_at)
+
+    def coverage(self, *, category: str | None = None, min_version: int = 1) -> SnapshotCoverage:
+        """Count streams and their newest snapshots. It looks at every stream: about a second for each million.
+
+        Args:
+            category: Count streams of this category. Defaults to None: all.
+            min_version: Count streams of at least so many events, from 1: short ones need no snapshot.
+
+        Raises:
+            InvalidInput: An argument is not valid.
+        """
+        if category is not None:
+            check_category(category)
+        check_number("min_version", min_version, minimum=1)
+        wanted = {} if category is None else {"category": category}
+        with self._execution.statement() as run:
+            statement = statements.snapshot_coverage(of_category=category is not None)
+            ((streams, covered, after, most),) = run(statement, **wanted, min_version=min_version)
+        return SnapshotCoverage(int(streams), int(covered), int(after), int(most))
 
     def delete(self, stream_id: str, *, schema_version: int | None = None) -> int:
         """Delete the snapshots of a stream.

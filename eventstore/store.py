@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 from eventstore.appending import Appender
 from eventstore.backends import backend_for, engine_for, same_database
 from eventstore.backends.protocol import Backend
+from eventstore.closing import Closer
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
 from eventstore.errors import (
     ConcurrencyConflict,
@@ -28,13 +29,15 @@ from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
 from eventstore.filters import EventFilter, combine
 from eventstore.global_order import GlobalOrder
+from eventstore.health import Health, HealthCheck, Thresholds
+from eventstore.history import history_changes
 from eventstore.observing import UNOBSERVED, Observer
 from eventstore.reading import Reader
 from eventstore.rows import EventMapper
-from eventstore.schema_version import SchemaGate, create_schema
+from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
 from eventstore.settling import Settling
 from eventstore.snapshots import SnapshotStore
-from eventstore.streams import ExpectedVersion, check_number, check_seconds
+from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder, check_number, check_seconds
 from eventstore.subscriptions import Pace, Subscription
 from eventstore.tables import Tables
 
@@ -102,7 +105,9 @@ class EventStore:
             compress_above=compress_above,
             page_size=page_size,
         )
-        self._use(OwnConnections(engine, self._backend, self._gate))
+        own = OwnConnections(engine, self._backend, self._gate)
+        self._check_health = HealthCheck(engine, own, self._backend)
+        self._use(own)
 
     def _prepare(
         self,
@@ -135,6 +140,7 @@ class EventStore:
             execution, self._backend, self._mapper, self._settling, self._page_size, observer=self._observer
         )
         self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec, self._observer)
+        self._closer = Closer(execution, self._backend, self._mapper)
 
     @classmethod
     def from_url(
@@ -333,6 +339,7 @@ class EventStore:
         Raises:
             ConcurrencyConflict: The stream has another version. A joined transaction stays usable.
             EventIdReused: The event ids are stored at these versions already, with another content.
+            StreamClosed: The stream was deleted or archived, and takes no more events.
             InvalidInput: An argument is not valid; see its subclasses. Nothing was written.
             EncodingError: Data that can't be stored exactly. Nothing was written.
             UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
@@ -376,7 +383,8 @@ class EventStore:
             A result for each, in the same order: a ConcurrencyConflict, not raised, for one that was left out.
 
         Raises:
-            EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written.
+            EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written. So it is with a stream
+                that was deleted or archived.
         """
         return self._append_many(appends, all_or_nothing=False)
 
@@ -392,6 +400,49 @@ class EventStore:
                 conflicts=stored.count(False),
             )
         return results
+
+    # --- end streams
+
+    def delete_stream(
+        self,
+        stream_id: str,
+        *,
+        expected_version: ExpectedVersion,
+        reason: str,
+        metadata: Mapping[str, Any] | None = None,
+        reusable: bool = False,
+    ) -> AppendResult:
+        """Delete the events of a stream and its snapshots for good, and leave one event that says so.
+
+        That event is the last of the stream, of type `$stream-deleted`, with the data `{"reason": …, "reusable": …}`
+        and the metadata given here: the audit. Reading the stream returns it alone; projections receive it like any
+        other, in its place in the global order, and remove what they know. Those that have not read the deleted events
+        by then never will. Pending dead letters of the stream are discarded.
+
+        Backups still have the events, and so has whatever was sent elsewhere. All is done in one transaction, under the
+        lock of the stream's head; a transaction of its own, or a savepoint in the joined one. The database user needs
+        the right to DELETE from es_events.
+
+        Args:
+            stream_id: The stream.
+            expected_version: The version that it must have; or `STREAM_EXISTS`.
+            reason: Why, for those who come later. It is kept, so it should name no person.
+            metadata: Who, in which request: as for `append`.
+            reusable: Whether the stream can be appended to again: after that event, at its version. Versions go on, so
+                that no reader sees them go back.
+
+        Returns:
+            The version and position of the last event; for `wait_for`, say.
+
+        Raises:
+            ConcurrencyConflict: The stream has another version, or does not exist.
+            StreamClosed: It was deleted or archived already: on a repetition, all is well.
+            InvalidInput: An argument is not valid.
+            SchemaOutdated: The tables are older than `es_0006`.
+        """
+        return self._closer.delete(
+            stream_id, expected_version=expected_version, reason=reason, metadata=metadata, reusable=reusable
+        )
 
     # --- read
 
@@ -444,6 +495,42 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._reader.stream_version(stream_id)
+
+    def streams(
+        self,
+        *,
+        category: str | None = None,
+        order: StreamOrder = StreamOrder.ID,
+        after_stream_id: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StreamInfo]:
+        """List the streams, one page at a time.
+
+        In order of their ids it is quick on any number of streams. The other orders have no index: each page looks at
+        every stream, so give a limit no larger than the store's page size. Streams that are appended to meanwhile may
+        be listed twice or not at all there.
+
+        Args:
+            category: List those of this category. Defaults to None: all.
+            order: By id, the longest first, or that which was last appended to first.
+            after_stream_id: Exclusive; go on after this stream, in the same order. Defaults to None: from the first.
+            limit: List at most so many. Defaults to None: all.
+
+        Returns:
+            An iterator in that order; streams of the same size or time in order of their ids.
+
+        Raises:
+            InvalidInput: An argument is not valid. By the iteration: there is no stream `after_stream_id`, in another
+                order than that of the ids.
+            SchemaError: The database does not have the tables that this code needs.
+
+        Example:
+            ```python
+            for stream in store.streams(category="order", order=StreamOrder.SIZE, limit=10):
+                print(stream.stream_id, stream.version)
+            ```
+        """
+        return self._reader.streams(category=category, order=order, after_stream_id=after_stream_id, limit=limit)
 
     def read_all(
         self,
@@ -508,6 +595,28 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._global_order.settled_position()
+
+    def position_before_last(self, count: int, *filters: EventFilter) -> int:
+        """Return a position after which the last `count` events are that match the filters; 0 where there are fewer.
+
+        To read them, or to begin a subscription with them, pass it as `after_position`. Events that are not settled
+        yet count, too.
+
+        Args:
+            count: How many, from 1.
+            filters: As for `read_all`. Each combination of the values that one filter names is looked up by itself.
+
+        Raises:
+            InvalidInput: An argument is not valid.
+            SchemaError: The database does not have the tables that this code needs.
+
+        Example:
+            ```python
+            orders = EventFilter(categories=["order"])
+            last_ten = store.read_all(orders, after_position=store.position_before_last(10, orders))
+            ```
+        """
+        return self._global_order.position_before_last(count, filters)
 
     def subscribe(
         self,
@@ -588,6 +697,55 @@ class EventStore:
         """
         return check_event_types(self._execution, self._backend, self._mapper, sample_size=sample_size)
 
+    def health(
+        self,
+        *,
+        timeout_seconds: float = 2.0,
+        projections: Iterable[str] | None = None,
+        max_lag_seconds: float | None = None,
+        max_lag_events: int | None = None,
+        max_dead_letters: int | None = None,
+        max_failed_projections: int | None = None,
+        max_pool_use: float | None = None,
+    ) -> Health:
+        """Say whether the database answers, its tables fit this code, and projections keep up.
+
+        For readiness endpoints and alarms. It needs one connection of the pool and two queries of indexes. A database
+        that is down is not an error but an answer. Also on a joined store, it looks from outside of the transaction; on
+        a SQLite database in memory, or without a write-ahead log, it then waits for that transaction in vain.
+
+        By itself, only a database that does not answer and tables that don't fit are problems; the options say what
+        else is. All that is found is told, a problem or not.
+
+        Args:
+            timeout_seconds: How long to wait for an answer, at most. A database in memory of one thread is not limited.
+            projections: Look at these only, and find a problem where one has never run. With none, `()`, their tables
+                are not read, for which the user of a web application may have no right. Defaults to None: all.
+            max_lag_seconds: How old, at most, the oldest event may be that a projection has not handled.
+            max_lag_events: How many events a projection may be behind, below 10,000.
+            max_dead_letters: How many dead letters a projection may have, below 10,000.
+            max_failed_projections: How many projections may have stopped at an event.
+            max_pool_use: Which part of the connections that the pool allows may be in use, between 0 and 1.
+
+        Raises:
+            InvalidInput: An argument is not valid.
+
+        Example:
+            ```python
+            health = store.health(max_lag_seconds=60, max_dead_letters=0)
+            return jsonify(health.as_dict()), 200 if health.ok else 503
+            ```
+        """
+        thresholds = Thresholds.checked(
+            projections=projections,
+            max_lag_seconds=max_lag_seconds,
+            max_lag_events=max_lag_events,
+            max_dead_letters=max_dead_letters,
+            max_failed_projections=max_failed_projections,
+            max_pool_use=max_pool_use,
+        )
+        return self._check_health(thresholds, timeout_seconds=timeout_seconds)
+
     # --- transactions
 
     def join(self, target: Session | scoped_session[Any] | Connection) -> "EventStore":
@@ -649,9 +807,40 @@ class EventStore:
         with self._execution.begin() as execution:
             yield self._joined(execution)
 
-    def _joined(self, execution: Execution) -> "EventStore":
+    @contextmanager
+    def allow_history_changes(self) -> Iterator[None]:
+        """Let statements of your own change es_events until the end of the block, in the transaction joined to.
+
+        Triggers refuse UPDATE, DELETE and TRUNCATE otherwise. Think twice: what has been read already (by projections,
+        by other systems) is not changed with it. No rows of es_streams are changed for you. To delete a stream, there
+        is `delete_stream`.
+
+        Raises:
+            NotInTransaction: This store is not joined to a transaction.
+            SchemaOutdated: The tables are older than `es_0006`, which has the triggers.
+
+        Example:
+            ```python
+            with store.transaction() as tx, tx.allow_history_changes():
+                tx.connection.execute(update(tx.tables.events).where(…).values(…))
+            ```
+        """
+        if not self._execution.is_joined:
+            raise NotInTransaction("history is changed in a transaction; open one: with store.transaction() as tx")
+        with self._execution.statement() as run:
+            SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
+            with history_changes(self._backend, run):
+                yield
+
+    def _with_event_types(self, event_types: EventTypes) -> "EventStore":
+        """Return this store with other event types; with none, data is plain values, never upcast."""
+        event_types.validate()
+        return self._joined(self._execution, EventMapper(event_types, self._mapper.codec))
+
+    def _joined(self, execution: Execution, mapper: EventMapper | None = None) -> "EventStore":
         joined = object.__new__(type(self))
         joined.__dict__.update(self.__dict__)
+        joined._mapper = mapper or self._mapper
         joined._owns_engine = False
         joined._use(execution)
         return joined

@@ -1,5 +1,7 @@
 """Stream ids, categories and expected versions: what they may be."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Final
 
@@ -36,6 +38,41 @@ ExpectedVersion = int | Expected
 """A version of 0 or more, `NO_STREAM` (which is 0), `ANY` or `STREAM_EXISTS`."""
 
 
+class StreamOrder(Enum):
+    """In which order streams are listed."""
+
+    ID = "id"
+    """By stream id, byte by byte. An index has this order."""
+
+    SIZE = "size"
+    """The longest first."""
+
+    RECENT = "recent"
+    """That which was last appended to first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What the store knows of a stream without reading its events.
+
+    Attributes:
+        stream_id: The stream.
+        version: The version of its newest event: how many it has.
+        created_at: When its first event was stored, in UTC.
+        updated_at: When its newest event was stored, in UTC.
+    """
+
+    stream_id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def category(self) -> str:
+        """The part of the stream id before its first `-`."""
+        return category_of(self.stream_id)
+
+
 def category_of(stream_id: str) -> str:
     """Return the part of a stream id before its first `-`, or the whole id where there is none."""
     return stream_id.partition("-")[0]
@@ -54,6 +91,23 @@ def check_stream_id(stream_id: object) -> str:
     if problem:
         raise InvalidStreamId(f"a stream id {problem}")
     return stream_id
+
+
+def check_category(category: object) -> str:
+    """Return the category.
+
+    Raises:
+        InvalidInput: It is not a string, or contains a hyphen, so that no stream could be of it.
+    """
+    if not isinstance(category, str):
+        msg = f"a category is a string, not {type(category).__name__}"
+        raise InvalidInput(msg)
+    problem = category and unstorable_text(category, MAX_STREAM_ID_LENGTH)  # that of the stream `-` is empty
+    if not problem and "-" in category:
+        problem = "is what stands before the first hyphen of a stream id: it contains none"
+    if problem:
+        raise InvalidInput(f"a category {problem}")
+    return category
 
 
 def unstorable_text(text: str, max_length: int) -> str | None:

@@ -38,13 +38,18 @@ from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import JSON
 
 from eventstore.errors import InvalidInput
+from eventstore.immutability import PERMISSION_TABLE, protect
 from eventstore.streams import unstorable_text
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 """The version of these tables, written to es_schema by the newest revision."""
 
 BREAKING_VERSION: Final = 1
 """The newest version of the tables that code must know to work with these."""
+
+DELETED_CHECK: Final = "es_streams_deleted_version_check"
+ARCHIVED_CHECK: Final = "es_streams_archived_version_check"
+"""What refuses appends to streams that were deleted or archived."""
 
 MAX_SCHEMA_NAME_BYTES: Final = 63
 """PostgreSQL's own limit."""
@@ -69,6 +74,7 @@ class Tables:
         schema: One row: which version of this schema the database has.
         checkpoints: How far each projection has come.
         dead_letters: The events that a projection could not handle.
+        permission: On SQLite, holds a row within a transaction that may change history; elsewhere None.
     """
 
     metadata: MetaData
@@ -78,6 +84,7 @@ class Tables:
     schema: Table
     checkpoints: Table
     dead_letters: Table
+    permission: Table | None
 
 
 class _Now(ColumnElement[Any]):
@@ -158,6 +165,7 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False) -
         schema=_schema(metadata),
         checkpoints=_checkpoints(metadata),
         dead_letters=_dead_letters(metadata),
+        permission=_permission(metadata) if position_is_key else None,
     )
 
 
@@ -170,9 +178,18 @@ def _streams(metadata: MetaData) -> Table:
         Column("updated_at", _TIME, nullable=False, server_default=now(), comment="When its newest event was stored"),
         Column("stream_id", _KEY_TEXT, nullable=False, comment="Such as order-42; 1 to 255 characters"),
         _category(),
+        Column(
+            "deleted_version",
+            _BIG,
+            comment="Version of the event that says it was deleted, its last; NULL where it was not",
+        ),
+        Column("archived_version", _BIG, comment="The same, of being archived"),
         PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
         CheckConstraint("version >= 0", name="es_streams_version_check"),
         CheckConstraint("length(stream_id) BETWEEN 1 AND 255", name="es_streams_stream_id_check"),
+        # a head that can't be advanced, by whatever code or statement
+        CheckConstraint("version = deleted_version", name=DELETED_CHECK),
+        CheckConstraint("version = archived_version", name=ARCHIVED_CHECK),
         comment="One row a stream: its current version",
     )
     _set_fillfactor(table, 80)
@@ -191,7 +208,7 @@ def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
             UniqueConstraint("position", name="es_events_position_key"),
         )
     )
-    return Table(
+    table = Table(
         "es_events",
         metadata,
         Column(
@@ -240,6 +257,8 @@ def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
         comment="The events. Rows are added, never changed",
         sqlite_autoincrement=True,
     )
+    protect(table)
+    return table
 
 
 def _snapshots(metadata: MetaData) -> Table:
@@ -342,6 +361,17 @@ def _dead_letters(metadata: MetaData) -> Table:
             sqlite_where=pending,
         ),
         comment="Events that a projection could not handle, and those of the same streams that follow them",
+    )
+
+
+def _permission(metadata: MetaData) -> Table:
+    return Table(
+        PERMISSION_TABLE,
+        metadata,
+        Column("id", Integer(), nullable=False, autoincrement=False, comment="Always 1"),
+        PrimaryKeyConstraint("id", name=f"{PERMISSION_TABLE}_pkey"),
+        CheckConstraint("id = 1", name=f"{PERMISSION_TABLE}_id_check"),
+        comment="A row, within a transaction that may change history; otherwise none",
     )
 
 

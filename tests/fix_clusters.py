@@ -24,34 +24,34 @@ class Cluster:
 
     def __init__(self, binaries: Path, folder: Path, account: supervisor.Account) -> None:
         self.data = folder / "data"
-        self._binaries = supervisor.reachable_binaries(binaries, folder, account)
+        self.binaries = supervisor.reachable_binaries(binaries, folder, account)
         self._folder = folder
-        self._account = account
-        self._port = supervisor.free_port()
+        self.account = account
+        self.port = supervisor.free_port()
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
 
     @property
     def address(self) -> list[str]:
         """The options by which PostgreSQL's programs find it."""
-        return ["-h", "127.0.0.1", "-p", str(self._port), "-U", "postgres"]
+        return ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]
 
     def create(self) -> None:
-        supervisor.create_cluster(self._binaries, self._folder, self._account)
+        supervisor.create_cluster(self.binaries, self._folder, self.account)
 
     def run(self, program: str, *arguments: str, **options: Any) -> None:
         """Run one of PostgreSQL's programs, in the cluster's own folder."""
         subprocess.run(
-            [self._binaries / program, *arguments],
+            [self.binaries / program, *arguments],
             check=True,
             stdin=subprocess.DEVNULL,
             cwd=self._folder,
             env=supervisor.environment(),
             timeout=PROGRAM_TIMEOUT_SECONDS,
-            **self._account,
+            **self.account,
             **options,
         )
 
@@ -61,17 +61,17 @@ class Cluster:
             "unix_socket_directories": "",
             **CAPACITY_SETTINGS,
             "listen_addresses": "127.0.0.1",
-            "port": str(self._port),
+            "port": str(self.port),
         }
         with log.open("ab") as output:
             self._server = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self.data, *supervisor.options(settings)],
+                [self.binaries / "postgres", "-D", self.data, *supervisor.options(settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=self._folder,
                 env=supervisor.environment(),
-                **self._account,
+                **self.account,
             )
         supervisor.wait_until_ready(self._server, self.data, log)
 

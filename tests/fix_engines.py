@@ -3,12 +3,13 @@
 import functools
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 
-from eventstore import migrations
+from eventstore import EventStore, migrations
 from eventstore.backends import engine_for
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import define_tables
@@ -64,7 +65,7 @@ def empty(url: str, schema: str | None = None) -> None:
     """Delete all rows of the tables, and all tables that are not ours; positions begin at 1 again."""
     ours = define_tables(schema=schema)
     rows = (ours.events, ours.streams, ours.snapshots, ours.checkpoints, ours.dead_letters)
-    engine = create_engine(url, connect_args={"options": "-c lock_timeout=20s"})
+    engine = create_engine(url, connect_args={"options": "-c lock_timeout=20s -c eventstore.allow_history_changes=on"})
     quote = engine.dialect.identifier_preparer.format_table
     with engine.begin() as connection:
         found = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).scalars()
@@ -72,6 +73,13 @@ def empty(url: str, schema: str | None = None) -> None:
             connection.execute(text(f'DROP TABLE "{name}" CASCADE'))
         connection.execute(text(f"TRUNCATE {', '.join(map(quote, rows))} RESTART IDENTITY"))
     engine.dispose()
+
+
+@contextmanager
+def changing_history(engine: Engine, schema: str | None = None) -> Iterator[Connection]:
+    """Open a transaction that may change and delete events, for damage that is done on purpose."""
+    with EventStore(engine, schema=schema).transaction() as store, store.allow_history_changes():
+        yield store.connection
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])

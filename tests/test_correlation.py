@@ -24,6 +24,7 @@ from eventstore import (
     current_metadata,
     metadata_context,
 )
+from eventstore.correlation import ask_for_metadata
 
 
 @pytest.fixture
@@ -54,6 +55,25 @@ def test_a_context_adds_to_every_kind_of_append(any_engine: Engine) -> None:
     store.append("a-6", event, expected_version=NO_STREAM)
     metadata = [next(store.read_stream(f"a-{number}")).metadata for number in range(1, 7)]
     assert metadata == [{"correlation_id": "r-1", "user_id": 7}] * 5 + [{}]
+
+
+def test_a_function_is_asked_at_each_append_and_every_context_wins_over_it(store: EventStore) -> None:
+    answers: Iterator[dict[str, Any]] = iter([{"user_id": 7, "step": "none"}, {"user_id": 8}, {}, {"user_id": 9}])
+
+    def ask() -> dict[str, Any]:
+        return next(answers)
+
+    def in_context() -> None:
+        ask_for_metadata(ask)
+        ask_for_metadata(ask)  # is called once all the same
+        with metadata_context(step="payment"):
+            assert append(store).metadata == {"user_id": 7, "step": "payment"}
+        assert append(store, metadata={"a": 1}).metadata == {"user_id": 8, "a": 1}
+        assert append(store).metadata == {}
+        assert current_metadata() == {"user_id": 9}
+
+    contextvars.copy_context().run(in_context)
+    assert append(store).metadata == {}
 
 
 def test_contexts_nest_and_the_inner_one_wins(store: EventStore) -> None:

@@ -86,7 +86,7 @@ def test_an_event_leads_to_its_stream_and_the_stream_to_its_events(viewer: Clien
 
 
 def test_a_payload_that_can_not_be_read_is_an_explanation_and_no_error(viewer: Client) -> None:
-    with connection.cursor() as cursor:
+    with get_store().transaction() as tx, tx.allow_history_changes(), connection.cursor() as cursor:
         cursor.execute("UPDATE es_events SET codec = 77 WHERE position = 4")
     assert "codec" in page(viewer, f"{EVENTS}4/change/")
 

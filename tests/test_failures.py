@@ -143,7 +143,7 @@ def test_an_interrupted_append_is_whole_or_not_at_all(any_engine: Engine, nth: i
     event.listen(any_engine, "do_executemany", interrupt)
     with contextlib.suppress(KeyboardInterrupt):
         store.append_many(appends)
-    assert (remaining < 0) == (nth < {"postgresql": 3, "sqlite": 6}[any_engine.dialect.name])
+    assert (remaining < 0) == (nth < {"postgresql": 1, "sqlite": 6}[any_engine.dialect.name])
     event.remove(any_engine, "do_execute", interrupt)
     event.remove(any_engine, "do_executemany", interrupt)
     versions = [store.stream_version(f"order-{number}") for number in (1, 2)]

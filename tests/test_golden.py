@@ -19,6 +19,7 @@ from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
 from eventstore.testing.value_contract import ValueContract
+from tests.fix_engines import changing_history
 from tests.fix_postgresql import Databases
 from tests.golden.es_0001 import EXPECTED, PAID, STATE, event_types
 
@@ -129,7 +130,7 @@ class ContractBesideOldEvents(
 def emptied(engine: Engine) -> Engine:
     """Delete the events that the contract about the global order does not know; positions go on above theirs."""
     tables = EventStore(engine).tables
-    with engine.begin() as connection:
+    with changing_history(engine) as connection:
         for table in (tables.snapshots, tables.events, tables.streams):
             connection.execute(table.delete())
     return engine

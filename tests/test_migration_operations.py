@@ -208,7 +208,7 @@ def test_a_lock_that_can_not_be_had_is_told_and_the_rest_is_kept(engine: Engine)
 
 
 def test_who_has_locked_the_other_table_of_a_foreign_key_is_told(engine: Engine) -> None:
-    migrations.upgrade(engine)
+    migrations.upgrade(engine, "es_0005")
     with engine.connect() as reader:
         reader.execute(text("LOCK TABLE es_streams IN ACCESS SHARE MODE"))
         pid = reader.execute(text("SELECT pg_backend_pid()")).scalar()

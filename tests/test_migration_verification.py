@@ -1,5 +1,6 @@
 """`migrations.verify` finds damage that was made on purpose, and nothing where there is none."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -69,10 +70,54 @@ ON_POSTGRESQL = {
         "es_events",
         "es_events_position_seq",
     ),
+    "a trigger that is gone": (
+        "DROP TRIGGER es_events_immutable ON es_events",
+        "es_events",
+        "es_events_immutable",
+    ),
+    "a trigger that is disabled": (
+        "ALTER TABLE es_events DISABLE TRIGGER es_events_immutable",
+        "es_events",
+        "es_events_immutable",
+    ),
+    "a trigger that never fires": (
+        (
+            "CREATE OR REPLACE TRIGGER es_events_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON es_events"
+            " FOR EACH STATEMENT WHEN (false) EXECUTE FUNCTION es_refuse_history_change()"
+        ),
+        "es_events",
+        "es_events_immutable",
+    ),
+    "a trigger that lets pass": (
+        (
+            "CREATE OR REPLACE FUNCTION es_refuse_history_change() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$BEGIN RETURN NULL; END$$"
+        ),
+        "es_events",
+        "es_refuse_history_change",
+    ),
     "no row in es_schema": ("DELETE FROM es_schema", "es_schema", None),
     "another version in es_schema": ("UPDATE es_schema SET version = 2", "es_schema", None),
 }
 ON_SQLITE = {
+    "a trigger that is gone": (
+        "DROP TRIGGER es_events_immutable_delete",
+        "es_events",
+        "es_events_immutable_delete",
+    ),
+    "a trigger that never fires": (
+        (
+            "DROP TRIGGER es_events_immutable_update;"
+            " CREATE TRIGGER es_events_immutable_update BEFORE UPDATE ON es_events WHEN 0 BEGIN SELECT 1; END"
+        ),
+        "es_events",
+        "es_events_immutable_update",
+    ),
+    "a permission that was left behind": (
+        "INSERT INTO es_history_permission VALUES (1)",
+        "es_events",
+        "es_history_permission",
+    ),
     "a table that is gone": ("DROP TABLE snapshots", "snapshots", None),
     "a column of somebody else's": ("ALTER TABLE es_events ADD tenant text", "es_events", "tenant"),
     "no index": ("DROP INDEX es_events_recorded_at_idx", "es_events", "es_events_recorded_at_idx"),
@@ -87,7 +132,7 @@ ON_SQLITE = {
 
 def damage(engine: Engine, sql: str) -> None:
     with engine.begin() as connection:
-        for statement in sql.split(";"):
+        for statement in re.split(r";(?! END)", sql):  # that of a trigger's body is not the end
             connection.execute(text(statement))
 
 
@@ -127,7 +172,8 @@ def assert_found(engine: Engine, table: str, name: str | None) -> None:
 
 @pytest.mark.parametrize("kind", [
     "no foreign key", "no check", "no unique key", "no index", "another index", "an invalid index", "no primary key",
-    "a constraint that was not validated", "a sequence that hands out many",
+    "a constraint that was not validated", "a sequence that hands out many", "a trigger that is gone",
+    "a trigger that is disabled", "a trigger that never fires", "a trigger that lets pass",
 ])  # fmt: skip
 def test_the_remedy_mends_it(postgres_engine: Engine, kind: str) -> None:
     sql, _, _ = ON_POSTGRESQL[kind]
@@ -147,8 +193,9 @@ def test_what_was_not_applied_yet_is_named_first(new_engine: Engine) -> None:
     first, *others = migrations.verify(new_engine)
     assert first.problem == f"not yet applied: {', '.join(revision for revision, _ in migrations.pending(new_engine))}"
     assert "eventstore migrate" in first.remedy
+    on_sqlite = ["es_history_permission"] if new_engine.dialect.name == "sqlite" else []
     assert {found.table for found in others} == {
-        "es_streams", "es_events", "snapshots", "es_checkpoints", "es_dead_letters",
+        "es_streams", "es_events", "snapshots", "es_checkpoints", "es_dead_letters", *on_sqlite,
     }  # fmt: skip
 
 

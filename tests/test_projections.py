@@ -46,6 +46,7 @@ from eventstore.testing.projection_contract import (
     metadata,
     totals,
 )
+from tests.fix_engines import changing_history
 
 
 @pytest.fixture
@@ -246,7 +247,7 @@ def test_an_event_that_can_not_be_decoded_fails_like_any_other(store: EventStore
     append(store, "order-1")
     bad = append(store, "order-2")
     append(store, "order-3")
-    with store.engine.begin() as connection:
+    with changing_history(store.engine) as connection:
         events = store.tables.events
         connection.execute(events.update().where(events.c.position == bad).values(data=b"\xc1"))
     with pytest.raises(ProjectionFailed) as failed:

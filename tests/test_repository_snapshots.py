@@ -15,6 +15,7 @@ from sqlalchemy import Engine, event, select, text, update
 from eventstore import ANY, EventStore, InvalidInput, NewEvent, RecordedEvent, Repository, UnsuitableTransaction
 from eventstore.repository import RefreshProgress, SinceSnapshot, SnapshotCounts, always, every, never
 from tests.accounts import KINDS, Deposited, FrozenAccount, Kind, Opened, Withdrawn, deposit, event_types
+from tests.fix_engines import changing_history
 
 pytestmark = pytest.mark.slow
 
@@ -440,7 +441,7 @@ def test_refresh_keeps_a_page_in_memory_not_a_stream(any_engine: Engine, execute
     accounts.load("1", version=1)
     executed.clear()
     assert accounts.refresh_snapshots().saved == 1
-    pages = [statement for statement in executed if "es_events" in statement]
+    pages = [statement for statement in executed if "es_events" in statement and "INSERT" not in statement]
     assert len(pages) == 10
     assert accounts.load("1").snapshot_version == 95
 
@@ -498,7 +499,7 @@ def test_time_travel_agrees_with_a_replay_by_hand(store: EventStore, any_engine:
         accounts.execute("1", deposit, Decimal(number))
     hours = [1, 2, 3, 3, 5, 6, 7, 8, 9, 10, 11, 12]
     zone = "+00:00" if any_engine.dialect.name == "postgresql" else ""
-    with any_engine.begin() as connection:
+    with changing_history(any_engine) as connection:
         for version, hour in enumerate(hours, start=1):
             moment = f"2026-03-01 {hour:02}:00:00.123456{zone}"
             connection.execute(text(f"UPDATE es_events SET recorded_at = '{moment}' WHERE version = {version}"))

@@ -25,6 +25,7 @@ from eventstore import (
 )
 from eventstore.backends.protocol import Statement
 from eventstore.backends.sqlite import SQLite
+from tests.fix_engines import changing_history
 
 
 @pytest.fixture
@@ -194,7 +195,7 @@ def test_the_unique_key_is_a_second_layer_behind_the_head(store: EventStore, sql
 
 def test_a_position_is_never_used_twice(store: EventStore, sqlite_engine: Engine) -> None:
     last = store.append("order-1", events(3), expected_version=0).position
-    with sqlite_engine.begin() as connection:
+    with changing_history(sqlite_engine) as connection:
         connection.execute(text("DELETE FROM es_events"))
         connection.execute(text("DELETE FROM es_streams"))
     assert store.append("order-1", events(1), expected_version=0).position == last + 1

@@ -31,6 +31,7 @@ from eventstore import (
 )
 from eventstore.settling import Horizon
 from tests.fix_clusters import Cluster
+from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
 
 pytestmark = pytest.mark.slow
@@ -186,7 +187,7 @@ def test_an_event_that_cannot_be_read_is_raised_and_not_passed_over(
     store: EventStore, any_engine: Engine, broken: int
 ) -> None:
     append(store, 5)
-    with any_engine.begin() as connection:
+    with changing_history(any_engine) as connection:
         connection.execute(text(f"UPDATE es_events SET codec = 99 WHERE position = {broken}"))
     with store.subscribe(after_position=0) as subscription:
         assert [next(subscription).position for _ in range(broken - 1)] == list(range(1, broken))

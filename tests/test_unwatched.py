@@ -3,15 +3,17 @@
 import logging
 import signal
 import threading
+from contextlib import closing
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from eventstore import ANY, EventStore, NewEvent, SchemaMissing
-from eventstore.backends.postgresql_unwatched import is_watched, unwatched
+from eventstore.backends.postgresql_unwatched import unwatched
+from eventstore.backends.watching import is_watched
 
 
 @pytest.fixture
@@ -35,18 +37,21 @@ def test_a_hook_is_called_from_the_moment_it_is_there(postgres_engine: Engine, s
     assert len(seen) == 1
 
 
-def test_a_hook_on_all_engines_is_called(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Engine, "_has_events", False)  # SQLAlchemy leaves it True when the hook is gone
+@pytest.mark.parametrize("watched", [Engine, Connection])
+def test_a_hook_on_a_class_is_called(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, watched: type[Engine | Connection]
+) -> None:
+    monkeypatch.setattr(watched, "_has_events", False)  # SQLAlchemy leaves it True when the hook is gone
     seen: list[str] = []
 
     def note(*arguments: Any) -> None:
         seen.append(arguments[2])
 
-    event.listen(Engine, "before_cursor_execute", note)
+    event.listen(watched, "before_cursor_execute", note)
     try:
         store.append("order-1", one(), expected_version=ANY)
     finally:
-        event.remove(Engine, "before_cursor_execute", note)
+        event.remove(watched, "before_cursor_execute", note)
     assert [statement for statement in seen if "es_events" in statement] != []
 
 
@@ -65,6 +70,35 @@ def test_the_log_has_every_statement(store: EventStore, postgres_url: str, caplo
     engine.dispose()
 
 
+def test_an_engine_with_an_isolation_level_of_its_own_goes_through_sqlalchemy(postgres_engine: Engine) -> None:
+    """Which has a hook for it."""
+    assert is_watched(postgres_engine.execution_options(isolation_level="SERIALIZABLE"))
+    assert not is_watched(postgres_engine.execution_options(note="of the application"))
+
+
+def test_who_watches_the_driver_by_a_class_of_connections_sees_every_statement(postgres_url: str) -> None:
+    """As instrumentation of the driver does, with cursors of its own."""
+    seen: list[str] = []
+
+    class NotingCursor(psycopg.Cursor[Any]):
+        def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+            seen.append(query)
+            return super().execute(query, *arguments, **options)
+
+    class NotingConnection(psycopg.Connection[Any]):
+        def cursor(self, *_: Any, **__: Any) -> Any:
+            return NotingCursor(self)
+
+    conninfo = postgres_url.replace("+psycopg", "")
+    engine = create_engine("postgresql+psycopg://", creator=lambda: NotingConnection.connect(conninfo))
+    store = EventStore(engine)
+    store.append("order-1", one(), expected_version=ANY)
+    assert not is_watched(engine)
+    assert [event.version for event in store.read_stream("order-1")] == [1]
+    engine.dispose()
+    assert len([statement for statement in seen if "es_events" in statement]) == 2
+
+
 def test_a_connection_goes_back_to_the_pool_as_it_was(postgres_url: str) -> None:
     engine = create_engine(postgres_url, pool_size=1, max_overflow=0)
     store = EventStore(engine)
@@ -77,6 +111,24 @@ def test_a_connection_goes_back_to_the_pool_as_it_was(postgres_url: str) -> None
         connection.execute(text("SELECT 1"))
         assert connection.in_transaction()
     assert store.stream_version("order-1") == 3
+    engine.dispose()
+
+
+def test_a_connection_keeps_the_cursor_that_writes_but_not_what_it_has_written(postgres_url: str) -> None:
+    engine = create_engine(postgres_url, pool_size=1, max_overflow=0)
+    store = EventStore(engine)
+
+    def kept() -> list[Any]:
+        with closing(engine.raw_connection()) as pooled:
+            return [value for value in pooled.info.values() if isinstance(value, psycopg.Cursor)]
+
+    store.append("order-1", one(), expected_version=ANY)
+    (cursor,) = kept()
+    store.append("order-1", one(), expected_version=ANY)
+    assert len(list(store.read_stream("order-1"))) == 2
+    assert kept() == [cursor]
+    assert cursor.rows == [(2, 2)]
+    assert cursor._query is None
     engine.dispose()
 
 

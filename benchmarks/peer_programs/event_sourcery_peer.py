@@ -12,7 +12,7 @@ from event_sourcery import StreamId
 from event_sourcery.event import Event
 from event_sourcery_sqlalchemy import SQLAlchemyBackend, configure_models
 from protocol import serve
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Session
 
 
@@ -47,6 +47,14 @@ def use(name: str, url: str) -> str:
     Base.metadata.create_all(engine)
     engines[name] = engine
     return version("python-event-sourcery")
+
+
+def durability(name: str) -> str:
+    """Return how a commit is flushed, as the connection of a session says."""
+    sqlite = engines[name].dialect.name == "sqlite"
+    with Session(engines[name]) as session:
+        (level,) = session.execute(text("PRAGMA synchronous" if sqlite else "SHOW synchronous_commit")).one()
+        return f"synchronous{'' if sqlite else '_commit'} = {level}"
 
 
 def _event(number: int) -> ItemAdded:
@@ -89,12 +97,13 @@ def append_to_existing(name: str, count: int) -> float:
     return (time.perf_counter() - begun) / count
 
 
-def append_batch(name: str, size: int) -> float:
-    """Return the seconds of an event when a new stream is stored at once."""
-    events = [_event(number) for number in range(size)]
+def append_batch(name: str, size: int, times: int) -> float:
+    """Return the seconds of an event when a new stream is stored at once; so many times."""
+    work = [(StreamId(), [_event(number) for number in range(size)]) for _ in range(times)]
     begun = time.perf_counter()
-    _append(name, StreamId(), events, 0)
-    return (time.perf_counter() - begun) / size
+    for stream, events in work:
+        _append(name, stream, events, 0)
+    return (time.perf_counter() - begun) / (size * times)
 
 
 def write_together(name: str, writers: int, count: int, *, one_stream: bool = False) -> float:
@@ -128,15 +137,45 @@ def prepare_stream(name: str, size: int) -> None:
         _append(name, stream, [_event(number) for number in range(first, min(first + 1000, size))], first)
 
 
-def read_stream(name: str, size: int) -> float:
-    """Return the seconds of an event when a stream is read into events."""
+def read_stream(name: str, size: int, times: int = 1) -> float:
+    """Return the seconds of an event when a stream is read into events; so many times."""
     begun = time.perf_counter()
-    events = _in_session(name, lambda store: store.load_stream(streams[f"{name}-{size}"]))
+    for _ in range(times):
+        events = _in_session(name, lambda store: store.load_stream(streams[f"{name}-{size}"]))
+        _check(len(events), size)
+    return (time.perf_counter() - begun) / (size * times)
+
+
+def fill(name: str, count: int) -> None:
+    """Store many events, in streams of 100, some streams a transaction."""
+    for first in range(0, count, 1000):
+        with Session(engines[name]) as session:
+            store = SQLAlchemyBackend().configure(session).event_store
+            for _ in range(min(10, (count - first) // 100)):
+                store.append(*[_event(number) for number in range(100)], stream_id=StreamId(), expected_version=0)
+            session.commit()
+
+
+def read_all(name: str, count: int, page_size: int) -> float:
+    """Return the seconds of an event when all are read in order by a subscription, whole pages of them."""
+    begun, seen = time.perf_counter(), 0
+    with Session(engines[name]) as session:
+        subscriber = SQLAlchemyBackend().configure(session).subscriber
+        pages = subscriber.start_from(0).build_batch(page_size, timelimit=0.1)
+        while seen < count:
+            page = next(pages)
+            if not page:
+                break
+            seen += len(page)
     seconds = time.perf_counter() - begun
-    if len(events) != size:
-        msg = f"read {len(events)} events, not {size}"
+    _check(seen, count)
+    return seconds / count
+
+
+def _check(count: int, expected: int) -> None:
+    if count != expected:
+        msg = f"read {count} events, not {expected}"
         raise RuntimeError(msg)
-    return seconds / size
 
 
 if __name__ == "__main__":
@@ -144,7 +183,8 @@ if __name__ == "__main__":
         {
             call.__name__: call
             for call in (
-                use, append_to_new, append_to_existing, append_batch, write_together, prepare_stream, read_stream,
+                use, durability, append_to_new, append_to_existing, append_batch, write_together, prepare_stream,
+                read_stream, fill, read_all,
             )
         }
     )  # fmt: skip

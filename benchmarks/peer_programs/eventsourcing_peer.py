@@ -18,6 +18,7 @@ from eventsourcing.persistence import (
     UUIDAsHex,
 )
 from eventsourcing.utils import Environment, get_topic
+from eventsourcing_state import load_state, prepare_state, project
 from protocol import serve
 
 
@@ -28,6 +29,12 @@ class ItemAdded(DomainEvent):
     quantity: int
     price_in_cents: int
     note: str
+
+
+class BasketPaid(DomainEvent):
+    """An event of another type."""
+
+    amount: int
 
 
 stores: dict[str, tuple[Any, Any]] = {}
@@ -46,6 +53,19 @@ def use(name: str, environment: dict[str, str]) -> str:
     return version("eventsourcing")
 
 
+def durability(name: str) -> str:
+    """Return how a commit of the store is flushed, as its own connection says."""
+    _, recorder = stores[name]
+    if hasattr(recorder.datastore, "enable_db_functions"):
+        with recorder.datastore.get_connection() as connection:
+            row = connection.execute("SHOW synchronous_commit").fetchone()
+            return f"synchronous_commit = {row['synchronous_commit']}"
+    with recorder.datastore.transaction(commit=False) as cursor:
+        cursor.execute("PRAGMA synchronous")
+        (level,) = tuple(cursor.fetchone())
+        return f"synchronous = {level}"
+
+
 def _event(stream: UUID, number: int) -> ItemAdded:
     return ItemAdded(
         originator_id=stream,
@@ -55,6 +75,12 @@ def _event(stream: UUID, number: int) -> ItemAdded:
         quantity=number % 7 + 1,
         price_in_cents=1999,
         note="to be wrapped as a present",
+    )
+
+
+def _paid(stream: UUID, number: int) -> BasketPaid:
+    return BasketPaid(
+        originator_id=stream, originator_version=number, timestamp=datetime_now_with_tzinfo(), amount=number
     )
 
 
@@ -76,11 +102,13 @@ def append_to_existing(name: str, count: int) -> float:
     return _timed(store.put, [[_event(stream, number + 2)] for number in range(count)]) / count
 
 
-def append_batch(name: str, size: int) -> float:
-    """Return the seconds of an event when a new stream is stored at once."""
+def append_batch(name: str, size: int, times: int) -> float:
+    """Return the seconds of an event when a new stream is stored at once; so many times."""
     store, _ = stores[name]
-    stream = uuid4()
-    return _timed(store.put, [[_event(stream, number + 1) for number in range(size)]]) / size
+    streams = [uuid4() for _ in range(times)]
+    return _timed(store.put, [[_event(stream, number + 1) for number in range(size)] for stream in streams]) / (
+        size * times
+    )
 
 
 def write_together(name: str, writers: int, count: int, *, one_stream: bool = False) -> float:
@@ -117,32 +145,34 @@ def prepare_stream(name: str, size: int) -> None:
         store.put([_event(streams[f"{name}-{size}"], number + 1) for number in events])
 
 
-def read_stream(name: str, size: int) -> float:
-    """Return the seconds of an event when a stream is read into domain events."""
+def read_stream(name: str, size: int, times: int = 1) -> float:
+    """Return the seconds of an event when a stream is read into domain events; so many times."""
     store, _ = stores[name]
     begun = time.perf_counter()
-    count = sum(1 for _ in store.get(streams[f"{name}-{size}"]))
-    seconds = time.perf_counter() - begun
-    _check(count, size)
-    return seconds / size
+    for _ in range(times):
+        _check(len(list(store.get(streams[f"{name}-{size}"]))), size)
+    return (time.perf_counter() - begun) / (size * times)
 
 
 def fill(name: str, count: int) -> None:
-    """Store many events, in streams of 100."""
+    """Store many events, in streams of 100; each twentieth is of another type."""
     store, _ = stores[name]
-    for _ in range(0, count, 5_000):
+    for first in range(0, count, 5_000):
         batch = []
-        for _ in range(50):
+        for _ in range(min(50, (count - first) // 100)):
             stream = uuid4()
-            batch += [_event(stream, number + 1) for number in range(100)]
+            batch += [
+                _paid(stream, number + 1) if number % 20 == 0 else _event(stream, number + 1) for number in range(100)
+            ]
         store.put(batch)
 
 
-def read_all(name: str, count: int, page_size: int) -> float:
-    """Return the seconds of an event when all are read in order, as domain events."""
+def read_all(name: str, count: int, page_size: int, topic: str | None = None) -> float:
+    """Return the seconds of an event when all, or those of a class, are read in order, as domain events."""
     store, recorder = stores[name]
+    topics = [get_topic(globals()[topic])] if topic else ()
     begun, position, seen = time.perf_counter(), 0, 0
-    while page := recorder.select_notifications(position, page_size, inclusive_of_start=False):
+    while page := recorder.select_notifications(position, page_size, topics=topics, inclusive_of_start=False):
         for notification in page:
             store.mapper.to_domain_event(notification)
         seen += len(page)
@@ -217,8 +247,8 @@ if __name__ == "__main__":
         {
             call.__name__: call
             for call in (
-                use, append_to_new, append_to_existing, append_batch, write_together, prepare_stream, read_stream,
-                fill, read_all, listen, write_for, end_of_listening,
+                use, durability, append_to_new, append_to_existing, append_batch, write_together, prepare_stream,
+                read_stream, fill, read_all, listen, write_for, end_of_listening, prepare_state, load_state, project,
             )
         }
     )  # fmt: skip

@@ -6,7 +6,7 @@ from uuid import uuid4
 from benchmarks import raw
 from benchmarks.bench import OURS, Bench
 from benchmarks.events import METADATA, new_events
-from benchmarks.peers import racer
+from benchmarks.peers import FUNCTIONS, racer
 from benchmarks.results import Comparison
 from eventstore import EventStore
 
@@ -42,35 +42,35 @@ def run(bench: Bench) -> Iterator[Comparison]:
 
 
 def _compare(bench: Bench, *, durable: bool) -> Iterator[Comparison]:
-    count = bench.choose(150, 400)
+    count, fewer = bench.choose(40, 1000), bench.choose(10, 150)
     kind = "durable" if durable else "not_durable"
     database = bench.database(durable=durable)
     store = database.store()
-    plain = bench.database(durable=durable, tables=False)
-    functions = bench.database(durable=durable, tables=False)
-    sourcery = bench.database(durable=durable, tables=False)
-    peer = bench.eventsourcing(f"one {kind}", plain.environment)
-    bench.eventsourcing(f"one {kind} functions", functions.environment | {"POSTGRES_ENABLE_DB_FUNCTIONS": "y"})
-    other = bench.event_sourcery(f"one {kind}", sourcery.url.replace("postgresql", "postgresql+psycopg"))
-    pgbench = (
-        raw.PgBench(bench.server, database, bench.folder()).racer(count)
-        if raw.binaries_have_pgbench(bench.server)
-        else None
-    )
+    plain, functions, sourcery = (bench.database(durable=durable, tables=False) for _ in range(3))
+    name, name_of_functions = f"one {kind}", f"one {kind} functions"
+    peer = bench.eventsourcing(name, plain.environment)
+    bench.eventsourcing(name_of_functions, functions.environment | FUNCTIONS)
+    other = bench.event_sourcery(name, sourcery)
+    if durable:
+        bench.ask_for_durability(peer, "eventsourcing", name)
+        bench.ask_for_durability(peer, "eventsourcing, functions", name_of_functions)
+        bench.ask_for_durability(other, "python-event-sourcery", name)
+    pgbench = raw.PgBench.of(bench.server, database, bench.folder())
     with database.raw() as connection:
         yield bench.race(
             f"append_one_new_{kind}",
             "append 1 event to a new stream",
             {
                 "psycopg INSERT": raw.insert_one(connection, count),
-                "pgbench INSERT": pgbench,
+                "pgbench INSERT": pgbench.racer(count) if pgbench else None,
                 OURS: to_new(store, count),
-                "eventsourcing recorder": racer(
-                    peer, "append_to_new", name=f"one {kind}", count=count, recorder_only=True
+                "eventsourcing recorder": racer(peer, "append_to_new", name=name, count=count, recorder_only=True),
+                "eventsourcing": racer(peer, "append_to_new", name=name, count=count),
+                "eventsourcing recorder, functions": racer(
+                    peer, "append_to_new", name=name_of_functions, count=count, recorder_only=True
                 ),
-                "eventsourcing": racer(peer, "append_to_new", name=f"one {kind}", count=count),
-                "eventsourcing, functions": racer(peer, "append_to_new", name=f"one {kind} functions", count=count),
-                "python-event-sourcery": racer(other, "append_to_new", name=f"one {kind}", count=count),
+                "eventsourcing, functions": racer(peer, "append_to_new", name=name_of_functions, count=count),
+                "python-event-sourcery": racer(other, "append_to_new", name=name, count=fewer),
             },
             per="append",
             reference="psycopg INSERT",
@@ -82,13 +82,9 @@ def _compare(bench: Bench, *, durable: bool) -> Iterator[Comparison]:
             {
                 "psycopg INSERT": raw.insert_one(connection, count),
                 OURS: to_existing(store, count),
-                "eventsourcing": racer(peer, "append_to_existing", name=f"one {kind}", count=count),
-                "eventsourcing, functions": racer(
-                    peer, "append_to_existing", name=f"one {kind} functions", count=count
-                ),
-                "python-event-sourcery": racer(
-                    other, "append_to_existing", name=f"one {kind}", count=bench.choose(30, 100)
-                ),
+                "eventsourcing": racer(peer, "append_to_existing", name=name, count=count),
+                "eventsourcing, functions": racer(peer, "append_to_existing", name=name_of_functions, count=count),
+                "python-event-sourcery": racer(other, "append_to_existing", name=name, count=fewer),
             },
             per="append",
             reference="psycopg INSERT",

@@ -15,34 +15,39 @@ from benchmarks import raw
 from benchmarks.bench import Bench
 from benchmarks.events import event_types
 from benchmarks.results import Facts
-from benchmarks.workloads.read_everything import fill
 from eventstore import EventStore
 
 
 def run(bench: Bench) -> Iterator[Facts]:
     """Look at what the store takes."""
-    count = bench.choose(100_000, 1_000_000)
-    database = bench.database(durable=False)
-    fill(database.store(), count)
-    peer = bench.eventsourcing("size", (other := bench.database(durable=False, tables=False)).environment)
+    count = bench.choose(20_000, 1_000_000)
+    database = bench.loaded(count)
     with database.raw() as connection:
-        connection.execute("VACUUM ANALYZE es_events")
         values = {
             "eventstore: table": _size(connection, "pg_table_size('es_events')") / count,
             "eventstore: table and indexes": _size(connection, "pg_total_relation_size('es_events')") / count,
             "the data alone": sum(len(row[6]) for row in raw.rows("basket-1", 100)) / 100,
         }
-    if peer:
-        peer.call("fill", name="size", count=count)
-        with other.raw() as connection:
+    if bench.filled_eventsourcing(count) and bench.filled:
+        with bench.filled.raw() as connection:
             connection.execute("VACUUM ANALYZE")
             size = "sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname LIKE '%events' AND relkind = 'r'"
             values["eventsourcing: tables and indexes"] = _size(connection, size) / count
     yield Facts("bytes", f"bytes on disk for each of {count:,} events, after VACUUM", "bytes", values)
     yield Facts(
-        "memory", f"most memory that a process has, reading {count:,} events one by one", "MB", _memory(database.url)
+        "memory",
+        f"most memory that a process has had, reading {count:,} events one by one",
+        "MB",
+        _memory(database.url, count),
+        "Bounded by a page: what is read after the first pages adds nothing.",
     )
-    yield Facts("import", "what `import eventstore` takes beyond `import sqlalchemy`", "seconds", _import_time())
+    yield Facts(
+        "import",
+        "what `import eventstore` takes beyond `import sqlalchemy`",
+        "seconds",
+        _import_time(bench.choose(3, 11)),
+        "Medians of new interpreters, in turns.",
+    )
 
 
 def _size(connection: psycopg.Connection, what: str) -> float:
@@ -51,31 +56,32 @@ def _size(connection: psycopg.Connection, what: str) -> float:
     return float(row[0])
 
 
-def _memory(url: str) -> dict[str, float]:
+def _memory(url: str, count: int) -> dict[str, float]:
     """Measure in processes of their own: the most memory that a process ever had never falls."""
     context, values = get_context("spawn"), {}
-    for label, limit in (("before", 0), ("after 10,000", 10_000), ("after all", None)):
+    for label, limit in (("before", 0), ("after 10,000", 10_000), ("after all", count)):
         ours, theirs = context.Pipe()
         process = context.Process(target=_read, args=(url, limit, theirs))
         process.start()
+        assert ours.poll(120), "the reader does not answer"
         values[label] = ours.recv() / 1e6
         process.join(30)
     return values
 
 
-def _read(url: str, limit: int | None, pipe: Any) -> None:
+def _read(url: str, limit: int, pipe: Any) -> None:
     with EventStore.from_url(url, event_types=event_types) as store:
-        for _ in store.read_all(limit=limit):
+        for _ in store.read_all(limit=limit) if limit else store.read_stream("none-1"):
             pass
     status = Path("/proc/self/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
     pipe.send(int(line.split()[1]) * 1024)
 
 
-def _import_time() -> dict[str, float]:
+def _import_time(rounds: int) -> dict[str, float]:
     """Take turns, each in a new interpreter."""
     times: dict[str, list[float]] = {"sqlalchemy": [], "sqlalchemy, eventstore": []}
-    for _ in range(11):
+    for _ in range(rounds):
         for modules, taken in times.items():
             code = f"import time; begun = time.perf_counter(); import {modules}; print(time.perf_counter() - begun)"
             environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
@@ -83,6 +89,5 @@ def _import_time() -> dict[str, float]:
                 [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
             )
             taken.append(float(done.stdout))
-    return {
-        "import eventstore, beyond SQLAlchemy": median(times["sqlalchemy, eventstore"]) - median(times["sqlalchemy"])
-    }
+    alone, with_eventstore = (median(taken) for taken in times.values())
+    return {"import sqlalchemy": alone, "import eventstore, beyond SQLAlchemy": with_eventstore - alone}

@@ -71,7 +71,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def run(bench: Bench) -> Iterator[Comparison]:
     """Append 1 and 1,000 events, read 10,000."""
-    folder, count = bench.folder(), bench.choose(100, 300)
+    folder, count = bench.folder(), bench.choose(30, 500)
+    fewer, size = bench.choose(10, 100), bench.choose(2000, 10_000)
     url = f"sqlite:///{folder / 'events.db'}"
     store = EventStore.from_url(url, event_types=event_types)
     migrations.upgrade(store.engine)
@@ -79,6 +80,8 @@ def run(bench: Bench) -> Iterator[Comparison]:
         "sqlite", {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(folder / "eventsourcing.db")}
     )
     other = bench.event_sourcery("sqlite", f"sqlite:///{folder / 'sourcery.db'}")
+    bench.ask_for_durability(peer, "eventsourcing on SQLite (2 is FULL)", "sqlite")
+    bench.ask_for_durability(other, "python-event-sourcery on SQLite (2 is FULL)", "sqlite")
     connection = _connect(folder / "events.db")
     try:
         yield bench.race(
@@ -88,37 +91,38 @@ def run(bench: Bench) -> Iterator[Comparison]:
                 "sqlite3 INSERT": insert(connection, count, 1),
                 OURS: to_new(store, count),
                 "eventsourcing": racer(peer, "append_to_new", name="sqlite", count=count),
-                "python-event-sourcery": racer(other, "append_to_new", name="sqlite", count=count),
+                "python-event-sourcery": racer(other, "append_to_new", name="sqlite", count=fewer),
             },
             per="append",
             reference="sqlite3 INSERT",
             durable=True,
         )
+        times = bench.choose(1, 4)
         yield bench.race(
             "sqlite_append_1000",
             "SQLite: append 1,000 events to a new stream",
             {
-                "sqlite3 executemany": insert(connection, 1, 1000),
-                OURS: batch(store, 1000),
-                "eventsourcing": racer(peer, "append_batch", name="sqlite", size=1000),
-                "python-event-sourcery": racer(other, "append_batch", name="sqlite", size=1000),
+                "sqlite3 executemany": insert(connection, times, 1000),
+                OURS: batch(store, 1000, times),
+                "eventsourcing": racer(peer, "append_batch", name="sqlite", size=1000, times=times),
+                "python-event-sourcery": racer(other, "append_batch", name="sqlite", size=1000, times=1),
             },
             per="event",
             reference="sqlite3 executemany",
             durable=True,
         )
-        store.append("basket-read", new_events(10_000), expected_version=0, metadata=METADATA)
+        store.append("basket-read", new_events(size), expected_version=0, metadata=METADATA)
         for each in (peer, other):
             if each:
-                each.call("prepare_stream", name="sqlite", size=10_000)
+                each.call("prepare_stream", name="sqlite", size=size)
         yield bench.race(
-            "sqlite_read_stream_10000",
-            "SQLite: read a stream of 10,000 events into objects",
+            "sqlite_read_stream",
+            f"SQLite: read a stream of {size:,} events into objects",
             {
-                "sqlite3 fetch + msgpack": fetch(connection, "basket-read", 10_000),
-                OURS: read(store, "basket-read", 10_000),
-                "eventsourcing": racer(peer, "read_stream", name="sqlite", size=10_000),
-                "python-event-sourcery": racer(other, "read_stream", name="sqlite", size=10_000),
+                "sqlite3 fetch + msgpack": fetch(connection, "basket-read", size),
+                OURS: read(store, "basket-read", size),
+                "eventsourcing": racer(peer, "read_stream", name="sqlite", size=size),
+                "python-event-sourcery": racer(other, "read_stream", name="sqlite", size=size),
             },
             per="event",
             reference="sqlite3 fetch + msgpack",

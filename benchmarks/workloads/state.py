@@ -3,17 +3,20 @@
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from sqlalchemy import Connection, text
 
 from benchmarks.bench import OURS, Bench
 from benchmarks.events import METADATA, ItemAdded, new_events
+from benchmarks.loading import load
+from benchmarks.peers import Peer, PeerMissing, racer
 from benchmarks.results import Comparison
-from benchmarks.workloads.read_everything import fill
 from eventstore import EventStore, RecordedEvent
 from eventstore.projections import Projection, Worker
 
 _names = itertools.count(1)
+_AFTER: Final = 10
 
 
 def replay(store: EventStore, stream_id: str) -> Callable[[], float]:
@@ -87,29 +90,52 @@ def project_rows(store: EventStore, count: int) -> Callable[[], float]:
 
 def run(bench: Bench) -> Iterator[Comparison]:
     """Replay and snapshot; project."""
-    database = bench.database()
-    store = database.store()
-    size, count = bench.choose(2_000, 10_000), bench.choose(5_000, 20_000)
+    size, count = bench.choose(1_000, 10_000), bench.choose(2_000, 20_000)
+    store = bench.database().store()
     store.append("basket-long", new_events(size), expected_version=0, metadata=METADATA)
-    assert store.snapshots.save("basket-long", version=size - 10, state={"total": 1999 * (size - 10)})
+    assert store.snapshots.save("basket-long", version=size - _AFTER, state={"total": 1999 * (size - _AFTER)})
+    peer = _prepared(bench, "long", size)
     yield bench.race(
         "snapshot",
-        f"the state of a stream of {size:,} events",
-        {OURS + ", replay": replay(store, "basket-long"), OURS: from_snapshot(store, "basket-long")},
+        f"the state of a stream of {size:,} events, with and without a snapshot that {_AFTER} events came after",
+        {
+            f"{OURS}, replay": replay(store, "basket-long"),
+            OURS: from_snapshot(store, "basket-long"),
+            "eventsourcing, replay": racer(peer, "load_state", name="long", snapshot=False),
+            "eventsourcing": racer(peer, "load_state", name="long", snapshot=True),
+        },
         per="state",
-        reference=OURS + ", replay",
+        reference=f"{OURS}, replay",
     )
     database = bench.database()
     store = database.store()
-    fill(store, count)
+    load(database, count)
     with store.engine.begin() as connection:
         connection.execute(text("CREATE TABLE totals (stream_id text PRIMARY KEY, events bigint NOT NULL)"))
+    fewer = count // 10
+    peer = _prepared(bench, "projected", fewer)
     yield bench.race(
         "projection",
         f"project {count:,} events",
-        {OURS: project(store, count), OURS + ", a row written for each event": project_rows(store, count)},
+        {
+            OURS: project(store, count),
+            f"{OURS}, a row written for each event": project_rows(store, count),
+            f"eventsourcing, {fewer:,} events": racer(peer, "project", name="projected"),
+        },
         per="event",
         reference=OURS,
         durable=True,
-        rounds=bench.choose(3, 5),
     )
+
+
+def _prepared(bench: Bench, name: str, size: int) -> Peer | None:
+    """Return the peer with an aggregate of so many events, None where it can't have one."""
+    environment = bench.database(tables=False).environment
+    peer = bench.eventsourcing(name, environment)
+    try:
+        if peer is not None:
+            peer.call("prepare_state", name=name, environment=environment, size=size, after=_AFTER)
+    except PeerMissing as error:
+        bench.console.print(f"eventsourcing can't prepare: {error}", style="red", markup=False)
+        return None
+    return peer

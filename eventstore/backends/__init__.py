@@ -3,6 +3,7 @@
 import os
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Engine, create_engine, make_url
 
@@ -70,6 +71,18 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
     raise UnsupportedDatabase(parsed.drivername)
 
 
+def prepare_savepoints(engine: Engine) -> None:
+    """Let a savepoint of SQLAlchemy (`session.begin_nested()`) be a part of the transaction around it.
+
+    It is on PostgreSQL. SQLite's driver begins no transaction for it, so it would be one itself, and commit at its end:
+    there the write lock is taken before a savepoint. Transactions without savepoints are as before.
+    """
+    if engine.dialect.name == "sqlite":
+        from eventstore.backends.sqlite import begin_before_savepoints  # noqa: PLC0415
+
+        begin_before_savepoints(engine)
+
+
 def _merged(defaults: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     connect_args = {**defaults["connect_args"], **options.get("connect_args", {})}
     return {"hide_parameters": True, **defaults, **options, "connect_args": connect_args}
@@ -97,3 +110,20 @@ def _address(engine: Engine) -> tuple[Any, ...]:
         url.database,
         dict(url.query).get("host"),
     )
+
+
+def without_password(text: str, url: URL) -> str:
+    """Return what somebody has said about a URL, without the password in it."""
+    secrets = {
+        url.password,
+        *(value for name in ("password", "passfile", "sslpassword") for value in _values(url, name)),
+    }
+    for secret in sorted(filter(None, map(str, secrets - {None})), key=len, reverse=True):
+        for written in {secret, quote(secret, safe=""), quote_plus(secret)}:
+            text = text.replace(written, "***")
+    return text
+
+
+def _values(url: URL, name: str) -> tuple[str, ...]:
+    value = url.query.get(name, ())
+    return (value,) if isinstance(value, str) else tuple(value)

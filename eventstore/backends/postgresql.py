@@ -16,13 +16,34 @@ from sqlalchemy.exc import DBAPIError
 from eventstore import statements
 from eventstore.backends import postgresql_cursors
 from eventstore.backends.postgresql_listening import PostgreSQLListener
+from eventstore.backends.postgresql_loading import PostgreSQLLoader
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
-from eventstore.backends.postgresql_parameters import COPIED_TYPES, event_arrays, rows_to_copy, single_event
-from eventstore.backends.postgresql_unwatched import UnwatchedConnection, is_watched, unwatched
-from eventstore.backends.protocol import Listener, Look, Place, Row, Run, Statement, VersionTaken
-from eventstore.errors import CachedPositions, SchemaMissing, UnsuitableTransaction
+from eventstore.backends.postgresql_parameters import (
+    COPIED_TYPES,
+    event_arrays,
+    many_appends,
+    rows_to_copy,
+    single_event,
+)
+from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
+from eventstore.backends.protocol import (
+    CLOSED_BY,
+    HeadClosed,
+    Listener,
+    Look,
+    Overtaken,
+    Place,
+    Row,
+    Run,
+    Statement,
+    VersionTaken,
+)
+from eventstore.backends.watching import is_watched
+from eventstore.errors import CachedPositions, HistoryChangeRefused, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
+from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
+from eventstore.statements.appending_to_all import OVERTAKEN
 from eventstore.tables import Tables, define_tables
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
@@ -83,12 +104,14 @@ class PostgreSQL:
     """
 
     has_notifications: Final = True
+    loader: Final = PostgreSQLLoader()
 
     def __init__(self, *, schema: str | None = None, notify: bool = False, copies: bool = True) -> None:
         self._append = _NOTIFYING_APPEND if notify else _APPEND
         self._append_one = _NOTIFYING_APPEND_ONE if notify else _APPEND_ONE
         self._notify = notify
         self._copies = copies
+        self._append_to_all = statements.append_to_all_and_notify if notify else statements.append_to_all
         self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
 
@@ -121,6 +144,10 @@ class PostgreSQL:
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
             yield connection
 
+    def short_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
+        """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
+        return self.transaction(engine)
+
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
         """Do nothing: a transaction is open, and rows are locked one by one."""
 
@@ -137,7 +164,13 @@ class PostgreSQL:
         diagnostics = getattr(error.orig, "diag", None)
         if state == _UNDEFINED_TABLE:
             return SchemaMissing()
-        if diagnostics is not None and str(diagnostics.constraint_name or "").startswith(_EVENTS_KEYS):
+        constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
+        if constraint == TRIGGER:
+            return HistoryChangeRefused()
+        for check, closed in CLOSED_BY.items():
+            if constraint.startswith(check):
+                return HeadClosed(closed)
+        if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
             place = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
             return VersionTaken(place.group(1), int(place.group(2))) if place else None
         return None
@@ -185,6 +218,22 @@ class PostgreSQL:
         last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
         return version, run(statements.read_forwards, **last, page_size=1)[0][POSITION]
 
+    def append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int]] | None:
+        """Create or lock heads, compare them, store events, all in one statement."""
+        many = many_appends(appends)
+        try:
+            rows = run(self._append_to_all, **many.parameters)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) in OVERTAKEN:
+                raise Overtaken from error
+            raise
+        if not rows:
+            return None
+        versions, positions, *_ = rows[0]
+        return [
+            (versions[index] + place, position) for (index, place), position in zip(many.ends, positions, strict=True)
+        ]
+
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
         """Create missing heads, then lock all, both in sorted order.
 
@@ -211,6 +260,20 @@ class PostgreSQL:
             last_versions=[version + len(pending) for pending, version in appends],
         )
         return _positions(rows)
+
+    def lock_snapshots(self, run: Run) -> None:
+        """Lock the table: a statement that has begun to save may have looked at events that are deleted by now."""
+        run(statements.lock_snapshots)
+
+    def permit_history_changes(self, run: Run) -> bool:
+        """Set the setting that the trigger looks at, for this transaction."""
+        ((setting,),) = run(statements.find_setting_of_history_changes)
+        run(statements.set_history_changes, value="on")
+        return bool(setting == "on")
+
+    def forbid_history_changes(self, run: Run) -> None:
+        """Set it back."""
+        run(statements.set_history_changes, value="off")
 
     def look(self, run: Run, *, settled: int, joined: bool) -> Look:
         """Look at the newest position and at who holds the lock of appends; on a standby, at transaction ids."""

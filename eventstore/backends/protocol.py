@@ -3,16 +3,17 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted
 from eventstore.filters import EventFilter
-from eventstore.rows import PendingAppend
-from eventstore.tables import Tables
+from eventstore.rows import PendingAppend, StoredEvent
+from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
 
 Statement = Callable[[Tables], ClauseElement]
 """A function of `eventstore.statements`."""
@@ -60,6 +61,26 @@ class VersionTaken(Exception):  # never leaves the package
         super().__init__()
 
 
+class Overtaken(Exception):  # never leaves the package
+    """Another writer came between: nothing is stored, look again."""
+
+
+CLOSED_BY: Final = {DELETED_CHECK: StreamDeleted, ARCHIVED_CHECK: StreamArchived}
+"""What to raise where a check has refused to advance a head."""
+
+
+class HeadClosed(Exception):  # never leaves the package
+    """A check of es_streams refused to advance a head: the stream was deleted or archived.
+
+    Attributes:
+        error: What to raise, once it is known of which stream.
+    """
+
+    def __init__(self, error: type[StreamClosed]) -> None:
+        self.error = error
+        super().__init__()
+
+
 class Look(Protocol):
     """What one statement has seen of the global order.
 
@@ -100,6 +121,29 @@ class Listener(Protocol):
         ...
 
 
+class Loader(Protocol):
+    """What one kind of database needs beside, to take in events as they were stored elsewhere."""
+
+    def find(self, run: Run, places: Sequence[Place]) -> Sequence[Row]:
+        """Return the events at these places, where there are any.
+
+        The rows: stream id, version, event id, event type, schema version, codec, data, position.
+        """
+        ...
+
+    def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:
+        """Store events in their order; at their positions where asked, else at the next ones. Heads are locked."""
+        ...
+
+    def keep_appends_out(self, run: Run) -> None:
+        """Let nobody else append until the transaction ends, so that positions can be given."""
+        ...
+
+    def continue_positions(self, run: Run) -> None:
+        """Have the positions of later appends follow those that were given."""
+        ...
+
+
 class Backend(Protocol):
     """One kind of database."""
 
@@ -112,11 +156,16 @@ class Backend(Protocol):
         """Return whether `append` is atomic by itself, without a transaction around it."""
         ...
 
+    @property
+    def loader(self) -> Loader:
+        """What takes in events as they were stored elsewhere."""
+        ...
+
     def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute SQL text as suits this database's driver, and return all rows.
 
         Args:
-            connection: SQLAlchemy's, or what `autocommit` has opened.
+            connection: SQLAlchemy's, or what `autocommit` or `short_transaction` has opened.
             sql: The text.
             parameters: By name; a list of them for `Run.many`.
         """
@@ -132,6 +181,10 @@ class Backend(Protocol):
 
     def transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Open a connection in a transaction that may write; commit at the end, roll back on an error."""
+        ...
+
+    def short_transaction(self, engine: Engine) -> AbstractContextManager[Any]:
+        """Open a connection, for `execute`, in a transaction likewise, which nobody gets to see but the store."""
         ...
 
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
@@ -175,6 +228,18 @@ class Backend(Protocol):
         """Store one append; return version and position of its last event, None on a conflict."""
         ...
 
+    @property
+    def append_to_all(self) -> Callable[[Run, Sequence[PendingAppend]], list[tuple[int, int]] | None] | None:
+        """What stores several appends in one statement, all or nothing; None where statements are no round trips.
+
+        It takes a `Run` on which an error undoes the statement and no more, and the appends. It returns version and
+        position of the last event of each, or None where one of them is in conflict, or was made before.
+
+        Raises:
+            Overtaken: That has changed while it ran.
+        """
+        ...
+
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
         """Keep other writers from these streams until the transaction ends; return the versions of those that exist.
 
@@ -195,6 +260,18 @@ class Backend(Protocol):
         Returns:
             The positions, by stream id and version, of the last event of each append.
         """
+        ...
+
+    def lock_snapshots(self, run: Run) -> None:
+        """Wait until no snapshot is being saved, and keep others from saving one until the transaction ends."""
+        ...
+
+    def permit_history_changes(self, run: Run) -> bool:
+        """Let this transaction change history; return whether it was permitted to already."""
+        ...
+
+    def forbid_history_changes(self, run: Run) -> None:
+        """Keep this transaction from changing history again."""
         ...
 
     def look(self, run: Run, *, settled: int, joined: bool) -> Look:

@@ -1,9 +1,21 @@
 """The command `eventstore`, for deployments and for people: `eventstore --help`."""
 
-from eventstore.cli.group import main
+from eventstore.cli.appending import append
+from eventstore.cli.dead_letters import dead_letters
+from eventstore.cli.group import main, make_group
+from eventstore.cli.health import health
+from eventstore.cli.maintenance import doctor, repair, stats, verify
 from eventstore.cli.migrations import check, migrate, sql, versions_path
+from eventstore.cli.projections import projections
+from eventstore.cli.reading import show, streams, tail
+from eventstore.cli.snapshots import snapshots
+from eventstore.cli.transfer import export, import_
 
-for _command in (migrate, check, sql, versions_path):
+projections.add_command(dead_letters)
+for _command in (
+    migrate, check, sql, versions_path, streams, show, tail, append, projections, snapshots, health, verify, repair,
+    doctor, stats, export, import_,
+):  # fmt: skip
     main.add_command(_command)
 
-__all__ = ["main"]
+__all__ = ["main", "make_group"]

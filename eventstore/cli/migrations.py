@@ -7,7 +7,8 @@ import click
 from sqlalchemy import Engine
 
 from eventstore import migrations
-from eventstore.cli.group import SCHEMA_DIFFERS, SCHEMA_OUTDATED, database_options
+from eventstore.cli.database import database_options
+from eventstore.cli.group import SCHEMA_DIFFERS, SCHEMA_OUTDATED
 from eventstore.cli.progress import reporting
 from eventstore.migrations.commands import revisions_after
 

@@ -84,6 +84,17 @@ class PayloadCodec:
                 return self.codec.number + _ZSTD, compressed
         return self.codec.number, data
 
+    def encode_as(self, number: int, value: Any) -> bytes:
+        """Return plain data as a row with the number of a codec holds it.
+
+        Raises:
+            DecodingError: The number is not known.
+            Exception: The codec's own, where it can't.
+        """
+        data = self._codec_of(number).encode(value)
+        compressed: bytes = _zstandard().compress(data) if number >= _ZSTD else data
+        return compressed
+
     def decode(self, number: int, data: bytes) -> Any:
         """Return the value.
 
@@ -104,11 +115,15 @@ class PayloadCodec:
             raise DecodingError(problem) from None
 
     def _decompressing(self, number: int) -> Callable[[bytes], Any]:
+        codec = self._codec_of(number)
+        return lambda data: codec.decode(_zstandard().decompress(data))
+
+    def _codec_of(self, number: int) -> Codec:
         compression, codec_number = divmod(number, _ZSTD)
         codec = self._codecs.get(codec_number)
-        if codec is None or compression != 1:
+        if codec is None or compression not in (0, 1):
             raise DecodingError(f"written by a codec with the number {number}, which this store does not know")
-        return lambda data: codec.decode(_zstandard().decompress(data))
+        return codec
 
     def _locate(self, value: Any, error: Exception, *, typed: bool) -> tuple[str, Any, str]:
         """Return path, value and problem of the innermost part that can't be encoded."""

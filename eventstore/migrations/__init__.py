@@ -7,10 +7,12 @@ checkout, or `eventstore.migrations.upgrade(engine)`. The store itself only chec
 from eventstore.migrations.autogenerate import exclude_tables
 from eventstore.migrations.commands import check, current, downgrade, head, pending, sql, upgrade, versions_path
 from eventstore.migrations.lock import deploy_lock
+from eventstore.migrations.mending import mend
 from eventstore.migrations.settings import Progress
-from eventstore.migrations.verification import Finding, verify
+from eventstore.migrations.verification import Difference, Finding, verify
 
 __all__ = [
+    "Difference",
     "Finding",
     "Progress",
     "check",
@@ -19,6 +21,7 @@ __all__ = [
     "downgrade",
     "exclude_tables",
     "head",
+    "mend",
     "pending",
     "sql",
     "upgrade",

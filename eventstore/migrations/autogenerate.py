@@ -29,7 +29,8 @@ def exclude_tables(include_name: IncludeName | None = None, *, schema: str | Non
         ```
     """
     check_schema_name(schema)
-    ours = {table.name for table in define_tables().metadata.tables.values()} | {VERSION_TABLE}
+    every = (define_tables(), define_tables(position_is_key=True))
+    ours = {table.name for tables in every for table in tables.metadata.tables.values()} | {VERSION_TABLE}
 
     def include(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
         if type_ == "table" and name in ours and parent_names.get("schema_name") == schema:

@@ -28,7 +28,10 @@ _CONSTRAINT: Final = text("""
 SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = to_regclass(:table) AND conname = :name
 """)
 _INVALID_INDEXES: Final = text("""
-SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(:table) AND NOT indisvalid ORDER BY 1
+SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(:table) AND NOT indisvalid
+  AND NOT EXISTS (
+    SELECT FROM pg_stat_progress_create_index WHERE relid = indrelid AND datname = current_database())
+ORDER BY 1
 """)
 _NOT_VALIDATED: Final = text("""
 SELECT quote_ident(conname) FROM pg_constraint
@@ -37,6 +40,11 @@ WHERE conrelid = to_regclass(:table) AND NOT convalidated ORDER BY 1
 _SEQUENCE: Final = text("""
 SELECT s.seqrelid::regclass::text, s.seqcache
 FROM pg_sequence s WHERE s.seqrelid = to_regclass(pg_get_serial_sequence(:table, :column))
+""")
+_TRIGGER: Final = text("""
+SELECT t.tgenabled IN ('O', 'A'), t.tgtype, pg_get_triggerdef(t.oid), p.proname::text, p.prosrc
+FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE t.tgrelid = to_regclass(:table) AND t.tgname = :name AND NOT t.tgisinternal
 """)
 _LOCKERS: Final = text("""
 SELECT DISTINCT coalesce(pid, 0) FROM pg_locks
@@ -92,6 +100,25 @@ class Sequence:
     cache: int
 
 
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A trigger as it is.
+
+    Attributes:
+        enabled: Whether it fires in an ordinary session.
+        type: PostgreSQL's bits: 1 for each row, 2 before, 4 INSERT, 8 DELETE, 16 UPDATE, 32 TRUNCATE.
+        definition: As PostgreSQL prints it.
+        function: The name of its function.
+        body: What that does.
+    """
+
+    enabled: bool
+    type: int
+    definition: str
+    function: str
+    body: str
+
+
 def find_index(connection: Connection, table: str, name: str) -> Index | None:
     """Return an index of a table, None where there is none. `table` is quoted where it needs it, as everywhere here."""
     row = connection.execute(_INDEX, {"table": table, "name": name}).one_or_none()
@@ -115,8 +142,17 @@ def find_constraint(connection: Connection, table: str, name: str) -> str | None
     return definition
 
 
+def find_trigger(connection: Connection, table: str, name: str) -> Trigger | None:
+    """Return a trigger of a table, None where there is none."""
+    row = connection.execute(_TRIGGER, {"table": table, "name": name}).one_or_none()
+    return None if row is None else Trigger(*row)
+
+
 def invalid_indexes(connection: Connection, table: str) -> list[str]:
-    """Return the indexes of a table that a failed build has left behind, and those that are being built."""
+    """Return the indexes of a table that a failed build has left behind.
+
+    None while one is being built, or built again, by a session whose work we may see: that one is not valid yet.
+    """
     return list(connection.execute(_INVALID_INDEXES, {"table": table}).scalars())
 
 

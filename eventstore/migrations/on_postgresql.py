@@ -150,6 +150,48 @@ def drop_constraints(table: str, names: Sequence[str], settings: Settings) -> No
                 _retry(connection, f"dropping constraint {name}", tables, sql, settings, is_done=lambda: False)
 
 
+def add_column(table: str, name: str, type_: str, comment: str | None, settings: Settings) -> None:
+    """See `operations.add_column`."""
+    step, column = f"adding column {name} to {table}", op.get_context().dialect.identifier_preparer.quote(name)
+    add = f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {type_}"
+    describe = f"COMMENT ON COLUMN {table}.{column} IS {_literal(comment or '')}"
+    with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
+        for sql in (add, describe):
+            _execute_or_retry(connection, step, table, sql, settings)
+
+
+def drop_column(table: str, name: str, settings: Settings) -> None:
+    """See `operations.drop_column`."""
+    step, column = f"dropping column {name} of {table}", op.get_context().dialect.identifier_preparer.quote(name)
+    with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
+        _execute_or_retry(connection, step, table, f"ALTER TABLE {table} DROP COLUMN IF EXISTS {column}", settings)
+
+
+def create_trigger(name: str, table: str, definition: str, *, call: str, body: str, settings: Settings) -> None:
+    """See `operations.create_statement_trigger`."""
+    step = f"creating trigger {name}"
+    with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
+        _execute(f"CREATE OR REPLACE FUNCTION {call} RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
+        if connection is None or catalog.find_trigger(connection, table, name) is None:
+            _execute_or_retry(connection, step, table, f"CREATE OR REPLACE TRIGGER {name} {definition}", settings)
+
+
+def drop_trigger(name: str, table: str, call: str, settings: Settings) -> None:
+    """See `operations.drop_statement_trigger`."""
+    step = f"dropping trigger {name}"
+    with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
+        _execute_or_retry(connection, step, table, f"DROP TRIGGER IF EXISTS {name} ON {table}", settings)
+        _execute(f"DROP FUNCTION IF EXISTS {call}")
+
+
+def _execute_or_retry(connection: Connection | None, step: str, table: str, sql: str, settings: Settings) -> None:
+    """Execute what can be repeated; where SQL is only printed, print it."""
+    if connection is None:
+        _execute(sql)
+    else:
+        _retry(connection, step, [table], sql, settings, is_done=lambda: False)
+
+
 def _locked_by(table: str, definition: str | None) -> list[str]:
     """Return the tables that a constraint's coming or going locks: a foreign key's other table, too."""
     return [table, *re.findall(r"REFERENCES (.+?) ?\(", definition or "")]

@@ -6,6 +6,8 @@ A revision imports this module and nothing else of the package. So what a functi
 of it in the database must stay the same.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -115,6 +117,50 @@ def validate_constraints(table: str, *names: str) -> None:
     """
     if not _on_sqlite():
         on_postgresql.validate_constraints(qualified(table), names)
+
+
+def add_column(table: str, column: sa.Column[Any]) -> None:
+    """Add a column that takes NULL and has no default, as the last one, unless it is there.
+
+    Its rows are left as they are on PostgreSQL, where the table's lock is asked for as by `add_constraints`. On SQLite
+    the table is made anew.
+    """
+    name, type_ = column.name, column.type.compile(dialect=op.get_context().dialect)
+    if _on_sqlite():
+        on_sqlite.add_column(table, name, type_)
+    else:
+        on_postgresql.add_column(qualified(table), name, type_, column.comment, _settings())
+
+
+def drop_column(table: str, name: str) -> None:
+    """Drop a column that `add_column` has added, if it is there; in the same manner."""
+    if _on_sqlite():
+        on_sqlite.drop_column(table, name)
+    else:
+        on_postgresql.drop_column(qualified(table), name, _settings())
+
+
+def create_statement_trigger(name: str, table: str, event: str, *, when: str, function: str, body: str) -> None:
+    """Create a trigger that fires once a statement, and its function, unless it is there (PostgreSQL).
+
+    Appends wait while the table is locked, which is asked for as by `add_constraints`; reads do not.
+
+    Args:
+        name: Of the trigger.
+        table: Of the event store.
+        event: As in CREATE TRIGGER: BEFORE UPDATE OR DELETE.
+        when: On which condition it fires.
+        function: Its name.
+        body: What it does, in PL/pgSQL.
+    """
+    call = f"{qualified(function)}()"
+    definition = f"{event} ON {qualified(table)} FOR EACH STATEMENT WHEN ({when}) EXECUTE FUNCTION {call}"
+    on_postgresql.create_trigger(name, qualified(table), definition, call=call, body=body, settings=_settings())
+
+
+def drop_statement_trigger(name: str, table: str, *, function: str) -> None:
+    """Drop a trigger and its function, if they are there (PostgreSQL)."""
+    on_postgresql.drop_trigger(name, qualified(table), f"{qualified(function)}()", _settings())
 
 
 def refuse_to_lose_events() -> None:

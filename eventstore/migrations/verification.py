@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import (
@@ -21,7 +22,30 @@ from eventstore.backends import backend_for
 from eventstore.migrations import catalog
 from eventstore.migrations.commands import current, pending
 from eventstore.migrations.environment import VERSION_TABLE, current_revision
+from eventstore.migrations.immutability import differences_on_postgresql, differences_on_sqlite
 from eventstore.tables import Tables
+
+
+class Difference(Enum):
+    """In what way the schema differs."""
+
+    MISSING = "missing"
+    """A table or a column is not there."""
+
+    DIFFERS = "differs"
+    """Something is there, and is not what it should be."""
+
+    CONSTRAINT_MISSING = "constraint missing"
+    """It is not there, or was never validated."""
+
+    INDEX_MISSING = "index missing"
+    INDEX_INVALID = "index invalid"
+
+    POSITIONS_CACHED = "positions cached"
+    """The sequence hands out several positions at once."""
+
+    VERSION_WRONG = "version wrong"
+    """es_schema has no row, or another version than the newest revision that was applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +57,17 @@ class Finding:
         name: Of the column, constraint, index or sequence; None where it is the table itself.
         problem: What is wrong.
         remedy: What to do.
+        kind: In what way it differs.
+        sql: The one statement that mends it, outside of a transaction, and that loses nothing; None where it takes
+            more, or a decision. `mend` executes it.
     """
 
     table: str
     name: str | None
     problem: str
     remedy: str
+    kind: Difference = Difference.DIFFERS
+    sql: str | None = None
 
     def __str__(self) -> str:
         what = self.table if self.name is None else f"{self.table}, {self.name}"
@@ -49,8 +78,8 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
     """Compare the schema in the database with the tables that this code describes.
 
     It looks at tables, columns, constraints and indexes, at indexes that a failed build has left invalid, constraints
-    that were never validated, and the sequence of the positions. Indexes of your own are left alone. It reads the
-    catalogs only, never the events, and locks nothing.
+    that were never validated, the sequence of the positions, and the triggers that protect history. Indexes of your own
+    are left alone. It reads the catalogs only, never the events, and locks nothing.
 
     Args:
         engine: Of the database.
@@ -75,6 +104,8 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
             findings += _version_differences(connection, inspector, tables)
         if engine.dialect.name == "postgresql":
             findings += _postgresql_differences(connection, tables)
+        if inspector.has_table("es_events", schema):
+            findings += _immutability_differences(connection, tables)
         connection.rollback()
     if findings and current(engine, schema=schema) is not None and (missing := pending(engine, schema=schema)):
         names = ", ".join(revision for revision, _ in missing)
@@ -93,7 +124,7 @@ class _Comparison:
     def differences(self) -> Iterator[Finding]:
         table = self._table
         if not self._inspector.has_table(table.name, table.schema):
-            yield self._finding(None, "is not there", "run `eventstore migrate`")
+            yield self._finding(None, "is not there", "run `eventstore migrate`", Difference.MISSING)
             return
         yield from self._columns()
         yield from self._primary_key()
@@ -105,7 +136,8 @@ class _Comparison:
         for column in self._table.columns:
             actual = found.pop(column.name, None)
             if actual is None:
-                yield self._finding(column.name, "is not there", "restore it from a backup, or add it by hand")
+                remedy = "restore it from a backup, or add it by hand"
+                yield self._finding(column.name, "is not there", remedy, Difference.MISSING)
                 continue
             expected = self._described(column.type, nullable=bool(column.nullable), generated=bool(column.computed))
             is_described = self._described(
@@ -128,7 +160,8 @@ class _Comparison:
         found = self._inspector.get_pk_constraint(self._table.name, self._table.schema)["constrained_columns"]
         if found != expected:
             name = str(self._table.primary_key.name)
-            yield self._finding(name, f"is on {found}, expected was {expected}", self._add(self._table.primary_key))
+            problem, remedy = f"is on {found}, expected was {expected}", self._add(self._table.primary_key)
+            yield self._finding(name, problem, remedy, Difference.CONSTRAINT_MISSING)
 
     def _constraints(self) -> Iterator[Finding]:
         name, schema = self._table.name, self._table.schema
@@ -138,7 +171,8 @@ class _Comparison:
         for constraint in sorted(self._table.constraints, key=lambda constraint: str(constraint.name)):
             is_checked = isinstance(constraint, CheckConstraint | UniqueConstraint | ForeignKeyConstraint)
             if is_checked and constraint.name not in found:
-                yield self._finding(str(constraint.name), "is not there", self._add(constraint))
+                remedy = self._add(constraint)
+                yield self._finding(str(constraint.name), "is not there", remedy, Difference.CONSTRAINT_MISSING)
 
     def _indexes(self) -> Iterator[Finding]:
         found = {index["name"]: index for index in self._inspector.get_indexes(self._table.name, self._table.schema)}
@@ -148,7 +182,7 @@ class _Comparison:
             if self._dialect.name == "sqlite":
                 remedy = self._sql(CreateIndex(index))
             if index.name not in found:
-                yield self._finding(str(index.name), "is not there", remedy)
+                yield self._finding(str(index.name), "is not there", remedy, Difference.INDEX_MISSING, remedy)
             elif found[index.name]["column_names"] != expected:
                 problem = f"is on {found[index.name]['column_names']}, expected was {expected}"
                 yield self._finding(str(index.name), problem, f"drop it, then {remedy}")
@@ -162,15 +196,23 @@ class _Comparison:
     def _sql(self, ddl: ExecutableDDLElement) -> str:
         return " ".join(str(ddl.compile(dialect=self._dialect)).split())
 
-    def _finding(self, name: str | None, problem: str, remedy: str) -> Finding:
-        return Finding(self._table.name, name, problem, remedy)
+    def _finding(
+        self,
+        name: str | None,
+        problem: str,
+        remedy: str,
+        kind: Difference = Difference.DIFFERS,
+        sql: str | None = None,
+    ) -> Finding:
+        return Finding(self._table.name, name, problem, remedy, kind, sql)
 
 
 def _version_differences(connection: Connection, inspector: Inspector, tables: Tables) -> list[Finding]:
     version = connection.execute(tables.schema.select()).one_or_none()
     if version is None:
         remedy = "insert the number of the newest revision that was applied"
-        return [Finding("es_schema", None, "has no row, so no store can tell which version it is", remedy)]
+        problem = "has no row, so no store can tell which version it is"
+        return [Finding("es_schema", None, problem, remedy, Difference.VERSION_WRONG)]
     schema = tables.schema.schema
     if not inspector.has_table(VERSION_TABLE, schema):
         return []
@@ -178,19 +220,39 @@ def _version_differences(connection: Connection, inspector: Inspector, tables: T
     if revision == f"es_{version.version:04}":
         return []
     problem = f"says version {version.version}, but the newest revision that was applied is {revision}"
-    return [Finding("es_schema", None, problem, f"set its version to the number of {revision}")]
+    remedy = f"set its version to the number of {revision}"
+    return [Finding("es_schema", None, problem, remedy, Difference.VERSION_WRONG)]
+
+
+def _immutability_differences(connection: Connection, tables: Tables) -> list[Finding]:
+    on_sqlite = connection.dialect.name == "sqlite"
+    found = differences_on_sqlite(connection) if on_sqlite else differences_on_postgresql(connection, tables)
+    return [Finding(tables.events.name, *difference) for difference in found]
 
 
 def _postgresql_differences(connection: Connection, tables: Tables) -> Iterator[Finding]:
     quote = connection.dialect.identifier_preparer.format_table
     for table in tables.metadata.sorted_tables:
         for name in catalog.invalid_indexes(connection, quote(table)):
-            remedy = f"DROP INDEX CONCURRENTLY {name}, and build it again, or REINDEX INDEX CONCURRENTLY {name}"
-            yield Finding(table.name, name, "is an invalid index, left behind by a failed build", remedy)
+            problem, rebuild = (
+                "is an invalid index, left behind by a failed build",
+                f"REINDEX INDEX CONCURRENTLY {name}",
+            )
+            remedy = f"DROP INDEX CONCURRENTLY {name}, and build it again, or {rebuild}"
+            sql = rebuild if _is_ours(table, name) else None
+            yield Finding(table.name, name, problem, remedy, Difference.INDEX_INVALID, sql)
         for name in catalog.constraints_not_validated(connection, quote(table)):
             remedy = f"ALTER TABLE {quote(table)} VALIDATE CONSTRAINT {name}"
-            yield Finding(table.name, name, "was never validated: older rows may not satisfy it", remedy)
+            problem = "was never validated: older rows may not satisfy it"
+            yield Finding(table.name, name, problem, remedy, Difference.CONSTRAINT_MISSING)
     sequence = catalog.sequence_of(connection, quote(tables.events), "position")
     if sequence is not None and sequence.cache != 1:
         problem = f"hands out {sequence.cache} positions at once to each session: readers would miss events"
-        yield Finding("es_events", sequence.name, problem, f"ALTER SEQUENCE {sequence.name} CACHE 1")
+        remedy = f"ALTER SEQUENCE {sequence.name} CACHE 1"
+        yield Finding("es_events", sequence.name, problem, remedy, Difference.POSITIONS_CACHED, remedy)
+
+
+def _is_ours(table: Table, name: str) -> bool:
+    """Return whether an index belongs to the schema, not to the application, nor to a rebuild that has failed."""
+    ours = {str(index.name) for index in table.indexes} | {str(constraint.name) for constraint in table.constraints}
+    return name.rpartition(".")[2].strip('"') in ours

@@ -88,6 +88,28 @@ class _ProjectingStore(EventStore):
             self._call_handlers(transaction, stored)
         return results
 
+    def delete_stream(
+        self,
+        stream_id: str,
+        *,
+        expected_version: ExpectedVersion,
+        reason: str,
+        metadata: Mapping[str, Any] | None = None,
+        reusable: bool = False,
+    ) -> AppendResult:
+        """Delete, and call the handlers with the event that says so; see `EventStore.delete_stream`."""
+        with self.transaction() as transaction:
+            result = EventStore.delete_stream(
+                transaction,
+                stream_id,
+                expected_version=expected_version,
+                reason=reason,
+                metadata=metadata,
+                reusable=reusable,
+            )
+            self._call_handlers(transaction, [(result, 1)])
+        return result
+
     def _call_handlers(self, transaction: EventStore, stored: list[tuple[AppendResult, int]]) -> None:
         """Call them in the order of the results: that of the list, in which appends of a stream follow each other."""
         for projection in self._projections:

@@ -8,7 +8,7 @@ from typing import Any, Generic
 from eventstore import statements
 from eventstore.backends.protocol import Row, Statement
 from eventstore.errors import DecodingError, InvalidInput
-from eventstore.events import RecordedEvent
+from eventstore.events import CLOSING_ERRORS, RecordedEvent, closing_error
 from eventstore.repository.states import State, StateCodec
 from eventstore.rows import POSITION, VERSION
 from eventstore.store import EventStore
@@ -87,6 +87,20 @@ class Folder(Generic[State]):
             rows = run(statements.version_as_of, stream_id=stream_id, as_of=self._store._backend.from_time(as_of))
         return int(rows[0][0]) if rows else 0
 
+    def refuse_ended(self, stream_id: str) -> None:
+        """Look whether a stream has ended, so that its past can't be told any more.
+
+        Raises:
+            StreamClosed: It has.
+        """
+        with self._store._execution.statement() as run:
+            rows = run(statements.find_end, stream_id=stream_id)
+        if rows and rows[0][1] is not None:
+            _, event_type, codec, data = rows[0]
+            error = closing_error(event_type, self._store._mapper.codec.decode(codec, data))
+            if error is not None:
+                raise error(stream_id)
+
     def _replay(self, stream_id: str, state: State, version: int, up_to_version: int) -> tuple[State, int]:
         """Go on from a version, page by page.
 
@@ -109,6 +123,12 @@ class Folder(Generic[State]):
     def _evolved(self, state: State, rows: list[Row]) -> State:
         backend = self._store._backend
         for event in self._store._mapper.recorded(rows, backend.to_uuid, backend.to_time):
+            if event.event_type in CLOSING_ERRORS:
+                closed = closing_error(event.event_type, event.data)
+                if closed is not None:
+                    raise closed(event.stream_id)
+                state = self._initial()  # what was before it is gone
+                continue
             state = self._evolve(state, event)
             if state is None and not self._may_be_none:
                 msg = f"evolve has returned None for {event.event_type!r}; it returns the new state"

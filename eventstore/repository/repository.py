@@ -171,6 +171,7 @@ class Repository(Generic[State]):
         Raises:
             AggregateNotFound: There are no events, or there were none yet at that time.
             VersionNotReached: The stream has not come to this version.
+            StreamClosed: The stream was deleted or archived.
             InvalidInput: An argument is not valid, or `evolve` has returned None.
             DecodingError: An event can't be read.
         """
@@ -185,6 +186,8 @@ class Repository(Generic[State]):
                 raise InvalidInput(msg)
             wanted = self._folder.version_as_of(stream_id, as_of)
         state, found, snapshot_version = self._folder.fold(stream_id, wanted)
+        if found == 0 and wanted < MAX_VERSION:
+            self._folder.refuse_ended(stream_id)
         if found == 0 and must_exist:
             raise AggregateNotFound(stream_id, as_of)
         if version is not None and found < version:

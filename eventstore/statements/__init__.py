@@ -5,7 +5,12 @@ parameter. Nothing is executed here: pass the function to the seam, `run(stateme
 stream_id="order-42")`. To look at one, compile it or EXPLAIN it: `print(statements.read_forwards(tables))`.
 """
 
-from eventstore.statements.aggregates import count_streams, load_aggregate, snapshot_versions, version_as_of
+from eventstore.statements.aggregates import (
+    count_streams,
+    load_aggregate,
+    snapshot_versions,
+    version_as_of,
+)
 from eventstore.statements.appending import (
     advance_existing_head,
     advance_head,
@@ -40,11 +45,69 @@ from eventstore.statements.appending_one import (
     append_one_to_new,
     append_one_to_new_and_notify,
 )
-from eventstore.statements.copying import copy_events
-from eventstore.statements.event_types import event_type_spans, sample_events
-from eventstore.statements.filtering import read_matching, read_matching_by_json
-from eventstore.statements.global_order import end_of_run, look, newest_position, position_cache, read_everything
-from eventstore.statements.notifications import notification_channel, notify
+from eventstore.statements.appending_to_all import (
+    append_to_all,
+    append_to_all_and_notify,
+)
+from eventstore.statements.closing import (
+    delete_events,
+    discard_dead_letters_of_stream,
+    find_end,
+    lock_snapshots,
+    mark_archived,
+    mark_deleted,
+)
+from eventstore.statements.copying import (
+    copy_events,
+)
+from eventstore.statements.diagnosis import (
+    prepared_transactions,
+    server_process,
+    server_settings,
+    sqlite_setting,
+    table_upkeep,
+    unfinished_appends,
+)
+from eventstore.statements.event_types import (
+    event_type_spans,
+    sample_events,
+)
+from eventstore.statements.filtering import (
+    read_matching,
+    read_matching_by_json,
+)
+from eventstore.statements.global_order import (
+    end_of_run,
+    look,
+    newest_position,
+    position_cache,
+    read_everything,
+)
+from eventstore.statements.history import (
+    find_setting_of_history_changes,
+    give_permission,
+    set_history_changes,
+    take_permission,
+)
+from eventstore.statements.listing import (
+    find_stream,
+    list_snapshots,
+    list_streams,
+    newest_matching,
+    snapshot_coverage,
+)
+from eventstore.statements.notifications import (
+    notification_channel,
+    notify,
+)
+from eventstore.statements.positions import (
+    add_last_numbered,
+    drawn_positions,
+    forget_last_numbered,
+    last_numbered,
+    position_sequence,
+    set_last_position,
+)
 from eventstore.statements.projections import (
     add_dead_letter,
     advance_checkpoint,
@@ -64,16 +127,75 @@ from eventstore.statements.projections import (
     mark_seen,
     mark_stopped,
     next_event_time,
+    projection_health,
     read_pending,
     rename_checkpoint,
     set_checkpoint,
 )
-from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
-from eventstore.statements.schema import schema_version
-from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
+from eventstore.statements.reading import (
+    newest_stored_version,
+    read_backwards,
+    read_forwards,
+    stream_version,
+)
+from eventstore.statements.repairs import (
+    delete_head_without_events,
+    delete_snapshot_at_version,
+    delete_snapshots_beyond_head,
+    lock_appends,
+    restore_head,
+)
+from eventstore.statements.schema import (
+    schema_version,
+)
+from eventstore.statements.snapshots import (
+    delete_snapshot,
+    delete_snapshots,
+    load_snapshot,
+    save_snapshot,
+)
+from eventstore.statements.statistics import (
+    count_events_since,
+    count_rows,
+    database_size,
+    database_size_on_sqlite,
+    estimated_rows,
+    events_by_category_and_type,
+    sample_categories_and_types,
+    sizes,
+    sizes_on_sqlite,
+    streams_by_category,
+    time_now,
+)
+from eventstore.statements.transfer import (
+    continue_positions,
+    copy_positioned_events,
+    copy_stored_events,
+    find_stored,
+    find_stored_by_json,
+    insert_positioned_event,
+    insert_snapshot,
+    insert_stored_event,
+    lock_events,
+    page_of_snapshots,
+    page_of_streams,
+    set_imported_head,
+    set_times_of_stream,
+)
+from eventstore.statements.verification import (
+    breaks_of_stream,
+    checkpoints_beyond_log,
+    doubled_positions,
+    end_of_streams,
+    events_without_stream,
+    pending_letters,
+    snapshot_states,
+    stream_states,
+)
 
 __all__ = [
     "add_dead_letter",
+    "add_last_numbered",
     "advance_checkpoint",
     "advance_existing_head",
     "advance_head",
@@ -87,6 +209,8 @@ __all__ = [
     "append_one_to_existing_and_notify",
     "append_one_to_new",
     "append_one_to_new_and_notify",
+    "append_to_all",
+    "append_to_all_and_notify",
     "append_to_any",
     "append_to_any_and_notify",
     "append_to_existing",
@@ -96,43 +220,88 @@ __all__ = [
     "append_to_new",
     "append_to_new_and_notify",
     "blocked_streams",
+    "breaks_of_stream",
+    "checkpoints_beyond_log",
     "close_dead_letter",
+    "continue_positions",
     "copy_events",
+    "copy_positioned_events",
+    "copy_stored_events",
     "count_dead_letters",
     "count_events_after",
+    "count_events_since",
+    "count_rows",
     "count_streams",
     "create_checkpoint",
     "create_head",
     "create_heads",
     "create_or_advance_head",
+    "database_size",
+    "database_size_on_sqlite",
     "delete_checkpoint",
     "delete_dead_letters",
+    "delete_events",
+    "delete_head_without_events",
     "delete_snapshot",
+    "delete_snapshot_at_version",
     "delete_snapshots",
+    "delete_snapshots_beyond_head",
+    "discard_dead_letters_of_stream",
+    "doubled_positions",
+    "drawn_positions",
     "end_of_run",
+    "end_of_streams",
+    "estimated_rows",
     "event_type_spans",
+    "events_by_category_and_type",
+    "events_without_stream",
     "fail_dead_letter",
     "find_checkpoint",
     "find_checkpoints",
     "find_dead_letters",
+    "find_end",
     "find_heads",
+    "find_setting_of_history_changes",
+    "find_stored",
+    "find_stored_by_json",
+    "find_stream",
+    "forget_last_numbered",
+    "give_permission",
     "insert_event",
+    "insert_positioned_event",
     "insert_single_event",
+    "insert_snapshot",
+    "insert_stored_event",
+    "last_numbered",
     "last_position",
+    "list_snapshots",
+    "list_streams",
     "load_aggregate",
     "load_snapshot",
+    "lock_appends",
     "lock_checkpoint",
+    "lock_events",
     "lock_heads",
+    "lock_snapshots",
     "look",
+    "mark_archived",
+    "mark_deleted",
     "mark_failed",
     "mark_seen",
     "mark_stopped",
+    "newest_matching",
     "newest_position",
     "newest_stored_version",
     "next_event_time",
     "notification_channel",
     "notify",
+    "page_of_snapshots",
+    "page_of_streams",
+    "pending_letters",
     "position_cache",
+    "position_sequence",
+    "prepared_transactions",
+    "projection_health",
     "read_backwards",
     "read_everything",
     "read_forwards",
@@ -140,13 +309,32 @@ __all__ = [
     "read_matching_by_json",
     "read_pending",
     "rename_checkpoint",
+    "restore_head",
+    "sample_categories_and_types",
     "sample_events",
     "save_snapshot",
     "schema_version",
+    "server_process",
+    "server_settings",
     "set_checkpoint",
     "set_head",
+    "set_history_changes",
+    "set_imported_head",
+    "set_last_position",
+    "set_times_of_stream",
+    "sizes",
+    "sizes_on_sqlite",
+    "snapshot_coverage",
+    "snapshot_states",
     "snapshot_versions",
+    "sqlite_setting",
+    "stream_states",
     "stream_version",
+    "streams_by_category",
+    "table_upkeep",
+    "take_permission",
     "take_write_lock",
+    "time_now",
+    "unfinished_appends",
     "version_as_of",
 ]

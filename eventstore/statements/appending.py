@@ -101,25 +101,25 @@ def append_to_any(tables: Tables) -> Select[Any]:
 
 def append_to_new_and_notify(tables: Tables) -> ClauseElement:
     """Append to a stream that must not exist, and tell those who listen."""
-    return append_to_new(tables).add_columns(_notification(tables))
+    return append_to_new(tables).add_columns(notification(tables))
 
 
 def append_at_version_and_notify(tables: Tables) -> ClauseElement:
     """Append to a stream that must be at a version, and tell those who listen."""
-    return append_at_version(tables).add_columns(_notification(tables))
+    return append_at_version(tables).add_columns(notification(tables))
 
 
 def append_to_existing_and_notify(tables: Tables) -> ClauseElement:
     """Append to a stream that must exist, and tell those who listen."""
-    return append_to_existing(tables).add_columns(_notification(tables))
+    return append_to_existing(tables).add_columns(notification(tables))
 
 
 def append_to_any_and_notify(tables: Tables) -> ClauseElement:
     """Append to a stream whatever its version, and tell those who listen."""
-    return append_to_any(tables).add_columns(_notification(tables))
+    return append_to_any(tables).add_columns(notification(tables))
 
 
-def _notification(tables: Tables) -> ColumnElement[Any]:
+def notification(tables: Tables) -> ColumnElement[Any]:
     """Send an empty notification when the transaction commits; of several, PostgreSQL delivers one."""
     return func.pg_notify(channel_of(tables), "")
 
@@ -127,14 +127,15 @@ def _notification(tables: Tables) -> ColumnElement[Any]:
 def _append(tables: Tables, head_statement: ReturningInsert[Any] | ReturningUpdate[Any]) -> Select[Any]:
     """Positions are drawn in the order of the list, after the head's lock was taken: the INSERT reads from the head."""
     head = head_statement.cte("head")
-    event = _unnested_events()
+    event = unnested_events()
     version = head.c.version - bindparam("count", type_=BigInteger) + event.c.place
-    stored = _insert_events(tables, bindparam("stream_id", type_=Text), version, event, head.join(event, true()))
+    stored = insert_events(tables, bindparam("stream_id", type_=Text), version, event, head.join(event, true()))
     return select(func.max(stored.c.version), func.max(stored.c.position)).having(func.count() > 0)
 
 
-def _unnested_events(*more: tuple[str, str, Any]) -> TableValuedAlias:
-    return _unnest(
+def unnested_events(*more: tuple[str, str, Any]) -> TableValuedAlias:
+    """Return events as rows of arrays, with their places in the list."""
+    return unnest(
         *more,
         ("event_ids", "event_id", Uuid()),
         ("event_types", "event_type", Text()),
@@ -146,14 +147,15 @@ def _unnested_events(*more: tuple[str, str, Any]) -> TableValuedAlias:
     )
 
 
-def _unnest(*columns: tuple[str, str, Any], place: str | None = None) -> TableValuedAlias:
+def unnest(*columns: tuple[str, str, Any], place: str | None = None) -> TableValuedAlias:
     """Return arrays (parameter, column, type) as rows: as many parameters, however many rows."""
     arrays = [bindparam(parameter, type_=ARRAY(type_)) for parameter, _, type_ in columns]
     named = [column(name, type_) for _, name, type_ in columns]
     return func.unnest(*arrays).table_valued(*named, with_ordinality=place).render_derived()
 
 
-def _insert_events(tables: Tables, stream_id: Any, version: Any, event: TableValuedAlias, source: Any) -> Any:
+def insert_events(tables: Tables, stream_id: Any, version: Any, event: TableValuedAlias, source: Any) -> Any:
+    """Return the INSERT of events, in the order of the list, as a CTE of stream ids, versions and positions."""
     values = (
         select(
             stream_id,
@@ -183,7 +185,7 @@ def _insert_events(tables: Tables, stream_id: Any, version: Any, event: TableVal
 
 def create_heads(tables: Tables) -> ClauseElement:
     """Create the missing heads at version 0, in sorted order, so that they are locked like the others (PostgreSQL)."""
-    wanted = _unnest(("stream_ids", "stream_id", Text()))
+    wanted = unnest(("stream_ids", "stream_id", Text()))
     rows = select(wanted.c.stream_id, cast(0, BigInteger)).order_by(wanted.c.stream_id.collate("C"))
     return (
         insert(tables.streams)
@@ -210,7 +212,7 @@ def lock_heads(tables: Tables) -> ClauseElement:
 def append_to_many(tables: Tables) -> Select[Any]:
     """Set locked heads, insert events, return (stream_id, version, position) of those asked for (PostgreSQL)."""
     streams = tables.streams
-    head = _unnest(("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
+    head = unnest(("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
     advanced = (
         update(streams)
         .where(streams.c.stream_id == head.c.stream_id)
@@ -218,9 +220,9 @@ def append_to_many(tables: Tables) -> Select[Any]:
         .returning(streams.c.stream_id)
         .cte("advanced")
     )
-    event = _unnested_events(("stream_ids", "stream_id", Text()), ("versions", "version", BigInteger()))
-    stored = _insert_events(tables, event.c.stream_id, event.c.version, event, event)
-    last = _unnest(("last_stream_ids", "stream_id", Text()), ("last_versions", "version", BigInteger()))
+    event = unnested_events(("stream_ids", "stream_id", Text()), ("versions", "version", BigInteger()))
+    stored = insert_events(tables, event.c.stream_id, event.c.version, event, event)
+    last = unnest(("last_stream_ids", "stream_id", Text()), ("last_versions", "version", BigInteger()))
     same = (stored.c.stream_id == last.c.stream_id.collate("C")) & (stored.c.version == last.c.version)
     return (
         select(stored.c.stream_id, stored.c.version, stored.c.position)
@@ -231,7 +233,7 @@ def append_to_many(tables: Tables) -> Select[Any]:
 
 def append_to_many_and_notify(tables: Tables) -> ClauseElement:
     """Do the same, and tell those who listen (PostgreSQL)."""
-    return append_to_many(tables).add_columns(_notification(tables))
+    return append_to_many(tables).add_columns(notification(tables))
 
 
 def take_write_lock(tables: Tables) -> ClauseElement:

@@ -1,5 +1,6 @@
 """Statements that store very many events on PostgreSQL: COPY."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.dialects import postgresql
@@ -16,16 +17,22 @@ COPIED_COLUMNS = ("stream_id", "version", "event_id", "event_type", "schema_vers
 class _Copy(Executable, ClauseElement):
     inherit_cache = False
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, columns: Sequence[str]) -> None:
         self.table = tables.events
+        self.columns = tuple(columns)
 
 
 @compiles(_Copy)
 def _copy(element: _Copy, _: Any, **__: Any) -> str:
     table = postgresql.dialect().identifier_preparer.format_table(element.table)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    return f"COPY {table} ({', '.join(COPIED_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+    return f"COPY {table} ({', '.join(element.columns)}) FROM STDIN (FORMAT BINARY)"
 
 
 def copy_events(tables: Tables) -> ClauseElement:
     """Store rows of `COPIED_COLUMNS`, the parameter `rows`. Positions are drawn in their order, as they are stored."""
-    return _Copy(tables)
+    return copy_of(tables, COPIED_COLUMNS)
+
+
+def copy_of(tables: Tables, columns: Sequence[str]) -> ClauseElement:
+    """Store rows of columns of es_events, the parameter `rows`. A position among them is stored as it is."""
+    return _Copy(tables, columns)

@@ -1,6 +1,6 @@
 """The name of a table as PostgreSQL's functions on names want it."""
 
-from sqlalchemy import ColumnElement, Text, bindparam
+from sqlalchemy import ColumnElement, Table, Text, bindparam, func
 from sqlalchemy.dialects import postgresql
 
 from eventstore.tables import Tables
@@ -8,5 +8,14 @@ from eventstore.tables import Tables
 
 def name_of_events(tables: Tables) -> ColumnElement[str]:
     """Return the name of es_events as PostgreSQL parses it: with its schema, quoted where needed."""
-    name: str = postgresql.dialect().identifier_preparer.format_table(tables.events)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    return bindparam("events_table", name, type_=Text)
+    return _name_of(tables.events)
+
+
+def identities_of(tables: Tables) -> list[ColumnElement[str]]:
+    """Return what stands for the tables in PostgreSQL's catalogs."""
+    return [func.to_regclass(_name_of(each)) for each in tables.metadata.sorted_tables]
+
+
+def _name_of(table: Table) -> ColumnElement[str]:
+    name: str = postgresql.dialect().identifier_preparer.format_table(table)  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    return bindparam(f"name_of_{table.name}", name, type_=Text)

@@ -122,6 +122,31 @@ def next_event_time(tables: Tables) -> ClauseElement:
     return select(events.recorded_at).where(after).order_by(events.position).limit(1)
 
 
+def projection_health(tables: Tables) -> ClauseElement:
+    """Return, of each projection by name, how far it is behind and what it could not handle.
+
+    The rows: (name, position, events after it, when the first of these was recorded, pending dead letters, failure,
+    the time now). Events and dead letters are counted up to `at_most`, so that a probe stays cheap
+    however bad things are.
+    """
+    checkpoints, events, letters = tables.checkpoints.c, tables.events.c, tables.dead_letters.c
+    at_most = bindparam("at_most", type_=BigInteger)
+    after = events.position > checkpoints.position
+    behind = select(events.position).where(after).limit(at_most).correlate(tables.checkpoints).subquery("behind")
+    is_pending = (letters.projection == checkpoints.name, letters.status == literal_column("'pending'"))
+    pending = select(letters.position).where(*is_pending).limit(at_most)
+    oldest = select(events.recorded_at).where(after).order_by(events.position).limit(literal_column("1"))
+    return select(
+        checkpoints.name,
+        checkpoints.position,
+        select(func.count()).select_from(behind).scalar_subquery(),
+        oldest.correlate(tables.checkpoints).scalar_subquery(),
+        select(func.count()).select_from(pending.correlate(tables.checkpoints).subquery("pending")).scalar_subquery(),
+        checkpoints.failure,
+        now(),
+    ).order_by(checkpoints.name)
+
+
 # --- dead letters
 
 

@@ -12,8 +12,11 @@ from eventstore.tables import Tables, now
 
 
 def save_snapshot(tables: Tables) -> ClauseElement:
-    """Save at a version that the stream has reached, if none is as new; return that version, no row where declined."""
-    snapshots, streams = tables.snapshots, tables.streams
+    """Save at a version that the stream has reached, if none is as new; return that version, no row where declined.
+
+    The event of that version must be there: of a stream that was deleted meanwhile no state is kept.
+    """
+    snapshots, streams, events = tables.snapshots, tables.streams, tables.events
     names = ["stream_id", "schema_version", "version", "codec", "state"]
     types = {
         "stream_id": Text,
@@ -24,7 +27,8 @@ def save_snapshot(tables: Tables) -> ClauseElement:
     }
     values: list[ColumnElement[Any]] = [bindparam(name, type_=types[name]) for name in names]
     has_come_so_far = (streams.c.stream_id == bindparam("stream_id")) & (streams.c.version >= bindparam("version"))
-    row = select(*values).select_from(streams).where(has_come_so_far)
+    its_event = (events.c.stream_id == streams.c.stream_id) & (events.c.version == bindparam("version"))
+    row = select(*values).select_from(streams.join(events, its_event)).where(has_come_so_far)
     statement = insert(snapshots).from_select(names, row, include_defaults=False)
     new = statement.excluded
     return statement.on_conflict_do_update(

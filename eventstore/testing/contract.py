@@ -13,8 +13,10 @@ Example:
 """
 
 from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.closing_contract import ClosingContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.testing.input_contract import InputContract
+from eventstore.testing.listing_contract import ListingContract
 from eventstore.testing.projection_contract import ProjectionContract
 from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.repository_contract import RepositoryContract
@@ -32,8 +34,10 @@ class EventStoreContract(
     InputContract,
     ValueContract,
     SnapshotContract,
+    ListingContract,
     TransactionContract,
     ProjectionContract,
     RepositoryContract,
+    ClosingContract,
 ):
     """The whole contract. Subclass it and give it a fixture `engine`: of an empty database with the tables."""

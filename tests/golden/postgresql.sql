@@ -393,3 +393,100 @@ UPDATE es_alembic_version SET version_num='es_0005' WHERE es_alembic_version.ver
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade es_0005 -> es_0006
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+CREATE OR REPLACE FUNCTION es_refuse_history_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE restrict_violation USING
+        MESSAGE = 'events are never changed: ' || TG_OP || ' of ' || TG_TABLE_NAME || ' was refused',
+        HINT = 'If you mean it, first SET LOCAL eventstore.allow_history_changes = ''on'', in the same transaction.',
+        CONSTRAINT = 'es_events_immutable', TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER es_events_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON es_events FOR EACH STATEMENT WHEN (current_setting('eventstore.allow_history_changes', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION es_refuse_history_change();
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_streams ADD COLUMN IF NOT EXISTS deleted_version BIGINT;
+
+COMMENT ON COLUMN es_streams.deleted_version IS 'Version of the event that says it was deleted, its last; NULL where it was not';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_streams ADD COLUMN IF NOT EXISTS archived_version BIGINT;
+
+COMMENT ON COLUMN es_streams.archived_version IS 'The same, of being archived';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_streams ADD CONSTRAINT es_streams_deleted_version_check CHECK (version = deleted_version) NOT VALID;
+
+ALTER TABLE es_streams ADD CONSTRAINT es_streams_archived_version_check CHECK (version = archived_version) NOT VALID;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '0';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_streams VALIDATE CONSTRAINT es_streams_deleted_version_check;
+
+ALTER TABLE es_streams VALIDATE CONSTRAINT es_streams_archived_version_check;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+UPDATE es_schema SET version = 6;
+
+UPDATE es_alembic_version SET version_num='es_0006' WHERE es_alembic_version.version_num = 'es_0005';
+
+COMMIT;
+

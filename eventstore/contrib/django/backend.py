@@ -36,7 +36,7 @@ class OnDjango:
         """Append, and tell of it when that is committed."""
         stored: tuple[int, int] | None = super().append(run, pending)  # type: ignore[misc]  # the backend's
         if stored is not None:
-            self._announce(pending.stream_id, *stored)
+            self.announce(pending.stream_id, *stored)
         return stored
 
     def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
@@ -44,10 +44,11 @@ class OnDjango:
         positions: dict[Place, int] = super().store(run, appends)  # type: ignore[misc]  # the backend's
         for pending, version in appends:
             last = version + len(pending)
-            self._announce(pending.stream_id, last, positions[pending.stream_id, last])
+            self.announce(pending.stream_id, last, positions[pending.stream_id, last])
         return positions
 
-    def _announce(self, stream_id: str, version: int, position: int) -> None:
+    def announce(self, stream_id: str, version: int, position: int) -> None:
+        """Tell those who listen, when it is committed."""
         if not events_appended.receivers:
             return
         told = {"using": self.using, "stream_id": stream_id, "version": version, "position": position}

@@ -97,11 +97,29 @@ class DjangoEventStore(EventStore):
             raise InvalidInput(msg)
         return super().subscribe(*filters, **options)
 
+    def health(self, **_: Any) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            InvalidInput: Always: to look takes a connection of its own. Use `EventStore(engine_of(using)).health()`.
+        """
+        msg = (
+            "a store on Django's connection can't look at it from outside; "
+            f"use EventStore(engine_of({self._using!r})).health()"
+        )
+        raise InvalidInput(msg)
+
     @contextmanager
     def emptying(self) -> Iterator[None]:
-        """Let statements empty our tables, in any order, in the open transaction: for `manage.py flush`, and tests."""
+        """Let statements empty our tables, in any order, in the open transaction: for `manage.py flush`, and tests.
+
+        Raises:
+            NotInTransaction: No atomic block is open.
+            SchemaOutdated: The tables are older than `es_0006`.
+        """
         self._backend.defer_foreign_keys(self.connection)
-        yield
+        with self.allow_history_changes():
+            yield
 
     def __repr__(self) -> str:
         return f"<DjangoEventStore using={self._using!r}>"

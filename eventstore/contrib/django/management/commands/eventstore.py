@@ -6,8 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from eventstore.cli import main
+from eventstore.cli import make_group
+from eventstore.contrib.django import configuration
 from eventstore.contrib.django.engines import engine_of
+from eventstore.store import EventStore
 
 
 class Command(BaseCommand):
@@ -25,11 +27,9 @@ class Command(BaseCommand):
         """Run it, with its own exit code."""
         if arguments[:1] == ["--"]:
             arguments = arguments[1:]
-        engine = engine_of(database)
+        group = make_group(lambda: EventStore(engine_of(database), **configuration.store_options()))
         try:
-            main.main(args=arguments or ["--help"], prog_name="manage.py eventstore", obj=engine)
+            group.main(args=arguments or ["--help"], prog_name="manage.py eventstore")
         except SystemExit as ended:
             if ended.code:
                 sys.exit(ended.code)
-        finally:
-            engine.dispose()

@@ -1,0 +1,179 @@
+"""Results as charts in SVG. Each has a light ground of its own, so that it can be read in a dark page, too."""
+
+import math
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import Any, Final
+
+import matplotlib as mpl
+
+from benchmarks.bench import OURS
+from benchmarks.report import durability, time_text
+from benchmarks.results import Comparison, Run
+from benchmarks.targets import Verdict, verdicts
+from benchmarks.workloads.many_writers import PROCESSES
+
+mpl.use("svg")
+from matplotlib.figure import Figure  # after the choice of what draws
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+_OURS: Final = "#0b7285"
+_OTHERS: Final = "#adb5bd"
+_MISSED: Final = "#c92a2a"
+_INK: Final = "#212529"
+_GROUND: Final = "#ffffff"
+_LINES: Final = ("#495057", "#868e96", "#e8590c", "#5f3dc4", "#2b8a3e", "#a61e4d")
+_MARKS: Final = ("s", "^", "D", "v", "P", "X")
+
+mpl.rcParams.update({"svg.hashsalt": "benchmarks", "text.color": _INK, "axes.labelcolor": _INK, "font.size": 10})
+
+
+def charts(run: Run) -> dict[str, str]:
+    """Return all charts by name: one for each comparison, and those over several."""
+    comparisons = {result.key: result for result in run.results if isinstance(result, Comparison)}
+    drawn = {key: bars(each) for key, each in comparisons.items() if each.seconds}
+    checked = [each for each in verdicts(run.results) if each.measured]
+    if checked:
+        drawn["targets"] = targets(checked)
+    writers = {int(key[8:]): each for key, each in comparisons.items() if key.startswith("writers_")}
+    batches = {int(key[7:]): each for key, each in comparisons.items() if key[:7] == "append_" and key[7:].isdigit()}
+    growths = [each for key, each in comparisons.items() if key.startswith("growth_")]
+    if len(writers) > 1:
+        drawn["writers"] = throughputs(writers, "writers, each on streams of its own; durable commits")
+    if len(batches) > 1:
+        drawn["batches"] = throughputs(batches, "events in one append; durable commits")
+    if growths:
+        drawn["growth"] = growth(growths)
+    return drawn
+
+
+def bars(result: Comparison) -> str:
+    """Draw the median of each contestant, and its quartiles."""
+    names = sorted(result.seconds, key=result.median, reverse=True)
+    times = [result.middle(name) for name in names]
+    unit, factor = _unit(max(time.high for time in times))
+    figure, axes = _figure(height=1.0 + 0.42 * len(names))
+    colors = [_OURS if name.startswith(OURS) else _OTHERS for name in names]
+    medians = [time.median * factor for time in times]
+    low = [(time.median - time.low) * factor for time in times]
+    high = [(time.high - time.median) * factor for time in times]
+    axes.barh(names, medians, color=colors, height=0.66)
+    axes.errorbar(medians, names, xerr=[low, high], fmt="none", ecolor=_INK, capsize=3, linewidth=1)
+    for place, (name, time) in enumerate(zip(names, times, strict=True)):
+        ratio = result.ratio(name)
+        label = f"  {time_text(time.median)}" + (f"   {ratio.median:.2f} ×" if ratio else "")
+        axes.text(time.high * factor, place, label, va="center", fontsize=9)
+    axes.set_xlim(0, max(time.high for time in times) * factor * 1.34)
+    axes.set_xlabel(f"{unit} for one {result.per}{durability(result)}; less is better; × is against {result.reference}")
+    return _svg(figure)
+
+
+def targets(checked: Sequence[Verdict]) -> str:
+    """Draw each measured ratio as a part of what the target allows: left of the line it is met."""
+    checked = list(reversed(checked))
+    figure, axes = _figure(height=1.2 + 0.46 * len(checked))
+    for place, each in enumerate(checked):
+        assert each.measured is not None
+        bound = 1 / each.target.bound if each.target.inverse else each.target.bound
+        part = bound / each.measured.median if each.target.inverse else each.measured.median / bound
+        axes.barh(place, part, color=_OURS if each.met else _MISSED, height=0.62)
+        axes.text(
+            max(part, 1),
+            place,
+            f"  {each.measured.median:.2f} × ({each.target.wanted}): {each.word}",
+            va="center",
+            fontsize=9,
+        )
+    axes.axvline(1, color=_INK, linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(checked)), [f"{each.target.work},\nagainst {each.target.against}" for each in checked])
+    axes.tick_params(axis="y", labelsize=8)
+    longest = max((bar.get_width() for bar in axes.patches), default=1.0)
+    axes.set_xlim(0, max(longest, 1.0) * 1.75)
+    axes.set_xlabel("measured, as a part of what the target allows; left of the line it is met")
+    return _svg(figure)
+
+
+def throughputs(comparisons: Mapping[int, Comparison], what: str) -> str:
+    """Draw events a second by the number of something; more is better."""
+    figure, axes = _figure(height=4.4)
+    sizes = sorted(comparisons)
+    names = list(dict.fromkeys(name for size in sizes for name in comparisons[size].seconds))
+    styles = iter(zip(_LINES, _MARKS, strict=True))
+    for name in names:
+        known = [size for size in sizes if name in comparisons[size].seconds]
+        if len(known) < 2:
+            continue
+        rates = [1 / comparisons[size].median(name) for size in known]
+        if name in {OURS, PROCESSES}:
+            dash = "-" if name == OURS else "--"
+            axes.plot(known, rates, color=_OURS, marker="o", linewidth=2.4, linestyle=dash, label=name)
+        else:
+            color, mark = next(styles)
+            axes.plot(known, rates, color=color, marker=mark, markersize=5, linewidth=1.3, label=name)
+    axes.set_xscale("log", base=2 if sizes[-1] < 100 else 10)
+    axes.set_yscale("log")
+    ticks = _apart(sizes)
+    axes.set_xticks(ticks, [f"{size:,}" for size in ticks])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="y", color="#dee2e6", linewidth=0.8)
+    axes.set_xlabel(what)
+    axes.set_ylabel("events a second; more is better")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    return _svg(figure)
+
+
+def growth(comparisons: Sequence[Comparison]) -> str:
+    """Draw the times in stores of different sizes, each as a multiple of that in the smallest: flat is good."""
+    figure, axes = _figure(height=3.6)
+    for result, color, mark in zip(comparisons, (_OURS, *_LINES), ("o", *_MARKS), strict=False):
+        sizes = [int("".join(filter(str.isdigit, name))) for name in result.seconds]
+        ratios = [ratio for name in result.seconds if (ratio := result.ratio(name))]
+        middle = [ratio.median for ratio in ratios]
+        spread = [
+            [ratio.median - ratio.low for ratio in ratios],
+            [ratio.high - ratio.median for ratio in ratios],
+        ]
+        label = result.title.split(", in stores")[0]
+        axes.errorbar(sizes, middle, yerr=spread, color=color, marker=mark, capsize=3, linewidth=1.6, label=label)
+    axes.set_xscale("log")
+    axes.set_ylim(0, max(2.0, axes.get_ylim()[1]))
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="y", color="#dee2e6", linewidth=0.8)
+    axes.set_xlabel("events in the store")
+    axes.set_ylabel("× the time in the smallest")
+    figure.legend(loc="outside upper left", frameon=False, fontsize=9)
+    return _svg(figure)
+
+
+def _apart(sizes: Sequence[int]) -> list[int]:
+    """Return those of the sizes whose labels do not meet on a logarithmic axis."""
+    kept = list(sizes[:1])
+    for size in sizes[1:]:
+        if math.log(size / kept[-1]) > 0.1 * math.log(sizes[-1] / sizes[0]):
+            kept.append(size)
+    return kept
+
+
+def _unit(longest: float) -> tuple[str, float]:
+    return next(
+        ((name, factor) for name, factor in (("seconds", 1.0), ("milliseconds", 1e3)) if longest * factor >= 1),
+        ("microseconds", 1e6),
+    )
+
+
+def _figure(height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(9, height), layout="constrained", facecolor=_GROUND)
+    axes = figure.subplots()
+    axes.set_facecolor(_GROUND)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    drawing = StringIO()
+    figure.savefig(drawing, format="svg", metadata={"Date": None})
+    return "\n".join(line.rstrip() for line in drawing.getvalue().splitlines()) + "\n"

@@ -1,0 +1,45 @@
+"""Looking after a store on PostgreSQL."""
+
+from sqlalchemy import Engine
+
+from eventstore import statements
+from eventstore.backends.maintenance import Diagnosis, Positions, Size
+from eventstore.backends.postgresql_diagnosis import diagnose
+from eventstore.backends.protocol import Run
+
+
+class PostgreSQLMaintenance:
+    """What differs on PostgreSQL."""
+
+    def positions(self, run: Run) -> Positions | None:
+        """Return what the sequence says; None where position has none."""
+        sequence = run(statements.position_sequence)
+        if not sequence:
+            return None
+        ((newest, last, was_given),) = run(statements.drawn_positions(*sequence[0]))
+        return Positions(newest, last if was_given else last - 1)
+
+    def advance_positions(self, run: Run) -> bool:
+        """Set the sequence, while nobody draws from it: otherwise it could be set back by a moment."""
+        run(statements.lock_appends)
+        positions = self.positions(run)
+        if positions is None or positions.given >= positions.newest:
+            return False
+        run(statements.set_last_position, position=positions.newest)
+        return True
+
+    def estimate_rows(self, run: Run) -> dict[str, int]:
+        """Ask the catalog and the statistics."""
+        return dict(run(statements.estimated_rows))
+
+    def sizes(self, run: Run, *, quickly: bool) -> list[Size]:  # noqa: ARG002  # it is quick
+        """Ask the catalog."""
+        return [Size(*row) for row in run(statements.sizes)]
+
+    def database_bytes(self, run: Run) -> int:
+        """Return the size of the database."""
+        return int(run(statements.database_size)[0][0])
+
+    def diagnose(self, engine: Engine, run: Run) -> list[Diagnosis]:
+        """Look at settings, unfinished transactions, upkeep, and whether a pooler is in between."""
+        return diagnose(engine, run)

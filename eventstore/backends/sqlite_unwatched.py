@@ -1,0 +1,85 @@
+"""A connection of the engine's pool, used by sqlite3 alone where nobody watches: see `watching`."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+
+from eventstore.backends.protocol import Row
+from eventstore.backends.watching import is_watched, translated
+
+
+def can_be_unwatched(engine: Engine) -> bool:
+    """Return whether nobody watches, and whoever takes a connection from the pool has it alone."""
+    return not isinstance(engine.pool, SingletonThreadPool | StaticPool) and not is_watched(engine)
+
+
+@contextmanager
+def unwatched(engine: Engine) -> Iterator["UnwatchedConnection"]:
+    """Take a connection from the pool, on which nobody has begun anything; give it back as it was.
+
+    The driver begins no transaction by itself then. One that is still open in the end is not given back: an application
+    may have asked its pool to commit, and the driver commits when it is told to begin nothing.
+
+    Raises:
+        DBAPIError: As SQLAlchemy raises it: there is no connection to be had.
+    """
+    try:
+        pooled = engine.raw_connection()
+    except sqlite3.Error as error:
+        raise translated(engine, error, None, None) from error
+    raw: Any = pooled.dbapi_connection
+    isolation_level = raw.isolation_level
+    is_as_it_was = False
+    try:  # Ctrl-C is noticed where Python calls or returns: nothing of that comes between this line and the `finally`
+        raw.isolation_level = None
+        connection = UnwatchedConnection(engine, raw)
+        if raw.in_transaction:  # begun by a hook of the pool
+            connection.exec_driver_sql("COMMIT")
+        yield connection
+    finally:
+        try:
+            if not raw.in_transaction:
+                raw.isolation_level = isolation_level
+                is_as_it_was = True
+        except sqlite3.ProgrammingError:  # somebody has closed it
+            pass
+        finally:
+            if is_as_it_was:
+                pooled.close()
+            else:
+                pooled.invalidate()
+
+
+class UnwatchedConnection:
+    """Executes statements, in the transaction that they have begun themselves, or in none.
+
+    Attributes:
+        raw: The driver's connection.
+    """
+
+    def __init__(self, engine: Engine, raw: Any) -> None:
+        self._engine = engine
+        self.raw = raw
+        self._cursor = raw.cursor()
+
+    def exec_driver_sql(self, sql: str, parameters: Any = ()) -> Sequence[Row]:
+        """Execute one statement, once for each of a list of parameters, and return its rows.
+
+        Raises:
+            DBAPIError: As SQLAlchemy raises it.
+        """
+        cursor = self._cursor
+        try:
+            if isinstance(parameters, list):
+                cursor.executemany(sql, parameters)
+            else:
+                cursor.execute(sql, parameters)
+            rows: Sequence[Row] = cursor.fetchall()
+        except sqlite3.Error as error:
+            is_lost = self._engine.dialect.is_disconnect(error, self.raw, cursor)  # type: ignore[arg-type]  # it is the driver's
+            raise translated(self._engine, error, sql, parameters, is_lost=is_lost) from error
+        return rows

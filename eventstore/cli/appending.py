@@ -1,0 +1,131 @@
+"""The command append: events from JSON, for scripts."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+from uuid import UUID
+
+import click
+
+from eventstore.cli.completion import complete_streams
+from eventstore.cli.database import store_options
+from eventstore.cli.output import has_person, print_json, print_line, printable
+from eventstore.codecs import JSONCodec
+from eventstore.errors import InvalidInput
+from eventstore.event_types import EventTypes
+from eventstore.events import NewEvent
+from eventstore.store import EventStore
+from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion
+
+_FIELDS: Final = ("event_type", "data", "metadata", "event_id", "schema_version")
+_NAMED: Final[dict[str, ExpectedVersion]] = {"any": ANY, "no-stream": NO_STREAM, "stream-exists": STREAM_EXISTS}
+_DECODE: Final = JSONCodec().decode
+
+
+def _expected_version(_ctx: click.Context, _parameter: click.Parameter, value: str) -> ExpectedVersion:
+    if value in _NAMED:
+        return _NAMED[value]
+    if not value.isascii() or not value.isdigit():
+        msg = f"it is a version, or one of {', '.join(_NAMED)}"
+        raise click.BadParameter(msg)
+    return int(value)
+
+
+@click.command()
+@click.argument("stream_id", metavar="STREAM", shell_complete=complete_streams)
+@click.argument("text", metavar="[JSON]", required=False)
+@click.option(
+    "--expected-version", required=True, callback=_expected_version, metavar="VERSION",
+    help="That the stream must have: a number, no-stream, stream-exists, or any not to check.",
+)  # fmt: skip
+@click.option("--type", "event_type", help="The event type; then JSON is the data of one event, and nothing else.")
+@click.option("--metadata", metavar="JSON", help="An object, for all of the events; an event's own wins.")
+@store_options
+def append(
+    *, store: EventStore, as_json: bool, stream_id: str, text: str | None, expected_version: ExpectedVersion,
+    event_type: str | None, metadata: str | None,
+) -> None:  # fmt: skip
+    """Append events to STREAM, all of them or none.
+
+    JSON is an event, {"event_type": …, "data": …} and, where wanted, "metadata", "event_id" and "schema_version".
+    Without it, or with -, standard input is read: such an object in each line. An append that is repeated with the
+    same event ids and the same expected version stores nothing twice.
+
+    In a pipe, the line has: stream id, version and position of the last event, and whether it was stored before.
+    """
+    lines: Iterable[str | bytes] = sys.stdin.buffer if text is None or text == "-" else [text]
+    if event_type is None:
+        events = list(_events(lines, is_stdin=lines is sys.stdin.buffer))
+    else:
+        data = b"".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+        events = [NewEvent(event_type, _data(_parsed(data, "the data"), "the data"))]
+    shared = None if metadata is None else _parsed(metadata, "--metadata")
+    if shared is not None and not isinstance(shared, dict):
+        msg = "--metadata is a JSON object"
+        raise InvalidInput(msg)
+    result = store._with_event_types(EventTypes()).append(
+        stream_id, events, expected_version=expected_version, metadata=shared
+    )
+    if as_json:
+        told = {"stream_id": result.stream_id, "version": result.version, "position": result.position}
+        print_json({**told, "duplicate": result.duplicate})
+    elif has_person():
+        before = " (stored before)" if result.duplicate else ""
+        click.echo(f"{printable(result.stream_id)} is at version {result.version}, position {result.position}{before}")
+    else:
+        print_line(result.stream_id, result.version, result.position, result.duplicate)
+
+
+def _events(lines: Iterable[str | bytes], *, is_stdin: bool) -> Iterator[NewEvent]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            where = f"line {number}" if is_stdin else "the event"
+            try:
+                yield _event(_parsed(line, where), where)
+            except InvalidInput as error:
+                raise InvalidInput(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
+
+
+def _event(value: Any, where: str) -> NewEvent:
+    if not isinstance(value, dict):
+        msg = f'{where} is a JSON object such as {{"event_type": "order-placed", "data": {{}}}}'
+        raise InvalidInput(msg)
+    unknown = sorted(set(value) - set(_FIELDS))
+    if unknown:
+        msg = f"{where} has unknown fields: {', '.join(map(repr, unknown))}; an event has {', '.join(_FIELDS)}"
+        raise InvalidInput(msg)
+    if "event_type" not in value:
+        msg = f"{where} has no event_type"
+        raise InvalidInput(msg)
+    more = {name: value[name] for name in ("metadata", "schema_version") if value.get(name) is not None}
+    if value.get("event_id") is not None:
+        try:
+            more["event_id"] = UUID(value["event_id"])
+        except (ValueError, TypeError, AttributeError):
+            msg = f"{where}: the event_id is not a UUID"
+            raise InvalidInput(msg) from None
+    return NewEvent(value["event_type"], _data(value.get("data", {}), where), **more)
+
+
+def _parsed(text: bytes | str, where: str) -> Any:
+    try:
+        return json.loads(text if isinstance(text, str) else text.decode())
+    except UnicodeDecodeError:
+        msg = f"{where} is not UTF-8"
+        raise InvalidInput(msg) from None
+    except json.JSONDecodeError as error:
+        msg = f"{where} is not JSON: {error.msg.removesuffix(' at')}, at character {error.pos + 1}"
+        raise InvalidInput(msg) from None
+    except RecursionError:
+        msg = f"{where} is nested too deep"
+        raise InvalidInput(msg) from None
+
+
+def _data(value: Any, where: str) -> Any:
+    """Return the data as the JSON codec reads it: `{"$decimal": "1.10"}` is a Decimal."""
+    try:
+        return _DECODE(json.dumps(value).encode())
+    except Exception as error:  # noqa: BLE001  # of whatever type it was to be: its text may be payload
+        msg = f'{where}: the data has an object such as {{"$decimal": …}} that can\'t be read ({type(error).__name__})'
+        raise InvalidInput(msg) from None

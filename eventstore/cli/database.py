@@ -1,0 +1,89 @@
+"""Which database a command is for: named by its options, or given by the application that has mounted the group."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from sqlalchemy.exc import ArgumentError
+
+from eventstore.backends import engine_for
+from eventstore.cli.group import AS_JSON, URL_IN_USE, EventStoreGroup
+from eventstore.errors import EventStoreError
+from eventstore.store import EventStore
+
+Command = Callable[..., Any]
+
+
+def database_options(command: Command) -> Command:
+    """Add --url, --schema and --json to a command, which is called with `engine`, `schema` and `as_json`."""
+
+    def on_engine(store: EventStore, **options: Any) -> Any:
+        return command(engine=store.engine, schema=store.tables.metadata.schema, **options)
+
+    return _with_options(command, on_engine)
+
+
+def store_options(command: Command) -> Command:
+    """Add the same options to a command, which is called with `store` and `as_json`."""
+    return _with_options(command, command)
+
+
+def _with_options(command: Command, call: Command) -> Command:
+    @click.option("--url", envvar="EVENTSTORE_URL", show_envvar=True, help="Of the database.")
+    @click.option("--schema", envvar="EVENTSTORE_SCHEMA", show_envvar=True, help="PostgreSQL schema of the tables.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+    @click.pass_context
+    def with_store(ctx: click.Context, /, *, url: str | None, schema: str | None, as_json: bool, **options: Any) -> Any:
+        ctx.meta[AS_JSON] = as_json
+        store = store_of(ctx, url, schema)
+        ctx.meta[URL_IN_USE] = store.engine.url
+        return call(store=store, as_json=as_json, **options)
+
+    with_store.__doc__ = command.__doc__
+    with_store.__name__ = command.__name__
+    with_store.__click_params__ += getattr(command, "__click_params__", [])  # type: ignore[attr-defined]  # click's
+    return with_store
+
+
+def store_of(ctx: click.Context, url: str | None, schema: str | None) -> EventStore:
+    """Return the store of a command: that of --url, else the application's, else that of the environment.
+
+    Raises:
+        click.UsageError: There is none.
+    """
+    is_named = ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE
+    given = None if is_named else _given(ctx)
+    if given is not None:
+        if ctx.get_parameter_source("schema") is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--schema goes with --url: the application has chosen both here", ctx)
+        return given
+    if not url:
+        raise click.UsageError("Missing option '--url' (env var: 'EVENTSTORE_URL').", ctx)
+    store = _store_at(url, schema)
+    ctx.call_on_close(store.engine.dispose)
+    return store
+
+
+def _given(ctx: click.Context | None) -> EventStore | None:
+    while ctx is not None:
+        if isinstance(ctx.command, EventStoreGroup) and ctx.command.store is not None:
+            store = ctx.command.store
+            return store if isinstance(store, EventStore) else store()
+        ctx = ctx.parent
+    return None
+
+
+def _store_at(url: str, schema: str | None) -> EventStore:
+    try:
+        engine = engine_for(url)
+    except (ArgumentError, ValueError) as error:  # a ValueError has a part of the URL in it, maybe of the password
+        if isinstance(error, EventStoreError):
+            raise
+        msg = "not a URL of a database; it looks like postgresql://user@host/database or sqlite:///file.db"
+        raise click.BadParameter(msg, param_hint="--url") from None
+    try:
+        return EventStore(engine, schema=schema)
+    except EventStoreError:
+        engine.dispose()
+        raise

@@ -1,0 +1,61 @@
+"""Payloads for the eye and for programs: of events, metadata, and states of snapshots."""
+
+import json
+from typing import Any, Final
+
+from eventstore.cli.output import printable_json
+from eventstore.codecs import JSONCodec
+
+_MAX_DEPTH: Final = 40
+_MAX_BYTES: Final = 32
+_ENCODE: Final = JSONCodec().encode
+
+
+def exact(value: Any) -> Any:
+    """Return the value in terms of JSON, as the JSON codec writes it: `{"$decimal": "1.10"}` for what JSON has not."""
+    try:
+        return json.loads(_ENCODE(value, typed=True))
+    except (TypeError, ValueError, RecursionError):  # of a codec of the application's own, or nested too deep for JSON
+        return {"$repr": repr(value)}
+
+
+def compact(value: Any) -> str:
+    """Return `exact` in one printable line."""
+    return printable_json(json.dumps(exact(value), ensure_ascii=False))
+
+
+def readable(value: Any) -> str:
+    """Return the value in one printable line for people: a Decimal is a number, a time is a time."""
+    return printable_json(json.dumps(_simple(value), ensure_ascii=False))
+
+
+def indented(value: Any) -> str:
+    """Return the same in printable lines."""
+    lines = json.dumps(_simple(value), ensure_ascii=False, indent=2).split("\n")  # newlines in strings are escaped
+    return "\n".join(map(printable_json, lines))
+
+
+def _simple(value: Any, depth: int = 0) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if depth == _MAX_DEPTH:
+        return "…"
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): _simple(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = value if isinstance(value, list | tuple) else sorted(value, key=repr)
+        return [_simple(part, depth + 1) for part in parts]
+    if isinstance(value, bytes):
+        more = f"… ({len(value)} bytes)" if len(value) > _MAX_BYTES else ""
+        return f"0x{value[:_MAX_BYTES].hex()}{more}"
+    return str(value)
+
+
+def hexdump(data: bytes) -> str:
+    """Return bytes in lines of 16: where they are, in hexadecimal digits, and as ASCII."""
+    lines = []
+    for start in range(0, len(data), 16):
+        part = data[start : start + 16]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)  # noqa: PLR2004  # printable ASCII
+        lines.append(f"{start:06x}  {part.hex(' ', 1):<47}  {text}")
+    return "\n".join(lines)

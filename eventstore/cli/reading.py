@@ -1,0 +1,195 @@
+"""Commands that read: streams, show, tail."""
+
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+import click
+
+from eventstore.cli.completion import complete_streams
+from eventstore.cli.database import store_options
+from eventstore.cli.events import EventPrinter, StoredPrinter
+from eventstore.cli.output import Column, Limited, note, print_rows
+from eventstore.errors import DecodingError, EventStoreError
+from eventstore.event_types import EventTypes
+from eventstore.events import RecordedEvent
+from eventstore.filters import EventFilter
+from eventstore.store import EventStore
+from eventstore.streams import StreamOrder
+from eventstore.subscriptions import Subscription
+
+POSITIVE: Final = click.IntRange(min=1)
+NOT_NEGATIVE: Final = click.IntRange(min=0)
+
+_STREAMS: Final = (
+    Column("stream_id", "stream", "cyan"),
+    Column("version", "events"),
+    Column("updated_at", "last event (UTC)"),
+    Column("created_at", "first event (UTC)", is_optional=True),
+)
+
+
+@click.command()
+@click.option("--category", help="Of this category: what stands before the first hyphen.")
+@click.option(
+    "--by", "order", type=click.Choice([order.value for order in StreamOrder]), default="id", show_default=True,
+    help="In order of ids; the longest first; or the last appended to first.",
+)  # fmt: skip
+@click.option("--after", metavar="STREAM", shell_complete=complete_streams, help="Go on after this stream.")
+@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="At most so many.")
+@click.option("--all", "without_limit", is_flag=True, help="All, however many.")
+@store_options
+def streams(
+    *, store: EventStore, as_json: bool, category: str | None, order: str, after: str | None, limit: int,
+    without_limit: bool,
+) -> None:  # fmt: skip
+    """List the streams.
+
+    With --by size or --by recent, the database looks at every stream.
+
+    In a pipe, the lines have: stream id, version, time of the last event, time of the first.
+    """
+    at_most = None if without_limit else limit
+    found = store.streams(
+        category=category,
+        order=StreamOrder(order),
+        after_stream_id=after,
+        limit=None if at_most is None else at_most + 1,
+    )
+    shown = Limited(found, at_most)
+    rows = (
+        {
+            "stream_id": stream.stream_id,
+            "category": stream.category,
+            "version": stream.version,
+            "created_at": stream.created_at,
+            "updated_at": stream.updated_at,
+        }
+        for stream in shown
+    )
+    print_rows(_STREAMS, rows, as_json=as_json, empty="there are no streams")
+    if shown.has_more and shown.last is not None:
+        note(f"there are more: --after {shown.last.stream_id}, or --all")
+
+
+@click.command()
+@click.argument("stream_id", metavar="STREAM", shell_complete=complete_streams)
+@click.option("--after", type=NOT_NEGATIVE, default=0, metavar="VERSION", help="Events of higher versions only.")
+@click.option("--up-to", type=NOT_NEGATIVE, metavar="VERSION", help="Events of at most this version only.")
+@click.option("-n", "--limit", type=POSITIVE, help="At most so many.")
+@click.option("--backwards", is_flag=True, help="The newest first.")
+@click.option("--raw", is_flag=True, help="The bytes of the data as they are stored, also where nobody can read them.")
+@store_options
+def show(
+    *, store: EventStore, as_json: bool, stream_id: str, after: int, up_to: int | None, limit: int | None,
+    backwards: bool, raw: bool,
+) -> None:  # fmt: skip
+    """Print the events of STREAM, as they are stored: plain data, nothing upcast.
+
+    In a pipe, the lines have: position, stream id, version, event type, time, event id, data and metadata in JSON; with
+    --raw instead of the data its codec's number and the bytes in base 64.
+    """
+    wanted: dict[str, Any] = {"after_version": after, "up_to_version": up_to, "limit": limit, "backwards": backwards}
+    is_empty = True
+    if raw:
+        print_row = StoredPrinter(store._backend, as_json=as_json)
+        for rows in store._reader.pages(stream_id, **wanted):
+            for row in rows:
+                is_empty = False
+                print_row(row)
+    else:
+        print_event = EventPrinter(as_json=as_json, in_blocks=True)
+        try:
+            for event in store.read_stream(stream_id, upcast=False, **wanted):
+                is_empty = False
+                print_event(event)
+        except DecodingError:
+            note("--raw shows what is stored, also where it can't be read")
+            raise
+    if is_empty and not store.stream_version(stream_id):
+        msg = f"there is no stream {stream_id!r}"
+        raise EventStoreError(msg)
+
+
+@click.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on with those to come, until Ctrl-C.")
+@click.option("-n", "--last", type=NOT_NEGATIVE, metavar="N", help="Begin with the last N that match.  [default: 10]")
+@click.option("--after", type=NOT_NEGATIVE, metavar="POSITION", help="Begin after this position instead.")
+@click.option("-t", "--type", "types", multiple=True, help="Of this event type only; may be repeated.")
+@click.option("-c", "--category", "categories", multiple=True, help="Of this category only; may be repeated.")
+@click.option(
+    "-s", "--stream", "stream_ids", multiple=True, shell_complete=complete_streams,
+    help="Of this stream only; may be repeated.",
+)  # fmt: skip
+@click.option("--limit", type=POSITIVE, help="End after so many.")
+@store_options
+def tail(
+    *, store: EventStore, as_json: bool, follow: bool, last: int | None, after: int | None, types: tuple[str, ...],
+    categories: tuple[str, ...], stream_ids: tuple[str, ...], limit: int | None,
+) -> None:  # fmt: skip
+    """Print the newest events of all streams, in the global order; with -f, also those to come.
+
+    An event has to match one of each kind of filter that is given. A line is cut where the terminal ends; `show` has
+    the whole payload. In a pipe, the lines are those of `show`.
+    """
+    if last is not None and after is not None:
+        msg = "--last and --after are two ways to say where to begin; give one of them"
+        raise click.UsageError(msg)
+    wanted = EventFilter(event_types=types or None, categories=categories or None, stream_ids=stream_ids or None)
+    store = store._with_event_types(EventTypes())
+    if after is None:
+        after = _position_before_last(store, 10 if last is None else last, wanted)
+    print_event = EventPrinter(as_json=as_json, in_blocks=False)
+    if not follow:
+        _print(store.read_all(wanted, after_position=after, limit=limit), print_event)
+        return
+    with store.subscribe(wanted, after_position=after) as subscription, _ended_by_ctrl_c(subscription):
+        _print(subscription if limit is None else _first(subscription, limit), print_event)
+
+
+def _position_before_last(store: EventStore, count: int, wanted: EventFilter) -> int:
+    if count:
+        return store.position_before_last(count, wanted)
+    before = store.position_before_last(1)
+    return max((event.position for event in store.read_all(after_position=before, limit=1)), default=before)
+
+
+def _print(events: Iterable[RecordedEvent], print_event: EventPrinter) -> None:
+    for event in events:
+        print_event(event)
+
+
+@contextmanager
+def _ended_by_ctrl_c(subscription: Subscription) -> Iterator[None]:
+    """Let Ctrl-C, and SIGTERM, end it in order; the second one as usual, should the database hang."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        subscription.stop()
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _first(events: Iterable[RecordedEvent], limit: int) -> Iterable[RecordedEvent]:
+    """Yield so many, and end with the last of them instead of waiting for one more."""
+    for count, event in enumerate(events, 1):
+        yield event
+        if count == limit:
+            return

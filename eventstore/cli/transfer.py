@@ -1,0 +1,144 @@
+"""Commands that take events out of a store and into one: export, import."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from eventstore.cli.database import store_options
+from eventstore.filters import EventFilter
+from eventstore.store import EventStore
+from eventstore.transfer import Exported, Imported, export_events, import_events
+from eventstore.transfer.files import Format
+
+_FORMATS = click.Choice([each.value for each in Format])
+_FORMAT_HELP = "Of the file. Defaults to what its suffix says: .jsonl or .parquet."
+
+
+@click.command("export")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.option("--format", "format_", type=_FORMATS, help=_FORMAT_HELP)
+@click.option("--category", "categories", multiple=True, help="Only streams of this category; can be repeated.")
+@click.option("--stream", "stream_ids", multiple=True, help="Only this stream; can be repeated.")
+@click.option("--type", "event_types", multiple=True, help="Only events of this type; can be repeated. For analysis.")
+@click.option("--after", "after_position", type=int, default=0, help="Only events after this position.")
+@click.option("--resume", is_flag=True, help="Go on with a file that is there, after its last event.")
+@click.option("--snapshots", is_flag=True, help="The snapshots, too.")
+@click.option("--checkpoints", is_flag=True, help="How far projections have come, too.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@store_options
+def export(
+    *,
+    store: EventStore,
+    as_json: bool,
+    file: Path,
+    format_: str | None,
+    categories: tuple[str, ...],
+    stream_ids: tuple[str, ...],
+    event_types: tuple[str, ...],
+    force: bool,
+    **options: Any,
+) -> None:
+    """Write events to FILE, as JSON Lines or Parquet; - is stdout.
+
+    What is written is a state that the store had, also while others append: all events up to a position, each once. The
+    position is printed: pass it as --after the next time. With --category, --stream and --type, events that match all
+    of them are written.
+    """
+    named = {"categories": categories, "stream_ids": stream_ids, "event_types": event_types}
+    given: dict[str, Any] = {field: values for field, values in named.items() if values}
+    is_stdout = str(file) == "-"
+    if is_stdout and as_json:
+        raise click.UsageError("--json prints to stdout, and so does the export; name a file")
+    if not is_stdout and file.exists() and not force and not options["resume"]:
+        msg = f"{file} is there already; pass --resume to go on with it, or --force to write over it"
+        raise click.UsageError(msg)
+    chosen = Format(format_) if format_ else Format.JSON_LINES if is_stdout else None
+    target: Path | IO[bytes] = sys.stdout.buffer if is_stdout else file
+    with _reporting("exported", quiet=as_json) as report:
+        done = export_events(
+            store,
+            target,
+            *([EventFilter(**given)] if given else []),
+            format=chosen,
+            on_progress=report and (lambda step: report(step.events, step.position, step.end)),
+            **options,
+        )
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+        return
+    click.echo(f"exported {_told(done)}, up to position {done.position}", err=is_stdout)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
+@click.option("--format", "format_", type=_FORMATS, help=_FORMAT_HELP)
+@click.option("--keep-positions", is_flag=True, help="Keep the positions: for a database without other events.")
+@click.option("--batch-size", type=int, default=1000, show_default=True, help="How many events to store at a time.")
+@store_options
+def import_(
+    *,
+    store: EventStore,
+    as_json: bool,
+    file: Path,
+    format_: str | None,
+    keep_positions: bool,
+    batch_size: int,
+) -> None:
+    """Store the events of an export, FILE; - is stdin.
+
+    Events keep their ids, versions and times. What is there already is left out, so a repeated import goes on. What
+    does not fit is refused.
+    """
+    is_stdin = str(file) == "-"
+    chosen = Format(format_) if format_ else Format.JSON_LINES if is_stdin else None
+    with _reporting("imported", quiet=as_json) as report:
+        done = import_events(
+            store,
+            sys.stdin.buffer if is_stdin else file,
+            format=chosen,
+            keep_positions=keep_positions,
+            batch_size=batch_size,
+            on_progress=report and (lambda step: report(step.events + step.repeated, step.position, None)),
+        )
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+        return
+    there = f"; {_counted(done.repeated, 'event')} there already" if done.repeated else ""
+    click.echo(f"imported {_told(done)}{there}")
+
+
+def _told(done: Exported | Imported) -> str:
+    counts = {"event": done.events, "snapshot": done.snapshots, "checkpoint": done.checkpoints}
+    return ", ".join(_counted(count, what) for what, count in counts.items() if count or what == "event")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+Report = Callable[[int, int, int | None], object]
+
+
+@contextmanager
+def _reporting(verb: str, *, quiet: bool) -> Iterator[Report | None]:
+    """Yield what draws a bar on stderr where a person looks: by events, position, and the position of the end."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("  {task.description}"), BarColumn(bar_width=24), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(verb, total=None)
+
+        def report(events: int, position: int, end: int | None) -> None:
+            bars.update(task, description=f"{verb} {_counted(events, 'event')}", completed=position, total=end)
+
+        yield report

@@ -1,0 +1,265 @@
+"""The extension: which store and which session an application has."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flask import Flask, Response, current_app
+from flask.globals import app_ctx
+from sqlalchemy import Engine
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import scoped_session, sessionmaker
+from werkzeug.local import LocalProxy
+
+from eventstore.backends import prepare_savepoints
+from eventstore.cli import make_group
+from eventstore.codecs import Codec
+from eventstore.contrib.flask.request_metadata import RequestMetadata
+from eventstore.correlation import ask_for_metadata
+from eventstore.errors import InvalidInput
+from eventstore.event_types import EventTypes
+from eventstore.store import EventStore
+
+_EXTENSION: Final = "eventstore"
+_DEFAULT_PREFIX: Final = "EVENTSTORE"
+_FIRST_ERROR: Final = 400
+_STORE_OPTIONS: Final = ("schema", "notify", "compress_above", "page_size", "lock_timeout_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class _Installed:
+    """What one application has of one extension."""
+
+    store: EventStore
+    session: scoped_session[Any]
+    joined: EventStore
+    metadata: RequestMetadata
+
+
+class FlaskEventStore:
+    """Gives Flask applications an event store that works in the session of the request.
+
+    With Flask-SQLAlchemy it joins `db.session`: one connection and one transaction, which the application commits or
+    rolls back. Without it, the extension keeps a session of SQLAlchemy for each application context, in the same way:
+    the application commits, and what is not committed when the context ends is rolled back.
+
+    Views use `current_store` and `current_session`. Where there are several stores in an application, each has an
+    extension of its own, with a `config_prefix`; `current` and `session` are its store and session.
+
+    Args:
+        app: The application; or none, and call `init_app`.
+        session: The application's own `scoped_session`, which it commits and removes itself. Defaults to that of
+            Flask-SQLAlchemy, unless `EVENTSTORE_URL` is configured.
+        user: Returns who has sent the request, None for nobody; it becomes `user_id` in the metadata. It is called at
+            each append inside a request, so it may need what is known only after a while.
+        metadata: Returns more metadata, called likewise.
+        event_types: As for `EventStore`.
+        codec: As for `EventStore`.
+        also_reads: As for `EventStore`.
+        config_prefix: What the names of configuration keys begin with.
+
+    Example:
+        ```python
+        db = SQLAlchemy()
+        events = FlaskEventStore(event_types=event_types, user=lambda: session.get("user_id"))
+
+
+        def create_app():
+            app = Flask(__name__)
+            app.config.from_prefixed_env()
+            db.init_app(app)
+            events.init_app(app)
+            return app
+        ```
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        session: scoped_session[Any] | None = None,
+        user: Callable[[], str | int | None] | None = None,
+        metadata: Callable[[], Mapping[str, Any]] | None = None,
+        event_types: EventTypes | None = None,
+        codec: Codec | None = None,
+        also_reads: Iterable[Codec] = (),
+        config_prefix: str = _DEFAULT_PREFIX,
+    ) -> None:
+        if session is not None and not isinstance(session, scoped_session):
+            msg = f"session is a scoped_session of SQLAlchemy, as db.session, not {type(session).__name__}"
+            raise InvalidInput(msg)
+        for name, function in (("user", user), ("metadata", metadata)):
+            if function is not None and not callable(function):
+                msg = f"{name} is a function, called at each append, not {type(function).__name__}"
+                raise InvalidInput(msg)
+        if not config_prefix.isupper():
+            msg = "config_prefix is in upper case, as AUDIT for AUDIT_URL: Flask knows no other configuration keys"
+            raise InvalidInput(msg)
+        self._session = session
+        self._user = user
+        self._metadata = metadata
+        self._prefix = config_prefix
+        self._store_arguments: dict[str, Any] = {
+            "event_types": event_types,
+            "codec": codec,
+            "also_reads": tuple(also_reads),
+        }
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Give the application a store, after its configuration, and after Flask-SQLAlchemy where it is used.
+
+        It connects to nothing. The tables are made by `flask eventstore migrate`.
+
+        Configuration keys, here with the usual prefix, none of them required with Flask-SQLAlchemy:
+            `EVENTSTORE_URL`: Of a database of the store's own, as for `EventStore.from_url`, which is not that of
+                Flask-SQLAlchemy.
+            `EVENTSTORE_ENGINE_OPTIONS`: For the engine of that URL, as for `EventStore.from_url`.
+            `EVENTSTORE_COMMIT_ON_SUCCESS`: Commit the session that the extension keeps at the end of a request whose
+                response is no error (its status is below 400), before the response is sent. Defaults to false.
+            `EVENTSTORE_SCHEMA`, `EVENTSTORE_NOTIFY`, `EVENTSTORE_COMPRESS_ABOVE`, `EVENTSTORE_PAGE_SIZE`,
+                `EVENTSTORE_LOCK_TIMEOUT_SECONDS`: As for `EventStore`.
+            `EVENTSTORE_REQUEST_ID_HEADER`: Whose value becomes the correlation id. Defaults to `X-Request-ID`; empty to
+                make up an id for each request.
+
+        Raises:
+            InvalidInput: The application has this extension already, or its configuration is not valid.
+            UnsupportedDatabase: The database is another one.
+            DriverMissing: It is PostgreSQL, and psycopg is not installed.
+        """
+        installed_before: dict[str, _Installed] = app.extensions.setdefault(_EXTENSION, {})
+        if self._prefix in installed_before:
+            msg = f"this application has an event store with the prefix {self._prefix} already; give another prefix"
+            raise InvalidInput(msg)
+        store, session = self._open(app)
+        with app.app_context():
+            joined = store.join(session)
+        header = self._setting(app, "REQUEST_ID_HEADER", "X-Request-ID")
+        installed_before[self._prefix] = _Installed(
+            store, session, joined, RequestMetadata(header, self._user, self._metadata)
+        )
+        if len(installed_before) == 1:
+            app.before_request(_ask_for_request_metadata)
+        app.cli.add_command(make_group(store, name=self._prefix.lower()))
+
+    def _open(self, app: Flask) -> tuple[EventStore, scoped_session[Any]]:
+        """Return the application's store and the session that it joins."""
+        options = {
+            **self._store_arguments,
+            **{
+                name: app.config[f"{self._prefix}_{name.upper()}"]
+                for name in _STORE_OPTIONS
+                if f"{self._prefix}_{name.upper()}" in app.config
+            },
+        }
+        url = self._setting(app, "URL", None)
+        commits = self._setting(app, "COMMIT_ON_SUCCESS", default=False)
+        session = self._session
+        if session is None and url is None:
+            session = getattr(app.extensions.get("sqlalchemy"), "__dict__", {}).get("session")
+        if session is None:
+            if url is None:
+                msg = (
+                    f"there is no database for the event store: configure {self._prefix}_URL, or give it a session, "
+                    "or call init_app of Flask-SQLAlchemy before"
+                )
+                raise InvalidInput(msg)
+            store = EventStore.from_url(url, **options, **self._setting(app, "ENGINE_OPTIONS", {}))
+            return store, _keep_session(app, store.engine, commits=commits)
+        for name, value in (("URL", url), ("COMMIT_ON_SUCCESS", commits)):
+            if value:
+                msg = f"{self._prefix}_{name} is for a session that the extension keeps: this one is the application's"
+                raise InvalidInput(msg)
+        engine = _engine_of(app, session)
+        prepare_savepoints(engine)
+        return EventStore(engine, **options), session
+
+    def _setting(self, app: Flask, name: str, default: Any) -> Any:
+        return app.config.get(f"{self._prefix}_{name}", default)
+
+    @property
+    def store(self) -> EventStore:
+        """The store of the current application, in short transactions of its own: for workers and scripts.
+
+        Raises:
+            InvalidInput: The current application does not have this extension.
+        """
+        return _installed(self._prefix).store
+
+    @property
+    def current(self) -> EventStore:
+        """The store in the transaction of `session`: what `current_store` is for the usual prefix.
+
+        Raises:
+            InvalidInput: The current application does not have this extension.
+        """
+        return _installed(self._prefix).joined
+
+    @property
+    def session(self) -> scoped_session[Any]:
+        """The session of the application context: what `current_session` is for the usual prefix.
+
+        Raises:
+            InvalidInput: The current application does not have this extension.
+        """
+        return _installed(self._prefix).session
+
+
+def _keep_session(app: Flask, engine: Engine, *, commits: bool) -> scoped_session[Any]:
+    """Return a session for each application context, closed with it."""
+    session = scoped_session(sessionmaker(engine), scopefunc=_context_id)
+
+    def commit(response: Response) -> Response:
+        if response.status_code < _FIRST_ERROR and session.registry.has():
+            session.commit()
+        return response
+
+    def close(_: BaseException | None) -> None:
+        session.remove()
+
+    if commits:
+        app.after_request(commit)
+    app.teardown_appcontext(close)
+    return session
+
+
+def _context_id() -> int:
+    return id(app_ctx._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
+
+
+def _engine_of(app: Flask, session: scoped_session[Any]) -> Engine:
+    with app.app_context():
+        try:
+            return session.get_bind().engine
+        except UnboundExecutionError:
+            msg = "the session as a whole is bound to no engine; with Flask-SQLAlchemy, set SQLALCHEMY_DATABASE_URI"
+            raise InvalidInput(msg) from None
+
+
+def _installed(prefix: str) -> _Installed:
+    installed: dict[str, _Installed] = current_app.extensions.get(_EXTENSION, {})
+    if prefix not in installed:
+        msg = f"this application has no event store with the prefix {prefix}; call FlaskEventStore(…).init_app(app)"
+        raise InvalidInput(msg)
+    return installed[prefix]
+
+
+def _ask_for_request_metadata() -> None:
+    ask_for_metadata(_request_metadata)
+
+
+def _request_metadata() -> dict[str, Any]:
+    """Return what the current application's extensions say about its request."""
+    metadata: dict[str, Any] = {}
+    if current_app:
+        for installed in current_app.extensions.get(_EXTENSION, {}).values():
+            metadata |= installed.metadata.now()
+    return metadata
+
+
+current_store: EventStore = LocalProxy(lambda: _installed(_DEFAULT_PREFIX).joined)  # type: ignore[assignment]
+"""The store of the current application, in the session of the application context; there it is an `EventStore`."""
+
+current_session: scoped_session[Any] = LocalProxy(lambda: _installed(_DEFAULT_PREFIX).session)  # type: ignore[assignment]
+"""The session that `current_store` works in: `db.session` of Flask-SQLAlchemy, or that of the application context."""

@@ -1,0 +1,70 @@
+"""Rows out of data frames."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from eventstore.errors import InvalidInput
+
+Row = Mapping[str, Any]
+
+
+def rows_of(data: Any) -> Iterator[Row]:
+    """Return an iterator over the rows of a data frame, or of anything that yields mappings.
+
+    Raises:
+        InvalidInput: It is neither; or, by the iteration, a column of times is finer than a microsecond.
+    """
+    if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
+        return _rows_of_batches(stream_of(data))
+    if isinstance(data, Iterable) and not isinstance(data, str | bytes | Mapping):
+        return _checked(data)
+    msg = f"data is a data frame, an Arrow stream, or an iterable of mappings, not {type(data).__name__}"
+    raise InvalidInput(msg)
+
+
+def stream_of(data: Any) -> pa.RecordBatchReader:
+    """Return a data frame, or whatever else is an Arrow stream, as a reader of one.
+
+    Raises:
+        InvalidInput: It is none.
+    """
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(data)
+    if hasattr(data, "__arrow_c_array__"):
+        batch = pa.record_batch(data)
+        return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+    msg = f"this is a data frame or an Arrow stream, not {type(data).__name__}"
+    raise InvalidInput(msg)
+
+
+def _checked(rows: Iterable[Any]) -> Iterator[Row]:
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            msg = f"row {number} of the data is a mapping of columns to values, not {type(row).__name__}"
+            raise InvalidInput(msg)
+        yield row
+
+
+def _rows_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
+    for batch in batches:
+        names = [name for name in batch.schema.names if not name.startswith("__index_level_")]  # pandas' own
+        columns = {name: _in_microseconds(name, batch.column(name)) for name in names}
+        yield from pa.table(columns).to_pylist()
+
+
+def _in_microseconds(name: str, array: pa.Array) -> pa.Array:
+    """Return the array in the unit of Python's own times, which pandas' are finer than."""
+    arrow_type, wanted = array.type, None
+    if pa.types.is_timestamp(arrow_type):
+        wanted = pa.timestamp("us", arrow_type.tz)
+    elif pa.types.is_duration(arrow_type):
+        wanted = pa.duration("us")
+    elif pa.types.is_time64(arrow_type):
+        wanted = pa.time64("us")
+    try:
+        return array if wanted is None else array.cast(wanted)
+    except pa.ArrowInvalid:
+        msg = f"the column {name!r} is finer than a microsecond, which Python's times are not; round it"
+        raise InvalidInput(msg) from None

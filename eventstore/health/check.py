@@ -1,0 +1,140 @@
+"""Looking at a store's database, for no longer than asked."""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
+
+from eventstore import statements
+from eventstore.backends import without_password
+from eventstore.backends.protocol import Backend, Row, Run
+from eventstore.errors import SchemaError, SchemaMissing
+from eventstore.execution import Execution
+from eventstore.health.report import (
+    COUNTED_AT_MOST,
+    ConnectionHealth,
+    Health,
+    PoolHealth,
+    ProjectionHealth,
+    SchemaHealth,
+)
+from eventstore.health.thresholds import Thresholds
+from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, check_version
+from eventstore.streams import check_seconds
+
+_UNKNOWN_SCHEMA: Final = SchemaHealth(fits=False, version=None, error=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look has seen; `error` where the database did not answer."""
+
+    error: str | None
+    schema: SchemaHealth = _UNKNOWN_SCHEMA
+    projections: tuple[ProjectionHealth, ...] = ()
+    projections_error: str | None = None
+
+
+class HealthCheck:
+    """Looks at one store's database, in a thread of its own.
+
+    A thread, because nothing else bounds the time: a lost network, a full pool or a lock can hold a driver for minutes.
+    A look that has not come back in time is left alone. The next check first waits for it, so that a database that
+    hangs does not collect threads and connections.
+
+    Args:
+        engine: The store's.
+        execution: Where the store's own statements run, not joined.
+        backend: The engine's database.
+    """
+
+    def __init__(self, engine: Engine, execution: Execution, backend: Backend) -> None:
+        self._engine = engine
+        self._execution = execution
+        self._backend = backend
+        self._overdue: list[threading.Thread] = []
+
+    def __call__(self, thresholds: Thresholds, *, timeout_seconds: float) -> Health:
+        """Look, and judge what was seen. Nothing is raised for what is found."""
+        check_seconds("timeout_seconds", timeout_seconds, minimum=0.001)
+        began = time.monotonic()
+        pool = self._pool()
+        names = thresholds.projections
+        seen = self._look_within(timeout_seconds, names)
+        seconds = round(time.monotonic() - began, 6)
+        told = (seen.error, seen.schema.error, seen.projections_error)
+        problems = [each for each in told if each is not None]
+        projections = tuple(each for each in seen.projections if names is None or each.name in names)
+        if seen.schema.fits and seen.projections_error is None:
+            problems += thresholds.of_projections(projections)
+        problems += thresholds.of_pool(pool)
+        connection = ConnectionHealth(is_up=seen.error is None, seconds=seconds, error=seen.error)
+        return Health(tuple(problems), connection, seen.schema, projections, pool)
+
+    def _look_within(self, timeout_seconds: float, names: tuple[str, ...] | None) -> _Seen:
+        if isinstance(self._engine.pool, SingletonThreadPool | StaticPool):  # another thread has another database
+            return self._look(names)
+        deadline = time.monotonic() + timeout_seconds
+        for thread in list(self._overdue):
+            thread.join(max(deadline - time.monotonic(), 0))
+        self._overdue = [thread for thread in self._overdue if thread.is_alive()]
+        seen: list[_Seen] = []
+        if not self._overdue:
+            thread = threading.Thread(
+                target=lambda: seen.append(self._look(names)), name="eventstore-health", daemon=True
+            )
+            thread.start()
+            thread.join(max(deadline - time.monotonic(), 0))
+            if thread.is_alive():
+                self._overdue.append(thread)
+        return seen[0] if seen else _Seen(f"the database has not answered within {timeout_seconds:g} s")
+
+    def _look(self, names: tuple[str, ...] | None) -> _Seen:
+        try:
+            with self._execution.statement() as run:
+                schema = self._schema(run)
+                if names == () or (schema.version or 0) < REQUIRED_BY_PROJECTIONS:
+                    return _Seen(None, schema)
+                try:
+                    rows = run(statements.projection_health, at_most=COUNTED_AT_MOST)
+                except DBAPIError as error:
+                    if error.connection_invalidated:
+                        raise
+                    return _Seen(None, schema, projections_error=f"projections can't be read: {self._told(error)}")
+            return _Seen(None, schema, tuple(map(self._projection, rows)))
+        except SchemaError as error:
+            return _Seen(None, SchemaHealth(fits=False, version=getattr(error, "found", None), error=str(error)))
+        except Exception as error:  # noqa: BLE001  # whatever a driver raises is an answer here
+            return _Seen(self._told(error))
+
+    def _schema(self, run: Run) -> SchemaHealth:
+        """Look anew: the store itself looks only once."""
+        rows = run(statements.schema_version)
+        if not rows:
+            raise SchemaMissing
+        check_version(*rows[0])
+        return SchemaHealth(fits=True, version=rows[0][0], error=None)
+
+    def _projection(self, row: Row) -> ProjectionHealth:
+        name, position, lag_events, oldest, dead_letters, failure, now = row
+        to_time = self._backend.to_time
+        lag = 0.0 if oldest is None else max((to_time(now) - to_time(oldest)).total_seconds(), 0.0)
+        return ProjectionHealth(name, position, lag_events, lag, dead_letters, failure)
+
+    def _told(self, error: Exception) -> str:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        first_line = str(cause).strip().partition("\n")[0]
+        return f"{type(cause).__name__}: {without_password(first_line, self._engine.url)}"
+
+    def _pool(self) -> PoolHealth:
+        pool: Any = self._engine.pool
+        kind = type(pool).__name__
+        if not isinstance(pool, QueuePool):
+            return PoolHealth(kind, size=None, checked_out=None, overflow=None, limit=None)
+        beyond = getattr(pool, "_max_overflow", -1)  # SQLAlchemy has no public name for it; -1: no limit
+        limit = pool.size() + beyond if beyond >= 0 and pool.size() else None
+        return PoolHealth(kind, pool.size(), pool.checkedout(), max(pool.overflow(), 0), limit)

@@ -1,0 +1,88 @@
+"""From when on what is found is a problem."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from eventstore.errors import InvalidInput
+from eventstore.health.report import COUNTED_AT_MOST, PoolHealth, ProjectionHealth
+from eventstore.streams import check_number
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From when on something is a problem; None: never."""
+
+    projections: tuple[str, ...] | None
+    max_lag_seconds: float | None
+    max_lag_events: int | None
+    max_dead_letters: int | None
+    max_failed_projections: int | None
+    max_pool_use: float | None
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        projections: Iterable[str] | None,
+        max_lag_seconds: float | None,
+        max_lag_events: int | None,
+        max_dead_letters: int | None,
+        max_failed_projections: int | None,
+        max_pool_use: float | None,
+    ) -> "Thresholds":
+        """Return them.
+
+        Raises:
+            InvalidInput: One is not valid.
+        """
+        if isinstance(projections, str):
+            msg = "projections is a list of names, not one string"
+            raise InvalidInput(msg)
+        if max_lag_seconds is not None and not (_is_number(max_lag_seconds) and max_lag_seconds >= 0):
+            msg = f"max_lag_seconds is a number of seconds from 0, or None, not {max_lag_seconds!r}"
+            raise InvalidInput(msg)
+        counted = {"max_lag_events": max_lag_events, "max_dead_letters": max_dead_letters}
+        for name, value in {**counted, "max_failed_projections": max_failed_projections}.items():
+            if value is not None and check_number(name, value) >= COUNTED_AT_MOST:
+                msg = f"{name} is less than {COUNTED_AT_MOST}, up to which it is counted, not {value}"
+                raise InvalidInput(msg)
+        if max_pool_use is not None and not (_is_number(max_pool_use) and 0 <= max_pool_use <= 1):
+            msg = f"max_pool_use is the part of the pool that may be in use, between 0 and 1, not {max_pool_use!r}"
+            raise InvalidInput(msg)
+        names = None if projections is None else tuple(projections)
+        return cls(names, max_lag_seconds, max_lag_events, max_dead_letters, max_failed_projections, max_pool_use)
+
+    def of_projections(self, projections: tuple[ProjectionHealth, ...]) -> list[str]:
+        """Return what is above them."""
+        known = {projection.name for projection in projections}
+        found = [f"projection {name!r} has never run" for name in self.projections or () if name not in known]
+        for each in projections:
+            if _exceeds(each.lag_seconds, self.max_lag_seconds):
+                found.append(f"projection {each.name!r} is {each.lag_seconds:.0f} s behind")
+            if _exceeds(each.lag_events, self.max_lag_events):
+                found.append(f"projection {each.name!r} is {_counted(each.lag_events)} events behind")
+            if _exceeds(each.dead_letters, self.max_dead_letters):
+                found.append(f"projection {each.name!r} has {_counted(each.dead_letters)} pending dead letters")
+        failed = [each for each in projections if each.failure is not None]
+        if _exceeds(len(failed), self.max_failed_projections):
+            found += [f"projection {each.name!r} has stopped: {each.failure}" for each in failed]
+        return found
+
+    def of_pool(self, pool: PoolHealth) -> list[str]:
+        """Return what is above them."""
+        if not pool.limit or pool.checked_out is None or not _exceeds(pool.checked_out / pool.limit, self.max_pool_use):
+            return []
+        return [f"{pool.checked_out} of {pool.limit} connections of the pool are in use"]
+
+
+def _exceeds(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _counted(number: int) -> str:
+    return f"{number:,}" + (" or more" if number >= COUNTED_AT_MOST else "")

@@ -1,0 +1,44 @@
+"""Looking after a store: verify it, repair it, count what it holds, and say whether it is well.
+
+On the command line: `eventstore verify`, `repair`, `stats` and `doctor`. It needs Alembic, as migrations do; an
+application that runs needs neither.
+"""
+
+from eventstore.backends.maintenance import Diagnosis, Level, Size
+from eventstore.maintenance.diagnosis import diagnose
+from eventstore.maintenance.findings import Finding, FindingKind
+from eventstore.maintenance.places import Part, Place, Progress
+from eventstore.maintenance.repairs import Repair, plan, repair
+from eventstore.maintenance.statistics import (
+    CategoryStatistics,
+    Count,
+    Precision,
+    RecentEvents,
+    SnapshotStatistics,
+    Statistics,
+    statistics,
+)
+from eventstore.maintenance.verification import verify
+
+__all__ = [
+    "CategoryStatistics",
+    "Count",
+    "Diagnosis",
+    "Finding",
+    "FindingKind",
+    "Level",
+    "Part",
+    "Place",
+    "Precision",
+    "Progress",
+    "RecentEvents",
+    "Repair",
+    "Size",
+    "SnapshotStatistics",
+    "Statistics",
+    "diagnose",
+    "plan",
+    "repair",
+    "statistics",
+    "verify",
+]

@@ -1,0 +1,131 @@
+"""Events: payloads that can't be read, types that are not known, positions that are doubled."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from eventstore import statements
+from eventstore.backends.protocol import Row
+from eventstore.errors import DecodingError
+from eventstore.event_types import EventTypes
+from eventstore.maintenance.findings import Finding, FindingKind
+from eventstore.maintenance.inspection import Inspection
+from eventstore.maintenance.places import Part, Place
+from eventstore.rows import EVENT_TYPE, POSITION, SCHEMA_VERSION, STREAM_ID, VERSION, EventMapper
+from eventstore.upcasting import Shape
+
+_UNREADABLE: Final = (
+    "if the codec or the class is not known here, run it where it is (--event-types, a store with also_reads); "
+    "otherwise restore the event from a backup"
+)
+
+
+def check_events(inspection: Inspection, start: Place, mapper: EventMapper) -> Iterator[Finding]:
+    """Yield what is wrong with the events after a position, up to the newest one now: later ones are just written."""
+    check = _Payloads(inspection, mapper)
+    after, done = start.number, 0
+    with inspection.execution.statement() as run:
+        ((newest,),) = run(statements.newest_position)
+    while after < newest:
+        with inspection.execution.statement() as run:
+            rows = run(
+                statements.read_everything,
+                after_position=after,
+                up_to_position=newest,
+                page_size=inspection.batch_size,
+            )
+            if not rows:
+                return
+            last = rows[-1][POSITION]
+            doubled = run(statements.doubled_positions, after_position=after, up_to_position=last)
+        for position, count in doubled:
+            yield Finding(
+                FindingKind.POSITION_DOUBLED,
+                position=position,
+                found=f"{count} events",
+                expected="one",
+                remedy="decide which is right, delete the others, and add the unique key on position again",
+            )
+        yield from check.findings(rows)
+        after, done = last, done + len(rows)
+        inspection.tell(Place(Part.EVENTS, number=after), done)
+
+
+class _Payloads:
+    """Reads events as a store does that has these event types; plain ones where there are none."""
+
+    def __init__(self, inspection: Inspection, mapper: EventMapper) -> None:
+        self._backend = inspection.backend
+        self._mapper = mapper
+        self._plain = EventMapper(EventTypes(), mapper.codec)
+        self._newest = mapper.event_types.newest
+        self._told: set[Shape] = set()
+
+    def findings(self, rows: Sequence[Row]) -> Iterator[Finding]:
+        unknown = {shape for shape in {_shape(row) for row in rows} if self._is_unknown(shape)}
+        known = [row for row in rows if _shape(row) not in unknown] if unknown else rows
+        yield from self._unreadable(self._mapper, known)
+        if not unknown:
+            return
+        others = [row for row in rows if _shape(row) in unknown]
+        for row in others:
+            if _shape(row) not in self._told:  # of each shape, the first event is told: there may be millions
+                self._told.add(_shape(row))
+                yield self._unknown(row)
+        yield from self._unreadable(self._plain, others)
+
+    def _is_unknown(self, shape: Shape) -> bool:
+        if not self._newest or shape in self._mapper.event_types.steps:
+            return False
+        return self._newest.get(shape[0]) != shape[1]
+
+    def _unknown(self, row: Row) -> Finding:
+        event_type, schema_version = _shape(row)
+        newest = self._newest.get(event_type)
+        is_type = newest is None
+        return Finding(
+            FindingKind.EVENT_TYPE_UNKNOWN if is_type else FindingKind.SCHEMA_VERSION_UNKNOWN,
+            name=event_type,
+            schema_version=schema_version,
+            stream_id=row[STREAM_ID],
+            version=row[VERSION],
+            position=row[POSITION],
+            found="events of it, of which this is the first one seen",
+            expected="a registered event type" if is_type else f"{newest}, or one with an upcaster to it",
+            remedy=(
+                "register the event type, or drop it by EventTypes.drop"
+                if is_type
+                else "add an upcaster, or deploy the code that knows this schema version"
+            ),
+        )
+
+    def _unreadable(self, mapper: EventMapper, rows: Sequence[Row]) -> Iterator[Finding]:
+        if self._problem(mapper, rows) is None:  # nearly always, and quicker than one by one
+            return
+        for row in rows:
+            problem = self._problem(mapper, [row])
+            if problem is not None:
+                yield Finding(
+                    FindingKind.EVENT_UNREADABLE,
+                    name=row[EVENT_TYPE],
+                    schema_version=row[SCHEMA_VERSION],
+                    stream_id=row[STREAM_ID],
+                    version=row[VERSION],
+                    position=row[POSITION],
+                    found=problem,
+                    expected="an event that can be read",
+                    remedy=_UNREADABLE,
+                )
+
+    def _problem(self, mapper: EventMapper, rows: Sequence[Row]) -> str | None:
+        try:
+            for _ in mapper.recorded(rows, self._backend.to_uuid, self._backend.to_time):
+                pass
+        except DecodingError as error:
+            return error.problem
+        except (ValueError, TypeError, AttributeError) as error:  # SQLite's text of an id or a time
+            return f"an event_id or recorded_at that is none ({type(error).__name__})"
+        return None
+
+
+def _shape(row: Row) -> Shape:
+    return row[EVENT_TYPE], row[SCHEMA_VERSION]

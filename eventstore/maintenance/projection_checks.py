@@ -1,0 +1,57 @@
+"""Projections: checkpoints beyond the log, and dead letters that point nowhere."""
+
+from collections.abc import Iterator
+
+from eventstore import statements
+from eventstore.maintenance.findings import Finding, FindingKind
+from eventstore.maintenance.inspection import Inspection
+from eventstore.maintenance.places import Part, Place
+
+
+def check_checkpoints(inspection: Inspection) -> Iterator[Finding]:
+    """Yield the projections that have come further than there are events."""
+    with inspection.execution.statement() as run:
+        rows = run(statements.checkpoints_beyond_log)
+    for name, position, newest in rows:
+        yield Finding(
+            FindingKind.CHECKPOINT_BEYOND_LOG,
+            name=name,
+            position=position,
+            found=f"a checkpoint at position {position}",
+            expected=f"{newest} at the most, the newest event's",
+            remedy=(
+                "it has seen events that are not here, and would pass over those to come: restore the events, or build "
+                "it again (Projections.reset)"
+            ),
+        )
+
+
+def check_dead_letters(inspection: Inspection, start: Place) -> Iterator[Finding]:
+    """Yield the pending dead letters after a place whose event is not there."""
+    projection, position, done = start.key, start.number, 0
+    while True:
+        with inspection.execution.statement() as run:
+            rows = run(
+                statements.pending_letters,
+                projection=projection,
+                position=position,
+                page_size=inspection.batch_size,
+            )
+        for name, at_position, stream_id, version, exists in rows:
+            if not exists:
+                yield Finding(
+                    FindingKind.DEAD_LETTER_WITHOUT_EVENT,
+                    name=name,
+                    stream_id=stream_id,
+                    version=version,
+                    position=at_position,
+                    found="no such event at this position",
+                    expected="the event that failed",
+                    remedy="restore the event from a backup, or discard the dead letter (DeadLetters.discard)",
+                )
+        if rows:
+            projection, position, *_ = rows[-1]
+        done += len(rows)
+        inspection.tell(Place(Part.DEAD_LETTERS, position, projection), done)
+        if len(rows) < inspection.batch_size:
+            return

@@ -1,0 +1,61 @@
+"""Snapshots: beyond their streams, without one, or unreadable."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from eventstore import statements
+from eventstore.backends.protocol import Row
+from eventstore.codecs import PayloadCodec
+from eventstore.errors import DecodingError
+from eventstore.maintenance.findings import Finding, FindingKind
+from eventstore.maintenance.inspection import Inspection
+from eventstore.maintenance.places import Part, Place
+
+
+def check_snapshots(inspection: Inspection, start: Place, codec: PayloadCodec | None) -> Iterator[Finding]:
+    """Yield what is wrong with the snapshots after a place; states are looked at where a codec is given."""
+    stream_id, schema_version, done = start.key, start.number, 0
+    while True:
+        with inspection.execution.statement() as run:
+            rows = run(
+                statements.snapshot_states,
+                stream_id=stream_id,
+                schema_version=schema_version,
+                page_size=inspection.batch_size,
+            )
+        for row in rows:
+            finding = _finding(row, codec)
+            if finding is not None:
+                yield finding
+        if rows:
+            stream_id, schema_version, *_ = rows[-1]
+        done += len(rows)
+        inspection.tell(Place(Part.SNAPSHOTS, schema_version, stream_id), done)
+        if len(rows) < inspection.batch_size:
+            return
+
+
+def _finding(row: Row, codec: PayloadCodec | None) -> Finding | None:
+    stream_id, schema_version, version, number, state, head = row
+    at: dict[str, Any] = {"stream_id": stream_id, "version": version, "schema_version": schema_version}
+    remedy = "it is a cache: `eventstore repair` deletes it"
+    if head is None:
+        kind, found, expected = FindingKind.SNAPSHOT_WITHOUT_STREAM, "a snapshot of no stream", "a stream"
+    elif version > head:
+        found = f"a snapshot at version {version} of a stream at version {head}"
+        kind, expected = FindingKind.SNAPSHOT_BEYOND_HEAD, f"{head} at the most"
+        remedy += ", unless it mends the head first, and the snapshot is right"
+    elif codec is not None and (problem := _problem(codec, number, state)) is not None:
+        kind, found, expected = FindingKind.SNAPSHOT_UNREADABLE, problem, "a state that can be read"
+        remedy += "; it is ignored as it is"
+    else:
+        return None
+    return Finding(kind, **at, found=found, expected=expected, remedy=remedy, repairable=True)
+
+
+def _problem(codec: PayloadCodec, number: int, state: bytes) -> str | None:
+    try:
+        codec.decode(number, state)
+    except DecodingError as error:
+        return error.problem
+    return None

@@ -1,0 +1,220 @@
+"""How much a store holds, and of what; estimated where counting would take long."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Final
+
+from eventstore import statements
+from eventstore.backends.maintenance import Size
+from eventstore.backends.protocol import Run
+from eventstore.maintenance.inspection import Inspection
+from eventstore.store import EventStore
+from eventstore.streams import check_number
+
+LONG_STREAM: Final = 100
+"""Streams of so many events or more are worth a snapshot."""
+
+SAMPLED: Final = 10_000
+"""From so many events the shares of categories and types are estimated."""
+
+_WINDOWS: Final = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
+
+
+class Precision(Enum):
+    """How exact a number is."""
+
+    EXACT = "exact"
+    ESTIMATED = "estimated"
+    AT_LEAST = "at least"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of rows.
+
+    Attributes:
+        value: The number.
+        precision: How exact it is.
+    """
+
+    value: int
+    precision: Precision = Precision.EXACT
+
+    def __str__(self) -> str:
+        sign = {Precision.EXACT: "", Precision.ESTIMATED: "about ", Precision.AT_LEAST: "at least "}[self.precision]
+        return f"{sign}{self.value:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryStatistics:
+    """What is stored of a category.
+
+    Attributes:
+        category: The category.
+        streams: How many streams; None where they were not counted.
+        events: How many events.
+    """
+
+    category: str
+    streams: Count | None
+    events: Count
+
+
+@dataclass(frozen=True, slots=True)
+class RecentEvents:
+    """What was recorded of late.
+
+    Attributes:
+        window: Since when: so long ago, by the database's clock.
+        events: How many events.
+    """
+
+    window: timedelta
+    events: Count
+
+    @property
+    def per_second(self) -> float:
+        """How many that is in a second."""
+        return self.events.value / self.window.total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStatistics:
+    """How well snapshots cover streams.
+
+    Attributes:
+        snapshots: How many there are.
+        streams: How many streams have one; None where they were not counted.
+        long_streams: How many streams have 100 events or more; None where they were not counted.
+        long_streams_covered: How many of these have a snapshot.
+    """
+
+    snapshots: Count
+    streams: Count | None
+    long_streams: Count | None
+    long_streams_covered: Count | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How much a store holds.
+
+    Attributes:
+        taken_at: When, by the database's clock.
+        events: How many events.
+        streams: How many streams.
+        newest_position: The position of the newest event; 0 where there is none.
+        categories: Of each category, the largest first.
+        event_types: How many events of each type, the most frequent first.
+        recent: What was recorded within the last minute, hour, day and week.
+        snapshots: How well snapshots cover streams.
+        sizes: Of tables and indexes; empty where the database does not tell.
+        database_bytes: Of the whole database.
+    """
+
+    taken_at: datetime
+    events: Count
+    streams: Count
+    newest_position: int
+    categories: tuple[CategoryStatistics, ...]
+    event_types: tuple[tuple[str, Count], ...]
+    recent: tuple[RecentEvents, ...]
+    snapshots: SnapshotStatistics
+    sizes: tuple[Size, ...]
+    database_bytes: int
+
+
+def statistics(store: EventStore, *, exact_up_to: int = 1_000_000) -> Statistics:
+    """Count what a store holds. It locks nothing.
+
+    Args:
+        store: The application's store, not joined.
+        exact_up_to: Up to about so many events everything is counted, which takes about a second for each million.
+            Above, totals are taken from the database's own statistics, shares from a sample of about 10,000 events, and
+            what is recent is counted no further than to this number; what can't be estimated is None.
+
+    Raises:
+        InvalidInput: An argument is not valid.
+        SchemaError: The database does not have the tables that this code needs.
+    """
+    inspection = Inspection.of(store)
+    check_number("exact_up_to", exact_up_to)
+    with store._execution.statement() as run:
+        return _Counter(inspection, run, exact_up_to).statistics()
+
+
+class _Counter:
+    def __init__(self, inspection: Inspection, run: Run, exact_up_to: int) -> None:
+        self._inspection = inspection
+        self._run = run
+        self._exact_up_to = exact_up_to
+        self._estimates = inspection.maintenance.estimate_rows(run)
+        ((self._newest,),) = run(statements.newest_position)
+        self._is_small = self._estimates[inspection.backend.tables.events.name] <= exact_up_to
+
+    def statistics(self) -> Statistics:
+        run, backend, maintenance = self._run, self._inspection.backend, self._inspection.maintenance
+        taken_at = backend.to_time(run(statements.time_now)[0][0])
+        events = self._count("events")
+        kinds = self._kinds(events)
+        streams = {row[0]: row[1] for row in run(statements.streams_by_category)} if self._is_small else {}
+        categories = [
+            CategoryStatistics(category, Count(streams.get(category, 0)) if self._is_small else None, count)
+            for category, count in _sums((category, count) for (category, _), count in kinds.items())
+        ]
+        return Statistics(
+            taken_at=taken_at,
+            events=events,
+            streams=self._count("streams"),
+            newest_position=self._newest,
+            categories=tuple(categories),
+            event_types=tuple(_sums((event_type, count) for (_, event_type), count in kinds.items())),
+            recent=tuple(self._recent(taken_at, window) for window in _WINDOWS),
+            snapshots=self._snapshots(),
+            sizes=tuple(maintenance.sizes(run, quickly=not self._is_small)),
+            database_bytes=maintenance.database_bytes(run),
+        )
+
+    def _count(self, name: str) -> Count:
+        table = getattr(self._inspection.backend.tables, name).name
+        if self._is_small or self._estimates[table] <= self._exact_up_to:
+            return Count(self._run(statements.count_rows(name))[0][0])
+        return Count(self._estimates[table], Precision.ESTIMATED)
+
+    def _kinds(self, events: Count) -> dict[tuple[str, str], Count]:
+        if self._is_small:
+            rows = self._run(statements.events_by_category_and_type)
+            return {(category, event_type): Count(count) for category, event_type, count in rows}
+        stride = max(1, self._newest // SAMPLED)
+        rows = self._run(statements.sample_categories_and_types, stride=stride)
+        sampled = sum(row[2] for row in rows)
+        return {
+            (category, event_type): Count(round(events.value * count / sampled), Precision.ESTIMATED)
+            for category, event_type, count in rows
+        }
+
+    def _recent(self, taken_at: datetime, window: timedelta) -> RecentEvents:
+        since = self._inspection.backend.from_time(taken_at - window)
+        ((count,),) = self._run(statements.count_events_since, since=since, at_most=self._exact_up_to + 1)
+        is_all = count <= self._exact_up_to
+        return RecentEvents(window, Count(count) if is_all else Count(self._exact_up_to, Precision.AT_LEAST))
+
+    def _snapshots(self) -> SnapshotStatistics:
+        snapshots = self._count("snapshots")
+        if not self._is_small:
+            return SnapshotStatistics(snapshots, None, None, None)
+        coverage = statements.snapshot_coverage(of_category=False)
+        _, streams, *_ = self._run(coverage, min_version=0)[0]
+        long_streams, covered, *_ = self._run(coverage, min_version=LONG_STREAM)[0]
+        return SnapshotStatistics(snapshots, Count(streams), Count(long_streams), Count(covered))
+
+
+def _sums(counts: Iterable[tuple[str, Count]]) -> list[tuple[str, Count]]:
+    """Add up by name, the largest first."""
+    sums: dict[str, Count] = {}
+    for name, count in counts:
+        before = sums[name].value if name in sums else 0
+        sums[name] = Count(before + count.value, count.precision)
+    return sorted(sums.items(), key=lambda item: (-item[1].value, item[0]))

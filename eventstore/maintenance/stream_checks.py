@@ -1,0 +1,117 @@
+"""Streams: heads against events, holes, doubles, and positions that do not follow the versions."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from eventstore import statements
+from eventstore.backends.protocol import Row, Run
+from eventstore.maintenance.findings import Finding, FindingKind
+from eventstore.maintenance.inspection import Inspection
+from eventstore.maintenance.places import Part, Place
+
+BREAKS_AT_MOST: Final = 1000
+"""How many holes, doubles and turns are told of one stream; where there are more, the last finding says so."""
+
+_LOST: Final = (
+    "events were deleted or lost: restore them from a backup; as long as they are missing, states computed from this "
+    "stream may be wrong"
+)
+_DOUBLED: Final = "decide which event is right, delete the other, and add the unique key again that has let them pass"
+
+
+def check_streams(inspection: Inspection, start: Place) -> Iterator[Finding]:
+    """Yield what is wrong with the streams after the one named by a place.
+
+    A batch is a range of stream ids: heads and events in it are read by one statement, so they belong together.
+    """
+    after, done, is_bounded = start.key, 0, True
+    while is_bounded:
+        with inspection.execution.statement() as run:
+            end = run(statements.end_of_streams, after=after, skipped=inspection.batch_size - 1)
+            is_bounded = bool(end)
+            bounds = {"after": after, "last": end[0][0]} if end else {"after": after}
+            states = run(statements.stream_states(bounded=is_bounded), **bounds)
+            findings = [finding for state in states for finding in _of_state(run, state)]
+        yield from findings
+        yield from _without_head(inspection, bounds, is_bounded=is_bounded)
+        done += len(states)
+        after = bounds.get("last", after)
+        inspection.tell(Place(Part.STREAMS, key=after), done)
+
+
+def _of_state(run: Run, state: Row) -> Iterator[Finding]:
+    stream_id, head, count, newest, breaks = state
+    if count == 0:
+        yield Finding(
+            FindingKind.HEAD_WITHOUT_EVENTS,
+            stream_id=stream_id,
+            version=head,
+            found=f"a head at version {head} and no events",
+            expected=f"{head} events" if head else "no head",
+            remedy="restore the events from a backup, or `eventstore repair` deletes the head and its snapshots",
+            repairable=True,
+        )
+        return
+    if head != newest:
+        behind = head < newest
+        remedy = "`eventstore repair` sets it by the events"
+        yield Finding(
+            FindingKind.HEAD_BEHIND if behind else FindingKind.HEAD_AHEAD,
+            stream_id=stream_id,
+            version=head,
+            found=f"a head at version {head}",
+            expected=f"{newest}, as its newest event",
+            remedy=remedy if behind else f"{remedy}; if events were lost, restore them from a backup before",
+            repairable=True,
+        )
+    if breaks:
+        # A second look, in one statement of its own: what it returns is told, whatever has happened meanwhile.
+        rows = run(statements.breaks_of_stream, stream_id=stream_id, page_size=BREAKS_AT_MOST)
+        for number, row in enumerate(rows, start=1):
+            more = f", and more in this stream, which has {breaks} such places" if number == BREAKS_AT_MOST else ""
+            yield from _of_break(stream_id, row, more)
+
+
+def _of_break(stream_id: str, row: Row, more: str) -> Iterator[Finding]:
+    version, position, version_before, position_before = row
+    at: dict[str, Any] = {"stream_id": stream_id, "version": version, "position": position}
+    if version == version_before:
+        found = f"another event at version {version}, at position {position_before}{more}"
+        yield Finding(FindingKind.VERSION_DOUBLED, **at, found=found, expected="one event", remedy=_DOUBLED)
+        return
+    if version > version_before + 1:
+        first, last = version_before + 1, version - 1
+        missing = f"version {first} is" if first == last else f"versions {first} to {last} are"
+        found = f"{missing} missing before it{more}"
+        yield Finding(FindingKind.VERSIONS_MISSING, **at, found=found, expected="no hole", remedy=_LOST)
+    if position < position_before:
+        yield Finding(
+            FindingKind.POSITIONS_OUT_OF_ORDER,
+            **at,
+            found=f"position {position} after {position_before} of the version before{more}",
+            expected=f"a position above {position_before}",
+            remedy=(
+                "positions were given out twice, or rows were moved by hand: readers of the global order see these "
+                "events in the wrong order; rebuild the projections that depend on it"
+            ),
+        )
+
+
+def _without_head(inspection: Inspection, bounds: dict[str, str], *, is_bounded: bool) -> Iterator[Finding]:
+    statement, page_size = statements.events_without_stream(bounded=is_bounded), inspection.batch_size
+    while True:
+        with inspection.execution.statement() as run:
+            rows = run(statement, **bounds, page_size=page_size)
+        for stream_id, count, newest in rows:
+            yield Finding(
+                FindingKind.HEAD_MISSING,
+                stream_id=stream_id,
+                version=newest,
+                found=f"{count} events and no head",
+                expected=f"a head at version {newest}",
+                remedy="`eventstore repair` makes it by the events; then add the foreign key again that was missing",
+                repairable=True,
+            )
+        if len(rows) < page_size:
+            return
+        bounds = {**bounds, "after": rows[-1][0]}

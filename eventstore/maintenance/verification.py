@@ -1,0 +1,88 @@
+"""Look for damage: in heads, streams, events, snapshots, projections and the schema."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from eventstore import migrations
+from eventstore.errors import InvalidInput, SchemaMissing
+from eventstore.event_types import EventTypes
+from eventstore.maintenance.event_checks import check_events
+from eventstore.maintenance.findings import Finding
+from eventstore.maintenance.inspection import Inspection
+from eventstore.maintenance.places import Part, Place, Report
+from eventstore.maintenance.projection_checks import check_checkpoints, check_dead_letters
+from eventstore.maintenance.schema_checks import check_positions, to_finding
+from eventstore.maintenance.snapshot_checks import check_snapshots
+from eventstore.maintenance.stream_checks import check_streams
+from eventstore.migrations import Difference
+from eventstore.rows import EventMapper
+from eventstore.store import EventStore
+
+_BEGINNING: Final = Place(Part.STREAMS)
+
+
+def verify(
+    store: EventStore,
+    *,
+    after: Place | None = None,
+    event_types: EventTypes | None = None,
+    payloads: bool = True,
+    batch_size: int = 1000,
+    on_progress: Report | None = None,
+) -> Iterator[Finding]:
+    """Look for damage, and return it as it is found; nothing for a healthy store.
+
+    It reads in batches, each a few statements on a connection of its own, holds no more than a batch in memory, locks
+    nothing and writes nothing. Others may append meanwhile: what belongs together is read by one statement, so an
+    append under way is no damage. It begins with what takes but a moment (the schema, the sequence of positions,
+    checkpoints); if a table or column is missing, it ends there, as the rest can't be read.
+
+    Args:
+        store: The application's store, not joined. Payloads are read by its codecs.
+        after: Go on after a place that an earlier run has told by `on_progress`.
+        event_types: What events are read with. Defaults to those of the store. Where there are none, payloads are read
+            as plain values, and no event type is unknown.
+        payloads: False not to read payloads and states, which takes most of the time.
+        batch_size: How many streams, events or snapshots a batch has, from 1.
+        on_progress: Called with a `Progress` after each batch.
+
+    Raises:
+        InvalidInput: An argument is not valid.
+        UpcasterMissing: The event types have a hole.
+        SchemaMissing: There are no tables at all.
+    """
+    inspection = Inspection.of(store, batch_size=batch_size, report=on_progress)
+    if after is not None and not isinstance(after, Place):
+        msg = f"after is a Place, as progress tells it, not {type(after).__name__}; see Place.parse"
+        raise InvalidInput(msg)
+    if event_types is not None:
+        event_types.validate()
+    mapper = EventMapper(event_types or store.event_types, store._mapper.codec)
+    return _findings(store, inspection, after or _BEGINNING, mapper, payloads=payloads)
+
+
+def _findings(
+    store: EventStore, inspection: Inspection, after: Place, mapper: EventMapper, *, payloads: bool
+) -> Iterator[Finding]:
+    differences = migrations.verify(store.engine, schema=store.tables.metadata.schema)
+    missing = [difference.name for difference in differences if difference.kind is Difference.MISSING]
+    if missing.count(None) == len(store.tables.metadata.tables):
+        raise SchemaMissing
+    yield from map(to_finding, differences)
+    if missing:
+        return
+    inspection.estimate_totals()
+    yield from check_positions(inspection)
+    yield from check_checkpoints(inspection)
+    parts = list(Part)
+    for part in parts[parts.index(after.part) :]:
+        start = after if part is after.part else Place(part)
+        inspection.tell(start, 0)
+        if part is Part.STREAMS:
+            yield from check_streams(inspection, start)
+        elif part is Part.EVENTS and payloads:
+            yield from check_events(inspection, start, mapper)
+        elif part is Part.SNAPSHOTS:
+            yield from check_snapshots(inspection, start, mapper.codec if payloads else None)
+        elif part is Part.DEAD_LETTERS:
+            yield from check_dead_letters(inspection, start)

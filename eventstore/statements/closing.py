@@ -1,0 +1,76 @@
+"""Statements that end streams."""
+
+from typing import Final
+
+from sqlalchemy import ColumnElement, Text, and_, bindparam, literal_column, select
+from sqlalchemy import delete as delete_from
+from sqlalchemy import update as update_table
+from sqlalchemy.sql import ClauseElement
+
+from eventstore.events import CLOSING_ERRORS
+from eventstore.statements.locking import lock_of
+from eventstore.tables import Tables, now
+
+_CLOSING_TYPES: Final[list[ColumnElement[str]]] = [literal_column(f"'{event_type}'") for event_type in CLOSING_ERRORS]
+
+
+def find_end(tables: Tables) -> ClauseElement:
+    """Return (version, event type, codec, data) of a stream; no row where it does not exist.
+
+    The last three are NULL unless the newest event is one that ends streams.
+    """
+    streams, events = tables.streams, tables.events
+    newest = and_(
+        events.c.stream_id == streams.c.stream_id,
+        events.c.version == streams.c.version,
+        events.c.event_type.in_(_CLOSING_TYPES),
+    )
+    return (
+        select(streams.c.version, events.c.event_type, events.c.codec, events.c.data)
+        .select_from(streams.outerjoin(events, newest))
+        .where(streams.c.stream_id == bindparam("stream_id"))
+    )
+
+
+def delete_events(tables: Tables) -> ClauseElement:
+    """Delete the events of a stream before a version. History must be permitted to change."""
+    events = tables.events
+    return delete_from(events).where(
+        events.c.stream_id == bindparam("stream_id"), events.c.version < bindparam("before_version")
+    )
+
+
+def mark_archived(tables: Tables) -> ClauseElement:
+    """Say that a stream has ended at its version, because its events were archived."""
+    streams = tables.streams
+    return (
+        update_table(streams)
+        .where(streams.c.stream_id == bindparam("stream_id"))
+        .values(archived_version=streams.c.version)
+    )
+
+
+def mark_deleted(tables: Tables) -> ClauseElement:
+    """Say that a stream has ended at its version, because it was deleted."""
+    streams = tables.streams
+    return (
+        update_table(streams)
+        .where(streams.c.stream_id == bindparam("stream_id"))
+        .values(deleted_version=streams.c.version)
+    )
+
+
+def discard_dead_letters_of_stream(tables: Tables) -> ClauseElement:
+    """Discard what is pending of a stream, in every projection: its events are gone."""
+    letters = tables.dead_letters
+    pending = letters.c.status == literal_column("'pending'")
+    return (
+        update_table(letters)
+        .where(pending, letters.c.stream_id == bindparam("stream_id"))
+        .values(status=literal_column("'discarded'"), closed_at=now(), note=bindparam("note", type_=Text))
+    )
+
+
+def lock_snapshots(tables: Tables) -> ClauseElement:
+    """Wait for those who are saving snapshots, and keep others from it until the transaction ends (PostgreSQL)."""
+    return lock_of(tables.snapshots)

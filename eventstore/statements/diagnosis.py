@@ -1,0 +1,120 @@
+"""Statements that look at a server, its settings, and who is in the way."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+)
+from sqlalchemy.sql import ClauseElement
+
+from eventstore.statements.names import identities_of, name_of_events
+from eventstore.tables import Tables, now
+
+
+def _catalog(name: str, *columns: str) -> Any:
+    return table(name, *[column(each) for each in columns], schema="pg_catalog")
+
+
+_SETTINGS = _catalog("pg_settings", "name", "setting")
+_SESSIONS = _catalog(
+    "pg_stat_activity", "pid", "datname", "usename", "application_name", "state", "xact_start", "backend_type"
+)
+_LOCKS = _catalog("pg_locks", "locktype", "database", "relation", "pid", "mode", "granted")
+_DATABASES = _catalog("pg_database", "oid", "datname")
+_PREPARED = _catalog("pg_prepared_xacts", "gid", "prepared", "owner", "database")
+_CLASSES = _catalog("pg_class", "oid", "relname", "reloptions")
+
+
+def server_settings(_: Tables) -> ClauseElement:
+    """Return (name, value) of the settings in the array `names` (PostgreSQL)."""
+    return select(cast(_SETTINGS.c.name, Text), cast(_SETTINGS.c.setting, Text)).where(
+        _SETTINGS.c.name == func.any(bindparam("names", type_=ARRAY(Text)))
+    )
+
+
+def server_process(_: Tables) -> ClauseElement:
+    """Return (whether the server is a standby, how many clients it has) (PostgreSQL)."""
+    clients = (
+        select(func.count())
+        .select_from(_SESSIONS)
+        .where(_SESSIONS.c.backend_type == literal_column("'client backend'"))
+        .scalar_subquery()
+    )
+    return select(func.pg_is_in_recovery(), clients)
+
+
+def unfinished_appends(tables: Tables) -> ClauseElement:
+    """Return (process id, user, application, state, seconds) of open transactions that have appended (PostgreSQL)."""
+    sessions, this_database = (
+        _SESSIONS.c,
+        select(_DATABASES.c.oid).where(_DATABASES.c.datname == func.current_database()),
+    )
+    return (
+        select(
+            sessions.pid,
+            cast(sessions.usename, Text),
+            cast(sessions.application_name, Text),
+            cast(sessions.state, Text),
+            _seconds_since(sessions.xact_start),
+        )
+        .select_from(_SESSIONS.join(_LOCKS, _LOCKS.c.pid == sessions.pid))
+        .where(
+            _LOCKS.c.locktype == literal_column("'relation'"),
+            _LOCKS.c.database == this_database.scalar_subquery(),
+            _LOCKS.c.relation == func.to_regclass(name_of_events(tables)),
+            _LOCKS.c.mode == literal_column("'RowExclusiveLock'"),
+            _LOCKS.c.granted,
+            sessions.pid != func.pg_backend_pid(),
+        )
+        .order_by(sessions.xact_start)
+    )
+
+
+def prepared_transactions(_: Tables) -> ClauseElement:
+    """Return (name, owner, seconds) of the prepared transactions of this database (PostgreSQL)."""
+    found = _PREPARED.c
+    return (
+        select(cast(found.gid, Text), cast(found.owner, Text), _seconds_since(found.prepared))
+        .where(found.database == func.current_database())
+        .order_by(found.prepared)
+    )
+
+
+def table_upkeep(tables: Tables) -> ClauseElement:
+    """Return (table, its own settings, live rows, dead rows) of the tables (PostgreSQL)."""
+    return (
+        select(
+            cast(_CLASSES.c.relname, Text),
+            func.array_to_string(_CLASSES.c.reloptions, literal_column("','")),
+            func.pg_stat_get_live_tuples(_CLASSES.c.oid),
+            func.pg_stat_get_dead_tuples(_CLASSES.c.oid),
+        )
+        .where(_CLASSES.c.oid.in_(identities_of(tables)))
+        .order_by(_CLASSES.c.relname)
+    )
+
+
+def _seconds_since(time: ColumnElement[Any]) -> ColumnElement[int]:
+    return cast(func.date_part(literal_column("'epoch'"), now() - time), BigInteger)
+
+
+@cache
+def sqlite_setting(name: str) -> Callable[[Tables], ClauseElement]:
+    """Return the statement for the value of a PRAGMA that only tells (SQLite)."""
+
+    def value_of_setting(_: Tables) -> ClauseElement:
+        return select(column(name)).select_from(getattr(func, f"pragma_{name}")().table_valued(name))
+
+    return value_of_setting

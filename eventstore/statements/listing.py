@@ -1,0 +1,140 @@
+"""Statements that list streams and snapshots, a page at a time."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Integer, Text, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy.sql import ClauseElement
+
+from eventstore.streams import StreamOrder
+from eventstore.tables import Tables
+
+_PAGE_SIZE: Final = bindparam("page_size", type_=BigInteger)
+_AFTER_ID: Final = bindparam("after_stream_id", type_=Text)
+_FIELDS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
+
+
+@cache
+def list_streams(order: StreamOrder, *, of_category: bool, is_first: bool) -> Callable[[Tables], ClauseElement]:
+    """Return the statement for a page of (stream_id, version, created_at, updated_at).
+
+    Its parameters are `page_size`; of a category, `category`; and unless it is the first page,
+    `after_stream_id` and, for other orders than that of the ids, `after_version` or `after_time`.
+
+    By id, it reads a part of the primary key. The other orders have no index: each page looks at every head, and keeps
+    no more than the page.
+    """
+
+    def list_streams_page(tables: Tables) -> ClauseElement:
+        heads = tables.streams.c
+        listed = select(heads.stream_id, heads.version, heads.created_at, heads.updated_at)
+        if of_category:
+            listed = listed.where(*_is_of_category(heads.stream_id, heads.category))
+        if not is_first:
+            listed = listed.where(_comes_after(heads, order))
+        largest_first = {StreamOrder.SIZE: [heads.version.desc()], StreamOrder.RECENT: [heads.updated_at.desc()]}
+        return listed.order_by(*largest_first.get(order, []), heads.stream_id).limit(_PAGE_SIZE)
+
+    return list_streams_page
+
+
+def _comes_after(heads: Any, order: StreamOrder) -> ColumnElement[bool]:
+    if order is StreamOrder.ID:
+        after: ColumnElement[bool] = heads.stream_id > _AFTER_ID
+        return after
+    column, value = (
+        (heads.version, bindparam("after_version", type_=BigInteger))
+        if order is StreamOrder.SIZE
+        else (heads.updated_at, bindparam("after_time", type_=DateTime(timezone=True)))
+    )
+    return or_(column < value, and_(column == value, heads.stream_id > _AFTER_ID))
+
+
+def _is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
+    """Compare ids as well: they are a part of the primary key, categories of heads have no index."""
+    category = bindparam("category", type_=Text)
+    is_near = (stream_id >= category, stream_id < category.concat("."))  # `.` is next to `-`
+    return [column == category, *is_near]
+
+
+def find_stream(tables: Tables) -> ClauseElement:
+    """Return (stream_id, version, created_at, updated_at) of one stream; no row where it does not exist."""
+    heads = tables.streams.c
+    columns = (heads.stream_id, heads.version, heads.created_at, heads.updated_at)
+    return select(*columns).where(heads.stream_id == bindparam("stream_id"))
+
+
+@cache
+def list_snapshots(*, of_category: bool) -> Callable[[Tables], ClauseElement]:
+    """Return the statement for a page of snapshots after (after_stream_id, after_schema_version), in that order.
+
+    The rows: (stream_id, schema_version, version, codec, bytes, created_at, the stream's version).
+    """
+
+    def list_snapshots_page(tables: Tables) -> ClauseElement:
+        saved, heads = tables.snapshots.c, tables.streams.c
+        key = tuple_(saved.stream_id, saved.schema_version)
+        after = tuple_(_AFTER_ID, bindparam("after_schema_version", type_=Integer))
+        size = func.length(saved.state)
+        listed = (
+            select(
+                saved.stream_id, saved.schema_version, saved.version, saved.codec, size, saved.created_at, heads.version
+            )
+            .join_from(tables.snapshots, tables.streams, heads.stream_id == saved.stream_id)
+            .where(key > after)
+        )
+        if of_category:
+            listed = listed.where(*_is_of_category(saved.stream_id, heads.category))
+        return listed.order_by(saved.stream_id, saved.schema_version).limit(_PAGE_SIZE)
+
+    return list_snapshots_page
+
+
+@cache
+def snapshot_coverage(*, of_category: bool) -> Callable[[Tables], ClauseElement]:
+    """Return the statement for one row about streams of at least `min_version` events, and their newest snapshots.
+
+    The row: how many streams; how many of them have a snapshot; of all of them together, the events after it (after
+    nothing, where there is none); the most of them that one stream has. It looks at every head.
+    """
+
+    def coverage(tables: Tables) -> ClauseElement:
+        saved, heads = tables.snapshots.c, tables.streams.c
+        newest = (
+            select(saved.stream_id, func.max(saved.version).label("version"))
+            .group_by(saved.stream_id)
+            .subquery("newest")
+        )
+        after = heads.version - func.coalesce(newest.c.version, 0)
+        found = (
+            select(
+                func.count(),
+                func.count(newest.c.stream_id),
+                func.coalesce(func.sum(after), 0),
+                func.coalesce(func.max(after), 0),
+            )
+            .select_from(tables.streams.outerjoin(newest, newest.c.stream_id == heads.stream_id))
+            .where(heads.version >= bindparam("min_version", type_=BigInteger))
+        )
+        return found.where(*_is_of_category(heads.stream_id, heads.category)) if of_category else found
+
+    return coverage
+
+
+@cache
+def newest_matching(fields: tuple[str, ...]) -> Callable[[Tables], ClauseElement]:
+    """Return the statement for the highest positions, at most `page_size`, of events with one value in each field.
+
+    Its parameters are besides `after_position`, and a value for each of the fields, such as `event_types`.
+    """
+
+    def newest_matching_page(tables: Tables) -> ClauseElement:
+        events = tables.events.c
+        matches = [events[_FIELDS[field]] == bindparam(field, type_=Text) for field in fields]
+        after = events.position > bindparam("after_position", type_=BigInteger)
+        # in a stream, positions ascend with versions, and those are in its key
+        newest_first = events.version if "stream_ids" in fields else events.position
+        return select(events.position).where(after, *matches).order_by(newest_first.desc()).limit(_PAGE_SIZE)
+
+    return newest_matching_page

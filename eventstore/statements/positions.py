@@ -1,0 +1,69 @@
+"""Statements about what gives out positions: a sequence on PostgreSQL, sqlite_sequence on SQLite."""
+
+from collections.abc import Callable
+from functools import cache
+
+from sqlalchemy import BigInteger, bindparam, column, func, select, table
+from sqlalchemy import delete as delete_from
+from sqlalchemy import insert as insert_into
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.selectable import ScalarSelect
+
+from eventstore.statements.names import name_of_events
+from eventstore.tables import Tables
+
+_CLASSES = table("pg_class", column("oid"), column("relname"), column("relnamespace"), schema="pg_catalog")
+_NAMESPACES = table("pg_namespace", column("oid"), column("nspname"), schema="pg_catalog")
+_SQLITE_SEQUENCES = table("sqlite_sequence", column("name"), column("seq"))
+
+
+def position_sequence(tables: Tables) -> ClauseElement:
+    """Return (schema, name) of the sequence; no row where there is none (PostgreSQL)."""
+    return (
+        select(_NAMESPACES.c.nspname, _CLASSES.c.relname)
+        .select_from(_CLASSES.join(_NAMESPACES, _NAMESPACES.c.oid == _CLASSES.c.relnamespace))
+        .where(_CLASSES.c.oid == _sequence(tables))
+    )
+
+
+@cache
+def drawn_positions(schema: str, name: str) -> Callable[[Tables], ClauseElement]:
+    """Return the statement for (newest stored position, last value, whether that was given out) of a sequence.
+
+    The newest position is of the statement's snapshot, the sequence is read later: so a healthy one is never behind.
+    """
+    sequence = table(name, column("last_value"), column("is_called"), schema=schema)
+
+    def positions_drawn(tables: Tables) -> ClauseElement:
+        return select(_newest(tables), sequence.c.last_value, sequence.c.is_called)
+
+    return positions_drawn
+
+
+def set_last_position(tables: Tables) -> ClauseElement:
+    """Let the sequence go on after a position (PostgreSQL)."""
+    return select(func.setval(_sequence(tables), bindparam("position", type_=BigInteger)))
+
+
+def last_numbered(tables: Tables) -> ClauseElement:
+    """Return (newest stored position, last one given out); the second NULL where SQLite knows of none (SQLite)."""
+    given = select(func.max(_SQLITE_SEQUENCES.c.seq)).where(_SQLITE_SEQUENCES.c.name == tables.events.name)
+    return select(_newest(tables), given.scalar_subquery())
+
+
+def forget_last_numbered(tables: Tables) -> ClauseElement:
+    """Delete what `add_last_numbered` adds: sqlite_sequence has no key for an upsert (SQLite)."""
+    return delete_from(_SQLITE_SEQUENCES).where(_SQLITE_SEQUENCES.c.name == tables.events.name)
+
+
+def add_last_numbered(tables: Tables) -> ClauseElement:
+    """Let numbers go on after a position (SQLite)."""
+    return insert_into(_SQLITE_SEQUENCES).values(name=tables.events.name, seq=bindparam("position", type_=BigInteger))
+
+
+def _newest(tables: Tables) -> ScalarSelect[int]:
+    return select(func.coalesce(func.max(tables.events.c.position), 0)).scalar_subquery()
+
+
+def _sequence(tables: Tables) -> ClauseElement:
+    return func.to_regclass(func.pg_get_serial_sequence(name_of_events(tables), "position"))

@@ -1,0 +1,82 @@
+"""Statements that mend what can be computed anew. Heads are locked before."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, Text, bindparam, func, literal_column, select
+from sqlalchemy import delete as delete_from
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.expression import Executable
+
+from eventstore.tables import Tables
+
+
+def restore_head(tables: Tables) -> ClauseElement:
+    """Set the head of a stream by its events, create it where it is missing; no row where nothing was to be changed."""
+    streams, events = tables.streams, tables.events.c
+    by_events = (
+        select(events.stream_id, func.max(events.version), func.min(events.recorded_at), func.max(events.recorded_at))
+        .where(events.stream_id == bindparam("stream_id", type_=Text))
+        .group_by(events.stream_id)
+    )
+    names = ["stream_id", "version", "created_at", "updated_at"]
+    row = insert(streams).from_select(names, by_events, include_defaults=False)
+    change = {name: row.excluded[name] for name in names[1:]}
+    return row.on_conflict_do_update(
+        index_elements=["stream_id"], set_=change, where=streams.c.version != row.excluded.version
+    ).returning(streams.c.version)
+
+
+def delete_head_without_events(tables: Tables) -> ClauseElement:
+    """Delete the head of a stream that has no events and no snapshots; return its version."""
+    streams, events = tables.streams, tables.events.c
+    event = select(literal_column("1")).where(events.stream_id == streams.c.stream_id).exists()
+    of_stream = streams.c.stream_id == bindparam("stream_id", type_=Text)
+    return delete_from(streams).where(of_stream, ~event).returning(streams.c.version)
+
+
+def delete_snapshots_beyond_head(tables: Tables) -> ClauseElement:
+    """Delete the snapshots of a stream that are newer than it is, all where it has no events; return their versions."""
+    snapshots, streams, events = tables.snapshots, tables.streams.c, tables.events.c
+    of_stream = snapshots.c.stream_id == bindparam("stream_id", type_=Text)
+    is_reached = (
+        select(literal_column("1"))
+        .where(streams.stream_id == snapshots.c.stream_id, streams.version >= snapshots.c.version)
+        .exists()
+    )
+    has_events = select(literal_column("1")).where(events.stream_id == snapshots.c.stream_id).exists()
+    return delete_from(snapshots).where(of_stream, ~(is_reached & has_events)).returning(snapshots.c.version)
+
+
+def delete_snapshot_at_version(tables: Tables) -> ClauseElement:
+    """Delete one snapshot, unless it is another one by now; return its version."""
+    snapshots = tables.snapshots
+    return (
+        delete_from(snapshots)
+        .where(
+            snapshots.c.stream_id == bindparam("stream_id", type_=Text),
+            snapshots.c.schema_version == bindparam("schema_version", type_=Integer),
+            snapshots.c.version == bindparam("version", type_=BigInteger),
+        )
+        .returning(snapshots.c.version)
+    )
+
+
+class _LockAppends(Executable, ClauseElement):
+    inherit_cache = False
+
+    def __init__(self, tables: Tables) -> None:
+        self.table = tables.events
+
+
+@compiles(_LockAppends)
+def _lock_appends(element: _LockAppends, _: Any, **__: Any) -> str:
+    table = postgresql.dialect().identifier_preparer.format_table(element.table)  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    return f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"
+
+
+def lock_appends(tables: Tables) -> ClauseElement:
+    """Wait for all appends under way, and keep others out until the transaction ends (PostgreSQL)."""
+    return _LockAppends(tables)

@@ -1,0 +1,98 @@
+"""Archives: another store, which takes the events of a stream before they are deleted here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from eventstore import statements
+from eventstore.appending import Appender
+from eventstore.backends import same_database
+from eventstore.backends.protocol import Run
+from eventstore.closing import Closer, check_reason, closing_append
+from eventstore.errors import InvalidInput
+from eventstore.events import STREAM_ARCHIVED, AppendResult
+from eventstore.rows import VERSION, StoredEvent
+from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
+from eventstore.store import EventStore
+from eventstore.streams import ExpectedVersion
+from eventstore.transfer.loading import EventLoader
+
+
+def archive_stream(
+    store: EventStore,
+    stream_id: str,
+    *,
+    into: EventStore,
+    expected_version: ExpectedVersion,
+    reason: str,
+    metadata: Mapping[str, Any] | None = None,
+) -> AppendResult:
+    """Move the events of a stream into another store, the archive, and leave one event that says so.
+
+    The archive is a store like any other: a SQLite file, another database, another schema of this one. There the stream
+    is read as before, with its versions, ids, times and positions. Here, the event of type `$stream-archived` is the
+    last of the stream, with the data `{"reason": …, "reusable": False}`; projections receive it. Whoever reads all
+    events from now on, to rebuild a projection say, does not find those of the archive.
+
+    The archive commits first, then this store. Interrupted between the two, the events are in both; repeat the call.
+    One archive takes the streams of one store, because it keeps positions. Nobody should subscribe to it: streams come
+    into it with positions that a reader may have passed.
+
+    Args:
+        store: The store.
+        stream_id: The stream.
+        into: The archive, with its tables in place; not joined to a transaction.
+        expected_version: The version that the stream must have; or `STREAM_EXISTS`.
+        reason: Why, for those who come later.
+        metadata: Who, in which request: as for `append`.
+
+    Returns:
+        The version and position of the last event.
+
+    Raises:
+        ConcurrencyConflict: The stream has another version, or does not exist.
+        StreamClosed: It was deleted or archived already: on a repetition, all is well.
+        ImportConflict: The archive has something else at the same place.
+        InvalidInput: An argument is not valid, or the archive is the store itself.
+        SchemaOutdated: The tables of one of them are older than `es_0006`.
+    """
+    if not isinstance(into, EventStore) or into._execution.is_joined:
+        msg = "into is an EventStore, not joined to a transaction: the archive"
+        raise InvalidInput(msg)
+    same_schema = into.tables.metadata.schema == store.tables.metadata.schema
+    if same_database(into.engine, store.engine) and (same_schema or store.engine.dialect.name == "sqlite"):
+        msg = "the archive is this store itself; give it another database, or another PostgreSQL schema"
+        raise InvalidInput(msg)
+    data = {"reason": check_reason(reason), "reusable": False}
+    closing = closing_append(stream_id, STREAM_ARCHIVED, data, expected_version, metadata)
+    pending = store._mapper.pending(closing, closes=True)
+    with store._execution.begin() as execution:
+        with execution.statement() as run:
+            SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
+        result = Appender(execution, store._backend, store._mapper).append(pending)
+        with execution.statement() as run:
+            _copy(store, run, stream_id, into, up_to_version=result.version - 1)
+            closer = Closer(execution, store._backend, store._mapper)
+            closer.remove(run, stream_id, before_version=result.version, note=f"the stream was archived: {reason}")
+            run(statements.mark_archived, stream_id=stream_id)
+    return result
+
+
+def _copy(store: EventStore, run: Run, stream_id: str, archive: EventStore, *, up_to_version: int) -> None:
+    """Copy page by page, in one transaction of the archive."""
+    loader = EventLoader(archive, positions=True, in_order=False)
+    to_uuid, to_time = store._backend.to_uuid, store._backend.to_time
+    with archive._execution.transaction() as into:
+        SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(into)
+        version = 0
+        while True:
+            rows = run(
+                statements.read_forwards,
+                stream_id=stream_id,
+                after_version=version,
+                up_to_version=up_to_version,
+                page_size=store._page_size,
+            )
+            if not rows:
+                return
+            loader.load(into, [StoredEvent.of(row, to_uuid, to_time) for row in rows])
+            version = rows[-1][VERSION]

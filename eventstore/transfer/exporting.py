@@ -1,0 +1,219 @@
+"""Export: the settled events of a store, in the global order, and beside them what is asked for."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from eventstore import statements
+from eventstore.errors import InvalidInput
+from eventstore.filters import EventFilter, combine
+from eventstore.global_order import Page
+from eventstore.rows import StoredEvent
+from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
+from eventstore.store import EventStore
+from eventstore.streams import MAX_VERSION, category_of, check_number, check_seconds
+from eventstore.transfer.files import Format, Writer, format_of, last_position, writer_to
+from eventstore.transfer.records import Beginning, Checkpoint, End, SavedSnapshot, StreamTimes
+
+_PAUSE_SECONDS: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ExportProgress:
+    """How far an export has come.
+
+    Attributes:
+        events: How many events were written.
+        position: Up to which position.
+        end: The position that is its goal: the newest when it began.
+    """
+
+    events: int
+    position: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+        events: How many events, by this call.
+        position: Everything up to here that matches is in the file, and nothing else: go on after it the next time.
+        streams: How many streams' times.
+        snapshots: How many snapshots.
+        checkpoints: How many checkpoints.
+    """
+
+    events: int
+    position: int
+    streams: int = 0
+    snapshots: int = 0
+    checkpoints: int = 0
+
+
+def export_events(
+    store: EventStore,
+    target: str | Path | IO[bytes],
+    *filters: EventFilter,
+    format: Format | None = None,  # noqa: A002  # the word for it
+    after_position: int = 0,
+    resume: bool = False,
+    snapshots: bool = False,
+    checkpoints: bool = False,
+    wait_seconds: float = 60.0,
+    on_progress: Callable[[ExportProgress], object] | None = None,
+) -> Exported:
+    """Write the events of a store to a file, as they are stored.
+
+    Only settled events are written, up to the newest one when it began. So the export of a store that others append to
+    is a state that it had: complete up to a position, without anything after it. Memory holds a page of events.
+
+    Args:
+        store: The store, not joined to a transaction.
+        target: A path, or a binary file that is open for writing.
+        filters: What to export; see `EventStore.read_all`. Defaults to none: all events. What is filtered by event type
+            has holes, and can't be imported.
+        format: `json-lines` or `parquet` (extra `arrow`). Defaults to what the suffix of the path says, `.jsonl` or
+            `.parquet`.
+        after_position: Exclusive; export events of higher positions. Defaults to 0: from the first.
+        resume: Go on with a file of JSON Lines that is there, after its last event; what is cut off at its end is
+            removed.
+        snapshots: Write the snapshots, too (JSON Lines, and no filters).
+        checkpoints: Write the checkpoints of projections, too (JSON Lines, and no filters).
+        wait_seconds: How long to wait, in all, for appends under way; then it ends before them.
+        on_progress: Called after each page.
+
+    Raises:
+        InvalidInput: An argument is not valid.
+        UnsuitableTransaction: The store is joined to a transaction that can't read the global order.
+        SchemaOutdated: The tables are older than `es_0006`.
+        DamagedExport: The file that is to be gone on with is none.
+    """
+    check_number("after_position", after_position)
+    check_seconds("wait_seconds", wait_seconds)
+    combined = combine(filters)
+    chosen = format_of(target, format)
+    if (snapshots or checkpoints) and (chosen is not Format.JSON_LINES or combined):
+        msg = "snapshots and checkpoints are exported as JSON Lines, together with all events"
+        raise InvalidInput(msg)
+    if resume:
+        if after_position or chosen is not Format.JSON_LINES or not isinstance(target, str | Path):
+            msg = "resume goes on with a file of JSON Lines, by its path, after the last event that it has"
+            raise InvalidInput(msg)
+        after_position = last_position(Path(target), store._mapper.codec)
+    export = _Export(store, combined, wait_seconds, on_progress)
+    with _closing(writer_to(target, chosen, store._mapper.codec, append=resume)) as writer:
+        return export.run(writer, after_position, snapshots=snapshots, checkpoints=checkpoints)
+
+
+@contextmanager
+def _closing(writer: Writer) -> Iterator[Writer]:
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+class _Export:
+    def __init__(
+        self,
+        store: EventStore,
+        filters: tuple[EventFilter, ...],
+        wait_seconds: float,
+        on_progress: Callable[[ExportProgress], object] | None,
+    ) -> None:
+        self._store = store
+        self._filters = filters
+        self._wait_seconds = wait_seconds
+        self._on_progress = on_progress
+        self._to_time = store._backend.to_time
+
+    def run(self, writer: Writer, after_position: int, *, snapshots: bool, checkpoints: bool) -> Exported:
+        with self._store._execution.statement() as run:
+            SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
+        # before the events: each is then at or behind what the events say, and never ahead of them
+        positions = list(self._checkpoints()) if checkpoints else []
+        writer.write(Beginning(after_position, "; ".join(map(_in_words, self._filters))))
+        events, position = 0, after_position
+        for page, end in self._pages(after_position):
+            for row in page.rows:
+                writer.write(StoredEvent.of(row, self._store._backend.to_uuid, self._to_time))
+            events, position = events + len(page.rows), page.position
+            writer.flush()
+            if self._on_progress is not None:
+                self._on_progress(ExportProgress(events, position, end))
+        streams = self._write_all(writer, self._streams())
+        saved = self._write_all(writer, self._snapshots()) if snapshots else 0
+        reached = self._write_all(writer, (point for point in positions if point.position <= position))
+        writer.write(End(position, events))
+        return Exported(events, position, streams, saved, reached)
+
+    def _pages(self, position: int) -> Iterator[tuple[Page, int]]:
+        """Yield settled pages up to what is the newest position now."""
+        order, horizon, end, waited = self._store._global_order, None, MAX_VERSION, 0.0
+        while position < end:
+            horizon, page = order.step(self._filters, position, horizon, up_to_position=end)
+            end = min(end, horizon.newest)
+            if page is not None:
+                yield page, end
+                position = page.position
+            elif position < end:
+                if waited >= self._wait_seconds:
+                    return
+                began = time.monotonic()
+                time.sleep(_PAUSE_SECONDS)
+                waited += time.monotonic() - began
+
+    def _write_all(self, writer: Writer, records: Iterator[Any]) -> int:
+        count = 0
+        for record in records:
+            writer.write(record)
+            count += 1
+        return count
+
+    def _streams(self) -> Iterator[StreamTimes]:
+        if any("event_types" in filter_.named for filter_ in self._filters):
+            return
+        for row in self._keyset(statements.page_of_streams, stream_id=0):
+            stream_id, version, created_at, updated_at = row
+            if version and self._has(stream_id):
+                yield StreamTimes(stream_id, version, self._to_time(created_at), self._to_time(updated_at))
+
+    def _has(self, stream_id: str) -> bool:
+        values = {"categories": category_of(stream_id), "stream_ids": stream_id}
+        return not self._filters or any(
+            all(values[field] in names for field, names in filter_.named.items()) for filter_ in self._filters
+        )
+
+    def _snapshots(self) -> Iterator[SavedSnapshot]:
+        for row in self._keyset(statements.page_of_snapshots, stream_id=0, schema_version=1):
+            stream_id, schema_version, version, codec, state, created_at = row
+            yield SavedSnapshot(stream_id, schema_version, version, codec, bytes(state), self._to_time(created_at))
+
+    def _keyset(self, statement: Any, **places: int) -> Iterator[tuple[Any, ...]]:
+        after: dict[str, Any] = {f"after_{name}": "" if name == "stream_id" else 0 for name in places}
+        size = self._store._page_size
+        while True:
+            with self._store._execution.statement() as run:
+                rows = run(statement, **after, page_size=size)
+            yield from rows
+            if len(rows) < size:
+                return
+            after = {f"after_{name}": rows[-1][place] for name, place in places.items()}
+
+    def _checkpoints(self) -> Iterator[Checkpoint]:
+        with self._store._execution.statement() as run:
+            rows = run(statements.find_checkpoints)
+        for name, position, *_ in rows:
+            yield Checkpoint(name, position)
+
+
+def _in_words(filter_: EventFilter) -> str:
+    words = [f"{field} {', '.join(names)}" for field, names in filter_.named.items()]
+    if filter_.after_position:
+        words.append(f"after position {filter_.after_position}")
+    return " and ".join(words)

@@ -1,0 +1,210 @@
+"""Import: the records of an export, stored in batches. Each batch is a transaction; repeat it, and it goes on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from eventstore import statements
+from eventstore.backends.protocol import Run
+from eventstore.errors import DamagedExport, InvalidInput
+from eventstore.rows import StoredEvent
+from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
+from eventstore.store import EventStore
+from eventstore.streams import check_number
+from eventstore.transfer.files import Format, format_of, records_of
+from eventstore.transfer.loading import EventLoader
+from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
+
+
+@dataclass(frozen=True, slots=True)
+class ImportProgress:
+    """How far an import has come.
+
+    Attributes:
+        events: How many events were stored.
+        repeated: How many were there already.
+        position: The position, in the export, of the last of them.
+    """
+
+    events: int
+    repeated: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was imported.
+
+    Attributes:
+        events: How many events were stored.
+        repeated: How many were there already, as they are in the file.
+        position: Up to which position of the store that was exported.
+        snapshots: How many snapshots the file has.
+        checkpoints: How many checkpoints it has.
+    """
+
+    events: int
+    repeated: int
+    position: int
+    snapshots: int = 0
+    checkpoints: int = 0
+
+
+def import_events(
+    store: EventStore,
+    source: str | Path | IO[bytes],
+    *,
+    format: Format | None = None,  # noqa: A002  # the word for it
+    keep_positions: bool = False,
+    batch_size: int = 1000,
+    on_progress: Callable[[ImportProgress], object] | None = None,
+) -> Imported:
+    """Store the events of an export: with their ids, versions, times, and where asked their positions.
+
+    Every batch is a transaction of its own. What is stored already is recognised and left out, so after an interruption
+    repeat the call. What does not fit is refused: another event at the same place, a version that does not follow.
+    Where an event says that its stream was deleted or archived, the events before it are deleted here, too.
+
+    With its position each event keeps its place in the global order, holes included, and checkpoints keep their
+    meaning. That is for a database of its own: nobody else may append meanwhile, and the user must own the tables.
+    Otherwise events get the next positions, in the order of the export, among those of other writers.
+
+    Args:
+        store: Where to; not joined to a transaction.
+        source: A path, or a binary file that is open for reading.
+        format: As for `export_events`.
+        keep_positions: Whether events keep their positions.
+        batch_size: How many events to store in a transaction, from 1.
+        on_progress: Called after each batch.
+
+    Raises:
+        ImportConflict: An event does not fit. Its batch was rolled back; what was before it is stored.
+        DamagedExport: The file can't be read, or is not complete. What was before is stored.
+        InvalidInput: An argument is not valid, or the file has checkpoints' positions without events' ones.
+        SchemaOutdated: The tables are older than `es_0006`.
+    """
+    check_number("batch_size", batch_size, minimum=1)
+    if not isinstance(keep_positions, bool):
+        msg = f"keep_positions is True or False, not {keep_positions!r}"
+        raise InvalidInput(msg)
+    if store.engine.dialect.is_async:
+        msg = "an import needs a synchronous engine"
+        raise InvalidInput(msg)
+    chosen = format_of(source, format)
+    work = _Import(store, batch_size, on_progress, keep_positions=keep_positions)
+    with records_of(source, chosen, store._mapper.codec) as records:
+        return work.run(records)
+
+
+class _Import:
+    def __init__(
+        self,
+        store: EventStore,
+        batch_size: int,
+        on_progress: Callable[[ImportProgress], object] | None,
+        *,
+        keep_positions: bool,
+    ) -> None:
+        self._store = store
+        self._batch_size = batch_size
+        self._on_progress = on_progress
+        self._keep_positions = keep_positions
+        self._loader = EventLoader(store, positions=keep_positions, in_order=True)
+        self._part = 0
+        self._position: int | None = None
+        self._events = self._repeated = self._snapshots = self._checkpoints = 0
+
+    def run(self, records: Iterator[Record]) -> Imported:
+        with self._store._execution.statement() as run:
+            SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
+        is_complete = False
+        for batch in _batches(self._checked(records), self._batch_size):
+            is_complete = isinstance(batch[-1], End)
+            self._store_batch(batch)
+        if not is_complete:
+            raise DamagedExport("the last line", "is not its end; export the rest (resume), and import it again")
+        return Imported(self._events, self._repeated, self._position or 0, self._snapshots, self._checkpoints)
+
+    def _checked(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Yield the records of an export that has all of what it says."""
+        for record in records:
+            match record:
+                case Beginning(after_position=after):
+                    if self._position is not None and after != self._position:
+                        raise DamagedExport(
+                            "a part", f"begins after position {after}, where that before it ended at {self._position}"
+                        )
+                    self._position, self._part = after, 0
+                case _ if self._position is None:
+                    raise DamagedExport("the first line", "is not the beginning of one")
+                case StoredEvent(position=position):
+                    if position <= self._position:
+                        raise DamagedExport("some event", f"at position {position} follows one at {self._position}")
+                    self._position, self._part = position, self._part + 1
+                case End(position=position, events=events):
+                    if events != self._part or position < self._position:
+                        raise DamagedExport("its end", f"says {events} events, and there are {self._part}")
+                    self._position = position
+            yield record
+
+    def _store_batch(self, batch: list[Record]) -> None:
+        events = [record for record in batch if isinstance(record, StoredEvent)]
+        with self._store._execution.transaction() as run:
+            stored = self._loader.load(run, events) if events else 0
+            self._store_others(run, batch)
+        self._events += stored
+        self._repeated += len(events) - stored
+        if events and self._on_progress is not None:
+            self._on_progress(ImportProgress(self._events, self._repeated, events[-1].position))
+
+    def _store_others(self, run: Run, batch: list[Record]) -> None:
+        """In the order of the export they come after all events."""
+        from_time = self._store._backend.from_time
+        times: list[dict[str, Any]] = []
+        snapshots: list[dict[str, Any]] = []
+        for record in batch:
+            match record:
+                case StreamTimes():
+                    times.append(
+                        {
+                            "of_stream": record.stream_id,
+                            "at_version": record.version,
+                            "created_at": from_time(record.created_at),
+                            "updated_at": from_time(record.updated_at),
+                        }
+                    )
+                case SavedSnapshot():
+                    snapshots.append(
+                        {
+                            "stream_id": record.stream_id,
+                            "schema_version": record.schema_version,
+                            "version": record.version,
+                            "codec": record.codec,
+                            "state": record.state,
+                            "created_at": from_time(record.created_at),
+                        }
+                    )
+                case Checkpoint():
+                    if not self._keep_positions:
+                        msg = "the export has checkpoints, which mean nothing without positions; keep_positions"
+                        raise InvalidInput(msg)
+                    run(statements.create_checkpoint, name=record.name, position=record.position)
+                    self._checkpoints += 1
+        if times:
+            run.many(statements.set_times_of_stream, times)
+        if snapshots:
+            run.many(statements.insert_snapshot, snapshots)
+            self._snapshots += len(snapshots)
+
+
+def _batches(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
+    """Yield records in lists of one kind of content: events, or what follows them."""
+    batch: list[Record] = []
+    for record in records:
+        if batch and (len(batch) == size or isinstance(record, StoredEvent) is not isinstance(batch[-1], StoredEvent)):
+            yield batch
+            batch = []
+        batch.append(record)
+    if batch:
+        yield batch

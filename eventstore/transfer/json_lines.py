@@ -1,0 +1,193 @@
+"""Exports as JSON Lines: one record a line, for people and for every other program.
+
+Payloads are JSON; what JSON does not have is tagged, as `{"$decimal": "1.10"}` (see `JSONCodec`).
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from datetime import datetime
+from typing import IO, Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from eventstore.codecs import PayloadCodec
+from eventstore.errors import DamagedExport, DecodingError
+from eventstore.events import MAX_SCHEMA_VERSION
+from eventstore.rows import StoredEvent
+from eventstore.streams import MAX_VERSION
+from eventstore.transfer.payloads import readable, stored
+from eventstore.transfer.records import (
+    FORMAT,
+    Beginning,
+    Checkpoint,
+    End,
+    Record,
+    SavedSnapshot,
+    StreamTimes,
+)
+
+_Positive = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
+_SchemaVersion = Annotated[int, Meta(ge=1, le=MAX_SCHEMA_VERSION)]
+_Codec = Annotated[int, Meta(ge=0, le=2**15 - 1)]
+_NOTHING: Final = Raw()
+_Time = Annotated[datetime, Meta(tz=True)]
+
+
+class _Line(Struct, tag_field="kind", omit_defaults=True):
+    pass
+
+
+class _Beginning(_Line, tag="export"):
+    format: int
+    after_position: int
+    filters: str = ""
+
+
+class _Event(_Line, tag="event"):
+    position: _Positive
+    stream_id: str
+    version: _Positive
+    event_id: UUID
+    event_type: str
+    schema_version: _SchemaVersion
+    recorded_at: _Time
+    codec: _Codec
+    data: Raw = _NOTHING
+    data_base64: str | None = None
+    metadata: Raw = _NOTHING
+
+
+class _Stream(_Line, tag="stream"):
+    stream_id: str
+    version: int
+    created_at: _Time
+    updated_at: _Time
+
+
+class _Snapshot(_Line, tag="snapshot"):
+    stream_id: str
+    schema_version: _SchemaVersion
+    version: _Positive
+    created_at: _Time
+    codec: _Codec
+    state: Raw = _NOTHING
+    state_base64: str | None = None
+
+
+class _Checkpoint(_Line, tag="checkpoint"):
+    name: str
+    position: int
+
+
+class _End(_Line, tag="end"):
+    position: int
+    events: int
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(_Beginning | _Event | _Stream | _Snapshot | _Checkpoint | _End)
+
+
+class JSONLinesWriter:
+    """Writes records to a binary file.
+
+    Args:
+        file: Where to.
+        codec: Of the store that they come from.
+    """
+
+    def __init__(self, file: IO[bytes], codec: PayloadCodec) -> None:
+        self._file = file
+        self._codec = codec
+
+    def write(self, record: Record) -> None:
+        """Write one."""
+        self._file.write(_ENCODER.encode(self._line(record)) + b"\n")
+
+    def flush(self) -> None:
+        """Let others see what was written."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Leave the file as it is: it belongs to the caller."""
+        self._file.flush()
+
+    def _line(self, record: Record) -> _Line:
+        match record:
+            case StoredEvent():
+                payload = self._payload("data", record.codec, record.data)
+                metadata = _NOTHING if record.metadata is None else Raw(record.metadata.encode())
+                return _Event(
+                    record.position, record.stream_id, record.version, record.event_id, record.event_type,
+                    record.schema_version, record.recorded_at, record.codec, metadata=metadata, **payload,
+                )  # fmt: skip
+            case StreamTimes():
+                return _Stream(record.stream_id, record.version, record.created_at, record.updated_at)
+            case SavedSnapshot():
+                payload = self._payload("state", record.codec, record.state)
+                return _Snapshot(
+                    record.stream_id, record.schema_version, record.version, record.created_at, record.codec, **payload
+                )
+            case Checkpoint():
+                return _Checkpoint(record.name, record.position)
+            case Beginning():
+                return _Beginning(FORMAT, record.after_position, record.filters)
+            case End():
+                return _End(record.position, record.events)
+
+    def _payload(self, name: str, number: int, data: bytes) -> dict[str, Any]:
+        text = readable(self._codec, number, data)
+        return {f"{name}_base64": b64encode(data).decode()} if text is None else {name: Raw(text)}
+
+
+def read_json_lines(file: IO[bytes], codec: PayloadCodec) -> Iterator[Record]:
+    """Yield the records of a file.
+
+    Args:
+        file: To read from.
+        codec: Of the store that they go to.
+
+    Raises:
+        DamagedExport: A line is no record.
+    """
+    for number, line in enumerate(file, start=1):
+        try:
+            yield _record(_DECODER.decode(line), codec)
+        except msgspec.MsgspecError as error:
+            problem = "is cut off" if not line.endswith(b"\n") else f"is no record: {error}"
+            raise DamagedExport(f"line {number}", problem) from None
+        except (DecodingError, ValueError) as error:
+            reason = str(error) if isinstance(error, DecodingError) else "is no payload of its codec"
+            raise DamagedExport(f"line {number}", f"has data that can't be read: {reason}") from None
+
+
+def _record(line: Any, codec: PayloadCodec) -> Record:  # one line a kind
+    match line:
+        case _Event():
+            data = _bytes(codec, line.codec, line.data, line.data_base64)
+            metadata = bytes(line.metadata).decode()
+            return StoredEvent(
+                line.position, line.stream_id, line.version, line.event_id, line.event_type, line.schema_version,
+                line.codec, data, metadata or None, line.recorded_at,
+            )  # fmt: skip
+        case _Stream():
+            return StreamTimes(line.stream_id, line.version, line.created_at, line.updated_at)
+        case _Snapshot():
+            state = _bytes(codec, line.codec, line.state, line.state_base64)
+            return SavedSnapshot(line.stream_id, line.schema_version, line.version, line.codec, state, line.created_at)
+        case _Checkpoint():
+            return Checkpoint(line.name, line.position)
+        case _End():
+            return End(line.position, line.events)
+        case _:
+            if line.format > FORMAT:
+                raise DecodingError(f"it has format {line.format}, and this code knows {FORMAT}")
+            return Beginning(line.after_position, line.filters)
+
+
+def _bytes(codec: PayloadCodec, number: int, text: Raw, base64: str | None) -> bytes:
+    if base64 is not None:
+        return b64decode(base64, validate=True)
+    return stored(codec, number, bytes(text))

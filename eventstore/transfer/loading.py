@@ -1,0 +1,164 @@
+"""Storing events as they were stored elsewhere: what is there already is recognised, what does not fit is refused."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from eventstore import statements
+from eventstore.backends.protocol import Place, Row, Run
+from eventstore.closing import Closer
+from eventstore.errors import DecodingError, ImportConflict
+from eventstore.events import CLOSING_ERRORS, STREAM_DELETED, check_event_type, closing_error
+from eventstore.rows import EVENT_TYPE, StoredEvent
+from eventstore.store import EventStore
+from eventstore.streams import MAX_VERSION, check_stream_id
+
+
+@dataclass(slots=True)
+class _Head:
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    newest: StoredEvent
+
+
+class EventLoader:
+    """Stores batches of events in one store.
+
+    Args:
+        store: Where to.
+        positions: Whether events keep their positions.
+        in_order: Whether positions have to be above all that are there, so that no reader has passed them.
+    """
+
+    def __init__(self, store: EventStore, *, positions: bool, in_order: bool) -> None:
+        self._store = store
+        self._backend = store._backend
+        self._positions = positions
+        self._in_order = in_order
+
+    def load(self, run: Run, events: Sequence[StoredEvent]) -> int:
+        """Store a batch, in its order, in a transaction; return how many were not there yet.
+
+        Raises:
+            ImportConflict: One does not fit.
+        """
+        if self._positions:
+            self._backend.loader.keep_appends_out(run)
+        stream_ids = list(dict.fromkeys(check_stream_id(event.stream_id) for event in events))
+        versions = self._backend.lock_heads(run, stream_ids, create=stream_ids)
+        new = self._new(run, events, versions)
+        if not new:
+            return 0
+        if self._positions and self._in_order:
+            self._check_order(run, new)
+        run.many(statements.set_imported_head, [self._head(head) for head in _heads(new).values()])
+        self._backend.loader.store(run, new, positions=self._positions)
+        if self._positions:
+            self._backend.loader.continue_positions(run)
+        return len(new)
+
+    def _new(self, run: Run, events: Sequence[StoredEvent], versions: Mapping[str, int]) -> list[StoredEvent]:
+        old = [
+            (event.stream_id, event.version) for event in events if event.version <= versions.get(event.stream_id, 0)
+        ]
+        found: dict[Place, Row] = {(row[0], row[1]): row for row in self._backend.loader.find(run, old)} if old else {}
+        heads = dict(versions)
+        new: list[StoredEvent] = []
+        for event in events:
+            head = heads.get(event.stream_id, 0)
+            if event.version <= head:
+                self._check_same(run, event, found.get((event.stream_id, event.version)))
+                continue
+            check_event_type(event.event_type)
+            ends = event.event_type in CLOSING_ERRORS
+            if event.version > head + 1 and not ends:
+                msg = (
+                    f"the stream is at version {head} here, so versions between are missing; import all of the "
+                    "stream: an export that was filtered by event type, or that begins later, has holes"
+                )
+                raise ImportConflict(event.stream_id, event.version, msg)
+            if ends and head:
+                new = self._end(run, event, new)
+            heads[event.stream_id] = event.version
+            new.append(event)
+        return new
+
+    def _end(self, run: Run, event: StoredEvent, new: list[StoredEvent]) -> list[StoredEvent]:
+        """Do what an event says that ends a stream: what was before it is gone, here as there."""
+        Closer(self._store._execution, self._backend, self._store._mapper).remove(
+            run, event.stream_id, before_version=event.version, note="the stream has ended, says what was imported"
+        )
+        return [each for each in new if each.stream_id != event.stream_id]
+
+    def _check_same(self, run: Run, event: StoredEvent, row: Row | None) -> None:
+        if row is None:
+            if self._was_ended(run, event):
+                return
+            msg = "the stream has come further here, and yet this event is not there"
+            raise ImportConflict(event.stream_id, event.version, msg)
+        _, _, event_id, event_type, schema_version, codec, data, position = row
+        if self._backend.to_uuid(event_id) != event.event_id:
+            msg = f"another event is there, with the id {self._backend.to_uuid(event_id)}, not {event.event_id}"
+            raise ImportConflict(event.stream_id, event.version, msg)
+        if (event_type, schema_version) != (event.event_type, event.schema_version) or not self._says_the_same(
+            event, codec, bytes(data)
+        ):
+            msg = f"event {event.event_id} is there with another content"
+            raise ImportConflict(event.stream_id, event.version, msg)
+        if self._positions and position != event.position:
+            msg = f"event {event.event_id} is there at position {position}, not {event.position}"
+            raise ImportConflict(event.stream_id, event.version, msg)
+
+    def _was_ended(self, run: Run, event: StoredEvent) -> bool:
+        """Return whether the next event here says that what was before it is gone: it does not come back."""
+        places = {"stream_id": event.stream_id, "after_version": event.version, "up_to_version": MAX_VERSION}
+        rows = run(statements.read_forwards, **places, page_size=1)
+        return bool(rows) and rows[0][EVENT_TYPE] in CLOSING_ERRORS
+
+    def _says_the_same(self, event: StoredEvent, codec: int, data: bytes) -> bool:
+        if (codec, data) == (event.codec, event.data):
+            return True
+        decode = self._store._mapper.codec.decode
+        try:
+            same: bool = decode(codec, data) == decode(event.codec, event.data)
+        except DecodingError:
+            return False
+        return same
+
+    def _check_order(self, run: Run, new: Sequence[StoredEvent]) -> None:
+        """Positions that somebody has read past are given to nobody: readers would never come back to them."""
+        ((newest,),) = run(statements.newest_position)
+        for event in new:
+            if event.position <= newest:
+                msg = (
+                    f"its position {event.position} is not above {newest}, the newest here; import into a database "
+                    "without other events, or without positions"
+                )
+                raise ImportConflict(event.stream_id, event.version, msg)
+            newest = event.position
+
+    def _head(self, head: _Head) -> dict[str, Any]:
+        event, from_time = head.newest, self._backend.from_time
+        ended = None
+        if event.event_type in CLOSING_ERRORS:
+            ended = closing_error(event.event_type, self._store._mapper.codec.decode(event.codec, event.data))
+        is_deleted = event.event_type == STREAM_DELETED
+        return {
+            "stream_id": event.stream_id,
+            "version": head.version,
+            "created_at": from_time(head.created_at),
+            "updated_at": from_time(head.updated_at),
+            "deleted_version": head.version if ended is not None and is_deleted else None,
+            "archived_version": head.version if ended is not None and not is_deleted else None,
+        }
+
+
+def _heads(new: Sequence[StoredEvent]) -> dict[str, _Head]:
+    heads: dict[str, _Head] = {}
+    for event in new:
+        head = heads.get(event.stream_id)
+        created_at = event.recorded_at if head is None else head.created_at
+        heads[event.stream_id] = _Head(event.version, created_at, event.recorded_at, event)
+    return heads

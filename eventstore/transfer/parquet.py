@@ -1,0 +1,137 @@
+"""Exports as Parquet: the events, for analysis and for import. Heads follow from them.
+
+`data` has the bytes as they are stored; import reads these. `data_json` is the same for people and for other programs.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import IO, Any, Final
+from uuid import UUID
+
+from eventstore.codecs import PayloadCodec
+from eventstore.errors import DamagedExport, InvalidInput
+from eventstore.rows import StoredEvent
+from eventstore.transfer.payloads import readable
+from eventstore.transfer.records import FORMAT, Beginning, End, Record
+
+_ROWS: Final = 10_000
+"""Of a row group: so many events are in memory at a time."""
+_KEY: Final = b"eventstore"
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa  # noqa: PLC0415  # an extra
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError:
+        msg = "Parquet needs pyarrow; install sqlalchemy-eventstore[arrow]"
+        raise InvalidInput(msg) from None
+    return pa, pq
+
+
+def _schema(arrow: Any) -> Any:
+    fields = [
+        ("position", arrow.int64(), False),
+        ("stream_id", arrow.string(), False),
+        ("version", arrow.int64(), False),
+        ("event_id", arrow.string(), False),
+        ("event_type", arrow.string(), False),
+        ("schema_version", arrow.int32(), False),
+        ("recorded_at", arrow.timestamp("us", tz="UTC"), False),
+        ("codec", arrow.int16(), False),
+        ("data", arrow.binary(), False),
+        ("data_json", arrow.string(), True),
+        ("metadata", arrow.string(), True),
+    ]
+    return arrow.schema([arrow.field(name, type_, nullable=nullable) for name, type_, nullable in fields])
+
+
+class ParquetWriter:
+    """Writes records to a Parquet file, which is complete once it is closed.
+
+    Args:
+        file: Where to.
+        codec: Of the store that they come from.
+    """
+
+    def __init__(self, file: IO[bytes] | Path, codec: PayloadCodec) -> None:
+        self._arrow, parquet = _arrow()
+        self._codec = codec
+        self._schema = _schema(self._arrow)
+        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
+        self._beginning = Beginning(0)
+
+    def write(self, record: Record) -> None:
+        """Write one."""
+        match record:
+            case StoredEvent():
+                text = readable(self._codec, record.codec, record.data)
+                self._rows.append(
+                    {
+                        "position": record.position,
+                        "stream_id": record.stream_id,
+                        "version": record.version,
+                        "event_id": str(record.event_id),
+                        "event_type": record.event_type,
+                        "schema_version": record.schema_version,
+                        "recorded_at": record.recorded_at,
+                        "codec": record.codec,
+                        "data": record.data,
+                        "data_json": None if text is None else text.decode(),
+                        "metadata": record.metadata,
+                    }
+                )
+                if len(self._rows) == _ROWS:
+                    self._write_rows()
+            case Beginning():
+                self._beginning = record
+            case End():
+                told = {
+                    "format": FORMAT,
+                    "after_position": self._beginning.after_position,
+                    "filters": self._beginning.filters,
+                    "position": record.position,
+                    "events": record.events,
+                }
+                self._writer.add_key_value_metadata({_KEY: json.dumps(told).encode()})
+
+    def flush(self) -> None:
+        """Do nothing: there is no file before it is closed."""
+
+    def close(self) -> None:
+        """Write what is left, and the footer."""
+        self._write_rows()
+        self._writer.close()
+
+    def _write_rows(self) -> None:
+        if self._rows:
+            self._writer.write_table(self._arrow.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+
+def read_parquet(file: IO[bytes] | Path) -> Iterator[Record]:
+    """Yield the records of a file.
+
+    Raises:
+        DamagedExport: It is no Parquet file that an export has written.
+    """
+    arrow, parquet = _arrow()
+    try:
+        with parquet.ParquetFile(file) as opened:
+            told = json.loads((opened.metadata.metadata or {}).get(_KEY, b"{}"))
+            if told.get("format") != FORMAT:
+                raise DamagedExport("the footer", f"names no format that this code knows; it knows {FORMAT}")
+            yield Beginning(told["after_position"], told["filters"])
+            for batch in opened.iter_batches(batch_size=_ROWS):
+                for row in batch.to_pylist():
+                    yield StoredEvent(
+                        row["position"], row["stream_id"], row["version"], UUID(row["event_id"]), row["event_type"],
+                        row["schema_version"], row["codec"], row["data"], row["metadata"],
+                        row["recorded_at"].astimezone(UTC),
+                    )  # fmt: skip
+            yield End(told["position"], told["events"])
+    except (arrow.ArrowException, KeyError, ValueError) as error:
+        raise DamagedExport("some part", f"can't be read ({type(error).__name__})") from None

@@ -1,0 +1,215 @@
+"""Streams that end: what the contract can't show, since it needs two connections, another store, or one database."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from eventstore import (
+    ANY,
+    STREAM_ARCHIVED,
+    STREAM_EXISTS,
+    ConcurrencyConflict,
+    EventStore,
+    ImportConflict,
+    InvalidInput,
+    NewEvent,
+    SchemaOutdated,
+    StreamArchived,
+    StreamDeleted,
+    migrations,
+)
+from eventstore.backends import engine_for
+from eventstore.testing._base import numbered, numbers
+from eventstore.transfer import archive_stream
+from tests.fix_engines import migrated_sqlite
+
+
+@pytest.fixture
+def store(any_engine: Engine) -> EventStore:
+    store = EventStore(any_engine)
+    for stream_id in ("order-1", "order-2"):
+        store.append(stream_id, numbered(5), expected_version=0)
+    return store
+
+
+def test_code_that_knows_nothing_of_it_appends_to_no_stream_that_has_ended(
+    store: EventStore, any_engine: Engine
+) -> None:
+    """As the code of the release before, which runs on while the new one is rolled out."""
+    store.delete_stream("order-1", expected_version=5, reason="r")
+    with pytest.raises(IntegrityError, match="es_streams_deleted_version_check"), any_engine.begin() as connection:
+        connection.execute(text("UPDATE es_streams SET version = version + 1 WHERE stream_id = 'order-1'"))
+
+
+def test_it_needs_the_newest_tables_and_appends_do_not(new_engine: Engine) -> None:
+    migrations.upgrade(new_engine, "es_0005")
+    store = EventStore(new_engine)
+    store.append("order-1", numbered(1), expected_version=0)
+    with pytest.raises(SchemaOutdated):
+        store.delete_stream("order-1", expected_version=1, reason="r")
+    with pytest.raises(ConcurrencyConflict):
+        store.append("order-1", numbered(1), expected_version=0)
+
+
+def test_without_a_version_a_transaction_on_postgresql_is_aborted(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    store.append("order-1", numbered(1), expected_version=0)
+    store.delete_stream("order-1", expected_version=1, reason="r")
+    for expected in (ANY, STREAM_EXISTS, 2):
+        with postgres_engine.connect() as connection:
+            with pytest.raises(StreamDeleted):
+                store.join(connection).append("order-1", numbered(1), expected_version=expected)
+            connection.rollback()
+
+
+def test_who_appends_while_it_is_being_deleted_is_refused(store: EventStore) -> None:
+    """The other writer waits for the head, and then learns that the stream has ended."""
+    if store.engine.dialect.name == "sqlite":
+        store = EventStore(store.engine, lock_timeout_seconds=20)
+    outcomes: list[object] = []
+
+    def append(expected: object) -> None:
+        try:
+            outcomes.append(store.append("order-1", numbered(1), expected_version=expected))  # type: ignore[arg-type]
+        except StreamDeleted as error:
+            outcomes.append(type(error))
+
+    threads = [threading.Thread(target=append, args=(expected,)) for expected in (ANY, STREAM_EXISTS, 5)]
+    with store.transaction() as tx:
+        tx.delete_stream("order-1", expected_version=5, reason="r")
+        for thread in threads:
+            thread.start()
+        threads[0].join(0.3)
+        assert outcomes == []
+    for thread in threads:
+        thread.join()
+    assert outcomes == [StreamDeleted] * 3
+
+
+def test_no_snapshot_is_left_by_one_who_was_saving_it(postgres_engine: Engine) -> None:
+    """It was saved and not committed yet, so the deletion could not see it; or it was about to be saved."""
+    store = EventStore(postgres_engine)
+    store.append("order-1", numbered(3), expected_version=0)
+    deleted = threading.Thread(target=lambda: store.delete_stream("order-1", expected_version=3, reason="r"))
+    with store.transaction() as tx:
+        assert tx.snapshots.save("order-1", version=3, state="secret")
+        deleted.start()
+        deleted.join(0.3)
+        assert deleted.is_alive()
+    deleted.join()
+    with postgres_engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM snapshots")).scalar() == 0
+        assert connection.execute(text("SELECT count(*) FROM es_events")).scalar() == 1
+
+
+def test_who_may_delete_is_a_matter_of_grants(postgres_engine: Engine) -> None:
+    """The grants are those of docs/how-to/migrate.md, and the one of docs/how-to/delete-and-archive.md."""
+    store, role = EventStore(postgres_engine), f"es_test_{uuid4().hex}"
+    grants = [
+        "SELECT, INSERT, UPDATE ON es_streams",
+        "SELECT, INSERT ON es_events",
+        "SELECT, INSERT, UPDATE, DELETE ON snapshots",
+        "SELECT ON es_schema",
+        "SELECT, UPDATE ON es_dead_letters",
+    ]
+    with postgres_engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role}"))
+        for grant in grants:
+            connection.execute(text(f"GRANT {grant} TO {role}"))
+    try:
+        with postgres_engine.begin() as connection:
+            connection.execute(text(f"SET LOCAL ROLE {role}"))
+            joined = store.join(connection)
+            joined.append("order-1", numbered(3), expected_version=0)
+            with pytest.raises(ProgrammingError, match="permission denied for table es_events"):
+                joined.delete_stream("order-1", expected_version=3, reason="r")
+            for change in ("DELETE FROM es_events", "UPDATE es_events SET version = 1", "TRUNCATE es_events"):
+                with pytest.raises(ProgrammingError, match="permission denied"), connection.begin_nested():
+                    connection.execute(text("SET LOCAL eventstore.allow_history_changes = 'on'"))
+                    connection.execute(text(change))
+        with postgres_engine.begin() as connection:
+            connection.execute(text(f"GRANT DELETE ON es_events TO {role}"))
+            connection.execute(text(f"SET LOCAL ROLE {role}"))
+            store.join(connection).delete_stream("order-1", expected_version=3, reason="r")
+    finally:
+        with postgres_engine.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {role}"))
+            connection.execute(text(f"DROP ROLE {role}"))
+    assert len(list(store.read_stream("order-1"))) == 1
+
+
+# --- archives
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[EventStore]:
+    (tmp_path / "archive").mkdir()
+    engine = engine_for(f"sqlite:///{migrated_sqlite(tmp_path / 'archive')}")
+    yield EventStore(engine)
+    engine.dispose()
+
+
+def test_an_archived_stream_is_read_from_the_archive(store: EventStore, archive: EventStore) -> None:
+    before = list(store.read_stream("order-1"))
+    store.snapshots.save("order-1", version=5, state="old")
+    result = archive_stream(store, "order-1", into=archive, expected_version=5, reason="closed", metadata={"by": 7})
+    assert list(archive.read_stream("order-1")) == before
+    (left,) = store.read_stream("order-1")
+    assert (left.event_type, left.version, left.position) == (STREAM_ARCHIVED, 6, result.position)
+    assert (left.data, left.metadata) == ({"reason": "closed", "reusable": False}, {"by": 7})
+    assert store.snapshots.load("order-1") is None
+    for expected in (0, 5, 6, ANY, STREAM_EXISTS):
+        with pytest.raises(StreamArchived):
+            store.append("order-1", [NewEvent("late")], expected_version=expected)
+    with pytest.raises(StreamArchived):
+        archive_stream(store, "order-1", into=archive, expected_version=STREAM_EXISTS, reason="again")
+    assert numbers(store.read_stream("order-2")) == [1, 2, 3, 4, 5]
+
+
+def test_streams_come_into_the_archive_in_any_order(store: EventStore, archive: EventStore) -> None:
+    wanted = list(store.read_all())
+    for stream_id in ("order-2", "order-1"):
+        archive_stream(store, stream_id, into=archive, expected_version=5, reason="closed")
+    assert list(archive.read_all()) == wanted
+
+
+def test_what_was_broken_off_between_two_commits_can_be_repeated(store: EventStore, archive: EventStore) -> None:
+    wanted = list(store.read_stream("order-1"))
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        archive_stream(tx, "order-1", into=archive, expected_version=5, reason="closed")
+        raise ZeroDivisionError
+    assert list(store.read_stream("order-1")) == list(archive.read_stream("order-1")) == wanted
+    archive_stream(store, "order-1", into=archive, expected_version=5, reason="closed")
+    assert list(archive.read_stream("order-1")) == wanted
+    assert len(list(store.read_stream("order-1"))) == 1
+
+
+def test_an_archive_that_has_something_else_takes_nothing(store: EventStore, archive: EventStore) -> None:
+    archive.append("order-1", numbered(1), expected_version=0)
+    with pytest.raises(ImportConflict):
+        archive_stream(store, "order-1", into=archive, expected_version=5, reason="closed")
+    with pytest.raises(ConcurrencyConflict):
+        archive_stream(store, "order-2", into=archive, expected_version=4, reason="closed")
+    assert store.stream_version("order-1") == store.stream_version("order-2") == 5
+    assert archive.stream_version("order-2") == 0
+
+
+def test_a_store_is_no_archive_of_its_own(store: EventStore, any_url: str) -> None:
+    again = create_engine(any_url)
+    for into in (store, EventStore(again), "archive.db"):
+        with pytest.raises(InvalidInput, match="archive"):
+            archive_stream(store, "order-1", into=into, expected_version=5, reason="closed")  # type: ignore[arg-type]
+    again.dispose()
+
+
+def test_another_schema_of_the_database_can_be_the_archive(postgres_engine: Engine) -> None:
+    migrations.upgrade(postgres_engine, schema="archive")
+    store, archive = EventStore(postgres_engine), EventStore(postgres_engine, schema="archive")
+    store.append("order-1", numbered(3), expected_version=0)
+    archive_stream(store, "order-1", into=archive, expected_version=3, reason="closed")
+    assert numbers(archive.read_stream("order-1")) == [1, 2, 3]

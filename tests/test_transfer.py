@@ -1,0 +1,439 @@
+"""Exports and imports: everything comes over as it was, once, and what does not fit is refused."""
+
+import contextlib
+import io
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, select
+
+from eventstore import (
+    ANY,
+    Append,
+    DamagedExport,
+    EventFilter,
+    EventStore,
+    ImportConflict,
+    InvalidInput,
+    JSONCodec,
+    NewEvent,
+    SchemaOutdated,
+    StreamDeleted,
+    migrations,
+)
+from eventstore.backends import engine_for
+from eventstore.projections import Projection, Projections, Worker
+from eventstore.transfer import Exported, ExportProgress, ImportProgress, export_events, import_events
+from tests.fix_engines import changing_history, migrated_sqlite
+
+Make = Callable[..., EventStore]
+
+VALUES: list[Any] = [
+    {"total": Decimal("30.10"), "at": datetime(2026, 3, 1, 12, 0, 0, 7, tzinfo=UTC), "day": date(2026, 3, 1)},
+    {"tags": {"a", "b"}, "pair": (1, b"\x00\xff"), "id": UUID(int=7), "keys": {1: "one", None: 2}},
+    ["ünïcode", 2**80, -0.0, float("inf"), {"$decimal": "not one"}, {}],
+    None,
+    0,
+]
+
+
+@pytest.fixture
+def here(sqlite_engine: Engine) -> EventStore:
+    return EventStore(sqlite_engine)
+
+
+@pytest.fixture
+def there(shared_postgres_engine: Engine) -> EventStore:
+    return EventStore(shared_postgres_engine)
+
+
+@pytest.fixture
+def back(tmp_path: Path) -> Any:
+    (tmp_path / "back").mkdir()
+    engine = engine_for(f"sqlite:///{migrated_sqlite(tmp_path / 'back')}")
+    yield EventStore(engine)
+    engine.dispose()
+
+
+def fill(store: EventStore) -> None:
+    """Streams that are mixed up in the global order, with a hole in it, every codec, a deleted one, a snapshot."""
+    for number, value in enumerate(VALUES):
+        for stream_id in ("order-1", "invoice-1"):
+            event = NewEvent(
+                f"type-{number}", value, metadata={"user": number, "nested": {"z": [1, 2.5, None], "a": "é"}}
+            )
+            store.append(stream_id, [event], expected_version=number)
+    compressing = EventStore(store.engine, codec=JSONCodec(), compress_above=10)
+    compressing.append("order-2", [NewEvent("long", {"text": "x" * 100}, schema_version=3)], expected_version=0)
+    store.append_many(
+        [Append(f"order-{number}", [NewEvent("a"), NewEvent("b")], expected_version=0) for number in (3, 4)]
+    )
+    store.snapshots.save("order-1", version=4, state={"total": Decimal("1.10")}, schema_version=2)
+    store.delete_stream("order-3", expected_version=2, reason="ticket 7", metadata={"user": 1})
+    store.delete_stream("order-4", expected_version=2, reason="ticket 8", reusable=True)
+    store.append("order-4", [NewEvent("again")], expected_version=3)
+
+
+def content(
+    store: EventStore, *, positions: bool = True, times: bool = True, snapshots: bool = False
+) -> dict[str, list[dict[str, Any]]]:
+    """Return every column of the events, the heads, and where asked the snapshots."""
+    tables = store.tables
+    left_out = set() if positions else {"position"}
+    left_out |= set() if times else {"created_at", "updated_at"}
+    chosen = [tables.events, tables.streams, *([tables.snapshots] if snapshots else [])]
+    found = {}
+    with store.engine.connect() as connection:
+        for table in chosen:
+            rows = connection.execute(select(table).order_by(*table.primary_key)).mappings()
+            found[table.name] = sorted(
+                ({name: _comparable(value) for name, value in row.items() if name not in left_out} for row in rows),
+                key=lambda row: (row["stream_id"], row["version"]),
+            )
+    return found
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value
+
+
+# --- round trips
+
+
+def test_there_and_back_every_column_is_the_same(
+    here: EventStore, there: EventStore, back: EventStore, tmp_path: Path
+) -> None:
+    fill(here)
+    Worker(here, Projection("totals")).run_until_caught_up()
+    before = content(here, snapshots=True)
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    exported = export_events(here, first, snapshots=True, checkpoints=True)
+    assert (exported.events, exported.snapshots, exported.checkpoints) == (len(before["es_events"]), 1, 1)
+    imported = import_events(there, first, keep_positions=True)
+    assert (imported.events, imported.repeated, imported.position) == (exported.events, 0, exported.position)
+    assert content(there, snapshots=True) == before
+    export_events(there, second, snapshots=True, checkpoints=True)
+    import_events(back, second, keep_positions=True)
+    assert content(back, snapshots=True) == before
+    assert [event.data for event in back.read_all()] == [event.data for event in here.read_all()]
+    assert Projections(back).position("totals") == Projections(here).position("totals")
+    assert migrations.verify(there.engine) == []
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_what_was_imported_is_a_store_to_go_on_with(
+    here: EventStore, there: EventStore, tmp_path: Path, suffix: str
+) -> None:
+    fill(here)
+    export_events(here, tmp_path / f"all.{suffix}")
+    import_events(there, tmp_path / f"all.{suffix}", keep_positions=True)
+    assert content(there, times=False)["es_events"] == content(here)["es_events"]
+    assert content(there, times=False)["es_streams"] == content(here, times=False)["es_streams"]
+    for stream_id in ("order-1", "order-2"):
+        first = next(there.read_stream(stream_id))
+        (head,) = [row for row in content(there)["es_streams"] if row["stream_id"] == stream_id]
+        if suffix == "parquet":  # it has no times of streams: they follow from the events
+            assert head["created_at"] == first.recorded_at
+    last = there.settled_position()
+    assert there.append("order-1", [NewEvent("later")], expected_version=5).position == last + 1
+    assert there.append("order-9", [NewEvent("new")], expected_version=0).position == last + 2
+    with pytest.raises(StreamDeleted):
+        there.append("order-3", [NewEvent("later")], expected_version=ANY)
+
+
+def test_an_import_among_other_events_keeps_all_but_positions(
+    here: EventStore, there: EventStore, tmp_path: Path
+) -> None:
+    fill(here)
+    there.append("other-1", [NewEvent("a")], expected_version=0)
+    export_events(here, tmp_path / "all.jsonl", EventFilter(categories=["order"]))
+    import_events(there, tmp_path / "all.jsonl")
+    theirs = [row for row in content(there, positions=False)["es_events"] if row["category"] != "other"]
+    assert theirs == [row for row in content(here, positions=False)["es_events"] if row["category"] == "order"]
+    orders = EventFilter(categories=["order"])
+    assert [event.event_id for event in there.read_all(orders)] == [event.event_id for event in here.read_all(orders)]
+
+
+def test_a_person_can_read_it(here: EventStore) -> None:
+    here.append("order-1", [NewEvent("placed", VALUES[0], metadata={"user": 7})], expected_version=0)
+    file = io.BytesIO()
+    export_events(here, file, format="json-lines")  # type: ignore[arg-type]  # its name will do
+    begin, event, stream, end = map(json.loads, file.getvalue().splitlines())
+    assert begin == {"kind": "export", "format": 1, "after_position": 0}
+    assert event["data"] == {
+        "total": {"$decimal": "30.10"},
+        "at": {"$datetime": "2026-03-01T12:00:00.000007+00:00"},
+        "day": {"$date": "2026-03-01"},
+    }
+    assert (event["kind"], event["stream_id"], event["metadata"]) == ("event", "order-1", {"user": 7})
+    assert (stream["kind"], stream["version"]) == ("stream", 1)
+    assert end == {"kind": "end", "position": 1, "events": 1}
+
+
+@pytest.mark.parametrize("data", [b"\xc1", b"\xcd\x00\x01"], ids=["damaged", "written by another library"])
+def test_bytes_that_json_can_not_stand_for_are_carried_as_they_are(
+    here: EventStore, there: EventStore, tmp_path: Path, data: bytes
+) -> None:
+    here.append("order-1", [NewEvent("a"), NewEvent("b")], expected_version=0)
+    with changing_history(here.engine) as connection:
+        connection.execute(here.tables.events.update().where(here.tables.events.c.version == 1).values(data=data))
+    export_events(here, tmp_path / "all.jsonl")
+    import_events(there, tmp_path / "all.jsonl", keep_positions=True)
+    assert content(there) == content(here)
+
+
+# --- filters, and going on
+
+
+def test_only_what_matches_is_exported(here: EventStore, tmp_path: Path) -> None:
+    fill(here)
+    exported = export_events(here, tmp_path / "some.jsonl", EventFilter(stream_ids=["order-1"]))
+    lines = [json.loads(line) for line in (tmp_path / "some.jsonl").read_text("utf-8").splitlines()]
+    assert {line["stream_id"] for line in lines if line["kind"] in ("event", "stream")} == {"order-1"}
+    assert (exported.events, exported.streams) == (5, 1)
+
+
+def test_a_second_export_goes_on_after_the_first(here: EventStore, there: EventStore, tmp_path: Path) -> None:
+    here.append("order-1", [NewEvent("a"), NewEvent("b")], expected_version=0)
+    first = export_events(here, tmp_path / "1.jsonl")
+    here.append("order-1", [NewEvent("c")], expected_version=2)
+    here.delete_stream("order-1", expected_version=3, reason="r")
+    second = export_events(here, tmp_path / "2.jsonl", after_position=first.position)
+    assert second.events == 1
+    assert import_events(there, tmp_path / "1.jsonl").events == 2
+    assert import_events(there, tmp_path / "2.jsonl").events == 1
+    assert content(there, positions=False) == content(here, positions=False), "what was deleted there is gone here"
+    assert import_events(there, tmp_path / "1.jsonl").repeated == 2
+    assert content(there, positions=False) == content(here, positions=False)
+
+
+@pytest.mark.parametrize("cut", [1, 40, 200, 500, 900])
+def test_an_export_that_was_broken_off_goes_on(
+    make_store: Callable[..., EventStore], there: EventStore, tmp_path: Path, cut: int
+) -> None:
+    here = make_store(page_size=3)
+    fill(here)
+    path = tmp_path / "all.jsonl"
+    export_events(here, path)
+    path.write_bytes(path.read_bytes()[:-cut])
+    if cut > 1:
+        with pytest.raises(DamagedExport):
+            import_events(there, path)
+    export_events(here, path, resume=True)
+    import_events(there, path)
+    assert content(there, positions=False) == content(here, positions=False)
+    assert export_events(here, path, resume=True).events == 0
+
+
+@pytest.fixture
+def make_store(sqlite_engine: Engine) -> Callable[..., EventStore]:
+    return lambda **options: EventStore(sqlite_engine, **options)
+
+
+def test_it_tells_how_far_it_has_come(make_store: Callable[..., EventStore], there: EventStore, tmp_path: Path) -> None:
+    here = make_store(page_size=2)
+    here.append("order-1", [NewEvent("a")] * 1 + [NewEvent("b") for _ in range(4)], expected_version=0)
+    told: list[ExportProgress] = []
+    export_events(here, tmp_path / "all.jsonl", on_progress=told.append)
+    assert [(step.events, step.position, step.end) for step in told] == [(2, 2, 5), (4, 4, 5), (5, 5, 5)]
+    stored: list[ImportProgress] = []
+    import_events(there, tmp_path / "all.jsonl", batch_size=2, on_progress=stored.append)
+    assert [step.events for step in stored] == [2, 4, 5]
+
+
+# --- what is there already, and what does not fit
+
+
+def test_an_import_can_be_repeated(here: EventStore, there: EventStore, tmp_path: Path) -> None:
+    fill(here)
+    export_events(here, tmp_path / "all.jsonl")
+    first = import_events(there, tmp_path / "all.jsonl", keep_positions=True, batch_size=4)
+    again = import_events(there, tmp_path / "all.jsonl", keep_positions=True, batch_size=3)
+    assert (again.events, again.repeated) == (0, first.events)
+    assert content(there) == content(here)
+
+
+def test_an_import_that_was_broken_off_goes_on(here: EventStore, there: EventStore, tmp_path: Path) -> None:
+    fill(here)
+    export_events(here, tmp_path / "all.jsonl")
+
+    def stop(step: ImportProgress) -> None:
+        if step.events == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_events(there, tmp_path / "all.jsonl", keep_positions=True, batch_size=3, on_progress=stop)
+    rest = import_events(there, tmp_path / "all.jsonl", keep_positions=True)
+    assert rest.repeated == 6
+    assert content(there) == content(here)
+
+
+def _changed(**fields: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda line: {**line, **fields}
+
+
+@pytest.mark.parametrize("keep_positions", [True, False])
+def test_what_does_not_fit_is_refused(
+    here: EventStore, there: EventStore, tmp_path: Path, *, keep_positions: bool
+) -> None:
+    for number in range(3):
+        here.append("order-1", [NewEvent("a", {"n": number})], expected_version=number)
+    path, other = tmp_path / "all.jsonl", tmp_path / "other.jsonl"
+    export_events(here, path)
+    import_events(there, path, keep_positions=keep_positions)
+    changes: list[Callable[[dict[str, Any]], dict[str, Any]]] = [
+        _changed(event_id=str(UUID(int=1))),
+        _changed(event_type="b"),
+        _changed(schema_version=2),
+        _changed(data={"n": 7}),
+        _changed(version=9),
+    ]
+    before = content(there)
+    for change in changes:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        lines[3] = change(lines[3])
+        other.write_text("\n".join(map(json.dumps, lines)) + "\n", "utf-8")
+        with pytest.raises(ImportConflict) as conflict:
+            import_events(there, other, keep_positions=keep_positions)
+        assert conflict.value.stream_id == "order-1"
+    assert content(there) == before
+    export_events(here, other, EventFilter(event_types=["a"]), after_position=1)
+    with pytest.raises(ImportConflict, match="holes"):
+        import_events(EventStore.in_memory(), other)
+
+
+def test_positions_that_readers_may_have_passed_are_given_to_nobody(
+    here: EventStore, there: EventStore, tmp_path: Path
+) -> None:
+    here.append("order-1", [NewEvent("a"), NewEvent("b")], expected_version=0)
+    there.append("other-1", [NewEvent("a")], expected_version=0)
+    export_events(here, tmp_path / "all.jsonl")
+    with pytest.raises(ImportConflict, match="not above 1"):
+        import_events(there, tmp_path / "all.jsonl", keep_positions=True)
+    assert there.stream_version("order-1") == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda lines: lines[1:], "first line"),
+        (lambda lines: lines[:-1], "last line"),
+        (lambda lines: [*lines[:2], *lines[3:]], "says 2 events, and there are 1"),
+        (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "follows one at 2"),
+        (lambda lines: [*lines[:2], b"{}", *lines[2:]], "line 3 of the export is no record"),
+        (lambda lines: [*lines[:2], lines[2][:50]], "line 3 of the export is cut off"),
+        (lambda lines: [lines[0].replace(b'"format":1', b'"format":2'), *lines[1:]], "knows 1"),
+        (lambda lines: [lines[0], lines[1].replace(b'"version":1', b'"version":0'), *lines[2:]], "line 2"),
+        (lambda lines: [lines[0], lines[1].replace(b'"codec":1', b'"codec":99'), *lines[2:]], "line 2"),
+        (lambda lines: [*lines, *lines[1:]], "follows one at 2"),
+    ],
+)
+def test_a_damaged_file_is_told(here: EventStore, there: EventStore, damage: Any, told: str) -> None:
+    here.append("order-1", [NewEvent("a", {"secret": "s3cret"}), NewEvent("b")], expected_version=0)
+    file = io.BytesIO()
+    export_events(here, file, format="json-lines")  # type: ignore[arg-type]
+    damaged = b"\n".join(damage(file.getvalue().splitlines())) + (b"" if "cut off" in told else b"\n")
+    with pytest.raises(DamagedExport, match=told) as error:
+        import_events(there, io.BytesIO(damaged), format="json-lines")  # type: ignore[arg-type]
+    assert "s3cret" not in str(error.value)
+
+
+def test_a_file_that_is_no_parquet_is_told(there: EventStore, tmp_path: Path) -> None:
+    (tmp_path / "all.parquet").write_bytes(b"PAR1 and so on")
+    with pytest.raises(DamagedExport):
+        import_events(there, tmp_path / "all.parquet")
+
+
+def test_bad_arguments_are_errors(here: EventStore, tmp_path: Path) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: export_events(here, tmp_path / "all.csv"),
+        lambda: export_events(here, tmp_path / "all.jsonl", format="csv"),  # type: ignore[arg-type]
+        lambda: export_events(here, io.BytesIO()),
+        lambda: export_events(here, tmp_path / "all.parquet", snapshots=True),
+        lambda: export_events(here, tmp_path / "all.jsonl", EventFilter(categories=["a"]), checkpoints=True),
+        lambda: export_events(here, tmp_path / "all.jsonl", resume=True, after_position=1),
+        lambda: export_events(here, tmp_path / "all.jsonl", after_position=-1),
+        lambda: import_events(here, tmp_path / "all.jsonl", batch_size=0),
+        lambda: import_events(here, tmp_path / "all.jsonl", keep_positions=1),  # type: ignore[arg-type]
+    ]
+    for call in calls:
+        with pytest.raises(InvalidInput):
+            call()
+    assert not list(tmp_path.glob("all*"))
+
+
+def test_tables_that_are_too_old_are_told(new_engine: Engine, tmp_path: Path) -> None:
+    migrations.upgrade(new_engine, "es_0005")
+    with pytest.raises(SchemaOutdated):
+        export_events(EventStore(new_engine), tmp_path / "all.jsonl")
+
+
+# --- while others append
+
+
+def test_an_export_ends_before_an_append_under_way(there: EventStore, tmp_path: Path) -> None:
+    """The later position is stored already; the earlier one may still appear."""
+    with there.transaction() as tx:
+        tx.append("order-1", [NewEvent("a")], expected_version=0)
+        there.append("order-2", [NewEvent("b")], expected_version=0)
+        exported = export_events(there, tmp_path / "1.jsonl", wait_seconds=0)
+        assert (exported.events, exported.position) == (0, 0)
+        ending = threading.Timer(0.1, tx.connection.commit)
+        ending.start()
+        exported = export_events(there, tmp_path / "2.jsonl")
+        ending.join()
+    assert (exported.events, exported.position) == (2, 2)
+
+
+def test_an_export_under_writers_is_complete_up_to_its_position(
+    there: EventStore, here: EventStore, tmp_path: Path
+) -> None:
+    """Eight writers, some of whom roll back: what is exported is what was settled, each event once."""
+    stop = threading.Event()
+
+    def write(number: int) -> None:
+        version = 0
+        while not stop.is_set():
+            there.append(f"order-{number}", [NewEvent("a"), NewEvent("b")], expected_version=version)
+            version += 2
+            with contextlib.suppress(ZeroDivisionError), there.transaction() as tx:
+                tx.append(f"order-{number}", [NewEvent("lost")], expected_version=version)
+                1 / 0  # noqa: B018  # rolls back: a hole
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    exports: list[Exported] = []
+    for writer in writers:
+        writer.start()
+    try:
+        while there.settled_position() < 200:
+            stop.wait(0.01)
+        for number in range(3):
+            after = exports[-1].position if exports else 0
+            exports.append(export_events(there, tmp_path / f"{number}.jsonl", after_position=after))
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    for number in range(3):
+        import_events(here, tmp_path / f"{number}.jsonl", keep_positions=True)
+    found = [(event.position, event.event_id, event.stream_id, event.version) for event in here.read_all()]
+    wanted = [
+        (event.position, event.event_id, event.stream_id, event.version)
+        for event in there.read_all()
+        if event.position <= exports[-1].position
+    ]
+    assert found == wanted
+    assert sum(export.events for export in exports) == len(wanted) >= 100
+    assert here.settled_position() <= exports[-1].position < there.settled_position()
+    for number in range(8):
+        versions = [event.version for event in here.read_stream(f"order-{number}")]
+        assert versions == list(range(1, here.stream_version(f"order-{number}") + 1))
