@@ -151,13 +151,15 @@ class Appender:
         error = None if event_type is None else closing_error(event_type, self._mapper.codec.decode(codec, data))
         return _conflict(pending, found if version is None else version) if error is None else error(pending.stream_id)
 
-    def _closed(
-        self, closed: HeadClosed, accepted: Sequence[tuple[PendingAppend, int]]
-    ) -> StreamClosed | ConcurrencyConflict | HeadClosed:
-        """Return the error about the stream that has ended, after the transaction was rolled back."""
+    def _closed(self, closed: HeadClosed, accepted: Sequence[tuple[PendingAppend, int]]) -> BaseException:
+        """Return the error about the stream that has ended, after the transaction was rolled back.
+
+        It is the database's own where no event says which one that is, because somebody has deleted it by hand.
+        """
         with self._execution.statement() as run:
             refusals = [self._refusal(run, pending) for pending, _ in accepted]
-        return next((refusal for refusal in refusals if isinstance(refusal, StreamClosed)), closed)
+        ended = [refusal for refusal in refusals if isinstance(refusal, StreamClosed)]
+        return ended[0] if ended else closed.__cause__ or closed
 
     def _taken(
         self, taken: VersionTaken, accepted: Sequence[tuple[PendingAppend, int]]

@@ -13,6 +13,7 @@ from eventstore import (
     ANY,
     STREAM_ARCHIVED,
     STREAM_EXISTS,
+    Append,
     ConcurrencyConflict,
     EventStore,
     ImportConflict,
@@ -26,7 +27,7 @@ from eventstore import (
 from eventstore.backends import engine_for
 from eventstore.testing._base import numbered, numbers
 from eventstore.transfer import archive_stream
-from tests.fix_engines import migrated_sqlite
+from tests.fix_engines import changing_history, migrated_sqlite
 
 
 @pytest.fixture
@@ -105,6 +106,16 @@ def test_no_snapshot_is_left_by_one_who_was_saving_it(postgres_engine: Engine) -
     with postgres_engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM snapshots")).scalar() == 0
         assert connection.execute(text("SELECT count(*) FROM es_events")).scalar() == 1
+
+
+def test_where_no_event_says_which_stream_has_ended_the_databases_error_does(store: EventStore) -> None:
+    store.delete_stream("order-1", expected_version=5, reason="r")
+    with changing_history(store.engine) as connection:
+        connection.execute(text("DELETE FROM es_events WHERE stream_id = 'order-1'"))
+    with pytest.raises(IntegrityError, match="es_streams_deleted_version_check"):
+        store.append_many([Append(f"order-{number}", numbered(1), expected_version=ANY) for number in (1, 2)])
+    with pytest.raises(StreamDeleted):
+        store.append("order-1", numbered(1), expected_version=ANY)
 
 
 def test_who_may_delete_is_a_matter_of_grants(postgres_engine: Engine) -> None:

@@ -196,6 +196,15 @@ def test_controls_and_markup_are_shown_and_not_obeyed(command: CommandLine, evil
 
 
 @on_sqlite
+def test_letters_that_are_joined_stay_so_in_payloads_only(command: CommandLine, store: EventStore) -> None:
+    family = "\U0001f469\u200d\U0001f467"
+    store.append(family, [NewEvent("a", {"who": family, "hidden": "\u200b"})], expected_version=0)
+    (line,) = command.lines("show", family)
+    assert line[1] == "\U0001f469\\u200d\U0001f467"
+    assert line[6] == f'{{"who": "{family}", "hidden": "\\u200b"}}'
+
+
+@on_sqlite
 def test_what_is_evil_is_told_whole(command: CommandLine, evil: EventStore) -> None:
     assert [EVIL_SHOWN, "1"] in [line[:2] for line in command.lines("streams")]
     (line,) = command.lines("show", EVIL)

@@ -51,6 +51,7 @@ class Guide:
     def __init__(self, cluster: Cluster, folder: Path, backups: Path) -> None:
         self._cluster = cluster
         self._folder = folder
+        self._recovered_port = supervisor.free_port()
         self._namespace: dict[str, Any] = {}
         self._engines: set[Engine] = set()
         scripts = str(Path(sys.executable).parent)
@@ -61,7 +62,7 @@ class Guide:
             "PGPORT": str(cluster.port),
             "PGDATA": str(cluster.data),
             "BACKUPS": str(backups),
-            "RECOVERED_PORT": str(supervisor.free_port()),
+            "RECOVERED_PORT": str(self._recovered_port),
         }
 
     def run(self, block: Block) -> None:
@@ -85,6 +86,7 @@ class Guide:
     def _run_python(self, block: Block) -> None:
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
             patch.setenv("SHOP_URL", f"postgresql://shop_writer@127.0.0.1:{self._cluster.port}/shop")
+            patch.setenv("RECOVERED_URL", f"postgresql://shop_writer@127.0.0.1:{self._recovered_port}/shop")
             patch.chdir(self._folder)
             exec(compile(block.text, f"{GUIDE.name}:{block.line}", "exec"), self._namespace)  # noqa: S102  # our own page
         if isinstance(engine := self._namespace.get("engine"), Engine):

@@ -16,6 +16,13 @@ from eventstore import EventStore, migrations
 from tests.fix_flights import IMPORT, PROJECTION, finish, posix, run, started
 
 pytestmark = pytest.mark.slow
+sqlite_when_there_is_time = pytest.mark.parametrize(
+    "any_url",
+    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
+    indirect=True,
+)
+"""These start five and more processes each, and the contract shows the same of workers, on both."""
+
 
 DAYS = 3
 Figures = dict[tuple[str, str], tuple[int, int]]
@@ -90,6 +97,7 @@ def test_started_after_the_import_it_counts_what_is_stored(any_url: str) -> None
     assert "Counted" in output
 
 
+@sqlite_when_there_is_time
 def test_started_before_the_import_it_follows_it(any_url: str) -> None:
     with started(any_url, PROJECTION, "--days", str(DAYS)) as projection, EventStore.from_url(any_url) as store:
         while not inspect(store.engine).has_table("flight_delays"):
@@ -101,6 +109,7 @@ def test_started_before_the_import_it_follows_it(any_url: str) -> None:
 
 
 @posix
+@sqlite_when_there_is_time
 def test_killed_again_and_again_during_the_import_it_counts_each_departure_once(any_url: str) -> None:
     arguments = (PROJECTION, "--days", str(DAYS), "--batch-size", "20")
     with EventStore.from_url(any_url) as store:
@@ -121,6 +130,7 @@ def test_killed_again_and_again_during_the_import_it_counts_each_departure_once(
 
 
 @posix
+@sqlite_when_there_is_time
 def test_of_two_at_once_the_second_takes_over_when_the_first_is_killed(any_url: str) -> None:
     arguments = (PROJECTION, "--days", str(DAYS), "--batch-size", "20")
     with EventStore.from_url(any_url) as store:
@@ -136,6 +146,7 @@ def test_of_two_at_once_the_second_takes_over_when_the_first_is_killed(any_url: 
         assert figures(store) == expected_figures(DAYS)
 
 
+@sqlite_when_there_is_time
 def test_two_at_once_count_each_departure_once(any_url: str) -> None:
     arguments = (PROJECTION, "--days", str(DAYS), "--batch-size")
     with EventStore.from_url(any_url) as store:
@@ -149,6 +160,7 @@ def test_two_at_once_count_each_departure_once(any_url: str) -> None:
 
 
 @posix
+@sqlite_when_there_is_time
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
 def test_stopped_by_a_signal_it_says_so_and_goes_on_with_the_next_run(any_url: str, signal_name: str) -> None:
     run(any_url, IMPORT, "--days", "2")

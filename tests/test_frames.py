@@ -428,6 +428,11 @@ def test_polars_pandas_and_duckdb_take_a_frame_as_it_is() -> None:
         assert [None if value is pd.NA else int(value) for value in frame.pandas()["n"]] == numbers
         assert str(frame.pandas()["recorded_at"].dtype) == "datetime64[us, UTC]"
         assert frame.pandas()["event_type"].dtype == "category"
+        declared = {"n": pa.uint64(), "who": pa.large_string()}
+        in_pandas = frames.read_all(store, fields=(name for name in declared)).pandas()
+        assert str(in_pandas["n"].dtype) == "Int64"
+        in_pandas = frames.read_all(store, fields=declared).pandas()
+        assert [str(in_pandas[name].dtype) for name in ("n", "schema_version")] == ["UInt64", "Int32"]
 
 
 def test_a_stream_of_batches_asks_the_database_only_as_it_is_consumed() -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from eventstore import (
+    DecodingError,
     EventFilter,
     EventStore,
     JSONCodec,
@@ -116,6 +117,24 @@ def test_an_instant_is_kept_where_its_zone_is_not() -> None:
         store.append("a-1", [NewEvent("kept", {"at": at}) for at in twice], expected_version=0)
         column = frames.read_all(store, KEPT).table()["at"]
         assert column.to_pylist() == [at.astimezone(UTC) for at in twice]
+
+
+def test_an_integer_of_more_digits_than_python_writes_comes_back() -> None:
+    with EventStore.in_memory() as store:
+        store.append("a-1", [NewEvent("kept", {"n": 2**20_000})], expected_version=0)
+        (text,) = frames.read_all(store).table()["data"].to_pylist()
+    assert JSONCodec().decode(text.encode()) == {"n": 2**20_000}
+
+
+def test_what_is_nested_too_deeply_for_json_is_told() -> None:
+    deep: Any = Decimal(1)
+    for _ in range(150):
+        deep = [deep]
+    with EventStore.in_memory() as store:
+        store.append("a-1", [NewEvent("kept", deep)], expected_version=0)
+        with pytest.raises(DecodingError, match="nested too deeply") as error:
+            frames.read_all(store).table()
+        assert (error.value.stream_id, error.value.version) == ("a-1", 1)
 
 
 def test_ids_are_texts() -> None:

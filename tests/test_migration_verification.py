@@ -1,12 +1,14 @@
 """`migrations.verify` finds damage that was made on purpose, and nothing where there is none."""
 
 import re
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine, text
 
-from eventstore import EventStore, NewEvent, migrations
+from eventstore import EventStore, InvalidInput, NewEvent, migrations
 from eventstore.schema_version import create_schema
 
 pytestmark = pytest.mark.slow
@@ -185,6 +187,43 @@ def test_the_remedy_mends_it(postgres_engine: Engine, kind: str) -> None:
                 connection.execute(text("DROP INDEX es_events_category_position_idx"))
             connection.execute(text(statement.removeprefix("drop it, then ")))
     assert migrations.verify(postgres_engine) == []
+
+
+def test_an_index_that_is_being_built_is_no_difference(postgres_engine: Engine) -> None:
+    build = "CREATE INDEX CONCURRENTLY es_events_mine_idx ON es_events (event_type)"
+    building = (
+        "SELECT count(*) FROM pg_index WHERE NOT indisvalid AND indexrelid::regclass::text = 'es_events_mine_idx'"
+    )
+
+    def execute() -> None:
+        with postgres_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(build))
+
+    with ThreadPoolExecutor(1) as threads:
+        with postgres_engine.connect() as older:  # the build waits for it
+            EventStore(postgres_engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
+            done = threads.submit(execute)
+            while not older.execute(text(building)).scalar():
+                time.sleep(0.01)
+            assert migrations.verify(postgres_engine) == []
+            older.commit()
+        done.result(timeout=30)
+
+
+@pytest.mark.parametrize("kind", ["no index", "an invalid index", "a sequence that hands out many"])
+def test_what_has_a_statement_is_mended_by_it(postgres_engine: Engine, kind: str) -> None:
+    damage(postgres_engine, ON_POSTGRESQL[kind][0])
+    (found,) = migrations.verify(postgres_engine)
+    migrations.mend(postgres_engine, found)
+    assert migrations.verify(postgres_engine) == []
+
+
+def test_what_has_none_is_not_mended(postgres_engine: Engine) -> None:
+    sql = ";".join(ON_POSTGRESQL[kind][0] for kind in ("no foreign key", "a column of somebody else's", "no check"))
+    damage(postgres_engine, sql)
+    for found in migrations.verify(postgres_engine):
+        with pytest.raises(InvalidInput, match="not mended by one statement"):
+            migrations.mend(postgres_engine, found)
 
 
 def test_what_was_not_applied_yet_is_named_first(new_engine: Engine) -> None:

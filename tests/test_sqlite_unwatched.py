@@ -12,7 +12,8 @@ from sqlalchemy import Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, EventStore, NewEvent, SchemaMissing, statements
-from eventstore.backends.sqlite_unwatched import can_be_unwatched, unwatched
+from eventstore.backends.sqlite_unwatched import unwatched
+from eventstore.backends.watching import can_be_unwatched
 
 
 def events(count: int) -> list[NewEvent]:

@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -55,7 +55,14 @@ def there(shared_postgres_engine: Engine) -> EventStore:
 
 
 @pytest.fixture
-def back(tmp_path: Path) -> Any:
+def elsewhere() -> Iterator[EventStore]:
+    """Another store, where it does not matter of which kind."""
+    with EventStore.in_memory() as store:
+        yield store
+
+
+@pytest.fixture
+def back(tmp_path: Path) -> Iterator[EventStore]:
     (tmp_path / "back").mkdir()
     engine = engine_for(f"sqlite:///{migrated_sqlite(tmp_path / 'back')}")
     yield EventStore(engine)
@@ -181,14 +188,14 @@ def test_a_person_can_read_it(here: EventStore) -> None:
 
 @pytest.mark.parametrize("data", [b"\xc1", b"\xcd\x00\x01"], ids=["damaged", "written by another library"])
 def test_bytes_that_json_can_not_stand_for_are_carried_as_they_are(
-    here: EventStore, there: EventStore, tmp_path: Path, data: bytes
+    here: EventStore, elsewhere: EventStore, tmp_path: Path, data: bytes
 ) -> None:
     here.append("order-1", [NewEvent("a"), NewEvent("b")], expected_version=0)
     with changing_history(here.engine) as connection:
         connection.execute(here.tables.events.update().where(here.tables.events.c.version == 1).values(data=data))
     export_events(here, tmp_path / "all.jsonl")
-    import_events(there, tmp_path / "all.jsonl", keep_positions=True)
-    assert content(there) == content(here)
+    import_events(elsewhere, tmp_path / "all.jsonl", keep_positions=True)
+    assert content(elsewhere) == content(here)
 
 
 # --- filters, and going on
@@ -218,7 +225,7 @@ def test_a_second_export_goes_on_after_the_first(here: EventStore, there: EventS
 
 @pytest.mark.parametrize("cut", [1, 40, 200, 500, 900])
 def test_an_export_that_was_broken_off_goes_on(
-    make_store: Callable[..., EventStore], there: EventStore, tmp_path: Path, cut: int
+    make_store: Callable[..., EventStore], elsewhere: EventStore, tmp_path: Path, cut: int
 ) -> None:
     here = make_store(page_size=3)
     fill(here)
@@ -227,10 +234,10 @@ def test_an_export_that_was_broken_off_goes_on(
     path.write_bytes(path.read_bytes()[:-cut])
     if cut > 1:
         with pytest.raises(DamagedExport):
-            import_events(there, path)
+            import_events(elsewhere, path)
     export_events(here, path, resume=True)
-    import_events(there, path)
-    assert content(there, positions=False) == content(here, positions=False)
+    import_events(elsewhere, path)
+    assert content(elsewhere, positions=False) == content(here, positions=False)
     assert export_events(here, path, resume=True).events == 0
 
 
@@ -239,14 +246,16 @@ def make_store(sqlite_engine: Engine) -> Callable[..., EventStore]:
     return lambda **options: EventStore(sqlite_engine, **options)
 
 
-def test_it_tells_how_far_it_has_come(make_store: Callable[..., EventStore], there: EventStore, tmp_path: Path) -> None:
+def test_it_tells_how_far_it_has_come(
+    make_store: Callable[..., EventStore], elsewhere: EventStore, tmp_path: Path
+) -> None:
     here = make_store(page_size=2)
     here.append("order-1", [NewEvent("a")] * 1 + [NewEvent("b") for _ in range(4)], expected_version=0)
     told: list[ExportProgress] = []
     export_events(here, tmp_path / "all.jsonl", on_progress=told.append)
     assert [(step.events, step.position, step.end) for step in told] == [(2, 2, 5), (4, 4, 5), (5, 5, 5)]
     stored: list[ImportProgress] = []
-    import_events(there, tmp_path / "all.jsonl", batch_size=2, on_progress=stored.append)
+    import_events(elsewhere, tmp_path / "all.jsonl", batch_size=2, on_progress=stored.append)
     assert [step.events for step in stored] == [2, 4, 5]
 
 
@@ -262,7 +271,7 @@ def test_an_import_can_be_repeated(here: EventStore, there: EventStore, tmp_path
     assert content(there) == content(here)
 
 
-def test_an_import_that_was_broken_off_goes_on(here: EventStore, there: EventStore, tmp_path: Path) -> None:
+def test_an_import_that_was_broken_off_goes_on(here: EventStore, elsewhere: EventStore, tmp_path: Path) -> None:
     fill(here)
     export_events(here, tmp_path / "all.jsonl")
 
@@ -271,10 +280,10 @@ def test_an_import_that_was_broken_off_goes_on(here: EventStore, there: EventSto
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        import_events(there, tmp_path / "all.jsonl", keep_positions=True, batch_size=3, on_progress=stop)
-    rest = import_events(there, tmp_path / "all.jsonl", keep_positions=True)
+        import_events(elsewhere, tmp_path / "all.jsonl", keep_positions=True, batch_size=3, on_progress=stop)
+    rest = import_events(elsewhere, tmp_path / "all.jsonl", keep_positions=True)
     assert rest.repeated == 6
-    assert content(there) == content(here)
+    assert content(elsewhere) == content(here)
 
 
 def _changed(**fields: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -337,20 +346,20 @@ def test_positions_that_readers_may_have_passed_are_given_to_nobody(
         (lambda lines: [*lines, *lines[1:]], "follows one at 2"),
     ],
 )
-def test_a_damaged_file_is_told(here: EventStore, there: EventStore, damage: Any, told: str) -> None:
+def test_a_damaged_file_is_told(here: EventStore, elsewhere: EventStore, damage: Any, told: str) -> None:
     here.append("order-1", [NewEvent("a", {"secret": "s3cret"}), NewEvent("b")], expected_version=0)
     file = io.BytesIO()
     export_events(here, file, format="json-lines")  # type: ignore[arg-type]
     damaged = b"\n".join(damage(file.getvalue().splitlines())) + (b"" if "cut off" in told else b"\n")
     with pytest.raises(DamagedExport, match=told) as error:
-        import_events(there, io.BytesIO(damaged), format="json-lines")  # type: ignore[arg-type]
+        import_events(elsewhere, io.BytesIO(damaged), format="json-lines")  # type: ignore[arg-type]
     assert "s3cret" not in str(error.value)
 
 
-def test_a_file_that_is_no_parquet_is_told(there: EventStore, tmp_path: Path) -> None:
+def test_a_file_that_is_no_parquet_is_told(elsewhere: EventStore, tmp_path: Path) -> None:
     (tmp_path / "all.parquet").write_bytes(b"PAR1 and so on")
     with pytest.raises(DamagedExport):
-        import_events(there, tmp_path / "all.parquet")
+        import_events(elsewhere, tmp_path / "all.parquet")
 
 
 def test_bad_arguments_are_errors(here: EventStore, tmp_path: Path) -> None:

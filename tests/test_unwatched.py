@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from eventstore import ANY, EventStore, NewEvent, SchemaMissing
@@ -112,6 +112,25 @@ def test_a_connection_goes_back_to_the_pool_as_it_was(postgres_url: str) -> None
         assert connection.in_transaction()
     assert store.stream_version("order-1") == 3
     engine.dispose()
+
+
+def test_a_connection_that_others_may_have_too_is_left_to_sqlalchemy(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine(postgres_url, poolclass=StaticPool)
+    store = EventStore(engine)
+    assert store.stream_version("order-1") == 0
+    executed: list[str] = []
+    method = Connection.exec_driver_sql
+
+    def note(connection: Connection, statement: str, *arguments: Any) -> Any:
+        executed.append(statement)
+        return method(connection, statement, *arguments)
+
+    monkeypatch.setattr(Connection, "exec_driver_sql", note)
+    store.append("order-1", one(), expected_version=ANY)
+    engine.dispose()
+    assert len(executed) == 1
 
 
 def test_a_connection_keeps_the_cursor_that_writes_but_not_what_it_has_written(postgres_url: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
-from eventstore import Append, EventStore, EventTypes, InvalidInput, NewEvent, SchemaMissing, statements
+from eventstore import Append, EventStore, EventTypes, InvalidInput, NewEvent, RecordedEvent, SchemaMissing, statements
 from eventstore.maintenance import (
     Finding,
     FindingKind,
@@ -22,7 +22,10 @@ from eventstore.maintenance import (
     verify,
 )
 from eventstore.maintenance.repairs import ACTIONS
+from eventstore.projections import OnFailure, Projection, Worker
+from eventstore.transfer import archive_stream
 from tests.damage import COUNTS, DAMAGES, ON_POSTGRESQL_ONLY, fill, unchecked
+from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
 
 
@@ -45,6 +48,32 @@ def test_nothing_is_found_in_a_healthy_store(any_engine: Engine, batch_size: int
     assert list(verify(EventStore(any_engine))) == []
     store = fill(any_engine)
     assert list(verify(store, batch_size=batch_size)) == []
+
+
+def test_nothing_is_found_in_streams_that_have_ended(any_engine: Engine) -> None:
+    """What is missing before the event that says so is no damage; a dead letter of it is closed."""
+    store = EventStore(any_engine)
+    for number in range(1, 5):
+        store.append(f"order-{number}", [NewEvent("a"), NewEvent("b")], expected_version=0)
+    projection = Projection("refusing", on_failure=OnFailure.DEAD_LETTER)
+
+    @projection.on("a")
+    def refuse(event: RecordedEvent, connection: Connection) -> None:
+        raise ZeroDivisionError
+
+    Worker(store, projection).run_until_caught_up()
+    store.delete_stream("order-1", expected_version=2, reason="r")
+    store.delete_stream("order-2", expected_version=2, reason="r", reusable=True)
+    store.append("order-2", [NewEvent("again")], expected_version=3)
+    with EventStore.in_memory() as archive:
+        archive_stream(store, "order-3", into=archive, expected_version=2, reason="r")
+        assert list(verify(archive)) == []
+    assert list(verify(store)) == []
+    with changing_history(any_engine) as connection:
+        connection.execute(text("DELETE FROM es_events WHERE stream_id = 'order-4' AND version = 1"))
+    found = {(finding.kind, finding.stream_id) for finding in verify(store)}
+    assert (FindingKind.VERSIONS_MISSING, "order-4") in found
+    assert {stream_id for _, stream_id in found} == {"order-4"}
 
 
 @pytest.mark.parametrize("kind", DAMAGES)

@@ -38,7 +38,7 @@ from eventstore.backends.protocol import (
     Statement,
     VersionTaken,
 )
-from eventstore.backends.watching import is_watched
+from eventstore.backends.watching import can_be_unwatched
 from eventstore.errors import CachedPositions, HistoryChangeRefused, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
@@ -131,7 +131,7 @@ class PostgreSQL:
 
     def autocommit(self, engine: Engine) -> AbstractContextManager[Connection | UnwatchedConnection]:
         """Open a connection that needs no BEGIN and COMMIT, which are round trips of their own."""
-        return self._watched_autocommit(engine) if is_watched(engine) else unwatched(engine)
+        return unwatched(engine) if can_be_unwatched(engine) else self._watched_autocommit(engine)
 
     @contextmanager
     def _watched_autocommit(self, engine: Engine) -> Iterator[Connection]:

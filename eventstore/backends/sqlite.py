@@ -31,7 +31,8 @@ from eventstore.backends.protocol import (
 )
 from eventstore.backends.sqlite_loading import SQLiteLoader
 from eventstore.backends.sqlite_lock import is_busy, wait_for_lock, write_lock
-from eventstore.backends.sqlite_unwatched import UnwatchedConnection, can_be_unwatched, unwatched
+from eventstore.backends.sqlite_unwatched import UnwatchedConnection, unwatched
+from eventstore.backends.watching import can_be_unwatched
 from eventstore.errors import (
     DatabaseBusy,
     HistoryChangeRefused,

@@ -6,15 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from eventstore.backends.protocol import Row
-from eventstore.backends.watching import is_watched, translated
-
-
-def can_be_unwatched(engine: Engine) -> bool:
-    """Return whether nobody watches, and whoever takes a connection from the pool has it alone."""
-    return not isinstance(engine.pool, SingletonThreadPool | StaticPool) and not is_watched(engine)
+from eventstore.backends.watching import translated
 
 
 @contextmanager

@@ -9,6 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+
+
+def can_be_unwatched(engine: Engine) -> bool:
+    """Return whether nobody watches, and whoever takes a connection from the pool has it alone."""
+    return not isinstance(engine.pool, SingletonThreadPool | StaticPool) and not is_watched(engine)
 
 
 def is_watched(engine: Engine) -> bool:

@@ -58,7 +58,7 @@ class EventPrinter:
         elif self._console is None:
             print_line(
                 event.position, event.stream_id, event.version, event.event_type, event.recorded_at, event.event_id,
-                compact(event.data), compact(dict(event.metadata)),
+                payloads=[compact(event.data), compact(dict(event.metadata))],
             )  # fmt: skip
         elif self._in_blocks:
             self._console.print(self._block(self._console, event), soft_wrap=True)  # by the terminal, at its edge

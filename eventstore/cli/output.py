@@ -21,6 +21,8 @@ from rich.text import Text
 
 _ESCAPED: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 """Unicode's categories of what a terminal may obey or hide: controls, overrides of direction, separators."""
+_JOINERS: Final = "\u200c\u200d"
+"""Persian, Hindi and emojis can't be written without; in an id they would only make two look the same."""
 _SHORT: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 Item = TypeVar("Item")
 
@@ -53,7 +55,10 @@ def printable_json(text: str) -> str:
     """Return JSON in which nothing is left that a terminal would obey; it is still JSON, and says the same."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(json.dumps(char)[1:-1] if unicodedata.category(char) in _ESCAPED else char for char in text)
+    return "".join(
+        json.dumps(char)[1:-1] if unicodedata.category(char) in _ESCAPED and char not in _JOINERS else char
+        for char in text
+    )
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -76,9 +81,14 @@ def _to_json(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def print_line(*values: Any) -> None:
-    """Print one line with tabs, for programs."""
-    click.echo("\t".join(map(_field, values)))
+def print_line(*values: Any, payloads: Sequence[str] = ()) -> None:
+    """Print one line with tabs, for programs.
+
+    Args:
+        values: Of any kind.
+        payloads: The last fields, which are printable already.
+    """
+    click.echo("\t".join([*map(_field, values), *payloads]))
 
 
 def _field(value: Any) -> str:

@@ -8,6 +8,7 @@ import click
 from eventstore.cli.output import Column, has_person, print_json, print_line, print_record, print_rows
 from eventstore.maintenance import Count, Precision, Statistics
 
+_KIBIBYTE = 2**10
 _MEBIBYTE = 2**20
 _SHOWN = 20
 """Of categories and types, to a person."""
@@ -147,7 +148,7 @@ def _cell(count: Count | None) -> int | str | None:
 
 
 def _bytes(number: int) -> str:
-    return f"{number / _MEBIBYTE:,.1f} MiB"
+    return f"{number / _MEBIBYTE:,.1f} MiB" if number >= _MEBIBYTE else f"{number / _KIBIBYTE:,.0f} KiB"
 
 
 def _window(seconds: float) -> str:

@@ -120,13 +120,16 @@ class Frame:
             import pandas as pd  # noqa: PLC0415  # an extra
         except ImportError:
             raise ExtraMissing("pandas", "pandas") from None
-        exact = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
+        integers = (
+            pd.Int8Dtype(), pd.Int16Dtype(), pd.Int32Dtype(), pd.Int64Dtype(),
+            pd.UInt8Dtype(), pd.UInt16Dtype(), pd.UInt32Dtype(), pd.UInt64Dtype(),
+        )  # fmt: skip
+        exact = {"bool": pd.BooleanDtype(), **{each.name.lower(): each for each in integers}}
+        kept = pa.types.is_decimal, pa.types.is_date, pa.types.is_time, pa.types.is_list
 
         def dtype(arrow_type: pa.DataType) -> Any:
-            kept = pa.types.is_decimal, pa.types.is_date, pa.types.is_time, pa.types.is_list
-            return exact.get(arrow_type) or (
-                pd.ArrowDtype(arrow_type) if any(is_(arrow_type) for is_ in kept) else None
-            )
+            in_arrow = pd.ArrowDtype(arrow_type) if any(is_kept(arrow_type) for is_kept in kept) else None
+            return exact.get(str(arrow_type), in_arrow)
 
         frame: pd.DataFrame = self.table().to_pandas(types_mapper=dtype)
         return frame
@@ -237,11 +240,12 @@ def _add_names(values: Sequence[Any], seen: dict[str, Seen]) -> bool:
 def _check_fields(fields: Any) -> dict[str, Kind] | tuple[str, ...] | None:
     if fields is None:
         return None
-    if isinstance(fields, str) or not isinstance(fields, Iterable) or not all(isinstance(name, str) for name in fields):
+    names = None if isinstance(fields, str) or not isinstance(fields, Iterable) else tuple(dict.fromkeys(fields))
+    if names is None or not all(isinstance(name, str) for name in names):
         msg = f"fields is a list of names, or a mapping of names to Arrow types, not {type(fields).__name__}"
         raise InvalidInput(msg)
     if not isinstance(fields, Mapping):
-        return tuple(dict.fromkeys(fields))
+        return names
     for name, arrow_type in fields.items():
         if not isinstance(arrow_type, pa.DataType):
             msg = f"fields[{name!r}] is a pyarrow.DataType, not {type(arrow_type).__name__}"

@@ -6,6 +6,7 @@ of `JSONCodec`, which can be read back exactly.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -59,7 +60,8 @@ class Kind:
 def json_text(value: Any) -> str:
     """Return a value as JSON text, from which `JSONCodec().decode` makes the same value again."""
     if _is_json(value):  # thirty times as quick
-        return msgspec.json.encode(value).decode()
+        with suppress(ValueError):  # an integer of more digits than Python writes
+            return msgspec.json.encode(value).decode()
     return _JSON.encode(value, typed=True).decode()
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from eventstore.backends.protocol import Row
 from eventstore.codecs import MessagePackCodec
+from eventstore.codecs.refusals import NotStorableError
 from eventstore.errors import DecodingError
 from eventstore.frames.kinds import json_text
 from eventstore.rows import EVENT_TYPE, SCHEMA_VERSION, STREAM_ID, VERSION, EventMapper
@@ -118,6 +119,8 @@ class Payloads:
                 texts.append(json_text(self._plain(row)))
             except DecodingError as error:
                 raise _at(error, row) from None
+            except NotStorableError as error:  # MessagePack goes deeper
+                raise _at(DecodingError(f"the data can't be JSON text: {error}"), row) from None
         return texts
 
     def _plain(self, row: Row) -> Any:

@@ -150,9 +150,11 @@ class _Counter:
         self._inspection = inspection
         self._run = run
         self._exact_up_to = exact_up_to
-        self._estimates = inspection.maintenance.estimate_rows(run)
         ((self._newest,),) = run(statements.newest_position)
-        self._is_small = self._estimates[inspection.backend.tables.events.name] <= exact_up_to
+        self._estimates = inspection.maintenance.estimate_rows(run)
+        events = inspection.backend.tables.events.name
+        self._estimates[events] = self._estimates[events] or self._newest  # nobody has looked yet
+        self._is_small = self._estimates[events] <= exact_up_to
 
     def statistics(self) -> Statistics:
         run, backend, maintenance = self._run, self._inspection.backend, self._inspection.maintenance

@@ -11,7 +11,7 @@ from eventstore.events import CLOSING_ERRORS
 from eventstore.statements.locking import lock_of
 from eventstore.tables import Tables, now
 
-_CLOSING_TYPES: Final[list[ColumnElement[str]]] = [literal_column(f"'{event_type}'") for event_type in CLOSING_ERRORS]
+CLOSING_TYPES: Final[list[ColumnElement[str]]] = [literal_column(f"'{event_type}'") for event_type in CLOSING_ERRORS]
 
 
 def find_end(tables: Tables) -> ClauseElement:
@@ -23,7 +23,7 @@ def find_end(tables: Tables) -> ClauseElement:
     newest = and_(
         events.c.stream_id == streams.c.stream_id,
         events.c.version == streams.c.version,
-        events.c.event_type.in_(_CLOSING_TYPES),
+        events.c.event_type.in_(CLOSING_TYPES),
     )
     return (
         select(streams.c.version, events.c.event_type, events.c.codec, events.c.data)

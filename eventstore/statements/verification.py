@@ -7,9 +7,22 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Select, Text, bindparam, func, literal_column, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements.closing import CLOSING_TYPES
 from eventstore.tables import Tables
 
 # --- streams, in ranges of their ids
@@ -88,7 +101,8 @@ def events_without_stream(*, bounded: bool) -> Callable[[Tables], ClauseElement]
 def breaks_of_stream(tables: Tables) -> ClauseElement:
     """Return the events of one stream that do not follow the one before, at most `page_size`.
 
-    The rows, in order: version, position, and those two of the event before; 0 and 0 where there is none.
+    The rows, in order: version, position, and those two of the event before; 0 and 0 where there is none. An event that
+    ends a stream may be the first one, at any version.
     """
     placed = _placed(tables).where(tables.events.c.stream_id == bindparam("stream_id", type_=Text)).subquery("placed")
     found = placed.c
@@ -102,12 +116,14 @@ def breaks_of_stream(tables: Tables) -> ClauseElement:
 
 def _placed(tables: Tables) -> Select[Any]:
     events = tables.events.c
+    # what an event says that ends a stream: those before it are gone
+    before_first = case((events.event_type.in_(CLOSING_TYPES), events.version - 1), else_=literal_column("0"))
     in_stream: dict[str, Any] = {"partition_by": events.stream_id, "order_by": (events.version, events.position)}
     return select(
         events.stream_id,
         events.version,
         events.position,
-        func.lag(events.version, 1, 0).over(**in_stream).label("version_before"),
+        func.lag(events.version, 1, before_first).over(**in_stream).label("version_before"),
         func.lag(events.position, 1, 0).over(**in_stream).label("position_before"),
     )
 
