@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.fix_command_line",
     "tests.fix_documentation",
     "tests.fix_flights",
+    "tests.fix_django",
     "tests.fix_leaks",
 ]
 

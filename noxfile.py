@@ -9,6 +9,7 @@ nox.options.error_on_missing_interpreters = True
 nox.options.default_venv_backend = "venv"
 
 OLDEST = [
+    "Django==4.2",
     "SQLAlchemy==2.0.36",
     "alembic==1.16.0",
     "msgpack==1.1.0",

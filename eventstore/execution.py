@@ -30,6 +30,10 @@ class Execution(Protocol):
         """
         ...
 
+    def open_transaction(self) -> object:
+        """Return what stands for the transaction that is open now, None where there is none; each time the same."""
+        ...
+
     def statement(self) -> AbstractContextManager[Run]:
         """Run statements of which each is complete in itself."""
         ...
@@ -51,7 +55,7 @@ class Execution(Protocol):
         ...
 
 
-class _RunOn:
+class RunOn:
     """Runs statements on one connection, as text, so that hooks and instrumentation of SQLAlchemy see them."""
 
     def __init__(self, connection: Any, backend: Backend) -> None:
@@ -59,10 +63,12 @@ class _RunOn:
         self._backend = backend
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
+        """Execute the statement and return all of its rows; see `Run`."""
         sql, constants = self._backend.sql(statement)
         return self._execute(sql, {**constants, **parameters})
 
     def many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
+        """Execute the statement once for each of the sets of parameters; see `Run`."""
         sql, constants = self._backend.sql(statement)
         self._execute(sql, [{**constants, **row} for row in rows] if constants else rows)
 
@@ -100,12 +106,15 @@ class OwnConnections:
         """Refuse: there is one for each statement."""
         raise NotInTransaction("the store is not joined to a transaction; open one: with store.transaction() as tx")
 
+    def open_transaction(self) -> None:
+        """Return that there is none."""
+
     @contextmanager
     def statement(self) -> Iterator[Run]:
         """Run on a connection in AUTOCOMMIT."""
         self._leave_parents_connections()
         with self._backend.autocommit(self._engine) as connection:
-            run = _RunOn(connection, self._backend)
+            run = RunOn(connection, self._backend)
             self._before_use(run)
             yield run
 
@@ -118,7 +127,7 @@ class OwnConnections:
         """Run in a new transaction; commit at the end, roll back on an error."""
         self._leave_parents_connections()
         with self._backend.short_transaction(self._engine) as connection:
-            run = _RunOn(connection, self._backend)
+            run = RunOn(connection, self._backend)
             self._before_use(run)
             yield run
 
@@ -160,6 +169,11 @@ class JoinedTransaction:
         """The joined connection."""
         return self._connect()
 
+    def open_transaction(self) -> object:
+        """Return SQLAlchemy's object for it."""
+        transaction = self._connect().get_transaction()
+        return transaction if transaction is not None and transaction.is_active else None
+
     @contextmanager
     def statement(self) -> Iterator[Run]:
         """Run on the joined connection."""
@@ -195,6 +209,6 @@ class JoinedTransaction:
             yield self
 
     def _run(self, connection: Connection) -> Run:
-        run = _RunOn(connection, self._backend)
+        run = RunOn(connection, self._backend)
         self._before_use(run)
         return run

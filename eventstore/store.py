@@ -95,12 +95,33 @@ class EventStore:
             hint = "; for a connection or session, join it: EventStore(engine).join(…)"
             msg = f"engine is a sqlalchemy.Engine, not {type(engine).__name__}{hint}"
             raise InvalidInput(msg)
-        self._page_size = check_number("page_size", page_size, minimum=1)
         self._engine = engine
         self._owns_engine = False
-        self._backend: Backend = backend_for(
-            engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema, notify=notify
+        self._prepare(
+            backend_for(engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema, notify=notify),
+            event_types=event_types,
+            codec=codec,
+            also_reads=also_reads,
+            compress_above=compress_above,
+            page_size=page_size,
         )
+        own = OwnConnections(engine, self._backend, self._gate)
+        self._check_health = HealthCheck(engine, own, self._backend)
+        self._use(own)
+
+    def _prepare(
+        self,
+        backend: Backend,
+        *,
+        event_types: EventTypes | None,
+        codec: Codec | None,
+        also_reads: Iterable[Codec],
+        compress_above: int | None,
+        page_size: int,
+    ) -> None:
+        """Take in all but where statements run."""
+        self._backend = backend
+        self._page_size = check_number("page_size", page_size, minimum=1)
         event_types = event_types or EventTypes()
         event_types.validate()
         self._mapper = EventMapper(
@@ -110,9 +131,6 @@ class EventStore:
         self._gate = SchemaGate()
         self._settling = Settling(self._backend)
         self._observer = UNOBSERVED
-        own = OwnConnections(engine, self._backend, self._gate)
-        self._check_health = HealthCheck(engine, own, self._backend)
-        self._use(own)
 
     def _use(self, execution: Execution) -> None:
         self._execution = execution

@@ -29,6 +29,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     event,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -106,8 +107,10 @@ def _now(*_: Any, **__: Any) -> str:
 
 
 @compiles(_Now, "sqlite")
-def _now_sqlite(*_: Any, **__: Any) -> str:
-    return "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
+def _now_sqlite(_: Any, compiler: Any, **__: Any) -> str:
+    # by way of a literal, so that % is doubled where the style of parameters asks for it
+    sql: str = compiler.process(literal_column("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"))
+    return sql
 
 
 @compiles(_CategoryOf)

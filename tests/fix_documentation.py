@@ -31,6 +31,9 @@ ROOT: Final = Path(__file__).parent.parent
 NOT_RUN: Final = frozenset({"text", "sh", "sql"})
 """Languages of blocks that are not run. Any other, and none, is an error: no block is left out by a slip of the pen."""
 
+IN_PROCESSES_OF_THEIR_OWN: Final = frozenset({"django.md"})
+"""Documents that configure Django, whose settings are global; see tests/fix_django.py."""
+
 _FENCED_BLOCKS: Final = RawFencedCodeBlockLexer(re.compile(r"(?P<language>[^\n]*)\n"))
 _run_python: Final = PythonEvaluator()
 
@@ -56,19 +59,16 @@ class Program(pytest.Item):
 
     def runtest(self) -> None:
         """Run the python blocks, then the tests that they define."""
-        document = Sybil([_parse]).parse(self.path)
-        module = ModuleType(f"docs_{self.path.stem.replace('-', '_')}")  # where a block's classes are looked up
-        document.namespace = vars(module)
-        with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-            patch.chdir(folder)
-            patch.setitem(sys.modules, module.__name__, module)
-            opened: list[object] = []
-            try:
-                _run(document, opened)
-            finally:
-                _close_databases(opened)
-            if any(name.startswith(("test_", "Test")) for name in document.namespace):
-                _run_tests(document, Path(folder))
+        if self.path.name in IN_PROCESSES_OF_THEIR_OWN:
+            code = "import sys; from pathlib import Path; from tests import fix_documentation as this; "
+            done = subprocess.run(
+                [sys.executable, "-W", "error", "-c", f"{code}this.run_document(Path(sys.argv[1]))", str(self.path)],
+                cwd=ROOT, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if done.returncode != 0:
+                pytest.fail(done.stdout + done.stderr, pytrace=False)
+            return
+        run_document(self.path)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Return where the test is."""
@@ -82,6 +82,23 @@ class Program(pytest.Item):
         while trace.tb_next is not None and trace.tb_frame.f_code.co_filename != str(self.path):
             trace = trace.tb_next
         return "".join(traceback.format_exception(excinfo.type, excinfo.value, trace))
+
+
+def run_document(path: Path) -> None:
+    """Run the python blocks of a document, then the tests that they define."""
+    document = Sybil([_parse]).parse(path)
+    module = ModuleType(f"docs_{path.stem.replace('-', '_')}")  # where a block's classes are looked up
+    document.namespace = vars(module)
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setitem(sys.modules, module.__name__, module)
+        opened: list[object] = []
+        try:
+            _run(document, opened)
+        finally:
+            _close_databases(opened)
+        if any(name.startswith(("test_", "Test")) for name in document.namespace):
+            _run_tests(document, Path(folder))
 
 
 def _parse(document: Document) -> Iterable[Region]:

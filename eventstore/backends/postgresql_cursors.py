@@ -6,7 +6,8 @@ and all others, those of hooks that this same statement sets off among them, are
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, Self
@@ -113,22 +114,27 @@ def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
     they are on connections that are psycopg's for asyncio underneath.
     """
     raw: Any = connection.connection.dbapi_connection
-    factory = getattr(raw, "cursor_factory", None)
-    kind = CopyingCursor if sql.startswith("COPY") else BinaryCursor
-    if factory is not psycopg.Cursor and kind is not CopyingCursor:
+    if getattr(raw, "cursor_factory", None) is not psycopg.Cursor and not sql.startswith("COPY"):
         return fetch(connection.exec_driver_sql(sql, parameters))
+    with next_cursor(raw, CopyingCursor if sql.startswith("COPY") else BinaryCursor):
+        result = connection.exec_driver_sql(sql, parameters)
+    return getattr(result.context.cursor, "rows", ())
+
+
+@contextmanager
+def next_cursor(raw: Any, kind: type[psycopg.Cursor[Any]]) -> Iterator[None]:
+    """Have the driver's connection make, once, a cursor of a kind."""
+    factory = getattr(raw, "cursor_factory", None)
 
     def make_once(made_for: psycopg.Connection[Any], **options: Any) -> psycopg.Cursor[Any]:
         raw.cursor_factory = factory
-        cursor: psycopg.Cursor[Any] = kind(made_for, **options)
-        return cursor
+        return kind(made_for, **options)
 
     raw.cursor_factory = make_once
     try:
-        result = connection.exec_driver_sql(sql, parameters)
+        yield
     finally:
         raw.cursor_factory = factory
-    return getattr(result.context.cursor, "rows", ())
 
 
 def to_time(value: datetime) -> datetime:

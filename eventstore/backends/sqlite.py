@@ -63,6 +63,7 @@ class SQLite:
     """How the store uses SQLite: one writer at a time, from BEGIN IMMEDIATE to COMMIT."""
 
     has_notifications: Final = False
+    paramstyle = "named"
     append_to_all: Final = None
 
     def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
@@ -72,7 +73,7 @@ class SQLite:
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with named parameters."""
-        return _compile(statement)
+        return _compile(statement, self.paramstyle)
 
     def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute as it is."""
@@ -266,9 +267,9 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
 
 
 @cache
-def _compile(statement: Statement) -> tuple[str, dict[str, Any]]:
+def _compile(statement: Statement, paramstyle: Any) -> tuple[str, dict[str, Any]]:
     tables = define_tables(position_is_key=True)
-    compiled = statement(tables).compile(dialect=dialect_module.dialect(paramstyle="named"))
+    compiled = statement(tables).compile(dialect=dialect_module.dialect(paramstyle=paramstyle))
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 

@@ -156,14 +156,15 @@ class Batches:
 
     def _call(self, transaction: EventStore, row: Row, target: Any, observed: Observation) -> int:
         """Hand the events of a row to their handlers; return how many there were."""
-        handled, open_now = 0, transaction.connection.get_transaction()
+        execution = transaction._execution
+        handled, open_now = 0, execution.open_transaction()
         for event in transaction._global_order.recorded([row]):
             handler = self._projection.handler_of(event.event_type)
             if handler is not None:
                 observed.caused_by(event.metadata)
                 handler(event, target)
                 handled += 1
-                if transaction.connection.get_transaction() is not open_now or not (open_now and open_now.is_active):
+                if open_now is None or execution.open_transaction() is not open_now:
                     raise NotInTransaction(
                         f"a handler of projection {self._projection.name!r} has ended the transaction of its batch; "
                         "handlers neither commit nor roll back: that is done with the checkpoint"

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
@@ -272,8 +272,13 @@ class Worker:
             self._say_gone()
 
     def _say_gone(self) -> None:
-        with suppress(SQLAlchemyError, EventStoreError):  # the first error tells more; others see it by the time
+        try:
             self._batches.mark_stopped()
+        except (SQLAlchemyError, EventStoreError):
+            return  # the first error tells more; others see it by the time
+        except Exception as error:
+            if not self._backend.is_passing(error):
+                raise
 
     @contextmanager
     def _signals(self, *, handle_signals: bool) -> Iterator[None]:

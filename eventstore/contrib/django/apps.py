@@ -1,0 +1,30 @@
+"""The app, for INSTALLED_APPS."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.core import checks
+
+from eventstore.contrib.django import configuration
+from eventstore.contrib.django.store import forget_stores
+
+
+class EventStoreConfig(AppConfig):
+    """The app `eventstore`."""
+
+    name = "eventstore.contrib.django"
+    label = "eventstore"
+    verbose_name = "Event store"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Check the setting when the project is checked; make stores anew where a test changes it."""
+        from django.core.signals import setting_changed  # noqa: PLC0415  # sent by tests only
+
+        checks.register(configuration.check)
+        setting_changed.connect(_on_setting_changed, dispatch_uid="eventstore")
+
+
+def _on_setting_changed(*, setting: str, **_: Any) -> None:
+    if setting in {configuration.NAME, "DATABASES"}:
+        forget_stores()

@@ -1,0 +1,65 @@
+"""What the two backends of Django have in common, beside what they inherit from ours."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from django.db import Error, transaction
+from sqlalchemy.exc import DBAPIError
+
+from eventstore.backends.protocol import Backend, Place, Run
+from eventstore.contrib.django.signals import events_appended
+from eventstore.rows import PendingAppend
+
+
+class DjangoBackend(Backend, Protocol):
+    """A backend that works on Django's connections."""
+
+    def become_writer(self, run: Run) -> None:
+        """Do what must come first in an atomic block that will write."""
+        ...
+
+    def defer_foreign_keys(self, connection: Any) -> None:
+        """Let the open transaction empty tables in any order."""
+        ...
+
+
+class OnDjango:
+    """Comes before a backend of ours in the bases of a class.
+
+    Attributes:
+        using: The alias of the database.
+    """
+
+    using: str
+
+    def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
+        """Append, and tell of it when that is committed."""
+        stored: tuple[int, int] | None = super().append(run, pending)  # type: ignore[misc]  # the backend's
+        if stored is not None:
+            self.announce(pending.stream_id, *stored)
+        return stored
+
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
+        """Store, and tell of it when that is committed."""
+        positions: dict[Place, int] = super().store(run, appends)  # type: ignore[misc]  # the backend's
+        for pending, version in appends:
+            last = version + len(pending)
+            self.announce(pending.stream_id, last, positions[pending.stream_id, last])
+        return positions
+
+    def announce(self, stream_id: str, version: int, position: int) -> None:
+        """Tell those who listen, when it is committed."""
+        if not events_appended.receivers:
+            return
+        told = {"using": self.using, "stream_id": stream_id, "version": version, "position": position}
+        transaction.on_commit(lambda: events_appended.send_robust(sender=type(self), **told), using=self.using)
+
+    def translate(self, error: Any) -> Exception | None:
+        """Return the error to raise instead of Django's, None to let it pass."""
+        cause = error.__cause__ if isinstance(error, Error) else error
+        return None if cause is None else super().translate(DBAPIError(None, None, cause))  # type: ignore[misc]
+
+    def is_passing(self, error: Exception) -> bool:
+        """Return whether a reader may succeed later: looks at the driver's error that Django has wrapped."""
+        cause = error.__cause__ if isinstance(error, Error) else error
+        return isinstance(cause, Exception) and super().is_passing(cause)  # type: ignore[misc]  # the backend's

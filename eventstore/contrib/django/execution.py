@@ -1,0 +1,106 @@
+"""Where the statements of a store run in a Django project: on the connection that Django has for this thread."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import Error, connections, transaction
+
+from eventstore.backends.protocol import Row, Run
+from eventstore.contrib.django.backend import DjangoBackend
+from eventstore.errors import NotInTransaction
+from eventstore.execution import Execution, RunOn
+
+
+class DjangoRun(RunOn):
+    """Runs statements through Django's cursors, so that `execute_wrappers`, query logs and toolbars see them."""
+
+    _backend: DjangoBackend
+
+    def _execute(self, sql: str, parameters: Any) -> Sequence[Row]:
+        try:
+            # After an error in the database nobody may go on in the same atomic block, as after one of the ORM's.
+            with transaction.mark_for_rollback_on_error(using=self._connection.alias):
+                return self._backend.execute(self._connection, sql, parameters)
+        except Error as error:
+            self._close_if_lost()
+            translated = self._backend.translate(error)
+            if translated is None:
+                raise
+            raise translated from error
+
+    def _close_if_lost(self) -> None:
+        """Let the next statement find a new connection; in an atomic block Django does that when the block ends."""
+        connection = self._connection
+        if not connection.in_atomic_block and connection.connection is not None and not connection.is_usable():
+            connection.close()
+
+
+class DjangoConnections:
+    """Statements on Django's connection of the calling thread, in the transaction that is open on it, if any.
+
+    Args:
+        using: The alias of the database.
+        backend: Of its kind.
+        before_use: Called with the first statement's `Run` of every use; raises where the store must not be used.
+    """
+
+    def __init__(self, using: str, backend: DjangoBackend, before_use: Callable[[Run], None]) -> None:
+        self._using = using
+        self._backend = backend
+        self._before_use = before_use
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether an atomic block is open in this thread, or autocommit was turned off."""
+        connection = connections[self._using]
+        autocommit = connection.settings_dict["AUTOCOMMIT"] if connection.connection is None else connection.autocommit
+        return bool(connection.in_atomic_block or not autocommit)
+
+    @property
+    def connection(self) -> Any:
+        """Django's connection.
+
+        Raises:
+            NotInTransaction: No atomic block is open.
+        """
+        if not self.is_joined:
+            msg = "no atomic block is open on this thread's connection; open one: with transaction.atomic(using=…)"
+            raise NotInTransaction(msg)
+        return connections[self._using]
+
+    def open_transaction(self) -> object:
+        """Return the driver's connection: within an atomic block Django lets nobody commit, nor connect anew."""
+        return connections[self._using].connection if self.is_joined else None
+
+    @contextmanager
+    def statement(self) -> Iterator[Run]:
+        """Run in the open atomic block, or each statement in a transaction of its own."""
+        yield self._run()
+
+    @contextmanager
+    def global_reading(self) -> Iterator[Run]:
+        """Run where each statement sees what is committed by then; in an atomic block, if that is suitable."""
+        if self.is_joined:
+            self._backend.check_reader(connections[self._using])
+        yield self._run()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Run in an atomic block: a savepoint where one is open already."""
+        with transaction.atomic(using=self._using):
+            run = DjangoRun(connections[self._using], self._backend)
+            self._backend.become_writer(run)
+            self._before_use(run)
+            yield run
+
+    @contextmanager
+    def begin(self) -> Iterator[Execution]:
+        """Open an atomic block."""
+        with self.transaction():
+            yield self
+
+    def _run(self) -> Run:
+        run = DjangoRun(connections[self._using], self._backend)
+        self._before_use(run)
+        return run

@@ -1,0 +1,91 @@
+"""`manage.py run_projections`: the workers of a project."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from eventstore.contrib.django import configuration
+from eventstore.contrib.django.store import get_store
+from eventstore.errors import EventStoreError
+from eventstore.projections import Projection, Worker
+
+
+class Command(BaseCommand):
+    """Runs projections, each in a thread of its own with a connection of Django's of its own."""
+
+    help = "Run the projections that the setting EVENTSTORE names, until SIGTERM or Ctrl-C."
+
+    def add_arguments(self, parser: Any) -> None:
+        """Take names, the alias of the database, and whether to stop at the end."""
+        parser.add_argument("names", nargs="*", metavar="NAME", help="Which. Defaults to all.")
+        parser.add_argument("--database", default=None, help="Alias of the database. Defaults to the store's own.")
+        parser.add_argument(
+            "--once", action="store_true", help="Handle what is stored by now, and return, instead of waiting for more."
+        )
+        parser.add_argument("--batch-size", type=int, default=500, help="Events in one transaction at most.")
+
+    def handle(self, *, names: list[str], database: str | None, once: bool, batch_size: int, **_: Any) -> None:
+        """Run them; where one fails, stop the others too, and fail: whoever has started this starts it again."""
+        store = get_store(database)
+        workers = [Worker(store, projection, batch_size=batch_size) for projection in _chosen(names)]
+        failed: list[str] = []
+
+        def work(worker: Worker) -> None:
+            try:
+                if once:
+                    worker.run_until_caught_up()
+                else:
+                    worker.run_forever()
+            except Exception as error:  # noqa: BLE001  # whatever it is, the main thread is to know
+                # of an error that is not ours the text may show payload
+                told = str(error) if isinstance(error, EventStoreError) else type(error).__name__
+                failed.append(f"{worker.projection.name}: {told}")
+            finally:
+                for other in workers if failed else []:
+                    other.stop()
+                connections.close_all()
+
+        threads = [threading.Thread(target=work, args=[worker], name=worker.projection.name) for worker in workers]
+        with _stopped_by_signals(workers):
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        if failed:
+            raise CommandError("\n".join(failed))
+
+
+def _chosen(names: list[str]) -> list[Projection]:
+    known = {projection.name: projection for projection in configuration.projections()}
+    unknown = [name for name in names if name not in known]
+    if unknown or not known:
+        there_are = ", ".join(known) or "none"
+        msg = (
+            f"{configuration.NAME}['PROJECTIONS'] has no {', '.join(unknown) or 'projections'}; there are: {there_are}"
+        )
+        raise CommandError(msg)
+    return [known[name] for name in names] or list(known.values())
+
+
+@contextmanager
+def _stopped_by_signals(workers: list[Worker]) -> Iterator[None]:
+    """Let SIGTERM and SIGINT stop the workers after their batch; only in the main thread, as elsewhere they can't."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        for worker in workers:
+            worker.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,59 @@
+"""PostgreSQL in a Django project."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from eventstore.backends.postgresql import PostgreSQL
+from eventstore.backends.postgresql_cursors import BinaryCursor, CopyingCursor, next_cursor
+from eventstore.backends.protocol import Row, Run
+from eventstore.contrib.django.backend import OnDjango
+from eventstore.rows import PendingAppend
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    query: bytes
+
+
+class ShownCursor(BinaryCursor):
+    """Keeps the text of what it has executed, without parameters: Django's query log and toolbars ask for it."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+        """Execute, and keep the text."""
+        super().execute(query, params, **options)
+        shown: Any = _Shown(query.encode())
+        self._query = shown
+        return self
+
+
+class DjangoPostgreSQL(OnDjango, PostgreSQL):
+    """Statements with parameters of the server's, in binary, where Django's own cursors put them into the text."""
+
+    def __init__(self, using: str, *, notify: bool = False) -> None:
+        super().__init__(notify=notify)
+        self.using = using
+
+    def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:
+        """Execute through Django's cursor, inside of which is one of ours."""
+        connection.close_if_health_check_failed()
+        connection.ensure_connection()
+        with next_cursor(connection.connection, CopyingCursor if sql.startswith("COPY") else ShownCursor):
+            cursor = connection.cursor()
+        with cursor:
+            cursor.execute(sql, parameters)
+            rows: Sequence[Row] = getattr(cursor, "rows", ())
+            return rows
+
+    def defer_foreign_keys(self, connection: Any) -> None:
+        """Do nothing: TRUNCATE names all tables at once."""
+
+    def append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int]] | None:
+        """Store several appends in one statement, and tell of them when that is committed."""
+        stored = super().append_to_all(run, appends)
+        for pending, end in zip(appends, stored or (), strict=False):  # there is nothing, or one for each
+            self.announce(pending.stream_id, *end)
+        return stored
+
+    def become_writer(self, run: Run) -> None:
+        """Do nothing: rows are locked one by one."""

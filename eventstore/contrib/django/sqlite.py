@@ -1,0 +1,49 @@
+"""SQLite in a Django project."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from eventstore import statements
+from eventstore.backends.protocol import Row, Run
+from eventstore.backends.sqlite import SQLite
+from eventstore.contrib.django.backend import OnDjango
+from eventstore.errors import UnsuitableTransaction
+
+
+class DjangoSQLite(OnDjango, SQLite):
+    """Statements with parameters as Django's cursors take them."""
+
+    paramstyle = "pyformat"
+
+    def __init__(self, using: str) -> None:
+        super().__init__()
+        self.using = using
+
+    def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:
+        """Execute through Django's cursor."""
+        with connection.cursor() as cursor:
+            if isinstance(parameters, list):
+                cursor.executemany(sql, parameters)
+            else:
+                cursor.execute(sql, parameters)
+            rows: Sequence[Row] = cursor.fetchall() if cursor.description else ()
+            return rows
+
+    def become_writer(self, run: Run) -> None:
+        """Take the write lock, as BEGIN IMMEDIATE would have: waiting for it is safe before anything was read."""
+        run(statements.take_write_lock)
+
+    def defer_foreign_keys(self, connection: Any) -> None:
+        """Check them at its end: Django deletes from one table after the other, and defers its own keys."""
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA defer_foreign_keys = ON")
+
+    def check_reader(self, connection: Any) -> None:
+        """Refuse an atomic block: it may have appended, and can't be asked."""
+        if connection.connection is not None and connection.connection.in_transaction:
+            raise UnsuitableTransaction("may have appended, and what it has stored may still be rolled back")
+
+    def to_time(self, value: str | datetime) -> datetime:
+        """Return the time that Django's converters have made of SQLite's text, in UTC."""
+        return value.replace(tzinfo=UTC) if isinstance(value, datetime) else super().to_time(value)

@@ -1,0 +1,57 @@
+"""What the shop does: events and read model in one transaction."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+
+from django_shop.models import OrderSummary
+from django_shop.orders import Order, OrderPlaced
+from eventstore import Loaded, Repository
+from eventstore.contrib.django import get_store
+from eventstore.repository import retry_conflicts
+
+
+def orders() -> Repository[Order]:
+    """Return the orders, on Django's connection."""
+    return Repository(get_store(), category="order", initial=Order, evolve=Order.after)
+
+
+def place(order_id: str, placed: OrderPlaced) -> Loaded[Order]:
+    """Place an order. Who does not know whether it was done does it again."""
+    return _change(order_id, Order.place, placed)
+
+
+def pay(order_id: str) -> Loaded[Order]:
+    """Pay an order."""
+    return _change(order_id, Order.pay)
+
+
+def cancel(order_id: str, reason: str) -> Loaded[Order]:
+    """Cancel an order."""
+    return _change(order_id, Order.cancel, reason)
+
+
+def _change(order_id: str, command: Callable[..., Any], *arguments: Any) -> Loaded[Order]:
+    """Append what a command decides, and write the summary; all of it again where somebody else was quicker."""
+
+    def in_one_transaction() -> Loaded[Order]:
+        with transaction.atomic():
+            saved = orders().execute(order_id, command, *arguments)
+            loaded = orders().load(order_id)
+            placed = loaded.state.placed
+            if not saved.events or placed is None:
+                return loaded  # without the lock of an append, somebody else may be about to write a newer summary
+            OrderSummary.objects.update_or_create(
+                order_id=order_id,
+                defaults={
+                    "customer": placed.customer,
+                    "article": placed.article,
+                    "total": loaded.state.total,
+                    "status": loaded.state.status,
+                    "version": loaded.version,
+                },
+            )
+            return loaded
+
+    return retry_conflicts(in_one_transaction)
