@@ -34,6 +34,9 @@ NOT_RUN: Final = frozenset({"text", "sh", "sql"})
 IN_PROCESSES_OF_THEIR_OWN: Final = frozenset({"django.md"})
 """Documents that configure Django, whose settings are global; see tests/fix_django.py."""
 
+STARTS_PYTEST: Final = frozenset({"testing", "flask", "django"})
+"""Documents with tests in them, which take seconds."""
+
 _FENCED_BLOCKS: Final = RawFencedCodeBlockLexer(re.compile(r"(?P<language>[^\n]*)\n"))
 _run_python: Final = PythonEvaluator()
 
@@ -51,7 +54,10 @@ class MarkdownFile(pytest.File):
 
     def collect(self) -> Iterable["Program"]:
         """Return its one test."""
-        yield Program.from_parent(self, name="program")
+        program = Program.from_parent(self, name="program")
+        if self.path.stem in STARTS_PYTEST:
+            program.add_marker(pytest.mark.slow)
+        yield program
 
 
 class Program(pytest.Item):

@@ -17,6 +17,8 @@ from benchmarks.results import Comparison, Facts, Middle, Result, Run
 from benchmarks.targets import TARGETS, verdicts
 from benchmarks.workloads import WORKLOADS
 
+pytestmark = pytest.mark.slow
+
 ROOT: Final = Path(__file__).parent.parent
 PUBLISHED: Final = publish.PAGE.with_suffix("") / "results.json"
 OURS: Final = "eventstore"
@@ -164,7 +166,6 @@ def test_charts_are_drawn_the_same_each_time() -> None:
     assert charts.charts(run) == drawn
 
 
-@pytest.mark.slow
 def test_one_workload_runs_from_the_command_line_without_the_others(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "sqlite", "--quick", "--rounds", "1", "-c", "sqlite3"]
 

@@ -33,6 +33,7 @@ class TestSQLiteMemory(EventStoreContract):
             yield store.engine
 
 
+@pytest.mark.slow
 class TestSQLiteOfTheApplication(
     AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract, RepositoryContract
 ):

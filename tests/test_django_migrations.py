@@ -19,6 +19,8 @@ from eventstore.migrations.commands import revisions_after
 from tests.django_project.events import Deposited
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database
 
+pytestmark = pytest.mark.slow
+
 REVISIONS = [revision for revision, _ in revisions_after("base")]
 
 

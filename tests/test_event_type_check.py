@@ -91,6 +91,7 @@ def test_a_bad_sample_size_is_refused(sqlite_engine: Engine, sample_size: Any) -
         EventStore(sqlite_engine).check_event_types(sample_size=sample_size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", [statements.event_type_spans, statements.sample_events])
 def test_with_the_index_no_statement_scans_the_table(any_engine: Engine, statement: Callable[..., Any]) -> None:
     store = EventStore(any_engine)

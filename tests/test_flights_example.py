@@ -18,6 +18,8 @@ from eventstore import EventStore, migrations
 from tests.fix_engines import changing_history
 from tests.fix_flights import IMPORT, finish, posix, run, started
 
+pytestmark = pytest.mark.slow
+
 WINTER_TIME_IN_NEW_YORK = -5
 NOTHING_TO_APPEND = "Nothing to append"
 
@@ -160,7 +162,6 @@ def interrupt_and_complete(url: str, signal_number: int, *, exit_code: int) -> s
 
 
 @posix
-@pytest.mark.slow
 def test_an_import_stopped_by_ctrl_c_says_so_and_is_completed_by_the_next(sqlite_url: str) -> None:
     output = interrupt_and_complete(sqlite_url, signal.SIGINT, exit_code=130)
     assert "Interrupted" in output
@@ -168,20 +169,17 @@ def test_an_import_stopped_by_ctrl_c_says_so_and_is_completed_by_the_next(sqlite
 
 
 @posix
-@pytest.mark.slow
 def test_an_import_that_was_killed_is_completed_by_the_next(sqlite_url: str) -> None:
     interrupt_and_complete(sqlite_url, signal.SIGKILL, exit_code=-signal.SIGKILL)
 
 
 @posix
-@pytest.mark.slow
-@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
+@pytest.mark.parametrize("signal_name", ["SIGKILL", pytest.param("SIGINT", marks=pytest.mark.long)])
 def test_an_interrupted_import_into_postgresql_is_completed_by_the_next(postgres_url: str, signal_name: str) -> None:
     exit_code = {"SIGINT": 130, "SIGKILL": -9}[signal_name]
     interrupt_and_complete(postgres_url, signal.Signals[signal_name], exit_code=exit_code)
 
 
-@pytest.mark.slow
 def test_two_imports_at_once_store_everything_once(sqlite_url: str) -> None:
     with EventStore.from_url(sqlite_url) as store:
         migrations.upgrade(store.engine)
@@ -194,7 +192,7 @@ def test_two_imports_at_once_store_everything_once(sqlite_url: str) -> None:
         assert_in_order_of_time(store)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_longer_import_continues_a_shorter_one(sqlite_url: str) -> None:
     run(sqlite_url, IMPORT, "--days", "1")
     assert "going on from there" in run(sqlite_url, IMPORT, "--days", "2")
@@ -204,7 +202,6 @@ def test_a_longer_import_continues_a_shorter_one(sqlite_url: str) -> None:
     assert NOTHING_TO_APPEND in run(sqlite_url, IMPORT, "--days", "1")
 
 
-@pytest.mark.slow
 def test_it_fails_where_the_streams_say_something_else_than_the_file(sqlite_url: str) -> None:
     run(sqlite_url, IMPORT, "--days", "1")
     with EventStore.from_url(sqlite_url) as store, changing_history(store.engine) as connection:

@@ -87,6 +87,7 @@ def total(days: int) -> int:
     return sum(departures for departures, _ in expected_figures(days).values())
 
 
+@sqlite_when_there_is_time
 def test_started_after_the_import_it_counts_what_is_stored(any_url: str) -> None:
     run(any_url, IMPORT, "--days", "1")
     output = run(any_url, PROJECTION, "--days", "1")
@@ -161,7 +162,7 @@ def test_two_at_once_count_each_departure_once(any_url: str) -> None:
 
 @posix
 @sqlite_when_there_is_time
-@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("signal_name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.long)])
 def test_stopped_by_a_signal_it_says_so_and_goes_on_with_the_next_run(any_url: str, signal_name: str) -> None:
     run(any_url, IMPORT, "--days", "2")
     with EventStore.from_url(any_url) as store:
@@ -178,6 +179,7 @@ def test_stopped_by_a_signal_it_says_so_and_goes_on_with_the_next_run(any_url: s
         assert figures(store) == expected_figures(2)
 
 
+@pytest.mark.long
 def test_a_shorter_run_leaves_the_rest_to_a_longer_one(sqlite_path: Path) -> None:
     url = f"sqlite:///{sqlite_path}"
     run(url, IMPORT, "--days", "2")

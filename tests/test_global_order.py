@@ -182,6 +182,7 @@ def test_only_who_was_under_way_at_the_look_is_waited_for(store: EventStore, pos
                 current.rollback()
 
 
+@pytest.mark.slow
 def test_a_prepared_transaction_is_waited_for(
     store: EventStore, postgres_engine: Engine, read: Callable[[EventStore], list[int]]
 ) -> None:

@@ -294,6 +294,7 @@ SNAPSHOTS = {"category": "order", "schema_version": 1, "after_stream_id": "order
 ORDERED_BY_THE_INDEX = {statements.read_forwards, statements.read_backwards}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [

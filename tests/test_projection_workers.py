@@ -21,6 +21,8 @@ from eventstore.projections import Outcome, Projection, Projections, Worker
 from eventstore.testing.postgresql import PostgreSQLServer, find_binaries
 from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store(any_engine: Engine) -> EventStore:
@@ -191,7 +193,6 @@ def test_another_worker_takes_over_at_once_when_one_dies(
     assert folded(store.engine) == fold_of_log(store)
 
 
-@pytest.mark.slow
 def test_workers_killed_at_random_points_apply_each_event_once(
     store: EventStore, start_worker: Callable[..., Process]
 ) -> None:
@@ -225,7 +226,8 @@ def test_workers_killed_at_random_points_apply_each_event_once(
         count = writing.result(timeout=30)
         for worker in workers:
             worker.send(signal.SIGTERM)
-        assert [worker.end()[0] for worker in workers] == [0, 0]
+        # one that was started a moment ago ends by the signal itself: it has not come to handling it
+        assert {worker.end()[0] for worker in workers} <= {0, -signal.SIGTERM}
         Worker(store, folding()).run_until_caught_up()
     print(f"{kills} kills, {count} events")
     assert count > 50
@@ -309,7 +311,6 @@ def test_a_connection_lost_in_a_handler_is_not_the_events_failure(on_postgresql:
     assert folded(on_postgresql.engine) == {"order-1": (2, 2)}
 
 
-@pytest.mark.slow
 def test_projections_go_on_after_a_restore_into_a_new_cluster(on_postgresql: EventStore) -> None:
     """pg_dump, a new cluster, pg_restore: checkpoints hold, and new events are handled."""
     for number in range(20):

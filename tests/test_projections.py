@@ -258,6 +258,7 @@ def test_an_event_that_can_not_be_decoded_fails_like_any_other(store: EventStore
     assert counted(store.engine) == {"order-1": 1, "order-3": 1}
 
 
+@pytest.mark.slow
 def test_no_event_before_a_dead_letter_is_lost_though_time_is_up_in_between(store: EventStore) -> None:
     positions = [append(store, f"order-{number}") for number in range(5)]
     projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)

@@ -22,6 +22,8 @@ from eventstore import (
     NewEvent,
 )
 
+pytestmark = pytest.mark.slow
+
 CONTENDED_APPENDS = 10_000
 
 
@@ -149,7 +151,6 @@ def check_contention(url: str, outcomes: list[tuple[list[int], int]], total: int
     print("conflicts:", sum(conflicts for _, conflicts in outcomes))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_contended_appends_lose_and_double_nothing(any_url: str, kind: str) -> None:
     """Half of 10,000 by threads and half by processes, on each database."""
@@ -167,14 +168,13 @@ def test_contended_appends_lose_and_double_nothing(any_url: str, kind: str) -> N
     check_contention(any_url, outcomes, writers * each)
 
 
-@pytest.mark.slow
 def test_appends_of_all_kinds_at_random(any_engine: Engine) -> None:
     """Single, joined and multi-stream appends, some rolled back, on few streams: heads and events stay in step."""
     seed = random.SystemRandom().randrange(10**6)
     print("seed:", seed)
     store = EventStore(any_engine)
     stream_ids = [f"order-{number}" for number in range(6)]
-    stop = time.monotonic() + 6
+    stop = time.monotonic() + 3
     stored: list[tuple[str, int]] = []
     lock = threading.Lock()
 

@@ -115,6 +115,11 @@ STEP = 1000
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "any_url",
+    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
+    indirect=True,
+)
 def test_loading_does_not_grow_with_the_length_of_the_stream(any_engine: Engine) -> None:
     """A stream of 100,000 events with a snapshot every 1,000: what is read is bounded, whatever its length."""
     store = EventStore(any_engine, event_types=event_types)

@@ -171,6 +171,7 @@ FORK = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("owner", ["owned", "application"])
 def test_after_a_fork_no_connection_is_shared(any_url: str, owner: str) -> None:

@@ -118,6 +118,7 @@ def _drop_some(name: str) -> Callable[[Any], list[tuple[str, Any]]]:
     return lambda data: [] if data["trail"][0] % 3 == 0 else [(name, data)]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     chains,

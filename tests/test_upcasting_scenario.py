@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine
 
 from eventstore import ConcurrencyConflict, EventStore, EventTypes, RecordedEvent
@@ -223,6 +224,7 @@ def same_for_both(old: EventStore, new: EventStore, stream_id: str) -> int:
     return version
 
 
+@pytest.mark.slow
 def test_version_4_reads_what_version_1_wrote_and_still_writes_beside_it(any_url: str, any_engine: Engine) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print("seed:", seed)

@@ -28,6 +28,8 @@ from tests.damage import COUNTS, DAMAGES, ON_POSTGRESQL_ONLY, fill, unchecked
 from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
 
+pytestmark = pytest.mark.slow
+
 
 def kinds(findings: list[Finding]) -> set[FindingKind]:
     return {finding.kind for finding in findings}
@@ -286,7 +288,6 @@ def test_a_missing_table_ends_it_and_missing_tables_are_no_damage(any_engine: En
 # --- what it costs, and races
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("analyzed", [False, True])
 def test_a_batch_of_streams_is_read_by_the_index(any_engine: Engine, *, analyzed: bool) -> None:
     store = EventStore(any_engine)
