@@ -174,7 +174,8 @@ def test_an_import_that_was_killed_is_completed_by_the_next(sqlite_url: str) -> 
 
 
 @posix
-@pytest.mark.parametrize("signal_name", ["SIGKILL", pytest.param("SIGINT", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGINT"])
 def test_an_interrupted_import_into_postgresql_is_completed_by_the_next(postgres_url: str, signal_name: str) -> None:
     exit_code = {"SIGINT": 130, "SIGKILL": -9}[signal_name]
     interrupt_and_complete(postgres_url, signal.Signals[signal_name], exit_code=exit_code)

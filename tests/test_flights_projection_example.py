@@ -24,7 +24,7 @@ sqlite_when_there_is_time = pytest.mark.parametrize(
 """These start five and more processes each, and the contract shows the same of workers, on both."""
 
 
-DAYS = 3
+DAYS = 2
 Figures = dict[tuple[str, str], tuple[int, int]]
 
 
@@ -98,7 +98,7 @@ def test_started_after_the_import_it_counts_what_is_stored(any_url: str) -> None
     assert "Counted" in output
 
 
-@sqlite_when_there_is_time
+@pytest.mark.long
 def test_started_before_the_import_it_follows_it(any_url: str) -> None:
     with started(any_url, PROJECTION, "--days", str(DAYS)) as projection, EventStore.from_url(any_url) as store:
         while not inspect(store.engine).has_table("flight_delays"):
@@ -131,7 +131,7 @@ def test_killed_again_and_again_during_the_import_it_counts_each_departure_once(
 
 
 @posix
-@sqlite_when_there_is_time
+@pytest.mark.long
 def test_of_two_at_once_the_second_takes_over_when_the_first_is_killed(any_url: str) -> None:
     arguments = (PROJECTION, "--days", str(DAYS), "--batch-size", "20")
     with EventStore.from_url(any_url) as store:
@@ -147,7 +147,7 @@ def test_of_two_at_once_the_second_takes_over_when_the_first_is_killed(any_url: 
         assert figures(store) == expected_figures(DAYS)
 
 
-@sqlite_when_there_is_time
+@pytest.mark.long
 def test_two_at_once_count_each_departure_once(any_url: str) -> None:
     arguments = (PROJECTION, "--days", str(DAYS), "--batch-size")
     with EventStore.from_url(any_url) as store:

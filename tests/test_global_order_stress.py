@@ -176,8 +176,13 @@ def run_stress(engine: Engine, url: str, seconds: float, *, stranger: bool = Fal
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "any_url",
+    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
+    indirect=True,
+)
 def test_each_reader_delivers_the_whole_table_in_order(any_engine: Engine, any_url: str) -> None:
-    run_stress(any_engine, any_url, seconds=3 if any_engine.dialect.name == "postgresql" else 1)
+    run_stress(any_engine, any_url, seconds=3)
 
 
 @pytest.mark.long

@@ -193,6 +193,11 @@ def test_another_worker_takes_over_at_once_when_one_dies(
     assert folded(store.engine) == fold_of_log(store)
 
 
+@pytest.mark.parametrize(
+    "any_url",
+    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
+    indirect=True,
+)
 def test_workers_killed_at_random_points_apply_each_event_once(
     store: EventStore, start_worker: Callable[..., Process]
 ) -> None:
