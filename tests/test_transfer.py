@@ -30,6 +30,7 @@ from eventstore import (
     StreamDeleted,
     migrations,
 )
+from eventstore.maintenance import verify
 from eventstore.backends import engine_for
 from eventstore.projections import Projection, Projections, Worker
 from eventstore.transfer import Exported, ExportProgress, ImportProgress, export_events, import_events
@@ -448,6 +449,7 @@ def test_an_export_under_writers_is_complete_up_to_its_position(
     for number in range(8):
         versions = [event.version for event in here.read_stream(f"order-{number}")]
         assert versions == list(range(1, here.stream_version(f"order-{number}") + 1))
+    assert [*verify(there), *verify(here)] == []
 
 
 def test_parquet_says_what_to_install(here: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
