@@ -30,8 +30,8 @@ from eventstore import (
     StreamDeleted,
     migrations,
 )
-from eventstore.maintenance import verify
 from eventstore.backends import engine_for
+from eventstore.maintenance import verify
 from eventstore.projections import Projection, Projections, Worker
 from eventstore.transfer import Exported, ExportProgress, ImportProgress, export_events, import_events
 from tests.fix_engines import changing_history, migrated_sqlite
