@@ -12,8 +12,12 @@ from sqlalchemy import Engine, create_engine
 from eventstore import EventStore, migrations
 from eventstore.backends import postgresql
 from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.closing_contract import ClosingContract
 from eventstore.testing.contract import EventStoreContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
+from eventstore.testing.listing_contract import ListingContract
+from eventstore.testing.projection_contract import ProjectionContract
+from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.repository_contract import RepositoryContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
@@ -64,8 +68,18 @@ def postgres_url_with_schema(shared_postgres_url: str) -> str:
 
 
 @pytest.mark.slow
-class TestPostgreSQLInASchema(EventStoreContract):
-    """The tables are in a schema whose name needs quotes."""
+class TestPostgreSQLInASchema(
+    AppendContract,
+    ReadContract,
+    GlobalOrderContract,
+    SnapshotContract,
+    ListingContract,
+    TransactionContract,
+    ProjectionContract,
+    RepositoryContract,
+    ClosingContract,
+):
+    """The tables are in a schema whose name needs quotes. What is refused, and values, know nothing of it."""
 
     @pytest.fixture
     def engine(self, postgres_url_with_schema: str) -> Iterator[Engine]:

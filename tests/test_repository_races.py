@@ -71,6 +71,11 @@ def run_commands(url: str, seed: int, process: int, count: int) -> tuple[list[Ou
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "any_url",
+    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
+    indirect=True,
+)
 def test_every_command_is_applied_once_or_reported(any_url: str) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print("seed:", seed)
