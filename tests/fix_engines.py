@@ -82,6 +82,14 @@ def changing_history(engine: Engine, schema: str | None = None) -> Iterator[Conn
         yield store.connection
 
 
+sqlite_when_there_is_time = pytest.mark.parametrize(
+    "any_url",
+    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
+    indirect=True,
+)
+"""For tests of races that take seconds: SQLite has one writer at a time, and the contract shows the rest on both."""
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def any_url(request: pytest.FixtureRequest) -> str:
     """Return the URL of a fresh database with the tables, of each kind."""

@@ -13,17 +13,10 @@ import pytest
 from sqlalchemy import func, inspect, select, text
 
 from eventstore import EventStore, migrations
+from tests.fix_engines import sqlite_when_there_is_time
 from tests.fix_flights import IMPORT, PROJECTION, finish, posix, run, started
 
 pytestmark = pytest.mark.slow
-sqlite_when_there_is_time = pytest.mark.parametrize(
-    "any_url",
-    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
-    indirect=True,
-)
-"""These start five and more processes each, and the contract shows the same of workers, on both."""
-
-
 DAYS = 2
 Figures = dict[tuple[str, str], tuple[int, int]]
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from eventstore import ANY, Append, EventFilter, EventStore, NewEvent, RecordedEvent
 from eventstore.backends import engine_for
+from tests.fix_engines import sqlite_when_there_is_time
 
 WRITERS = 10
 STREAMS = 25
@@ -176,11 +177,7 @@ def run_stress(engine: Engine, url: str, seconds: float, *, stranger: bool = Fal
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "any_url",
-    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
-    indirect=True,
-)
+@sqlite_when_there_is_time
 def test_each_reader_delivers_the_whole_table_in_order(any_engine: Engine, any_url: str) -> None:
     run_stress(any_engine, any_url, seconds=3)
 

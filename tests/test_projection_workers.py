@@ -19,6 +19,7 @@ from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, ProjectionRu
 from eventstore.backends import engine_for
 from eventstore.projections import Outcome, Projection, Projections, Worker
 from eventstore.testing.postgresql import PostgreSQLServer, find_binaries
+from tests.fix_engines import sqlite_when_there_is_time
 from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
 
 pytestmark = pytest.mark.slow
@@ -193,11 +194,7 @@ def test_another_worker_takes_over_at_once_when_one_dies(
     assert folded(store.engine) == fold_of_log(store)
 
 
-@pytest.mark.parametrize(
-    "any_url",
-    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
-    indirect=True,
-)
+@sqlite_when_there_is_time
 def test_workers_killed_at_random_points_apply_each_event_once(
     store: EventStore, start_worker: Callable[..., Process]
 ) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, event
 from eventstore import ConcurrencyConflict, EventStore, Loaded, RecordedEvent, Repository
 from eventstore.repository import SnapshotCounts, every, retry_conflicts
 from tests.accounts import Deposited, FrozenAccount, NotEnough, Withdrawn, deposit, event_types, withdraw
+from tests.fix_engines import sqlite_when_there_is_time
 
 PROCESSES = 8
 ACCOUNTS = 10
@@ -71,11 +72,7 @@ def run_commands(url: str, seed: int, process: int, count: int) -> tuple[list[Ou
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "any_url",
-    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
-    indirect=True,
-)
+@sqlite_when_there_is_time
 def test_every_command_is_applied_once_or_reported(any_url: str) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print("seed:", seed)
@@ -120,11 +117,7 @@ STEP = 1000
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "any_url",
-    [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("sqlite", marks=pytest.mark.long)],
-    indirect=True,
-)
+@sqlite_when_there_is_time
 def test_loading_does_not_grow_with_the_length_of_the_stream(any_engine: Engine) -> None:
     """A stream of 100,000 events with a snapshot every 1,000: what is read is bounded, whatever its length."""
     store = EventStore(any_engine, event_types=event_types)
