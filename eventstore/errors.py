@@ -712,7 +712,7 @@ class LogWentBack(GlobalOrderError):
         there = "none is there now" if found_id is None else f"event {found_id} is there now"
         super().__init__(
             f"the log went back: event {expected_id or '(id not kept)'} was at position {position},{whose} and {there}"
-            ". It was a failover or a restore from a backup, or history was changed by hand. Build what was made of its "
+            ". It was a failover, a restore from a backup, or history was changed by hand. Build what was made of its "
             "events again, from position 0"
             + ("" if projection is None else f" (eventstore projections reset {projection})")
         )

@@ -264,7 +264,7 @@ class GlobalOrder:
         """Read up to what is the newest position now: the end does not move away while it is being read."""
         end, looks = MAX_VERSION, True
         waited, paused, pause = 0.0, 0.0, _FIRST_PAUSE_SECONDS
-        while remaining > 0 and after.position < end:
+        while remaining > 0 and (looks or after.position < end):
             horizon, page = self.step(filters, after, looks=looks, up_to_position=end, page_size=min(size, remaining))
             if looks:
                 end, looks = horizon.newest, False

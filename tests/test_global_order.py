@@ -314,7 +314,7 @@ def test_positions_that_are_cached_are_refused(postgres_engine: Engine, cache: i
         lambda: another.append_many([Append("order-7", [NewEvent("placed")], expected_version=ANY)]),
         lambda: list(store.read_all()),
         store.settled_position,
-        lambda: next(store.subscribe(after_position=0)),
+        lambda: next(store.subscribe(after_position=1)),
     ]
     for attempt in reads:
         with pytest.raises(CachedPositions) as error:

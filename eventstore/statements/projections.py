@@ -43,7 +43,7 @@ def create_checkpoint(tables: Tables) -> ClauseElement:
 def find_checkpoints(tables: Tables) -> ClauseElement:
     """Return all projections, by name.
 
-    The rows: (name, position, worker, failure, updated_at, seen_at, failed_at, the time now, whether the log went back).
+    The rows: (name, position, worker, failure, updated_at, seen_at, failed_at, the time now, has_log_gone_back).
     """
     found = tables.checkpoints.c
     when = (found.updated_at, found.seen_at, found.failed_at, now())

@@ -159,7 +159,7 @@ class _Export:
     def _pages(self, after: After) -> Iterator[tuple[Page, int]]:
         """Yield settled pages up to what is the newest position now."""
         order, end, looks, waited = self._store._global_order, MAX_VERSION, True, 0.0
-        while after.position < end:
+        while looks or after.position < end:
             horizon, page = order.step(self._filters, after, looks=looks, up_to_position=end)
             if looks:
                 end, looks = horizon.newest, False
