@@ -52,7 +52,7 @@ def drawing_state(tables: Tables) -> Select[Any]:
             _SEQUENCES.c.seqcache.label("cache"),
             case((may_read, last)).label("drawn"),
         )
-        .select_from(_CLASSES.outerjoin(_SEQUENCES, sequence == _sequence(tables)))
+        .select_from(_CLASSES.outerjoin(_SEQUENCES, sequence == select(_sequence(tables)).scalar_subquery()))
         .where(_CLASSES.c.oid == func.to_regclass(name_of_events(tables)))
     )
 
