@@ -1254,779 +1254,1218 @@ WHERE es_events.position IN (SELECT sample.position FROM sample)
 ORDER BY es_events.position;
 
 -- filtering.read_matching(((),))
--- with param_1 = 1
+-- with name_of_es_events = 'es_events', param_1 = 1
 SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    event.metadata,
-    event.recorded_at
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
 FROM (
-    SELECT found.position AS position
-    FROM (
-        SELECT found_0.position AS position
-        FROM (
-            SELECT es_events.position AS position
-            FROM es_events
-            WHERE es_events.position > %(after_position_0)b::BIGINT
-                AND es_events.position <= %(up_to_position)b::BIGINT
-            ORDER BY es_events.position
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_0
-    ) AS found
-    ORDER BY found.position
-    LIMIT %(page_size)b::BIGINT
-) AS page
-JOIN LATERAL (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position = page.position
-    LIMIT %(param_1)b::INTEGER
-) AS event
-    ON true
-ORDER BY page.position;
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM (
+                SELECT es_events.position AS position
+                FROM es_events
+                WHERE es_events.position > %(after_position_0)b::BIGINT
+                    AND es_events.position <= %(up_to_position)b::BIGINT
+                ORDER BY es_events.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching((('stream_ids',),))
--- with param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1, param_7 = 9223372036854775807,
---   position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
 SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    event.metadata,
-    event.recorded_at
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
 FROM (
-    SELECT found.position AS position
-    FROM (
-        SELECT found_0.position AS position
-        FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
-        JOIN LATERAL (
-            SELECT candidate.position AS position
-            FROM es_events AS candidate
-            WHERE (candidate.stream_id, candidate.version) > (
-                wanted_0.value,
-                (
-                    WITH RECURSIVE between_0(low, high) AS (
-                        SELECT
-                            CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
-                            (
-                                SELECT coalesce(max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)) AS coalesce_1
-                                FROM es_events AS newest
-                                WHERE newest.stream_id = wanted_0.value
-                            ) AS high
-                        UNION ALL
-                        SELECT
-                            CASE
-                                WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                    THEN probe.version
-                                ELSE between_0.low
-                                END AS anon_1,
-                            CASE
-                                WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                    THEN between_0.high
-                                ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                END AS anon_2
-                        FROM between_0
-                        JOIN LATERAL (
-                            SELECT probed.version AS version, probed.position AS position
-                            FROM es_events AS probed
-                            WHERE (probed.stream_id, probed.version) >= (
-                                wanted_0.value,
-                                (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
-                            )
-                            ORDER BY probed.stream_id, probed.version
-                            LIMIT %(param_6)b::INTEGER
-                        ) AS probe
-                            ON true
-                        WHERE between_0.low < between_0.high
-                    )
-                    SELECT between_0.low
-                    FROM between_0
-                    WHERE between_0.low = between_0.high
-                )
-            )
-                AND (candidate.stream_id, candidate.version) <= (
-                    wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
-                )
-                AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
-            ORDER BY candidate.stream_id, candidate.version
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_0
-            ON true
-    ) AS found
-    ORDER BY found.position
-    LIMIT %(page_size)b::BIGINT
-) AS page
-JOIN LATERAL (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position = page.position
-    LIMIT %(param_8)b::INTEGER
-) AS event
-    ON true
-ORDER BY page.position;
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching((('event_types',),))
--- with param_1 = 1
+-- with name_of_es_events = 'es_events', param_1 = 1
 SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    event.metadata,
-    event.recorded_at
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
 FROM (
-    SELECT found.position AS position
-    FROM (
-        SELECT found_0.position AS position
-        FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
-        JOIN LATERAL (
-            SELECT candidate.position AS position
-            FROM es_events AS candidate
-            WHERE (candidate.event_type, candidate.position) > (
-                wanted_0.value, %(after_position_0)b::BIGINT
-            )
-                AND (candidate.event_type, candidate.position) <= (
-                    wanted_0.value, %(up_to_position)b::BIGINT
-                )
-            ORDER BY candidate.event_type, candidate.position
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_0
-            ON true
-    ) AS found
-    ORDER BY found.position
-    LIMIT %(page_size)b::BIGINT
-) AS page
-JOIN LATERAL (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position = page.position
-    LIMIT %(param_1)b::INTEGER
-) AS event
-    ON true
-ORDER BY page.position;
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching((('categories',),))
--- with param_1 = 1
+-- with name_of_es_events = 'es_events', param_1 = 1
 SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    event.metadata,
-    event.recorded_at
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
 FROM (
-    SELECT found.position AS position
-    FROM (
-        SELECT found_0.position AS position
-        FROM unnest(%(categories_0)b::TEXT[]) AS wanted_0(value)
-        JOIN LATERAL (
-            SELECT candidate.position AS position
-            FROM es_events AS candidate
-            WHERE (candidate.category, candidate.position) > (
-                wanted_0.value, %(after_position_0)b::BIGINT
-            )
-                AND (candidate.category, candidate.position) <= (
-                    wanted_0.value, %(up_to_position)b::BIGINT
-                )
-            ORDER BY candidate.category, candidate.position
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_0
-            ON true
-    ) AS found
-    ORDER BY found.position
-    LIMIT %(page_size)b::BIGINT
-) AS page
-JOIN LATERAL (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position = page.position
-    LIMIT %(param_1)b::INTEGER
-) AS event
-    ON true
-ORDER BY page.position;
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(categories_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.category, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.category, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                ORDER BY candidate.category, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching((('stream_ids', 'event_types'),))
--- with param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1, param_7 = 9223372036854775807,
---   event_type_1 = '', position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, event_type_1 = '', position_1 = 0, param_8 = 1
 SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    event.metadata,
-    event.recorded_at
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
 FROM (
-    SELECT found.position AS position
-    FROM (
-        SELECT found_0.position AS position
-        FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
-        JOIN LATERAL (
-            SELECT candidate.position AS position
-            FROM es_events AS candidate
-            WHERE (candidate.stream_id, candidate.version) > (
-                wanted_0.value,
-                (
-                    WITH RECURSIVE between_0(low, high) AS (
-                        SELECT
-                            CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
-                            (
-                                SELECT coalesce(max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)) AS coalesce_1
-                                FROM es_events AS newest
-                                WHERE newest.stream_id = wanted_0.value
-                            ) AS high
-                        UNION ALL
-                        SELECT
-                            CASE
-                                WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                    THEN probe.version
-                                ELSE between_0.low
-                                END AS anon_1,
-                            CASE
-                                WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                    THEN between_0.high
-                                ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                END AS anon_2
-                        FROM between_0
-                        JOIN LATERAL (
-                            SELECT probed.version AS version, probed.position AS position
-                            FROM es_events AS probed
-                            WHERE (probed.stream_id, probed.version) >= (
-                                wanted_0.value,
-                                (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
-                            )
-                            ORDER BY probed.stream_id, probed.version
-                            LIMIT %(param_6)b::INTEGER
-                        ) AS probe
-                            ON true
-                        WHERE between_0.low < between_0.high
-                    )
-                    SELECT between_0.low
-                    FROM between_0
-                    WHERE between_0.low = between_0.high
-                )
-            )
-                AND (candidate.stream_id, candidate.version) <= (
-                    wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
-                )
-                AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
-                    %(event_types_0)b::TEXT[]
-                )
-                AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
-            ORDER BY candidate.stream_id, candidate.version
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_0
-            ON true
-    ) AS found
-    ORDER BY found.position
-    LIMIT %(page_size)b::BIGINT
-) AS page
-JOIN LATERAL (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position = page.position
-    LIMIT %(param_8)b::INTEGER
-) AS event
-    ON true
-ORDER BY page.position;
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
+                        %(event_types_0)b::TEXT[]
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching((('stream_ids', 'categories'),))
--- with param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1, param_7 = 9223372036854775807,
---   category_1 = '', position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, category_1 = '', position_1 = 0, param_8 = 1
 SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    event.metadata,
-    event.recorded_at
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
 FROM (
-    SELECT found.position AS position
-    FROM (
-        SELECT found_0.position AS position
-        FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
-        JOIN LATERAL (
-            SELECT candidate.position AS position
-            FROM es_events AS candidate
-            WHERE (candidate.stream_id, candidate.version) > (
-                wanted_0.value,
-                (
-                    WITH RECURSIVE between_0(low, high) AS (
-                        SELECT
-                            CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
-                            (
-                                SELECT coalesce(max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)) AS coalesce_1
-                                FROM es_events AS newest
-                                WHERE newest.stream_id = wanted_0.value
-                            ) AS high
-                        UNION ALL
-                        SELECT
-                            CASE
-                                WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                    THEN probe.version
-                                ELSE between_0.low
-                                END AS anon_1,
-                            CASE
-                                WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                    THEN between_0.high
-                                ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                END AS anon_2
-                        FROM between_0
-                        JOIN LATERAL (
-                            SELECT probed.version AS version, probed.position AS position
-                            FROM es_events AS probed
-                            WHERE (probed.stream_id, probed.version) >= (
-                                wanted_0.value,
-                                (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
-                            )
-                            ORDER BY probed.stream_id, probed.version
-                            LIMIT %(param_6)b::INTEGER
-                        ) AS probe
-                            ON true
-                        WHERE between_0.low < between_0.high
-                    )
-                    SELECT between_0.low
-                    FROM between_0
-                    WHERE between_0.low = between_0.high
-                )
-            )
-                AND (candidate.stream_id, candidate.version) <= (
-                    wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
-                )
-                AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                    %(categories_0)b::TEXT[]
-                )
-                AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
-            ORDER BY candidate.stream_id, candidate.version
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_0
-            ON true
-    ) AS found
-    ORDER BY found.position
-    LIMIT %(page_size)b::BIGINT
-) AS page
-JOIN LATERAL (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position = page.position
-    LIMIT %(param_8)b::INTEGER
-) AS event
-    ON true
-ORDER BY page.position;
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching((('event_types', 'categories'),))
--- with category_1 = '', param_1 = 1
+-- with name_of_es_events = 'es_events', category_1 = '', param_1 = 1
 SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    event.metadata,
-    event.recorded_at
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
 FROM (
-    SELECT found.position AS position
-    FROM (
-        SELECT found_0.position AS position
-        FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
-        JOIN LATERAL (
-            SELECT candidate.position AS position
-            FROM es_events AS candidate
-            WHERE (candidate.event_type, candidate.position) > (
-                wanted_0.value, %(after_position_0)b::BIGINT
-            )
-                AND (candidate.event_type, candidate.position) <= (
-                    wanted_0.value, %(up_to_position)b::BIGINT
-                )
-                AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                    %(categories_0)b::TEXT[]
-                )
-            ORDER BY candidate.event_type, candidate.position
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_0
-            ON true
-    ) AS found
-    ORDER BY found.position
-    LIMIT %(page_size)b::BIGINT
-) AS page
-JOIN LATERAL (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position = page.position
-    LIMIT %(param_1)b::INTEGER
-) AS event
-    ON true
-ORDER BY page.position;
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching((('stream_ids', 'event_types', 'categories'),))
--- with param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1, param_7 = 9223372036854775807,
---   event_type_1 = '', category_1 = '', position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, event_type_1 = '', category_1 = '', position_1 = 0, param_8 = 1
 SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    event.metadata,
-    event.recorded_at
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
 FROM (
-    SELECT found.position AS position
-    FROM (
-        SELECT found_0.position AS position
-        FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
-        JOIN LATERAL (
-            SELECT candidate.position AS position
-            FROM es_events AS candidate
-            WHERE (candidate.stream_id, candidate.version) > (
-                wanted_0.value,
-                (
-                    WITH RECURSIVE between_0(low, high) AS (
-                        SELECT
-                            CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
-                            (
-                                SELECT coalesce(max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)) AS coalesce_1
-                                FROM es_events AS newest
-                                WHERE newest.stream_id = wanted_0.value
-                            ) AS high
-                        UNION ALL
-                        SELECT
-                            CASE
-                                WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                    THEN probe.version
-                                ELSE between_0.low
-                                END AS anon_1,
-                            CASE
-                                WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                    THEN between_0.high
-                                ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                END AS anon_2
-                        FROM between_0
-                        JOIN LATERAL (
-                            SELECT probed.version AS version, probed.position AS position
-                            FROM es_events AS probed
-                            WHERE (probed.stream_id, probed.version) >= (
-                                wanted_0.value,
-                                (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
-                            )
-                            ORDER BY probed.stream_id, probed.version
-                            LIMIT %(param_6)b::INTEGER
-                        ) AS probe
-                            ON true
-                        WHERE between_0.low < between_0.high
-                    )
-                    SELECT between_0.low
-                    FROM between_0
-                    WHERE between_0.low = between_0.high
-                )
-            )
-                AND (candidate.stream_id, candidate.version) <= (
-                    wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
-                )
-                AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
-                    %(event_types_0)b::TEXT[]
-                )
-                AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                    %(categories_0)b::TEXT[]
-                )
-                AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
-            ORDER BY candidate.stream_id, candidate.version
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_0
-            ON true
-    ) AS found
-    ORDER BY found.position
-    LIMIT %(page_size)b::BIGINT
-) AS page
-JOIN LATERAL (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position = page.position
-    LIMIT %(param_8)b::INTEGER
-) AS event
-    ON true
-ORDER BY page.position;
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
+                        %(event_types_0)b::TEXT[]
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching((('categories', 'event_types'), ('stream_ids',), ()))
--- with category_1 = '', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1, param_7 =
---   9223372036854775807, position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events', category_1 = '', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5
+--   = 1, param_6 = 1, param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
 SELECT
-    event.position,
-    event.stream_id,
-    event.version,
-    event.event_id,
-    event.event_type,
-    event.schema_version,
-    event.codec,
-    event.data,
-    event.metadata,
-    event.recorded_at
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
 FROM (
-    SELECT found.position AS position
-    FROM (
-        SELECT found_0.position AS position
-        FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
-        JOIN LATERAL (
-            SELECT candidate.position AS position
-            FROM es_events AS candidate
-            WHERE (candidate.event_type, candidate.position) > (
-                wanted_0.value, %(after_position_0)b::BIGINT
-            )
-                AND (candidate.event_type, candidate.position) <= (
-                    wanted_0.value, %(up_to_position)b::BIGINT
-                )
-                AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                    %(categories_0)b::TEXT[]
-                )
-            ORDER BY candidate.event_type, candidate.position
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_0
-            ON true
-        UNION
-        SELECT found_1.position AS position
-        FROM unnest(%(stream_ids_1)b::TEXT[]) AS wanted_1(value)
-        JOIN LATERAL (
-            SELECT candidate.position AS position
-            FROM es_events AS candidate
-            WHERE (candidate.stream_id, candidate.version) > (
-                wanted_1.value,
-                (
-                    WITH RECURSIVE between_1(low, high) AS (
-                        SELECT
-                            CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
-                            (
-                                SELECT coalesce(max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)) AS coalesce_1
-                                FROM es_events AS newest
-                                WHERE newest.stream_id = wanted_1.value
-                            ) AS high
-                        UNION ALL
-                        SELECT
-                            CASE
-                                WHEN (probe.position <= %(after_position_1)b::BIGINT)
-                                    THEN probe.version
-                                ELSE between_1.low
-                                END AS anon_1,
-                            CASE
-                                WHEN (probe.position <= %(after_position_1)b::BIGINT)
-                                    THEN between_1.high
-                                ELSE (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                END AS anon_2
-                        FROM between_1
-                        JOIN LATERAL (
-                            SELECT probed.version AS version, probed.position AS position
-                            FROM es_events AS probed
-                            WHERE (probed.stream_id, probed.version) >= (
-                                wanted_1.value,
-                                (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
-                            )
-                            ORDER BY probed.stream_id, probed.version
-                            LIMIT %(param_6)b::INTEGER
-                        ) AS probe
-                            ON true
-                        WHERE between_1.low < between_1.high
-                    )
-                    SELECT between_1.low
-                    FROM between_1
-                    WHERE between_1.low = between_1.high
-                )
-            )
-                AND (candidate.stream_id, candidate.version) <= (
-                    wanted_1.value, CAST(%(param_7)b::BIGINT AS BIGINT)
-                )
-                AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
-            ORDER BY candidate.stream_id, candidate.version
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_1
-            ON true
-        UNION
-        SELECT found_2.position AS position
-        FROM (
-            SELECT es_events.position AS position
-            FROM es_events
-            WHERE es_events.position > %(after_position_2)b::BIGINT
-                AND es_events.position <= %(up_to_position)b::BIGINT
-            ORDER BY es_events.position
-            LIMIT %(page_size)b::BIGINT
-        ) AS found_2
-    ) AS found
-    ORDER BY found.position
-    LIMIT %(page_size)b::BIGINT
-) AS page
-JOIN LATERAL (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position = page.position
-    LIMIT %(param_8)b::INTEGER
-) AS event
-    ON true
-ORDER BY page.position;
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+            UNION
+            SELECT found_1.position AS position
+            FROM unnest(%(stream_ids_1)b::TEXT[]) AS wanted_1(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_1.value,
+                    (
+                        WITH RECURSIVE between_1(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_1.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_1.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
+                                        THEN between_1.high
+                                    ELSE (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_1
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_1.value,
+                                    (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_1.low < between_1.high
+                        )
+                        SELECT between_1.low
+                        FROM between_1
+                        WHERE between_1.low = between_1.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_1.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_1
+                ON true
+            UNION
+            SELECT found_2.position AS position
+            FROM (
+                SELECT es_events.position AS position
+                FROM es_events
+                WHERE es_events.position > %(after_position_2)b::BIGINT
+                    AND es_events.position <= %(up_to_position)b::BIGINT
+                ORDER BY es_events.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_2
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- global_order.closing_event_after
+-- with param_1 = 1
+SELECT es_events.position
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_events.version > %(version)b::BIGINT
+    AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+ORDER BY es_events.version DESC
+LIMIT %(param_1)b::INTEGER;
 
 -- global_order.end_of_run
-SELECT coalesce(max(following.position), %(after_position)b::BIGINT) AS coalesce_1
+-- with name_of_es_events = 'es_events'
+SELECT
+    found.position,
+    found.event_id,
+    found.stream_id,
+    found.version,
+    (
+        SELECT event_at_after_position.event_id
+        FROM es_events AS event_at_after_position
+        WHERE event_at_after_position.position = %(after_position)b::BIGINT
+    ) AS id_before,
+    server.es_events,
+    server.started_at,
+    server.in_recovery
 FROM (
-    SELECT es_events.position AS position, row_number() OVER (ORDER BY es_events.position) AS place
-    FROM es_events
-    WHERE es_events.position > %(after_position)b::BIGINT
-    ORDER BY es_events.position
-    LIMIT %(size)b::BIGINT
-) AS following
-WHERE following.position = %(after_position)b::BIGINT + following.place;
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+LEFT OUTER JOIN (
+    SELECT
+        last_event.position AS position,
+        last_event.event_id AS event_id,
+        last_event.stream_id AS stream_id,
+        last_event.version AS version
+    FROM es_events AS last_event
+    WHERE last_event.position = (
+        SELECT max(following.position) AS max_1
+        FROM (
+            SELECT
+                es_events.position AS position,
+                row_number() OVER (ORDER BY es_events.position) AS place
+            FROM es_events
+            WHERE es_events.position > %(after_position)b::BIGINT
+            ORDER BY es_events.position
+            LIMIT %(size)b::BIGINT
+        ) AS following
+        WHERE following.position = %(after_position)b::BIGINT + following.place
+    )
+) AS found
+    ON true;
 
 -- global_order.look
--- with current_setting_2 = 'transaction_isolation', coalesce_1 = 0, locktype_1 = 'relation', name_of_es_events =
---   'es_events', mode_1 = 'RowExclusiveLock'
+-- with current_setting_1 = 'transaction_isolation', name_of_es_events = 'es_events', has_sequence_privilege_1 =
+--   'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
 SELECT
     newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    kept.positions,
+    kept.ids,
+    coalesce(newest.position, 0) > %(settled)b::BIGINT
+        OR %(settled)b::BIGINT > 0
+        AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false) AS has_looked,
     appenders.appenders,
     appenders.own,
-    current_setting(%(current_setting_2)b::VARCHAR) AS current_setting_1,
-    pg_postmaster_start_time() AS pg_postmaster_start_time_1,
+    current_setting(%(current_setting_1)b::VARCHAR) AS isolation_level,
+    server.es_events,
+    server.started_at,
+    server.in_recovery,
+    state.persistence,
+    state.cache,
+    state.drawn,
     CASE
-        WHEN pg_is_in_recovery()
+        WHEN server.in_recovery
             THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)
-        END AS anon_1,
+        END AS oldest,
     CASE
-        WHEN pg_is_in_recovery()
+        WHEN server.in_recovery
             THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) + age(
                 xid(pg_snapshot_xmin(pg_current_snapshot()))
             )
-        END AS anon_2
-FROM (SELECT coalesce(max(es_events.position), %(coalesce_1)b::INTEGER) AS position FROM es_events) AS newest
+        END AS next_id
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+JOIN (
+    SELECT
+        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
+        pg_catalog.pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(
+                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
+                )
+                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+            )
+                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+            END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT OUTER JOIN pg_catalog.pg_sequence
+        ON pg_catalog.pg_sequence.seqrelid = (
+            SELECT to_regclass(
+                pg_get_serial_sequence(
+                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
+                )
+            ) AS to_regclass_1
+        )
+    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+) AS state
+    ON true
+LEFT OUTER JOIN (
+    SELECT
+        newest_event.position AS position,
+        newest_event.event_id AS event_id,
+        newest_event.stream_id AS stream_id,
+        newest_event.version AS version
+    FROM es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
+) AS newest
+    ON true
+JOIN (
+    SELECT array_agg(kept_events.position) AS positions, array_agg(kept_events.event_id) AS ids
+    FROM es_events AS kept_events
+    WHERE kept_events.position = any(%(positions)b::BIGINT[])
+) AS kept
+    ON true
 JOIN LATERAL (
     SELECT
         array_agg(pg_catalog.pg_locks.virtualtransaction) AS appenders,
         bool_or(pg_catalog.pg_locks.pid = pg_backend_pid()) AS own
     FROM pg_catalog.pg_locks
-    WHERE newest.position > %(settled)b::BIGINT
-        AND pg_catalog.pg_locks.locktype = %(locktype_1)b::VARCHAR
+    WHERE (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+    )
+        AND pg_catalog.pg_locks.locktype = 'relation'
         AND pg_catalog.pg_locks.database = (
             SELECT pg_catalog.pg_database.oid
             FROM pg_catalog.pg_database
             WHERE pg_catalog.pg_database.datname = current_database()
         )
         AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
-        AND pg_catalog.pg_locks.mode = %(mode_1)b::VARCHAR
+        AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
         AND pg_catalog.pg_locks.granted
 ) AS appenders
     ON true;
@@ -2035,15 +2474,7 @@ JOIN LATERAL (
 -- with coalesce_2 = 0
 SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events;
 
--- global_order.position_cache
--- with name_of_es_events = 'es_events', pg_get_serial_sequence_1 = 'position'
-SELECT pg_catalog.pg_sequence.seqcache
-FROM pg_catalog.pg_sequence
-WHERE pg_catalog.pg_sequence.seqrelid = to_regclass(
-    pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR)
-);
-
--- global_order.read_everything
+-- global_order.page_of_events
 SELECT
     es_events.position,
     es_events.stream_id,
@@ -2059,6 +2490,61 @@ FROM es_events
 WHERE es_events.position > %(after_position)b::BIGINT AND es_events.position <= %(up_to_position)b::BIGINT
 ORDER BY es_events.position
 LIMIT %(page_size)b::BIGINT;
+
+-- global_order.read_everything
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position > %(after_position)b::BIGINT
+        AND es_events.position <= %(up_to_position)b::BIGINT
+    ORDER BY es_events.position
+    LIMIT %(page_size)b::BIGINT
+) AS page
+ORDER BY position;
 
 -- history.find_setting_of_history_changes
 -- with setting = 'eventstore.allow_history_changes'
@@ -2353,6 +2839,39 @@ SELECT pg_notify(
     %(pg_notify_2)b::VARCHAR
 ) AS pg_notify_1;
 
+-- positions.drawing
+-- with coalesce_2 = 0, has_sequence_privilege_1 = 'SELECT', param_1 = 'p', name_of_es_events = 'es_events',
+--   pg_get_serial_sequence_1 = 'position'
+SELECT
+    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS newest,
+    state.persistence,
+    state.cache,
+    state.drawn
+FROM (
+    SELECT
+        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
+        pg_catalog.pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(
+                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
+                )
+                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+            )
+                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+            END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT OUTER JOIN pg_catalog.pg_sequence
+        ON pg_catalog.pg_sequence.seqrelid = (
+            SELECT to_regclass(
+                pg_get_serial_sequence(
+                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
+                )
+            ) AS to_regclass_1
+        )
+    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+) AS state;
+
 -- positions.drawn_positions('public', 'es_events_position_seq')
 -- with coalesce_2 = 0
 SELECT
@@ -2406,7 +2925,11 @@ SET
     seen_at=clock_timestamp(),
     failed_at=NULL,
     worker=%(worker)b::VARCHAR,
-    failure=NULL
+    failure=NULL,
+    event_position=%(event_position)b::BIGINT,
+    event_id=%(event_id)b::UUID,
+    event_stream_id=%(event_stream_id)b::VARCHAR,
+    event_version=%(event_version)b::BIGINT
 WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C" AND es_checkpoints.position = %(old)b::BIGINT
 RETURNING es_checkpoints.position;
 
@@ -2471,7 +2994,16 @@ SELECT
     es_checkpoints.seen_at,
     es_checkpoints.worker,
     es_checkpoints.failure,
-    clock_timestamp() AS anon_1
+    clock_timestamp() AS anon_1,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there
 FROM es_checkpoints
 WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C";
 
@@ -2484,7 +3016,33 @@ SELECT
     es_checkpoints.updated_at,
     es_checkpoints.seen_at,
     es_checkpoints.failed_at,
-    clock_timestamp() AS anon_1
+    clock_timestamp() AS anon_1,
+    CASE
+        WHEN (es_checkpoints.event_id IS NULL)
+            THEN es_checkpoints.position > (
+                SELECT coalesce(max(newest_event.position), 0) AS coalesce_1
+                FROM es_events AS newest_event
+            )
+        ELSE NOT (
+            (
+                EXISTS (
+                    SELECT *
+                    FROM es_events AS checkpoint_event
+                    WHERE checkpoint_event.position = es_checkpoints.event_position
+                        AND checkpoint_event.event_id = es_checkpoints.event_id
+                )
+            )
+                OR (
+                    EXISTS (
+                        SELECT *
+                        FROM es_events AS closing_event
+                        WHERE closing_event.stream_id = es_checkpoints.event_stream_id
+                            AND closing_event.version > es_checkpoints.event_version
+                            AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                    )
+                )
+        )
+        END AS has_log_gone_back
 FROM es_checkpoints
 ORDER BY es_checkpoints.name;
 
@@ -2511,7 +3069,17 @@ ORDER BY es_dead_letters.position
 LIMIT %(page_size)b::BIGINT;
 
 -- projections.lock_checkpoint
-SELECT es_checkpoints.position
+SELECT
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there
 FROM es_checkpoints
 WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C"
 FOR UPDATE SKIP LOCKED;
@@ -2569,7 +3137,33 @@ SELECT
         ) AS pending
     ) AS anon_3,
     es_checkpoints.failure,
-    clock_timestamp() AS anon_4
+    clock_timestamp() AS anon_4,
+    CASE
+        WHEN (es_checkpoints.event_id IS NULL)
+            THEN es_checkpoints.position > (
+                SELECT coalesce(max(newest_event.position), 0) AS coalesce_1
+                FROM es_events AS newest_event
+            )
+        ELSE NOT (
+            (
+                EXISTS (
+                    SELECT *
+                    FROM es_events AS checkpoint_event
+                    WHERE checkpoint_event.position = es_checkpoints.event_position
+                        AND checkpoint_event.event_id = es_checkpoints.event_id
+                )
+            )
+                OR (
+                    EXISTS (
+                        SELECT *
+                        FROM es_events AS closing_event
+                        WHERE closing_event.stream_id = es_checkpoints.event_stream_id
+                            AND closing_event.version > es_checkpoints.event_version
+                            AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                    )
+                )
+        )
+        END AS has_log_gone_back
 FROM es_checkpoints
 ORDER BY es_checkpoints.name;
 
@@ -2598,7 +3192,15 @@ UPDATE es_checkpoints SET name=%(new_name)b::VARCHAR WHERE es_checkpoints.name =
 
 -- projections.set_checkpoint
 UPDATE es_checkpoints
-SET position=%(position)b::BIGINT, updated_at=clock_timestamp(), failed_at=NULL, failure=NULL
+SET
+    position=%(position)b::BIGINT,
+    updated_at=clock_timestamp(),
+    failed_at=NULL,
+    failure=NULL,
+    event_position=NULL,
+    event_id=NULL,
+    event_stream_id=NULL,
+    event_version=NULL
 WHERE es_checkpoints.name = %(name)b::VARCHAR;
 
 -- reading.newest_stored_version
@@ -3012,11 +3614,35 @@ LIMIT %(page_size)b::BIGINT;
 SELECT
     es_checkpoints.name,
     es_checkpoints.position,
-    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS anon_1
+    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS anon_1,
+    es_checkpoints.event_id
 FROM es_checkpoints
-WHERE es_checkpoints.position > (
-    SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events
-)
+WHERE CASE
+    WHEN (es_checkpoints.event_id IS NULL)
+        THEN es_checkpoints.position > (
+            SELECT coalesce(max(newest_event.position), 0) AS coalesce_3
+            FROM es_events AS newest_event
+        )
+    ELSE NOT (
+        (
+            EXISTS (
+                SELECT *
+                FROM es_events AS checkpoint_event
+                WHERE checkpoint_event.position = es_checkpoints.event_position
+                    AND checkpoint_event.event_id = es_checkpoints.event_id
+            )
+        )
+            OR (
+                EXISTS (
+                    SELECT *
+                    FROM es_events AS closing_event
+                    WHERE closing_event.stream_id = es_checkpoints.event_stream_id
+                        AND closing_event.version > es_checkpoints.event_version
+                        AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                )
+            )
+    )
+    END
 ORDER BY es_checkpoints.name;
 
 -- verification.doubled_positions
@@ -3246,42 +3872,102 @@ COPY "Shop".es_events (
 FROM STDIN (FORMAT BINARY);
 
 -- global_order.look
--- with current_setting_2 = 'transaction_isolation', coalesce_1 = 0, locktype_1 = 'relation', name_of_es_events =
---   '"Shop".es_events', mode_1 = 'RowExclusiveLock'
+-- with current_setting_1 = 'transaction_isolation', name_of_es_events = '"Shop".es_events', has_sequence_privilege_1
+--   = 'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
 SELECT
     newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    kept.positions,
+    kept.ids,
+    coalesce(newest.position, 0) > %(settled)b::BIGINT
+        OR %(settled)b::BIGINT > 0
+        AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false) AS has_looked,
     appenders.appenders,
     appenders.own,
-    current_setting(%(current_setting_2)b::VARCHAR) AS current_setting_1,
-    pg_postmaster_start_time() AS pg_postmaster_start_time_1,
+    current_setting(%(current_setting_1)b::VARCHAR) AS isolation_level,
+    server.es_events,
+    server.started_at,
+    server.in_recovery,
+    state.persistence,
+    state.cache,
+    state.drawn,
     CASE
-        WHEN pg_is_in_recovery()
+        WHEN server.in_recovery
             THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)
-        END AS anon_1,
+        END AS oldest,
     CASE
-        WHEN pg_is_in_recovery()
+        WHEN server.in_recovery
             THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) + age(
                 xid(pg_snapshot_xmin(pg_current_snapshot()))
             )
-        END AS anon_2
+        END AS next_id
 FROM (
-    SELECT coalesce(max("Shop".es_events.position), %(coalesce_1)b::INTEGER) AS position
-    FROM "Shop".es_events
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+JOIN (
+    SELECT
+        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
+        pg_catalog.pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(
+                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
+                )
+                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+            )
+                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+            END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT OUTER JOIN pg_catalog.pg_sequence
+        ON pg_catalog.pg_sequence.seqrelid = (
+            SELECT to_regclass(
+                pg_get_serial_sequence(
+                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
+                )
+            ) AS to_regclass_1
+        )
+    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+) AS state
+    ON true
+LEFT OUTER JOIN (
+    SELECT
+        newest_event.position AS position,
+        newest_event.event_id AS event_id,
+        newest_event.stream_id AS stream_id,
+        newest_event.version AS version
+    FROM "Shop".es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
 ) AS newest
+    ON true
+JOIN (
+    SELECT array_agg(kept_events.position) AS positions, array_agg(kept_events.event_id) AS ids
+    FROM "Shop".es_events AS kept_events
+    WHERE kept_events.position = any(%(positions)b::BIGINT[])
+) AS kept
+    ON true
 JOIN LATERAL (
     SELECT
         array_agg(pg_catalog.pg_locks.virtualtransaction) AS appenders,
         bool_or(pg_catalog.pg_locks.pid = pg_backend_pid()) AS own
     FROM pg_catalog.pg_locks
-    WHERE newest.position > %(settled)b::BIGINT
-        AND pg_catalog.pg_locks.locktype = %(locktype_1)b::VARCHAR
+    WHERE (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+    )
+        AND pg_catalog.pg_locks.locktype = 'relation'
         AND pg_catalog.pg_locks.database = (
             SELECT pg_catalog.pg_database.oid
             FROM pg_catalog.pg_database
             WHERE pg_catalog.pg_database.datname = current_database()
         )
         AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
-        AND pg_catalog.pg_locks.mode = %(mode_1)b::VARCHAR
+        AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
         AND pg_catalog.pg_locks.granted
 ) AS appenders
     ON true;

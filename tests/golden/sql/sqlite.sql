@@ -245,555 +245,923 @@ ORDER BY es_events.position;
 -- filtering.read_matching_by_json(((),))
 -- with param_1 = 0, param_2 = 0
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.position IN (
-    SELECT page.position
-    FROM (
-        SELECT found.position AS position
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found.position AS position
             FROM (
-                SELECT es_events.position AS position
-                FROM es_events
-                WHERE es_events.position > :after_position_0 AND es_events.position <= :up_to_position
-                ORDER BY es_events.position
-                LIMIT :page_size
-                OFFSET :param_1
-            ) AS found_0
-        ) AS found
-        ORDER BY found.position
-        LIMIT :page_size
-        OFFSET :param_2
-    ) AS page
-)
-ORDER BY es_events.position;
+                SELECT found_0.position AS position
+                FROM (
+                    SELECT es_events.position AS position
+                    FROM es_events
+                    WHERE es_events.position > :after_position_0 AND es_events.position <= :up_to_position
+                    ORDER BY es_events.position
+                    LIMIT :page_size
+                    OFFSET :param_1
+                ) AS found_0
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_2
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching_by_json((('stream_ids',),))
 -- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.position IN (
-    SELECT page.position
-    FROM (
-        SELECT found.position AS position
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
         FROM (
-            SELECT candidate.position AS position
-            FROM
-                es_events AS candidate,
-                (
-                    SELECT
-                        wanted_0.value AS value,
-                        coalesce(
-                            (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version
-                                LIMIT :param_1
-                                OFFSET :page_size - :param_2
-                            ),
-                            :up_to_position
-                        ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
-                    LIMIT :param_3
-                    OFFSET :param_4
-                ) AS end_0
-            WHERE candidate.stream_id = end_0.value
-                AND candidate.position > :after_position_0
-                AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
-        LIMIT :page_size
-        OFFSET :param_5
-    ) AS page
-)
-ORDER BY es_events.position;
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.stream_id = wanted_0.value
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.version
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:stream_ids_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.stream_id = end_0.value
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching_by_json((('event_types',),))
 -- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.position IN (
-    SELECT page.position
-    FROM (
-        SELECT found.position AS position
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
         FROM (
-            SELECT candidate.position AS position
-            FROM
-                es_events AS candidate,
-                (
-                    SELECT
-                        wanted_0.value AS value,
-                        coalesce(
-                            (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.event_type = wanted_0.value
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position
-                                LIMIT :param_1
-                                OFFSET :page_size - :param_2
-                            ),
-                            :up_to_position
-                        ) AS position
-                    FROM json_each(:event_types_0) AS wanted_0
-                    LIMIT :param_3
-                    OFFSET :param_4
-                ) AS end_0
-            WHERE candidate.event_type = end_0.value
-                AND candidate.position > :after_position_0
-                AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
-        LIMIT :page_size
-        OFFSET :param_5
-    ) AS page
-)
-ORDER BY es_events.position;
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.event_type = wanted_0.value
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.position
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:event_types_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.event_type = end_0.value
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching_by_json((('categories',),))
 -- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.position IN (
-    SELECT page.position
-    FROM (
-        SELECT found.position AS position
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
         FROM (
-            SELECT candidate.position AS position
-            FROM
-                es_events AS candidate,
-                (
-                    SELECT
-                        wanted_0.value AS value,
-                        coalesce(
-                            (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.category = wanted_0.value
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position
-                                LIMIT :param_1
-                                OFFSET :page_size - :param_2
-                            ),
-                            :up_to_position
-                        ) AS position
-                    FROM json_each(:categories_0) AS wanted_0
-                    LIMIT :param_3
-                    OFFSET :param_4
-                ) AS end_0
-            WHERE candidate.category = end_0.value
-                AND candidate.position > :after_position_0
-                AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
-        LIMIT :page_size
-        OFFSET :param_5
-    ) AS page
-)
-ORDER BY es_events.position;
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.category = wanted_0.value
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.position
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:categories_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.category = end_0.value
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching_by_json((('stream_ids', 'event_types'),))
 -- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.position IN (
-    SELECT page.position
-    FROM (
-        SELECT found.position AS position
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
         FROM (
-            SELECT candidate.position AS position
-            FROM
-                es_events AS candidate,
-                (
-                    SELECT
-                        wanted_0.value AS value,
-                        coalesce(
-                            (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.event_type IN (
-                                        SELECT anon_1.value FROM json_each(:event_types_0) AS anon_1
-                                    )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version
-                                LIMIT :param_1
-                                OFFSET :page_size - :param_2
-                            ),
-                            :up_to_position
-                        ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
-                    LIMIT :param_3
-                    OFFSET :param_4
-                ) AS end_0
-            WHERE candidate.stream_id = end_0.value
-                AND candidate.event_type IN (
-                    SELECT anon_2.value FROM json_each(:event_types_0) AS anon_2
-                )
-                AND candidate.position > :after_position_0
-                AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
-        LIMIT :page_size
-        OFFSET :param_5
-    ) AS page
-)
-ORDER BY es_events.position;
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.stream_id = wanted_0.value
+                                        AND counted.event_type IN (
+                                            SELECT anon_1.value
+                                            FROM json_each(:event_types_0) AS anon_1
+                                        )
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.version
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:stream_ids_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.stream_id = end_0.value
+                    AND candidate.event_type IN (
+                        SELECT anon_2.value FROM json_each(:event_types_0) AS anon_2
+                    )
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching_by_json((('stream_ids', 'categories'),))
 -- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.position IN (
-    SELECT page.position
-    FROM (
-        SELECT found.position AS position
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
         FROM (
-            SELECT candidate.position AS position
-            FROM
-                es_events AS candidate,
-                (
-                    SELECT
-                        wanted_0.value AS value,
-                        coalesce(
-                            (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.category IN (
-                                        SELECT anon_1.value FROM json_each(:categories_0) AS anon_1
-                                    )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version
-                                LIMIT :param_1
-                                OFFSET :page_size - :param_2
-                            ),
-                            :up_to_position
-                        ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
-                    LIMIT :param_3
-                    OFFSET :param_4
-                ) AS end_0
-            WHERE candidate.stream_id = end_0.value
-                AND candidate.category IN (
-                    SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
-                )
-                AND candidate.position > :after_position_0
-                AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
-        LIMIT :page_size
-        OFFSET :param_5
-    ) AS page
-)
-ORDER BY es_events.position;
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.stream_id = wanted_0.value
+                                        AND counted.category IN (
+                                            SELECT anon_1.value
+                                            FROM json_each(:categories_0) AS anon_1
+                                        )
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.version
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:stream_ids_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.stream_id = end_0.value
+                    AND candidate.category IN (
+                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
+                    )
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching_by_json((('event_types', 'categories'),))
 -- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.position IN (
-    SELECT page.position
-    FROM (
-        SELECT found.position AS position
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
         FROM (
-            SELECT candidate.position AS position
-            FROM
-                es_events AS candidate,
-                (
-                    SELECT
-                        wanted_0.value AS value,
-                        coalesce(
-                            (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.event_type = wanted_0.value
-                                    AND counted.category IN (
-                                        SELECT anon_1.value FROM json_each(:categories_0) AS anon_1
-                                    )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position
-                                LIMIT :param_1
-                                OFFSET :page_size - :param_2
-                            ),
-                            :up_to_position
-                        ) AS position
-                    FROM json_each(:event_types_0) AS wanted_0
-                    LIMIT :param_3
-                    OFFSET :param_4
-                ) AS end_0
-            WHERE candidate.event_type = end_0.value
-                AND candidate.category IN (
-                    SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
-                )
-                AND candidate.position > :after_position_0
-                AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
-        LIMIT :page_size
-        OFFSET :param_5
-    ) AS page
-)
-ORDER BY es_events.position;
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.event_type = wanted_0.value
+                                        AND counted.category IN (
+                                            SELECT anon_1.value
+                                            FROM json_each(:categories_0) AS anon_1
+                                        )
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.position
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:event_types_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.event_type = end_0.value
+                    AND candidate.category IN (
+                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
+                    )
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching_by_json((('stream_ids', 'event_types', 'categories'),))
 -- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.position IN (
-    SELECT page.position
-    FROM (
-        SELECT found.position AS position
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
         FROM (
-            SELECT candidate.position AS position
-            FROM
-                es_events AS candidate,
-                (
-                    SELECT
-                        wanted_0.value AS value,
-                        coalesce(
-                            (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.event_type IN (
-                                        SELECT anon_1.value FROM json_each(:event_types_0) AS anon_1
-                                    )
-                                    AND counted.category IN (
-                                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
-                                    )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version
-                                LIMIT :param_1
-                                OFFSET :page_size - :param_2
-                            ),
-                            :up_to_position
-                        ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
-                    LIMIT :param_3
-                    OFFSET :param_4
-                ) AS end_0
-            WHERE candidate.stream_id = end_0.value
-                AND candidate.event_type IN (
-                    SELECT anon_3.value FROM json_each(:event_types_0) AS anon_3
-                )
-                AND candidate.category IN (
-                    SELECT anon_4.value FROM json_each(:categories_0) AS anon_4
-                )
-                AND candidate.position > :after_position_0
-                AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
-        LIMIT :page_size
-        OFFSET :param_5
-    ) AS page
-)
-ORDER BY es_events.position;
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.stream_id = wanted_0.value
+                                        AND counted.event_type IN (
+                                            SELECT anon_1.value
+                                            FROM json_each(:event_types_0) AS anon_1
+                                        )
+                                        AND counted.category IN (
+                                            SELECT anon_2.value
+                                            FROM json_each(:categories_0) AS anon_2
+                                        )
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.version
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:stream_ids_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.stream_id = end_0.value
+                    AND candidate.event_type IN (
+                        SELECT anon_3.value FROM json_each(:event_types_0) AS anon_3
+                    )
+                    AND candidate.category IN (
+                        SELECT anon_4.value FROM json_each(:categories_0) AS anon_4
+                    )
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
 -- filtering.read_matching_by_json((('categories', 'event_types'), ('stream_ids',), ()))
 -- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 1, param_6 = 1, param_7 =
 --   9223372036854775807, param_8 = 0, param_9 = 0, param_10 = 0
 SELECT
-    es_events.position,
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    CAST(es_events.metadata AS TEXT) AS metadata,
-    es_events.recorded_at
-FROM es_events
-WHERE es_events.position IN (
-    SELECT page.position
-    FROM (
-        SELECT found.position AS position
-        FROM (
-            SELECT candidate.position AS position
-            FROM
-                es_events AS candidate,
-                (
-                    SELECT
-                        wanted_0.value AS value,
-                        coalesce(
-                            (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.event_type = wanted_0.value
-                                    AND counted.category IN (
-                                        SELECT anon_1.value FROM json_each(:categories_0) AS anon_1
-                                    )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position
-                                LIMIT :param_1
-                                OFFSET :page_size - :param_2
-                            ),
-                            :up_to_position
-                        ) AS position
-                    FROM json_each(:event_types_0) AS wanted_0
-                    LIMIT :param_3
-                    OFFSET :param_4
-                ) AS end_0
-            WHERE candidate.event_type = end_0.value
-                AND candidate.category IN (
-                    SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
-                )
-                AND candidate.position > :after_position_0
-                AND candidate.position <= end_0.position
-            UNION
-            SELECT candidate.position AS position
-            FROM
-                es_events AS candidate,
-                (
-                    SELECT
-                        wanted_1.value AS value,
-                        coalesce(
-                            (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_1.value
-                                    AND counted.position > :after_position_1
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version
-                                LIMIT :param_5
-                                OFFSET :page_size - :param_6
-                            ),
-                            :up_to_position
-                        ) AS position
-                    FROM json_each(:stream_ids_1) AS wanted_1
-                    LIMIT :param_7
-                    OFFSET :param_8
-                ) AS end_1
-            WHERE candidate.stream_id = end_1.value
-                AND candidate.position > :after_position_1
-                AND candidate.position <= end_1.position
-            UNION
-            SELECT found_2.position AS position
-            FROM (
-                SELECT es_events.position AS position
-                FROM es_events
-                WHERE es_events.position > :after_position_2 AND es_events.position <= :up_to_position
-                ORDER BY es_events.position
-                LIMIT :page_size
-                OFFSET :param_9
-            ) AS found_2
-        ) AS found
-        ORDER BY found.position
-        LIMIT :page_size
-        OFFSET :param_10
-    ) AS page
-)
-ORDER BY es_events.position;
-
--- global_order.end_of_run
--- with param_1 = 0
-SELECT coalesce(max(following.position), :after_position) AS coalesce_1
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
 FROM (
-    SELECT es_events.position AS position, row_number() OVER (ORDER BY es_events.position) AS place
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
     FROM es_events
-    WHERE es_events.position > :after_position
+    WHERE es_events.position IN (
+        SELECT page.position
+        FROM (
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.event_type = wanted_0.value
+                                        AND counted.category IN (
+                                            SELECT anon_1.value
+                                            FROM json_each(:categories_0) AS anon_1
+                                        )
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.position
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:event_types_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.event_type = end_0.value
+                    AND candidate.category IN (
+                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
+                    )
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+                UNION
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_1.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.stream_id = wanted_1.value
+                                        AND counted.position > :after_position_1
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.version
+                                    LIMIT :param_5
+                                    OFFSET :page_size - :param_6
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:stream_ids_1) AS wanted_1
+                        LIMIT :param_7
+                        OFFSET :param_8
+                    ) AS end_1
+                WHERE candidate.stream_id = end_1.value
+                    AND candidate.position > :after_position_1
+                    AND candidate.position <= end_1.position
+                UNION
+                SELECT found_2.position AS position
+                FROM (
+                    SELECT es_events.position AS position
+                    FROM es_events
+                    WHERE es_events.position > :after_position_2 AND es_events.position <= :up_to_position
+                    ORDER BY es_events.position
+                    LIMIT :page_size
+                    OFFSET :param_9
+                ) AS found_2
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_10
+        ) AS page
+    )
     ORDER BY es_events.position
-    LIMIT :size
+) AS page
+ORDER BY position;
+
+-- global_order.closing_event_after
+-- with param_1 = 1, param_2 = 0
+SELECT es_events.position
+FROM es_events
+WHERE es_events.stream_id = :stream_id
+    AND es_events.version > :version
+    AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+ORDER BY es_events.version DESC
+LIMIT :param_1
+OFFSET :param_2;
+
+-- global_order.look_at_newest
+-- with name_1 = 'es_events', param_1 = 0
+SELECT
+    newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    known.settled_id,
+    known.token_id,
+    known.drawn
+FROM (
+    SELECT (
+        SELECT event_at_settled.event_id
+        FROM es_events AS event_at_settled
+        WHERE event_at_settled.position = :settled
+    ) AS settled_id,
+    (
+        SELECT event_at_token_position.event_id
+        FROM es_events AS event_at_token_position
+        WHERE event_at_token_position.position = :token_position
+    ) AS token_id,
+    (
+        SELECT max(sqlite_sequence.seq) AS max_1
+        FROM sqlite_sequence
+        WHERE sqlite_sequence.name = :name_1
+    ) AS drawn
+) AS known
+LEFT OUTER JOIN (
+    SELECT
+        newest_event.position AS position,
+        newest_event.event_id AS event_id,
+        newest_event.stream_id AS stream_id,
+        newest_event.version AS version
+    FROM es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
     OFFSET :param_1
-) AS following
-WHERE following.position = :after_position + following.place;
+) AS newest
+    ON 1 = 1;
 
 -- global_order.newest_position
 -- with coalesce_2 = 0
 SELECT coalesce(max(es_events.position), :coalesce_2) AS coalesce_1 FROM es_events;
 
--- global_order.read_everything
+-- global_order.page_of_events
 -- with param_1 = 0
 SELECT
     es_events.position,
@@ -811,6 +1179,61 @@ WHERE es_events.position > :after_position AND es_events.position <= :up_to_posi
 ORDER BY es_events.position
 LIMIT :page_size
 OFFSET :param_1;
+
+-- global_order.read_everything_plainly
+-- with param_1 = 0
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position > :after_position AND es_events.position <= :up_to_position
+    ORDER BY es_events.position
+    LIMIT :page_size
+    OFFSET :param_1
+) AS page
+ORDER BY position;
 
 -- history.give_permission
 INSERT INTO es_history_permission (id) VALUES (1) ON CONFLICT DO NOTHING RETURNING id;
@@ -1146,7 +1569,11 @@ SET
     seen_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')),
     failed_at=NULL,
     worker=:worker,
-    failure=NULL
+    failure=NULL,
+    event_position=:event_position,
+    event_id=:event_id,
+    event_stream_id=:event_stream_id,
+    event_version=:event_version
 WHERE es_checkpoints.name = :name AND es_checkpoints.position = :old
 RETURNING position;
 
@@ -1204,7 +1631,16 @@ SELECT
     es_checkpoints.seen_at,
     es_checkpoints.worker,
     es_checkpoints.failure,
-    (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_1
+    (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_1,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there
 FROM es_checkpoints
 WHERE es_checkpoints.name = :name;
 
@@ -1217,7 +1653,33 @@ SELECT
     es_checkpoints.updated_at,
     es_checkpoints.seen_at,
     es_checkpoints.failed_at,
-    (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_1
+    (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_1,
+    CASE
+        WHEN (es_checkpoints.event_id IS NULL)
+            THEN es_checkpoints.position > (
+                SELECT coalesce(max(newest_event.position), 0) AS coalesce_1
+                FROM es_events AS newest_event
+            )
+        ELSE NOT (
+            (
+                EXISTS (
+                    SELECT *
+                    FROM es_events AS checkpoint_event
+                    WHERE checkpoint_event.position = es_checkpoints.event_position
+                        AND checkpoint_event.event_id = es_checkpoints.event_id
+                )
+            )
+                OR (
+                    EXISTS (
+                        SELECT *
+                        FROM es_events AS closing_event
+                        WHERE closing_event.stream_id = es_checkpoints.event_stream_id
+                            AND closing_event.version > es_checkpoints.event_version
+                            AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                    )
+                )
+        )
+        END AS has_log_gone_back
 FROM es_checkpoints
 ORDER BY es_checkpoints.name;
 
@@ -1246,7 +1708,19 @@ LIMIT :page_size
 OFFSET :param_1;
 
 -- projections.lock_checkpoint
-SELECT es_checkpoints.position FROM es_checkpoints WHERE es_checkpoints.name = :name;
+SELECT
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there
+FROM es_checkpoints
+WHERE es_checkpoints.name = :name;
 
 -- projections.mark_failed
 UPDATE es_checkpoints
@@ -1306,7 +1780,33 @@ SELECT
         ) AS pending
     ) AS anon_3,
     es_checkpoints.failure,
-    (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_4
+    (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_4,
+    CASE
+        WHEN (es_checkpoints.event_id IS NULL)
+            THEN es_checkpoints.position > (
+                SELECT coalesce(max(newest_event.position), 0) AS coalesce_1
+                FROM es_events AS newest_event
+            )
+        ELSE NOT (
+            (
+                EXISTS (
+                    SELECT *
+                    FROM es_events AS checkpoint_event
+                    WHERE checkpoint_event.position = es_checkpoints.event_position
+                        AND checkpoint_event.event_id = es_checkpoints.event_id
+                )
+            )
+                OR (
+                    EXISTS (
+                        SELECT *
+                        FROM es_events AS closing_event
+                        WHERE closing_event.stream_id = es_checkpoints.event_stream_id
+                            AND closing_event.version > es_checkpoints.event_version
+                            AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                    )
+                )
+        )
+        END AS has_log_gone_back
 FROM es_checkpoints
 ORDER BY es_checkpoints.name;
 
@@ -1341,7 +1841,11 @@ SET
     position=:position,
     updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')),
     failed_at=NULL,
-    failure=NULL
+    failure=NULL,
+    event_position=NULL,
+    event_id=NULL,
+    event_stream_id=NULL,
+    event_version=NULL
 WHERE es_checkpoints.name = :name;
 
 -- reading.newest_stored_version
@@ -1705,11 +2209,35 @@ OFFSET :param_1;
 SELECT
     es_checkpoints.name,
     es_checkpoints.position,
-    (SELECT coalesce(max(es_events.position), :coalesce_2) AS coalesce_1 FROM es_events) AS anon_1
+    (SELECT coalesce(max(es_events.position), :coalesce_2) AS coalesce_1 FROM es_events) AS anon_1,
+    es_checkpoints.event_id
 FROM es_checkpoints
-WHERE es_checkpoints.position > (
-    SELECT coalesce(max(es_events.position), :coalesce_2) AS coalesce_1 FROM es_events
-)
+WHERE CASE
+    WHEN (es_checkpoints.event_id IS NULL)
+        THEN es_checkpoints.position > (
+            SELECT coalesce(max(newest_event.position), 0) AS coalesce_3
+            FROM es_events AS newest_event
+        )
+    ELSE NOT (
+        (
+            EXISTS (
+                SELECT *
+                FROM es_events AS checkpoint_event
+                WHERE checkpoint_event.position = es_checkpoints.event_position
+                    AND checkpoint_event.event_id = es_checkpoints.event_id
+            )
+        )
+            OR (
+                EXISTS (
+                    SELECT *
+                    FROM es_events AS closing_event
+                    WHERE closing_event.stream_id = es_checkpoints.event_stream_id
+                        AND closing_event.version > es_checkpoints.event_version
+                        AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                )
+            )
+    )
+    END = 1
 ORDER BY es_checkpoints.name;
 
 -- verification.doubled_positions
