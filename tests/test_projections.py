@@ -23,6 +23,7 @@ from eventstore import (
     ProjectionRunning,
     RecordedEvent,
     SchemaOutdated,
+    TransactionBroken,
     UnknownProjection,
     migrations,
 )
@@ -88,7 +89,7 @@ def test_a_handler_that_ends_the_transaction_is_told_so(store: EventStore, endin
             Worker(store, projection).run_until_caught_up()
         assert failed.value.position == position - 1
         if last:
-            assert isinstance(failed.value.__cause__, NotInTransaction)
+            assert isinstance(failed.value.__cause__, TransactionBroken)
             assert "handlers neither commit nor roll back" in str(failed.value.__cause__)
 
 
