@@ -1,6 +1,5 @@
 """Whose failure it is: the event's, the connection's, or that of a server that is not there."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -341,7 +340,7 @@ def test_a_lock_that_is_let_go_of_in_time_fails_no_event(on_postgresql: EventSto
 
 
 @pytest.fixture
-def impatient(postgres_url: str, on_postgresql: EventStore) -> Iterator[EventStore]:  # noqa: ARG001  # makes the tables
+def impatient(postgres_url: str, on_postgresql: EventStore) -> Iterator[EventStore]:  # makes the tables
     """A store whose sessions the server ends if they are idle in a transaction."""
     settings = "-c idle_in_transaction_session_timeout=50ms"
     engine = engine_for(postgres_url, connect_args={"options": settings, "application_name": "impatient"})

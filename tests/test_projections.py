@@ -404,17 +404,6 @@ def test_a_reset_that_fails_changes_nothing(store: EventStore) -> None:
     assert (Projections(store).position("totals"), counted(store.engine)) == (position, {"order-1": 3})
 
 
-def test_dead_letters_of_a_rebuilt_projection_come_along(store: EventStore) -> None:
-    append(store, "order-1", 2)
-    Worker(store, Projection("totals")).run_until_caught_up()
-    new = Projection("totals-2", on_failure=OnFailure.DEAD_LETTER)
-    failing(new, lambda event: event.version == 2)
-    Worker(store, new).run_until_caught_up()
-    Projections(store).swap("totals", "totals-2")
-    assert [letter.version for letter in Projections(store).dead_letters.find("totals")] == [2]
-    assert list(Projections(store).dead_letters.find("totals-2")) == []
-
-
 def test_a_removed_projection_is_unknown(store: EventStore) -> None:
     append(store, "order-1", 2)
     projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)

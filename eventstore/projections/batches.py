@@ -117,7 +117,7 @@ class Batches:
             page = transaction._global_order.page(
                 run, self._projection.filters, after_position=before, up_to_position=end, page_size=size
             )
-            handled, position = self._handle_rows(run, transaction, page.rows, page.position, observed, blame)
+            handled, position = self._handle_rows(run, transaction, page.rows, page.position, observed, blame=blame)
             self._advance(run, before, position)
             observed.note(events=handled, lag=max(settled - position, 0))
         return Batch(Outcome.ADVANCED, handled, position)
@@ -149,13 +149,13 @@ class Batches:
             raise RepeatOneByOne from error
 
     def _handle_rows(
-        self, run: Run, transaction: EventStore, rows: Sequence[Row], end: int, observed: Observation, blame: Blame
+        self, run: Run, transaction: EventStore, rows: Sequence[Row], end: int, observed: Observation, *, blame: Blame
     ) -> tuple[int, int]:
         """Return how many events were handled, and how far that has come."""
         blocked = self._blocked_streams(run) if rows else frozenset()
         deadline = time.monotonic() + self._seconds
         target = self._target(transaction.connection)
-        guard = Guard(self._store._backend, transaction, run)
+        guard = Guard(self._store._backend, transaction, run, blame)
         handled = dead_letters = 0
         try:
             for row in rows:
@@ -164,7 +164,7 @@ class Batches:
                         self._add_dead_letter(run, row, attempts=0, error=None)
                         dead_letters += 1
                     continue
-                handled += self._call_guarded(transaction, row, target, observed, guard, blame)
+                handled += self._call_guarded(transaction, row, target, observed, guard)
                 if time.monotonic() > deadline:
                     end = row[POSITION]
                     break
@@ -175,17 +175,15 @@ class Batches:
         observed.note(dead_letters=dead_letters)
         return handled, end
 
-    def _call_guarded(
-        self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard, blame: Blame
-    ) -> int:
+    def _call_guarded(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
         """Do the same as `_call`, and say of an error that it is the event's."""
         try:
             handled = self._call(transaction, row, target, observed, guard)
         except Exception as error:
-            blame.failed = guard.failure(row, error)
-            raise blame.failed from error
+            guard.blame.failed = guard.failure(row, error)
+            raise guard.blame.failed from error
         if handled:
-            blame.rows.append(row)
+            guard.blame.rows.append(row)
         return handled
 
     def _call(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
@@ -218,10 +216,10 @@ class Batches:
             HandlerFailed: Its handler failed; roll back.
         """
         target = self._target(transaction.connection)
-        guard = Guard(self._store._backend, transaction, run)
+        guard = Guard(self._store._backend, transaction, run, blame)
         try:
             with self._store._observer.operation("project", projection=self._projection.name) as observed:
-                observed.note(events=self._call_guarded(transaction, row, target, observed, guard, blame))
+                observed.note(events=self._call_guarded(transaction, row, target, observed, guard))
         finally:
             if isinstance(target, Session):
                 target.close()

@@ -49,6 +49,21 @@ class RepeatOneByOne(Exception):  # never leaves the package
     """A batch has failed at its end, so that any of its events may be to blame; it was rolled back: repeat it."""
 
 
+class Blame:
+    """Which events a failure of the batch may belong to.
+
+    Attributes:
+        rows: Those that were handed to handlers.
+        failed: Whose handler has failed; None as long as none has.
+    """
+
+    __slots__ = ("failed", "rows")
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.failed: HandlerFailed | None = None
+
+
 class Guard:
     """Sees that handlers leave the transaction of their batch as they were given it.
 
@@ -60,9 +75,11 @@ class Guard:
         backend: The database.
         transaction: The store, joined to the transaction of the batch.
         run: Where to ask.
+        blame: Where to note what comes of the handlers.
     """
 
-    def __init__(self, backend: Backend, transaction: EventStore, run: Run) -> None:
+    def __init__(self, backend: Backend, transaction: EventStore, run: Run, blame: Blame) -> None:
+        self.blame = blame
         self._backend = backend
         self._execution = transaction._execution
         self._connection: Any = transaction.connection
@@ -109,18 +126,3 @@ class Guard:
         if self._backend.transaction_state(self._connection) is TransactionState.LOST:
             return REPEATS_IF_LOST
         return REPEATS_IN_CONTENTION if self._backend.is_contention(error) else 0
-
-
-class Blame:
-    """Which events a failure of the batch may belong to.
-
-    Attributes:
-        rows: Those that were handed to handlers.
-        failed: Whose handler has failed; None as long as none has.
-    """
-
-    __slots__ = ("failed", "rows")
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.failed: HandlerFailed | None = None

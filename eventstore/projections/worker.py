@@ -215,7 +215,7 @@ class Worker:
         Raises:
             HandlerFailed: A handler failed, and it is its event's failure.
         """
-        while not self._stopped:
+        while True:
             try:
                 return self._batches.handle(self._settled, up_to_position=up_to_position)
             except RepeatOneByOne:
@@ -227,10 +227,11 @@ class Worker:
                     raise
                 self._repeated = (failed.row[POSITION], times)
                 cause = failed.__cause__ or failed
-                self._log(logging.WARNING, "did not fail by itself, and its batch is repeated", failed, cause, times)
+                self._log(logging.WARNING, "could not be handled now, and is tried again", failed, cause, times)
                 self._say_retrying(failed, cause, times)
                 self._back_off(pause_before_repeat(times))
-        return Batch(Outcome.BUSY, 0, 0)  # stopped meanwhile
+                if self._stopped:
+                    return Batch(Outcome.BUSY, 0, 0)  # not known to be done, nor to have failed
 
     def _deal_with(self, failed: HandlerFailed) -> Batch:
         """Commit what came before the event, then try it by itself."""
@@ -264,16 +265,19 @@ class Worker:
             self._log(logging.ERROR, "failed, and is a dead letter now", failed, cause, attempts)
             batch = self._batches.put_aside(failed.row, attempts=attempts, error=failure.error_type)
             return Batch(batch.outcome, handled, batch.position)
-        try:
+        with self._if_there_is_a_connection():
             self._batches.mark_failed(failure)
-        except Exception as error:
-            if not self._backend.is_passing(error):
-                raise
         raise failure from cause
 
     def _say_retrying(self, failed: HandlerFailed, cause: BaseException, attempts: int) -> None:
-        try:
+        with self._if_there_is_a_connection():
             self._batches.mark_retrying(self._batches.failure(failed.row, cause, attempts))
+
+    @contextmanager
+    def _if_there_is_a_connection(self) -> Iterator[None]:
+        """Let no lost connection hide the error that it is about."""
+        try:
+            yield
         except Exception as error:
             if not self._backend.is_passing(error):
                 raise

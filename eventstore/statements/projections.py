@@ -66,7 +66,7 @@ def advance_checkpoint(tables: Tables) -> ClauseElement:
 
 
 def transaction_id(tables: Tables) -> ClauseElement:  # noqa: ARG001  # of none of them
-    """Return the id of this transaction, for PostgreSQL. Without a table: so Citus, too, asks one and the same server."""
+    """Return the id of this transaction, for PostgreSQL. It names no table, so Citus always asks the same server."""
     return select(cast(func.pg_current_xact_id(), Text))
 
 
