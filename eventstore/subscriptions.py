@@ -52,8 +52,8 @@ class Subscription:
     is closed at the end of the block. Where the connection is lost, or the server restarted, it tries again until it
     succeeds, and goes on where it was. Made by `EventStore.subscribe`.
 
-    An event that can't be read (`DecodingError`) is raised, and not passed over: whoever asks for the next one again gets
-    the same error again, as long as its cause is there.
+    An event that can't be read (`DecodingError`) is raised, and not passed over: whoever asks for the next one gets the
+    same error again, as long as its cause is there.
     """
 
     def __init__(

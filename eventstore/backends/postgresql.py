@@ -1,6 +1,7 @@
 """PostgreSQL 14 or newer, by psycopg 3."""
 
 import re
+import select
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
@@ -236,11 +237,12 @@ class PostgreSQL:
     def state_of(self, raw: Any) -> TransactionState:
         """Return the state of the transaction on the driver's connection.
 
-        It knows of a session that the server has ended only once it has read what came: first why, then the end.
+        It does not know that the server has ended the session before it has read so. Something to be read is rare, for
+        nobody has asked for anything; then an empty query finds out.
         """
         with suppress(psycopg.Error):
-            raw.pgconn.consume_input()
-            raw.pgconn.consume_input()
+            if _has_input(raw.pgconn.socket):
+                raw.pgconn.exec_(b"")
         return _STATES.get(raw.pgconn.transaction_status, TransactionState.OPEN)
 
     def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # it is asked by statements
@@ -386,6 +388,14 @@ class PostgreSQL:
     def from_time(self, value: datetime) -> datetime:
         """Return the time: psycopg knows its zone."""
         return value
+
+
+def _has_input(file_descriptor: int) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([file_descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(file_descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _positions(rows: Sequence[Row]) -> dict[Place, int]:

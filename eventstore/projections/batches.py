@@ -152,6 +152,7 @@ class Batches:
         self, run: Run, transaction: EventStore, rows: Sequence[Row], end: int, observed: Observation, *, blame: Blame
     ) -> tuple[int, int]:
         """Return how many events were handled, and how far that has come."""
+        self._projection.check_event_types(self._store.event_types)
         blocked = self._blocked_streams(run) if rows else frozenset()
         deadline = time.monotonic() + self._seconds
         target = self._target(transaction.connection)
@@ -190,7 +191,7 @@ class Batches:
         """Hand the events of a row to their handlers; return how many there were."""
         handled = 0
         for event in transaction._global_order.recorded([row]):
-            handler = self._projection.handler_of(event.event_type)
+            handler = self._projection.handler_of(event)
             if handler is not None:
                 observed.caused_by(event.metadata)
                 guard.begin()
@@ -207,7 +208,7 @@ class Batches:
             events = list(transaction._global_order.recorded([row]))
         except DecodingError:
             return True
-        return any(self._projection.handler_of(event.event_type) is not None for event in events)
+        return any(self._projection.handler_of(event) is not None for event in events)
 
     def handle_one(self, run: Run, transaction: EventStore, row: Row, blame: Blame) -> None:
         """Handle one event in a transaction of the caller's, inside of `blaming`.
@@ -215,6 +216,7 @@ class Batches:
         Raises:
             HandlerFailed: Its handler failed; roll back.
         """
+        self._projection.check_event_types(self._store.event_types)
         target = self._target(transaction.connection)
         guard = Guard(self._store._backend, transaction, run, blame)
         try:

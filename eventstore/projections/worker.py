@@ -117,6 +117,7 @@ class Worker:
         Raises:
             ProjectionFailed: An event could not be handled, and the projection stops before it; earlier ones are done.
             SchemaError: The database does not have the tables that this code needs.
+            UnregisteredEventType: A handler is for a class that the store does not know.
             sqlalchemy.exc.SQLAlchemyError: The database does not answer; nothing of this batch has happened.
         """
         position = self._batches.position()
