@@ -63,6 +63,15 @@ class ProjectionStatus:
     failed_at: datetime | None
     retrying: str | None = None
 
+    @property
+    def state(self) -> str:
+        """In a word: `failed` at an event, `retrying` one, `running`, or `stopped`."""
+        if self.failure is not None:
+            return "failed"
+        if not self.is_running:
+            return "stopped"
+        return "running" if self.retrying is None else "retrying"
+
 
 class Projections:
     """The projections of one store, by name.
