@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -245,6 +246,23 @@ def test_what_the_database_refuses_at_the_commit_is_an_events_failure(store: Eve
     assert noted(store.engine) == [position for position in positions if position != positions[2]]
 
 
+def test_a_handler_that_moves_the_checkpoint_itself_has_failed(store: EventStore) -> None:
+    positions = [append(store, f"order-{number}") for number in range(3)]
+    projection = Projection("totals")
+
+    @projection.on("counted")
+    def handle(event: RecordedEvent, connection: Connection) -> None:
+        note(event, connection)
+        if event.position == positions[1]:
+            connection.execute(store.tables.checkpoints.update().values(position=99))
+
+    with pytest.raises(ProjectionFailed) as failed:
+        Worker(store, projection).run_until_caught_up()
+    assert failed.value.position == positions[1]
+    assert getattr(failed.value.__cause__, "reason", None) == "moved"
+    assert (noted(store.engine), Projections(store).position("totals")) == (positions[:1], positions[0])
+
+
 def test_a_transaction_of_the_store_that_was_aborted_inside_does_not_end_as_if_it_were_committed(
     on_postgresql: EventStore,
 ) -> None:
@@ -295,7 +313,8 @@ def test_contention_without_end_is_the_events_failure(
     monkeypatch.setattr(guarding, "_LONGEST_PAUSE_SECONDS", 0.001)
     positions = [append(on_postgresql, f"order-{number}") for number in range(3)]
     projection = Projection("totals", attempts=2, backoff_seconds=0.001, on_failure=OnFailure.DEAD_LETTER)
-    tried, shown = [], set()
+    tried: list[int] = []
+    shown: set[str | None] = set()
 
     @projection.on("counted")
     def handle(event: RecordedEvent, connection: Connection) -> None:
@@ -422,7 +441,7 @@ def test_a_full_pool_is_waited_out(any_url: str, store: EventStore, caplog: pyte
                 Projections(store).wait_for("totals", append(store, "order-1"))
             caplog.clear()
             taken: list[Any] = []
-            until(lambda taken=taken: _take(engine, taken))
+            until(partial(_take, engine, taken))
             position = append(store, "order-1")
             until(lambda: "tries again after TimeoutError" in caplog.text)
             taken[0].close()

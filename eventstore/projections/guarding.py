@@ -28,7 +28,8 @@ def pause_before_repeat(times: int) -> float:
 
     By chance, so that two who are in each other's way do not meet again.
     """
-    return min(0.02 * 2**times, _LONGEST_PAUSE_SECONDS) * random.uniform(0.5, 1.0)  # noqa: S311  # guards nothing
+    longest: float = min(0.02 * 2**times, _LONGEST_PAUSE_SECONDS)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # guards nothing
 
 
 class HandlerFailed(Exception):  # never leaves the package
