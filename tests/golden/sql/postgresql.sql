@@ -2995,6 +2995,7 @@ SELECT
     es_checkpoints.worker,
     es_checkpoints.failure,
     clock_timestamp() AS anon_1,
+    es_checkpoints.failed_at,
     es_checkpoints.event_position,
     es_checkpoints.event_id,
     es_checkpoints.event_stream_id,
@@ -3087,17 +3088,47 @@ FOR UPDATE SKIP LOCKED;
 -- projections.mark_failed
 UPDATE es_checkpoints
 SET failed_at=clock_timestamp(), failure=%(failure)b::VARCHAR
-WHERE es_checkpoints.name = %(name)b::VARCHAR;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+);
+
+-- projections.mark_retrying
+UPDATE es_checkpoints
+SET
+    seen_at=clock_timestamp(),
+    failed_at=NULL,
+    worker=%(worker)b::VARCHAR,
+    failure=%(failure)b::VARCHAR
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+);
 
 -- projections.mark_seen
 UPDATE es_checkpoints
 SET seen_at=clock_timestamp(), worker=%(worker)b::VARCHAR
-WHERE es_checkpoints.name = %(name)b::VARCHAR;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+);
 
 -- projections.mark_stopped
 UPDATE es_checkpoints
 SET seen_at=NULL
-WHERE es_checkpoints.name = %(name)b::VARCHAR AND es_checkpoints.worker = %(worker)b::VARCHAR;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+)
+    AND es_checkpoints.worker = %(worker)b::VARCHAR;
 
 -- projections.next_event_time
 -- with param_1 = 1
@@ -3137,6 +3168,7 @@ SELECT
         ) AS pending
     ) AS anon_3,
     es_checkpoints.failure,
+    es_checkpoints.failed_at,
     clock_timestamp() AS anon_4,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
@@ -3190,6 +3222,11 @@ LIMIT %(page_size)b::BIGINT;
 -- projections.rename_checkpoint
 UPDATE es_checkpoints SET name=%(new_name)b::VARCHAR WHERE es_checkpoints.name = %(name)b::VARCHAR;
 
+-- projections.rename_dead_letters
+UPDATE es_dead_letters
+SET projection=%(new_name)b::VARCHAR
+WHERE es_dead_letters.projection = %(name)b::VARCHAR;
+
 -- projections.set_checkpoint
 UPDATE es_checkpoints
 SET
@@ -3202,6 +3239,9 @@ SET
     event_stream_id=NULL,
     event_version=NULL
 WHERE es_checkpoints.name = %(name)b::VARCHAR;
+
+-- projections.transaction_id
+SELECT CAST(pg_current_xact_id() AS TEXT) AS pg_current_xact_id_1;
 
 -- reading.newest_stored_version
 SELECT max(es_events.version) AS max_1
@@ -3809,6 +3849,9 @@ ORDER BY es_streams.stream_id;
 
 
 -- ======== written as text
+
+-- backends/postgresql.py: PostgreSQL.transaction_state
+SELECT 1;
 
 -- backends/postgresql_diagnosis.py: _pooler
 SELECT pg_backend_pid();
