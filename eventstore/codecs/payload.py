@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from eventstore.codecs.json_text import JSONCodec
 from eventstore.codecs.messagepack import MessagePackCodec
-from eventstore.codecs.plain import plain
+from eventstore.codecs.plain import plain, step_to
 from eventstore.codecs.protocol import Codec
 from eventstore.codecs.refusals import NOT_EXACT, TOO_DEEP, NotStorableError
 from eventstore.errors import DecodingError, EncodingError, InvalidInput
@@ -46,6 +46,8 @@ class PayloadCodec:
         for each in (codec, *also_reads):
             if type(each) not in (MessagePackCodec, JSONCodec):
                 self._add(each)
+        self.is_exact = type(codec) in (MessagePackCodec, JSONCodec)
+        """Whether the values that it knows come back as they are; of a codec of another's own it is not known."""
         self._uncompressed = {number: known.decode for number, known in self._codecs.items()}
 
     def _add(self, codec: Codec) -> None:
@@ -148,7 +150,7 @@ def _parts(value: Any, *, typed: bool) -> Iterator[tuple[str, Any]]:
         return
     if isinstance(value, dict):
         for key, part in value.items():
-            yield f".{key}" if isinstance(key, str) and key.isprintable() else f"[{type(key).__name__}]", part
+            yield step_to(key), part
         for key in value:
             yield f"[key of type {type(key).__name__}]", key
     elif isinstance(value, list | tuple):

@@ -92,6 +92,11 @@ _BASES: Final[dict[Any, Callable[[Any], Any]]] = {
 """What makes an object of a subclass one of the type itself."""
 
 
+def step_to(key: Any) -> str:
+    """Return the step of a path to what a dict has under a key."""
+    return f".{key}" if isinstance(key, str) and key.isprintable() else f"[{type(key).__name__}]"
+
+
 def gather(cls: Callable[[list[Any]], Any], members: list[Any]) -> Any:
     """Return a tuple, set or frozenset, as it was."""
     try:
