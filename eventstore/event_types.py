@@ -114,8 +114,7 @@ class EventTypes:
             UpcasterTaken: An upcaster starts from this schema version.
             EventTypeError: The class is of no supported kind, or has a field whose type can't be brought back.
         """
-        check_event_type(event_type)
-        check_schema_version(schema_version)
+        event_type, schema_version = check_event_type(event_type), check_schema_version(schema_version)
         if check_schema_version(oldest_version) > schema_version:
             msg = f"oldest_version is at most the schema version, {schema_version}, not {oldest_version}"
             raise InvalidEvent(msg)
@@ -216,7 +215,7 @@ class EventTypes:
             ```
         """
         source = (check_event_type(event_type), check_schema_version(from_version))
-        target = (event_type, from_version + 1) if to is None else _shape("to", to)
+        target = (source[0], source[1] + 1) if to is None else _shape("to", to)
 
         def decorate(function: UpcasterFunction) -> UpcasterFunction:
             self._add_step(Step(source, (target,), function, splits=False))
@@ -276,7 +275,9 @@ class EventTypes:
             InvalidEvent: A name or schema version is not valid.
             UpcasterTaken: There is an upcaster from this schema version, or it is that of the class.
         """
-        self._add_step(Step((event_type, check_schema_version(from_version)), (), drop_all, splits=True))
+        self._add_step(
+            Step((check_event_type(event_type), check_schema_version(from_version)), (), drop_all, splits=True)
+        )
 
     def validate(self) -> None:
         """Check that upcasters lead from every schema version to the newest. `EventStore` does so when it is made.

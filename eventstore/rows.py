@@ -264,14 +264,18 @@ class EventMapper:
         ]
 
     def says_the_same(self, pending: PendingAppend, index: int, row: tuple[Any, ...]) -> bool:
-        """Return whether a stored row has the type, schema version and data of an event that is to be appended."""
-        _, _, _, _, event_type, schema_version, codec, data, _, _ = row
+        """Return whether a stored row has the type, schema version and data of an event that is to be appended.
+
+        Raises:
+            DecodingError: What is stored can't be read.
+        """
+        _, stream_id, version, _, event_type, schema_version, codec, data, _, _ = row
         if (event_type, schema_version) != (pending.event_types[index], pending.schema_versions[index]):
             return False
-        if (codec, bytes(data)) == (pending.codecs[index], pending.data[index]):
-            return True
-        same: bool = self.codec.decode(codec, data) == self.codec.decode(pending.codecs[index], pending.data[index])
-        return same
+        try:
+            return self.codec.says_the_same((codec, bytes(data)), (pending.codecs[index], pending.data[index]))
+        except DecodingError as error:
+            raise error.at(stream_id, version, event_type) from None
 
     def _new_events(self, append: Append) -> list[NewEvent]:
         events = append.events

@@ -139,6 +139,7 @@ def check_schema_name(name: object) -> str | None:
     if not isinstance(name, str):
         msg = f"schema is a string, or None for the connection's own, not {type(name).__name__}"
         raise InvalidInput(msg)
+    name = str.__str__(name)
     problem = unstorable_text(name, MAX_SCHEMA_NAME_BYTES)
     if problem is None and len(name.encode()) > MAX_SCHEMA_NAME_BYTES:
         problem = f"has at most {MAX_SCHEMA_NAME_BYTES} bytes, not {len(name.encode())}"

@@ -19,7 +19,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from eventstore.codecs.messagepack import MessagePackCodec
-from eventstore.codecs.plain import plain, step_to
+from eventstore.codecs.plain import Members, plain, step_to
 from eventstore.codecs.scalars import SCALARS
 
 
@@ -214,9 +214,9 @@ def _texts(one: Any, other: Any, _path: _Path) -> tuple[()] | None:
 
 
 _PARTS: Final[dict[Any, _Parts]] = {
+    (set, frozenset, Members): _unordered,
     (list, tuple): _members,
     dict: _items,
-    (set, frozenset): _unordered,
     tuple(_SAME): _texts,  # a class of its own, which comes back
 }
 _encode: Final = partial(MessagePackCodec().encode, typed=True)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+from eventstore.codecs.exactness import difference
 from eventstore.codecs.json_text import JSONCodec
 from eventstore.codecs.messagepack import MessagePackCodec
 from eventstore.codecs.plain import plain, step_to
@@ -115,6 +116,20 @@ class PayloadCodec:
         except Exception as error:  # noqa: BLE001  # damaged bytes make a codec raise anything
             problem = f"the stored bytes are damaged, or not of codec {number % _ZSTD} ({type(error).__name__})"
             raise DecodingError(problem) from None
+
+    def says_the_same(self, stored: tuple[int, bytes], given: tuple[int, bytes]) -> bool:
+        """Return whether two rows hold the same value, whichever codecs wrote them: exactly, but in any order of keys.
+
+        Args:
+            stored: The number of the codec and the bytes of one row.
+            given: Those of another.
+
+        Raises:
+            DecodingError: One of them can't be read.
+        """
+        if stored == given:
+            return True
+        return difference(self.decode(*stored), self.decode(*given), self.codec.encode) is None
 
     def _decompressing(self, number: int) -> Callable[[bytes], Any]:
         codec = self._codec_of(number)

@@ -97,7 +97,7 @@ class Projection:
                     raise InvalidInput(msg)
                 self._handle_others = handler
             for event_type in event_types:
-                check_event_type(event_type)
+                event_type = check_event_type(event_type)  # noqa: PLW2901  # of an enum its value, which has another hash
                 if event_type in self._handlers:
                     msg = f"projection {self.name!r} has a handler for {event_type!r} already"
                     raise InvalidInput(msg)
@@ -123,6 +123,7 @@ def check_name(name: object) -> str:
     if not isinstance(name, str):
         msg = f"the name of a projection is a string, not {type(name).__name__}"
         raise InvalidInput(msg)
+    name = str.__str__(name)
     problem = unstorable_text(name, MAX_NAME_LENGTH)
     if problem:
         raise InvalidInput(f"the name of a projection {problem}")

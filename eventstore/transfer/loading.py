@@ -118,14 +118,10 @@ class EventLoader:
         return bool(rows) and rows[0][EVENT_TYPE] in CLOSING_ERRORS
 
     def _says_the_same(self, event: StoredEvent, codec: int, data: bytes) -> bool:
-        if (codec, data) == (event.codec, event.data):
-            return True
-        decode = self._store._mapper.codec.decode
         try:
-            same: bool = decode(codec, data) == decode(event.codec, event.data)
+            return self._store._mapper.codec.says_the_same((codec, data), (event.codec, event.data))
         except DecodingError:
             return False
-        return same
 
     def _check_order(self, run: Run, new: Sequence[StoredEvent]) -> None:
         """Positions that somebody has read past are given to nobody: readers would never come back to them."""
