@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import JSON
 
@@ -47,9 +48,15 @@ SCHEMA_VERSION: Final = 7
 BREAKING_VERSION: Final = 1
 """The newest version of the tables that code must know to work with these."""
 
+STREAMS_CAN_END: Final = 6
+"""The version since which es_streams says which streams have ended."""
+
 DELETED_CHECK: Final = "es_streams_deleted_version_check"
 ARCHIVED_CHECK: Final = "es_streams_archived_version_check"
 """What refuses appends to streams that were deleted or archived."""
+
+ENDS: Final = ("deleted_version", "archived_version")
+"""The columns of es_streams that say it; NULL as long as a stream goes on."""
 
 MAX_SCHEMA_NAME_BYTES: Final = 63
 """PostgreSQL's own limit."""
@@ -149,18 +156,19 @@ def check_schema_name(name: object) -> str | None:
 
 
 @cache
-def define_tables(*, schema: str | None = None, position_is_key: bool = False) -> Tables:
+def define_tables(*, schema: str | None = None, position_is_key: bool = False, streams_can_end: bool = True) -> Tables:
     """Return the tables; the same ones for the same arguments.
 
     Args:
         schema: The database schema that they live in. Defaults to None: the first of the connection's search path.
         position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
             SQLite needs to number rows, instead of the other way round.
+        streams_can_end: Whether es_streams says which streams were deleted or archived.
     """
     metadata = MetaData(schema=check_schema_name(schema))
     return Tables(
         metadata=metadata,
-        streams=_streams(metadata),
+        streams=_streams(metadata, can_end=streams_can_end),
         events=_events(metadata, position_is_key=position_is_key),
         snapshots=_snapshots(metadata),
         schema=_schema(metadata),
@@ -170,7 +178,8 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False) -
     )
 
 
-def _streams(metadata: MetaData) -> Table:
+def _streams(metadata: MetaData, *, can_end: bool) -> Table:
+    ends = () if not can_end else _ends_of_streams()
     table = Table(
         "es_streams",
         metadata,
@@ -179,22 +188,28 @@ def _streams(metadata: MetaData) -> Table:
         Column("updated_at", _TIME, nullable=False, server_default=now(), comment="When its newest event was stored"),
         Column("stream_id", _KEY_TEXT, nullable=False, comment="Such as order-42; 1 to 255 characters"),
         _category(),
+        PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
+        CheckConstraint("version >= 0", name="es_streams_version_check"),
+        CheckConstraint("length(stream_id) BETWEEN 1 AND 255", name="es_streams_stream_id_check"),
+        *ends,
+        comment="One row a stream: its current version",
+    )
+    _set_fillfactor(table, 80)
+    return table
+
+
+def _ends_of_streams() -> tuple[SchemaItem, ...]:
+    """Return what keeps a head from being advanced, by whatever code or statement."""
+    return (
         Column(
             "deleted_version",
             _BIG,
             comment="Version of the event that says it was deleted, its last; NULL where it was not",
         ),
         Column("archived_version", _BIG, comment="The same, of being archived"),
-        PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
-        CheckConstraint("version >= 0", name="es_streams_version_check"),
-        CheckConstraint("length(stream_id) BETWEEN 1 AND 255", name="es_streams_stream_id_check"),
-        # a head that can't be advanced, by whatever code or statement
         CheckConstraint("version = deleted_version", name=DELETED_CHECK),
         CheckConstraint("version = archived_version", name=ARCHIVED_CHECK),
-        comment="One row a stream: its current version",
     )
-    _set_fillfactor(table, 80)
-    return table
 
 
 def _events(metadata: MetaData, *, position_is_key: bool) -> Table:

@@ -121,7 +121,8 @@ class Folder(Generic[State]):
             rows = run(statements.find_end, stream_id=stream_id)
         if rows and rows[0][1] is not None:
             _, event_type, codec, data = rows[0]
-            error = closing_error(event_type, self._store._mapper.codec.decode(codec, data))
+            closing = None if codec is None else self._store._mapper.codec.decode(codec, data)
+            error = closing_error(event_type, closing)
             if error is not None:
                 raise error(stream_id)
 
