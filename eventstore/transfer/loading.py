@@ -8,7 +8,7 @@ from typing import Any
 from eventstore import statements
 from eventstore.backends.protocol import Place, Row, Run
 from eventstore.closing import Closer
-from eventstore.errors import DecodingError, ImportConflict
+from eventstore.errors import DamagedExport, DecodingError, ImportConflict
 from eventstore.events import CLOSING_ERRORS, STREAM_DELETED, check_event_type, closing_error
 from eventstore.rows import EVENT_TYPE, StoredEvent
 from eventstore.store import EventStore
@@ -139,7 +139,11 @@ class EventLoader:
         event, from_time = head.newest, self._backend.from_time
         ended = None
         if event.event_type in CLOSING_ERRORS:
-            ended = closing_error(event.event_type, self._store._mapper.codec.decode(event.codec, event.data))
+            try:
+                data = self._store._mapper.codec.decode(event.codec, event.data)
+            except DecodingError as error:
+                raise DamagedExport(f"the event at position {event.position}", f"can't be read: {error}") from None
+            ended = closing_error(event.event_type, data)
         is_deleted = event.event_type == STREAM_DELETED
         return {
             "stream_id": event.stream_id,
