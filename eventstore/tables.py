@@ -34,7 +34,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.schema import SchemaItem
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import JSON
 
@@ -92,6 +91,11 @@ class Tables:
     checkpoints: Table
     dead_letters: Table
     permission: Table | None
+
+    @property
+    def streams_can_end(self) -> bool:
+        """Whether the database has the columns that say which streams have ended."""
+        return bool(self.metadata.info["streams_can_end"])
 
 
 class _Now(ColumnElement[Any]):
@@ -163,12 +167,12 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False, s
         schema: The database schema that they live in. Defaults to None: the first of the connection's search path.
         position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
             SQLite needs to number rows, instead of the other way round.
-        streams_can_end: Whether es_streams says which streams were deleted or archived.
+        streams_can_end: Whether the database has the columns that say which streams have ended.
     """
-    metadata = MetaData(schema=check_schema_name(schema))
+    metadata = MetaData(schema=check_schema_name(schema), info={"streams_can_end": streams_can_end})
     return Tables(
         metadata=metadata,
-        streams=_streams(metadata, can_end=streams_can_end),
+        streams=_streams(metadata),
         events=_events(metadata, position_is_key=position_is_key),
         snapshots=_snapshots(metadata),
         schema=_schema(metadata),
@@ -178,8 +182,7 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False, s
     )
 
 
-def _streams(metadata: MetaData, *, can_end: bool) -> Table:
-    ends = () if not can_end else _ends_of_streams()
+def _streams(metadata: MetaData) -> Table:
     table = Table(
         "es_streams",
         metadata,
@@ -188,28 +191,22 @@ def _streams(metadata: MetaData, *, can_end: bool) -> Table:
         Column("updated_at", _TIME, nullable=False, server_default=now(), comment="When its newest event was stored"),
         Column("stream_id", _KEY_TEXT, nullable=False, comment="Such as order-42; 1 to 255 characters"),
         _category(),
-        PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
-        CheckConstraint("version >= 0", name="es_streams_version_check"),
-        CheckConstraint("length(stream_id) BETWEEN 1 AND 255", name="es_streams_stream_id_check"),
-        *ends,
-        comment="One row a stream: its current version",
-    )
-    _set_fillfactor(table, 80)
-    return table
-
-
-def _ends_of_streams() -> tuple[SchemaItem, ...]:
-    """Return what keeps a head from being advanced, by whatever code or statement."""
-    return (
         Column(
             "deleted_version",
             _BIG,
             comment="Version of the event that says it was deleted, its last; NULL where it was not",
         ),
         Column("archived_version", _BIG, comment="The same, of being archived"),
+        PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
+        CheckConstraint("version >= 0", name="es_streams_version_check"),
+        CheckConstraint("length(stream_id) BETWEEN 1 AND 255", name="es_streams_stream_id_check"),
+        # a head that can't be advanced, by whatever code or statement
         CheckConstraint("version = deleted_version", name=DELETED_CHECK),
         CheckConstraint("version = archived_version", name=ARCHIVED_CHECK),
+        comment="One row a stream: its current version",
     )
+    _set_fillfactor(table, 80)
+    return table
 
 
 def _events(metadata: MetaData, *, position_is_key: bool) -> Table:

@@ -80,8 +80,8 @@ def _advanced_head(tables: Tables) -> Update:
 
 
 def _has_not_ended(tables: Tables) -> ColumnElement[bool]:
-    ends = [tables.streams.c[name] for name in ENDS if name in tables.streams.c]  # older tables have none
-    return and_(true(), *(end.is_(None) for end in ends))
+    ends = ENDS if tables.streams_can_end else ()
+    return and_(true(), *(tables.streams.c[name].is_(None) for name in ends))
 
 
 # --- append to one stream, on PostgreSQL: head and events in one statement, returning one row (version, position of the

@@ -27,8 +27,8 @@ def find_end(tables: Tables) -> ClauseElement:
         events.c.event_type.in_(CLOSING_TYPES),
     )
     ends = zip(ENDS, CLOSING_TYPES, strict=True)
-    ended = [(streams.c[name].is_not(None), event_type) for name, event_type in ends if name in streams.c]
-    event_type = case(*ended, else_=events.c.event_type) if ended else events.c.event_type
+    ended = [(streams.c[name].is_not(None), event_type) for name, event_type in ends]
+    event_type = case(*ended, else_=events.c.event_type) if tables.streams_can_end else events.c.event_type
     return (
         select(streams.c.version, event_type.label("event_type"), events.c.codec, events.c.data)
         .select_from(streams.outerjoin(events, newest))
