@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Select,
     Text,
     Uuid,
@@ -72,7 +73,7 @@ def look(tables: Tables) -> ClauseElement:
     begin, otherwise NULL.
     """
     server = select(*server_columns(tables)).subquery("server")
-    state = drawing_state(tables).subquery("state")
+    state = drawing_state(tables, "state")
     newest = _newest(tables).subquery("newest")
     kept_events = tables.events.alias("kept_events").c
     positions = bindparam("positions", type_=ARRAY(BigInteger))
@@ -85,7 +86,7 @@ def look(tables: Tables) -> ClauseElement:
     )
     settled = bindparam("settled", type_=BigInteger)
     is_settled_kept = func.coalesce(bindparam("settled_id", type_=Uuid()) == func.any(kept.c.ids), false())
-    nothing = literal_column("0")
+    nothing: ColumnElement[int] = literal_column("0")
     has_to_look = (func.coalesce(newest.c.position, nothing) > settled) | ((settled > nothing) & ~is_settled_kept)
     this_database = select(_DATABASES.c.oid).where(_DATABASES.c.datname == func.current_database())
     appenders = (
