@@ -275,12 +275,20 @@ class DecodingError(EventStoreError):
         stream_id: The stream; None where it is not known.
         version: The version in the stream; None where it is not known.
         event_type: The event's type; None for a snapshot.
+        path: Where in the data, as `$.lines[3].price`; None where it is not known.
     """
 
     def __init__(
-        self, problem: str, *, stream_id: str | None = None, version: int | None = None, event_type: str | None = None
+        self,
+        problem: str,
+        *,
+        stream_id: str | None = None,
+        version: int | None = None,
+        event_type: str | None = None,
+        path: str | None = None,
     ) -> None:
         self.problem = problem
+        self.path = path
         self.stream_id = stream_id
         self.version = version
         self.event_type = event_type
@@ -289,7 +297,9 @@ class DecodingError(EventStoreError):
 
     def at(self, stream_id: str, version: int, event_type: str) -> Self:
         """Return this error, which says now where the event is stored."""
-        DecodingError.__init__(self, self.problem, stream_id=stream_id, version=version, event_type=event_type)
+        DecodingError.__init__(
+            self, self.problem, stream_id=stream_id, version=version, event_type=event_type, path=self.path
+        )
         return self
 
 

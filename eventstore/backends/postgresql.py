@@ -52,7 +52,7 @@ from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
 from eventstore.statements.appending_to_all import OVERTAKEN
-from eventstore.tables import Tables, define_tables
+from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
@@ -136,10 +136,15 @@ class PostgreSQL:
         self._append_to_all = statements.append_to_all_and_notify if notify else statements.append_to_all
         self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
+        self._streams_can_end = True  # until a store has looked
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
-        return _compile(statement, self.tables.metadata.schema)
+        return _compile(statement, self.tables.metadata.schema, self._streams_can_end)
+
+    def suit(self, schema_version: int) -> None:
+        """Note whether es_streams has the columns that say which streams have ended."""
+        self._streams_can_end = schema_version >= STREAMS_CAN_END
 
     def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute with results in binary, too."""
@@ -435,7 +440,10 @@ def _positions(rows: Sequence[Row]) -> dict[Place, int]:
 
 
 @cache
-def _compile(statement: Statement, schema: str | None) -> tuple[str, dict[str, Any]]:
-    compiled = statement(define_tables(schema=schema)).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
+def _compile(
+    statement: Statement, schema: str | None, streams_can_end: bool
+) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    tables = define_tables(schema=schema, streams_can_end=streams_can_end)
+    compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     return re.sub(r"%\((\w+)\)s", r"%(\1)b", str(compiled)), constants

@@ -246,6 +246,10 @@ class Backend(Protocol):
         """
         ...
 
+    def suit(self, schema_version: int) -> None:
+        """Choose statements that suit a version of the schema. Called before the first other one, when it is known."""
+        ...
+
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return the SQL text of a statement, compiled once, and the parameters that never vary."""
         ...

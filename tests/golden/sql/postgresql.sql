@@ -94,6 +94,8 @@ LIMIT 1;
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
     AND es_streams.version > %(version_1)b::BIGINT
 RETURNING es_streams.version;
 
@@ -101,6 +103,8 @@ RETURNING es_streams.version;
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
     AND es_streams.version = %(expected)b::BIGINT
 RETURNING es_streams.version;
 
@@ -111,6 +115,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version = %(expected)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -151,6 +157,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version = %(expected)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -203,6 +211,7 @@ WITH
         DO UPDATE SET
             version = (es_streams.version + %(count)b::BIGINT),
             updated_at = clock_timestamp()
+        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
         RETURNING es_streams.version
     ),
     stored AS (
@@ -245,6 +254,7 @@ WITH
         DO UPDATE SET
             version = (es_streams.version + %(count)b::BIGINT),
             updated_at = clock_timestamp()
+        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
         RETURNING es_streams.version
     ),
     stored AS (
@@ -293,6 +303,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version > %(version_1)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -333,6 +345,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version > %(version_1)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -576,6 +590,7 @@ INSERT INTO es_streams (version, stream_id)
 VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
 ON CONFLICT (stream_id)
 DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
 RETURNING es_streams.version;
 
 -- appending.lock_heads
@@ -590,6 +605,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version = %(expected)b::BIGINT
     RETURNING es_streams.version
 )
@@ -612,6 +629,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version = %(expected)b::BIGINT
     RETURNING es_streams.version
 )
@@ -643,6 +662,7 @@ WITH head AS (
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
     ON CONFLICT (stream_id)
     DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
@@ -665,6 +685,7 @@ WITH head AS (
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
     ON CONFLICT (stream_id)
     DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
@@ -695,6 +716,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version > %(version_1)b::BIGINT
     RETURNING es_streams.version
 )
@@ -717,6 +740,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version > %(version_1)b::BIGINT
     RETURNING es_streams.version
 )
@@ -1102,7 +1127,15 @@ WHERE es_dead_letters.status = 'pending'
     AND es_dead_letters.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
 -- closing.find_end
-SELECT es_streams.version, es_events.event_type, es_events.codec, es_events.data
+SELECT
+    es_streams.version,
+    CASE
+        WHEN (es_streams.deleted_version IS NOT NULL) THEN '$stream-deleted'
+        WHEN (es_streams.archived_version IS NOT NULL) THEN '$stream-archived'
+        ELSE es_events.event_type
+        END AS event_type,
+    es_events.codec,
+    es_events.data
 FROM es_streams
 LEFT OUTER JOIN es_events
     ON es_events.stream_id = es_streams.stream_id
@@ -3875,6 +3908,43 @@ ROLLBACK TO SAVEPOINT eventstore;
 RELEASE SAVEPOINT eventstore;
 
 
+-- ======== on tables before version 6
+
+-- appending.advance_existing_head
+-- with version_1 = 0
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND true
+    AND es_streams.version > %(version_1)b::BIGINT
+RETURNING es_streams.version;
+
+-- appending.advance_head
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND true
+    AND es_streams.version = %(expected)b::BIGINT
+RETURNING es_streams.version;
+
+-- appending.create_or_advance_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+ON CONFLICT (stream_id)
+DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+WHERE true
+RETURNING es_streams.version;
+
+-- closing.find_end
+SELECT es_streams.version, es_events.event_type AS event_type, es_events.codec, es_events.data
+FROM es_streams
+LEFT OUTER JOIN es_events
+    ON es_events.stream_id = es_streams.stream_id
+        AND es_events.version = es_streams.version
+        AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+
+
 -- ======== with schema="Shop"
 
 -- appending_one.append_one_at_version_and_notify
@@ -3883,6 +3953,8 @@ WITH head AS (
     UPDATE "Shop".es_streams
     SET version=("Shop".es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE "Shop".es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND "Shop".es_streams.deleted_version IS NULL
+        AND "Shop".es_streams.archived_version IS NULL
         AND "Shop".es_streams.version = %(expected)b::BIGINT
     RETURNING "Shop".es_streams.version
 )
