@@ -630,12 +630,21 @@ class DamagedExport(TransferError):
     """A file that is no export, or not all of one. What was read before is imported.
 
     Attributes:
-        place: Where in it, as `line 7`.
+        place: Where in it, such as `line 7`.
+        file: Its path; None if it was given as an open file.
     """
 
-    def __init__(self, place: str, problem: str) -> None:
+    def __init__(self, place: str, problem: str, *, file: str | None = None) -> None:
         self.place = place
-        super().__init__(f"{place} of the export {problem}")
+        self.problem = problem
+        self.file = file
+        named = "the export" if file is None else f"the export {file!r}"
+        super().__init__(f"{place} of {named} {problem}")
+
+    def of(self, file: str | None) -> Self:
+        """Return this error, which now names its file."""
+        DamagedExport.__init__(self, self.place, self.problem, file=file)
+        return self
 
 
 class ImportConflict(TransferError):

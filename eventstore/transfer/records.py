@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from eventstore.rows import StoredEvent
 
@@ -60,16 +61,36 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class LastEvent:
+    """Which event is the last one in an export: a position alone does not identify it.
+
+    Attributes:
+        position: Its place in the global order.
+        event_id: Its id.
+        stream_id: Its stream.
+        version: Its version in the stream.
+    """
+
+    position: int
+    event_id: UUID
+    stream_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """That nothing is missing.
 
     Attributes:
         position: Everything up to here that matches is in the export.
         events: How many events this part of it has, since its beginning.
+        last: The last event of the whole export, of this part or of one before it; None if it has none. Whoever goes on
+            finds it here, without reading back over all that follows the events.
     """
 
     position: int
     events: int
+    last: LastEvent | None = None
 
 
 Record = Beginning | StoredEvent | StreamTimes | SavedSnapshot | Checkpoint | End
