@@ -73,9 +73,8 @@ def export_events(
     """Write the events of a store to a file, as they are stored.
 
     Only settled events are written, up to the newest one when it began. So the export of a store that others append to
-    is a state that it had: complete up to a position, without anything after it. Memory holds a page of events. The file
-    is opened after the first page was read: arguments, tables or a database that are not as they should be leave a file
-    that is there as it is.
+    is a state that it had: complete up to a position, without anything after it. Memory holds a page of events. A file
+    that is there is opened after the first page was read: bad arguments or tables leave it as it is.
 
     Args:
         store: The store, not joined to a transaction.
