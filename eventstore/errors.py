@@ -58,6 +58,7 @@ EventStoreError
 ├── ExtraMissing (ImportError)      a package that only this part of ours needs, and that is not installed
 ├── DatabaseMismatch                a session or connection of another database
 ├── NotInTransaction                no transaction to join, or joined to none
+├── PermissionDenied                the database user lacks a right
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
@@ -66,6 +67,7 @@ pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -434,18 +436,50 @@ class UpcasterMissing(EventTypeError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class TablesPlace:
+    """Where the tables of a store are looked for.
+
+    Attributes:
+        database: The URL, without its password; or what else names the database.
+        schema: The PostgreSQL schema; None if the search path decides, and on SQLite.
+        remedy: What to do if they are not there, or too old.
+    """
+
+    database: str
+    schema: str | None = None
+    remedy: str = "run `eventstore migrate` on it, or `alembic upgrade head`, as a step of your deployment"
+
+    def __str__(self) -> str:
+        return self.database if self.schema is None else f"schema {self.schema!r} of {self.database}"
+
+
 class SchemaError(EventStoreError):
-    """The tables in the database don't fit this version of the package."""
+    """The tables in the database don't fit this version of the package.
+
+    Attributes:
+        place: Where they were looked for; None if that is not known.
+    """
+
+    place: TablesPlace | None = None
 
 
-_UPGRADE = "run `eventstore migrate` (or `alembic upgrade head`) as a step of your deployment"
+def _remedy(place: TablesPlace | None) -> str:
+    return (place or TablesPlace("this database")).remedy
 
 
 class SchemaMissing(SchemaError):
     """The event store's tables are not there."""
 
-    def __init__(self) -> None:
-        super().__init__(f"the event store's tables are not in this database; {_UPGRADE}")
+    def __init__(self, place: TablesPlace | None = None) -> None:
+        self.place = place
+        where = "this database" if place is None else str(place)
+        unseen = ""
+        if place is not None and place.database.startswith("postgresql"):
+            unseen = "; or, if they are there, GRANT USAGE ON SCHEMA to the user that is connected" + (
+                "" if place.schema else ", and name the schema that they are in, if it is not in the search_path"
+            )
+        super().__init__(f"the event store's tables are not in {where}; {_remedy(place)}{unseen}")
 
 
 class SchemaOutdated(SchemaError):
@@ -456,10 +490,14 @@ class SchemaOutdated(SchemaError):
         required: The oldest version that this code works with.
     """
 
-    def __init__(self, found: int, required: int) -> None:
+    def __init__(self, found: int, required: int, place: TablesPlace | None = None) -> None:
         self.found = found
         self.required = required
-        super().__init__(f"the event store's schema is at version {found}, this code needs {required}; {_UPGRADE}")
+        self.place = place
+        where = "" if place is None else f" in {place}"
+        super().__init__(
+            f"the event store's schema{where} is at version {found}, this code needs {required}; {_remedy(place)}"
+        )
 
 
 class SchemaTooNew(SchemaError):
@@ -471,12 +509,14 @@ class SchemaTooNew(SchemaError):
         known: The newest version that this code knows.
     """
 
-    def __init__(self, found: int, breaking: int, known: int) -> None:
+    def __init__(self, found: int, breaking: int, known: int, place: TablesPlace | None = None) -> None:
         self.found = found
         self.breaking = breaking
         self.known = known
+        self.place = place
+        where = "" if place is None else f" in {place}"
         super().__init__(
-            f"the event store's schema is at version {found} and needs code that knows version {breaking}, "
+            f"the event store's schema{where} is at version {found} and needs code that knows version {breaking}, "
             f"this code knows {known}; upgrade the package sqlalchemy-eventstore"
         )
 
@@ -841,6 +881,40 @@ class NotInTransaction(EventStoreError):
         "use the store itself, or a connection with another isolation level",
     ) -> None:
         super().__init__(problem)
+
+
+class PermissionDenied(EventStoreError):
+    """PostgreSQL has refused a statement, because the user that is connected lacks a right. The statement did nothing.
+
+    In a transaction that was joined, PostgreSQL has aborted it, as after any error of its own.
+
+    Attributes:
+        problem: What the server says.
+        on: What the right is on, as GRANT names it, such as `es_events` or `SEQUENCE es_events_position_seq`; None if
+            that is not known.
+        rights: What the statement takes there, as GRANT names it; it may be more than is missing.
+    """
+
+    def __init__(self, problem: str, on: str | None = None, rights: Sequence[str] = ()) -> None:
+        self.problem = problem
+        self.on = on
+        self.rights = tuple(rights)
+        super().__init__(
+            f"PostgreSQL refuses this to the user that is connected: {problem}; {self.remedy} (which user needs what "
+            "is in the guide to setting up the database)"
+        )
+
+    @property
+    def grant(self) -> str | None:
+        """The statement that gives the rights, `<user>` in place of the user's name; None if they are not known."""
+        return f"GRANT {', '.join(self.rights)} ON {self.on} TO <user>" if self.on and self.rights else None
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        if self.grant is None:
+            return "use a user that may, such as the owner of the tables"
+        return f"as the owner of the tables: {self.grant}; or use a user that may"
 
 
 class DatabaseBusy(EventStoreError):

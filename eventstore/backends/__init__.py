@@ -1,6 +1,8 @@
 """The databases that the store works with, and which engine is of which."""
 
 import os
+import shlex
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -8,7 +10,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy import URL, Engine, create_engine, make_url
 
 from eventstore.backends.protocol import Backend
-from eventstore.errors import DriverMissing, InvalidInput, UnsupportedDatabase
+from eventstore.errors import DriverMissing, InvalidInput, TablesPlace, UnsupportedDatabase
 
 
 def backend_for(
@@ -25,7 +27,9 @@ def backend_for(
     if kind == "postgresql+psycopg":
         from eventstore.backends.postgresql import PostgreSQL  # noqa: PLC0415
 
-        return PostgreSQL(schema=schema, notify=notify, copies=not engine.dialect.is_async)
+        return PostgreSQL(
+            schema=schema, notify=notify, copies=not engine.dialect.is_async, place=_place(engine, schema)
+        )
     if kind == "sqlite+pysqlite":
         from eventstore.backends.sqlite import NO_NOTIFICATIONS, SQLite  # noqa: PLC0415
 
@@ -34,8 +38,20 @@ def backend_for(
             raise InvalidInput(msg)
         if notify:
             raise InvalidInput(NO_NOTIFICATIONS)
-        return SQLite(lock_timeout_seconds=lock_timeout_seconds)
+        return SQLite(lock_timeout_seconds=lock_timeout_seconds, place=_place(engine, None))
     raise UnsupportedDatabase(kind)
+
+
+def _place(engine: Engine, schema: str | None) -> TablesPlace:
+    url = engine.url
+    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+        remedy = "make the store by EventStore.in_memory(), which creates them, or call migrations.upgrade(engine)"
+        return TablesPlace("a SQLite database in memory", remedy=remedy)
+    place = TablesPlace(without_password(str(url), url), schema)
+    if schema is None:
+        return place
+    option = f"--schema {shlex.quote(schema)}"
+    return replace(place, remedy=place.remedy.replace("eventstore migrate", f"eventstore migrate {option}"))
 
 
 def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options: Any) -> Engine:

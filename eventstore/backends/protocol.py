@@ -10,7 +10,7 @@ from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted
+from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted, TablesPlace
 from eventstore.filters import EventFilter
 from eventstore.rows import PendingAppend, StoredEvent
 from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
@@ -37,6 +37,11 @@ def fetch(result: CursorResult[Any]) -> Sequence[Row]:
 
 class Run(Protocol):
     """Runs a statement where the store's execution has decided: the one seam that all SQL goes through."""
+
+    @property
+    def place(self) -> TablesPlace:
+        """Where the tables are looked for; for errors."""
+        ...
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         """Execute the statement and return all of its rows, none for one that returns none."""
@@ -146,6 +151,11 @@ class Loader(Protocol):
 
 class Backend(Protocol):
     """One kind of database."""
+
+    @property
+    def place(self) -> TablesPlace:
+        """Where the tables are looked for; for errors."""
+        ...
 
     @property
     def tables(self) -> Tables:

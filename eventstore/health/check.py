@@ -12,7 +12,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 from eventstore import statements
 from eventstore.backends import without_password
 from eventstore.backends.protocol import Backend, Row, Run
-from eventstore.errors import SchemaError, SchemaMissing
+from eventstore.errors import PermissionDenied, SchemaError, SchemaMissing
 from eventstore.execution import Execution
 from eventstore.health.report import (
     COUNTED_AT_MOST,
@@ -101,13 +101,15 @@ class HealthCheck:
                     return _Seen(None, schema)
                 try:
                     rows = run(statements.projection_health, at_most=COUNTED_AT_MOST)
-                except DBAPIError as error:
-                    if error.connection_invalidated:
+                except (DBAPIError, PermissionDenied) as error:
+                    if isinstance(error, DBAPIError) and error.connection_invalidated:
                         raise
                     return _Seen(None, schema, projections_error=f"projections can't be read: {self._told(error)}")
             return _Seen(None, schema, tuple(map(self._projection, rows)))
         except SchemaError as error:
             return _Seen(None, SchemaHealth(fits=False, version=getattr(error, "found", None), error=str(error)))
+        except PermissionDenied as error:
+            return _Seen(None, SchemaHealth(fits=False, version=None, error=f"the schema can't be read: {error}"))
         except Exception as error:  # noqa: BLE001  # whatever a driver raises is an answer here
             return _Seen(self._told(error))
 
@@ -115,8 +117,8 @@ class HealthCheck:
         """Look anew: the store itself looks only once."""
         rows = run(statements.schema_version)
         if not rows:
-            raise SchemaMissing
-        check_version(*rows[0])
+            raise SchemaMissing(run.place)
+        check_version(*rows[0], place=run.place)
         return SchemaHealth(fits=True, version=rows[0][0], error=None)
 
     def _projection(self, row: Row) -> ProjectionHealth:

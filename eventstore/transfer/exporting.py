@@ -160,6 +160,8 @@ class _Export:
         positions = list(self._checkpoints()) if checkpoints else []
         pages = self._pages(begin.position)
         first = list(islice(pages, 1))  # nothing is written over until something could be read
+        if snapshots:
+            next(self._snapshots(), None)
         with _closing(open_writer()) as writer:
             writer.write(Beginning(begin.position, self._words))
             events, position, last = 0, begin.position, begin.last
