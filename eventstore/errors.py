@@ -40,7 +40,8 @@ EventStoreError
 │   ├── TableLocked
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
-│   └── OtherHistory
+│   ├── OtherHistory
+│   └── TableTaken                  another table has the name of one of ours
 ├── ProjectionError                 a projection that can't go on, or not now
 │   ├── ProjectionFailed            a handler could not deal with an event
 │   ├── ProjectionRunning           a worker is at work
@@ -624,6 +625,30 @@ class OtherHistory(MigrationError):
         super().__init__(
             "the tables are there, and es_alembic_version is not: another Alembic history looks after them, or they "
             "were made by hand; upgrade them the way they were made (`alembic upgrade heads` of that application)"
+        )
+
+
+class TableTaken(MigrationError):
+    """The database has another table of a name that one of ours has; nothing was done.
+
+    Attributes:
+        tables: The names.
+        schema: The PostgreSQL schema that they are in; None on SQLite.
+    """
+
+    def __init__(self, tables: Sequence[str], schema: str | None = None) -> None:
+        self.tables = tuple(tables)
+        self.schema = schema
+        where = "this file" if schema is None else f"schema {schema!r}"
+        apart = (
+            "give the event store a file of its own"
+            if schema is None
+            else "give the event store a schema of its own (`eventstore migrate --schema events`, "
+            'EventStore(engine, schema="events"))'
+        )
+        super().__init__(
+            f"{where} has a table {' and '.join(map(repr, tables))} already, which is not the event store's; nothing "
+            f"was done; {apart}, or rename that table (ALTER TABLE {tables[0]} RENAME TO …)"
         )
 
 

@@ -56,6 +56,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.ConstraintViolated("es_events", "es_events_codec_check", "CHECK (codec >= 0)"),
         errors.EventsWouldBeLost(),
         errors.OtherHistory(),
+        errors.TableTaken(["snapshots"], "public"),
         errors.GlobalOrderError("text"),
         errors.UnsuitableTransaction("is wrong"),
         errors.CachedPositions(5),

@@ -173,8 +173,8 @@ def test_each_command_does_its_work_or_says_which_right_is_missing(shop: Shop, t
             "OVERRIDING SYSTEM VALUE VALUES (1000000, 2, gen_random_uuid(), 1, 1, 'order-1', 'placed', '')"
         ),
         (
-            "INSERT INTO es_events (recorded_at, version, event_id, schema_version, codec, stream_id, event_type, data) "
-            "VALUES ('2020-01-01', 2, gen_random_uuid(), 1, 1, 'order-1', 'placed', '')"
+            "INSERT INTO es_events (recorded_at, version, event_id, schema_version, codec, stream_id, event_type, "
+            "data) VALUES ('2020-01-01', 2, gen_random_uuid(), 1, 1, 'order-1', 'placed', '')"
         ),
         "COPY es_events (position, version, event_id, schema_version, codec, stream_id, event_type, data) FROM STDIN",
         "UPDATE es_events SET data = ''",

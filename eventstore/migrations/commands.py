@@ -72,7 +72,12 @@ def upgrade(
         alembic.util.CommandError: There is no such revision.
     """
     settings = Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)
-    _run(engine, settings, lambda config: command.upgrade(config, revision))
+
+    def work(config: Config) -> None:
+        environment.refuse_other_tables(config.attributes["connection"], schema)
+        command.upgrade(config, revision)
+
+    _run(engine, settings, work)
 
 
 def downgrade(
@@ -125,10 +130,12 @@ def pending(engine: Engine, revision: str = "head", *, schema: str | None = None
 
     Raises:
         OtherHistory: As for `upgrade`.
+        TableTaken: As for `upgrade`.
         alembic.util.CommandError: There is no such revision.
     """
     with refusals(engine, schema), engine.connect() as connection:
         environment.refuse_tables_of_another_history(connection, schema)
+        environment.refuse_other_tables(connection, schema)
     return revisions_after(current(engine, schema=schema) or "base", revision)
 
 
