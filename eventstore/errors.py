@@ -31,6 +31,7 @@ EventStoreError
 │   └── UpcasterMissing
 ├── SchemaError                     the tables don't fit this code
 │   ├── SchemaMissing
+│   │   └── DatabaseMissing         there is no such file
 │   ├── SchemaOutdated
 │   └── SchemaTooNew
 ├── MigrationError                  a migration that can't go on; once the cause is gone, run it again
@@ -481,6 +482,22 @@ class SchemaMissing(SchemaError):
                 "" if place.schema else ", and name the schema that they are in, if it is not in the search_path"
             )
         super().__init__(f"the event store's tables are not in {where}; {_remedy(place)}{unseen}")
+
+
+class DatabaseMissing(SchemaMissing):
+    """There is no such file, of a SQLite database that was to be read. It was not made.
+
+    Raised by the command line. In Python, SQLite's driver makes a file that is not there.
+
+    Attributes:
+        path: The file, as an absolute path.
+    """
+
+    def __init__(self, path: str, url: str) -> None:
+        self.path = path
+        EventStoreError.__init__(
+            self, f"there is no file {path!r}; look at the URL, or create it by `eventstore migrate --url {url}`"
+        )
 
 
 class SchemaOutdated(SchemaError):

@@ -597,10 +597,10 @@ class EventStore:
         return self._global_order.settled_position()
 
     def position_before_last(self, count: int, *filters: EventFilter) -> int:
-        """Return a position after which the last `count` events are that match the filters; 0 where there are fewer.
+        """Return the position before the last `count` events that match the filters.
 
-        To read them, or to begin a subscription with them, pass it as `after_position`. Events that are not settled
-        yet count, too.
+        To read them, or to begin a subscription with them, pass it as `after_position`. If fewer match, it is the
+        position before the first that does; if none does, it is 0. Events that are not settled yet count, too.
 
         Args:
             count: How many, from 1.

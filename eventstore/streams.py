@@ -45,7 +45,7 @@ class StreamOrder(Enum):
     """By stream id, byte by byte. An index has this order."""
 
     SIZE = "size"
-    """The longest first."""
+    """The highest version first."""
 
     RECENT = "recent"
     """That which was last appended to first."""
@@ -57,7 +57,8 @@ class StreamInfo:
 
     Attributes:
         stream_id: The stream.
-        version: The version of its newest event: how many it has.
+        version: The version of its newest event: how many were ever appended. After it was deleted or archived it
+            has fewer: those before its last event are gone.
         created_at: When its first event was stored, in UTC.
         updated_at: When its newest event was stored, in UTC.
     """

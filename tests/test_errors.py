@@ -45,6 +45,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.UpcasterMissing("placed", 1, 2),
         errors.SchemaError("text"),
         errors.SchemaMissing(errors.TablesPlace("postgresql+psycopg://user@host/shop", "events")),
+        errors.DatabaseMissing("/srv/shp.db", "sqlite:///shp.db"),
         errors.PermissionDenied("permission denied for table es_events", "es_events", ["SELECT"]),
         errors.SchemaOutdated(1, 2),
         errors.SchemaTooNew(3, 2, 1),

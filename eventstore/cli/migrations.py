@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import click
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine
 
 from eventstore import migrations
-from eventstore.cli.database import database_options
+from eventstore.cli.database import database_options, missing_file
 from eventstore.cli.group import FAILED, SCHEMA_DIFFERS, SCHEMA_OUTDATED
 from eventstore.cli.progress import reporting
 from eventstore.errors import PermissionDenied
@@ -28,7 +29,7 @@ Seen = TypeVar("Seen")
     "--wait", type=float, default=600.0, show_default=True, metavar="SECONDS",
     help="How long to try again, and to wait for another migration.",
 )  # fmt: skip
-@database_options
+@partial(database_options, creates_file=True)
 def migrate(
     *, engine: Engine, schema: str | None, as_json: bool, revision: str, dry_run: bool, lock_timeout: float, wait: float
 ) -> None:
@@ -36,6 +37,8 @@ def migrate(
 
     Run it as a step of your deployment, before the new code starts. It can be repeated, and interrupted.
     """
+    if dry_run and missing_file(engine) is not None:
+        engine = create_engine("sqlite://")  # as empty as the file will be, which is not made
     before = migrations.current(engine, schema=schema)
     if dry_run:
         _tell_pending(before, migrations.pending(engine, revision, schema=schema), as_json=as_json)

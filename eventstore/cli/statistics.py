@@ -88,7 +88,7 @@ def _of_snapshots(statistics: Statistics) -> Mapping[str, Count | None]:
     snapshots = statistics.snapshots
     return {
         "streams with a snapshot": snapshots.streams,
-        "streams of 100 events or more": snapshots.long_streams,
+        "streams at version 100 or higher": snapshots.long_streams,
         "of these with a snapshot": snapshots.long_streams_covered,
     }
 

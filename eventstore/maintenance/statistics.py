@@ -15,7 +15,7 @@ from eventstore.store import EventStore
 from eventstore.streams import check_number
 
 LONG_STREAM: Final = 100
-"""Streams of so many events or more are worth a snapshot."""
+"""Streams at this version or a higher one are worth a snapshot."""
 
 SAMPLED: Final = 10_000
 """From so many events the shares of categories and types are estimated."""
@@ -88,7 +88,7 @@ class SnapshotStatistics:
     Attributes:
         snapshots: How many there are; None if the user may not look.
         streams: How many streams have one; None where they were not counted.
-        long_streams: How many streams have 100 events or more; None where they were not counted.
+        long_streams: How many streams are at version 100 or a higher one; None if they were not counted.
         long_streams_covered: How many of these have a snapshot.
     """
 
