@@ -9,7 +9,7 @@ from typing import Any, Final
 from eventstore import statements
 from eventstore.backends.protocol import Backend, Row
 from eventstore.codecs import PayloadCodec
-from eventstore.errors import DecodingError
+from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import check_schema_version
 from eventstore.execution import Execution
 from eventstore.observing import Observer
@@ -177,6 +177,9 @@ class SnapshotStore:
         """
         if category is not None:
             check_category(category)
+        if after is not None and not (isinstance(after, tuple) and len(after) == 2):  # noqa: PLR2004  # a pair
+            msg = f"after is a pair (stream id, schema version), or None, not {type(after).__name__}"
+            raise InvalidInput(msg)
         stream_id, schema_version = ("", 0) if after is None else after
         if after is not None:
             check_stream_id(stream_id)

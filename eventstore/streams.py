@@ -156,6 +156,18 @@ def check_seconds(name: str, value: object, *, minimum: float = 0.0) -> float:
     return float(value)
 
 
+def check_flag(name: str, value: object) -> bool:
+    """Return what was given for the parameter `name`.
+
+    Raises:
+        InvalidInput: It is neither True nor False, but a text such as "no", say.
+    """
+    if not isinstance(value, bool):
+        msg = f"{name} is True or False, not {type(value).__name__}"
+        raise InvalidInput(msg)
+    return value
+
+
 def check_number(name: str, value: object, *, minimum: int = 0) -> int:
     """Return a version, position or limit given for the parameter `name`.
 

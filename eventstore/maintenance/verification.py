@@ -5,7 +5,7 @@ from typing import Final
 
 from eventstore import migrations
 from eventstore.errors import InvalidInput, PermissionDenied, SchemaMissing
-from eventstore.event_types import EventTypes
+from eventstore.event_types import EventTypes, check_registry
 from eventstore.maintenance.event_checks import check_events
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
@@ -17,6 +17,7 @@ from eventstore.maintenance.stream_checks import check_streams
 from eventstore.migrations import Difference
 from eventstore.rows import EventMapper
 from eventstore.store import EventStore
+from eventstore.streams import check_flag
 
 _BEGINNING: Final = Place(Part.STREAMS)
 
@@ -57,7 +58,8 @@ def verify(
         msg = f"after is a Place, as progress tells it, not {type(after).__name__}; see Place.parse"
         raise InvalidInput(msg)
     if event_types is not None:
-        event_types.validate()
+        check_registry(event_types).validate()
+    check_flag("payloads", payloads)
     mapper = EventMapper(event_types or store.event_types, store._mapper.codec)
     return _findings(store, inspection, after or _BEGINNING, mapper, payloads=payloads)
 

@@ -72,6 +72,7 @@ def upgrade(
         alembic.util.CommandError: There is no such revision.
     """
     settings = Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)
+    _check_revision(revision)
 
     def work(config: Config) -> None:
         environment.refuse_other_tables(config.attributes["connection"], schema)
@@ -104,6 +105,7 @@ def downgrade(
         EventStoreError: As for `upgrade`.
     """
     settings = Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)
+    _check_revision(revision)
 
     def work(config: Config) -> None:
         if revision == "base":  # before the indexes of a large table are gone
@@ -200,6 +202,12 @@ def sql(
     with _one_at_a_time:
         command.upgrade(config, revisions, sql=True)
     return output.getvalue()
+
+
+def _check_revision(revision: object) -> None:
+    if not isinstance(revision, str):
+        msg = f"revision is a string such as 'head' or 'es_0002', not {type(revision).__name__}"
+        raise InvalidInput(msg)
 
 
 def _run(engine: Engine, settings: Settings, work: Callable[[Config], object]) -> None:

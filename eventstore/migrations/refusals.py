@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from eventstore.backends import check_engine
 from eventstore.backends.postgresql_rights import is_permission_denied, permission_denied
 from eventstore.tables import define_tables
 
@@ -17,7 +18,11 @@ def refusals(engine: Engine, schema: str | None) -> Iterator[None]:
     Args:
         engine: Of the database.
         schema: The schema of the tables.
+
+    Raises:
+        InvalidInput: It is no engine.
     """
+    check_engine(engine)
     try:
         yield
     except DBAPIError as error:

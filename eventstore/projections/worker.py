@@ -15,10 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput
 from eventstore.projections.batches import Batch, Batches, HandlerFailed, Outcome
-from eventstore.projections.definition import OnFailure, Projection
+from eventstore.projections.definition import MAX_NAME_LENGTH, OnFailure, Projection
 from eventstore.rows import POSITION
 from eventstore.store import EventStore
-from eventstore.streams import check_number, check_seconds
+from eventstore.streams import check_number, check_seconds, unstorable_text
 from eventstore.waking import Waker
 
 _log = logging.getLogger("eventstore.projections")
@@ -83,6 +83,9 @@ class Worker:
         check_seconds("batch_seconds", batch_seconds)
         self._shortest = check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001)
         self._longest = check_seconds("longest_interval_seconds", longest_interval_seconds, minimum=self._shortest)
+        if name is not None and (not isinstance(name, str) or unstorable_text(name, MAX_NAME_LENGTH)):
+            msg = f"name is a string of 1 to {MAX_NAME_LENGTH} storable characters, or None, not {name!r}"
+            raise InvalidInput(msg)
         self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._projection = projection
         self._backend = store._backend

@@ -16,7 +16,7 @@ from eventstore.global_order import Page
 from eventstore.rows import EVENT_ID, POSITION, STREAM_ID, VERSION, StoredEvent
 from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, category_of, check_number, check_seconds
+from eventstore.streams import MAX_VERSION, category_of, check_flag, check_number, check_seconds
 from eventstore.transfer.files import Format, Writer, format_of, writer_to
 from eventstore.transfer.records import Beginning, Checkpoint, End, LastEvent, SavedSnapshot, StreamTimes
 from eventstore.transfer.resuming import FileEnd, read_end
@@ -100,6 +100,8 @@ def export_events(
         ExtraMissing: Parquet was asked for, and pyarrow is not installed.
     """
     check_number("after_position", after_position)
+    for name, flag in (("resume", resume), ("snapshots", snapshots), ("checkpoints", checkpoints)):
+        check_flag(name, flag)
     check_seconds("wait_seconds", wait_seconds)
     combined = combine(filters)
     chosen = format_of(target, format)
