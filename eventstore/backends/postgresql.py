@@ -29,6 +29,7 @@ from eventstore.backends.postgresql_parameters import (
     single_event,
 )
 from eventstore.backends.postgresql_positions import check_drawing
+from eventstore.backends.postgresql_rights import is_permission_denied, permission_denied
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
     CLOSED_BY,
@@ -47,7 +48,7 @@ from eventstore.backends.protocol import (
     VersionTaken,
 )
 from eventstore.backends.watching import can_be_unwatched
-from eventstore.errors import HistoryChangeRefused, SchemaMissing, TransactionBroken, UnsuitableTransaction
+from eventstore.errors import HistoryChangeRefused, SchemaMissing, TablesPlace, TransactionBroken, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
@@ -123,12 +124,16 @@ class PostgreSQL:
         schema: The schema of the tables.
         notify: Whether appends are told to those who listen.
         copies: Whether the driver's connections can COPY; those for asyncio can't, as SQLAlchemy wraps them.
+        place: Where the tables are, for errors.
     """
 
     has_notifications: Final = True
     loader: Final = PostgreSQLLoader()
 
-    def __init__(self, *, schema: str | None = None, notify: bool = False, copies: bool = True) -> None:
+    def __init__(
+        self, *, schema: str | None = None, notify: bool = False, copies: bool = True, place: TablesPlace | None = None
+    ) -> None:
+        self.place = place or TablesPlace("this database", schema)
         self._append = _NOTIFYING_APPEND if notify else _APPEND
         self._append_one = _NOTIFYING_APPEND_ONE if notify else _APPEND_ONE
         self._notify = notify
@@ -192,7 +197,9 @@ class PostgreSQL:
         state = getattr(error.orig, "sqlstate", None)
         diagnostics = getattr(error.orig, "diag", None)
         if state == _UNDEFINED_TABLE:
-            return SchemaMissing()
+            return SchemaMissing(self.place)
+        if is_permission_denied(error):
+            return permission_denied(error, self.tables)
         constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
         if constraint == TRIGGER:
             return HistoryChangeRefused()

@@ -80,6 +80,9 @@ class Projection:
             msg = f"on_failure is OnFailure.STOP or OnFailure.DEAD_LETTER, not {on_failure!r}"
             raise InvalidInput(msg)
         self.on_failure = on_failure
+        if session is not None and not callable(session):
+            msg = f"session is a function of a connection, or None, not {type(session).__name__}"
+            raise InvalidInput(msg)
         self.session = session
         self._handlers: dict[str, Handler] = {}
         self._handlers_of_classes: dict[type, Handler] = {}
