@@ -5,10 +5,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from eventstore import (
     ANY,
@@ -21,6 +21,7 @@ from eventstore import (
     ExpectedVersion,
     NewEvent,
 )
+from tests.waiting import start_waiting
 
 pytestmark = pytest.mark.slow
 
@@ -35,13 +36,11 @@ def attempt(append: Callable[[], AppendResult]) -> AppendResult | ConcurrencyCon
 
 
 class SecondWriter:
-    """A writer that has started while the first one's transaction is open, and must be waiting for it."""
+    """A writer that waits for the first one's transaction, as the database says."""
 
-    def __init__(self, append: Callable[[], AppendResult]) -> None:
+    def __init__(self, first: Connection, append: Callable[[], AppendResult]) -> None:
         self._threads = ThreadPoolExecutor(1)
-        self._outcome: Future[AppendResult | ConcurrencyConflict] = self._threads.submit(attempt, append)
-        done, _ = wait([self._outcome], timeout=0.3)
-        assert not done, "the second writer has not waited"
+        self._outcome = start_waiting(self._threads, first, attempt, append)
 
     def outcome(self) -> AppendResult | ConcurrencyConflict:
         with self._threads:
@@ -68,7 +67,7 @@ def test_a_writer_waits_for_the_first_and_loses_if_it_commits(
 
     with any_engine.begin() as connection:
         store.join(connection).append("order-1", [NewEvent("first")], expected_version=existing)
-        writer = SecondWriter(second)
+        writer = SecondWriter(connection, second)
     outcome = writer.outcome()
     assert isinstance(outcome, ConcurrencyConflict)
     assert (outcome.expected, outcome.actual) == (existing, existing + 1)
@@ -82,7 +81,9 @@ def test_a_writer_waits_for_the_first_and_wins_if_it_rolls_back(
         store.append("order-1", [NewEvent("earlier")], expected_version=version)
     with any_engine.connect() as connection:
         store.join(connection).append("order-1", [NewEvent("first")], expected_version=existing)
-        writer = SecondWriter(lambda: store.append("order-1", [NewEvent("second")], expected_version=existing))
+        writer = SecondWriter(
+            connection, lambda: store.append("order-1", [NewEvent("second")], expected_version=existing)
+        )
         connection.rollback()
     outcome = writer.outcome()
     assert isinstance(outcome, AppendResult)
@@ -97,7 +98,9 @@ def test_a_writer_who_expects_no_version_follows_the_first(
     store.append("order-1", [NewEvent("earlier")], expected_version=NO_STREAM)
     with any_engine.begin() as connection:
         store.join(connection).append("order-1", [NewEvent("first"), NewEvent("first")], expected_version=1)
-        writer = SecondWriter(lambda: store.append("order-1", [NewEvent("second")], expected_version=expected))
+        writer = SecondWriter(
+            connection, lambda: store.append("order-1", [NewEvent("second")], expected_version=expected)
+        )
     outcome = writer.outcome()
     assert isinstance(outcome, AppendResult)
     assert outcome.version == 4
