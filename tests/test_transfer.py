@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -38,6 +39,7 @@ from eventstore.tokens import PositionToken
 from eventstore.transfer import Exported, ExportProgress, ImportProgress, export_events, import_events
 from eventstore.transfer.resuming import read_end
 from tests.fix_engines import changing_history, migrated_sqlite
+from tests.waiting import start_reading
 
 Make = Callable[..., EventStore]
 
@@ -514,15 +516,16 @@ def test_tables_that_are_too_old_are_told(new_engine: Engine, tmp_path: Path) ->
 
 def test_an_export_ends_before_an_append_under_way(there: EventStore, tmp_path: Path) -> None:
     """The later position is stored already; the earlier one may still appear."""
-    with there.transaction() as tx:
-        tx.append("order-1", [NewEvent("a")], expected_version=0)
-        there.append("order-2", [NewEvent("b")], expected_version=0)
-        exported = export_events(there, tmp_path / "1.jsonl", wait_seconds=0)
-        assert (exported.events, exported.position) == (0, 0)
-        ending = threading.Timer(0.1, tx.connection.commit)
-        ending.start()
-        exported = export_events(there, tmp_path / "2.jsonl")
-        ending.join()
+    with ThreadPoolExecutor(1) as threads:
+        with there.transaction() as tx:
+            tx.append("order-1", [NewEvent("a")], expected_version=0)
+            there.append("order-2", [NewEvent("b")], expected_version=0)
+            exported = export_events(there, tmp_path / "1.jsonl", wait_seconds=0)
+            assert (exported.events, exported.position) == (0, 0)
+            exporting = start_reading(
+                threads, there.engine, export_events, there, tmp_path / "2.jsonl", wait_seconds=60
+            )
+        exported = exporting.result(timeout=30)
     assert (exported.events, exported.position) == (2, 2)
 
 
