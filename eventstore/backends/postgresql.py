@@ -226,9 +226,10 @@ class PostgreSQL:
         """Ask the driver."""
         if connection.invalidated:
             return TransactionState.LOST
-        if connection.closed:
+        raw = None if connection.closed else connection.connection.driver_connection
+        if raw is None:  # it was given back to the pool, which rolls back
             return TransactionState.ENDED
-        state = self.state_of(connection.connection.driver_connection)
+        state = self.state_of(raw)
         if state is TransactionState.LOST:
             with suppress(DBAPIError):  # let SQLAlchemy find out, too: it empties the pool, and need not roll back
                 connection.exec_driver_sql("SELECT 1")
