@@ -361,26 +361,19 @@ def test_a_lock_that_is_let_go_of_in_time_fails_no_event(on_postgresql: EventSto
 # --- the connection of the batch is lost
 
 
-@pytest.fixture
-def impatient(postgres_url: str, on_postgresql: EventStore) -> Iterator[EventStore]:  # makes the tables
-    """A store whose sessions the server ends if they are idle in a transaction."""
-    settings = "-c idle_in_transaction_session_timeout=150ms"
-    engine = engine_for(postgres_url, connect_args={"options": settings, "application_name": "impatient"})
-    yield EventStore(engine)
-    engine.dispose()
-
-
-def wait_until_ended(engine: Engine, name: str) -> None:
-    """Wait until the server has ended all sessions of a name."""
-    of_name = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = :name AND state <> 'idle'")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        until(lambda: connection.execute(of_name, {"name": name}).scalar_one() == 0)
+def be_too_slow(connection: Connection, other: Engine) -> None:
+    """Do nothing for longer than the server lets a session be idle in a transaction."""
+    pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '20ms'"))
+    of_pid = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+    with other.connect().execution_options(isolation_level="AUTOCOMMIT") as watching:
+        until(lambda: watching.execute(of_pid, {"pid": pid}).scalar_one() == 0)
 
 
 @pytest.mark.parametrize("raising", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("run", ["run_until_caught_up", pytest.param("run_forever", marks=pytest.mark.slow)])
 def test_a_handler_slower_than_the_server_allows_is_its_events_failure(
-    on_postgresql: EventStore, impatient: EventStore, run: str, *, raising: bool
+    on_postgresql: EventStore, run: str, *, raising: bool
 ) -> None:
     """Whether it notices, or returns as if nothing had happened."""
     positions = [append(on_postgresql, f"order-{number}") for number in range(3)]
@@ -391,12 +384,12 @@ def test_a_handler_slower_than_the_server_allows_is_its_events_failure(
     def handle(event: RecordedEvent, connection: Connection) -> None:
         if event.position == positions[1]:
             tried.append(event.position)
-            wait_until_ended(on_postgresql.engine, "impatient")
+            be_too_slow(connection, on_postgresql.engine)
             if not raising:
                 return
         note(event, connection)
 
-    worker = Worker(impatient, projection)
+    worker = Worker(on_postgresql, projection)
     if run == "run_until_caught_up":
         worker.run_until_caught_up()
     else:
@@ -408,7 +401,7 @@ def test_a_handler_slower_than_the_server_allows_is_its_events_failure(
     assert (letter.position, letter.error) == (positions[1], "InternalError" if raising else "TransactionBroken")
     if raising:
         with pytest.raises(ProjectionFailed):
-            Projections(impatient).dead_letters.retry(projection, "order-1")
+            Projections(on_postgresql).dead_letters.retry(projection, "order-1")
         assert len(tried) == 2 * (guarding.REPEATS_IF_LOST + 1)
 
 
