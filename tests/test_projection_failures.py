@@ -83,7 +83,7 @@ def running(worker: Worker) -> Iterator[None]:
 
 def refuse_connection() -> None:
     """Raise what a database of the handler's own raises that is away."""
-    engine = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
+    engine = create_engine("postgresql+psycopg://postgres@127.0.0.1:1/nowhere")
     with engine.connect():
         pass
 
@@ -99,7 +99,7 @@ def fill_pool(engine: Engine) -> None:
 
 
 def refuse_connection_of_driver() -> None:
-    psycopg.connect("host=127.0.0.1 port=1 user=nobody dbname=nowhere")
+    psycopg.connect("host=127.0.0.1 port=1 user=postgres dbname=nowhere")
 
 
 ELSEWHERE: dict[str, tuple[type[Exception], Callable[[Engine], Any]]] = {
@@ -565,7 +565,7 @@ def test_a_table_locked_for_longer_than_lock_timeout_is_waited_for(
 
 
 def test_a_server_that_is_not_there_is_an_error_at_first() -> None:
-    store = EventStore(create_engine("postgresql+psycopg://nobody@127.0.0.1:1/nowhere"))
+    store = EventStore(create_engine("postgresql+psycopg://postgres@127.0.0.1:1/nowhere"))
     with pytest.raises(OperationalError):
         Worker(store, counting()).run_forever()
 

@@ -238,8 +238,8 @@ class PostgreSQL:
     def state_of(self, raw: Any) -> TransactionState:
         """Return the state of the transaction on the driver's connection.
 
-        It does not know that the server has ended the session before it has read so. Something to be read is rare, for
-        nobody has asked for anything; then an empty query finds out.
+        It does not know that the server has ended the session before it has read so. Something to be read is rare
+        while no query is under way; then an empty query finds out.
         """
         with suppress(psycopg.Error):
             if _has_input(raw.pgconn.socket):
