@@ -48,8 +48,9 @@ def projections() -> None:
 def status(*, store: EventStore, as_json: bool, names: tuple[str, ...]) -> None:
     """Say how projections are doing: all of them, or those named.
 
-    The state is running, stopped, failed (stopped at an event that a handler could not deal with), or retrying: it
-    tries an event again.
+    The state is running, stopped, failed (stopped at an event that a handler could not deal with), retrying (it tries
+    an event again), or "log went back": the log does not have an event any more that the projection has handled, so
+    build the projection again.
 
     In a pipe, the lines have: name, state, position, events behind, seconds behind, dead letters, when it last came
     forward, worker, failure: also the one after which an event is tried again.

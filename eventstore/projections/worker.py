@@ -20,6 +20,7 @@ from eventstore.projections.batches import Batch, Batches, Outcome
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
 from eventstore.rows import POSITION
+from eventstore.settling import Horizon
 from eventstore.store import EventStore
 from eventstore.streams import MAX_VERSION, check_number, check_seconds
 from eventstore.waking import Waker
@@ -91,7 +92,6 @@ class Worker:
         self._projection = projection
         self._backend = store._backend
         self._batches = Batches(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
-        self._settled = 0
         self._repeated = (0, 0)
         self._seen_at = float("-inf")
         self._waker = Waker()
@@ -116,19 +116,20 @@ class Worker:
 
         Raises:
             ProjectionFailed: An event could not be handled, and the projection stops before it; earlier ones are done.
+            LogWentBack: The log does not have the event any more up to which the projection has come: by a failover, or
+                a restore of this table from a backup. Build it again.
             SchemaError: The database does not have the tables that this code needs.
             UnregisteredEventType: A handler is for a class that the store does not know.
             sqlalchemy.exc.SQLAlchemyError: The database does not answer; nothing of this batch has happened.
         """
-        position = self._batches.position()
-        if position >= self._settled:
-            self._settled = self._batches.settled_after(position)
-        if position >= self._settled:
-            return Batch(Outcome.CAUGHT_UP, 0, position)
+        place = self._batches.place()
+        horizon = self._batches.settled_after(place)
+        if place.position >= horizon.settled:
+            return Batch(Outcome.CAUGHT_UP, 0, place.position)
         try:
-            return self._handle()
+            return self._handle(horizon)
         except HandlerFailed as failed:
-            return self._deal_with(failed)
+            return self._deal_with(failed, horizon)
 
     def run_until_caught_up(self) -> int:
         """Handle all events that are stored when this is called, and settled by then or soon after; then return.
@@ -151,7 +152,7 @@ class Worker:
                 handled += batch.handled
                 if batch.outcome is Outcome.ADVANCED:
                     pause = self._shortest
-                elif self._batches.position() >= end:
+                elif self._batches.place().position >= end:
                     break
                 else:
                     self._waker.wait(pause)
@@ -210,7 +211,7 @@ class Worker:
 
     # --- when an event fails
 
-    def _handle(self, *, up_to_position: int = MAX_VERSION) -> Batch:
+    def _handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
         """Handle a batch. Repeat it if that may help: a bounded number of times for one and the same event.
 
         Raises:
@@ -218,7 +219,7 @@ class Worker:
         """
         while True:
             try:
-                return self._batches.handle(self._settled, up_to_position=up_to_position)
+                return self._batches.handle(horizon, up_to_position=up_to_position)
             except RepeatOneByOne:
                 continue
             except HandlerFailed as failed:
@@ -234,14 +235,14 @@ class Worker:
                 if self._stopped:
                     return Batch(Outcome.BUSY, 0, 0)  # not known to be done, nor to have failed
 
-    def _deal_with(self, failed: HandlerFailed) -> Batch:
+    def _deal_with(self, failed: HandlerFailed, horizon: Horizon) -> Batch:
         """Commit what came before the event, then try it by itself."""
         position, handled = failed.row[POSITION], 0
         while True:  # it may take several batches, where time is up in between
             try:
-                batch = self._handle(up_to_position=position - 1)
+                batch = self._handle(horizon, up_to_position=position - 1)
             except HandlerFailed as earlier:
-                return self._deal_with(earlier)
+                return self._deal_with(earlier, horizon)
             handled += batch.handled
             if batch.outcome is Outcome.BUSY:
                 return Batch(Outcome.BUSY, handled, batch.position)
@@ -256,7 +257,7 @@ class Worker:
                 return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
             attempts += 1
             try:
-                batch = self._handle(up_to_position=position)
+                batch = self._handle(horizon, up_to_position=position)
             except HandlerFailed as again:
                 cause = again.__cause__ or again
             else:
