@@ -1065,8 +1065,8 @@ _BROKEN = {
     "SQL: that is done with the checkpoint",
     "lost": "the connection of the batch was lost while the handler ran; make it quicker, or raise the server's "
     "idle_in_transaction_session_timeout for this role",
-    "moved": "the checkpoint of the projection was changed during its batch, although it was locked; nobody writes to "
-    "es_checkpoints but workers, and they lock it first",
+    "moved": "the checkpoint of the projection was changed during its batch, although it was locked; only workers "
+    "write to es_checkpoints, and they lock it first",
 }
 
 

@@ -795,6 +795,10 @@ class EventStore:
         On a joined store, it is a savepoint in the caller's transaction. On SQLite, all other writers wait until the
         block ends: also the outer store, used in the block by mistake.
 
+        Raises:
+            TransactionBroken: On PostgreSQL an error inside of the block has aborted the transaction, and was caught
+                there. Nothing was stored.
+
         Example:
             ```python
             with store.transaction() as tx:

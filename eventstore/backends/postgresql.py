@@ -237,9 +237,10 @@ class PostgreSQL:
         """Ask the driver."""
         if connection.invalidated:
             return TransactionState.LOST
-        if connection.closed:
+        raw = None if connection.closed else connection.connection.driver_connection
+        if raw is None:  # it was given back to the pool, which rolls back
             return TransactionState.ENDED
-        state = self.state_of(connection.connection.driver_connection)
+        state = self.state_of(raw)
         if state is TransactionState.LOST:
             with suppress(DBAPIError):  # let SQLAlchemy find out, too: it empties the pool, and need not roll back
                 connection.exec_driver_sql("SELECT 1")
@@ -248,8 +249,8 @@ class PostgreSQL:
     def state_of(self, raw: Any) -> TransactionState:
         """Return the state of the transaction on the driver's connection.
 
-        It does not know that the server has ended the session before it has read so. Something to be read is rare, for
-        nobody has asked for anything; then an empty query finds out.
+        It does not know that the server has ended the session before it has read so. Something to be read is rare
+        while no query is under way; then an empty query finds out.
         """
         with suppress(psycopg.Error):
             if _has_input(raw.pgconn.socket):

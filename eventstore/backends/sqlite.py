@@ -174,9 +174,8 @@ class SQLite:
         """Ask the driver."""
         if connection.invalidated:
             return TransactionState.LOST
-        if connection.closed:
-            return TransactionState.ENDED
-        return self.state_of(connection.connection.dbapi_connection)
+        raw = None if connection.closed else connection.connection.dbapi_connection
+        return TransactionState.ENDED if raw is None else self.state_of(raw)
 
     def state_of(self, raw: Any) -> TransactionState:
         """Return the state of the transaction on the driver's connection. Errors abort none."""

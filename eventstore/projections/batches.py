@@ -241,8 +241,12 @@ class Batches:
         try:
             handled = self._call(transaction, row, target, observed, guard)
         except Exception as error:
-            guard.blame.failed = guard.failure(row, error)
-            raise guard.blame.failed from error
+            if guard.is_own(error):
+                raise
+            guard.blame.failed = failed = guard.failure(row, error)
+            if failed.repeats:  # shorter transactions are less in the way, and lost with less
+                self._one_by_one_up_to = row[POSITION]
+            raise failed from error
         if handled:
             guard.blame.rows.append(row)
         return handled

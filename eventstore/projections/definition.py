@@ -42,7 +42,8 @@ class Projection:
         name: Under which it is known in the database, 1 to 255 characters. Another name begins from the first event.
         filters: What to read; see `EventStore.read_all`. Defaults to none: all events. Those without a handler are
             passed over. Filters name what is stored: with upcasters, the old names of event types.
-        attempts: How often an event is tried before it has failed, from 1.
+        attempts: How often an event is tried before it has failed, from 1. Deadlocks, serialization failures and lock
+            timeouts of a handler (up to 10), and lost connections (up to 3), do not count at first.
         backoff_seconds: How long to wait before the second attempt; twice as long before the next, and so on, up to a
             minute.
         on_failure: What becomes of an event that has failed. Defaults to stopping before it.

@@ -77,7 +77,7 @@ class OnDjango:
         return connection.connection
 
     def transaction_state(self, connection: Any) -> TransactionState:
-        """Ask the driver, and Django: it knows of errors after which nobody may go on in the same atomic block."""
+        """Ask the driver, and Django: it knows of errors that the atomic block does not survive."""
         if connection.connection is None:
             return TransactionState.LOST
         state: TransactionState = super().state_of(connection.connection)  # type: ignore[misc]  # the backend's
