@@ -208,8 +208,7 @@ class EventIdReused(EventStoreError):
 class StreamClosed(EventStoreError):
     """The stream takes no more events; nothing was written. Its last event says when and why, and in its metadata who.
 
-    Where the append named no version (`ANY`, `STREAM_EXISTS`), PostgreSQL has aborted a joined transaction, as after
-    any error of its own.
+    A joined transaction stays usable, as after a `ConcurrencyConflict`.
 
     Attributes:
         stream_id: The stream.
@@ -251,7 +250,7 @@ class HistoryChangeRefused(EventStoreError):
 
 
 class EncodingError(EventStoreError, ValueError):
-    """Data that can't be stored exactly; nothing was written.
+    """Data that can't be stored exactly, or would come back changed; nothing was written.
 
     Attributes:
         index: The place of the event in the append, from 0; None for a snapshot's state.

@@ -53,8 +53,8 @@ class EventTypes:
     application, and register at import; after that it may be used from any thread.
 
     What is stored are the fields, by their names: of a Struct by their encoded names, of a pydantic model not by their
-    aliases, and without private attributes. The annotations bring them back; a field annotated `Any` comes back as
-    plain values, and one annotated `Sequence` as a list.
+    aliases, and without private attributes. The annotations bring them back; a field annotated `Any` takes plain
+    values, and one annotated `Sequence` takes lists. What would come back changed is refused when it is appended.
 
     Args:
         newer: What becomes of an event with a newer schema version than this registry knows, which newer code must have

@@ -51,7 +51,7 @@ class PayloadCodec:
             if type(each) not in (MessagePackCodec, JSONCodec):
                 self._add(each)
         self.is_exact = type(codec) in (MessagePackCodec, JSONCodec)
-        """Whether the values that it knows come back as they are; of a codec of another's own it is not known."""
+        """Whether the values that it knows come back as they are; of an application's own codec it is not known."""
         self._uncompressed = {number: known.decode for number, known in self._codecs.items()}
 
     def _add(self, codec: Codec) -> None:
