@@ -163,7 +163,7 @@ SPOILS: dict[str, Callable[[Connection], None]] = {
     "the driver's commit": lambda connection: connection.connection.commit(),
     "close": lambda connection: connection.close(),
     "the pool's close": lambda connection: connection.connection.close(),
-    "the driver's close": lambda connection: connection.connection.driver_connection.close(),
+    "the driver's close": lambda connection: connection.connection.driver_connection.close(),  # type: ignore[union-attr]  # checked out
     "invalidate": lambda connection: connection.invalidate(),
 }
 
