@@ -11,6 +11,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from eventstore import EventFilter, EventStore, migrations
 from eventstore.backends.protocol import Row, Statement
+from eventstore.errors import TablesPlace
 from eventstore.filters import combine
 from eventstore.statements import end_of_run
 from tests.fix_postgresql import Databases
@@ -68,6 +69,10 @@ class Explaining:
         self._store = store
         self._connection = connection
         self._mode = mode
+
+    @property
+    def place(self) -> TablesPlace:
+        return self._store._backend.place
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         sql, constants = self._store._backend.sql(statement)

@@ -209,10 +209,10 @@ class _Asynchronous:
 
 
 def test_registering_without_a_name_says_that_it_takes_one() -> None:
-    types = EventTypes()
+    register: Any = EventTypes().register  # the mistake is one of types, too
     with pytest.raises(InvalidInput, match=r"Placed is registered under the name .*@event_types\.register\("):
 
-        @types.register  # type: ignore[call-overload]  # the mistake
+        @register
         class Placed:
             pass
 

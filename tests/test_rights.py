@@ -10,7 +10,7 @@ import click
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, NewEvent, PermissionDenied
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, ExpectedVersion, NewEvent, PermissionDenied
 from eventstore.backends import engine_for
 from eventstore.backends.postgresql import COPY_FROM
 from eventstore.cli import main
@@ -200,7 +200,8 @@ def test_a_writer_is_refused_what_would_change_or_hide_events(shop: Shop, user: 
 @pytest.mark.parametrize("notify", [False, True])
 def test_a_writer_appends_in_every_way(shop: Shop, *, notify: bool) -> None:
     with shop.copy() as database, EventStore.from_url(shop.url(WRITER, database), notify=notify) as store:
-        for number, expected in enumerate((NO_STREAM, 1, STREAM_EXISTS, ANY)):
+        expectations: list[ExpectedVersion] = [NO_STREAM, 1, STREAM_EXISTS, ANY]
+        for number, expected in enumerate(expectations):
             store.append("invoice-1", [NewEvent("opened")], expected_version=expected)
             store.append(f"invoice-{number + 2}", events(2), expected_version=ANY)
         store.append("invoice-9", events(COPY_FROM), expected_version=NO_STREAM)

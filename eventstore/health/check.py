@@ -118,7 +118,8 @@ class HealthCheck:
         rows = run(statements.schema_version)
         if not rows:
             raise SchemaMissing(run.place)
-        check_version(*rows[0], place=run.place)
+        version, breaking_version = rows[0]
+        check_version(version, breaking_version, place=run.place)
         return SchemaHealth(fits=True, version=rows[0][0], error=None)
 
     def _projection(self, row: Row) -> ProjectionHealth:
