@@ -75,6 +75,10 @@ class Explaining:
         self._connection = connection
         self._mode = mode
 
+    @property
+    def place(self) -> TablesPlace:
+        return self._store._backend.place
+
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         sql, constants = self._store._backend.sql(statement)
         values = {**constants, **parameters}
