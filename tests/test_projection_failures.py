@@ -425,6 +425,30 @@ def test_a_connection_lost_once_fails_no_event(on_postgresql: EventStore) -> Non
     assert noted(on_postgresql.engine) == positions
 
 
+def test_a_connection_lost_just_before_the_commit_fails_no_event(
+    on_postgresql: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    positions = [append(on_postgresql, f"order-{number}") for number in range(3)]
+    projection = Projection("totals")
+    projection.on("counted")(note)
+    advance, lost = Batches._advance, list[int]()
+
+    def advance_and_lose(self: Batches, run: Any, *arguments: Any) -> None:
+        advance(self, run, *arguments)
+        if not lost:
+            lost.append(1)
+            of_batch = "FROM pg_locks WHERE relation = 'es_checkpoints'::regclass AND mode = 'RowExclusiveLock'"
+            with on_postgresql.engine.connect() as other:
+                other.execute(text(f"SELECT pg_terminate_backend(pid, 5000) {of_batch}"))
+
+    monkeypatch.setattr(Batches, "_advance", advance_and_lose)
+    worker = Worker(on_postgresql, projection)
+    with pytest.raises(OperationalError):
+        worker.once()
+    assert worker.once().handled == 3
+    assert noted(on_postgresql.engine) == positions
+
+
 def test_a_batch_longer_than_a_connection_lives_makes_progress_all_the_same(on_postgresql: EventStore) -> None:
     """Not one event is too slow, but all together are: then they are handled one by one."""
     positions = [append(on_postgresql, f"order-{number}") for number in range(8)]
