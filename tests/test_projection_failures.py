@@ -151,6 +151,10 @@ def send(*statements: str) -> Callable[[Connection], None]:
     return execute
 
 
+def driver_connection(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
 WRITE = "INSERT INTO eventstore_contract_totals VALUES ('after', 1, 1)"
 SPOILS: dict[str, Callable[[Connection], None]] = {
     "ROLLBACK": send("ROLLBACK"),
@@ -163,7 +167,7 @@ SPOILS: dict[str, Callable[[Connection], None]] = {
     "the driver's commit": lambda connection: connection.connection.commit(),
     "close": lambda connection: connection.close(),
     "the pool's close": lambda connection: connection.connection.close(),
-    "the driver's close": lambda connection: connection.connection.driver_connection.close(),
+    "the driver's close": lambda connection: driver_connection(connection).close(),
     "invalidate": lambda connection: connection.invalidate(),
 }
 
