@@ -29,6 +29,7 @@ from eventstore.backends.postgresql_parameters import (
     single_event,
 )
 from eventstore.backends.postgresql_positions import check_drawing
+from eventstore.backends.postgresql_rights import is_permission_denied, permission_denied
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
     CLOSED_BY,
@@ -47,12 +48,12 @@ from eventstore.backends.protocol import (
     VersionTaken,
 )
 from eventstore.backends.watching import can_be_unwatched
-from eventstore.errors import HistoryChangeRefused, SchemaMissing, TransactionBroken, UnsuitableTransaction
+from eventstore.errors import HistoryChangeRefused, SchemaMissing, TablesPlace, TransactionBroken, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
 from eventstore.statements.appending_to_all import OVERTAKEN
-from eventstore.tables import Tables, define_tables
+from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
@@ -123,12 +124,16 @@ class PostgreSQL:
         schema: The schema of the tables.
         notify: Whether appends are told to those who listen.
         copies: Whether the driver's connections can COPY; those for asyncio can't, as SQLAlchemy wraps them.
+        place: Where the tables are, for errors.
     """
 
     has_notifications: Final = True
     loader: Final = PostgreSQLLoader()
 
-    def __init__(self, *, schema: str | None = None, notify: bool = False, copies: bool = True) -> None:
+    def __init__(
+        self, *, schema: str | None = None, notify: bool = False, copies: bool = True, place: TablesPlace | None = None
+    ) -> None:
+        self.place = place or TablesPlace("this database", schema)
         self._append = _NOTIFYING_APPEND if notify else _APPEND
         self._append_one = _NOTIFYING_APPEND_ONE if notify else _APPEND_ONE
         self._notify = notify
@@ -136,10 +141,15 @@ class PostgreSQL:
         self._append_to_all = statements.append_to_all_and_notify if notify else statements.append_to_all
         self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
+        self._streams_can_end = True  # until a store has looked
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
-        return _compile(statement, self.tables.metadata.schema)
+        return _compile(statement, self.tables.metadata.schema, self._streams_can_end)
+
+    def suit(self, schema_version: int) -> None:
+        """Note whether es_streams has the columns that say which streams have ended."""
+        self._streams_can_end = schema_version >= STREAMS_CAN_END
 
     def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute with results in binary, too."""
@@ -187,7 +197,9 @@ class PostgreSQL:
         state = getattr(error.orig, "sqlstate", None)
         diagnostics = getattr(error.orig, "diag", None)
         if state == _UNDEFINED_TABLE:
-            return SchemaMissing()
+            return SchemaMissing(self.place)
+        if is_permission_denied(error):
+            return permission_denied(error, self.tables)
         constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
         if constraint == TRIGGER:
             return HistoryChangeRefused()
@@ -442,7 +454,10 @@ def _positions(rows: Sequence[Row]) -> dict[Place, int]:
 
 
 @cache
-def _compile(statement: Statement, schema: str | None) -> tuple[str, dict[str, Any]]:
-    compiled = statement(define_tables(schema=schema)).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
+def _compile(
+    statement: Statement, schema: str | None, streams_can_end: bool
+) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    tables = define_tables(schema=schema, streams_can_end=streams_can_end)
+    compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     return re.sub(r"%\((\w+)\)s", r"%(\1)b", str(compiled)), constants

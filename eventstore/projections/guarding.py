@@ -56,13 +56,15 @@ class Blame:
     Attributes:
         rows: Those that were handed to handlers.
         failed: Whose handler has failed; None as long as none has.
+        is_ours: Whether a statement of the store's own runs: what the database refuses then is no event's failure.
     """
 
-    __slots__ = ("failed", "rows")
+    __slots__ = ("failed", "is_ours", "rows")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.failed: HandlerFailed | None = None
+        self.is_ours = False
 
 
 class Guard:
