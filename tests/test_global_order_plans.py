@@ -98,10 +98,6 @@ class Explaining:
         raise Explained((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
 
     @property
-    def place(self) -> TablesPlace:
-        return self._store._backend.place
-
-    @property
     def notes(self) -> dict[str, Any]:
         return {}
 
