@@ -9,12 +9,13 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Transaction
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import statements
-from eventstore.backends import postgresql_cursors
+from eventstore.backends import postgresql_cursors, postgresql_errors
+from eventstore.backends.postgresql_autocommit import WatchedConnection
 from eventstore.backends.postgresql_listening import PostgreSQLListener
 from eventstore.backends.postgresql_loading import PostgreSQLLoader
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
@@ -25,6 +26,7 @@ from eventstore.backends.postgresql_parameters import (
     rows_to_copy,
     single_event,
 )
+from eventstore.backends.postgresql_settings import refuse_open_transaction
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
     CLOSED_BY,
@@ -39,7 +41,13 @@ from eventstore.backends.protocol import (
     VersionTaken,
 )
 from eventstore.backends.watching import can_be_unwatched
-from eventstore.errors import CachedPositions, HistoryChangeRefused, SchemaMissing, UnsuitableTransaction
+from eventstore.errors import (
+    CachedPositions,
+    HistoryChangeRefused,
+    SchemaMissing,
+    UnsuitableSetting,
+    UnsuitableTransaction,
+)
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
@@ -119,9 +127,11 @@ class PostgreSQL:
         """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
         return _compile(statement, self.tables.metadata.schema)
 
-    def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
+    def execute(
+        self, connection: Connection | UnwatchedConnection | WatchedConnection, sql: str, parameters: Any
+    ) -> Sequence[Row]:
         """Execute with results in binary, too."""
-        if isinstance(connection, UnwatchedConnection):
+        if isinstance(connection, UnwatchedConnection | WatchedConnection):
             return connection.execute(sql, parameters)
         return postgresql_cursors.execute(connection, sql, parameters)
 
@@ -129,20 +139,36 @@ class PostgreSQL:
         """Return whether there are too few events for COPY."""
         return not self._copies or len(pending) < COPY_FROM
 
-    def autocommit(self, engine: Engine) -> AbstractContextManager[Connection | UnwatchedConnection]:
+    def autocommit(self, engine: Engine) -> AbstractContextManager[UnwatchedConnection | WatchedConnection]:
         """Open a connection that needs no BEGIN and COMMIT, which are round trips of their own."""
         return unwatched(engine) if can_be_unwatched(engine) else self._watched_autocommit(engine)
 
     @contextmanager
-    def _watched_autocommit(self, engine: Engine) -> Iterator[Connection]:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            yield connection
+    def _watched_autocommit(self, engine: Engine) -> Iterator[WatchedConnection]:
+        with engine.connect() as connection:
+            yield WatchedConnection(_at_level(connection, "AUTOCOMMIT"))
 
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator[Connection]:
         """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
-        with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
-            yield connection
+        with engine.connect() as connection:
+            transaction = _at_level(connection, "READ COMMITTED").begin()
+            try:
+                yield connection
+            except BaseException:
+                transaction.close()
+                raise
+            self._commit(transaction)
+
+    def _commit(self, transaction: Transaction) -> None:
+        """Commit; what is checked only then may fail, and quote rows."""
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            failure = self.without_payload(error)
+        else:
+            return
+        raise failure
 
     def short_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
@@ -175,6 +201,14 @@ class PostgreSQL:
             return VersionTaken(place.group(1), int(place.group(2))) if place else None
         return None
 
+    def without_payload(self, error: Any) -> Any:
+        """Leave out what the server quotes."""
+        return postgresql_errors.without_payload(error)
+
+    def is_serialization_failure(self, error: BaseException) -> bool:
+        """Return whether it is of SQLSTATE 40001."""
+        return isinstance(error, DBAPIError) and postgresql_errors.is_serialization_failure(error.orig)
+
     def is_passing(self, error: Exception) -> bool:
         """Return whether the connection was lost, or the server is not there, full, starting or stopping.
 
@@ -195,10 +229,11 @@ class PostgreSQL:
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in one statement; the head's row lock makes a second writer wait and look again.
 
-        Very many events: head first, then COPY, in the transaction that `append_is_one_statement` has asked for.
+        Very many events: head first, then COPY, in the transaction that `append_is_one_statement` has asked for; unless
+        row level security is in force, under which PostgreSQL refuses to COPY.
         """
         head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
-        if not self.append_is_one_statement(pending):
+        if not self.append_is_one_statement(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
         if len(pending) == 1:
             rows = run(self._append_one[pending.expectation], **head, **single_event(pending))
@@ -325,6 +360,24 @@ class PostgreSQL:
         return value
 
 
+def _has_row_security(run: Run) -> bool:
+    return bool(run(statements.row_security)[0][0])
+
+
+def _at_level(connection: Connection, isolation_level: str) -> Connection:
+    """Set the level of a connection that was just taken from the pool.
+
+    Raises:
+        UnsuitableSetting: A hook has begun a transaction on it.
+    """
+    try:
+        refuse_open_transaction(connection.connection.driver_connection)
+    except UnsuitableSetting:
+        connection.invalidate()  # a rollback would undo what the hook has set, and the next use would do without it
+        raise
+    return connection.execution_options(isolation_level=isolation_level)
+
+
 def _positions(rows: Sequence[Row]) -> dict[Place, int]:
     return {(stream_id, version): position for stream_id, version, position, *_ in rows}
 
@@ -333,4 +386,5 @@ def _positions(rows: Sequence[Row]) -> dict[Place, int]:
 def _compile(statement: Statement, schema: str | None) -> tuple[str, dict[str, Any]]:
     compiled = statement(define_tables(schema=schema)).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
-    return re.sub(r"%\((\w+)\)s", r"%(\1)b", str(compiled)), constants
+    # in the name of a schema a percent sign stands twice
+    return re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", str(compiled)), constants

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from eventstore import statements
 from eventstore.backends.protocol import (
     CLOSED_BY,
+    PLAIN_EXECUTION,
     HeadClosed,
     Listener,
     Look,
@@ -79,7 +80,7 @@ class SQLite:
         """Execute as it is."""
         if isinstance(connection, UnwatchedConnection):
             return connection.exec_driver_sql(sql, parameters)
-        return fetch(connection.exec_driver_sql(sql, parameters))
+        return fetch(connection.exec_driver_sql(sql, parameters, PLAIN_EXECUTION), sql)
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:  # noqa: ARG002  # none is
         """Return that it is not."""
@@ -147,6 +148,15 @@ class SQLite:
             if message == f"CHECK constraint failed: {check}":
                 return HeadClosed(closed)
         return None
+
+    def without_payload(self, error: Any) -> Any:
+        """Hide the parameters: SQLite's own messages show names, no values."""
+        error.hide_parameters = True
+        return error
+
+    def is_serialization_failure(self, error: BaseException) -> bool:  # noqa: ARG002  # none is
+        """Return that it is not: whoever reads and then writes on an old snapshot gets DatabaseBusy."""
+        return False
 
     def is_passing(self, error: Exception) -> bool:
         """Return whether a lock was in the way."""

@@ -59,6 +59,7 @@ from eventstore.statements.closing import (
 )
 from eventstore.statements.copying import (
     copy_events,
+    row_security,
 )
 from eventstore.statements.diagnosis import (
     prepared_transactions,
@@ -310,6 +311,7 @@ __all__ = [
     "read_pending",
     "rename_checkpoint",
     "restore_head",
+    "row_security",
     "sample_categories_and_types",
     "sample_events",
     "save_snapshot",

@@ -8,7 +8,7 @@ from django.db import Error, connections, transaction
 
 from eventstore.backends.protocol import Row, Run
 from eventstore.contrib.django.backend import DjangoBackend
-from eventstore.errors import NotInTransaction
+from eventstore.errors import NotInTransaction, UnsuitableSetting
 from eventstore.execution import Execution, RunOn
 
 
@@ -24,10 +24,11 @@ class DjangoRun(RunOn):
                 return self._backend.execute(self._connection, sql, parameters)
         except Error as error:
             self._close_if_lost()
-            translated = self._backend.translate(error)
-            if translated is None:
-                raise
-            raise translated from error
+            translated, safe = self._backend.translate(error), self._backend.without_payload(error)
+        # not in the `except` block: the driver's own error would stay attached, and be shown
+        if translated is None:
+            raise safe
+        raise translated from safe
 
     def _close_if_lost(self) -> None:
         """Let the next statement find a new connection; in an atomic block Django does that when the block ends."""
@@ -73,6 +74,24 @@ class DjangoConnections:
         """Return the driver's connection: within an atomic block Django lets nobody commit, nor connect anew."""
         return connections[self._using].connection if self.is_joined else None
 
+    def _refuse_manual_transactions(self) -> None:
+        """Refuse a connection on which autocommit was turned off, by the setting or `transaction.set_autocommit`.
+
+        There Django itself does without what `atomic` promises: a savepoint of SQLite's is then a transaction that
+        commits at its end, and `on_commit` is refused.
+        """
+        connection = connections[self._using]
+        if connection.connection is None:
+            is_manual = not connection.settings_dict["AUTOCOMMIT"]
+        else:  # an atomic block turns autocommit off, too; one begun with autocommit off does not commit at its end
+            is_manual = not connection.autocommit and not (connection.in_atomic_block and connection.commit_on_exit)
+        if is_manual:
+            raise UnsuitableSetting(
+                "AUTOCOMMIT",
+                f"is off for database {self._using!r}, where Django's atomic blocks promise nothing",
+                "leave it on, and use transaction.atomic()",
+            )
+
     @contextmanager
     def statement(self) -> Iterator[Run]:
         """Run in the open atomic block, or each statement in a transaction of its own."""
@@ -88,6 +107,7 @@ class DjangoConnections:
     @contextmanager
     def transaction(self) -> Iterator[Run]:
         """Run in an atomic block: a savepoint where one is open already."""
+        self._refuse_manual_transactions()
         with transaction.atomic(using=self._using):
             run = DjangoRun(connections[self._using], self._backend)
             self._backend.become_writer(run)
@@ -101,6 +121,7 @@ class DjangoConnections:
             yield self
 
     def _run(self) -> Run:
+        self._refuse_manual_transactions()
         run = DjangoRun(connections[self._using], self._backend)
         self._before_use(run)
         return run

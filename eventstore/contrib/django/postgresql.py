@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from eventstore.backends.postgresql import PostgreSQL
 from eventstore.backends.postgresql_cursors import BinaryCursor, CopyingCursor, next_cursor
+from eventstore.backends.postgresql_settings import check_connection
 from eventstore.backends.protocol import Row, Run
 from eventstore.contrib.django.backend import OnDjango
 from eventstore.rows import PendingAppend
@@ -38,11 +39,12 @@ class DjangoPostgreSQL(OnDjango, PostgreSQL):
         """Execute through Django's cursor, inside of which is one of ours."""
         connection.close_if_health_check_failed()
         connection.ensure_connection()
+        check_connection(connection.connection)
         with next_cursor(connection.connection, CopyingCursor if sql.startswith("COPY") else ShownCursor):
             cursor = connection.cursor()
         with cursor:
             cursor.execute(sql, parameters)
-            rows: Sequence[Row] = getattr(cursor, "rows", ())
+            rows: Sequence[Row] = cursor.rows
             return rows
 
     def defer_foreign_keys(self, connection: Any) -> None:
