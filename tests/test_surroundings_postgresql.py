@@ -105,8 +105,8 @@ STREAMING: Final = [{"stream_results": True}, {"yield_per": 3}, {"stream_results
 
 
 @pytest.mark.parametrize("options", STREAMING, ids=str)
-def test_an_engine_that_streams_results_returns_all_rows(postgres_url: str, options: dict[str, Any]) -> None:
-    with engine_with(postgres_url, execution_options=options) as engine:
+def test_an_engine_that_streams_results_returns_all_rows(shared_url: str, options: dict[str, Any]) -> None:
+    with engine_with(shared_url, execution_options=options) as engine:
         watch(engine)
         check_everything(EventStore(engine))
 
@@ -136,8 +136,8 @@ OTHER_OPTIONS: Final[list[dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("options", OTHER_OPTIONS, ids=str)
-def test_other_options_of_executions_change_nothing(postgres_url: str, options: dict[str, Any]) -> None:
-    with engine_with(postgres_url, execution_options=options) as engine:
+def test_other_options_of_executions_change_nothing(shared_url: str, options: dict[str, Any]) -> None:
+    with engine_with(shared_url, execution_options=options) as engine:
         watch(engine)
         check_everything(EventStore(engine))
 
@@ -148,9 +148,7 @@ MAP: Final = {None: "tenant_a"}
 
 
 @watched
-def test_a_schema_translate_map_of_the_engine_is_refused(
-    shared_postgres_engine: Engine, is_watched: bool
-) -> None:
+def test_a_schema_translate_map_of_the_engine_is_refused(shared_postgres_engine: Engine, is_watched: bool) -> None:
     engine = shared_postgres_engine.execution_options(schema_translate_map=MAP)
     if is_watched:
         watch(engine)
@@ -286,9 +284,9 @@ def test_a_hook_on_sqlalchemys_connection_that_begins_is_refused(shared_url: str
             EventStore(engine).append("order-1", new_events(1), expected_version=ANY)
 
 
-def test_a_hook_that_sets_in_autocommit_works(postgres_url: str) -> None:
+def test_a_hook_that_sets_in_autocommit_works(shared_url: str) -> None:
     """As SQLAlchemy's documentation shows."""
-    with engine_with(postgres_url) as engine:
+    with engine_with(shared_url) as engine:
 
         @event.listens_for(engine, "connect")
         def _set(connection: psycopg.Connection[Any], _: object) -> None:
@@ -307,9 +305,9 @@ FACTORIES: Final[list[Any]] = [psycopg.ClientCursor, psycopg.RawCursor]
 
 @watched
 @pytest.mark.parametrize("factory", FACTORIES)
-def test_any_kind_of_cursor_of_psycopgs_works(postgres_url: str, factory: Any, is_watched: bool) -> None:
+def test_any_kind_of_cursor_of_psycopgs_works(shared_url: str, factory: Any, is_watched: bool) -> None:
     hostile = "-c DateStyle=German -c array_nulls=off -c bytea_output=escape -c standard_conforming_strings=off"
-    with engine_with(postgres_url) as engine:
+    with engine_with(shared_url) as engine:
 
         @event.listens_for(engine, "connect")
         def _choose(connection: psycopg.Connection[Any], _: object) -> None:
@@ -349,12 +347,12 @@ class TheirRawCursor(psycopg.RawCursor[Any]):
 @pytest.mark.parametrize("factory", [TheirCursor, TheirClientCursor])
 @pytest.mark.parametrize("setting", ["DateStyle=German", "array_nulls=off"])
 def test_cursors_of_the_application_work_or_are_refused(
-    postgres_url: str, factory: Any, setting: str, is_watched: bool
+    shared_url: str, factory: Any, setting: str, is_watched: bool
 ) -> None:
     """They are used, with results as text, which some settings of the server change."""
     options = with_server_settings(setting)
     options["connect_args"]["cursor_factory"] = factory
-    with engine_with(postgres_url, **options) as engine:
+    with engine_with(shared_url, **options) as engine:
         if is_watched:
             watch(engine)
         store = EventStore(engine)
@@ -363,18 +361,16 @@ def test_cursors_of_the_application_work_or_are_refused(
             return
         with pytest.raises(UnsuitableSetting, match=setting.partition("=")[0]):
             store.append("note-1", new_events(), expected_version=ANY)
-    with engine_with(postgres_url) as engine:
+    with engine_with(shared_url) as engine:
         assert EventStore(engine).stream_version("note-1") == 0
 
 
 @watched
 @pytest.mark.parametrize("factory", [TheirCursor, TheirClientCursor])
-def test_results_as_text_are_the_same_under_other_settings(
-    postgres_url: str, factory: Any, is_watched: bool
-) -> None:
+def test_results_as_text_are_the_same_under_other_settings(shared_url: str, factory: Any, is_watched: bool) -> None:
     options = with_server_settings("bytea_output=escape", "extra_float_digits=-15", "TimeZone=Asia/Tokyo")
     options["connect_args"]["cursor_factory"] = factory
-    with engine_with(postgres_url, **options) as engine:
+    with engine_with(shared_url, **options) as engine:
         if is_watched:
             watch(engine)
         check_everything(EventStore(engine))
@@ -397,8 +393,8 @@ def test_cursors_that_take_other_placeholders_are_refused(shared_url: str) -> No
 @watched
 @pytest.mark.parametrize("row_factory", [dict_row, namedtuple_row])
 @pytest.mark.parametrize("factory", [psycopg.Cursor, TheirCursor])
-def test_a_row_factory_changes_nothing(postgres_url: str, row_factory: Any, factory: Any, is_watched: bool) -> None:
-    with engine_with(postgres_url) as engine:
+def test_a_row_factory_changes_nothing(shared_url: str, row_factory: Any, factory: Any, is_watched: bool) -> None:
+    with engine_with(shared_url) as engine:
         with engine.connect():
             pass  # SQLAlchemy itself asks for the version in tuples
         engine.dispose()
@@ -414,13 +410,13 @@ def test_a_row_factory_changes_nothing(postgres_url: str, row_factory: Any, fact
 
 
 @pytest.mark.parametrize("threshold", [0, 1, None])
-def test_when_statements_are_prepared_changes_nothing(postgres_url: str, threshold: int | None) -> None:
-    with engine_with(postgres_url, connect_args={"prepare_threshold": threshold}) as engine:
+def test_when_statements_are_prepared_changes_nothing(shared_url: str, threshold: int | None) -> None:
+    with engine_with(shared_url, connect_args={"prepare_threshold": threshold}) as engine:
         check_everything(EventStore(engine))
 
 
-def test_connections_in_autocommit_work(postgres_url: str) -> None:
-    with engine_with(postgres_url, connect_args={"autocommit": True}) as engine:
+def test_connections_in_autocommit_work(shared_url: str) -> None:
+    with engine_with(shared_url, connect_args={"autocommit": True}) as engine:
         check_everything(EventStore(engine))
 
 
@@ -450,14 +446,16 @@ HARMLESS: Final = [
 
 @pytest.mark.slow
 @watched
-def test_settings_of_the_server_change_no_result(postgres_url: str, is_watched: bool) -> None:
+def test_settings_of_the_server_change_no_result(shared_url: str, is_watched: bool) -> None:
     for number, setting in enumerate(HARMLESS):
-        with engine_with(postgres_url, **with_server_settings(setting)) as engine:
+        with engine_with(shared_url, **with_server_settings(setting)) as engine:
             if number:
                 with engine.begin() as connection:
                     connection.execute(text("SET LOCAL eventstore.allow_history_changes = 'on'"))
                     connection.execute(
-                        text("TRUNCATE es_events, es_streams, snapshots, es_checkpoints, es_dead_letters RESTART IDENTITY")
+                        text(
+                            "TRUNCATE es_events, es_streams, snapshots, es_checkpoints, es_dead_letters RESTART IDENTITY"
+                        )
                     )
             if is_watched:
                 watch(engine)
@@ -466,9 +464,7 @@ def test_settings_of_the_server_change_no_result(postgres_url: str, is_watched: 
 
 @watched
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_an_encoding_that_can_not_hold_every_text_is_refused(
-    shared_url: str, encoding: str, is_watched: bool
-) -> None:
+def test_an_encoding_that_can_not_hold_every_text_is_refused(shared_url: str, encoding: str, is_watched: bool) -> None:
     with engine_with(shared_url) as engine:
 
         @event.listens_for(engine, "connect")
@@ -499,9 +495,7 @@ def test_an_encoding_that_can_not_hold_every_text_is_refused(
 def test_what_the_server_refuses_is_told_in_its_words_and_nothing_is_stored(
     shared_url: str, setting: str, told: str
 ) -> None:
-    with engine_with(shared_url) as holder, engine_with(
-        shared_url, **with_server_settings(setting)
-    ) as engine:
+    with engine_with(shared_url) as holder, engine_with(shared_url, **with_server_settings(setting)) as engine:
         before = EventStore(holder).append("note-1", new_events(1), expected_version=ANY)
         with holder.begin() as connection:
             EventStore(holder).join(connection).append("note-1", new_events(1), expected_version=ANY)

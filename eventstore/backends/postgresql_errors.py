@@ -10,9 +10,7 @@ from sqlalchemy.exc import DBAPIError
 _HARMLESS_CLASSES: Final = ("08", "40", "53", "55", "57", "58")
 """Connections, deadlocks, resources, locks, operators, the system: what these quote is about the server."""
 
-_LEFT_OUT: Final = frozenset(
-    {DiagnosticField.MESSAGE_DETAIL, DiagnosticField.CONTEXT, DiagnosticField.INTERNAL_QUERY}
-)
+_LEFT_OUT: Final = frozenset({DiagnosticField.MESSAGE_DETAIL, DiagnosticField.CONTEXT, DiagnosticField.INTERNAL_QUERY})
 _DATA_EXCEPTION: Final = "22"
 _SERIALIZATION_FAILURE: Final = "40001"
 
