@@ -41,6 +41,7 @@ EventStoreError
 │   ├── TableLocked
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
+│   ├── NoSchema
 │   └── OtherHistory
 ├── ProjectionError                 a projection that can't go on, or not now
 │   ├── ProjectionFailed            a handler could not deal with an event
@@ -605,6 +606,21 @@ class EventsWouldBeLost(MigrationError):
         super().__init__(
             "undoing es_0001 drops es_events, and there are events in it, which would be lost; it was not undone. "
             "Drop the tables by hand if you mean it"
+        )
+
+
+class NoSchema(MigrationError):
+    """PostgreSQL has no schema to make the tables in: none that the search_path names is there. Nothing was made.
+
+    Attributes:
+        search_path: What it names.
+    """
+
+    def __init__(self, search_path: str) -> None:
+        self.search_path = search_path
+        super().__init__(
+            f"there is no schema to make the tables in: search_path is {search_path!r}, and none of that is there; create "
+            "one that it names, or name a schema (schema=…, --schema)"
         )
 
 

@@ -83,21 +83,18 @@ class RunOn:
         raise translated from safe
 
 
-def refuse_other_schema(connection: Any, backend: Backend) -> None:
+def refuse_other_schema(connection: Any, schema: str | None) -> None:
     """Refuse a `schema_translate_map` that would have SQLAlchemy look for the tables elsewhere than we do.
 
     Args:
         connection: SQLAlchemy's, or what has its execution options.
-        backend: Its tables are the store's.
+        schema: The one that the tables are in.
 
     Raises:
         UnsuitableSetting: There is one, on the engine, the connection or the session.
     """
     translated = connection.get_execution_options().get("schema_translate_map")
-    if not translated:
-        return
-    schema = backend.tables.metadata.schema
-    if translated.get(schema, schema) != schema:
+    if translated and translated.get(schema, schema) != schema:
         raise UnsuitableSetting(
             "schema_translate_map",
             f"says that the tables are in schema {translated[schema]!r}, and the store does not go by it",
@@ -154,11 +151,11 @@ class OwnConnections:
         """Open a new transaction."""
         self._leave_parents_connections()
         with self._backend.transaction(self._engine) as connection:
-            refuse_other_schema(connection, self._backend)
+            refuse_other_schema(connection, self._backend.tables.metadata.schema)
             yield JoinedTransaction(lambda: connection, self._backend, self._before_use)
 
     def _run(self, connection: Any) -> Run:
-        refuse_other_schema(connection, self._backend)
+        refuse_other_schema(connection, self._backend.tables.metadata.schema)
         run = RunOn(connection, self._backend)
         self._before_use(run)
         return run
@@ -238,7 +235,7 @@ class JoinedTransaction:
             yield self
 
     def _run(self, connection: Connection) -> Run:
-        refuse_other_schema(connection, self._backend)
+        refuse_other_schema(connection, self._backend.tables.metadata.schema)
         run = RunOn(connection, self._backend)
         self._before_use(run)
         return run

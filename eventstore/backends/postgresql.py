@@ -386,5 +386,6 @@ def _positions(rows: Sequence[Row]) -> dict[Place, int]:
 def _compile(statement: Statement, schema: str | None) -> tuple[str, dict[str, Any]]:
     compiled = statement(define_tables(schema=schema)).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
-    # in the name of a schema a percent sign stands twice
-    return re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", str(compiled)), constants
+    sql = str(compiled)
+    # COPY has no parameters in its text; elsewhere, in the name of a schema, a percent sign stands twice
+    return sql if sql.startswith("COPY") else re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", sql), constants
