@@ -151,9 +151,7 @@ def test_what_a_deadlock_tells_is_kept(engine: Engine) -> None:
     assert "Process 1 waits" in str(error.value)
 
 
-def test_a_handler_whose_append_is_refused_does_not_show_it(
-    engine: Engine, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_handler_whose_append_is_refused_does_not_show_it(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "eventstore")
     store = EventStore(engine)
     store.append("order-1", [NewEvent("order-paid", {"card": SECRET})], expected_version=ANY)

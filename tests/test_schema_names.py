@@ -62,9 +62,7 @@ def test_subscriptions_are_told_in_such_a_schema(engine: Engine) -> None:
     store = EventStore(engine, schema="100%:x", notify=True)
     subscription = store.subscribe(after_position=0, notify=True, longest_interval_seconds=60, idle_timeout_seconds=60)
     with subscription:
-        appending = threading.Timer(
-            0.2, lambda: store.append("order-1", [NewEvent("first")], expected_version=ANY)
-        )
+        appending = threading.Timer(0.2, lambda: store.append("order-1", [NewEvent("first")], expected_version=ANY))
         appending.start()
         assert next(iter(subscription)).event_type == "first"
         appending.join()
@@ -76,9 +74,10 @@ def test_no_schema_to_create_in_is_refused_before_anything_is_made(empty_postgre
         with pytest.raises(NoSchema, match="no schema to make the tables in.*search_path"):
             migrations.upgrade(engine)
         with engine.connect() as connection:
-            assert connection.exec_driver_sql(
-                "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'es%%'"
-            ).scalar_one() == 0
+            assert (
+                connection.exec_driver_sql("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'es%%'").scalar_one()
+                == 0
+            )
         engine.dispose()
 
 

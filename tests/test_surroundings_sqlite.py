@@ -241,6 +241,11 @@ def test_options_of_executions_change_nothing(engine: Engine, options: dict[str,
     check_everything(EventStore(engine))
 
 
+def test_a_hook_on_sqlalchemys_connection_that_begins_changes_nothing(engine: Engine) -> None:
+    event.listen(engine, "engine_connect", lambda connection: connection.execute(text("SELECT 1")))
+    check_everything(EventStore(engine))
+
+
 @watched
 def test_a_schema_translate_map_is_refused(engine: Engine, is_watched: bool) -> None:
     engine = engine.execution_options(schema_translate_map=MAP)

@@ -101,6 +101,8 @@ class SQLite:
     def _watched_autocommit(self, engine: Engine) -> Iterator[Connection]:
         with engine.connect() as connection:
             check_connection(connection.connection.dbapi_connection, connection.connection.info)
+            if connection.in_transaction():  # begun by a hook (engine_connect)
+                connection.commit()
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.begin()  # in name only; but it calls the application's hooks, of which one may send a BEGIN
             if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's

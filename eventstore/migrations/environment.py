@@ -156,9 +156,7 @@ def refuse_without_schema(connection: Connection, schema: str | None) -> None:
         NoSchema: There is none.
     """
     if schema is None and connection.dialect.name == "postgresql":
-        found, path = connection.execute(
-            select(func.current_schema(), func.current_setting("search_path"))
-        ).one()
+        found, path = connection.execute(select(func.current_schema(), func.current_setting("search_path"))).one()
         if found is None:
             raise NoSchema(path)
         _end_looking(connection)

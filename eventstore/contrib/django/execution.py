@@ -100,6 +100,7 @@ class DjangoConnections:
     @contextmanager
     def global_reading(self) -> Iterator[Run]:
         """Run where each statement sees what is committed by then; in an atomic block, if that is suitable."""
+        self._refuse_manual_transactions()
         if self.is_joined:
             self._backend.check_reader(connections[self._using])
         yield self._run()
