@@ -184,8 +184,8 @@ class ConcurrencyConflict(EventStoreError):
 class SerializationConflict(ConcurrencyConflict):
     """Another writer has changed a stream since the joined transaction, at REPEATABLE READ or SERIALIZABLE, began.
 
-    PostgreSQL has ended the transaction (SQLSTATE 40001), and its snapshot can't see what was written. Roll it back, and
-    repeat all of it in a new one.
+    PostgreSQL has ended the transaction (SQLSTATE 40001), and its snapshot can't see what was written. Roll it back,
+    and repeat all of it in a new one.
 
     Attributes:
         stream_ids: The streams that were to be written; of several, PostgreSQL does not say which one it was.
@@ -202,9 +202,9 @@ class SerializationConflict(ConcurrencyConflict):
         many = f" and {len(self.stream_ids) - 1} others" if len(self.stream_ids) > 1 else ""
         EventStoreError.__init__(
             self,
-            f"another writer has come before the joined transaction, on stream {self.stream_id!r}{many}; the transaction "
-            "is at REPEATABLE READ or SERIALIZABLE, and over: roll it back, and repeat all of it in a new one, or join "
-            "one at READ COMMITTED",
+            f"another writer has come before the joined transaction, on stream {self.stream_id!r}{many}; the "
+            "transaction is at REPEATABLE READ or SERIALIZABLE, and over: roll it back, and repeat all of it in a new "
+            "one, or join one at READ COMMITTED",
         )
 
 
@@ -619,8 +619,8 @@ class NoSchema(MigrationError):
     def __init__(self, search_path: str) -> None:
         self.search_path = search_path
         super().__init__(
-            f"there is no schema to make the tables in: search_path is {search_path!r}, and none of that is there; create "
-            "one that it names, or name a schema (schema=…, --schema)"
+            f"there is no schema to make the tables in: search_path is {search_path!r}, and none of that is there; "
+            "create one that it names, or name a schema (schema=…, --schema)"
         )
 
 

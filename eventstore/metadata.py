@@ -22,8 +22,8 @@ def encode_metadata(metadata: Mapping[str, Any] | None) -> str | None:
 
     Raises:
         InvalidMetadata: It is not a mapping of strings to JSON values, is nested more than 100 levels deep, holds NaN,
-            an infinity or -0.0 (whose sign PostgreSQL does not keep), or text with NUL (which PostgreSQL can't store) or
-            a lone surrogate.
+            an infinity or -0.0 (whose sign PostgreSQL does not keep), or text with NUL (which PostgreSQL can't store)
+            or a lone surrogate.
     """
     if metadata is None:
         return None

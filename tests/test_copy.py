@@ -189,7 +189,7 @@ def test_under_row_level_security_an_import_is_refused(
     with EventStore.in_memory() as other:
         other.append("order-1", events(3), expected_version=NO_STREAM)
         export_events(other, file)
-    with pytest.raises(UnsuitableSetting, match="row level security .*BYPASSRLS"):
+    with pytest.raises(UnsuitableSetting, match=r"row level security .*BYPASSRLS"):
         import_events(EventStore(restricted), file)
     assert EventStore(postgres_engine).stream_version("order-1") == 0
     import_events(EventStore(postgres_engine), file)  # the owner is exempt

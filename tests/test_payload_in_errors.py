@@ -146,7 +146,8 @@ def test_what_a_deadlock_tells_is_kept(engine: Engine) -> None:
     """It is about locks."""
     with pytest.raises(DBAPIError) as error, EventStore(engine).transaction() as transaction:
         transaction.connection.exec_driver_sql(
-            "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01', MESSAGE = 'deadlock', DETAIL = 'Process 1 waits'; END $$"
+            "DO $$ BEGIN RAISE EXCEPTION USING"
+            " ERRCODE = '40P01', MESSAGE = 'deadlock', DETAIL = 'Process 1 waits'; END $$"
         )
     assert "Process 1 waits" in str(error.value)
 

@@ -71,7 +71,7 @@ def test_subscriptions_are_told_in_such_a_schema(engine: Engine) -> None:
 def test_no_schema_to_create_in_is_refused_before_anything_is_made(empty_postgres_url: str) -> None:
     for path in ("''", "nowhere", "nowhere,neither"):
         engine = create_engine(empty_postgres_url, connect_args={"options": f"-c search_path={path}"})
-        with pytest.raises(NoSchema, match="no schema to make the tables in.*search_path"):
+        with pytest.raises(NoSchema, match=r"no schema to make the tables in.*search_path"):
             migrations.upgrade(engine)
         with engine.connect() as connection:
             assert (

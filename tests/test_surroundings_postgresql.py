@@ -422,6 +422,7 @@ def test_connections_in_autocommit_work(shared_url: str) -> None:
 
 # --- the server
 
+FILLED: Final = ("es_events", "es_streams", "snapshots", "es_checkpoints", "es_dead_letters")
 HARMLESS: Final = [
     "DateStyle=German",
     "DateStyle=SQL,DMY",
@@ -452,11 +453,7 @@ def test_settings_of_the_server_change_no_result(shared_url: str, is_watched: bo
             if number:
                 with engine.begin() as connection:
                     connection.execute(text("SET LOCAL eventstore.allow_history_changes = 'on'"))
-                    connection.execute(
-                        text(
-                            "TRUNCATE es_events, es_streams, snapshots, es_checkpoints, es_dead_letters RESTART IDENTITY"
-                        )
-                    )
+                    connection.execute(text(f"TRUNCATE {', '.join(FILLED)} RESTART IDENTITY"))
             if is_watched:
                 watch(engine)
             check_everything(EventStore(engine))

@@ -172,7 +172,7 @@ def test_a_converter_that_makes_something_else_is_refused(url: str, monkeypatch:
     engine = create_engine(url, connect_args={"detect_types": sqlite3.PARSE_DECLTYPES})
     store = EventStore(engine)
     store.append("note-1", new(), expected_version=ANY)
-    with pytest.raises(UnsuitableSetting, match="detect_types .*makes int"):
+    with pytest.raises(UnsuitableSetting, match=r"detect_types .*makes int"):
         list(store.read_stream("note-1"))
     engine.dispose()
 
@@ -275,7 +275,7 @@ def test_an_aggregate_is_loaded_as_of_the_ends_of_time(any_engine: Engine, as_of
     store = EventStore(any_engine)
     store.append("note-1", new(), expected_version=ANY)
     notes = Repository(store, category="note", initial=int, evolve=lambda state, _: state + 1)
-    if as_of.year == datetime.max.year:
+    if as_of.year > datetime(2026, 1, 1, tzinfo=UTC).year:
         assert notes.load("1", as_of=as_of).state == 1
     else:
         with pytest.raises(AggregateNotFound):

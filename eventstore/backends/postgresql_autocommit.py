@@ -50,10 +50,10 @@ class WatchedConnection:
 def at_read_committed(execute: Callable[[str, Any], Result], sql: str, parameters: Any) -> Result:
     """Execute a statement again that has met a serialization failure, in a transaction at READ COMMITTED.
 
-    A statement that commits by itself runs at the level that the server, the database or the role takes for its default.
-    Above READ COMMITTED it fails if another writer has come first, instead of waiting and looking again; then nothing of
-    it is stored. To know the level beforehand would be a round trip, and it may change; to learn it by that error costs
-    three, but only if writers have met.
+    A statement that commits by itself runs at the level that the server, the database or the role takes for its
+    default. Above READ COMMITTED it fails if another writer has come first, instead of waiting and looking again; then
+    nothing of it is stored. To know the level beforehand would be a round trip, and it may change; to learn it by that
+    error costs three, but only if writers have met.
 
     Args:
         execute: Executes a statement on a connection in autocommit.

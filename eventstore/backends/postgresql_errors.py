@@ -40,7 +40,7 @@ def without_payload(error: DBAPIError) -> DBAPIError:
 
 def driver_error_without_payload(error: psycopg.Error) -> psycopg.Error:
     """Return the driver's error likewise."""
-    told = {
+    told: dict[int, bytes | None] = {
         field: value.encode()
         for field in DiagnosticField
         if field not in _LEFT_OUT and (value := getattr(error.diag, field.name.lower())) is not None

@@ -9,7 +9,6 @@ from typing import Any, Final
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import namedtuple_row, tuple_row
-from sqlalchemy import Connection
 
 from eventstore.errors import UnsuitableSetting
 

@@ -59,6 +59,8 @@ _ADVANCE: Final[dict[Expectation, Statement]] = {
     Expectation.NOTHING: statements.create_or_advance_head,
 }
 NO_NOTIFICATIONS: Final = "notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it"
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
 
 
@@ -260,7 +262,7 @@ class SQLite:
         try:
             in_utc = value.astimezone(UTC)
         except OverflowError:
-            in_utc = datetime.min if value.year == datetime.min.year else datetime.max
+            in_utc = _FIRST if value.year == _FIRST.year else _LAST
         return in_utc.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 

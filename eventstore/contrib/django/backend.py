@@ -62,7 +62,9 @@ class OnDjango:
     def without_payload(self, error: Any) -> Any:
         """Return the error, or one of Django's of the same class, without what the database quotes."""
         cause = error.__cause__
-        safe_cause = cause if cause is None else super().without_payload(DBAPIError(None, None, cause)).orig  # type: ignore[misc]
+        if cause is None:
+            return error
+        safe_cause = super().without_payload(DBAPIError(None, None, cause)).orig  # type: ignore[misc]  # the backend's
         if safe_cause is cause:
             return error
         safe = type(error)(*safe_cause.args)
@@ -72,7 +74,7 @@ class OnDjango:
     def is_serialization_failure(self, error: BaseException) -> bool:
         """Return whether a transaction is over because another one has come first; looks at the driver's error."""
         cause = error.__cause__ if isinstance(error, Error) else error
-        return super().is_serialization_failure(DBAPIError(None, None, cause))  # type: ignore[misc,arg-type,no-any-return]
+        return isinstance(cause, Exception) and super().is_serialization_failure(DBAPIError(None, None, cause))  # type: ignore[misc]
 
     def is_passing(self, error: Exception) -> bool:
         """Return whether a reader may succeed later: looks at the driver's error that Django has wrapped."""

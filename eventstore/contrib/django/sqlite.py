@@ -10,7 +10,6 @@ from eventstore.backends.sqlite_settings import check_connection
 from eventstore.contrib.django.backend import OnDjango
 from eventstore.errors import UnsuitableTransaction
 
-
 _INFO: Final = "_eventstore_settings"
 """Its place in Django's object for a connection, which keeps its settings when it connects again."""
 
