@@ -2,8 +2,10 @@
 
 import logging
 import pickle
+import re
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -11,10 +13,11 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from eventstore import ANY, Append, EventStore, NewEvent
+from eventstore import ANY, Append, EventStore, NewEvent, migrations
 from eventstore.backends import postgresql
 from eventstore.errors import ProjectionFailed
 from eventstore.projections import Projection, Worker
+from tests.fix_clusters import Cluster
 from tests.fix_leaks import SECRET
 
 COPIED: Final = 5
@@ -168,3 +171,33 @@ def test_a_handler_whose_append_is_refused_does_not_show_it(engine: Engine, capl
         Worker(store, cards).run_until_caught_up()
     assert_hidden(error.value)
     assert not any(secret in caplog.text for secret in SHOWN)
+
+
+@pytest.mark.slow
+def test_with_the_settings_of_the_guide_the_servers_log_does_not_show_it(cluster: Cluster) -> None:
+    guide = (Path(__file__).parent.parent / "docs/how-to/database-setup.md").read_text()
+    settings = re.findall(r"^ALTER SYSTEM SET (log_parameter\w+|log_error_verbosity) = (\w+);", guide, re.MULTILINE)
+    assert [name for name, _ in settings] == [
+        "log_parameter_max_length",
+        "log_parameter_max_length_on_error",
+        "log_error_verbosity",
+    ]
+    engine = create_engine(cluster.url)
+    migrations.upgrade(engine)
+    store = EventStore(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(REFUSALS["check"])
+    for number, hidden in enumerate((False, True)):
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            chosen = settings if hidden else [("log_min_duration_statement", "0")]
+            for name, value in chosen:
+                connection.exec_driver_sql(f"ALTER SYSTEM SET {name} = '{value}'")
+            connection.exec_driver_sql("SELECT pg_reload_conf()")
+            wanted = chosen[-1]
+            while connection.exec_driver_sql(f"SHOW {wanted[0]}").scalar_one() != wanted[1]:
+                pass
+        secret = f"{SECRET}-{number}"
+        with pytest.raises(IntegrityError):
+            store.append("card-1", [NewEvent("refused", metadata={"card": secret})], expected_version=ANY)
+        assert (secret in cluster.log) is not hidden
+    engine.dispose()

@@ -6,6 +6,7 @@ docs/reference/surroundings.md has the table.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from psycopg.rows import dict_row, namedtuple_row
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, EventFilter, EventStore, NewEvent, Repository
 from eventstore.errors import EventStoreError, UnsuitableSetting
@@ -481,6 +483,25 @@ def test_an_encoding_that_can_not_hold_every_text_is_refused(shared_url: str, en
         assert EventStore(engine).stream_version("note-1") == 0
 
 
+def test_a_database_in_another_encoding_is_refused(postgres_server_url: str) -> None:
+    server = create_engine(postgres_server_url, isolation_level="AUTOCOMMIT")
+    name = f"eventstore_test_latin1_{uuid4().hex}"
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        with engine_with(server.url.set(database=name).render_as_string(hide_password=False)) as engine:
+            event.listen(engine, "connect", _speak_utf8)
+            with pytest.raises(UnsuitableSetting, match="server_encoding is LATIN1"):
+                EventStore(engine).append("note-1", new_events(1), expected_version=ANY)
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    server.dispose()
+
+
+def _speak_utf8(connection: psycopg.Connection[Any], _: object) -> None:
+    connection.autocommit = True
+    connection.execute("SET client_encoding = 'UTF8'")
+    connection.autocommit = False
+
+
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
@@ -502,3 +523,49 @@ def test_what_the_server_refuses_is_told_in_its_words_and_nothing_is_stored(
                 EventStore(engine).append_many([Append("note-1", new_events(1), expected_version=ANY)] * 2)
             connection.rollback()
         assert EventStore(holder).stream_version("note-1") == before.version
+
+
+# --- connections are given back as they were
+
+
+@watched
+@pytest.mark.parametrize("isolation_level", [psycopg.IsolationLevel.SERIALIZABLE, None])
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_a_hooks_choices_for_the_drivers_connection_are_kept(
+    shared_url: str, isolation_level: psycopg.IsolationLevel | None, autocommit: bool, is_watched: bool
+) -> None:
+    with engine_with(shared_url, pool_size=1, max_overflow=0) as engine:
+
+        @event.listens_for(engine, "connect")
+        def _choose(connection: psycopg.Connection[Any], _: object) -> None:
+            connection.isolation_level = isolation_level
+            connection.autocommit = autocommit
+
+        if is_watched:
+            watch(engine)
+        store = EventStore(engine)
+        check_everything(store)
+        with pytest.raises(ConcurrencyConflict), store.transaction() as transaction:
+            transaction.append("note-1", new_events(1), expected_version=0)
+        with engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            assert (driver.isolation_level, driver.autocommit) == (isolation_level, autocommit)
+
+
+def test_pipeline_mode_of_a_joined_connection_is_refused(shared_postgres_engine: Engine) -> None:
+    """Results come later there: there would be no rows."""
+    store = EventStore(shared_postgres_engine)
+    with shared_postgres_engine.begin() as connection:
+        driver: Any = connection.connection.driver_connection
+        with driver.pipeline(), pytest.raises(UnsuitableSetting, match="pipeline mode"):
+            store.join(connection).append("note-1", new_events(1), expected_version=ANY)
+        store.join(connection).append("note-1", new_events(1), expected_version=ANY)
+    assert store.stream_version("note-1") == 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"pool_pre_ping": True}, {"poolclass": NullPool}, {"pool_reset_on_return": None}], ids=str
+)
+def test_other_pools_change_nothing(shared_url: str, options: dict[str, Any]) -> None:
+    with engine_with(shared_url, **options) as engine:
+        check_everything(EventStore(engine))

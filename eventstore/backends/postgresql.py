@@ -26,7 +26,7 @@ from eventstore.backends.postgresql_parameters import (
     rows_to_copy,
     single_event,
 )
-from eventstore.backends.postgresql_settings import refuse_open_transaction
+from eventstore.backends.postgresql_settings import prepared
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
     CLOSED_BY,
@@ -45,7 +45,6 @@ from eventstore.errors import (
     CachedPositions,
     HistoryChangeRefused,
     SchemaMissing,
-    UnsuitableSetting,
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
@@ -145,14 +144,14 @@ class PostgreSQL:
 
     @contextmanager
     def _watched_autocommit(self, engine: Engine) -> Iterator[WatchedConnection]:
-        with engine.connect() as connection:
-            yield WatchedConnection(_at_level(connection, "AUTOCOMMIT"))
+        with engine.connect() as connection, prepared(connection, isolation_level="AUTOCOMMIT"):
+            yield WatchedConnection(connection)
 
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator[Connection]:
         """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
-        with engine.connect() as connection:
-            transaction = _at_level(connection, "READ COMMITTED").begin()
+        with engine.connect() as connection, prepared(connection, isolation_level="READ COMMITTED"):
+            transaction = connection.begin()
             try:
                 yield connection
             except BaseException:
@@ -362,20 +361,6 @@ class PostgreSQL:
 
 def _has_row_security(run: Run) -> bool:
     return bool(run(statements.row_security)[0][0])
-
-
-def _at_level(connection: Connection, isolation_level: str) -> Connection:
-    """Set the level of a connection that was just taken from the pool.
-
-    Raises:
-        UnsuitableSetting: A hook has begun a transaction on it.
-    """
-    try:
-        refuse_open_transaction(connection.connection.driver_connection)
-    except UnsuitableSetting:
-        connection.invalidate()  # a rollback would undo what the hook has set, and the next use would do without it
-        raise
-    return connection.execution_options(isolation_level=isolation_level)
 
 
 def _positions(rows: Sequence[Row]) -> dict[Place, int]:

@@ -3,12 +3,14 @@
 All of it is known to the driver, so the server is not asked, but for one that only few cursors are affected by.
 """
 
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Literal
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import namedtuple_row, tuple_row
+from sqlalchemy import Connection
 
 from eventstore.errors import UnsuitableSetting
 
@@ -27,17 +29,20 @@ def is_our_choice(connection: psycopg.Connection[Any]) -> bool:
 
 
 def check_connection(connection: Any) -> None:
-    """Check that every text can be sent and comes back.
+    """Check that every text can be sent and comes back, and at once.
 
     Args:
         connection: The driver's.
 
     Raises:
-        UnsuitableSetting: The encoding of the connection, or of the database, is not UTF8.
+        UnsuitableSetting: The encoding of the connection, or of the database, is not UTF8; or pipeline mode is on.
     """
     if connection.closed:
         return  # whoever uses it learns so
-    status = connection.pgconn.parameter_status
+    pgconn = connection.pgconn
+    if pgconn.pipeline_status:
+        raise UnsuitableSetting("pipeline mode", "is on for the connection, and results come later", "end it before")
+    status = pgconn.parameter_status
     for name, remedy in _ENCODINGS:
         encoding = status(name)
         if encoding is not None and encoding != b"UTF8":  # None: a pooler does not tell, and the driver takes UTF8
@@ -108,6 +113,46 @@ def _reads_nulls(connection: psycopg.Connection[Any]) -> bool:
     with suppress(psycopg.Error):
         return psycopg.Cursor(connection, row_factory=tuple_row).execute("SHOW array_nulls").fetchone() != ("off",)
     return True
+
+
+@contextmanager
+def prepared(connection: Connection, *, isolation_level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Iterator[None]:
+    """Set the level of a connection that was just taken from the pool, and set it back in the end.
+
+    SQLAlchemy would set it back to the engine's, and so lose what a hook has chosen for the driver's connection.
+
+    Raises:
+        UnsuitableSetting: A hook has begun a transaction on it.
+    """
+    driver: Any = connection.connection.driver_connection
+    try:
+        refuse_open_transaction(driver)
+    except UnsuitableSetting:
+        connection.invalidate()  # a rollback would undo what the hook has set, and the next use would do without it
+        raise
+    if not isinstance(driver, psycopg.Connection):  # psycopg's for asyncio
+        connection.execution_options(isolation_level=isolation_level)
+        yield
+        return
+    before = driver.autocommit, driver.isolation_level
+    try:
+        driver.autocommit = isolation_level == "AUTOCOMMIT"
+        if isolation_level != "AUTOCOMMIT":
+            driver.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        yield
+    finally:
+        # No call comes before this `try`: Ctrl-C is noticed in calls, and a connection must not return as it is now.
+        is_as_it_was = False
+        try:
+            if driver.pgconn.transaction_status != TransactionStatus.IDLE:
+                driver.rollback()
+            driver.autocommit, driver.isolation_level = before
+            is_as_it_was = True
+        except psycopg.Error:  # it is lost, or closed: SQLAlchemy finds out
+            pass
+        finally:
+            if not is_as_it_was and not connection.closed and not connection.invalidated:
+                connection.invalidate()
 
 
 def refuse_open_transaction(connection: Any) -> None:
