@@ -173,6 +173,11 @@ class EventTypes:
             self._check_now(registration.cls)
         return registration.event_type, registration.schema_version
 
+    def name_of(self, cls: type) -> str | None:
+        """Return the event type of a registered class, None for any other."""
+        registration = self._by_class.get(cls)
+        return None if registration is None else registration.event_type
+
     # --- upcasters
 
     def upcaster(

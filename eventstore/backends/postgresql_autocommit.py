@@ -1,7 +1,7 @@
 """Statements that each commit by themselves, whatever the server takes for a default."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
@@ -26,6 +26,11 @@ class WatchedConnection:
     def get_execution_options(self) -> Mapping[str, Any]:
         """Return SQLAlchemy's options of the connection."""
         return self._connection.get_execution_options()
+
+    @property
+    def info(self) -> MutableMapping[Any, Any]:
+        """What one may note of the driver's connection, as SQLAlchemy's `Connection.info`."""
+        return self._connection.info
 
     def execute(self, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute one statement, and return its rows.

@@ -1,6 +1,6 @@
 """A connection of the engine's pool, used by psycopg alone where nobody watches: see `watching`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,6 +78,11 @@ class UnwatchedConnection:
     def get_execution_options(self) -> Mapping[str, Any]:
         """Return SQLAlchemy's options of the engine."""
         return self._engine.get_execution_options()
+
+    @property
+    def info(self) -> MutableMapping[Any, Any]:
+        """What one may note of the driver's connection, as SQLAlchemy's `Connection.info`."""
+        return self._pooled.info
 
     def execute(self, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute one statement, and return its rows.

@@ -1,11 +1,12 @@
 """A connection of the engine's pool, used by sqlite3 alone where nobody watches: see `watching`."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.pool import PoolProxiedConnection
 
 from eventstore.backends.protocol import Row
 from eventstore.backends.sqlite_settings import BegunByNone, check_connection, plain_cursor
@@ -41,7 +42,7 @@ def unwatched(engine: Engine) -> Iterator["UnwatchedConnection"]:
     is_as_it_was = False
     try:  # Ctrl-C is noticed where Python calls or returns: nothing of that comes between this line and the `finally`
         begun_by_none = BegunByNone(raw)
-        connection = UnwatchedConnection(engine, raw)
+        connection = UnwatchedConnection(engine, pooled)
         if raw.in_transaction:  # begun by a hook of the pool
             connection.exec_driver_sql("COMMIT")
         yield connection
@@ -66,14 +67,21 @@ class UnwatchedConnection:
         raw: The driver's connection.
     """
 
-    def __init__(self, engine: Engine, raw: Any) -> None:
+    def __init__(self, engine: Engine, pooled: PoolProxiedConnection) -> None:
         self._engine = engine
+        self._pooled = pooled
+        raw: Any = pooled.dbapi_connection
         self.raw = raw
         self._cursor = plain_cursor(raw)
 
     def get_execution_options(self) -> Mapping[str, Any]:
         """Return SQLAlchemy's options of the engine."""
         return self._engine.get_execution_options()
+
+    @property
+    def info(self) -> MutableMapping[Any, Any]:
+        """What one may note of the driver's connection, as SQLAlchemy's `Connection.info`."""
+        return self._pooled.info
 
     def exec_driver_sql(self, sql: str, parameters: Any = ()) -> Sequence[Row]:
         """Execute one statement, once for each of a list of parameters, and return its rows.
