@@ -11,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, Transaction
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -167,27 +167,21 @@ class PostgreSQL:
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator[Connection]:
         """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
+        is_done = False
         with engine.connect() as connection, prepared(connection, isolation_level="READ COMMITTED"):
-            transaction = connection.begin()
             try:
-                yield connection
-            except BaseException:
-                transaction.close()
-                raise
-            self._commit(connection, transaction)
-
-    def _commit(self, connection: Connection, transaction: Transaction) -> None:
-        """Commit; what is checked only then may fail, and quote rows."""
-        if self.transaction_state(connection) is TransactionState.ABORTED:
-            transaction.close()
-            raise TransactionBroken("aborted")  # PostgreSQL answers COMMIT with ROLLBACK then, and no error
-        try:
-            transaction.commit()
-        except DBAPIError as error:
-            failure = self.without_payload(error)
-        else:
-            return
-        raise failure
+                with connection.begin():
+                    yield connection
+                    if self.transaction_state(connection) is TransactionState.ABORTED:
+                        raise TransactionBroken("aborted")  # PostgreSQL answers COMMIT with ROLLBACK then, and no error
+                    is_done = True
+            except DBAPIError as error:
+                if not is_done:
+                    raise
+                failure = self.without_payload(error)  # what is checked only at the commit may quote rows
+            else:
+                return
+            raise failure
 
     def short_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""

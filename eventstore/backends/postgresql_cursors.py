@@ -63,6 +63,12 @@ class BinaryCursor(psycopg.Cursor[Any]):
         self._query = None  # holds the parameters, and a cursor may be kept
         return self
 
+    def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
+        """Execute what returns no rows, once for each of the sets of parameters."""
+        super().executemany(query, params_seq, **options)
+        self.rows = ()
+        self._query = None
+
     @property
     def description(self) -> None:
         """Nothing: SQLAlchemy would make objects of it with which nobody reads these rows, for each statement anew."""
