@@ -1,19 +1,19 @@
 """Appends of very many events on PostgreSQL, which are made by COPY."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
 
 from eventstore import ANY, NO_STREAM, ConcurrencyConflict, EventStore, NewEvent
 from eventstore.backends import postgresql
-from eventstore.errors import UnsuitableSetting
+from eventstore.errors import PermissionDenied, UnsuitableSetting
 from eventstore.transfer import export_events, import_events
+from tests.waiting import start_waiting
 
 FEW = 20
 
@@ -83,8 +83,7 @@ def test_the_head_is_locked_before_a_position_is_drawn(store: EventStore, postgr
     store.append("order-1", events(1), expected_version=NO_STREAM)
     with ThreadPoolExecutor(1) as threads, postgres_engine.connect() as holder:
         store.join(holder).append("order-1", events(FEW), expected_version=1)
-        other = threads.submit(store.append, "order-1", events(FEW), expected_version=ANY)
-        assert wait([other], timeout=0.3).not_done
+        other = start_waiting(threads, holder, store.append, "order-1", events(FEW), expected_version=ANY)
         store.join(holder).append("order-1", events(FEW), expected_version=1 + FEW)
         holder.commit()
         assert other.result(timeout=30).version == 1 + 3 * FEW
@@ -177,7 +176,7 @@ def test_under_row_level_security_very_many_events_are_stored_without_copy(
     with restricted.begin() as connection:
         limited.join(connection).append("order-1", events(FEW), expected_version=FEW)
     assert not any(statement.startswith("COPY") for statement in watched)
-    with pytest.raises(DBAPIError, match="row-level security policy"):
+    with pytest.raises(PermissionDenied, match="row-level security policy"):
         limited.append("order-1", [NewEvent("other") for _ in range(FEW)], expected_version=ANY)
     assert limited.stream_version("order-1") == 2 * FEW
 

@@ -30,6 +30,7 @@ from eventstore.backends.postgresql_parameters import (
     single_event,
 )
 from eventstore.backends.postgresql_positions import check_drawing
+from eventstore.backends.postgresql_rights import is_permission_denied, permission_denied
 from eventstore.backends.postgresql_settings import prepared
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
@@ -49,12 +50,12 @@ from eventstore.backends.protocol import (
     VersionTaken,
 )
 from eventstore.backends.watching import can_be_unwatched
-from eventstore.errors import HistoryChangeRefused, SchemaMissing, TransactionBroken, UnsuitableTransaction
+from eventstore.errors import HistoryChangeRefused, SchemaMissing, TablesPlace, TransactionBroken, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
 from eventstore.statements.appending_to_all import OVERTAKEN
-from eventstore.tables import Tables, define_tables
+from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
@@ -125,12 +126,16 @@ class PostgreSQL:
         schema: The schema of the tables.
         notify: Whether appends are told to those who listen.
         copies: Whether the driver's connections can COPY; those for asyncio can't, as SQLAlchemy wraps them.
+        place: Where the tables are, for errors.
     """
 
     has_notifications: Final = True
     loader: Final = PostgreSQLLoader()
 
-    def __init__(self, *, schema: str | None = None, notify: bool = False, copies: bool = True) -> None:
+    def __init__(
+        self, *, schema: str | None = None, notify: bool = False, copies: bool = True, place: TablesPlace | None = None
+    ) -> None:
+        self.place = place or TablesPlace("this database", schema)
         self._append = _NOTIFYING_APPEND if notify else _APPEND
         self._append_one = _NOTIFYING_APPEND_ONE if notify else _APPEND_ONE
         self._notify = notify
@@ -138,10 +143,15 @@ class PostgreSQL:
         self._append_to_all = statements.append_to_all_and_notify if notify else statements.append_to_all
         self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
+        self._streams_can_end = True  # until a store has looked
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
-        return _compile(statement, self.tables.metadata.schema)
+        return _compile(statement, self.tables.metadata.schema, self._streams_can_end)
+
+    def suit(self, schema_version: int) -> None:
+        """Note whether es_streams has the columns that say which streams have ended."""
+        self._streams_can_end = schema_version >= STREAMS_CAN_END
 
     def execute(
         self, connection: Connection | UnwatchedConnection | WatchedConnection, sql: str, parameters: Any
@@ -202,7 +212,9 @@ class PostgreSQL:
         state = getattr(error.orig, "sqlstate", None)
         diagnostics = getattr(error.orig, "diag", None)
         if state == _UNDEFINED_TABLE:
-            return SchemaMissing()
+            return SchemaMissing(self.place)
+        if is_permission_denied(error):
+            return permission_denied(error, self.tables)
         constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
         if constraint == TRIGGER:
             return HistoryChangeRefused()
@@ -248,9 +260,10 @@ class PostgreSQL:
         """Ask the driver."""
         if connection.invalidated:
             return TransactionState.LOST
-        if connection.closed:
+        raw = None if connection.closed else connection.connection.driver_connection
+        if raw is None:  # it was given back to the pool, which rolls back
             return TransactionState.ENDED
-        state = self.state_of(connection.connection.driver_connection)
+        state = self.state_of(raw)
         if state is TransactionState.LOST:
             with suppress(DBAPIError):  # let SQLAlchemy find out, too: it empties the pool, and need not roll back
                 connection.exec_driver_sql("SELECT 1")
@@ -259,8 +272,8 @@ class PostgreSQL:
     def state_of(self, raw: Any) -> TransactionState:
         """Return the state of the transaction on the driver's connection.
 
-        It does not know that the server has ended the session before it has read so. Something to be read is rare, for
-        nobody has asked for anything; then an empty query finds out.
+        It does not know that the server has ended the session before it has read so. Something to be read is rare
+        while no query is under way; then an empty query finds out.
         """
         with suppress(psycopg.Error):
             if _has_input(raw.pgconn.socket):
@@ -463,8 +476,11 @@ def _positions(rows: Sequence[Row]) -> dict[Place, int]:
 
 
 @cache
-def _compile(statement: Statement, schema: str | None) -> tuple[str, dict[str, Any]]:
-    compiled = statement(define_tables(schema=schema)).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
+def _compile(
+    statement: Statement, schema: str | None, streams_can_end: bool
+) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    tables = define_tables(schema=schema, streams_can_end=streams_can_end)
+    compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     sql = str(compiled)
     # COPY has no parameters in its text; elsewhere, in the name of a schema, a percent sign stands twice

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted, UnsuitableSetting
+from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted, TablesPlace, UnsuitableSetting
 from eventstore.filters import EventFilter
 from eventstore.rows import PendingAppend, StoredEvent
 from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
@@ -69,6 +69,11 @@ class Run(Protocol):
     @property
     def notes(self) -> MutableMapping[Any, Any]:
         """What one may note of the driver's connection: gone with it, so a new connection has none."""
+        ...
+
+    @property
+    def place(self) -> TablesPlace:
+        """Where the tables are looked for; for errors."""
         ...
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
@@ -248,6 +253,11 @@ class Backend(Protocol):
     """One kind of database."""
 
     @property
+    def place(self) -> TablesPlace:
+        """Where the tables are looked for; for errors."""
+        ...
+
+    @property
     def tables(self) -> Tables:
         """The tables, with this database's types and keys."""
         ...
@@ -269,6 +279,10 @@ class Backend(Protocol):
             sql: The text.
             parameters: By name; a list of them for `Run.many`.
         """
+        ...
+
+    def suit(self, schema_version: int) -> None:
+        """Choose statements that suit a version of the schema. Called before the first other one, when it is known."""
         ...
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:

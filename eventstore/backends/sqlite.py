@@ -46,13 +46,14 @@ from eventstore.errors import (
     InvalidInput,
     NotInTransaction,
     SchemaMissing,
+    TablesPlace,
     UnsuitableSetting,
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
 from eventstore.immutability import REFUSAL
 from eventstore.rows import Expectation, PendingAppend
-from eventstore.tables import Tables, define_tables
+from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
 _SWITCH_TIMEOUT_SECONDS: Final = 30.0
@@ -78,14 +79,20 @@ class SQLite:
     paramstyle = "named"
     append_to_all: Final = None
 
-    def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
+    def __init__(self, *, lock_timeout_seconds: float = 30.0, place: TablesPlace | None = None) -> None:
+        self.place = place or TablesPlace("this database")
         self.tables: Tables = define_tables(position_is_key=True)
+        self._streams_can_end = True  # until a store has looked
         self.loader = SQLiteLoader(self.from_time)
         self._lock_timeout_seconds = lock_timeout_seconds
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with named parameters."""
-        return _compile(statement, self.paramstyle)
+        return _compile(statement, self.paramstyle, self._streams_can_end)
+
+    def suit(self, schema_version: int) -> None:
+        """Note whether es_streams has the columns that say which streams have ended."""
+        self._streams_can_end = schema_version >= STREAMS_CAN_END
 
     def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute as it is."""
@@ -162,8 +169,8 @@ class SQLite:
         message = str(error.orig)
         if is_busy(error):
             return DatabaseBusy()
-        if message.startswith("no such table: es_"):
-            return SchemaMissing()
+        if message.startswith(("no such table: es_", "no such table: snapshots")):
+            return SchemaMissing(self.place)
         if message.startswith("UNIQUE constraint failed") and _EVENTS_KEY in message:
             return VersionTaken()
         if message.startswith(REFUSAL):
@@ -194,9 +201,8 @@ class SQLite:
         """Ask the driver."""
         if connection.invalidated:
             return TransactionState.LOST
-        if connection.closed:
-            return TransactionState.ENDED
-        return self.state_of(connection.connection.dbapi_connection)
+        raw = None if connection.closed else connection.connection.dbapi_connection
+        return TransactionState.ENDED if raw is None else self.state_of(raw)
 
     def state_of(self, raw: Any) -> TransactionState:
         """Return the state of the transaction on the driver's connection. Errors abort none."""
@@ -389,8 +395,10 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
 
 
 @cache
-def _compile(statement: Statement, paramstyle: Any) -> tuple[str, dict[str, Any]]:
-    tables = define_tables(position_is_key=True)
+def _compile(
+    statement: Statement, paramstyle: Any, streams_can_end: bool
+) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    tables = define_tables(position_is_key=True, streams_can_end=streams_can_end)
     compiled = statement(tables).compile(dialect=dialect_module.dialect(paramstyle=paramstyle))
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 

@@ -15,6 +15,7 @@ from eventstore.errors import EventsWouldBeLost, InvalidInput, NoSchema, OtherHi
 from eventstore.execution import refuse_other_schema
 from eventstore.migrations.lock import deploy_lock
 from eventstore.migrations.settings import Progress, Settings
+from eventstore.migrations.strangers import refuse_strangers
 from eventstore.tables import define_tables
 
 VERSION_TABLE: Final = "es_alembic_version"
@@ -160,6 +161,16 @@ def refuse_without_schema(connection: Connection, schema: str | None) -> None:
         if found is None:
             raise NoSchema(path)
         _end_looking(connection)
+
+
+def refuse_other_tables(connection: Connection, schema: str | None) -> None:
+    """Look whether a table that is still to be created is there already.
+
+    Raises:
+        TableTaken: One is.
+    """
+    refuse_strangers(connection, schema)
+    _end_looking(connection)
 
 
 def _end_looking(connection: Connection) -> None:

@@ -94,6 +94,8 @@ LIMIT 1;
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
     AND es_streams.version > %(version_1)b::BIGINT
 RETURNING es_streams.version;
 
@@ -101,6 +103,8 @@ RETURNING es_streams.version;
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
     AND es_streams.version = %(expected)b::BIGINT
 RETURNING es_streams.version;
 
@@ -111,6 +115,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version = %(expected)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -151,6 +157,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version = %(expected)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -203,6 +211,7 @@ WITH
         DO UPDATE SET
             version = (es_streams.version + %(count)b::BIGINT),
             updated_at = clock_timestamp()
+        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
         RETURNING es_streams.version
     ),
     stored AS (
@@ -245,6 +254,7 @@ WITH
         DO UPDATE SET
             version = (es_streams.version + %(count)b::BIGINT),
             updated_at = clock_timestamp()
+        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
         RETURNING es_streams.version
     ),
     stored AS (
@@ -293,6 +303,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version > %(version_1)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -333,6 +345,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version > %(version_1)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -576,6 +590,7 @@ INSERT INTO es_streams (version, stream_id)
 VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
 ON CONFLICT (stream_id)
 DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
 RETURNING es_streams.version;
 
 -- appending.lock_heads
@@ -590,6 +605,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version = %(expected)b::BIGINT
     RETURNING es_streams.version
 )
@@ -612,6 +629,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version = %(expected)b::BIGINT
     RETURNING es_streams.version
 )
@@ -643,6 +662,7 @@ WITH head AS (
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
     ON CONFLICT (stream_id)
     DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
@@ -665,6 +685,7 @@ WITH head AS (
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
     ON CONFLICT (stream_id)
     DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
@@ -695,6 +716,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version > %(version_1)b::BIGINT
     RETURNING es_streams.version
 )
@@ -717,6 +740,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version > %(version_1)b::BIGINT
     RETURNING es_streams.version
 )
@@ -1102,7 +1127,15 @@ WHERE es_dead_letters.status = 'pending'
     AND es_dead_letters.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
 -- closing.find_end
-SELECT es_streams.version, es_events.event_type, es_events.codec, es_events.data
+SELECT
+    es_streams.version,
+    CASE
+        WHEN (es_streams.deleted_version IS NOT NULL) THEN '$stream-deleted'
+        WHEN (es_streams.archived_version IS NOT NULL) THEN '$stream-archived'
+        ELSE es_events.event_type
+        END AS event_type,
+    es_events.codec,
+    es_events.data
 FROM es_streams
 LEFT OUTER JOIN es_events
     ON es_events.stream_id = es_streams.stream_id
@@ -1145,7 +1178,10 @@ SELECT pg_is_in_recovery() AS pg_is_in_recovery_1,
 (
     SELECT count(*) AS count_1
     FROM pg_catalog.pg_stat_activity
-    WHERE pg_catalog.pg_stat_activity.backend_type = 'client backend'
+    WHERE coalesce(
+        pg_catalog.pg_stat_activity.backend_type = 'client backend',
+        pg_catalog.pg_stat_activity.usesysid IS NOT NULL
+    )
 ) AS anon_1;
 
 -- diagnosis.server_settings
@@ -3419,16 +3455,21 @@ SELECT count(*) AS count_1 FROM es_dead_letters;
 SELECT pg_database_size(current_database()) AS pg_database_size_1;
 
 -- statistics.estimated_rows
--- with greatest_2 = 0, name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams
---   = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots =
---   'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    greatest(
-        CAST(pg_catalog.pg_class.reltuples AS BIGINT),
-        pg_stat_get_live_tuples(pg_catalog.pg_class.oid),
-        %(greatest_2)b::INTEGER
-    ) AS greatest_1
+    CAST(
+        CASE
+            WHEN (pg_catalog.pg_class.reltuples > 0 AND pg_catalog.pg_class.relpages > 0)
+                THEN (pg_catalog.pg_class.reltuples / CAST(pg_catalog.pg_class.relpages AS NUMERIC)) * (
+                    CAST(pg_relation_size(pg_catalog.pg_class.oid) AS FLOAT) / CAST(
+                        CAST(current_setting('block_size') AS BIGINT) AS NUMERIC
+                    )
+                )
+            ELSE pg_stat_get_live_tuples(pg_catalog.pg_class.oid)
+            END AS BIGINT
+    ) AS anon_1
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
@@ -3872,6 +3913,15 @@ SELECT pg_backend_pid();
 -- backends/postgresql_listening.py: PostgreSQLListener.__init__
 LISTEN {};
 
+-- backends/postgresql_rights.py
+LOCK TABLE (\S+);
+
+-- backends/postgresql_rights.py: rights_on
+INSERT ({…});
+
+-- backends/postgresql_rights.py: rights_on
+UPDATE ({…});
+
 -- backends/postgresql_settings.py: _reads_nulls
 SHOW array_nulls;
 
@@ -3891,6 +3941,43 @@ ROLLBACK TO SAVEPOINT eventstore;
 RELEASE SAVEPOINT eventstore;
 
 
+-- ======== on tables before version 6
+
+-- appending.advance_existing_head
+-- with version_1 = 0
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND true
+    AND es_streams.version > %(version_1)b::BIGINT
+RETURNING es_streams.version;
+
+-- appending.advance_head
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND true
+    AND es_streams.version = %(expected)b::BIGINT
+RETURNING es_streams.version;
+
+-- appending.create_or_advance_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+ON CONFLICT (stream_id)
+DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+WHERE true
+RETURNING es_streams.version;
+
+-- closing.find_end
+SELECT es_streams.version, es_events.event_type AS event_type, es_events.codec, es_events.data
+FROM es_streams
+LEFT OUTER JOIN es_events
+    ON es_events.stream_id = es_streams.stream_id
+        AND es_events.version = es_streams.version
+        AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+
+
 -- ======== with schema="Shop"
 
 -- appending_one.append_one_at_version_and_notify
@@ -3899,6 +3986,8 @@ WITH head AS (
     UPDATE "Shop".es_streams
     SET version=("Shop".es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE "Shop".es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND "Shop".es_streams.deleted_version IS NULL
+        AND "Shop".es_streams.archived_version IS NULL
         AND "Shop".es_streams.version = %(expected)b::BIGINT
     RETURNING "Shop".es_streams.version
 )

@@ -97,13 +97,19 @@ OFFSET :param_1;
 -- with version_1 = 0
 UPDATE es_streams
 SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.stream_id = :stream_id AND es_streams.version > :version_1
+WHERE es_streams.stream_id = :stream_id
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version > :version_1
 RETURNING version;
 
 -- appending.advance_head
 UPDATE es_streams
 SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.stream_id = :stream_id AND es_streams.version = :expected
+WHERE es_streams.stream_id = :stream_id
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version = :expected
 RETURNING version;
 
 -- appending.create_head
@@ -120,6 +126,7 @@ ON CONFLICT (stream_id)
 DO UPDATE SET
     version = (es_streams.version + :count),
     updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
 RETURNING version;
 
 -- appending.find_heads
@@ -158,7 +165,15 @@ SET closed_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')), status='discarded', not
 WHERE es_dead_letters.status = 'pending' AND es_dead_letters.stream_id = :stream_id;
 
 -- closing.find_end
-SELECT es_streams.version, es_events.event_type, es_events.codec, es_events.data
+SELECT
+    es_streams.version,
+    CASE
+        WHEN (es_streams.deleted_version IS NOT NULL) THEN '$stream-deleted'
+        WHEN (es_streams.archived_version IS NOT NULL) THEN '$stream-archived'
+        ELSE es_events.event_type
+        END AS event_type,
+    es_events.codec,
+    es_events.data
 FROM es_streams
 LEFT OUTER JOIN es_events
     ON es_events.stream_id = es_streams.stream_id
@@ -2488,3 +2503,38 @@ ROLLBACK TO SAVEPOINT eventstore;
 
 -- execution.py: JoinedTransaction.transaction
 RELEASE SAVEPOINT eventstore;
+
+
+-- ======== on tables before version 6
+
+-- appending.advance_existing_head
+-- with version_1 = 0
+UPDATE es_streams
+SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version > :version_1
+RETURNING version;
+
+-- appending.advance_head
+UPDATE es_streams
+SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version = :expected
+RETURNING version;
+
+-- appending.create_or_advance_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (:count, :stream_id)
+ON CONFLICT (stream_id)
+DO UPDATE SET
+    version = (es_streams.version + :count),
+    updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE 1 = 1
+RETURNING version;
+
+-- closing.find_end
+SELECT es_streams.version, es_events.event_type AS event_type, es_events.codec, es_events.data
+FROM es_streams
+LEFT OUTER JOIN es_events
+    ON es_events.stream_id = es_streams.stream_id
+        AND es_events.version = es_streams.version
+        AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+WHERE es_streams.stream_id = :stream_id;
