@@ -1,19 +1,22 @@
 """Settings of Django's connections: each works right, or is refused by name at the first use."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.backends.signals import connection_created
 
 from eventstore import ANY, Append, ConcurrencyConflict, NewEvent
-from eventstore.contrib.django import events_appended, get_store
+from eventstore.backends import postgresql
+from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import SerializationConflict, UnsuitableSetting
 from tests.fix_django import leave_database, use_database
 from tests.fix_leaks import SECRET
+from tests.test_default_isolation import somebody_writing
 from tests.test_payload_in_errors import assert_hidden
 
 EVENTS = [NewEvent("invoiced", {"number": 1})]
@@ -142,3 +145,88 @@ def test_what_refuses_a_row_does_not_show_it(own_django_postgresql: dict[str, An
             get_store().append("invoice-1", refused, expected_version=ANY)
         assert type(error.value).__name__ == "IntegrityError"
         assert_hidden(error.value)
+
+
+def deferred(sql: str) -> str:
+    return f"""
+        CREATE TABLE theirs (card text CHECK (length(card) < 5));
+        CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN {sql}; RETURN new; END $$;
+        CREATE CONSTRAINT TRIGGER theirs AFTER INSERT ON es_events DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION theirs()"""
+
+
+def test_what_refuses_a_row_at_the_commit_does_not_show_it(own_django_postgresql: dict[str, Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(deferred("INSERT INTO theirs VALUES (new.metadata->>'card')"))
+    new = [NewEvent("refused", {}, metadata={"card": SECRET})]
+    with pytest.raises(IntegrityError, match="violates check constraint") as error, get_store().transaction() as block:
+        block.append("invoice-1", new, expected_version=ANY)
+    assert_hidden(error.value)
+
+
+# --- the level that the database takes for its default
+
+WAITING: dict[str, Callable[[], int]] = {
+    "append": lambda: get_store().append("invoice-1", EVENTS, expected_version=ANY).version,
+    "append of several": lambda: get_store().append("invoice-1", many(3), expected_version=ANY).version,
+    "append by COPY": lambda: get_store().append("invoice-1", many(5), expected_version=ANY).version,
+    "append_many": lambda: get_store().append_many([Append("invoice-1", EVENTS, expected_version=ANY)])[0].version,
+}
+
+
+def many(count: int) -> list[NewEvent]:
+    return [NewEvent("invoiced", {"number": number}) for number in range(count)]
+
+
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+@pytest.mark.parametrize("call", WAITING)
+def test_who_has_waited_for_another_writer_succeeds(
+    django_postgresql: dict[str, Any], level: str, call: str, monkeypatch: pytest.MonkeyPatch, in_thread: Any
+) -> None:
+    monkeypatch.setattr(postgresql, "COPY_FROM", 5)
+    setting = f"-c default_transaction_isolation={level.replace(' ', chr(92) + ' ')}"
+    use_database({**django_postgresql, "OPTIONS": {"options": setting}})
+    get_store().append("invoice-1", EVENTS, expected_version=ANY)
+    engine = engine_of()
+    with (
+        ThreadPoolExecutor(1) as threads,
+        somebody_writing(engine, lambda joined: joined.append("invoice-1", EVENTS, expected_version=1)) as commit,
+    ):
+        waiter = threads.submit(in_thread, WAITING[call])
+        commit()
+        version = waiter.result(timeout=30)
+    assert get_store().stream_version("invoice-1") == version > 2
+
+
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+def test_who_has_waited_and_lost_gets_a_conflict(django_postgresql: dict[str, Any], level: str, in_thread: Any) -> None:
+    setting = f"-c default_transaction_isolation={level.replace(' ', chr(92) + ' ')}"
+    use_database({**django_postgresql, "OPTIONS": {"options": setting}})
+    get_store().append("invoice-1", EVENTS, expected_version=ANY)
+    engine = engine_of()
+    calls: list[Callable[[int], object]] = [
+        lambda version: get_store().append("invoice-1", [NewEvent("paid")], expected_version=version),
+        lambda version: get_store().append_many([Append("invoice-1", [NewEvent("paid")], expected_version=version)]),
+    ]
+    for version, call in enumerate(calls, start=1):
+        with (
+            ThreadPoolExecutor(1) as threads,
+            somebody_writing(
+                engine,
+                lambda joined, version=version: joined.append("invoice-1", EVENTS, expected_version=version),  # type: ignore[misc]
+            ) as commit,
+        ):
+            waiter = threads.submit(in_thread, call, version)
+            commit()
+            with pytest.raises(ConcurrencyConflict) as conflict:
+                waiter.result(timeout=30)
+        assert conflict.value.actual == version + 1
+
+
+def test_a_block_of_the_stores_own_leaves_the_connection_as_it_was(django_postgresql: dict[str, Any]) -> None:
+    connection.ensure_connection()
+    connection.connection.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
+    with get_store().transaction() as block:
+        block.append("invoice-1", EVENTS, expected_version=ANY)
+    assert connection.connection.isolation_level == psycopg.IsolationLevel.SERIALIZABLE

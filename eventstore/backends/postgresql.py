@@ -230,9 +230,14 @@ class PostgreSQL:
         """Leave out what the server quotes."""
         return postgresql_errors.without_payload(error)
 
+    def sqlstate_of(self, error: BaseException) -> str | None:
+        """Return the code of an error that a statement has raised; None if it is not the server's."""
+        state: str | None = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+        return state
+
     def is_serialization_failure(self, error: BaseException) -> bool:
-        """Return whether it is of SQLSTATE 40001."""
-        return isinstance(error, DBAPIError) and postgresql_errors.is_serialization_failure(error.orig)
+        """Return whether another transaction has come first."""
+        return self.sqlstate_of(error) == postgresql_errors.SERIALIZATION_FAILURE
 
     def is_passing(self, error: Exception) -> bool:
         """Return whether the connection was lost, or the pool or server is full, or not there, or takes no writes.
@@ -324,8 +329,8 @@ class PostgreSQL:
         many = many_appends(appends)
         try:
             rows = run(self._append_to_all, **many.parameters)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) in OVERTAKEN:
+        except Exception as error:
+            if self.sqlstate_of(error) in OVERTAKEN:
                 raise Overtaken from error
             raise
         if not rows:

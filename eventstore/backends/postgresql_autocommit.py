@@ -70,7 +70,7 @@ def at_read_committed(execute: Callable[[str, Any], Result], sql: str, parameter
         result = execute(sql, parameters)
         execute("COMMIT", None)
     except BaseException:
-        with suppress(DBAPIError):  # on a lost connection, or after Ctrl-C, the first error tells more
+        with suppress(Exception):  # on a lost connection, or after Ctrl-C, the first error tells more
             execute("ROLLBACK", None)
         raise
     return result

@@ -12,7 +12,7 @@ _HARMLESS_CLASSES: Final = ("08", "40", "53", "55", "57", "58")
 
 _LEFT_OUT: Final = frozenset({DiagnosticField.MESSAGE_DETAIL, DiagnosticField.CONTEXT, DiagnosticField.INTERNAL_QUERY})
 _DATA_EXCEPTION: Final = "22"
-_SERIALIZATION_FAILURE: Final = "40001"
+SERIALIZATION_FAILURE: Final = "40001"
 
 
 def without_payload(error: DBAPIError) -> DBAPIError:
@@ -55,4 +55,4 @@ def driver_error_without_payload(error: psycopg.Error) -> psycopg.Error:
 
 def is_serialization_failure(error: BaseException | None) -> bool:
     """Return whether the driver's error says that another transaction has come first (SQLSTATE 40001)."""
-    return getattr(error, "sqlstate", None) == _SERIALIZATION_FAILURE
+    return getattr(error, "sqlstate", None) == SERIALIZATION_FAILURE

@@ -1,6 +1,7 @@
 """What the two backends of Django have in common, beside what they inherit from ours."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from django.db import DEFAULT_DB_ALIAS, Error, transaction
@@ -21,6 +22,10 @@ class DjangoBackend(Backend, Protocol):
 
     def defer_foreign_keys(self, connection: Any) -> None:
         """Let the open transaction empty tables in any order."""
+        ...
+
+    def own_block(self, connection: Any) -> AbstractContextManager[None]:
+        """Prepare Django's connection for an atomic block of the store's own."""
         ...
 
 
@@ -78,11 +83,6 @@ class OnDjango:
         safe = type(error)(*safe_cause.args)
         safe.__cause__ = safe_cause
         return safe
-
-    def is_serialization_failure(self, error: BaseException) -> bool:
-        """Return whether a transaction is over because another one has come first; looks at the driver's error."""
-        cause = error.__cause__ if isinstance(error, Error) else error
-        return isinstance(cause, Exception) and super().is_serialization_failure(DBAPIError(None, None, cause))  # type: ignore[misc]
 
     def is_passing(self, error: Exception) -> bool:
         """Return whether a reader may succeed later: looks at the driver's error that Django has wrapped."""

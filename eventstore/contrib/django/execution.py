@@ -116,11 +116,21 @@ class DjangoConnections:
     def transaction(self) -> Iterator[Run]:
         """Run in an atomic block: a savepoint where one is open already."""
         self._refuse_manual_transactions()
-        with transaction.atomic(using=self._using):
-            run = DjangoRun(connections[self._using], self._backend)
-            self._backend.become_writer(run)
-            self._before_use(run)
-            yield run
+        connection, is_done = connections[self._using], False
+        try:
+            with self._backend.own_block(connection), transaction.atomic(using=self._using):
+                run = DjangoRun(connection, self._backend)
+                self._backend.become_writer(run)
+                self._before_use(run)
+                yield run
+                is_done = True
+        except Error as error:
+            if not is_done:
+                raise
+            failure = self._backend.without_payload(error)  # what is checked only at the commit may quote rows
+        else:
+            return
+        raise failure
 
     @contextmanager
     def begin(self) -> Iterator[Execution]:

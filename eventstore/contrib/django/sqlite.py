@@ -1,6 +1,7 @@
 """SQLite in a Django project."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from eventstore import statements
@@ -35,6 +36,10 @@ class DjangoSQLite(OnDjango, SQLite):
                 cursor.execute(sql, parameters)
             rows: Sequence[Row] = cursor.fetchall() if returns_rows(sql) else ()
             return rows
+
+    def own_block(self, connection: Any) -> AbstractContextManager[None]:  # noqa: ARG002  # there is one level
+        """Do nothing."""
+        return nullcontext()
 
     def become_writer(self, run: Run) -> None:
         """Take the write lock, as BEGIN IMMEDIATE would have: waiting for it is safe before anything was read."""
