@@ -23,6 +23,7 @@ from eventstore import (
     NewEvent,
     UnsuitableTransaction,
 )
+from eventstore.backends import postgresql
 from eventstore.errors import SerializationConflict
 from tests.fix_engines import empty
 
@@ -31,12 +32,16 @@ ABOVE: Final = LEVELS[1:]
 WRITERS: Final = 8
 
 above_read_committed = pytest.mark.parametrize("level", ABOVE)
-watched = pytest.mark.parametrize("is_watched", [False, True], ids=["alone", "watched"])
+watched = pytest.mark.parametrize(
+    "is_watched", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["alone", "watched"]
+)
+COPIED: Final = 5
 
 
 @pytest.fixture
-def engine_at(shared_postgres_url: str) -> Iterator[Callable[..., Engine]]:
+def engine_at(shared_postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Engine]]:
     """Return a function that makes an engine whose sessions have a level for their default."""
+    monkeypatch.setattr(postgresql, "COPY_FROM", COPIED)
     engines: list[Engine] = []
 
     def make(level: str, *, is_watched: bool = False) -> Engine:
@@ -82,7 +87,7 @@ def somebody_writing(engine: Engine, write: Callable[[EventStore], object]) -> I
 OVERTAKEN: Final[dict[str, Callable[[EventStore], Any]]] = {
     "append": lambda store: store.append("order-1", events(1), expected_version=ANY).version,
     "append of several": lambda store: store.append("order-1", events(3), expected_version=STREAM_EXISTS).version,
-    "append of 10,000": lambda store: store.append("order-1", events(10_000), expected_version=ANY).version,
+    "append by COPY": lambda store: store.append("order-1", events(COPIED), expected_version=ANY).version,
     "append_many": lambda store: store.append_many(many(2))[0].version,
     "append_each": lambda store: [result.version for result in store.append_each(many(2))],  # type: ignore[union-attr]
     "delete_stream": lambda store: store.delete_stream("order-1", expected_version=STREAM_EXISTS, reason="old").version,
@@ -110,7 +115,7 @@ def test_who_has_waited_for_another_writer_succeeds(
 
 @above_read_committed
 @watched
-@pytest.mark.parametrize("count", [1, 3, 10_000])
+@pytest.mark.parametrize("count", [1, 3, COPIED])
 def test_who_has_waited_and_lost_gets_a_conflict(
     engine_at: Callable[..., Engine], level: str, count: int, is_watched: bool
 ) -> None:
