@@ -1,0 +1,54 @@
+"""The verdicts as text for people, and as JSON."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from eventstore.testing.adversary.judging import Score
+from eventstore.testing.adversary.verdicts import Result, Verdict
+
+_COUNTS: Final = ("missed", "doubled", "inverted", "unwritten", "unchecked")
+_WORDS: Final = {
+    "unwritten": "delivered though not stored",
+    "unchecked": "stored at another version than expected",
+}
+
+
+def lines_of(verdict: Verdict) -> Iterator[str]:
+    """Yield a verdict as lines."""
+    yield f"{verdict.case:<14} {verdict.result.value.upper():<9} {verdict.what} ({verdict.seconds:.1f} s)"
+    for score in verdict.scores:
+        yield f"    {_score(score)}"
+        if not score.is_clean:
+            yield from (f"        {example}" for example in score.examples)
+    yield from (f"    {note}" for note in verdict.notes)
+
+
+def _score(score: Score) -> str:
+    parts = [f"written {score.written}, delivered {score.delivered}"]
+    parts += [
+        f"{_WORDS.get(name, name)} {getattr(score, name)}"
+        for name in _COUNTS
+        if name not in _WORDS or getattr(score, name)
+    ]
+    if score.stopped:
+        parts.append(f"stopped with {score.stopped}")
+    return f"{score.reader}: {', '.join(parts)}"
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """Return the verdict on all in a line."""
+    found = [verdict.case for verdict in verdicts if verdict.result is Result.FOUND]
+    left_out = [verdict.case for verdict in verdicts if verdict.result is Result.LEFT_OUT]
+    text = f"FOUND something: {', '.join(found)}" if found else "clean"
+    return f"verdict: {text}" + (f"; left out: {', '.join(left_out)}" if left_out else "")
+
+
+def as_json(heading: dict[str, Any], verdicts: Sequence[Verdict], repeat: str) -> str:
+    """Return everything as JSON."""
+    attacks = [{**asdict(verdict), "result": verdict.result.value} for verdict in verdicts]
+    found = any(verdict.result is Result.FOUND for verdict in verdicts)
+    return json.dumps(
+        {**heading, "verdict": "found" if found else "clean", "attacks": attacks, "repeat": repeat}, indent=2
+    )
