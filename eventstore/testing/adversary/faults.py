@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from eventstore.testing.adversary.places import Place
 from eventstore.testing.adversary.proxy import Address, NoAddress, Proxy
 from eventstore.testing.adversary.setting import Setting
+from eventstore.testing.adversary.stopping import until
 from eventstore.testing.adversary.writing import Orders, start
 
 _TOO_LATE_SECONDS: Final = 1.0
@@ -41,12 +42,16 @@ class Writers:
         self._place = place
         self._folder = folder
         self._proxy = proxy
-        self._end = time.monotonic() + seconds
+        self._seconds = seconds
+        self._end = 0.0
         self._started = 0
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
+        self._end = time.monotonic() + self._seconds
         self._processes = [self._start() for _ in range(self._setting.writers)]
+        until(lambda: len(list(self._folder.iterdir())) >= self._setting.writers, _PATIENCE_SECONDS)
+        self._end = time.monotonic() + self._seconds  # to start takes some seconds on a busy machine
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -24,7 +24,6 @@ def log_went_back(scene: Scene) -> Sequence[Score]:
         scene.stack.callback(follower.close)
     scene.append(scene.write("kept", _KEPT))
     scene.read()
-    scene.adapter.close()
     with scene.setting.ground.copied(scene.place) as copy:
         writer = scene.opened()
         scene.append(scene.write("lost", _LOST), adapter=writer)

@@ -55,6 +55,9 @@ class Ours:
             Column("stream", String(255), nullable=False),
             Column("version", BigInteger, nullable=False),
         )
+        projection = Projection("adversary")
+        projection.on()(self._note)
+        self._worker = Worker(self.store, projection, batch_size=self.page_size)
 
     def prepare(self) -> None:
         """Migrate, and make the table that the projection fills."""
@@ -95,17 +98,13 @@ class Ours:
 
     def _project(self) -> Iterator[Delivered]:
         """Handle what can be handled now; whoever iterates gets all that the projection's table has."""
-        projection = Projection("adversary")
-
-        @projection.on()
-        def note(event: RecordedEvent, connection: Connection) -> None:
-            values = {"event_id": event.event_id, "stream": event.stream_id, "version": event.version}
-            connection.execute(self._seen.insert(), values)
-
-        with Worker(self.store, projection, batch_size=self.page_size, name="adversary") as worker:
-            while worker.once().outcome is Outcome.ADVANCED:
-                pass
+        while self._worker.once().outcome is Outcome.ADVANCED:
+            pass
         return self._projected()
+
+    def _note(self, event: RecordedEvent, connection: Connection) -> None:
+        values = {"event_id": event.event_id, "stream": event.stream_id, "version": event.version}
+        connection.execute(self._seen.insert(), values)
 
     def _projected(self) -> Iterator[Delivered]:
         columns = (self._seen.c.number, self._seen.c.event_id, self._seen.c.stream, self._seen.c.version)

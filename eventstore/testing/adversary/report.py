@@ -9,6 +9,7 @@ from eventstore.testing.adversary.judging import Score
 from eventstore.testing.adversary.verdicts import Result, Verdict
 
 _COUNTS: Final = ("missed", "doubled", "inverted", "unwritten", "unchecked")
+_EXAMPLES: Final = 5
 _WORDS: Final = {
     "unwritten": "delivered though not stored",
     "unchecked": "stored at another version than expected",
@@ -18,14 +19,17 @@ _WORDS: Final = {
 def lines_of(verdict: Verdict) -> Iterator[str]:
     """Yield a verdict as lines."""
     yield f"{verdict.case:<14} {verdict.result.value.upper():<9} {verdict.what} ({verdict.seconds:.1f} s)"
+    together: dict[str, list[str]] = {}
     for score in verdict.scores:
-        yield f"    {_score(score)}"
-        if not score.is_clean:
-            yield from (f"        {example}" for example in score.examples)
+        together.setdefault(_counts(score), []).append(score.reader)
+    for counts, readers in together.items():
+        yield f"    {counts}: {'; '.join(readers)}"
+    found = dict.fromkeys(example for score in verdict.scores if not score.is_clean for example in score.examples)
+    yield from (f"        {example}" for example in list(found)[:_EXAMPLES])
     yield from (f"    {note}" for note in verdict.notes)
 
 
-def _score(score: Score) -> str:
+def _counts(score: Score) -> str:
     parts = [f"written {score.written}, delivered {score.delivered}"]
     parts += [
         f"{_WORDS.get(name, name)} {getattr(score, name)}"
@@ -34,7 +38,7 @@ def _score(score: Score) -> str:
     ]
     if score.stopped:
         parts.append(f"stopped with {score.stopped}")
-    return f"{score.reader}: {', '.join(parts)}"
+    return ", ".join(parts)
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from typing import Final, Protocol
 
-from eventstore.testing.adversary.adapter import Adapter, Conflict, OpenAppend, Write
+from eventstore.testing.adversary.adapter import KINDS, Adapter, Conflict, OpenAppend, Write
 from eventstore.testing.adversary.following import Follower
 from eventstore.testing.adversary.journal import Memory, Outcome
 from eventstore.testing.adversary.judging import Judge, Score
@@ -61,8 +61,9 @@ class Scene:
     # --- writing
 
     def write(self, stream: str, count: int = 1, expected_version: int | None = None) -> Write:
-        """Return a write of new events."""
-        return Write(stream, tuple(new_event(self.random) for _ in range(count)), expected_version)
+        """Return a write of new events; the first one is of the kind that filtered readers ask for, too."""
+        events = [new_event(self.random, KINDS[0] if number == 0 else None) for number in range(count)]
+        return Write(stream, tuple(events), expected_version)
 
     def append(self, *writes: Write, adapter: Adapter | None = None) -> Outcome:
         """Append, and note it. A conflict is an outcome; other errors are raised."""

@@ -144,14 +144,15 @@ def conflict(scene: Scene) -> Sequence[Score]:
 def lost_answer(scene: Scene) -> Sequence[Score]:
     """The answer to an append is lost on its way, at each message in turn; its writer appends the same again."""
     with proxy_to(scene.place) as proxy:
-        number, last = 0, 1
-        while number < last:
-            number += 1
+        number, last = 0, 0
+        while number <= last:  # 0: to count the messages, none is lost
             adapter = scene.opened(proxy)
             version = adapter.version("retried")
             proxy.start_counting(lose_answer_to=number)
             scene.retry(scene.write("retried", 2, expected_version=version), adapter)
-            last = max(last, proxy.messages)
+            last = last or proxy.messages
             scene.read()
             adapter.close()
+            number += 1
+        scene.note(f"at each of {last} messages")
     return scene.scores()

@@ -14,6 +14,7 @@ from eventstore.testing.adversary.writing import new_event
 
 STOPS_SECONDS: Final = 2.0
 _WRITES_SECONDS: Final = 0.5
+_STAYS_SECONDS: Final = 0.2
 _PATIENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.002
 
@@ -48,8 +49,13 @@ def until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def is_open(setting: Setting, place: Place, proxy: Proxy) -> bool:
-    """Return whether an append is stopped in the proxy, and the server says that its transaction has written."""
-    return proxy.wait_until_stopped(STOPS_SECONDS) and until(lambda: setting.is_writing(place), _WRITES_SECONDS)
+    """Return whether an append is stopped in the proxy, and the server says that its transaction has written.
+
+    It has to say so for a while: the server may be in the midst of what was sent before, the commit included.
+    """
+    if not proxy.wait_until_stopped(STOPS_SECONDS) or not until(lambda: setting.is_writing(place), _WRITES_SECONDS):
+        return False
+    return not until(lambda: not setting.is_writing(place), _STAYS_SECONDS)
 
 
 def last_message(setting: Setting) -> int:

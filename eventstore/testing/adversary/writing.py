@@ -158,9 +158,9 @@ class Writer:
         time.sleep(self._random.choice(_PAUSES_SECONDS) * self._random.random())
 
 
-def new_event(generator: random.Random) -> Event:
-    """Return an event with an id by the seed."""
-    return Event(UUID(int=generator.getrandbits(128), version=4), generator.choice(KINDS))
+def new_event(generator: random.Random, kind: str | None = None) -> Event:
+    """Return an event with an id by the seed, and of a kind by it, if none is given."""
+    return Event(UUID(int=generator.getrandbits(128), version=4), kind or generator.choice(KINDS))
 
 
 def main() -> None:
