@@ -55,3 +55,60 @@ class Used(Ours):
     def prepare(self) -> None:
         super().prepare()
         self.store.append("order-1", [NewEvent("placed")], expected_version=0)
+
+
+class Twice(Ours):
+    """Delivers an event again."""
+
+    name = "our store, with one event delivered twice"
+
+    def read(self, reader: str, after: Any) -> Iterable[Delivered]:
+        for each in super().read(reader, after):
+            yield from [each] * (2 if each.version == 1 else 1)
+
+
+class Backwards(Ours):
+    """Delivers the events of a page in the wrong order."""
+
+    name = "our store, with events in the wrong order"
+
+    def read(self, reader: str, after: Any) -> Iterable[Delivered]:
+        found = list(super().read(reader, after))
+        return [replace(each, position=found[-1].position) for each in reversed(found)]
+
+
+class Bare(Ours):
+    """Keeps positions as bare numbers."""
+
+    name = "our store, by bare positions"
+
+    def read(self, reader: str, after: Any) -> Iterable[Delivered]:
+        return (
+            replace(each, position=int(getattr(each.position, "position", each.position)))
+            for each in super().read(reader, after)
+        )
+
+
+class LogHasGoneBack(Exception):
+    """The event at a position is another one than before."""
+
+
+class Honest(Ours):
+    """Keeps positions with their events, and stops if another event is there."""
+
+    name = "our store, by positions that know their events"
+
+    def read(self, reader: str, after: Any) -> Iterable[Delivered]:
+        if self._is_stored(reader):
+            return super().read(reader, after)
+        position, event_id = after or (0, None)
+        before = [] if event_id is None else list(self.store.read_all(after_position=position - 1, limit=1))
+        if event_id is not None and (not before or before[0].event_id != event_id):
+            raise LogHasGoneBack
+        return (
+            replace(each, position=(int(getattr(each.position, "position", each.position)), each.event_id))
+            for each in super().read(reader, position or None)
+        )
+
+    def _is_stored(self, name: str) -> bool:
+        return any(each.keeps_position for each in self.readers if each.name == name)

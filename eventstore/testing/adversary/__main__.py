@@ -40,7 +40,6 @@ def main(*, url: str, seconds: float, seed: int | None, adapter: str, cases: str
     It works in schemas, databases or files of its own, which it makes and removes, and touches nothing else. Exit code:
     0 clean, 1 found something, 2 could not run.
     """
-    signal.signal(signal.SIGTERM, _end)
     names = [name.strip() for name in cases.split(",") if name.strip()]
     if unknown := set(names) - set(NAMES):
         raise click.UsageError(f"there is no attack {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
@@ -57,6 +56,8 @@ def main(*, url: str, seconds: float, seed: int | None, adapter: str, cases: str
                 click.echo("\n".join(lines_of(verdict)))
     except CanNotRun as error:
         _fail(f"could not run: {error}")
+    except KeyboardInterrupt:
+        _fail("interrupted; what was made is removed")
     except Exception:  # noqa: BLE001  # the store's own, or its adapter's: an attack without faults should not fail
         _fail(without_password(traceback.format_exc(), make_url(url)) + "could not run: see the error above")
     command = _command(url=url, seconds=seconds, seed=seed, adapter=adapter, names=names, writers=writers)
@@ -87,4 +88,5 @@ def _end(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     main(prog_name="python -m eventstore.testing.adversary")

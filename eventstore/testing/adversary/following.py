@@ -13,7 +13,7 @@ _ERRORS_IN_SEQUENCE: Final = 25
 _PAUSE_SECONDS: Final = 0.002
 _PAUSE_AFTER_ERROR_SECONDS: Final = 0.1
 _QUIET_PASSES: Final = 3
-_QUIET_PAUSE_SECONDS: Final = 0.15
+_QUIET_PAUSE_SECONDS: Final = 0.1
 
 MakeAdapter = Callable[[], Adapter]
 

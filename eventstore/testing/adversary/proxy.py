@@ -13,6 +13,7 @@ from sqlalchemy import URL
 _CHUNK_BYTES: Final = 65536
 _CONNECT_SECONDS: Final = 10.0
 _POSTGRESQL_PORT: Final = 5432
+_COMMIT: Final = b"COMMIT"
 
 
 class NoAddress(Exception):
@@ -83,7 +84,7 @@ class Proxy:
         self._changed = threading.Condition()
         self._messages = 0
         self._stop_before = self._lose_answer_to = 0
-        self._is_stopped = self._is_closed = False
+        self._stops_commit = self._is_stopped = self._is_closed = False
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Self:
@@ -131,17 +132,18 @@ class Proxy:
 
     # --- steering
 
-    def start_counting(self, *, stop_before: int = 0, lose_answer_to: int = 0) -> None:
+    def start_counting(self, *, stop_before: int = 0, stops_commit: bool = False, lose_answer_to: int = 0) -> None:
         """Count messages from 1, from now on.
 
         Args:
             stop_before: Keep back this message, and all after it, until `go_on`. 0: none.
+            stops_commit: Keep back the first message that says COMMIT, likewise. It is found only if not encrypted.
             lose_answer_to: Forward this message to the server, and cut the connection instead of forwarding what it
                 answers. 0: none.
         """
         with self._changed:
             self._messages = 0
-            self._stop_before, self._lose_answer_to = stop_before, lose_answer_to
+            self._stop_before, self._stops_commit, self._lose_answer_to = stop_before, stops_commit, lose_answer_to
             self._is_stopped = False
 
     @property
@@ -190,7 +192,7 @@ class Proxy:
     def _forward_to_server(self, link: _Link) -> None:
         try:
             while chunk := link.client.recv(_CHUNK_BYTES):
-                if not self._may_pass():
+                if not self._may_pass(is_commit=_COMMIT in chunk.upper()):
                     break
                 link.server.sendall(chunk)
         except OSError:
@@ -198,8 +200,10 @@ class Proxy:
         finally:
             link.cut()
 
-    def _may_pass(self) -> bool:
+    def _may_pass(self, *, is_commit: bool) -> bool:
         with self._changed:
+            if is_commit and self._stops_commit:
+                self._stop_before, self._stops_commit = self._messages + 1, False
             number = self._messages + 1
             while self._stop_before and number >= self._stop_before and not self._is_closed:
                 self._is_stopped = True

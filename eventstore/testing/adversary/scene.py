@@ -12,7 +12,7 @@ from eventstore.testing.adversary.judging import Judge, Score
 from eventstore.testing.adversary.places import LeftOut, Place
 from eventstore.testing.adversary.proxy import Proxy
 from eventstore.testing.adversary.setting import Setting
-from eventstore.testing.adversary.stopping import is_open, last_message, proxy_to
+from eventstore.testing.adversary.stopping import is_open, proxy_to
 from eventstore.testing.adversary.writing import new_event
 
 _PASSES: Final = 40
@@ -158,16 +158,18 @@ class Scene:
 
     @contextmanager
     def _hold_on_the_way(self, write: Write) -> Iterator[Held]:
-        number = last_message(self.setting)
         with proxy_to(self.place) as proxy:
             own = self.opened(proxy)
             try:
                 own.version("order-0")  # opens the connection
-                proxy.start_counting(stop_before=number)
+                proxy.start_counting(stops_commit=True)
                 future = self.append_beside(write, adapter=own)
                 if not is_open(self.setting, self.place, proxy):
                     proxy.go_on()
-                    raise LeftOut("appends of this store could not be held open on their way to the server")
+                    raise LeftOut(
+                        "an append can't be held open: its commit is no message of its own, or is encrypted; and the "
+                        "adapter has no method `open`"
+                    )
                 try:
                     yield HeldMessage(proxy, future)
                 finally:

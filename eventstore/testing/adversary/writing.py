@@ -167,11 +167,11 @@ def main() -> None:
     """Write for as long as the orders say, or until the adversary is gone."""
     given: dict[str, Any] = json.load(sys.stdin)
     orders = Orders(**given)
-    adversary, end = os.getppid(), time.monotonic() + orders.seconds
-    notes = File(Path(orders.notes))
-    generator = random.Random(f"{orders.seed}/{orders.number}")
-    make = load_adapter(orders.adapter)
+    adversary, make = os.getppid(), load_adapter(orders.adapter)  # which takes a second or more
     adapter, errors = make(orders.url, orders.schema), 0
+    generator = random.Random(f"{orders.seed}/{orders.number}")
+    notes = File(Path(orders.notes))  # the adversary waits for this file
+    end = time.monotonic() + orders.seconds
     while time.monotonic() < end and os.getppid() == adversary:
         try:
             Writer(adapter, notes, generator).write()
