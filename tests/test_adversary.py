@@ -199,7 +199,7 @@ def test_ended_in_the_midst_it_leaves_nothing_behind(postgres_ground_url: str) -
             if leftovers(postgres_ground_url):
                 break
             time.sleep(0.1)
-        time.sleep(1)
+        assert leftovers(postgres_ground_url)
         adversary.send_signal(signal.SIGTERM)
         _, errors = adversary.communicate(timeout=60)
     assert adversary.returncode == 2

@@ -53,7 +53,7 @@ class Orders:
 def start(orders: Orders) -> subprocess.Popen[bytes]:
     """Start a writer. Its orders go through a pipe: a URL may have a password, and command lines can be seen."""
     command = [sys.executable, "-m", "eventstore.testing.adversary.writing"]
-    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if writer.stdin is not None:  # it is a pipe
         writer.stdin.write(json.dumps(asdict(orders)).encode())
         writer.stdin.close()
