@@ -18,7 +18,6 @@ from click.testing import Result as CommandResult
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from eventstore.backends import engine_for
 from eventstore.testing.adversary import Adapter, Delivered, Event, Reader, Write
 from eventstore.testing.adversary.__main__ import main
 from eventstore.testing.adversary.journal import Attempt, File, Outcome, read_notes
@@ -170,7 +169,9 @@ def test_the_command_says_what_it_has_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--url", "sqlite://"], "in memory"),
+        (["--url", "sqlite://"], "name of a file"),
+        (["--url", "sqlite:///file:{new}?uri=true"], "name of a file"),
+        (["--url", "mysql://db.example/x"], "it works on PostgreSQL and SQLite"),
         (["--url", "sqlite:///{existing}"], "is there already"),
         (["--url", "nonsense"], "none that SQLAlchemy understands"),
         (["--url", "sqlite:///{new}", "--adapter", "nowhere:Nothing"], "there is no adapter"),
@@ -188,6 +189,20 @@ def test_what_it_refuses(tmp_path: Path, arguments: list[str], reason: str) -> N
     assert reason in done.output
     assert "secret" not in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["existing.db"]
+
+
+def test_a_user_that_may_not_make_a_schema_is_told_so(postgres_ground_url: str) -> None:
+    role = f"adversary_{time.monotonic_ns()}"
+    engine = create_engine(postgres_ground_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+        try:
+            url = make_url(postgres_ground_url).set(username=role).render_as_string()
+            done = command("--url", url, "--cases", "first-hole")
+        finally:
+            connection.execute(text(f"DROP ROLE {role}"))
+    assert done.exit_code == 2
+    assert "the user may not CREATE SCHEMA" in done.output
 
 
 @pytest.mark.slow
@@ -397,4 +412,3 @@ def test_a_store_that_has_events_is_left_as_it_is(sqlite_path: Path) -> None:
     with pytest.raises(CanNotRun):
         open_setting(f"sqlite:///{sqlite_path}", OURS, seed=1, writers=1)
     assert sqlite_path.read_bytes() == before
-    engine_for(f"sqlite:///{sqlite_path}").dispose()

@@ -62,15 +62,16 @@ class Ground:
     """
 
     def __init__(self, url: URL, *, takes_schema: bool) -> None:
-        self.url = url
+        self.url = url.set(drivername="postgresql") if url.drivername == "postgres" else url
         self._takes_schema = takes_schema
         self.is_sqlite = url.get_backend_name() == "sqlite"
+        if not self.is_sqlite and self.url.get_backend_name() != "postgresql":
+            raise CanNotRun(f"the URL is of {url.get_backend_name()}; it works on PostgreSQL and SQLite")
         if self.is_sqlite:
-            if url.database in _IN_MEMORY:
-                raise CanNotRun(
-                    "a database in memory belongs to one process; give the name of a file that is not there"
-                )
-            if Path(str(url.database)).exists():
+            name = url.database
+            if name in _IN_MEMORY or str(name).startswith("file:"):
+                raise CanNotRun("several processes need the database; give the name of a file, and no URI")
+            if Path(str(name)).exists():
                 raise CanNotRun("the file is there already; give the name of one that is not: it is made and removed")
         self.name = f"adversary_{secrets.token_hex(4)}"
         self._count = 0
@@ -104,24 +105,36 @@ class Ground:
         """Make an empty place, and remove it at the end.
 
         Raises:
+            CanNotRun: The user may not make it.
+        """
+        name = self._next_name()
+        if self.is_sqlite:
+            made = _file(self.url.set(database=f"{self.url.database}-{name}"))
+        elif self._takes_schema:
+            made = self._schema(name)
+        else:
+            made = self._database(name, CanNotRun)
+        with made as place:
+            yield place
+
+    @contextmanager
+    def database(self) -> Iterator[Place]:
+        """Make a place that is a database (PostgreSQL), and remove it at the end.
+
+        Raises:
             LeftOut: The user may not make it.
         """
+        with self._database(self._next_name(), LeftOut) as place:
+            yield place
+
+    def _next_name(self) -> str:
         self._count += 1
-        name = f"{self.name}_{self._count}"
-        if self.is_sqlite:
-            with _file(self.url.set(database=f"{self.url.database}-{name}")) as place:
-                yield place
-        elif self._takes_schema:
-            with self._schema(name) as place:
-                yield place
-        else:
-            with self.database(name) as place:
-                yield place
+        return f"{self.name}_{self._count}"
 
     @contextmanager
     def _schema(self, name: str) -> Iterator[Place]:
         with self.connect() as connection:
-            _make(connection, f"CREATE SCHEMA {name}")
+            _make(connection, f"CREATE SCHEMA {name}", CanNotRun)
         try:
             yield Place(self.url, name)
         finally:
@@ -129,17 +142,9 @@ class Ground:
                 again(partial(connection.execute, text(f"DROP SCHEMA {name} CASCADE")))
 
     @contextmanager
-    def database(self, name: str | None = None) -> Iterator[Place]:
-        """Make a database.
-
-        Raises:
-            LeftOut: The user may not.
-        """
-        if name is None:
-            self._count += 1
-            name = f"{self.name}_{self._count}"
+    def _database(self, name: str, refused: type[Exception]) -> Iterator[Place]:
         with self.connect() as connection:
-            _make(connection, f"CREATE DATABASE {name}")
+            _make(connection, f"CREATE DATABASE {name}", refused)
         try:
             yield Place(self.url.set(database=name), None)
         finally:
@@ -210,12 +215,12 @@ def again(work: Callable[[], object]) -> None:
             return
 
 
-def _make(connection: Connection, statement: str) -> None:
+def _make(connection: Connection, statement: str, refused: type[Exception]) -> None:
     try:
         connection.execute(text(statement))
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == "42501":
-            raise LeftOut(f"the user may not {' '.join(statement.split()[:2])}") from error
+            raise refused(f"the user may not {' '.join(statement.split()[:2])}") from error
         raise
 
 

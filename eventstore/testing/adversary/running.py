@@ -115,9 +115,9 @@ def _storm(setting: Setting, seconds: float) -> Verdict:
         this = replace(setting, seed=seed)
         with setting.ground.place() as place:
             verdict = storm(this, place, round_seconds)
+        verdict = replace(verdict, notes=[f"with seed {seed}: {note}" for note in verdict.notes])
         if verdict.result is Result.FOUND:
-            found = f"found with --cases {STRESS} --seed {seed}"
-            return replace(verdict, notes=(*verdict.notes, found))
+            return replace(verdict, notes=[*verdict.notes, f"again: --cases {STRESS} --seed {seed}"])
         total = verdict if total is None else total.plus(verdict)
         left, seed = left - round_seconds, seed + 1
     return total or Verdict(STRESS, WHAT, Result.LEFT_OUT, notes=("no time was given for it",))
