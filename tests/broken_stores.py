@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import event
@@ -112,3 +113,12 @@ class Honest(Ours):
 
     def _is_stored(self, name: str) -> bool:
         return any(each.keeps_position for each in self.readers if each.name == name)
+
+
+class Endless(Ours):
+    """Forgets where a reader is, and delivers the first event again and again."""
+
+    name = "our store, with a reader that does not get on"
+
+    def read(self, reader: str, after: Any) -> Iterable[Delivered]:  # noqa: ARG002  # this is its fault
+        return islice(super().read(reader, None), 1)

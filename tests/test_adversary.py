@@ -130,6 +130,13 @@ def test_and_chance_finds_it_too(postgres_ground_url: str) -> None:
     assert sum(score.missed for score in verdict.scores) > 0
 
 
+def test_a_reader_that_does_not_get_on_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventstore.testing.adversary.following._LONGEST_SECONDS", 0.5)
+    (verdict,) = attack(f"sqlite:///{tmp_path / 'new.db'}", broken("Endless"), "conflict").values()
+    assert verdict.result is Result.FOUND
+    assert {score.stopped for score in verdict.scores} == {None, "no end, a minute after all was written"}
+
+
 @pytest.mark.slow
 def test_a_reader_that_stops_with_an_error_when_the_log_has_gone_back_is_right(ground_url: str) -> None:
     verdict = attack(ground_url, broken("Honest"), "log-went-back")["log-went-back"]
@@ -191,18 +198,20 @@ def test_what_it_refuses(tmp_path: Path, arguments: list[str], reason: str) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["existing.db"]
 
 
-def test_a_user_that_may_not_make_a_schema_is_told_so(postgres_ground_url: str) -> None:
+def test_what_the_user_may_not_make_is_said(postgres_ground_url: str) -> None:
     role = f"adversary_{time.monotonic_ns()}"
     engine = create_engine(postgres_ground_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE ROLE {role} LOGIN"))
         try:
             url = make_url(postgres_ground_url).set(username=role).render_as_string()
-            done = command("--url", url, "--cases", "first-hole")
+            no_schema = command("--url", url, "--cases", "first-hole")
+            no_database = command("--url", url, "--cases", "log-went-back")
         finally:
             connection.execute(text(f"DROP ROLE {role}"))
-    assert done.exit_code == 2
-    assert "the user may not CREATE SCHEMA" in done.output
+    assert (no_schema.exit_code, no_database.exit_code) == (2, 0)
+    assert "the user may not CREATE SCHEMA" in no_schema.output
+    assert "left out: log-went-back" in no_database.output
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Readers: each remembers what it was given, and nothing else."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,9 @@ _PAUSE_SECONDS: Final = 0.002
 _PAUSE_AFTER_ERROR_SECONDS: Final = 0.1
 _QUIET_PASSES: Final = 3
 _QUIET_PAUSE_SECONDS: Final = 0.1
+
+_LONGEST_SECONDS: Final = 60.0
+_ENDLESS: Final = "no end, a minute after all was written"
 
 MakeAdapter = Callable[[], Adapter]
 
@@ -34,6 +38,7 @@ class Follower:
         self._make = make
         self._adapter: Adapter | None = None
         self._errors = 0
+        self._end = math.inf
 
     def read(self) -> bool:
         """Go on from the last position until there is no more.
@@ -50,6 +55,9 @@ class Follower:
                 for event in result:
                     self.given.add(event)
                     self.position = event.position
+                    if time.monotonic() > self._end:
+                        self.stopped = _ENDLESS
+                        break
         except Exception as error:  # noqa: BLE001  # any: it is the store's own, or its driver's
             self._note(error)
             return self.stopped is None
@@ -57,11 +65,17 @@ class Follower:
         return len(self.given) > before
 
     def finish(self) -> None:
-        """Read until there is nothing more, also after a pause; or until there are too many errors in sequence."""
+        """Read until there is nothing more, also after a pause; or until there are too many errors in sequence.
+
+        One that goes on for a minute, though nothing more was written, has stopped, too.
+        """
+        self._end = time.monotonic() + _LONGEST_SECONDS
         quiet = 0
         while quiet < _QUIET_PASSES and self.stopped is None:
             if self.read():
                 quiet = 0
+                if time.monotonic() > self._end:
+                    self.stopped = _ENDLESS
             else:
                 quiet += 1
                 time.sleep(_QUIET_PAUSE_SECONDS)
@@ -114,7 +128,7 @@ class FollowerThread:
         """Wait for the end; if it does not come, the follower has stopped."""
         self._thread.join(seconds)
         if self._thread.is_alive():
-            self.follower.stopped = "no end after all was written"
+            self.follower.stopped = _ENDLESS
 
     def _run(self) -> None:
         while not self._finish.is_set():

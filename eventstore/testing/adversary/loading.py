@@ -1,6 +1,5 @@
 """From `module:Class` to an adapter."""
 
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
 
@@ -29,6 +28,3 @@ def load_adapter(name: str) -> type[Adapter]:
         raise CanNotRun(f"the adapter {name} lacks {', '.join(missing)}: see eventstore.testing.adversary.Adapter")
     adapter: type[Adapter] = found
     return adapter
-
-
-MakeAdapter = Callable[[str, str | None], Adapter]

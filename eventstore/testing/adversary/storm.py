@@ -21,7 +21,7 @@ WHAT: Final = (
     "writers and readers of all kinds at random, while connections are cut, sessions terminated and writers killed"
 )
 _FAULT_EVERY_SECONDS: Final = 0.25
-_PATIENCE_SECONDS: Final = 60.0
+_PATIENCE_SECONDS: Final = 75.0
 
 
 def storm(setting: Setting, place: Place, seconds: float) -> Verdict:
