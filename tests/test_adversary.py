@@ -230,15 +230,17 @@ def test_ended_in_the_midst_it_leaves_nothing_behind(postgres_ground_url: str) -
     assert b"interrupted" in errors
 
 
-def test_a_password_is_in_no_line_that_it_prints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def fail(*_: Any, **__: Any) -> Iterator[Verdict]:
+def test_an_attack_that_fails_is_shown_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Verdict:
         raise RuntimeError("no connection to postgresql://ann:s3cret@db/x")
 
-    monkeypatch.setattr("eventstore.testing.adversary.__main__.run", fail)
+    monkeypatch.setattr("eventstore.testing.adversary.running._play", fail)
     monkeypatch.setattr("eventstore.testing.adversary.places.Ground.version", lambda _: "PostgreSQL")
-    done = command("--url", "postgresql://ann:s3cret@db/x", "--cases", "first-hole")
+    done = command("--url", "postgresql://ann:s3cret@db/x", "--cases", "first-hole,page-edge")
     assert done.exit_code == 2
-    assert "RuntimeError" in done.output
+    assert "an error where none was meant to be: RuntimeError" in done.output
+    assert "Traceback" in done.output
+    assert "verdict: could not run; failed: first-hole, page-edge" in done.output
     assert "s3cret" not in done.output
 
 

@@ -45,14 +45,19 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     """Return the verdict on all in a line."""
     found = [verdict.case for verdict in verdicts if verdict.result is Result.FOUND]
     left_out = [verdict.case for verdict in verdicts if verdict.result is Result.LEFT_OUT]
-    text = f"FOUND something: {', '.join(found)}" if found else "clean"
-    return f"verdict: {text}" + (f"; left out: {', '.join(left_out)}" if left_out else "")
+    failed = [verdict.case for verdict in verdicts if verdict.result is Result.FAILED]
+    text = f"FOUND something: {', '.join(found)}" if found else "could not run" if failed else "clean"
+    more = [f"; {word}: {', '.join(names)}" for word, names in (("left out", left_out), ("failed", failed)) if names]
+    return f"verdict: {text}{''.join(more)}"
 
 
 def as_json(heading: dict[str, Any], verdicts: Sequence[Verdict], repeat: str) -> str:
     """Return everything as JSON."""
     attacks = [{**asdict(verdict), "result": verdict.result.value} for verdict in verdicts]
-    found = any(verdict.result is Result.FOUND for verdict in verdicts)
-    return json.dumps(
-        {**heading, "verdict": "found" if found else "clean", "attacks": attacks, "repeat": repeat}, indent=2
-    )
+    return json.dumps({**heading, "verdict": worst(verdicts).value, "attacks": attacks, "repeat": repeat}, indent=2)
+
+
+def worst(verdicts: Sequence[Verdict]) -> Result:
+    """Return what counts of several: found before failed, and that before clean."""
+    results = {verdict.result for verdict in verdicts}
+    return next((each for each in (Result.FOUND, Result.FAILED) if each in results), Result.CLEAN)

@@ -1,6 +1,7 @@
 """A whole run: the steered attacks one by one, then the random one for as long as was asked for."""
 
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -81,14 +82,20 @@ def run(setting: Setting, *, seconds: float, names: Collection[str] = NAMES) -> 
     """
     for case in CASES:
         if case.name in names:
-            yield _timed(partial(_play, setting, case))
+            yield _timed(partial(_play, setting, case), case.name, case.what)
     if STRESS in names:
-        yield _timed(partial(_storm, setting, seconds))
+        yield _timed(partial(_storm, setting, seconds), STRESS, WHAT)
 
 
-def _timed(work: Callable[[], Verdict]) -> Verdict:
+def _timed(work: Callable[[], Verdict], name: str, what: str) -> Verdict:
     begun = time.monotonic()
-    verdict = work()
+    try:
+        verdict = work()
+    except CanNotRun:
+        raise
+    except Exception as error:  # noqa: BLE001  # the store's own, or its adapter's; the next attack may go better
+        notes = [f"an error where none was meant to be: {type(error).__name__}"]
+        verdict = Verdict(name, what, Result.FAILED, notes=notes, trace=traceback.format_exc())
     return replace(verdict, seconds=round(time.monotonic() - begun, 1))
 
 

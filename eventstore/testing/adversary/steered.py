@@ -146,6 +146,7 @@ def lost_answer(scene: Scene) -> Sequence[Score]:
     with proxy_to(scene.place) as proxy:
         number, last = 0, 0
         while number <= last:  # 0: to count the messages, none is lost
+            proxy.start_counting()
             adapter = scene.opened(proxy)
             version = adapter.version("retried")
             proxy.start_counting(lose_answer_to=number)

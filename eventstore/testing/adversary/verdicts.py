@@ -13,6 +13,8 @@ class Result(Enum):
     CLEAN = "clean"
     FOUND = "found"
     LEFT_OUT = "left out"
+    FAILED = "failed"
+    """The attack could not be made to its end, because of an error where none was meant to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,11 @@ class Verdict:
     Attributes:
         case: Its name.
         what: What it does.
-        result: Clean, found something, or left out.
+        result: Clean, found something, left out, or failed.
         scores: Of the log and of each reader.
         notes: What else there is to say: why it was left out, how many faults were made.
         seconds: How long it took.
+        trace: Of the error, if it has failed.
     """
 
     case: str
@@ -34,6 +37,7 @@ class Verdict:
     scores: Sequence[Score] = ()
     notes: Sequence[str] = ()
     seconds: float = 0.0
+    trace: str | None = None
 
     @classmethod
     def of(cls, case: str, what: str, scores: Sequence[Score], notes: Sequence[str] = ()) -> "Verdict":
