@@ -185,11 +185,11 @@ def test_the_command_says_what_it_has_found(tmp_path: Path) -> None:
         (["--url", "sqlite:///{new}", "--adapter", "pathlib:Path"], "lacks readers, page_size"),
         (["--url", "sqlite:///{new}", "--cases", "nothing"], "there is no attack nothing"),
         (["--url", "sqlite:///{new}", "--adapter", "tests.broken_stores:Used"], "has events already"),
-        (["--url", "postgresql://nobody:secret@127.0.0.1:1/x"], "does not answer"),
+        (["--url", "postgresql://ann:secret@127.0.0.1:1/x"], "does not answer"),
     ],
 )
 def test_what_it_refuses(tmp_path: Path, arguments: list[str], reason: str) -> None:
-    (tmp_path / "existing.db").write_bytes(b"somebody's")
+    (tmp_path / "existing.db").write_bytes(b"not ours")
     names = {"existing": tmp_path / "existing.db", "new": tmp_path / "new.db"}
     done = command(*(argument.format(**names) for argument in arguments))
     assert done.exit_code == 2

@@ -145,7 +145,7 @@ class Adapter(Protocol):
 
         Raises:
             Conflict: A stream has another version than expected; nothing was stored.
-            Exception: Any other error means that nobody knows whether it was stored.
+            Exception: Any other error means that it is unknown whether it was stored.
         """
         ...
 

@@ -33,9 +33,9 @@ def interleaved_appends(scene: Scene) -> Sequence[Score]:
         for played, (stop_first, stop_second) in enumerate(ways, start=1):
             first.start_counting(stop_before=stop_first)
             second.start_counting(stop_before=stop_second)
-            longer = scene.append_beside(scene.write(f"longer-{played}", 2), adapter=one)
+            longer = scene.append_beside(scene.write(f"longer-{stop_first}-{stop_second}", 2), adapter=one)
             _wait(first, longer)
-            shorter = scene.append_beside(scene.write(f"shorter-{played}"), adapter=two)
+            shorter = scene.append_beside(scene.write(f"shorter-{stop_first}-{stop_second}"), adapter=two)
             _wait(second, shorter)
             first.go_on()
             until(longer.done, _STOPS_SECONDS)

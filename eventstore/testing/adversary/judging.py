@@ -88,7 +88,7 @@ class Judge:
 
     Args:
         attempts: What the writers have noted.
-        log: What the first reader of the store is given at the end, from the beginning, when nobody writes any more.
+        log: What the first reader of the store is given at the end, from the beginning, when all writing is over.
         only_log: Ask for what is in the log in the end, and for nothing else: for a log that went back.
     """
 
@@ -200,7 +200,7 @@ class Judge:
     def _name(self, key: int) -> str:
         known = self._known.get(key)
         if known is None:
-            return "an event that nobody has written"
+            return "an event that the adversary has not written"
         rank = self._ranks.get(key)
         place = "not in the log" if rank is None else f"number {rank + 1} of the log"
         return f"event {known.event_id} of stream {known.stream} ({place})"

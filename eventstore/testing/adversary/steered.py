@@ -77,7 +77,7 @@ def two_streams(scene: Scene) -> Sequence[Score]:
     """A transaction appends to several streams; of those that began later, one ends before it and one after it."""
     with scene.open() as long, scene.open() as other:
         if not scene.place.is_sqlite:  # so that it has a lower id than those that draw positions before it
-            long.execute("CREATE TEMPORARY TABLE adversary_was_here (nothing integer)")
+            long.execute("SELECT txid_current()")
             scene.append(scene.write("shared"))
         long.append(scene.write("first"))
         if scene.place.is_sqlite:

@@ -73,7 +73,7 @@ class Writer:
         """Make one attempt, in one of the ways; then pause.
 
         Raises:
-            Exception: The attempt has failed, and nobody knows whether it was stored.
+            Exception: The attempt has failed, and it is unknown whether it was stored.
         """
         ways: list[tuple[Callable[[], None], int]] = [
             (self._append_to_one, 30),
