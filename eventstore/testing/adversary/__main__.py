@@ -4,6 +4,7 @@ import secrets
 import shlex
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -19,6 +20,8 @@ from eventstore.testing.adversary.verdicts import Result, Verdict
 
 FOUND: Final = 1
 COULD_NOT_RUN: Final = 2
+
+_interrupted: Final = threading.Event()
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -50,6 +53,7 @@ def main(*, url: str, seconds: float, seed: int | None, adapter: str, cases: str
         if not is_json:
             click.echo(f"{heading['store']} on {heading['database']}, seed {seed}\n")
         for verdict in run(setting, seconds=seconds, names=names):
+            _check_interrupted()
             verdicts.append(verdict)
             if verdict.trace is not None:
                 click.echo(without_password(verdict.trace, make_url(url)), err=True)
@@ -81,11 +85,18 @@ def _fail(message: str) -> NoReturn:
     sys.exit(COULD_NOT_RUN)
 
 
+def _check_interrupted() -> None:
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
 def _end(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Unwind, so that what was made is removed."""
+    """Unwind, so that what was made is removed. What is interrupted may make another error of it."""
+    _interrupted.set()
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _end)
+    for _signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_signal, _end)
     main(prog_name="python -m eventstore.testing.adversary")

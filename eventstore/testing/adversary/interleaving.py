@@ -30,7 +30,7 @@ def interleaved_appends(scene: Scene) -> Sequence[Score]:
         ways = list(product(range(1, counts[0] + 1), range(1, counts[1] + 1)))
         scene.random.shuffle(ways)
         end, played = time.monotonic() + _SECONDS, 0
-        for played, (stop_first, stop_second) in enumerate(ways, start=1):
+        for stop_first, stop_second in ways:
             first.start_counting(stop_before=stop_first)
             second.start_counting(stop_before=stop_second)
             longer = scene.append_beside(scene.write(f"longer-{stop_first}-{stop_second}", 2), adapter=one)
@@ -44,6 +44,7 @@ def interleaved_appends(scene: Scene) -> Sequence[Score]:
             for future in (longer, shorter):
                 future.result(_PATIENCE_SECONDS)
             scene.read()
+            played += 1
             if time.monotonic() > end:
                 break
         scene.note(f"{played} of {len(ways)} ways to interleave appends of {counts[0]} and {counts[1]} messages")
