@@ -114,7 +114,7 @@ class Faults:
             return
         self.for_writers = stack.enter_context(Proxy(address))
         self.for_readers = stack.enter_context(Proxy(address))
-        connection = stack.enter_context(setting.ground.connect(place.url))
+        connection = stack.enter_context(setting.ground.connect(place.direct_url))
         if _shows_ports(setting, place, self.for_writers):
             self._connection = connection
         else:  # a pooler in between, which has other people's sessions

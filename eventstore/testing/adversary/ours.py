@@ -1,6 +1,6 @@
 """The adapter for our own store. It uses the public API only."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, ClassVar, Final
@@ -31,7 +31,7 @@ _IDLE_SECONDS: Final = 0.1
 
 
 class Ours:
-    """Our store, with pages of ten events."""
+    """Our store, with pages of ten events. Derive from it to attack a store with the options that you use."""
 
     name: ClassVar[str] = f"sqlalchemy-eventstore {version('sqlalchemy-eventstore')}"
     readers: ClassVar[Sequence[Reader]] = (
@@ -44,9 +44,14 @@ class Ours:
     takes_schema: ClassVar[bool] = True
     spans_streams: ClassVar[bool] = True
 
+    options: ClassVar[Mapping[str, Any]] = {}
+    """More options for `EventStore.from_url`."""
+
     def __init__(self, url: str, schema: str | None) -> None:
         self._schema = schema
-        self.store = EventStore.from_url(url, schema=schema, page_size=self.page_size, pool_size=2)
+        self.store = EventStore.from_url(
+            url, schema=schema, **{"page_size": self.page_size, "pool_size": 2, **self.options}
+        )
         self._seen = Table(
             "adversary_seen",
             MetaData(schema=schema),

@@ -36,10 +36,12 @@ class Place:
     Attributes:
         url: For adapters.
         schema: For adapters.
+        direct_url: The same place by the server's own address: to make tables, and to look at it from outside.
     """
 
     url: URL
     schema: str | None
+    direct_url: URL
 
     @property
     def is_sqlite(self) -> bool:
@@ -52,6 +54,8 @@ class Ground:
 
     Args:
         url: Of PostgreSQL; or of a SQLite file that is not there yet.
+        direct_url: Of the same database by its server's own address, if `url` leads to a pooler. Defaults to None: it
+            is the same URL.
         takes_schema: Whether the store can work in a schema.
 
     Attributes:
@@ -61,8 +65,9 @@ class Ground:
         CanNotRun: The file is there, or the database is one in memory.
     """
 
-    def __init__(self, url: URL, *, takes_schema: bool) -> None:
-        self.url = url.set(drivername="postgresql") if url.drivername == "postgres" else url
+    def __init__(self, url: URL, direct_url: URL | None = None, *, takes_schema: bool) -> None:
+        self.url = _known(url)
+        self.direct_url = self.url if direct_url is None else _known(direct_url)
         self._takes_schema = takes_schema
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if not self.is_sqlite and self.url.get_backend_name() != "postgresql":
@@ -92,8 +97,8 @@ class Ground:
 
     @contextmanager
     def connect(self, url: URL | None = None) -> Iterator[Connection]:
-        """Open a connection of the adversary's own, in autocommit."""
-        engine = engine_for(url or self.url, isolation_level="AUTOCOMMIT")
+        """Open a connection of the adversary's own, in autocommit. Defaults to the direct URL."""
+        engine = engine_for(url or self.direct_url, isolation_level="AUTOCOMMIT")
         try:
             with engine.connect() as connection:
                 yield connection
@@ -136,7 +141,7 @@ class Ground:
         with self.connect() as connection:
             _make(connection, f"CREATE SCHEMA {name}", CanNotRun)
         try:
-            yield Place(self.url, name)
+            yield Place(self.url, name, self.direct_url)
         finally:
             with self.connect() as connection:
                 again(partial(connection.execute, text(f"DROP SCHEMA {name} CASCADE")))
@@ -146,7 +151,7 @@ class Ground:
         with self.connect() as connection:
             _make(connection, f"CREATE DATABASE {name}", refused)
         try:
-            yield Place(self.url.set(database=name), None)
+            yield Place(self.url.set(database=name), None, self.direct_url.set(database=name))
         finally:
             with self.connect() as connection:
                 for each in (name, _other(name)):
@@ -232,7 +237,7 @@ def _copy_database(connection: Connection, name: str) -> None:
 @contextmanager
 def _file(url: URL) -> Iterator[Place]:
     try:
-        yield Place(url, None)
+        yield Place(url, None, url)
     finally:
         _remove(Path(str(url.database)))
 
@@ -240,6 +245,10 @@ def _file(url: URL) -> Iterator[Place]:
 def _remove(path: Path) -> None:
     for suffix in _SQLITE_SUFFIXES:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def _known(url: URL) -> URL:
+    return url.set(drivername="postgresql") if url.drivername == "postgres" else url
 
 
 def _copy_file(source: Path, target: Path) -> None:

@@ -56,7 +56,7 @@ CASES: Final = (
 NAMES: Final = (*(case.name for case in CASES), STRESS)
 
 
-def open_setting(url: str, adapter_name: str, *, seed: int, writers: int) -> Setting:
+def open_setting(url: str, adapter_name: str, *, seed: int, writers: int, direct_url: str | None = None) -> Setting:
     """Look at what was given.
 
     Raises:
@@ -65,9 +65,10 @@ def open_setting(url: str, adapter_name: str, *, seed: int, writers: int) -> Set
     adapter = load_adapter(adapter_name)
     try:
         parsed = make_url(url)
+        direct = None if direct_url is None else make_url(direct_url)
     except ArgumentError as error:
         raise CanNotRun("the URL is none that SQLAlchemy understands") from error
-    ground = Ground(parsed, takes_schema=adapter.takes_schema)
+    ground = Ground(parsed, direct, takes_schema=adapter.takes_schema)
     return Setting(ground, adapter_name, adapter, seed, writers)
 
 

@@ -58,9 +58,13 @@ class Setting:
         Raises:
             CanNotRun: There are events: so this is not the empty store that it should be.
         """
+        maker = self.adapter(place.direct_url.render_as_string(hide_password=False), place.schema)
+        try:
+            maker.prepare()
+        finally:
+            maker.close()
         adapter = self.opener(place)()
         try:
-            adapter.prepare()
             if any(True for _ in adapter.read(self.adapter.readers[0].name, None)):
                 raise CanNotRun("the store has events already: the adversary works on an empty one only")
             yield adapter
@@ -69,7 +73,7 @@ class Setting:
 
     def is_writing(self, place: Place) -> bool:
         """Return whether the server says that a transaction holds a lock that only writers take (PostgreSQL)."""
-        with self.ground.connect(place.url) as connection:
+        with self.ground.connect(place.direct_url) as connection:
             return bool(connection.scalar(_WRITING, {"schema": place.schema}))
 
     def wait_until_quiet(self, place: Place) -> bool:

@@ -100,7 +100,7 @@ def prepared_transaction(scene: Scene) -> Sequence[Score]:
     """An append is prepared for a commit in two phases, before a reader has looked, and after; then it is committed."""
     if scene.place.is_sqlite:
         raise LeftOut("SQLite has no prepared transactions")
-    with scene.setting.ground.connect(scene.place.url) as connection:
+    with scene.setting.ground.connect(scene.place.direct_url) as connection:
         if connection.scalar(text("SHOW max_prepared_transactions")) == "0":
             raise LeftOut("the server has max_prepared_transactions = 0")
         for looks_before in (False, True):
