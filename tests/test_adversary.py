@@ -56,7 +56,7 @@ def leftovers(url: str) -> list[str]:
 
 
 def attack(url: str, adapter: str, *names: str, seconds: float = 2) -> dict[str, Verdict]:
-    setting = open_setting(url, adapter, seed=1, writers=3)
+    setting = open_setting(url, adapter, seed=1, writers=2)
     return {verdict.case: verdict for verdict in run(setting, seconds=seconds, names=names)}
 
 
