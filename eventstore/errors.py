@@ -31,6 +31,7 @@ EventStoreError
 │   └── UpcasterMissing
 ├── SchemaError                     the tables don't fit this code
 │   ├── SchemaMissing
+│   │   └── DatabaseMissing         there is no such file
 │   ├── SchemaOutdated
 │   └── SchemaTooNew
 ├── MigrationError                  a migration that can't go on; once the cause is gone, run it again
@@ -40,7 +41,8 @@ EventStoreError
 │   ├── TableLocked
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
-│   └── OtherHistory
+│   ├── OtherHistory
+│   └── TableTaken                  another table has the name of one of ours
 ├── ProjectionError                 a projection that can't go on, or not now
 │   ├── ProjectionFailed            a handler could not deal with an event
 │   ├── ProjectionRunning           a worker is at work
@@ -49,15 +51,22 @@ EventStoreError
 ├── TransferError                   an export or an import that can't go on
 │   ├── DamagedExport               a file that can't be read
 │   └── ImportConflict              what is imported does not fit what is there
-├── GlobalOrderError                the global order can't be read
+├── GlobalOrderError                the global order can't be read, or not be written
 │   ├── UnsuitableTransaction       not in this transaction
-│   └── CachedPositions             not in this database
+│   ├── CachedPositions             not in this database: positions are not drawn in order
+│   ├── PositionsBehind             not in this database: new events would come before old ones
+│   ├── UnloggedEvents              not in this database: a crash would empty it
+│   ├── SeveralServers              not by this engine: statements reach more than one server
+│   ├── PositionBeyondLog           not after this position: the log has never come so far
+│   └── LogWentBack                 not after this event: the log does not have it any more
 ├── FieldMismatch                   a payload that does not fit the columns of its frame
 ├── UnsupportedDatabase
 ├── DriverMissing (ImportError)     a database whose driver is not installed
 ├── ExtraMissing (ImportError)      a package that only this part of ours needs, and that is not installed
 ├── DatabaseMismatch                a session or connection of another database
 ├── NotInTransaction                no transaction to join, or joined to none
+├── TransactionBroken               code inside of a transaction has aborted or ended it
+├── PermissionDenied                the database user lacks a right
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
@@ -66,6 +75,7 @@ pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -198,8 +208,7 @@ class EventIdReused(EventStoreError):
 class StreamClosed(EventStoreError):
     """The stream takes no more events; nothing was written. Its last event says when and why, and in its metadata who.
 
-    Where the append named no version (`ANY`, `STREAM_EXISTS`), PostgreSQL has aborted a joined transaction, as after
-    any error of its own.
+    A joined transaction stays usable, as after a `ConcurrencyConflict`.
 
     Attributes:
         stream_id: The stream.
@@ -241,7 +250,7 @@ class HistoryChangeRefused(EventStoreError):
 
 
 class EncodingError(EventStoreError, ValueError):
-    """Data that can't be stored exactly; nothing was written.
+    """Data that can't be stored exactly, or would come back changed; nothing was written.
 
     Attributes:
         index: The place of the event in the append, from 0; None for a snapshot's state.
@@ -269,12 +278,20 @@ class DecodingError(EventStoreError):
         stream_id: The stream; None where it is not known.
         version: The version in the stream; None where it is not known.
         event_type: The event's type; None for a snapshot.
+        path: Where in the data, as `$.lines[3].price`; None where it is not known.
     """
 
     def __init__(
-        self, problem: str, *, stream_id: str | None = None, version: int | None = None, event_type: str | None = None
+        self,
+        problem: str,
+        *,
+        stream_id: str | None = None,
+        version: int | None = None,
+        event_type: str | None = None,
+        path: str | None = None,
     ) -> None:
         self.problem = problem
+        self.path = path
         self.stream_id = stream_id
         self.version = version
         self.event_type = event_type
@@ -283,7 +300,9 @@ class DecodingError(EventStoreError):
 
     def at(self, stream_id: str, version: int, event_type: str) -> Self:
         """Return this error, which says now where the event is stored."""
-        DecodingError.__init__(self, self.problem, stream_id=stream_id, version=version, event_type=event_type)
+        DecodingError.__init__(
+            self, self.problem, stream_id=stream_id, version=version, event_type=event_type, path=self.path
+        )
         return self
 
 
@@ -434,18 +453,66 @@ class UpcasterMissing(EventTypeError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class TablesPlace:
+    """Where the tables of a store are looked for.
+
+    Attributes:
+        database: The URL, without its password; or what else names the database.
+        schema: The PostgreSQL schema; None if the search path decides, and on SQLite.
+        remedy: What to do if they are not there, or too old.
+    """
+
+    database: str
+    schema: str | None = None
+    remedy: str = "run `eventstore migrate` on it, or `alembic upgrade head`, as a step of your deployment"
+
+    def __str__(self) -> str:
+        return self.database if self.schema is None else f"schema {self.schema!r} of {self.database}"
+
+
 class SchemaError(EventStoreError):
-    """The tables in the database don't fit this version of the package."""
+    """The tables in the database don't fit this version of the package.
+
+    Attributes:
+        place: Where they were looked for; None if that is not known.
+    """
+
+    place: TablesPlace | None = None
 
 
-_UPGRADE = "run `eventstore migrate` (or `alembic upgrade head`) as a step of your deployment"
+def _remedy(place: TablesPlace | None) -> str:
+    return (place or TablesPlace("this database")).remedy
 
 
 class SchemaMissing(SchemaError):
     """The event store's tables are not there."""
 
-    def __init__(self) -> None:
-        super().__init__(f"the event store's tables are not in this database; {_UPGRADE}")
+    def __init__(self, place: TablesPlace | None = None) -> None:
+        self.place = place
+        where = "this database" if place is None else str(place)
+        unseen = ""
+        if place is not None and place.database.startswith("postgresql"):
+            unseen = "; or, if they are there, GRANT USAGE ON SCHEMA to the user that is connected" + (
+                "" if place.schema else ", and name the schema that they are in, if it is not in the search_path"
+            )
+        super().__init__(f"the event store's tables are not in {where}; {_remedy(place)}{unseen}")
+
+
+class DatabaseMissing(SchemaMissing):
+    """There is no such file, of a SQLite database that was to be read. It was not made.
+
+    Raised by the command line. In Python, SQLite's driver makes a file that is not there.
+
+    Attributes:
+        path: The file, as an absolute path.
+    """
+
+    def __init__(self, path: str, url: str) -> None:
+        self.path = path
+        EventStoreError.__init__(
+            self, f"there is no file {path!r}; look at the URL, or create it by `eventstore migrate --url {url}`"
+        )
 
 
 class SchemaOutdated(SchemaError):
@@ -456,10 +523,14 @@ class SchemaOutdated(SchemaError):
         required: The oldest version that this code works with.
     """
 
-    def __init__(self, found: int, required: int) -> None:
+    def __init__(self, found: int, required: int, place: TablesPlace | None = None) -> None:
         self.found = found
         self.required = required
-        super().__init__(f"the event store's schema is at version {found}, this code needs {required}; {_UPGRADE}")
+        self.place = place
+        where = "" if place is None else f" in {place}"
+        super().__init__(
+            f"the event store's schema{where} is at version {found}, this code needs {required}; {_remedy(place)}"
+        )
 
 
 class SchemaTooNew(SchemaError):
@@ -471,12 +542,14 @@ class SchemaTooNew(SchemaError):
         known: The newest version that this code knows.
     """
 
-    def __init__(self, found: int, breaking: int, known: int) -> None:
+    def __init__(self, found: int, breaking: int, known: int, place: TablesPlace | None = None) -> None:
         self.found = found
         self.breaking = breaking
         self.known = known
+        self.place = place
+        where = "" if place is None else f" in {place}"
         super().__init__(
-            f"the event store's schema is at version {found} and needs code that knows version {breaking}, "
+            f"the event store's schema{where} is at version {found} and needs code that knows version {breaking}, "
             f"this code knows {known}; upgrade the package sqlalchemy-eventstore"
         )
 
@@ -587,6 +660,30 @@ class OtherHistory(MigrationError):
         )
 
 
+class TableTaken(MigrationError):
+    """The database has another table of a name that one of ours has; nothing was done.
+
+    Attributes:
+        tables: The names.
+        schema: The PostgreSQL schema that they are in; None on SQLite.
+    """
+
+    def __init__(self, tables: Sequence[str], schema: str | None = None) -> None:
+        self.tables = tuple(tables)
+        self.schema = schema
+        where = "this file" if schema is None else f"schema {schema!r}"
+        apart = (
+            "give the event store a file of its own"
+            if schema is None
+            else "give the event store a schema of its own (`eventstore migrate --schema events`, "
+            'EventStore(engine, schema="events"))'
+        )
+        super().__init__(
+            f"{where} has a table {' and '.join(map(repr, tables))} already, which is not the event store's; nothing "
+            f"was done; {apart}, or rename that table (ALTER TABLE {tables[0]} RENAME TO …)"
+        )
+
+
 def _by(holders: Sequence[str]) -> str:
     return f" ({'; '.join(holders)})" if holders else ""
 
@@ -622,6 +719,97 @@ class CachedPositions(GlobalOrderError):
         )
 
 
+class PositionsBehind(GlobalOrderError):
+    """The sequence of positions is behind the newest event: the next ones would come before events that were read.
+
+    So it is on a subscriber of logical replication, and after data were loaded without the sequence.
+
+    Attributes:
+        newest: The position of the newest event.
+        drawn: The last position that was drawn from the sequence; 0 if none was.
+    """
+
+    def __init__(self, newest: int, drawn: int) -> None:
+        self.newest = newest
+        self.drawn = drawn
+        super().__init__(
+            f"the sequence of es_events.position is at {drawn}, behind the newest event, which has position {newest}: "
+            "what is appended now would come before events that were read. Let it go on after them: run "
+            "`eventstore repair`; on a subscriber of logical replication, once it has taken over; read there only then"
+        )
+
+
+class UnloggedEvents(GlobalOrderError):
+    """es_events is UNLOGGED or temporary: a crash of the server empties it, and the sequence begins again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "es_events is no ordinary table but UNLOGGED or temporary, so a crash of the server would empty it; "
+            "change it back: ALTER TABLE es_events SET LOGGED"
+        )
+
+
+class SeveralServers(GlobalOrderError):
+    """Statements that belong together were answered by different servers, each time that they were sent again."""
+
+    def __init__(self, attempts: int) -> None:
+        self.attempts = attempts
+        super().__init__(
+            f"{attempts} times in a row, a page of events came from another server, or table, than the look that found "
+            "how far it can be read. The engine leads to several servers through a balancer, or its search_path "
+            "changes; give the store an engine that leads to one server, and name its schema: EventStore(…, schema=…)"
+        )
+
+
+class PositionBeyondLog(GlobalOrderError):
+    """A position after which nothing can be read, because the log has never come so far.
+
+    Events that get this position later, and lower ones, would be skipped.
+
+    Attributes:
+        position: What was asked for.
+        newest: The last position that was drawn; that of the newest event if it is not known.
+    """
+
+    def __init__(self, position: int, newest: int) -> None:
+        self.position = position
+        self.newest = newest
+        super().__init__(
+            f"position {position} is beyond the log, which has come to {newest}: it is of another database, or the log "
+            "went back (a failover, or a restore from a backup). Build what was made of its events again, from 0"
+        )
+
+
+class LogWentBack(GlobalOrderError):
+    """The log does not have an event any more that was read: it went back, by a failover or a restore from a backup.
+
+    New events have got positions that were read already, so to read on after the position would skip them. What was
+    made of the lost events is wrong, too.
+
+    Attributes:
+        position: Where the event was.
+        expected_id: Its id; None if only the position is known.
+        found_id: The id of the event that is there now; None if there is none.
+        projection: The projection whose checkpoint it is; None if it is none's.
+    """
+
+    def __init__(
+        self, position: int, expected_id: UUID | None, found_id: UUID | None, projection: str | None = None
+    ) -> None:
+        self.position = position
+        self.expected_id = expected_id
+        self.found_id = found_id
+        self.projection = projection
+        whose = "" if projection is None else f" where projection {projection!r} has come to,"
+        there = "none is there now" if found_id is None else f"event {found_id} is there now"
+        super().__init__(
+            f"the log went back: event {expected_id or '(id not kept)'} was at position {position},{whose} and {there}"
+            ". It was a failover, a restore from a backup, or history was changed by hand. Build what was made of its "
+            "events again, from position 0"
+            + ("" if projection is None else f" (eventstore projections reset {projection})")
+        )
+
+
 class TransferError(EventStoreError):
     """An export or an import that can't go on."""
 
@@ -630,12 +818,21 @@ class DamagedExport(TransferError):
     """A file that is no export, or not all of one. What was read before is imported.
 
     Attributes:
-        place: Where in it, as `line 7`.
+        place: Where in it, such as `line 7`.
+        file: Its path; None if it was given as an open file.
     """
 
-    def __init__(self, place: str, problem: str) -> None:
+    def __init__(self, place: str, problem: str, *, file: str | None = None) -> None:
         self.place = place
-        super().__init__(f"{place} of the export {problem}")
+        self.problem = problem
+        self.file = file
+        named = "the export" if file is None else f"the export {file!r}"
+        super().__init__(f"{place} of {named} {problem}")
+
+    def of(self, file: str | None) -> Self:
+        """Return this error, which now names its file."""
+        DamagedExport.__init__(self, self.place, self.problem, file=file)
+        return self
 
 
 class ImportConflict(TransferError):
@@ -721,18 +918,31 @@ class ProjectionBehind(ProjectionError, TimeoutError):
         position: How far it has come.
         wanted: How far it was to come.
         waited_seconds: For how long.
-        failure: The event at which it has stopped; None where it has not, as far as anybody knows.
+        failure: The event at which it has stopped; None if it has not, as far as is known.
+        retrying: The event that its worker tries again; None if it does not.
     """
 
     def __init__(
-        self, projection: str, position: int, wanted: int, *, waited_seconds: float = 0.0, failure: str | None = None
+        self,
+        projection: str,
+        position: int,
+        wanted: int,
+        *,
+        waited_seconds: float = 0.0,
+        failure: str | None = None,
+        retrying: str | None = None,
     ) -> None:
         self.projection = projection
         self.position = position
         self.wanted = wanted
         self.waited_seconds = waited_seconds
         self.failure = failure
-        advice = "see that a worker runs it" if failure is None else f"it has stopped: {failure}"
+        self.retrying = retrying
+        advice = "see that a worker runs it"
+        if failure is not None:
+            advice = f"it has stopped: {failure}"
+        elif retrying is not None:
+            advice = f"an event is tried again: {retrying}"
         super().__init__(
             f"projection {projection!r} is at position {position}, and has not come to {wanted} in "
             f"{waited_seconds:g} seconds; {advice}"
@@ -832,6 +1042,65 @@ class NotInTransaction(EventStoreError):
         "use the store itself, or a connection with another isolation level",
     ) -> None:
         super().__init__(problem)
+
+
+class TransactionBroken(EventStoreError):
+    """Code that was given a transaction, such as a projection's handler, has left it so that it can't be committed.
+
+    Attributes:
+        reason: `aborted`: it went on after an error of the database. `ended`: it has committed or rolled back. `lost`:
+            the connection was lost meanwhile. `moved`: the checkpoint was changed meanwhile.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(_BROKEN[reason])
+
+
+_BROKEN = {
+    "aborted": "an error of the database has aborted the transaction, and the code inside of it went on: nothing of it "
+    "can be committed; let such an error through, or do what may fail inside of `with connection.begin_nested()`",
+    "ended": "a handler has ended the transaction of its batch; handlers neither commit nor roll back, nor send such "
+    "SQL: that is done with the checkpoint",
+    "lost": "the connection of the batch was lost while the handler ran; make it quicker, or raise the server's "
+    "idle_in_transaction_session_timeout for this role",
+    "moved": "the checkpoint of the projection was changed during its batch, although it was locked; only workers "
+    "write to es_checkpoints, and they lock it first",
+}
+
+
+class PermissionDenied(EventStoreError):
+    """PostgreSQL has refused a statement, because the user that is connected lacks a right. The statement did nothing.
+
+    In a transaction that was joined, PostgreSQL has aborted it, as after any error of its own.
+
+    Attributes:
+        problem: What the server says.
+        on: What the right is on, as GRANT names it, such as `es_events` or `SEQUENCE es_events_position_seq`; None if
+            that is not known.
+        rights: What the statement takes there, as GRANT names it; it may be more than is missing.
+    """
+
+    def __init__(self, problem: str, on: str | None = None, rights: Sequence[str] = ()) -> None:
+        self.problem = problem
+        self.on = on
+        self.rights = tuple(rights)
+        super().__init__(
+            f"PostgreSQL refuses this to the user that is connected: {problem}; {self.remedy} (which user needs what "
+            "is in the guide to setting up the database)"
+        )
+
+    @property
+    def grant(self) -> str | None:
+        """The statement that gives the rights, `<user>` in place of the user's name; None if they are not known."""
+        return f"GRANT {', '.join(self.rights)} ON {self.on} TO <user>" if self.on and self.rights else None
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        if self.grant is None:
+            return "use a user that may, such as the owner of the tables"
+        return f"as the owner of the tables: {self.grant}; or use a user that may"
 
 
 class DatabaseBusy(EventStoreError):

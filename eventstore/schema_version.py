@@ -1,41 +1,45 @@
 """Does the database fit this code?"""
 
+from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Engine
 
 from eventstore import statements
 from eventstore.backends.protocol import Run
-from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew
-from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, Tables
+from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew, TablesPlace
+from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, STREAMS_CAN_END, Tables
 
 REQUIRED_VERSION: Final = 1
 """The oldest schema that this code works with."""
 
 
-REQUIRED_BY_PROJECTIONS: Final = 5
+REQUIRED_BY_PROJECTIONS: Final = 7
 """The oldest schema that projections work with."""
 
-REQUIRED_BY_HISTORY_CHANGES: Final = 6
+REQUIRED_BY_HISTORY_CHANGES: Final = STREAMS_CAN_END
 """The oldest schema in which history is protected, and streams can be deleted and archived."""
 
 
-def check_version(version: int, breaking_version: int, required: int = REQUIRED_VERSION) -> None:
+def check_version(
+    version: int, breaking_version: int, required: int = REQUIRED_VERSION, place: TablesPlace | None = None
+) -> None:
     """Check a row of es_schema.
 
     Args:
         version: The version of the schema in the database.
         breaking_version: The newest of its versions that code must know to work with it.
         required: The oldest version that will do.
+        place: Where the tables are, for the error.
 
     Raises:
         SchemaOutdated: The schema lacks what this code needs.
         SchemaTooNew: The schema has changed in a way that this code does not know.
     """
     if version < required:
-        raise SchemaOutdated(version, required)
+        raise SchemaOutdated(version, required, place)
     if breaking_version > SCHEMA_VERSION:
-        raise SchemaTooNew(version, breaking_version, SCHEMA_VERSION)
+        raise SchemaTooNew(version, breaking_version, SCHEMA_VERSION, place)
 
 
 class SchemaGate:
@@ -43,10 +47,12 @@ class SchemaGate:
 
     Args:
         required: The oldest version that will do.
+        suit: Called with the version that was found. It stays with that, also while the tables are migrated.
     """
 
-    def __init__(self, required: int = REQUIRED_VERSION) -> None:
+    def __init__(self, required: int = REQUIRED_VERSION, *, suit: Callable[[int], None] | None = None) -> None:
         self._required = required
+        self._suit = suit
         self._fits = False
 
     def __call__(self, run: Run) -> None:
@@ -60,9 +66,11 @@ class SchemaGate:
             return
         rows = run(statements.schema_version)
         if not rows:
-            raise SchemaMissing
+            raise SchemaMissing(run.place)
         version, breaking_version = rows[0]
-        check_version(version, breaking_version, self._required)
+        check_version(version, breaking_version, self._required, run.place)
+        if self._suit is not None:
+            self._suit(version)
         self._fits = True
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from eventstore import statements
 from eventstore.backends.protocol import Backend, Row
 from eventstore.codecs import PayloadCodec
-from eventstore.errors import DecodingError
+from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import check_schema_version
 from eventstore.execution import Execution
 from eventstore.observing import Observer
@@ -63,7 +63,7 @@ class SnapshotInfo:
 
     @property
     def events_after(self) -> int:
-        """How many events of the stream it does not hold; below 0 where it is beyond the head, and is not loaded."""
+        """How many versions the stream is ahead of it; below 0 where it is beyond the head, and is not loaded."""
         return self.stream_version - self.version
 
 
@@ -75,7 +75,7 @@ class SnapshotCoverage:
         streams: How many streams were looked at.
         covered: How many of them have a snapshot, of any schema version.
         events_after: How many events are read to load each stream once: those after the newest snapshot, all of them
-            where there is none.
+            if there is none. By versions: of a stream that was deleted or archived, events that are gone count, too.
         most_events_after: The most that one stream needs.
     """
 
@@ -112,7 +112,7 @@ class SnapshotStore:
             InvalidInput: An argument is not valid.
             EncodingError: The state can't be stored exactly.
         """
-        check_stream_id(stream_id)
+        stream_id = check_stream_id(stream_id)
         check_number("version", version, minimum=1)
         check_schema_version(schema_version)
         codec, data = self._codec.encode(state)
@@ -140,7 +140,7 @@ class SnapshotStore:
         Raises:
             InvalidInput: An argument is not valid.
         """
-        check_stream_id(stream_id)
+        stream_id = check_stream_id(stream_id)
         check_schema_version(schema_version)
         with (
             self._observer.operation("load_snapshot", stream_id=stream_id),
@@ -176,10 +176,13 @@ class SnapshotStore:
             InvalidInput: An argument is not valid.
         """
         if category is not None:
-            check_category(category)
+            category = check_category(category)
+        if after is not None and not (isinstance(after, tuple) and len(after) == 2):  # noqa: PLR2004  # a pair
+            msg = f"after is a pair (stream id, schema version), or None, not {type(after).__name__}"
+            raise InvalidInput(msg)
         stream_id, schema_version = ("", 0) if after is None else after
         if after is not None:
-            check_stream_id(stream_id)
+            stream_id = check_stream_id(stream_id)
             check_number("the schema version of after", schema_version)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         return self._found(category, stream_id, schema_version, remaining)
@@ -214,13 +217,13 @@ class SnapshotStore:
 
         Args:
             category: Count streams of this category. Defaults to None: all.
-            min_version: Count streams of at least so many events, from 1: short ones need no snapshot.
+            min_version: Count streams that are at this version or a higher one, from 1: short ones need no snapshot.
 
         Raises:
             InvalidInput: An argument is not valid.
         """
         if category is not None:
-            check_category(category)
+            category = check_category(category)
         check_number("min_version", min_version, minimum=1)
         wanted = {} if category is None else {"category": category}
         with self._execution.statement() as run:
@@ -241,7 +244,7 @@ class SnapshotStore:
         Raises:
             InvalidInput: An argument is not valid.
         """
-        check_stream_id(stream_id)
+        stream_id = check_stream_id(stream_id)
         with self._execution.statement() as run:
             if schema_version is None:
                 return len(run(statements.delete_snapshots, stream_id=stream_id))

@@ -45,7 +45,7 @@ class StreamOrder(Enum):
     """By stream id, byte by byte. An index has this order."""
 
     SIZE = "size"
-    """The longest first."""
+    """The highest version first."""
 
     RECENT = "recent"
     """That which was last appended to first."""
@@ -57,7 +57,8 @@ class StreamInfo:
 
     Attributes:
         stream_id: The stream.
-        version: The version of its newest event: how many it has.
+        version: The version of its newest event: how many were ever appended. After it was deleted or archived it
+            has fewer: those before its last event are gone.
         created_at: When its first event was stored, in UTC.
         updated_at: When its newest event was stored, in UTC.
     """
@@ -79,7 +80,7 @@ def category_of(stream_id: str) -> str:
 
 
 def check_stream_id(stream_id: object) -> str:
-    """Return the stream id.
+    """Return the stream id, as a string and nothing more: of an enum of strings its value.
 
     Raises:
         InvalidStreamId: It is not a string of 1 to 255 characters, or holds NUL or a lone surrogate.
@@ -87,6 +88,7 @@ def check_stream_id(stream_id: object) -> str:
     if not isinstance(stream_id, str):
         msg = f"a stream id is a string, not {type(stream_id).__name__}"
         raise InvalidStreamId(msg)
+    stream_id = str.__str__(stream_id)
     problem = unstorable_text(stream_id, MAX_STREAM_ID_LENGTH)
     if problem:
         raise InvalidStreamId(f"a stream id {problem}")
@@ -94,7 +96,7 @@ def check_stream_id(stream_id: object) -> str:
 
 
 def check_category(category: object) -> str:
-    """Return the category.
+    """Return the category, as a string and nothing more.
 
     Raises:
         InvalidInput: It is not a string, or contains a hyphen, so that no stream could be of it.
@@ -102,6 +104,7 @@ def check_category(category: object) -> str:
     if not isinstance(category, str):
         msg = f"a category is a string, not {type(category).__name__}"
         raise InvalidInput(msg)
+    category = str.__str__(category)
     problem = category and unstorable_text(category, MAX_STREAM_ID_LENGTH)  # that of the stream `-` is empty
     if not problem and "-" in category:
         problem = "is what stands before the first hyphen of a stream id: it contains none"
@@ -153,6 +156,18 @@ def check_seconds(name: str, value: object, *, minimum: float = 0.0) -> float:
         msg = f"{name} is between {minimum:g} and {MAX_SECONDS:g} seconds, not {value}"
         raise InvalidInput(msg)
     return float(value)
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return what was given for the parameter `name`.
+
+    Raises:
+        InvalidInput: It is neither True nor False, but a text such as "no", say.
+    """
+    if not isinstance(value, bool):
+        msg = f"{name} is True or False, not {type(value).__name__}"
+        raise InvalidInput(msg)
+    return value
 
 
 def check_number(name: str, value: object, *, minimum: int = 0) -> int:

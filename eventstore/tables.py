@@ -41,15 +41,21 @@ from eventstore.errors import InvalidInput
 from eventstore.immutability import PERMISSION_TABLE, protect
 from eventstore.streams import unstorable_text
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 """The version of these tables, written to es_schema by the newest revision."""
 
 BREAKING_VERSION: Final = 1
 """The newest version of the tables that code must know to work with these."""
 
+STREAMS_CAN_END: Final = 6
+"""The version since which es_streams says which streams have ended."""
+
 DELETED_CHECK: Final = "es_streams_deleted_version_check"
 ARCHIVED_CHECK: Final = "es_streams_archived_version_check"
 """What refuses appends to streams that were deleted or archived."""
+
+ENDS: Final = ("deleted_version", "archived_version")
+"""The columns of es_streams that say it; NULL as long as a stream goes on."""
 
 MAX_SCHEMA_NAME_BYTES: Final = 63
 """PostgreSQL's own limit."""
@@ -85,6 +91,11 @@ class Tables:
     checkpoints: Table
     dead_letters: Table
     permission: Table | None
+
+    @property
+    def streams_can_end(self) -> bool:
+        """Whether the database has the columns that say which streams have ended."""
+        return bool(self.metadata.info["streams_can_end"])
 
 
 class _Now(ColumnElement[Any]):
@@ -139,6 +150,7 @@ def check_schema_name(name: object) -> str | None:
     if not isinstance(name, str):
         msg = f"schema is a string, or None for the connection's own, not {type(name).__name__}"
         raise InvalidInput(msg)
+    name = str.__str__(name)
     problem = unstorable_text(name, MAX_SCHEMA_NAME_BYTES)
     if problem is None and len(name.encode()) > MAX_SCHEMA_NAME_BYTES:
         problem = f"has at most {MAX_SCHEMA_NAME_BYTES} bytes, not {len(name.encode())}"
@@ -148,15 +160,16 @@ def check_schema_name(name: object) -> str | None:
 
 
 @cache
-def define_tables(*, schema: str | None = None, position_is_key: bool = False) -> Tables:
+def define_tables(*, schema: str | None = None, position_is_key: bool = False, streams_can_end: bool = True) -> Tables:
     """Return the tables; the same ones for the same arguments.
 
     Args:
         schema: The database schema that they live in. Defaults to None: the first of the connection's search path.
         position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
             SQLite needs to number rows, instead of the other way round.
+        streams_can_end: Whether the database has the columns that say which streams have ended.
     """
-    metadata = MetaData(schema=check_schema_name(schema))
+    metadata = MetaData(schema=check_schema_name(schema), info={"streams_can_end": streams_can_end})
     return Tables(
         metadata=metadata,
         streams=_streams(metadata),
@@ -314,6 +327,14 @@ def _checkpoints(metadata: MetaData) -> Table:
         Column("name", _KEY_TEXT, nullable=False, comment="The name of the projection; 1 to 255 characters"),
         Column("worker", Text(), comment="Who was last seen at work: host and process"),
         Column("failure", Text(), comment="The event that failed and the type of the error, no payload"),
+        Column(
+            "event_position",
+            _BIG,
+            comment="Position of an event at or before `position` when it was written; NULL if not known",
+        ),
+        Column("event_id", Uuid(), comment="Id of that event"),
+        Column("event_stream_id", _KEY_TEXT, comment="Stream of that event"),
+        Column("event_version", _BIG, comment="Version of that event"),
         PrimaryKeyConstraint("name", name="es_checkpoints_pkey"),
         CheckConstraint("position >= 0", name="es_checkpoints_position_check"),
         CheckConstraint("length(name) BETWEEN 1 AND 255", name="es_checkpoints_name_check"),

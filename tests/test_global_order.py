@@ -7,16 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.pool import NullPool
 
 from eventstore import (
     ANY,
+    Append,
     CachedPositions,
     ConcurrencyConflict,
     EventFilter,
@@ -26,6 +28,7 @@ from eventstore import (
     migrations,
 )
 from tests.fix_postgresql import Databases
+from tests.waiting import start_reading
 
 KINDS = EventFilter(event_types=["counted"])
 ORDERS = EventFilter(categories=["order"])
@@ -157,9 +160,7 @@ def test_a_reader_waits_for_an_append_in_the_way_and_then_delivers_all(
 ) -> None:
     with unfinished(postgres_engine) as writer, ThreadPoolExecutor(1) as threads:
         later = append(store, "order-2")
-        reading = threads.submit(positions, store, wait_seconds=60)
-        done, _ = wait([reading], timeout=0.3)
-        assert not done, "the reader has not waited"
+        reading = start_reading(threads, postgres_engine, positions, store, wait_seconds=60)
         append(store, "order-3")  # came after it had begun: its end does not move away
         writer.commit()
         assert reading.result(timeout=30) == [1, later]
@@ -301,14 +302,18 @@ def test_a_writer_that_dies_holds_nobody_back(
 
 @pytest.mark.parametrize("cache", [2, 50])
 def test_positions_that_are_cached_are_refused(postgres_engine: Engine, cache: int) -> None:
-    with postgres_engine.begin() as connection:
-        connection.execute(text(f"ALTER TABLE es_events ALTER COLUMN position SET CACHE {cache}"))
     store = EventStore(postgres_engine)
     append(store)
+    assert store.settled_position() > 0
+    with postgres_engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE es_events ALTER COLUMN position SET CACHE {cache}"))
+    another = EventStore(create_engine(postgres_engine.url, poolclass=NullPool))
     reads: list[Callable[[], Any]] = [
+        lambda: append(another),
+        lambda: another.append_many([Append("order-7", [NewEvent("placed")], expected_version=ANY)]),
         lambda: list(store.read_all()),
         store.settled_position,
-        lambda: next(store.subscribe(after_position=0)),
+        lambda: next(store.subscribe(after_position=1)),
     ]
     for attempt in reads:
         with pytest.raises(CachedPositions) as error:

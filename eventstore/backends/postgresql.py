@@ -1,17 +1,20 @@
 """PostgreSQL 14 or newer, by psycopg 3."""
 
 import re
+import select
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore import statements
 from eventstore.backends import postgresql_cursors
@@ -25,26 +28,33 @@ from eventstore.backends.postgresql_parameters import (
     rows_to_copy,
     single_event,
 )
+from eventstore.backends.postgresql_positions import check_drawing
+from eventstore.backends.postgresql_rights import is_permission_denied, permission_denied
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
     CLOSED_BY,
+    Following,
     HeadClosed,
     Listener,
     Look,
     Overtaken,
+    PageHeader,
     Place,
     Row,
     Run,
+    Server,
     Statement,
+    TransactionState,
     VersionTaken,
 )
 from eventstore.backends.watching import can_be_unwatched
-from eventstore.errors import CachedPositions, HistoryChangeRefused, SchemaMissing, UnsuitableTransaction
+from eventstore.errors import HistoryChangeRefused, SchemaMissing, TablesPlace, TransactionBroken, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
 from eventstore.statements.appending_to_all import OVERTAKEN
-from eventstore.tables import Tables, define_tables
+from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
+from eventstore.tokens import PositionToken
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
     "pool_size": 5,
@@ -88,8 +98,21 @@ COPY_FROM: Final = 10_000
 """From so many events on, COPY is quicker than one statement over arrays, though it needs a transaction around it."""
 
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
-_PASSING_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001", "40P01"})
-"""The server is stopping, has crashed, is starting, is full; lost connections; what a standby cancels; deadlocks."""
+_CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
+"""What a standby cancels, and serialization failures; deadlocks; lock timeouts."""
+
+_PASSING_STATES: Final = _CONTENTION_STATES | {
+    "57P01", "57P02", "57P03", "53300",  # the server is stopping, has crashed, is starting, is full
+    "08000", "08001", "08003", "08004", "08006",  # lost connections, and those that could not be made
+    "25P03", "57P05",  # the server has ended an idle session
+    "25006",  # it takes no writes: it is a standby by now, or was made read-only for a while
+}  # fmt: skip
+
+_STATES: Final = {
+    TransactionStatus.IDLE: TransactionState.ENDED,
+    TransactionStatus.INERROR: TransactionState.ABORTED,
+    TransactionStatus.UNKNOWN: TransactionState.LOST,
+}
 
 _UNDEFINED_TABLE: Final = "42P01"
 
@@ -101,12 +124,16 @@ class PostgreSQL:
         schema: The schema of the tables.
         notify: Whether appends are told to those who listen.
         copies: Whether the driver's connections can COPY; those for asyncio can't, as SQLAlchemy wraps them.
+        place: Where the tables are, for errors.
     """
 
     has_notifications: Final = True
     loader: Final = PostgreSQLLoader()
 
-    def __init__(self, *, schema: str | None = None, notify: bool = False, copies: bool = True) -> None:
+    def __init__(
+        self, *, schema: str | None = None, notify: bool = False, copies: bool = True, place: TablesPlace | None = None
+    ) -> None:
+        self.place = place or TablesPlace("this database", schema)
         self._append = _NOTIFYING_APPEND if notify else _APPEND
         self._append_one = _NOTIFYING_APPEND_ONE if notify else _APPEND_ONE
         self._notify = notify
@@ -114,10 +141,15 @@ class PostgreSQL:
         self._append_to_all = statements.append_to_all_and_notify if notify else statements.append_to_all
         self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
+        self._streams_can_end = True  # until a store has looked
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
-        return _compile(statement, self.tables.metadata.schema)
+        return _compile(statement, self.tables.metadata.schema, self._streams_can_end)
+
+    def suit(self, schema_version: int) -> None:
+        """Note whether es_streams has the columns that say which streams have ended."""
+        self._streams_can_end = schema_version >= STREAMS_CAN_END
 
     def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute with results in binary, too."""
@@ -143,6 +175,8 @@ class PostgreSQL:
         """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
             yield connection
+            if self.transaction_state(connection) is TransactionState.ABORTED:
+                raise TransactionBroken("aborted")  # PostgreSQL answers COMMIT with ROLLBACK then, and no error
 
     def short_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
@@ -163,7 +197,9 @@ class PostgreSQL:
         state = getattr(error.orig, "sqlstate", None)
         diagnostics = getattr(error.orig, "diag", None)
         if state == _UNDEFINED_TABLE:
-            return SchemaMissing()
+            return SchemaMissing(self.place)
+        if is_permission_denied(error):
+            return permission_denied(error, self.tables)
         constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
         if constraint == TRIGGER:
             return HistoryChangeRefused()
@@ -176,17 +212,58 @@ class PostgreSQL:
         return None
 
     def is_passing(self, error: Exception) -> bool:
-        """Return whether the connection was lost, or the server is not there, full, starting or stopping.
+        """Return whether the connection was lost, or the pool or server is full, or not there, or takes no writes.
 
         An error without a SQLSTATE comes from the driver: it could not connect, or could no longer.
         """
-        if not isinstance(error, DBAPIError | psycopg.OperationalError):
-            return False
+        if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+            return True
         cause = error.orig if isinstance(error, DBAPIError) else error
         state = getattr(cause, "sqlstate", None)
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            return True
-        return isinstance(cause, psycopg.OperationalError) and (state is None or state in _PASSING_STATES)
+        if state is None:
+            return isinstance(cause, psycopg.OperationalError)
+        return isinstance(cause, psycopg.Error) and state in _PASSING_STATES
+
+    def is_contention(self, error: BaseException) -> bool:
+        """Return whether it was a deadlock, a serialization failure or a lock timeout, also as the cause of another."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if getattr(cause, "sqlstate", None) in _CONTENTION_STATES:
+                return True
+            cause = cause.orig if isinstance(cause, DBAPIError) else cause.__cause__
+        return False
+
+    def transaction_state(self, connection: Any) -> TransactionState:
+        """Ask the driver."""
+        if connection.invalidated:
+            return TransactionState.LOST
+        raw = None if connection.closed else connection.connection.driver_connection
+        if raw is None:  # it was given back to the pool, which rolls back
+            return TransactionState.ENDED
+        state = self.state_of(raw)
+        if state is TransactionState.LOST:
+            with suppress(DBAPIError):  # let SQLAlchemy find out, too: it empties the pool, and need not roll back
+                connection.exec_driver_sql("SELECT 1")
+        return state
+
+    def state_of(self, raw: Any) -> TransactionState:
+        """Return the state of the transaction on the driver's connection.
+
+        It does not know that the server has ended the session before it has read so. Something to be read is rare
+        while no query is under way; then an empty query finds out.
+        """
+        with suppress(psycopg.Error):
+            if _has_input(raw.pgconn.socket):
+                raw.pgconn.exec_(b"")
+        return _STATES.get(raw.pgconn.transaction_status, TransactionState.OPEN)
+
+    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # it is asked by statements
+        """Return its id: the lock of the checkpoint has given it one."""
+        return run(statements.transaction_id)
+
+    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
+        """Compare ids."""
+        return run(statements.transaction_id) == mark
 
     def listen(self, engine: Engine) -> Listener:
         """Listen on the channel of this store's tables."""
@@ -275,30 +352,44 @@ class PostgreSQL:
         """Set it back."""
         run(statements.set_history_changes, value="off")
 
-    def look(self, run: Run, *, settled: int, joined: bool) -> Look:
+    def look(self, run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool) -> Look:
         """Look at the newest position and at who holds the lock of appends; on a standby, at transaction ids."""
-        ((newest, appenders, own, isolation_level, started_at, oldest, next_id),) = run(
-            statements.look, settled=settled
-        )
+        asked = [token.position for token in (settled, *others) if token is not None]
+        row = run(
+            statements.look,
+            settled=0 if settled is None else settled.position,
+            settled_id=None if settled is None else settled.event_id,
+            positions=asked,
+        )[0]
+        *event, positions, ids, has_looked, appenders, own, isolation_level = row[:10]
+        server, (persistence, cache, drawn, oldest, next_id) = Server(*row[10:13]), row[13:]
+        newest = None if event[0] is None else PositionToken(*event)
         if joined and isolation_level != "read committed":
             raise UnsuitableTransaction(
                 f"is at {isolation_level.upper()} and does not see what others commit; use READ COMMITTED"
             )
         if own:
             raise UnsuitableTransaction("has itself appended, and what it has stored may still be rolled back")
-        if oldest is None:
-            return PrimaryLook(newest, started_at, frozenset(appenders or ()))
-        if joined:  # in a transaction, the function that knows the next transaction id repeats its first answer
+        if joined and oldest is not None:  # there, the function that knows the next id repeats its first answer
             raise UnsuitableTransaction("is on a standby, where its statements can't tell who is appending")
-        return StandbyLook(newest, started_at, oldest, next_id)
+        drawn = check_drawing(run, 0 if newest is None else newest.position, persistence, cache, drawn)
+        kept = dict(zip(positions or (), ids or (), strict=True))
+        if oldest is None:
+            return PrimaryLook(server, newest, kept, drawn, frozenset(appenders or ()) if has_looked else None)
+        return StandbyLook(server, newest, kept, drawn, oldest, next_id)
+
+    def following(self, run: Run, *, after_position: int, size: int) -> Following:
+        """Look in the index of positions."""
+        (row,) = run(statements.end_of_run, after_position=after_position, size=size)
+        last = None if row[0] is None else PositionToken(*row[:4])
+        return Following(Server(*row[5:]), row[4], last)
 
     def check_positions(self, run: Run) -> None:
-        """Check that the sequence has CACHE 1: otherwise each session keeps a stock of positions."""
-        for (cached,) in run(statements.position_cache):
-            if cached != 1:
-                raise CachedPositions(cached)
+        """Check the sequence: it has CACHE 1 and is not behind."""
+        for row in run(statements.drawing):
+            check_drawing(run, *row)
 
-    def read_matching(
+    def read_page(
         self,
         run: Run,
         filters: Sequence[EventFilter],
@@ -306,16 +397,35 @@ class PostgreSQL:
         after_position: int,
         up_to_position: int,
         page_size: int,
-    ) -> Sequence[Row]:
+        settled_position: int,
+        token_position: int,
+    ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one array for each field of a filter."""
-        parameters: dict[str, Any] = {"up_to_position": up_to_position, "page_size": page_size}
-        for number, filter_ in enumerate(filters):
-            parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
-            parameters |= {f"{field}_{number}": list(values) for field, values in filter_.named.items()}
-        return run(statements.read_matching(tuple(tuple(filter_.named) for filter_ in filters)), **parameters)
+        parameters: dict[str, Any] = {
+            "up_to_position": up_to_position,
+            "page_size": page_size,
+            "settled_position": settled_position,
+            "token_position": token_position,
+        }
+        statement: Statement = statements.read_everything
+        if filters:
+            statement = statements.read_matching(tuple(tuple(filter_.named) for filter_ in filters))
+            for number, filter_ in enumerate(filters):
+                parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
+                parameters |= {f"{field}_{number}": list(values) for field, values in filter_.named.items()}
+        else:
+            parameters["after_position"] = after_position
+        header, *rows = run(statement, **parameters)
+        _, _, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
+        server = Server(table, started_at, bool(in_recovery))
+        return PageHeader(server, settled_id, None if token_id is None else UUID(token_id)), rows
 
     def to_uuid(self, value: UUID) -> UUID:
         """Return the id: psycopg has made it a UUID."""
+        return value
+
+    def from_uuid(self, value: UUID) -> UUID:
+        """Return the id: psycopg takes a UUID."""
         return value
 
     to_time = staticmethod(postgresql_cursors.to_time)
@@ -325,12 +435,23 @@ class PostgreSQL:
         return value
 
 
+def _has_input(file_descriptor: int) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([file_descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(file_descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def _positions(rows: Sequence[Row]) -> dict[Place, int]:
     return {(stream_id, version): position for stream_id, version, position, *_ in rows}
 
 
 @cache
-def _compile(statement: Statement, schema: str | None) -> tuple[str, dict[str, Any]]:
-    compiled = statement(define_tables(schema=schema)).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
+def _compile(
+    statement: Statement, schema: str | None, streams_can_end: bool
+) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    tables = define_tables(schema=schema, streams_can_end=streams_can_end)
+    compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     return re.sub(r"%\((\w+)\)s", r"%(\1)b", str(compiled)), constants

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,17 +15,22 @@ import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import sqlite as dialect_module
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore import statements
 from eventstore.backends.protocol import (
     CLOSED_BY,
+    Following,
     HeadClosed,
     Listener,
     Look,
+    PageHeader,
     Place,
     Row,
     Run,
+    Server,
     Statement,
+    TransactionState,
     VersionTaken,
     fetch,
 )
@@ -39,12 +44,14 @@ from eventstore.errors import (
     InvalidInput,
     NotInTransaction,
     SchemaMissing,
+    TablesPlace,
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
 from eventstore.immutability import REFUSAL
 from eventstore.rows import Expectation, PendingAppend
-from eventstore.tables import Tables, define_tables
+from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
+from eventstore.tokens import PositionToken
 
 _SWITCH_TIMEOUT_SECONDS: Final = 30.0
 """How long a new connection waits to find, or make, the database's journal a write-ahead log."""
@@ -56,6 +63,7 @@ _ADVANCE: Final[dict[Expectation, Statement]] = {
     Expectation.NOTHING: statements.create_or_advance_head,
 }
 NO_NOTIFICATIONS: Final = "notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it"
+_MARK: Final = "eventstore_batch"
 _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
 
 
@@ -66,14 +74,20 @@ class SQLite:
     paramstyle = "named"
     append_to_all: Final = None
 
-    def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
+    def __init__(self, *, lock_timeout_seconds: float = 30.0, place: TablesPlace | None = None) -> None:
+        self.place = place or TablesPlace("this database")
         self.tables: Tables = define_tables(position_is_key=True)
+        self._streams_can_end = True  # until a store has looked
         self.loader = SQLiteLoader(self.from_time)
         self._lock_timeout_seconds = lock_timeout_seconds
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with named parameters."""
-        return _compile(statement, self.paramstyle)
+        return _compile(statement, self.paramstyle, self._streams_can_end)
+
+    def suit(self, schema_version: int) -> None:
+        """Note whether es_streams has the columns that say which streams have ended."""
+        self._streams_can_end = schema_version >= STREAMS_CAN_END
 
     def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute as it is."""
@@ -137,8 +151,8 @@ class SQLite:
         message = str(error.orig)
         if is_busy(error):
             return DatabaseBusy()
-        if message.startswith("no such table: es_"):
-            return SchemaMissing()
+        if message.startswith(("no such table: es_", "no such table: snapshots")):
+            return SchemaMissing(self.place)
         if message.startswith("UNIQUE constraint failed") and _EVENTS_KEY in message:
             return VersionTaken()
         if message.startswith(REFUSAL):
@@ -149,8 +163,43 @@ class SQLite:
         return None
 
     def is_passing(self, error: Exception) -> bool:
-        """Return whether a lock was in the way."""
-        return isinstance(error, DatabaseBusy)
+        """Return whether a lock was in the way, or the pool full."""
+        return isinstance(error, DatabaseBusy | PoolTimeout)
+
+    def is_contention(self, error: BaseException) -> bool:  # noqa: ARG002  # never
+        """Return that it was not: a batch has the only write lock, so only a handler's own database can be locked."""
+        return False
+
+    def transaction_state(self, connection: Any) -> TransactionState:
+        """Ask the driver."""
+        if connection.invalidated:
+            return TransactionState.LOST
+        raw = None if connection.closed else connection.connection.dbapi_connection
+        return TransactionState.ENDED if raw is None else self.state_of(raw)
+
+    def state_of(self, raw: Any) -> TransactionState:
+        """Return the state of the transaction on the driver's connection. Errors abort none."""
+        try:
+            return TransactionState.OPEN if raw.in_transaction else TransactionState.ENDED
+        except sqlite3.ProgrammingError:  # it is closed
+            return TransactionState.LOST
+
+    def driver_connection(self, connection: Any) -> Any:
+        """Return the driver's connection."""
+        return connection.connection.dbapi_connection
+
+    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # transactions have no ids
+        """Open a savepoint, which is gone when the transaction is."""
+        self.driver_connection(connection).execute(f"SAVEPOINT {_MARK}")
+        return None
+
+    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
+        """Release the savepoint, if there is one."""
+        try:
+            self.driver_connection(connection).execute(f"RELEASE SAVEPOINT {_MARK}")
+        except sqlite3.Error:
+            return False
+        return True
 
     def listen(self, engine: Engine) -> Listener:  # noqa: ARG002  # nobody listens
         """Refuse: SQLite has nobody who could tell."""
@@ -190,15 +239,32 @@ class SQLite:
         """Take it away, before the transaction is committed."""
         run(statements.take_permission)
 
-    def look(self, run: Run, *, settled: int, joined: bool) -> Look:  # noqa: ARG002  # the newest is the settled one
+    def look(
+        self,
+        run: Run,
+        *,
+        settled: PositionToken | None,
+        others: Sequence[PositionToken],
+        joined: bool,  # noqa: ARG002  # all are
+    ) -> Look:
         """Look at the newest position: there is one writer at a time, so nothing is under way below it."""
-        ((newest,),) = run(statements.newest_position)
-        return _Look(newest)
+        token = others[-1] if others else None  # the reader's: where nobody is waited for, nothing else is asked
+        asked = [0 if each is None else each.position for each in (settled, token)]
+        ((position, event_id, stream_id, version, *ids, drawn),) = run(
+            statements.look_at_newest, settled=asked[0], token_position=asked[1]
+        )
+        newest = None if position is None else PositionToken(position, self.to_uuid(event_id), stream_id, version)
+        kept = {place: self.to_uuid(found) for place, found in zip(asked, ids, strict=True) if found is not None}
+        return _Look(newest, kept, drawn or 0)
+
+    def following(self, run: Run, *, after_position: int, size: int) -> Following:  # noqa: ARG002  # nobody has to ask
+        """Return that none does: what has been stored is settled already."""
+        return Following(_SERVER, None, None)
 
     def check_positions(self, run: Run) -> None:
-        """Do nothing: AUTOINCREMENT gives each row the next position."""
+        """Do nothing: AUTOINCREMENT gives each row a position above all that are there."""
 
-    def read_matching(
+    def read_page(
         self,
         run: Run,
         filters: Sequence[EventFilter],
@@ -206,17 +272,35 @@ class SQLite:
         after_position: int,
         up_to_position: int,
         page_size: int,
-    ) -> Sequence[Row]:
+        settled_position: int,
+        token_position: int,
+    ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one JSON array for each field of a filter."""
-        parameters: dict[str, Any] = {"up_to_position": up_to_position, "page_size": page_size}
-        for number, filter_ in enumerate(filters):
-            parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
-            parameters |= {f"{field}_{number}": json.dumps(values) for field, values in filter_.named.items()}
-        return run(statements.read_matching_by_json(tuple(tuple(filter_.named) for filter_ in filters)), **parameters)
+        parameters: dict[str, Any] = {
+            "up_to_position": up_to_position,
+            "page_size": page_size,
+            "settled_position": settled_position,
+            "token_position": token_position,
+        }
+        statement: Statement = statements.read_everything_plainly
+        if filters:
+            statement = statements.read_matching_by_json(tuple(tuple(filter_.named) for filter_ in filters))
+            for number, filter_ in enumerate(filters):
+                parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
+                parameters |= {f"{field}_{number}": json.dumps(values) for field, values in filter_.named.items()}
+        else:
+            parameters["after_position"] = after_position
+        header, *rows = run(statement, **parameters)
+        settled_id, token_id = (None if found is None else self.to_uuid(found) for found in header[3:5])
+        return PageHeader(_SERVER, settled_id, token_id), rows
 
     def to_uuid(self, value: str) -> UUID:
         """Return the id of its 32 hexadecimal digits."""
         return msgspec.convert(value, UUID)  # a third of the time that UUID(value) takes
+
+    def from_uuid(self, value: UUID) -> str:
+        """Return its 32 hexadecimal digits."""
+        return value.hex
 
     def to_time(self, value: str) -> datetime:
         """Return the time of SQLite's text, which is in UTC."""
@@ -227,10 +311,15 @@ class SQLite:
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
+_SERVER: Final = Server(table=0, started_at=None, in_recovery=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
-    newest: int
-    server: object = None
+    newest: PositionToken | None
+    kept: Mapping[int, UUID]
+    drawn: int
+    server: Server = _SERVER
     unfinished: frozenset[Any] = frozenset()
 
     def still_unfinished(self, waiting: frozenset[Any]) -> frozenset[Any]:
@@ -267,8 +356,10 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
 
 
 @cache
-def _compile(statement: Statement, paramstyle: Any) -> tuple[str, dict[str, Any]]:
-    tables = define_tables(position_is_key=True)
+def _compile(
+    statement: Statement, paramstyle: Any, streams_can_end: bool
+) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    tables = define_tables(position_is_key=True, streams_can_end=streams_can_end)
     compiled = statement(tables).compile(dialect=dialect_module.dialect(paramstyle=paramstyle))
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 

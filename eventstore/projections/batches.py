@@ -1,7 +1,8 @@
 """Batches: events are handled, and the checkpoint is advanced, in one transaction."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -11,13 +12,16 @@ from sqlalchemy.orm import Session
 
 from eventstore import statements
 from eventstore.backends.protocol import Row, Run
-from eventstore.errors import DecodingError, NotInTransaction, ProjectionFailed
+from eventstore.errors import DecodingError, LogWentBack, PositionBeyondLog, ProjectionFailed, TransactionBroken
 from eventstore.observing import Observation
 from eventstore.projections.definition import Projection
+from eventstore.projections.guarding import Blame, Guard, HandlerFailed, RepeatOneByOne
 from eventstore.rows import EVENT_ID, EVENT_TYPE, POSITION, STREAM_ID, VERSION
 from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
+from eventstore.settling import Horizon, check_loss
 from eventstore.store import EventStore
 from eventstore.streams import MAX_VERSION
+from eventstore.tokens import START, After, PositionToken
 
 
 class Outcome(Enum):
@@ -48,14 +52,6 @@ class Batch:
     position: int
 
 
-class HandlerFailed(Exception):  # never leaves the package
-    """A handler has raised an error, which is the cause of this one; the batch was rolled back."""
-
-    def __init__(self, row: Row) -> None:
-        self.row = row
-        super().__init__()
-
-
 class Batches:
     """Runs the handlers of one projection, a transaction at a time.
 
@@ -74,63 +70,153 @@ class Batches:
         self._size = size
         self._seconds = seconds
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
+        self._to_uuid = store._backend.to_uuid
+        self._one_by_one_up_to = 0
         self.is_seen = False
-        """Whether a worker was marked as seen when `position` looked: one that stops takes the mark of all away."""
+        """Whether a worker was marked as seen when `place` looked: one that stops takes the mark of all away."""
 
-    def position(self) -> int:
-        """Return how far the projection has come. It begins here if it never has."""
+    def place(self) -> After:
+        """Return how far the projection has come, with the event there. It begins here if it never has.
+
+        Raises:
+            LogWentBack: The log does not have that event any more.
+        """
         with self._store._execution.statement() as run:
             self._gate(run)
             rows = run(statements.find_checkpoint, name=self._projection.name)
-            self.is_seen = bool(rows) and rows[0][1] is not None
-            if rows:
-                return int(rows[0][0])
-            run(statements.create_checkpoint, name=self._projection.name, position=0)
-        return 0
+            if not rows:
+                run(statements.create_checkpoint, name=self._projection.name, position=0)
+                self.is_seen = False
+                return START
+            position, seen_at, _, _, _, _, *event = rows[0]
+            self.is_seen = seen_at is not None
+            return self._checked(run, position, event)
+
+    def _checked(self, run: Run, position: int, event: Sequence[Any]) -> After:
+        """Return the place of a checkpoint, whose statement has looked up its event.
+
+        Raises:
+            LogWentBack: The event is not there, and the log does not say why.
+        """
+        event_position, event_id, stream_id, version, id_there = event
+        if event_id is None:
+            return After(position)
+        token = PositionToken(event_position, self._to_uuid(event_id), stream_id, version)
+        if id_there != event_id:
+            with self._naming_this():
+                check_loss(run, token, None if id_there is None else self._to_uuid(id_there))
+            return After(position)
+        return After(position, token)
+
+    @contextmanager
+    def _naming_this(self) -> Iterator[None]:
+        """Say which projection it is that can't go on."""
+        name = self._projection.name
+        try:
+            yield
+        except LogWentBack as error:
+            raise LogWentBack(error.position, error.expected_id, error.found_id, name) from None
+        except PositionBeyondLog as error:
+            raise LogWentBack(error.position, None, None, name) from None
 
     def newest_position(self) -> int:
         """Return the position of the newest event, settled or not."""
         with self._store._execution.global_reading() as run:
             return self._store._global_order.horizon(run).newest
 
-    def settled_after(self, position: int) -> int:
-        """Look how far events can be handled by one who has handled all up to a position."""
-        with self._store._execution.global_reading() as run:
-            return self._store._global_order.horizon(run, after_position=position).settled
+    def settled_after(self, place: After) -> Horizon:
+        """Return how far events can be handled by one who has come to a place; look if no more is known to be settled.
 
-    def handle(self, settled: int, *, up_to_position: int = MAX_VERSION) -> Batch:
+        Raises:
+            LogWentBack: The log has never come as far.
+        """
+        with self._store._execution.global_reading() as run, self._naming_this():
+            return self._store._global_order.settled_after(run, place)
+
+    def handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
         """Handle a batch of events that are settled.
+
+        Returns:
+            What was done. `Outcome.CAUGHT_UP` also if the horizon does not hold any more: look again.
 
         Raises:
             HandlerFailed: A handler failed; nothing of this batch has happened.
+            RepeatOneByOne: The batch failed at its end; nothing of it has happened.
+            LogWentBack: The log does not have the event of the checkpoint any more.
         """
         with (
+            self.blaming() as blame,
             self._store._observer.operation("project", projection=self._projection.name) as observed,
             self._store.transaction() as transaction,
             transaction._execution.statement() as run,
         ):
             rows = run(statements.lock_checkpoint, name=self._projection.name)
-            if not rows:  # or it was removed; then `position` makes it anew
+            if not rows:  # or it was removed; then `place` makes it again
                 return Batch(Outcome.BUSY, 0, 0)
-            before: int = rows[0][0]
-            end = min(settled, up_to_position)
-            if before >= end:
-                return Batch(Outcome.CAUGHT_UP, 0, before)
+            position, *event = rows[0]
+            before = self._checked(run, position, event)
+            if position >= min(horizon.settled, up_to_position):
+                return Batch(Outcome.CAUGHT_UP, 0, position)
             page = transaction._global_order.page(
-                run, self._projection.filters, after_position=before, up_to_position=end, page_size=self._size
+                run,
+                self._projection.filters,
+                after=before,
+                horizon=horizon,
+                up_to_position=up_to_position,
+                page_size=1 if position < self._one_by_one_up_to else self._size,
             )
-            handled, position = self._handle_rows(run, transaction, page.rows, page.position, observed)
-            self._advance(run, before, position)
-            observed.note(events=handled, lag=max(settled - position, 0))
-        return Batch(Outcome.ADVANCED, handled, position)
+            if page is None:
+                return Batch(Outcome.CAUGHT_UP, 0, position)
+            handled, end = self._handle_rows(run, transaction, page.rows, page.after, observed, blame=blame)
+            blame.is_ours = True
+            self._advance(run, position, end)
+            blame.is_ours = False
+            observed.note(events=handled, lag=max(horizon.settled - end.position, 0))
+        return Batch(Outcome.ADVANCED, handled, end.position)
+
+    @contextmanager
+    def blaming(self) -> Iterator[Blame]:
+        """See that an error belongs to an event, if a handler may have caused it.
+
+        One that comes with the commit (a deferred constraint) names no event. So the events of the batch are handled
+        one by one, each in a transaction of its own, until it is known which one it is.
+
+        Raises:
+            HandlerFailed: A handler failed, or what it has left to be checked at the commit.
+            RepeatOneByOne: It is not known which of several events was to blame.
+        """
+        blame = Blame()
+        try:
+            yield blame
+        except HandlerFailed:
+            raise
+        except Exception as error:
+            if blame.failed is not None:  # it failed, and then the connection could not even roll back
+                raise blame.failed from blame.failed.__cause__
+            is_ours = blame.is_ours and not isinstance(error, TransactionBroken)
+            if not blame.rows or is_ours or self._store._backend.is_passing(error):
+                raise
+            if len(blame.rows) == 1:
+                raise HandlerFailed(blame.rows[0]) from error
+            self._one_by_one_up_to = blame.rows[-1][POSITION]
+            raise RepeatOneByOne from error
 
     def _handle_rows(
-        self, run: Run, transaction: EventStore, rows: Sequence[Row], end: int, observed: Observation
-    ) -> tuple[int, int]:
+        self,
+        run: Run,
+        transaction: EventStore,
+        rows: Sequence[Row],
+        end: After,
+        observed: Observation,
+        *,
+        blame: Blame,
+    ) -> tuple[int, After]:
         """Return how many events were handled, and how far that has come."""
+        self._projection.check_event_types(self._store.event_types)
         blocked = self._blocked_streams(run) if rows else frozenset()
         deadline = time.monotonic() + self._seconds
         target = self._target(transaction.connection)
+        guard = Guard(self._store._backend, transaction, run, blame)
         handled = dead_letters = 0
         try:
             for row in rows:
@@ -139,36 +225,43 @@ class Batches:
                         self._add_dead_letter(run, row, attempts=0, error=None)
                         dead_letters += 1
                     continue
-                try:
-                    handled += self._call(transaction, row, target, observed)
-                except Exception as error:
-                    if self._store._backend.is_passing(error):
-                        raise
-                    raise HandlerFailed(row) from error
+                handled += self._call_guarded(transaction, row, target, observed, guard)
                 if time.monotonic() > deadline:
-                    end = row[POSITION]
+                    end = After(row[POSITION], transaction._global_order.token_of(row))
                     break
         finally:
             if isinstance(target, Session):
                 target.close()
+        guard.end()
         observed.note(dead_letters=dead_letters)
         return handled, end
 
-    def _call(self, transaction: EventStore, row: Row, target: Any, observed: Observation) -> int:
+    def _call_guarded(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
+        """Do the same as `_call`, and say of an error that it is the event's."""
+        try:
+            handled = self._call(transaction, row, target, observed, guard)
+        except Exception as error:
+            if guard.is_own(error):
+                raise
+            guard.blame.failed = failed = guard.failure(row, error)
+            if failed.repeats:  # shorter transactions are less in the way, and lost with less
+                self._one_by_one_up_to = row[POSITION]
+            raise failed from error
+        if handled:
+            guard.blame.rows.append(row)
+        return handled
+
+    def _call(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
         """Hand the events of a row to their handlers; return how many there were."""
-        execution = transaction._execution
-        handled, open_now = 0, execution.open_transaction()
+        handled = 0
         for event in transaction._global_order.recorded([row]):
-            handler = self._projection.handler_of(event.event_type)
+            handler = self._projection.handler_of(event)
             if handler is not None:
                 observed.caused_by(event.metadata)
+                guard.begin()
                 handler(event, target)
                 handled += 1
-                if open_now is None or execution.open_transaction() is not open_now:
-                    raise NotInTransaction(
-                        f"a handler of projection {self._projection.name!r} has ended the transaction of its batch; "
-                        "handlers neither commit nor roll back: that is done with the checkpoint"
-                    )
+                guard.check()
         if handled and isinstance(target, Session):
             target.flush()  # so that what the database refuses is this event's failure
         return handled
@@ -179,25 +272,24 @@ class Batches:
             events = list(transaction._global_order.recorded([row]))
         except DecodingError:
             return True
-        return any(self._projection.handler_of(event.event_type) is not None for event in events)
+        return any(self._projection.handler_of(event) is not None for event in events)
 
-    def handle_one(self, transaction: EventStore, row: Row) -> None:
-        """Handle one event in a transaction of the caller's.
+    def handle_one(self, run: Run, transaction: EventStore, row: Row, blame: Blame) -> None:
+        """Handle one event in a transaction of the caller's, inside of `blaming`.
 
         Raises:
             HandlerFailed: Its handler failed; roll back.
         """
+        self._projection.check_event_types(self._store.event_types)
         target = self._target(transaction.connection)
+        guard = Guard(self._store._backend, transaction, run, blame)
         try:
             with self._store._observer.operation("project", projection=self._projection.name) as observed:
-                observed.note(events=self._call(transaction, row, target, observed))
-        except Exception as error:
-            if self._store._backend.is_passing(error):
-                raise
-            raise HandlerFailed(row) from error
+                observed.note(events=self._call_guarded(transaction, row, target, observed, guard))
         finally:
             if isinstance(target, Session):
                 target.close()
+        guard.end()
 
     def _target(self, connection: Connection) -> Any:
         make_session = self._projection.session
@@ -217,7 +309,7 @@ class Batches:
             if not rows or rows[0][0] != row[POSITION] - 1:  # it is not the next one: another worker was at work
                 return Batch(Outcome.BUSY, 0, 0)
             self._add_dead_letter(run, row, attempts=attempts, error=error)
-            self._advance(run, rows[0][0], row[POSITION])
+            self._advance(run, rows[0][0], After(row[POSITION], self._store._global_order.token_of(row)))
             observed.note(dead_letters=1)
         return Batch(Outcome.ADVANCED, 0, row[POSITION])
 
@@ -225,10 +317,21 @@ class Batches:
         name, position = self._projection.name, row[POSITION]
         run(statements.add_dead_letter, projection=name, position=position, attempts=attempts, error=error)
 
-    def _advance(self, run: Run, old: int, position: int) -> None:
-        name = self._projection.name
-        moved = run(statements.advance_checkpoint, name=name, old=old, position=position, worker=self._worker)
-        assert moved, "the checkpoint was locked, and is elsewhere all the same"  # noqa: S101
+    def _advance(self, run: Run, old: int, end: After) -> None:
+        token = end.token
+        moved = run(
+            statements.advance_checkpoint,
+            name=self._projection.name,
+            old=old,
+            position=end.position,
+            event_position=None if token is None else token.position,
+            event_id=None if token is None else self._store._backend.from_uuid(token.event_id),
+            event_stream_id=None if token is None else token.stream_id,
+            event_version=None if token is None else token.version,
+            worker=self._worker,
+        )
+        if not moved:
+            raise TransactionBroken("moved")
 
     def failure(self, row: Row, cause: BaseException, attempts: int) -> ProjectionFailed:
         """Return the error that tells which event has failed."""
@@ -245,12 +348,15 @@ class Batches:
 
     def mark_failed(self, failure: ProjectionFailed) -> None:
         """Keep, for whoever asks for the status, which event has failed."""
-        told = (
-            f"{failure.error_type} at position {failure.position}: {failure.event_type!r}, "
-            f"version {failure.version} of stream {failure.stream_id!r}"
-        )
         with self._store._execution.statement() as run:
-            run(statements.mark_failed, name=self._projection.name, failure=told)
+            run(statements.mark_failed, name=self._projection.name, failure=_shown(failure))
+
+    def mark_retrying(self, failure: ProjectionFailed) -> None:
+        """Keep, for whoever asks for the status, which event is tried again."""
+        times = "once" if failure.attempts == 1 else f"{failure.attempts} times"
+        shown = f"{_shown(failure)}, tried {times}"
+        with self._store._execution.statement() as run:
+            run(statements.mark_retrying, name=self._projection.name, failure=shown, worker=self._worker)
 
     def mark_seen(self) -> None:
         """Say that this worker is there."""
@@ -261,3 +367,11 @@ class Batches:
         """Say that this worker is gone."""
         with self._store._execution.statement() as run:
             run(statements.mark_stopped, name=self._projection.name, worker=self._worker)
+
+
+def _shown(failure: ProjectionFailed) -> str:
+    """Name the event and the type of the error, no payload."""
+    return (
+        f"{failure.error_type} at position {failure.position}: {failure.event_type!r}, "
+        f"version {failure.version} of stream {failure.stream_id!r}"
+    )

@@ -2,7 +2,23 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Text, bindparam, func, literal_column, null, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+)
 from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_table
@@ -10,6 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import ReturningUpdate, Update
 
+from eventstore.statements.closing import CLOSING_TYPES
 from eventstore.statements.reading import event_columns
 from eventstore.tables import Tables, now
 
@@ -25,36 +42,82 @@ def create_checkpoint(tables: Tables) -> ClauseElement:
 
 
 def find_checkpoints(tables: Tables) -> ClauseElement:
-    """Return (name, position, worker, failure, updated_at, seen_at, failed_at, the time now) of all, by name."""
+    """Return all projections, by name.
+
+    The rows: (name, position, worker, failure, updated_at, seen_at, failed_at, the time now, has_log_gone_back).
+    """
     found = tables.checkpoints.c
     when = (found.updated_at, found.seen_at, found.failed_at, now())
-    return select(found.name, found.position, found.worker, found.failure, *when).order_by(found.name)
+    columns = (found.name, found.position, found.worker, found.failure, *when, has_log_gone_back(tables))
+    return select(*columns).order_by(found.name)
 
 
 def find_checkpoint(tables: Tables) -> ClauseElement:
-    """Return (position, seen_at, worker, failure, the time now) of one; no row where it has not begun."""
+    """Return (position, seen_at, worker, failure, the time now, failed_at) of one, and its event; no row if not begun.
+
+    Of the event: position, id, stream id and version, NULL if it is not known; and the id of the event that stands at
+    its position now, NULL if there is none.
+    """
     found = tables.checkpoints.c
-    columns = (found.position, found.seen_at, found.worker, found.failure, now())
+    columns = (found.position, found.seen_at, found.worker, found.failure, now(), found.failed_at, *_event_of(tables))
     return select(*columns).where(found.name == bindparam("name"))
 
 
 def lock_checkpoint(tables: Tables) -> ClauseElement:
-    """Return its position, and keep others from it until the transaction ends; no row where somebody else does.
+    """Return its position and its event, and keep others from it until the transaction ends; no row if it is locked.
 
-    On SQLite, the transaction keeps all other writers out.
+    The event is as in `find_checkpoint`. On SQLite, the transaction keeps all other writers out.
     """
     found = tables.checkpoints.c
-    return select(found.position).where(found.name == bindparam("name")).with_for_update(skip_locked=True)
+    return (
+        select(found.position, *_event_of(tables))
+        .where(found.name == bindparam("name"))
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _event_of(tables: Tables) -> list[ColumnElement[Any]]:
+    found, events = tables.checkpoints.c, tables.events.alias("checkpoint_event").c
+    there = select(events.event_id).where(events.position == found.event_position).scalar_subquery()
+    names = ("event_position", "event_id", "event_stream_id", "event_version")
+    return [*[found[name] for name in names], there.label("id_there")]
+
+
+def has_log_gone_back(tables: Tables) -> ColumnElement[bool]:
+    """Say of a checkpoint whether its event is gone, and the log does not say why; or if there is none, has never been.
+
+    It says why by a later event of the same stream, by which the stream has ended. A checkpoint without an event is
+    judged by the newest event alone.
+    """
+    found, events = tables.checkpoints.c, tables.events
+    there, closing, newest = (events.alias(name).c for name in ("checkpoint_event", "closing_event", "newest_event"))
+    is_there = exists().where(there.position == found.event_position, there.event_id == found.event_id)
+    is_explained = exists().where(
+        closing.stream_id == found.event_stream_id,
+        closing.version > found.event_version,
+        closing.event_type.in_(CLOSING_TYPES),
+    )
+    last = select(func.coalesce(func.max(newest.position), literal_column("0"))).scalar_subquery()
+    return case((found.event_id.is_(None), found.position > last), else_=not_(or_(is_there, is_explained))).label(
+        "has_log_gone_back"
+    )
 
 
 def advance_checkpoint(tables: Tables) -> ClauseElement:
-    """Come forward from one position to another, and forget the last failure; no row where it is elsewhere by now."""
+    """Come forward from one position to another, and forget the last failure; no row if it is elsewhere by now.
+
+    `event_…` name the last event that is known at or before the new position.
+    """
     checkpoints = tables.checkpoints
     return (
         update_table(checkpoints)
         .where(checkpoints.c.name == bindparam("name"), checkpoints.c.position == bindparam("old"))
         .values(
             position=bindparam("position", type_=BigInteger),
+            event_position=bindparam("event_position", type_=BigInteger),
+            event_id=bindparam("event_id", type_=Uuid()),
+            event_stream_id=bindparam("event_stream_id", type_=Text),
+            event_version=bindparam("event_version", type_=BigInteger),
             updated_at=now(),
             seen_at=now(),
             worker=bindparam("worker", type_=Text),
@@ -65,30 +128,44 @@ def advance_checkpoint(tables: Tables) -> ClauseElement:
     )
 
 
+def transaction_id(tables: Tables) -> ClauseElement:  # noqa: ARG001  # of none of them
+    """Return the id of this transaction, for PostgreSQL. It names no table, so Citus always asks the same server."""
+    return select(cast(func.pg_current_xact_id(), Text))
+
+
 def mark_seen(tables: Tables) -> ClauseElement:
-    """Say that a worker is there, though there may be nothing to do."""
-    return _updated(tables, seen_at=now(), worker=bindparam("worker", type_=Text))
+    """Say that a worker is there, though there may be nothing to do. Do nothing if another one is in a batch."""
+    return _updated_unless_locked(tables, seen_at=now(), worker=bindparam("worker", type_=Text))
 
 
 def mark_stopped(tables: Tables) -> ClauseElement:
-    """Say that a worker has stopped, if it was the last one seen."""
+    """Say that a worker has stopped, if it was the last one seen. Do nothing if another one is in a batch."""
     of_worker = tables.checkpoints.c.worker == bindparam("worker")
-    return _updated(tables, seen_at=null()).where(of_worker)
+    return _updated_unless_locked(tables, seen_at=null()).where(of_worker)
 
 
 def mark_failed(tables: Tables) -> ClauseElement:
-    """Say which event has failed."""
-    return _updated(tables, failed_at=now(), failure=bindparam("failure", type_=Text))
+    """Say which event has failed. Do nothing if another worker is trying it."""
+    return _updated_unless_locked(tables, failed_at=now(), failure=bindparam("failure", type_=Text))
+
+
+def mark_retrying(tables: Tables) -> ClauseElement:
+    """Say which event is tried again: a failure without a time. Do nothing if another worker is in a batch."""
+    failure = bindparam("failure", type_=Text)
+    return _updated_unless_locked(
+        tables, failed_at=null(), failure=failure, seen_at=now(), worker=bindparam("worker", type_=Text)
+    )
 
 
 def set_checkpoint(tables: Tables) -> ClauseElement:
     """Set a checkpoint that was locked, as if it had just begun there."""
     position = bindparam("position", type_=BigInteger)
-    return _updated(tables, position=position, updated_at=now(), failed_at=null(), failure=null())
+    no_event = dict.fromkeys(("event_position", "event_id", "event_stream_id", "event_version"), null())
+    return _updated(tables, position=position, updated_at=now(), failed_at=null(), failure=null(), **no_event)
 
 
 def rename_checkpoint(tables: Tables) -> ClauseElement:
-    """Give a checkpoint that was locked, and its dead letters, another name."""
+    """Give a checkpoint that was locked another name."""
     return _updated(tables, name=bindparam("new_name", type_=Text))
 
 
@@ -100,6 +177,13 @@ def delete_checkpoint(tables: Tables) -> ClauseElement:
 def _updated(tables: Tables, **values: Any) -> Update:
     of_name = tables.checkpoints.c.name == bindparam("name", type_=Text)
     return update_table(tables.checkpoints).where(of_name).values(**values)
+
+
+def _updated_unless_locked(tables: Tables, **values: Any) -> Update:
+    """Update the row unless its lock is held: whoever says something of itself must not wait for another's batch."""
+    name = tables.checkpoints.c.name
+    unlocked = select(name).where(name == bindparam("name", type_=Text)).with_for_update(skip_locked=True)
+    return update_table(tables.checkpoints).where(name == unlocked.scalar_subquery()).values(**values)
 
 
 def count_events_after(tables: Tables) -> ClauseElement:
@@ -126,8 +210,8 @@ def projection_health(tables: Tables) -> ClauseElement:
     """Return, of each projection by name, how far it is behind and what it could not handle.
 
     The rows: (name, position, events after it, when the first of these was recorded, pending dead letters, failure,
-    the time now). Events and dead letters are counted up to `at_most`, so that a probe stays cheap
-    however bad things are.
+    when that was, the time now, whether the log went back). Events and dead letters are counted up to `at_most`, so
+    that a probe stays cheap however bad things are.
     """
     checkpoints, events, letters = tables.checkpoints.c, tables.events.c, tables.dead_letters.c
     at_most = bindparam("at_most", type_=BigInteger)
@@ -143,7 +227,9 @@ def projection_health(tables: Tables) -> ClauseElement:
         oldest.correlate(tables.checkpoints).scalar_subquery(),
         select(func.count()).select_from(pending.correlate(tables.checkpoints).subquery("pending")).scalar_subquery(),
         checkpoints.failure,
+        checkpoints.failed_at,
         now(),
+        has_log_gone_back(tables),
     ).order_by(checkpoints.name)
 
 
@@ -231,6 +317,13 @@ def fail_dead_letter(tables: Tables) -> ClauseElement:
     attempts = tables.dead_letters.c.attempts + 1
     changed = _changed(tables, attempts=attempts, last_failed_at=now(), error=bindparam("error", type_=Text))
     return changed.returning(tables.dead_letters.c.attempts)
+
+
+def rename_dead_letters(tables: Tables) -> ClauseElement:
+    """Give all of a projection its new name: its foreign key has done so already, if the database enforces it."""
+    letters = tables.dead_letters
+    of_projection = letters.c.projection == bindparam("name", type_=Text)
+    return update_table(letters).where(of_projection).values(projection=bindparam("new_name", type_=Text))
 
 
 def delete_dead_letters(tables: Tables) -> ClauseElement:

@@ -11,7 +11,7 @@ from eventstore.errors import DamagedExport, InvalidInput
 from eventstore.rows import StoredEvent
 from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.store import EventStore
-from eventstore.streams import check_number
+from eventstore.streams import check_flag, check_number
 from eventstore.transfer.files import Format, format_of, records_of
 from eventstore.transfer.loading import EventLoader
 from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
@@ -86,9 +86,7 @@ def import_events(
         ExtraMissing: It is Parquet, and pyarrow is not installed.
     """
     check_number("batch_size", batch_size, minimum=1)
-    if not isinstance(keep_positions, bool):
-        msg = f"keep_positions is True or False, not {keep_positions!r}"
-        raise InvalidInput(msg)
+    check_flag("keep_positions", keep_positions)
     if store.engine.dialect.is_async:
         msg = "an import needs a synchronous engine"
         raise InvalidInput(msg)
@@ -195,8 +193,18 @@ class _Import:
         if times:
             run.many(statements.set_times_of_stream, times)
         if snapshots:
+            self._check_snapshots(run, snapshots)
             run.many(statements.insert_snapshot, snapshots)
             self._snapshots += len(snapshots)
+
+    def _check_snapshots(self, run: Run, snapshots: list[dict[str, Any]]) -> None:
+        """Refuse what no stream here has come to: later it would stand for events that it was not made of."""
+        stream_ids = list({each["stream_id"]: None for each in snapshots})
+        versions = self._store._backend.lock_heads(run, stream_ids, create=())
+        for each in snapshots:
+            if each["version"] > versions.get(each["stream_id"], 0):
+                problem = f"is at version {each['version']}, which the stream {each['stream_id']!r} has not reached"
+                raise DamagedExport("a snapshot", problem)
 
 
 def _batches(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
