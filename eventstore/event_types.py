@@ -34,6 +34,18 @@ class _Registration:
     build: Callable[[Any], Any] = dataclasses.field(compare=False, repr=False)
 
 
+def check_registry(event_types: object) -> "EventTypes":
+    """Return what was given for the parameter `event_types`.
+
+    Raises:
+        InvalidInput: It is something else.
+    """
+    if not isinstance(event_types, EventTypes):
+        msg = f"event_types is an EventTypes, in which classes are registered, not {type(event_types).__name__}"
+        raise InvalidInput(msg)
+    return event_types
+
+
 class EventTypes:
     """Which class stands for which event type, and how older events are brought to its shape.
 
@@ -114,6 +126,10 @@ class EventTypes:
             UpcasterTaken: An upcaster starts from this schema version.
             EventTypeError: The class is of no supported kind, or has a field whose type can't be brought back.
         """
+        if isinstance(event_type, type):
+            name = event_type.__qualname__
+            msg = f'{name} is registered under the name that is stored: @event_types.register("order-placed"), say'
+            raise InvalidEvent(msg)
         event_type, schema_version = check_event_type(event_type), check_schema_version(schema_version)
         if check_schema_version(oldest_version) > schema_version:
             msg = f"oldest_version is at most the schema version, {schema_version}, not {oldest_version}"
@@ -172,6 +188,11 @@ class EventTypes:
         if registration.cls in self._unchecked:
             self._check_now(registration.cls)
         return registration.event_type, registration.schema_version
+
+    def name_of(self, cls: type) -> str | None:
+        """Return the event type of a registered class, None for any other."""
+        registration = self._by_class.get(cls)
+        return None if registration is None else registration.event_type
 
     def comes_back(self, event: Any) -> bool:
         """Return whether an object of a registered class is sure to come back as it is: simple values in simple fields.

@@ -44,7 +44,9 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.UpcasterCycle([("placed", 1), ("placed", 1)]),
         errors.UpcasterMissing("placed", 1, 2),
         errors.SchemaError("text"),
-        errors.SchemaMissing(),
+        errors.SchemaMissing(errors.TablesPlace("postgresql+psycopg://user@host/shop", "events")),
+        errors.DatabaseMissing("/srv/shp.db", "sqlite:///shp.db"),
+        errors.PermissionDenied("permission denied for table es_events", "es_events", ["SELECT"]),
         errors.SchemaOutdated(1, 2),
         errors.SchemaTooNew(3, 2, 1),
         errors.MigrationError("text"),
@@ -55,6 +57,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.ConstraintViolated("es_events", "es_events_codec_check", "CHECK (codec >= 0)"),
         errors.EventsWouldBeLost(),
         errors.OtherHistory(),
+        errors.TableTaken(["snapshots"], "public"),
         errors.GlobalOrderError("text"),
         errors.UnsuitableTransaction("is wrong"),
         errors.CachedPositions(5),
@@ -83,6 +86,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.FieldMismatch("total", "Decimal", "int64", 7, "order-placed"),
         errors.DatabaseMismatch("text"),
         errors.NotInTransaction(),
+        errors.TransactionBroken("aborted"),
         errors.DatabaseBusy(30.0),
     )
 }

@@ -433,7 +433,12 @@ def test_simple_values_in_simple_fields_are_not_read_back(monkeypatch: pytest.Mo
     mapper = EventMapper(event_types, PayloadCodec(CODECS[0]))
     read: list[Any] = []
     read_back = EventMapper._read_back
-    monkeypatch.setattr(EventMapper, "_read_back", lambda *each: read.append(each[1]) or read_back(*each))
+
+    def note(mapper: EventMapper, registered: Any, codec: int, data: bytes) -> Any:
+        read.append(registered)
+        return read_back(mapper, registered, codec, data)
+
+    monkeypatch.setattr(EventMapper, "_read_back", note)
     simple = Simple(1, "a", 1.0, Decimal(1), date(2026, 3, 1))
     for event, is_read in (
         (simple, False),

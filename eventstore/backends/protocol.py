@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted
+from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted, TablesPlace
 from eventstore.filters import EventFilter
 from eventstore.rows import PendingAppend, StoredEvent
 from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
@@ -45,6 +46,11 @@ class Run(Protocol):
         """What one may note of the driver's connection: gone with it, so a new connection has none."""
         ...
 
+    @property
+    def place(self) -> TablesPlace:
+        """Where the tables are looked for; for errors."""
+        ...
+
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         """Execute the statement and return all of its rows, none for one that returns none."""
         ...
@@ -74,6 +80,20 @@ class Overtaken(Exception):  # never leaves the package
 
 CLOSED_BY: Final = {DELETED_CHECK: StreamDeleted, ARCHIVED_CHECK: StreamArchived}
 """What to raise where a check has refused to advance a head."""
+
+
+class TransactionState(Enum):
+    """What the driver knows of the transaction on a connection."""
+
+    OPEN = "open"
+    ABORTED = "aborted"
+    """An error was in it: it can only be rolled back."""
+
+    ENDED = "ended"
+    """There is none."""
+
+    LOST = "lost"
+    """Nor is there a connection."""
 
 
 class HeadClosed(Exception):  # never leaves the package
@@ -208,6 +228,11 @@ class Backend(Protocol):
     """One kind of database."""
 
     @property
+    def place(self) -> TablesPlace:
+        """Where the tables are looked for; for errors."""
+        ...
+
+    @property
     def tables(self) -> Tables:
         """The tables, with this database's types and keys."""
         ...
@@ -276,7 +301,27 @@ class Backend(Protocol):
         ...
 
     def is_passing(self, error: Exception) -> bool:
-        """Return whether a reader may succeed later with what has raised this error."""
+        """Return whether what the store itself has asked of its database may succeed later, with nothing changed.
+
+        So if there was no connection to be had, or it was lost, or a lock was in the way. Do not ask it about what
+        code of the application has raised: that may come from another database.
+        """
+        ...
+
+    def is_contention(self, error: BaseException) -> bool:
+        """Return whether an error, or its cause, says that other transactions were in the way: try the same again."""
+        ...
+
+    def transaction_state(self, connection: Any) -> TransactionState:
+        """Return the state of the transaction on a connection of `transaction`, without a round trip."""
+        ...
+
+    def mark_transaction(self, run: Run, connection: Any) -> object:
+        """Return what `is_same_transaction` recognises the open transaction by."""
+        ...
+
+    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:
+        """Return whether the open transaction is still the one that was marked; the mark is used up."""
         ...
 
     @property

@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import sqlite as dialect_module
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore import statements
 from eventstore.backends.protocol import (
@@ -29,6 +30,7 @@ from eventstore.backends.protocol import (
     Run,
     Server,
     Statement,
+    TransactionState,
     VersionTaken,
     fetch,
 )
@@ -42,6 +44,7 @@ from eventstore.errors import (
     InvalidInput,
     NotInTransaction,
     SchemaMissing,
+    TablesPlace,
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
@@ -60,6 +63,7 @@ _ADVANCE: Final[dict[Expectation, Statement]] = {
     Expectation.NOTHING: statements.create_or_advance_head,
 }
 NO_NOTIFICATIONS: Final = "notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it"
+_MARK: Final = "eventstore_batch"
 _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
 
 
@@ -70,7 +74,8 @@ class SQLite:
     paramstyle = "named"
     append_to_all: Final = None
 
-    def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
+    def __init__(self, *, lock_timeout_seconds: float = 30.0, place: TablesPlace | None = None) -> None:
+        self.place = place or TablesPlace("this database")
         self.tables: Tables = define_tables(position_is_key=True)
         self._streams_can_end = True  # until a store has looked
         self.loader = SQLiteLoader(self.from_time)
@@ -146,8 +151,8 @@ class SQLite:
         message = str(error.orig)
         if is_busy(error):
             return DatabaseBusy()
-        if message.startswith("no such table: es_"):
-            return SchemaMissing()
+        if message.startswith(("no such table: es_", "no such table: snapshots")):
+            return SchemaMissing(self.place)
         if message.startswith("UNIQUE constraint failed") and _EVENTS_KEY in message:
             return VersionTaken()
         if message.startswith(REFUSAL):
@@ -158,8 +163,43 @@ class SQLite:
         return None
 
     def is_passing(self, error: Exception) -> bool:
-        """Return whether a lock was in the way."""
-        return isinstance(error, DatabaseBusy)
+        """Return whether a lock was in the way, or the pool full."""
+        return isinstance(error, DatabaseBusy | PoolTimeout)
+
+    def is_contention(self, error: BaseException) -> bool:  # noqa: ARG002  # never
+        """Return that it was not: a batch has the only write lock, so only a handler's own database can be locked."""
+        return False
+
+    def transaction_state(self, connection: Any) -> TransactionState:
+        """Ask the driver."""
+        if connection.invalidated:
+            return TransactionState.LOST
+        raw = None if connection.closed else connection.connection.dbapi_connection
+        return TransactionState.ENDED if raw is None else self.state_of(raw)
+
+    def state_of(self, raw: Any) -> TransactionState:
+        """Return the state of the transaction on the driver's connection. Errors abort none."""
+        try:
+            return TransactionState.OPEN if raw.in_transaction else TransactionState.ENDED
+        except sqlite3.ProgrammingError:  # it is closed
+            return TransactionState.LOST
+
+    def driver_connection(self, connection: Any) -> Any:
+        """Return the driver's connection."""
+        return connection.connection.dbapi_connection
+
+    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # transactions have no ids
+        """Open a savepoint, which is gone when the transaction is."""
+        self.driver_connection(connection).execute(f"SAVEPOINT {_MARK}")
+        return None
+
+    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
+        """Release the savepoint, if there is one."""
+        try:
+            self.driver_connection(connection).execute(f"RELEASE SAVEPOINT {_MARK}")
+        except sqlite3.Error:
+            return False
+        return True
 
     def listen(self, engine: Engine) -> Listener:  # noqa: ARG002  # nobody listens
         """Refuse: SQLite has nobody who could tell."""

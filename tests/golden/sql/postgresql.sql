@@ -1174,7 +1174,10 @@ SELECT pg_is_in_recovery() AS pg_is_in_recovery_1,
 (
     SELECT count(*) AS count_1
     FROM pg_catalog.pg_stat_activity
-    WHERE pg_catalog.pg_stat_activity.backend_type = 'client backend'
+    WHERE coalesce(
+        pg_catalog.pg_stat_activity.backend_type = 'client backend',
+        pg_catalog.pg_stat_activity.usesysid IS NOT NULL
+    )
 ) AS anon_1;
 
 -- diagnosis.server_settings
@@ -3028,6 +3031,7 @@ SELECT
     es_checkpoints.worker,
     es_checkpoints.failure,
     clock_timestamp() AS anon_1,
+    es_checkpoints.failed_at,
     es_checkpoints.event_position,
     es_checkpoints.event_id,
     es_checkpoints.event_stream_id,
@@ -3120,17 +3124,47 @@ FOR UPDATE SKIP LOCKED;
 -- projections.mark_failed
 UPDATE es_checkpoints
 SET failed_at=clock_timestamp(), failure=%(failure)b::VARCHAR
-WHERE es_checkpoints.name = %(name)b::VARCHAR;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+);
+
+-- projections.mark_retrying
+UPDATE es_checkpoints
+SET
+    seen_at=clock_timestamp(),
+    failed_at=NULL,
+    worker=%(worker)b::VARCHAR,
+    failure=%(failure)b::VARCHAR
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+);
 
 -- projections.mark_seen
 UPDATE es_checkpoints
 SET seen_at=clock_timestamp(), worker=%(worker)b::VARCHAR
-WHERE es_checkpoints.name = %(name)b::VARCHAR;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+);
 
 -- projections.mark_stopped
 UPDATE es_checkpoints
 SET seen_at=NULL
-WHERE es_checkpoints.name = %(name)b::VARCHAR AND es_checkpoints.worker = %(worker)b::VARCHAR;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+)
+    AND es_checkpoints.worker = %(worker)b::VARCHAR;
 
 -- projections.next_event_time
 -- with param_1 = 1
@@ -3170,6 +3204,7 @@ SELECT
         ) AS pending
     ) AS anon_3,
     es_checkpoints.failure,
+    es_checkpoints.failed_at,
     clock_timestamp() AS anon_4,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
@@ -3223,6 +3258,11 @@ LIMIT %(page_size)b::BIGINT;
 -- projections.rename_checkpoint
 UPDATE es_checkpoints SET name=%(new_name)b::VARCHAR WHERE es_checkpoints.name = %(name)b::VARCHAR;
 
+-- projections.rename_dead_letters
+UPDATE es_dead_letters
+SET projection=%(new_name)b::VARCHAR
+WHERE es_dead_letters.projection = %(name)b::VARCHAR;
+
 -- projections.set_checkpoint
 UPDATE es_checkpoints
 SET
@@ -3235,6 +3275,9 @@ SET
     event_stream_id=NULL,
     event_version=NULL
 WHERE es_checkpoints.name = %(name)b::VARCHAR;
+
+-- projections.transaction_id
+SELECT CAST(pg_current_xact_id() AS TEXT) AS pg_current_xact_id_1;
 
 -- reading.newest_stored_version
 SELECT max(es_events.version) AS max_1
@@ -3408,16 +3451,21 @@ SELECT count(*) AS count_1 FROM es_dead_letters;
 SELECT pg_database_size(current_database()) AS pg_database_size_1;
 
 -- statistics.estimated_rows
--- with greatest_2 = 0, name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams
---   = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots =
---   'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    greatest(
-        CAST(pg_catalog.pg_class.reltuples AS BIGINT),
-        pg_stat_get_live_tuples(pg_catalog.pg_class.oid),
-        %(greatest_2)b::INTEGER
-    ) AS greatest_1
+    CAST(
+        CASE
+            WHEN (pg_catalog.pg_class.reltuples > 0 AND pg_catalog.pg_class.relpages > 0)
+                THEN (pg_catalog.pg_class.reltuples / CAST(pg_catalog.pg_class.relpages AS NUMERIC)) * (
+                    CAST(pg_relation_size(pg_catalog.pg_class.oid) AS FLOAT) / CAST(
+                        CAST(current_setting('block_size') AS BIGINT) AS NUMERIC
+                    )
+                )
+            ELSE pg_stat_get_live_tuples(pg_catalog.pg_class.oid)
+            END AS BIGINT
+    ) AS anon_1
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
@@ -3843,11 +3891,23 @@ ORDER BY es_streams.stream_id;
 
 -- ======== written as text
 
+-- backends/postgresql.py: PostgreSQL.transaction_state
+SELECT 1;
+
 -- backends/postgresql_diagnosis.py: _pooler
 SELECT pg_backend_pid();
 
 -- backends/postgresql_listening.py: PostgreSQLListener.__init__
 LISTEN {};
+
+-- backends/postgresql_rights.py
+LOCK TABLE (\S+);
+
+-- backends/postgresql_rights.py: rights_on
+INSERT ({…});
+
+-- backends/postgresql_rights.py: rights_on
+UPDATE ({…});
 
 -- backends/postgresql_unwatched.py: UnwatchedConnection._say_that_it_is_lost
 SELECT 1;

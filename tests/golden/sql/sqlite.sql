@@ -1647,6 +1647,7 @@ SELECT
     es_checkpoints.worker,
     es_checkpoints.failure,
     (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_1,
+    es_checkpoints.failed_at,
     es_checkpoints.event_position,
     es_checkpoints.event_id,
     es_checkpoints.event_stream_id,
@@ -1740,17 +1741,35 @@ WHERE es_checkpoints.name = :name;
 -- projections.mark_failed
 UPDATE es_checkpoints
 SET failed_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')), failure=:failure
-WHERE es_checkpoints.name = :name;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name FROM es_checkpoints WHERE es_checkpoints.name = :name
+);
+
+-- projections.mark_retrying
+UPDATE es_checkpoints
+SET
+    seen_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')),
+    failed_at=NULL,
+    worker=:worker,
+    failure=:failure
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name FROM es_checkpoints WHERE es_checkpoints.name = :name
+);
 
 -- projections.mark_seen
 UPDATE es_checkpoints
 SET seen_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')), worker=:worker
-WHERE es_checkpoints.name = :name;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name FROM es_checkpoints WHERE es_checkpoints.name = :name
+);
 
 -- projections.mark_stopped
 UPDATE es_checkpoints
 SET seen_at=NULL
-WHERE es_checkpoints.name = :name AND es_checkpoints.worker = :worker;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name FROM es_checkpoints WHERE es_checkpoints.name = :name
+)
+    AND es_checkpoints.worker = :worker;
 
 -- projections.next_event_time
 -- with param_1 = 1, param_2 = 0
@@ -1795,6 +1814,7 @@ SELECT
         ) AS pending
     ) AS anon_3,
     es_checkpoints.failure,
+    es_checkpoints.failed_at,
     (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_4,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
@@ -1849,6 +1869,9 @@ OFFSET :param_1;
 
 -- projections.rename_checkpoint
 UPDATE es_checkpoints SET name=:new_name WHERE es_checkpoints.name = :name;
+
+-- projections.rename_dead_letters
+UPDATE es_dead_letters SET projection=:new_name WHERE es_dead_letters.projection = :name;
 
 -- projections.set_checkpoint
 UPDATE es_checkpoints
@@ -2426,6 +2449,12 @@ ORDER BY es_streams.stream_id;
 
 -- backends/sqlite.py: SQLite._watched_autocommit
 COMMIT;
+
+-- backends/sqlite.py: SQLite.is_same_transaction
+RELEASE SAVEPOINT {…};
+
+-- backends/sqlite.py: SQLite.mark_transaction
+SAVEPOINT {…};
 
 -- backends/sqlite.py: begin_before_savepoints.begin_first
 BEGIN IMMEDIATE;
