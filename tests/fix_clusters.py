@@ -39,6 +39,11 @@ class Cluster:
         """The options by which PostgreSQL's programs find it."""
         return ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]
 
+    @property
+    def log(self) -> str:
+        """What the server has logged."""
+        return (self._folder / "postgres.log").read_text(errors="replace")
+
     def create(self) -> None:
         supervisor.create_cluster(self.binaries, self._folder, self.account)
 

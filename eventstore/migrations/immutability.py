@@ -12,6 +12,7 @@ from eventstore.immutability import (
     SETTING,
     TRIGGER,
     function_sql,
+    qualified_name,
     sqlite_triggers,
     trigger_sql,
 )
@@ -26,7 +27,7 @@ _BEFORE_DELETE_UPDATE_TRUNCATE: Final = 2 + 8 + 16 + 32
 
 def differences_on_postgresql(connection: Connection, tables: Tables) -> Iterator[Difference]:
     """Yield what is wrong with the trigger on es_events and its function."""
-    table = connection.dialect.identifier_preparer.format_table(tables.events)
+    table = qualified_name(tables.events)
     found = catalog.find_trigger(connection, table, TRIGGER)
     if found is None:
         missing = f"{function_sql(tables.events)}; {trigger_sql(tables.events)}"

@@ -23,10 +23,17 @@ def schema() -> str | None:
 
 
 def qualified(name: str) -> str:
-    """Return the name of a table as it stands in SQL, with its schema where there is one."""
+    """Return the name of a table as it stands in SQL, with its schema if there is one."""
     preparer = op.get_context().dialect.identifier_preparer
     of = schema()
-    return preparer.quote(name) if of is None else f"{preparer.quote_schema(of)}.{preparer.quote(name)}"
+    quoted = preparer.quote(name) if of is None else f"{preparer.quote_schema(of)}.{preparer.quote(name)}"
+    return quoted.replace("%%", "%")  # doubled for statements with parameters, which these are not
+
+
+def set_fillfactor(table: str, percent: int) -> None:
+    """Leave room beside each row for its next version (PostgreSQL)."""
+    if not _on_sqlite():
+        op.execute(f"ALTER TABLE {qualified(table)} SET (fillfactor = {percent})".replace(":", "\\:"))
 
 
 def create_schema() -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.schema import AddConstraint, Constraint, CreateIndex, Executable
 from sqlalchemy.types import NullType
 
 from eventstore.backends import backend_for
+from eventstore.immutability import qualified_name
 from eventstore.migrations import catalog
 from eventstore.migrations.commands import current, pending
 from eventstore.migrations.environment import VERSION_TABLE, current_revision
@@ -233,9 +234,8 @@ def _immutability_differences(connection: Connection, tables: Tables) -> list[Fi
 
 
 def _postgresql_differences(connection: Connection, tables: Tables) -> Iterator[Finding]:
-    quote = connection.dialect.identifier_preparer.format_table
     for table in tables.metadata.sorted_tables:
-        for name in catalog.invalid_indexes(connection, quote(table)):
+        for name in catalog.invalid_indexes(connection, qualified_name(table)):
             problem, rebuild = (
                 "is an invalid index, left behind by a failed build",
                 f"REINDEX INDEX CONCURRENTLY {name}",
@@ -243,11 +243,11 @@ def _postgresql_differences(connection: Connection, tables: Tables) -> Iterator[
             remedy = f"DROP INDEX CONCURRENTLY {name}, and build it again, or {rebuild}"
             sql = rebuild if _is_ours(table, name) else None
             yield Finding(table.name, name, problem, remedy, Difference.INDEX_INVALID, sql)
-        for name in catalog.constraints_not_validated(connection, quote(table)):
-            remedy = f"ALTER TABLE {quote(table)} VALIDATE CONSTRAINT {name}"
+        for name in catalog.constraints_not_validated(connection, qualified_name(table)):
+            remedy = f"ALTER TABLE {qualified_name(table)} VALIDATE CONSTRAINT {name}"
             problem = "was never validated: older rows may not satisfy it"
             yield Finding(table.name, name, problem, remedy, Difference.CONSTRAINT_MISSING)
-    sequence = catalog.sequence_of(connection, quote(tables.events), "position")
+    sequence = catalog.sequence_of(connection, qualified_name(tables.events), "position")
     if sequence is not None and sequence.cache != 1:
         problem = f"hands out {sequence.cache} positions at once to each session: readers would miss events"
         remedy = f"ALTER SEQUENCE {sequence.name} CACHE 1"

@@ -59,6 +59,7 @@ from eventstore.statements.closing import (
 )
 from eventstore.statements.copying import (
     copy_events,
+    row_security,
 )
 from eventstore.statements.diagnosis import (
     prepared_transactions,
@@ -323,6 +324,7 @@ __all__ = [
     "rename_checkpoint",
     "rename_dead_letters",
     "restore_head",
+    "row_security",
     "sample_categories_and_types",
     "sample_events",
     "save_snapshot",

@@ -48,10 +48,7 @@ def upgrade() -> None:
         comment="One row a stream: its current version",
         schema=schema,
     )
-    if not on_sqlite:
-        op.execute(
-            f"ALTER TABLE {operations.qualified('es_streams')} SET (fillfactor = 80)"
-        )  # heads are updated in place
+    operations.set_fillfactor("es_streams", 80)  # heads are updated in place
     keys: list[sa.schema.SchemaItem] = [
         sa.PrimaryKeyConstraint("stream_id", "version", name="es_events_pkey"),
         sa.UniqueConstraint("position", name="es_events_position_key"),

@@ -39,8 +39,7 @@ def upgrade() -> None:
         comment="One row a projection: how far it has come",
         schema=schema,
     )
-    if not on_sqlite:
-        op.execute(f"ALTER TABLE {operations.qualified('es_checkpoints')} SET (fillfactor = 50)")  # updated in place
+    operations.set_fillfactor("es_checkpoints", 50)  # updated in place
     op.create_table(
         "es_dead_letters",
         sa.Column("position", big, nullable=False, comment="Of the event"),

@@ -2486,6 +2486,9 @@ COMMIT;
 -- backends/sqlite_lock.py: write_lock
 ROLLBACK;
 
+-- backends/sqlite_settings.py: check_connection
+PRAGMA {…};
+
 -- backends/sqlite_unwatched.py: unwatched
 COMMIT;
 
