@@ -120,10 +120,10 @@ class HealthCheck:
         return SchemaHealth(fits=True, version=rows[0][0], error=None)
 
     def _projection(self, row: Row) -> ProjectionHealth:
-        name, position, lag_events, oldest, dead_letters, failure, now = row
+        name, position, lag_events, oldest, dead_letters, failure, now, log_went_back = row
         to_time = self._backend.to_time
         lag = 0.0 if oldest is None else max((to_time(now) - to_time(oldest)).total_seconds(), 0.0)
-        return ProjectionHealth(name, position, lag_events, lag, dead_letters, failure)
+        return ProjectionHealth(name, position, lag_events, lag, dead_letters, failure, bool(log_went_back))
 
     def _told(self, error: Exception) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
