@@ -111,20 +111,17 @@ class Settling:
 
     def _extended(self, run: Run, known: Horizon, after: After, size: int) -> Horizon:
         start = max(known.settled, after.position)
-        ((position, event_id, stream_id, version, id_before, *server),) = run(
-            statements.end_of_run, after_position=start, size=size
-        )
-        if position is None or Server(*server) != known.server:
+        following = self._backend.following(run, after_position=start, size=size)
+        last = following.last
+        if last is None or following.server != known.server:
             return known
-        event = PositionToken(position, event_id, stream_id, version)
-        is_about_settled = known.event is not None and (start, id_before) == (known.settled, known.event.event_id)
-        if is_about_settled or start == 0:
+        if start == known.settled:
+            if known.event is not None and following.id_before != known.event.event_id:
+                return known  # the log has just gone back, and the page will find out
             with self._lock:
-                if self._server == known.server and (self._settled is None or self._settled.position < position):
-                    self._settled = event
-        elif start == known.settled:  # what was settled is gone: the log has just gone back
-            return known
-        return Horizon(known.server, event, max(known.newest, position))
+                if self._server == known.server and (self._settled is None or self._settled.position < last.position):
+                    self._settled = last
+        return Horizon(known.server, last, max(known.newest, last.position))
 
     def _learn(self, look: Look, settled: PositionToken | None, looks_before: int) -> PositionToken | None:
         """Take in a look that began when `settled` and so many looks were known; return what is settled by it."""

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
-from eventstore.backends.protocol import Look, Server
+from eventstore.backends.protocol import Following, Look, Server
 from eventstore.settling import Settling
 from eventstore.tokens import PositionToken
 
@@ -56,9 +56,12 @@ class FakeBackend:
     def look(self, *_: Any, **__: Any) -> Look:
         return self.next_look()
 
+    def following(self, *_: Any, **__: Any) -> Following:
+        return Following(SERVER, None, None)
 
-def nothing_follows(_statement: Any, **_: int) -> Sequence[tuple[Any, ...]]:
-    return [(None, None, None, None, None, *SERVER)]
+
+def run(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
+    raise NotImplementedError
 
 
 class Reader:
@@ -68,7 +71,7 @@ class Reader:
 
     def settled(self, look: Look | Callable[[], Look]) -> int:
         self.backend.next_look = look if callable(look) else lambda: look
-        return self.settling.horizon(nothing_follows).settled  # type: ignore[arg-type]  # as much of a Run as it needs
+        return self.settling.horizon(run).settled  # type: ignore[arg-type]  # as much of a Run as it needs
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from eventstore.backends.postgresql_positions import check_drawing
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
     CLOSED_BY,
+    Following,
     HeadClosed,
     Listener,
     Look,
@@ -304,6 +305,12 @@ class PostgreSQL:
         if oldest is None:
             return PrimaryLook(server, newest, kept, drawn, frozenset(appenders or ()) if has_looked else None)
         return StandbyLook(server, newest, kept, drawn, oldest, next_id)
+
+    def following(self, run: Run, *, after_position: int, size: int) -> Following:
+        """Look in the index of positions."""
+        (row,) = run(statements.end_of_run, after_position=after_position, size=size)
+        last = None if row[0] is None else PositionToken(*row[:4])
+        return Following(Server(*row[5:]), row[4], last)
 
     def check_positions(self, run: Run) -> None:
         """Check the sequence: it has CACHE 1 and is not behind."""

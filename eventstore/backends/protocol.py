@@ -117,6 +117,21 @@ class PageHeader:
     token_id: UUID | None
 
 
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The events that follow a position without a gap.
+
+    Attributes:
+        server: Which server has answered.
+        id_before: The id of the event at that position; None if there is none.
+        last: The last of those that follow; None if there is a gap at once.
+    """
+
+    server: Server
+    id_before: UUID | None
+    last: PositionToken | None
+
+
 class Look(Protocol):
     """What one statement has seen of the global order.
 
@@ -332,6 +347,10 @@ class Backend(Protocol):
             UnsuitableTransaction: It would not see what others commit, or has itself appended.
             GlobalOrderError: As `check_positions` raises it.
         """
+        ...
+
+    def following(self, run: Run, *, after_position: int, size: int) -> Following:
+        """Look which events follow a position without a gap, no further than `size` events."""
         ...
 
     def check_positions(self, run: Run) -> None:

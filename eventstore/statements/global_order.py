@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Select,
     Text,
     Uuid,
@@ -12,7 +13,9 @@ from sqlalchemy import (
     case,
     cast,
     column,
+    false,
     func,
+    literal_column,
     select,
     table,
     true,
@@ -61,7 +64,7 @@ def look(tables: Tables) -> ClauseElement:
     newest one, and is not among the holders, had ended before, and is seen by every statement that starts after this.
 
     The locks are not read if nothing is newer than what is settled already, and that is still there: an event with the
-    id `settled_id` at position `settled`.
+    id `settled_id` at position `settled`, which is one of `positions`.
 
     The row: position, event id, stream id and version of the newest event, NULL if there is none; which events stand at
     `positions`, as two arrays, of positions and of ids; whether the locks were read; virtual transactions that hold
@@ -70,7 +73,7 @@ def look(tables: Tables) -> ClauseElement:
     begin, otherwise NULL.
     """
     server = select(*server_columns(tables)).subquery("server")
-    state = drawing_state(tables).subquery("state")
+    state = drawing_state(tables, "state")
     newest = _newest(tables).subquery("newest")
     kept_events = tables.events.alias("kept_events").c
     positions = bindparam("positions", type_=ARRAY(BigInteger))
@@ -82,9 +85,9 @@ def look(tables: Tables) -> ClauseElement:
         .subquery("kept")
     )
     settled = bindparam("settled", type_=BigInteger)
-    settled_id = event_id_at(tables, "settled")
-    is_settled_gone = (settled > 0) & settled_id.is_distinct_from(bindparam("settled_id", type_=Uuid()))
-    has_to_look = (func.coalesce(newest.c.position, 0) > settled) | is_settled_gone
+    is_settled_kept = func.coalesce(bindparam("settled_id", type_=Uuid()) == func.any(kept.c.ids), false())
+    nothing: ColumnElement[int] = literal_column("0")
+    has_to_look = (func.coalesce(newest.c.position, nothing) > settled) | ((settled > nothing) & ~is_settled_kept)
     this_database = select(_DATABASES.c.oid).where(_DATABASES.c.datname == func.current_database())
     appenders = (
         select(
@@ -93,10 +96,10 @@ def look(tables: Tables) -> ClauseElement:
         )
         .where(
             has_to_look,
-            _LOCKS.c.locktype == "relation",
+            _LOCKS.c.locktype == literal_column("'relation'"),
             _LOCKS.c.database == this_database.scalar_subquery(),
             _LOCKS.c.relation == func.to_regclass(name_of_events(tables)),
-            _LOCKS.c.mode == "RowExclusiveLock",
+            _LOCKS.c.mode == literal_column("'RowExclusiveLock'"),
             _LOCKS.c.granted,
         )
         .lateral("appenders")
@@ -167,7 +170,8 @@ def closing_event_after(tables: Tables) -> ClauseElement:
 def _newest(tables: Tables) -> Select[Any]:
     newest = tables.events.alias("newest_event").c
     columns = (newest.position, newest.event_id, newest.stream_id, newest.version)
-    return select(*columns).order_by(newest.position.desc()).limit(1)
+    # One that is a parameter makes the planner expect a tenth of the table, and plan at each execution again.
+    return select(*columns).order_by(newest.position.desc()).limit(literal_column("1"))
 
 
 def read_everything(tables: Tables) -> ClauseElement:

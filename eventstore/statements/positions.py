@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Select,
+    Subquery,
     Text,
     bindparam,
     case,
@@ -34,8 +34,8 @@ _NAMESPACES = table("pg_namespace", column("oid"), column("nspname"), schema="pg
 _SQLITE_SEQUENCES = table("sqlite_sequence", column("name"), column("seq"))
 
 
-def drawing_state(tables: Tables) -> Select[Any]:
-    """Return how positions are drawn, in one row (PostgreSQL).
+def drawing_state(tables: Tables, name: str) -> Subquery:
+    """Return how positions are drawn, as a part of a statement, with one row (PostgreSQL).
 
     The columns: whether es_events is `p`ermanent, `u`nlogged or `t`emporary; how many positions a session draws from
     the sequence at once; and the last position that was drawn, -1 if the sequence does not say without being read
@@ -52,14 +52,15 @@ def drawing_state(tables: Tables) -> Select[Any]:
             _SEQUENCES.c.seqcache.label("cache"),
             case((may_read, last)).label("drawn"),
         )
-        .select_from(_CLASSES.outerjoin(_SEQUENCES, sequence == _sequence(tables)))
+        .select_from(_CLASSES.outerjoin(_SEQUENCES, sequence == select(_sequence(tables)).scalar_subquery()))
         .where(_CLASSES.c.oid == func.to_regclass(name_of_events(tables)))
+        .subquery(name)
     )
 
 
 def drawing(tables: Tables) -> ClauseElement:
     """Return the position of the newest event, and `drawing_state` (PostgreSQL)."""
-    state = drawing_state(tables).subquery("state")
+    state = drawing_state(tables, "state")
     return select(_newest(tables).label("newest"), *state.c).select_from(state)
 
 
