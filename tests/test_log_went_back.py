@@ -174,9 +174,13 @@ WAYS: dict[str, tuple[type[Way], type[Address | Pooler]]] = {
 }
 
 
-@pytest.fixture(params=list(WAYS))
+SEEN_IN_LONG_RUNS = {"failover behind a pooler", "point-in-time restore", "crash recovery", "dump"}
+"""The twins of others."""
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.long] * (name in SEEN_IN_LONG_RUNS)) for name in WAYS])
 def way(request: pytest.FixtureRequest, new_cluster: Callable[[], Cluster]) -> Iterator[Way]:
-    """Return a way, with the kept events in the log."""
+    """Return a way for the log to go back, with the kept events in the log."""
     kind, between = WAYS[request.param]
     with between() as address:
         way = kind(new_cluster, address)

@@ -76,7 +76,7 @@ def made_again(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("begin_again", [truncated, made_again])
-@pytest.mark.parametrize("newest", [SETTLED // 2, SETTLED, SETTLED * 2])
+@pytest.mark.parametrize("newest", [SETTLED // 2, pytest.param(SETTLED, marks=pytest.mark.long), SETTLED * 2])
 def test_an_open_append_is_waited_for_when_the_table_begins_again(
     store: EventStore, postgres_engine: Engine, begin_again: Callable[[Engine], None], newest: int
 ) -> None:
@@ -228,7 +228,7 @@ def test_readers_go_on(store: EventStore, tmp_path: Path, change: Callable[[Even
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("deleted", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_dump_that_is_restored_into_a_new_cluster_raises_no_alarm(
     cluster: Cluster, new_cluster: Callable[[], Cluster], *, deleted: bool
 ) -> None:
@@ -262,7 +262,7 @@ def test_a_dump_that_is_restored_into_a_new_cluster_raises_no_alarm(
         assert seen == [*range(1, 11), *after]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_ordinary_restart_and_a_failover_that_loses_nothing_raise_no_alarm(
     cluster: Cluster, new_cluster: Callable[[], Cluster]
 ) -> None:

@@ -173,8 +173,8 @@ CHANGES: list[tuple[str, type[EventStoreError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "error"), CHANGES)
-@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@pytest.mark.parametrize(("change", "error"), CHANGES, ids=["cached", "unlogged"])
+@pytest.mark.parametrize("read", [READERS["read_all"], READERS["worker"]], ids=["read_all", "worker"])
 def test_a_change_after_a_stores_first_read_is_seen_by_the_next_look(
     postgres_engine: Engine, change: str, error: type[EventStoreError], read: Callable[[EventStore], object]
 ) -> None:
@@ -189,8 +189,8 @@ def test_a_change_after_a_stores_first_read_is_seen_by_the_next_look(
         read(EventStore(postgres_engine))
 
 
-@pytest.mark.parametrize(("change", "error"), CHANGES)
-@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize(("change", "error"), CHANGES, ids=["cached", "unlogged"])
+@pytest.mark.parametrize("write", [append, joined])
 def test_a_new_connection_of_a_writer_sees_it_before_its_first_append(
     postgres_engine: Engine, change: str, error: type[EventStoreError], write: Callable[[EventStore], object]
 ) -> None:
@@ -242,7 +242,7 @@ def subscriber(publisher: Cluster, cluster: Cluster) -> Cluster:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pre_ping", [True, False])
+@pytest.mark.parametrize("pre_ping", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_store_that_lives_through_the_take_over_of_a_logical_replica_appends_nothing_behind_its_readers(
     publisher: Cluster, subscriber: Cluster, *, pre_ping: bool
 ) -> None:

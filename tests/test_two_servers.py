@@ -126,6 +126,7 @@ def went_back_or_delivered(store: EventStore, token: PositionToken) -> str | lis
 # --- a standby that lags
 
 
+@pytest.mark.long
 def test_a_token_that_a_standby_has_not_reached_yet_is_waited_for(
     cluster: Cluster, primary: Engine, standby: Cluster
 ) -> None:
@@ -214,7 +215,7 @@ def promoted(cluster: Cluster, primary: Engine, new_cluster: Callable[[], Cluste
 
 @contextmanager
 def refilled(engine: Engine) -> Iterator[tuple[Connection, list[Place]]]:
-    """Append until all positions that the old primary has were drawn here; yield one that is open, and what is below it."""
+    """Append until the old primary's positions are drawn here, too; yield an open one, and what is below it."""
     store = EventStore(engine)
     append(store, "refund-1", 3)
     with unfinished(engine) as (connection, held):
@@ -224,7 +225,7 @@ def refilled(engine: Engine) -> Iterator[tuple[Connection, list[Place]]]:
         yield connection, before
 
 
-@pytest.mark.parametrize("looks", [1, 3])
+@pytest.mark.parametrize("looks", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_what_the_old_primary_says_is_not_believed_of_a_page_from_the_promoted_one(
     cluster: Cluster, promoted: Cluster, looks: int
 ) -> None:
@@ -251,6 +252,7 @@ def test_what_the_old_primary_says_is_not_believed_of_a_page_from_the_promoted_o
         assert handled(direct, "all") == log
 
 
+@pytest.mark.long
 def test_an_engine_whose_looks_always_go_elsewhere_is_refused(cluster: Cluster, promoted: Cluster) -> None:
     with pooled(promoted) as (pooler, engine), opened(promoted.url) as direct, refilled(direct) as (_, before):
         pooler.choose = LooksAt(cluster.port, 10**9)
@@ -260,7 +262,7 @@ def test_an_engine_whose_looks_always_go_elsewhere_is_refused(cluster: Cluster, 
         assert delivered == before[: len(delivered)]
 
 
-@pytest.mark.parametrize("pages", [1, 3])
+@pytest.mark.parametrize("pages", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_a_page_from_a_standby_that_lags_is_not_taken_for_all_that_is_settled_on_the_primary(
     cluster: Cluster, primary: Engine, standby: Cluster, pages: int
 ) -> None:
