@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -193,9 +193,9 @@ class Cluster:
         return [pid for (pid,) in self.query(f"SELECT pid FROM pg_stat_activity WHERE backend_type IN ({writers})")]
 
 
-@pytest.fixture
-def new_cluster() -> Iterator[Callable[[], Cluster]]:
-    """Return a maker of clusters, which are neither created nor started; they are gone when the test ends."""
+@contextmanager
+def clusters() -> Iterator[Callable[[], Cluster]]:
+    """Yield a maker of clusters, which are neither created nor started; they are gone at the end."""
     try:
         binaries = find_binaries()
     except PostgreSQLNotFound as error:
@@ -209,6 +209,13 @@ def new_cluster() -> Iterator[Callable[[], Cluster]]:
             stack.callback(cluster.stop, signal.SIGQUIT)
             return cluster
 
+        yield new
+
+
+@pytest.fixture
+def new_cluster() -> Iterator[Callable[[], Cluster]]:
+    """Return a maker of clusters, which are neither created nor started; they are gone when the test ends."""
+    with clusters() as new:
         yield new
 
 

@@ -23,6 +23,7 @@ from eventstore.migrations import catalog
 from eventstore.migrations.commands import current, pending
 from eventstore.migrations.environment import VERSION_TABLE, current_revision
 from eventstore.migrations.immutability import differences_on_postgresql, differences_on_sqlite
+from eventstore.migrations.refusals import refusals
 from eventstore.tables import Tables
 
 
@@ -91,9 +92,10 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
     Raises:
         UnsupportedDatabase: The engine is of another database or driver.
         InvalidInput: The schema is not a valid name.
+        PermissionDenied: The user can't read es_schema or the version table (PostgreSQL).
     """
     tables = backend_for(engine, lock_timeout_seconds=0, schema=schema).tables
-    with engine.connect() as connection:
+    with refusals(engine, schema), engine.connect() as connection:
         inspector = inspect(connection)
         findings = [
             finding
