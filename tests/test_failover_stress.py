@@ -74,8 +74,9 @@ class Reader(Background):
                 self.delivered, self.token, self.rebuilds = [], 0, self.rebuilds + 1
 
     def _subscribe(self) -> None:
-        options = {"idle_timeout_seconds": 0.05, "longest_interval_seconds": 0.02}
-        with self._store.subscribe(after_position=self.token, **options) as subscription:
+        with self._store.subscribe(
+            after_position=self.token, idle_timeout_seconds=0.05, longest_interval_seconds=0.02
+        ) as subscription:
             for event in subscription:
                 self.delivered += places([event])
                 self.token = event.token
