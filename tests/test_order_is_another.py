@@ -5,7 +5,7 @@ And what is no reason for an alarm: a stream that was deleted or archived, a tab
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -339,3 +339,27 @@ def test_a_worker_handles_again_what_an_older_checkpoint_says(store: EventStore,
         Worker(store, projection).run_until_caught_up()
     Worker(store, projection).run_until_caught_up()
     assert seen == [*range(1, 16), *range(11, 16)]
+
+
+# --- a filtered reader that has passed what does not match
+
+
+def test_a_filtered_iterator_does_not_pass_what_took_the_place_of_events_that_did_not_match(
+    store: EventStore, postgres_engine: Engine
+) -> None:
+    """It was given an event that is kept, and has looked further, through events that are lost then."""
+    append(store, "order-2", event_type="rare")
+    kept = append(store, "order-2", 10)
+    append(store, "lost-1", 80)
+    few = EventStore(postgres_engine, page_size=3)  # looks through sixty positions at once
+    iterator = few.read_all(EventFilter(categories=["order"], event_types=["rare"]))
+    delivered = [next(iterator).position]
+    with changing_history(postgres_engine) as connection:
+        connection.execute(text("DELETE FROM es_events WHERE stream_id = 'lost-1'"))
+        connection.execute(text("DELETE FROM es_streams WHERE stream_id = 'lost-1'"))
+        connection.execute(text(f"SELECT setval('es_events_position_seq', {kept})"))
+    append(store, "order-3", event_type="rare")
+    append(store, "order-3", 90)
+    with suppress(LogWentBack):
+        delivered += [event.position for event in iterator]
+        assert delivered == [SETTLED + 1, kept + 1]
