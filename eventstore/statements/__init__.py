@@ -80,6 +80,7 @@ from eventstore.statements.filtering import (
 from eventstore.statements.global_order import (
     closing_event_after,
     end_of_run,
+    first_event_from,
     look,
     look_at_newest,
     newest_position,
@@ -275,6 +276,7 @@ __all__ = [
     "find_stored",
     "find_stored_by_json",
     "find_stream",
+    "first_event_from",
     "forget_last_numbered",
     "give_permission",
     "insert_event",

@@ -2409,6 +2409,14 @@ LEFT OUTER JOIN (
 ) AS found
     ON true;
 
+-- global_order.first_event_from
+-- with param_1 = 1
+SELECT es_events.position, es_events.event_id, es_events.stream_id, es_events.version
+FROM es_events
+WHERE es_events.position >= %(position)b::BIGINT
+ORDER BY es_events.position
+LIMIT %(param_1)b::INTEGER;
+
 -- global_order.look
 -- with current_setting_1 = 'transaction_isolation', name_of_es_events = 'es_events', has_sequence_privilege_1 =
 --   'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
