@@ -8,7 +8,6 @@ database: temporary tables need a right, a transaction id and a primary. Postgre
 SQLAlchemy has no part in them, and what depends on the search path is read with an empty one.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -77,7 +76,7 @@ def history(dialect: str) -> Mapping[str, Definitions]:
             revisions[line.strip("[]")] = current
         elif line.startswith("+ "):
             key, _, definition = line[2:].partition(" = ")
-            current[_parse(key)] = json.loads(definition) if definition.startswith('"\\n') else definition
+            current[_parse(key)] = definition
         elif line.startswith("- "):
             del current[_parse(line[2:])]
     return revisions
@@ -96,7 +95,7 @@ def _lines(revisions: Mapping[str, Definitions]) -> Iterator[str]:
         yield from (f"- {key}" for key in before if key not in definitions)
         for key, definition in definitions.items():
             if before.get(key) != definition:
-                yield f"+ {key} = {json.dumps(definition) if definition.startswith(chr(10)) else definition}"
+                yield f"+ {key} = {definition}"
         before = definitions
 
 

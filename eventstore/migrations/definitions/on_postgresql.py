@@ -101,8 +101,9 @@ FROM pg_class t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal
 CROSS JOIN LATERAL (SELECT pg_get_triggerdef(g.oid), 'TRIGGER ' || quote_ident(g.tgname) || ' ') AS d (definition, head)
 WHERE {_OURS} ORDER BY 1, 3
 """)
-_FUNCTIONS: Final = text("""
-SELECT 'es_events', 'function', p.proname::text, CASE WHEN l.lanname = 'plpgsql' THEN '' ELSE l.lanname || ': ' END || p.prosrc
+_FUNCTIONS: Final = text(r"""
+SELECT 'es_events', 'function', p.proname::text, CASE WHEN l.lanname = 'plpgsql' THEN '' ELSE l.lanname || ': ' END
+    || trim(regexp_replace(p.prosrc, '\s+', ' ', 'g'))
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = :namespace AND p.proname = 'es_refuse_history_change' AND p.pronargs = 0
     AND 'es_events' = ANY (CAST(:tables AS text[]))
