@@ -21,7 +21,7 @@ class Difference(Enum):
     """In what way the schema differs."""
 
     MISSING = "missing"
-    """A table or a column is not there."""
+    """A table or a column is not there, or a column is another one: the rest can't be read."""
 
     DIFFERS = "differs"
     """Something is not what it should be, or should not be there."""
@@ -193,7 +193,7 @@ def _harm(kind: str) -> str:
 
 def _difference(deviation: Deviation) -> Difference:
     kind, found = deviation.key.kind, deviation.found
-    if kind in {"table", "column"} and found is None:
+    if kind in {"table", "column"} and deviation.expected is not None:
         return Difference.MISSING
     if deviation.expected is None or deviation.renamed_from is not None:
         return Difference.INDEX_INVALID if str(found).endswith(INVALID) else Difference.DIFFERS
