@@ -72,7 +72,7 @@ def _of_table(key: Key, _: str) -> Made:
     yield "less room", f"ALTER TABLE {table} SET (fillfactor = 97)"
     yield "no replica identity", f"ALTER TABLE {table} REPLICA IDENTITY NOTHING"
     yield "a rule", f"CREATE RULE lost AS ON INSERT TO {table} WHERE false DO INSTEAD NOTHING", "lost"
-    yield "another owner", f"ALTER TABLE {table} OWNER TO {NOBODY}", None if table != "es_schema" else "?"
+    yield "another owner", f"ALTER TABLE {table} OWNER TO {NOBODY}"
     yield "unlogged", f"ALTER TABLE {table} SET UNLOGGED"
     yield "a child", f"CREATE TABLE child () INHERITS ({table})"
     yield "a privilege that the owner lost", (

@@ -9,9 +9,14 @@ import pytest
 from sqlalchemy import Engine, text
 
 from eventstore import EventStore, InvalidInput, NewEvent, migrations
+from eventstore.errors import ConstraintViolated
+from eventstore.migrations.definitions import history
 from eventstore.schema_version import create_schema
+from eventstore.tables import define_tables
 
 pytestmark = pytest.mark.slow
+
+REVISIONS = list(history("postgresql"))
 
 ON_POSTGRESQL = {
     "a table that is gone": ("DROP TABLE snapshots", "snapshots", None),
@@ -172,20 +177,19 @@ def assert_found(engine: Engine, table: str, name: str | None) -> None:
         assert str(found).startswith(table)
 
 
-@pytest.mark.parametrize("kind", [
+CURED_BY_SQL = [
     "no foreign key", "no check", "no unique key", "no index", "another index", "an invalid index", "no primary key",
     "a constraint that was not validated", "a sequence that hands out many", "a trigger that is gone",
     "a trigger that is disabled", "a trigger that never fires", "a trigger that lets pass",
-])  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CURED_BY_SQL)
 def test_the_remedy_mends_it(postgres_engine: Engine, kind: str) -> None:
-    sql, _, _ = ON_POSTGRESQL[kind]
-    damage(postgres_engine, sql)
-    ((remedy,),) = [[found.remedy for found in migrations.verify(postgres_engine)]]
-    with postgres_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for statement in ("REINDEX" + remedy.split("REINDEX")[1] if "REINDEX" in remedy else remedy,):
-            if statement.startswith("drop it, then "):
-                connection.execute(text("DROP INDEX es_events_category_position_idx"))
-            connection.execute(text(statement.removeprefix("drop it, then ")))
+    """How it is printed is tried in test_schema_damages.py."""
+    damage(postgres_engine, ON_POSTGRESQL[kind][0])
+    for found in migrations.verify(postgres_engine):
+        migrations.mend(postgres_engine, found)
     assert migrations.verify(postgres_engine) == []
 
 
@@ -210,32 +214,131 @@ def test_an_index_that_is_being_built_is_no_difference(postgres_engine: Engine) 
         done.result(timeout=30)
 
 
-@pytest.mark.parametrize("kind", ["no index", "an invalid index", "a sequence that hands out many"])
-def test_what_has_a_statement_is_mended_by_it(postgres_engine: Engine, kind: str) -> None:
-    damage(postgres_engine, ON_POSTGRESQL[kind][0])
+def test_what_takes_a_backup_is_not_mended(postgres_engine: Engine) -> None:
+    damage(postgres_engine, "ALTER TABLE es_events DROP COLUMN data; DROP TABLE es_checkpoints CASCADE")
+    found = [found for found in migrations.verify(postgres_engine) if found.name in {"data", None}]
+    assert [(each.table, each.name) for each in found] == [("es_events", "data"), ("es_checkpoints", None)]
+    for each in found:
+        assert "from a backup" in each.remedy
+        with pytest.raises(InvalidInput, match="takes more than SQL"):
+            migrations.mend(postgres_engine, each)
+
+
+def test_rows_that_break_a_constraint_are_said_and_new_ones_refused(postgres_engine: Engine) -> None:
+    EventStore(postgres_engine).append("order-1", [NewEvent("placed")], expected_version=0)
+    damage(
+        postgres_engine,
+        "ALTER TABLE es_events DROP CONSTRAINT es_events_codec_check;"
+        "SET eventstore.allow_history_changes = 'on'; UPDATE es_events SET codec = -1",
+    )
     (found,) = migrations.verify(postgres_engine)
-    migrations.mend(postgres_engine, found)
-    assert migrations.verify(postgres_engine) == []
+    with pytest.raises(ConstraintViolated) as raised:
+        migrations.mend(postgres_engine, found)
+    assert (raised.value.table, raised.value.constraint) == ("es_events", "es_events_codec_check")
+    (found,) = migrations.verify(postgres_engine)
+    assert "was never validated" in found.problem
 
 
-def test_what_has_none_is_not_mended(postgres_engine: Engine) -> None:
-    sql = ";".join(ON_POSTGRESQL[kind][0] for kind in ("no foreign key", "a column of somebody else's", "no check"))
-    damage(postgres_engine, sql)
-    for found in migrations.verify(postgres_engine):
-        with pytest.raises(InvalidInput, match="not mended by one statement"):
-            migrations.mend(postgres_engine, found)
+def test_an_empty_database_lacks_all_tables(new_engine: Engine) -> None:
+    findings = migrations.verify(new_engine)
+    assert all("is not there" in found.problem and "eventstore migrate" in found.remedy for found in findings)
+    assert {found.table for found in findings} == set(define_tables(position_is_key=is_sqlite(new_engine)).metadata.tables)
 
 
-def test_what_was_not_applied_yet_is_named_first(new_engine: Engine) -> None:
-    assert "is not there" in migrations.verify(new_engine)[0].problem
-    migrations.upgrade(new_engine, "es_0002")
-    first, *others = migrations.verify(new_engine)
-    assert first.problem == f"not yet applied: {', '.join(revision for revision, _ in migrations.pending(new_engine))}"
-    assert "eventstore migrate" in first.remedy
-    on_sqlite = ["es_history_permission"] if new_engine.dialect.name == "sqlite" else []
-    assert {found.table for found in others} == {
-        "es_streams", "es_events", "snapshots", "es_checkpoints", "es_dead_letters", *on_sqlite,
-    }  # fmt: skip
+def is_sqlite(engine: Engine) -> bool:
+    return engine.dialect.name == "sqlite"
+
+
+def test_each_revision_is_compared_with_itself(new_engine: Engine) -> None:
+    for revision, _ in migrations.pending(new_engine):
+        migrations.upgrade(new_engine, revision)
+        pending = [missing for missing, _ in migrations.pending(new_engine)]
+        problems = [found.problem for found in migrations.verify(new_engine)]
+        assert problems == ([f"not yet applied: {', '.join(pending)}"] if pending else []), revision
+
+
+def test_each_revision_is_compared_with_itself_on_the_way_back(new_engine: Engine) -> None:
+    migrations.upgrade(new_engine)
+    for revision in reversed(REVISIONS[:-1]):
+        migrations.downgrade(new_engine, revision)
+        assert [found.problem for found in migrations.verify(new_engine)] == [
+            f"not yet applied: {', '.join(REVISIONS[REVISIONS.index(revision) + 1 :])}"
+        ]
+
+
+def test_damage_of_an_older_revision_is_found(new_engine: Engine) -> None:
+    migrations.upgrade(new_engine, "es_0003")
+    damage(new_engine, "DROP INDEX es_events_category_position_idx")
+    first, found = migrations.verify(new_engine)
+    assert first.problem.startswith("not yet applied: es_0004, es_0005")
+    assert (found.name, found.kind) == ("es_events_category_position_idx", migrations.Difference.INDEX_MISSING)
+
+
+def alike(revision: str, engine: Engine) -> set[str]:
+    """Return the revisions that make the same tables, apart from what was validated."""
+
+    def made_by(revision: str) -> dict[object, str]:
+        made = history(engine.dialect.name)[revision].items()
+        return {key: text.removesuffix(" NOT VALID") for key, text in made if key.kind != "row"}
+
+    return {each for each in REVISIONS if made_by(each) == made_by(revision)}
+
+
+@pytest.mark.parametrize("are", REVISIONS)
+@pytest.mark.parametrize("stamped", REVISIONS)
+@pytest.mark.parametrize("with_row", [False, True], ids=["only the version table", "es_schema, too"])
+def test_a_wrong_stamp_is_recognised_by_what_the_tables_are(
+    at_revision: Callable[[str], Engine], are: str, stamped: str, *, with_row: bool
+) -> None:
+    """G9: the remedy that hid it was to set es_schema's version."""
+    engine = at_revision(are)
+    damage(engine, f"UPDATE es_alembic_version SET version_num = '{stamped}'")
+    if with_row:
+        damage(engine, f"UPDATE es_schema SET version = {int(stamped[3:])}")
+    wrong = [found for found in migrations.verify(engine) if found.kind is migrations.Difference.VERSION_WRONG]
+    following = REVISIONS.index(are) == REVISIONS.index(stamped) + 1
+    if stamped == are or (with_row and stamped in alike(are, engine)):
+        assert wrong == []
+    elif with_row and following and not is_sqlite(engine) and are not in {"es_0001", "es_0005"}:
+        assert wrong == [], "it may have been interrupted: migrating goes on"
+    else:
+        said = {"es_alembic_version", "es_schema"} if with_row or stamped in alike(are, engine) else {"es_alembic_version"}
+        assert {found.table for found in wrong} <= said
+        assert wrong
+        named = {each for each in alike(are, engine) for found in wrong if f"the tables are those of {each}" in found.problem}
+        assert len(named) == 1
+    for found in wrong:
+        migrations.mend(engine, found)
+    for found in migrations.verify(engine):
+        if found.statements:  # what es_0004 would have validated
+            migrations.mend(engine, found)
+    migrations.upgrade(engine)
+    assert migrations.verify(engine) == []
+
+
+@pytest.fixture
+def at_revision(make_engine: Callable[[], Engine]) -> Callable[[str], Engine]:
+    def make(revision: str) -> Engine:
+        engine = make_engine()
+        migrations.upgrade(engine, revision)
+        return engine
+
+    return make
+
+
+def test_a_migration_that_was_interrupted_is_said_to_have_begun(new_postgres_engine: Engine) -> None:
+    migrations.upgrade(new_postgres_engine, "es_0005")
+    damage(new_postgres_engine, "ALTER TABLE es_streams ADD COLUMN deleted_version bigint")
+    assert [found.problem for found in migrations.verify(new_postgres_engine)] == [
+        f"not yet applied: {', '.join(REVISIONS[5:])} (begun)"
+    ]
+
+
+def test_tables_that_are_newer_than_this_code_are_not_judged(any_engine: Engine) -> None:
+    """The older code of a rolling deployment, whose `check` must not fail because of them."""
+    damage(any_engine, "UPDATE es_schema SET version = 99; UPDATE es_alembic_version SET version_num = 'es_0099'")
+    damage(any_engine, "ALTER TABLE es_streams ADD COLUMN tenant text")
+    assert migrations.verify(any_engine) == []
 
 
 def test_looking_for_what_is_missing_changes_nothing_in_the_tables(make_engine: Callable[[], Engine]) -> None:

@@ -67,7 +67,8 @@ def appending(engine: Engine, number: int) -> Iterator[Callable[[], bool]]:
 
     thread = threading.Thread(target=append)
     try:
-        store.append(f"probe-{number}", [NewEvent("noted")], expected_version=ANY)
+        for _ in range(2):
+            store.append(f"probe-{number}", [NewEvent("noted")], expected_version=ANY)
     except Exception:  # noqa: BLE001  # damage may keep appends out: then there is no writer to be kept waiting
         of_writer.dispose()
         yield lambda: False

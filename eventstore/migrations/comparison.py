@@ -84,24 +84,22 @@ def deviations(expected: Definitions, found: Definitions, begun: Definitions) ->
     return sorted(every, key=lambda each: (TABLES.index(each.key.table), _ORDER.index(each.key.kind)))
 
 
-def count_deviations(expected: Definitions, found: Definitions, known: set[Key]) -> int:
-    """Return in how many things of ours the tables differ, whether constraints were validated or not."""
+def count_deviations(expected: Definitions, found: Definitions, known: set[Key]) -> tuple[int, int]:
+    """Return in how many things of ours the tables differ, and how many constraints are only not validated."""
     ours = {key: definition for key, definition in found.items() if key in known}
-    return sum(
-        _validated(expected.get(key)) != _validated(ours.get(key)) and not _follows(key, expected, ours)
-        for key in {*expected, *ours}
-        if key.kind != "row"
-    )
+    wrong = [
+        key
+        for key in dict.fromkeys([*expected, *ours])
+        if not _is_right(key, expected, ours) and not _follows(key, expected, ours)
+    ]
+    not_validated = [key for key in wrong if ours.get(key) == f"{expected.get(key)}{NOT_VALID}"]
+    return len(wrong) - len(not_validated), len(not_validated)
 
 
 def columns_of(definition: str) -> list[str]:
     """Return the columns of a key or an index."""
     listed = re.search(r"\(([^()]*)\)", definition)
     return [] if listed is None else [name.strip().strip('"') for name in listed.group(1).split(",")]
-
-
-def _validated(definition: str | None) -> str | None:
-    return None if definition is None else definition.removesuffix(NOT_VALID)
 
 
 def _is_right(key: Key, expected: Definitions, found: Definitions) -> bool:

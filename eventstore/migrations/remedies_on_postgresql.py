@@ -6,7 +6,7 @@ from typing import Final
 
 from eventstore.immutability import FUNCTION
 from eventstore.migrations.comparison import Deviation, columns_of
-from eventstore.migrations.definitions import DISABLED, INVALID, NOT_VALID, USUAL, Definitions, Key
+from eventstore.migrations.definitions import DISABLED, INVALID, NOT_VALID, TABLES, USUAL, Definitions, Key
 from eventstore.migrations.inventory import Inventory
 from eventstore.migrations.remedies import RESTORE, REWRITES, UNLESS_MEANT, Remedy
 
@@ -58,7 +58,8 @@ class _Remedies:
         return Remedy(tuple(statements), "what it held can be restored from a backup; without it: ", repairable=False)
 
     def owner(self) -> Remedy:
-        return self._alter(f"OWNER TO {self._inventory.owners['es_schema']}", repairable=False)
+        ours = [owner for table, owner in self._inventory.owners.items() if table in TABLES]
+        return self._alter(f"OWNER TO {max(ours, key=ours.count)}", repairable=False)
 
     def rights_of_the_owner(self) -> Remedy:
         rights = str(self._found).removeprefix("WITHOUT ")
@@ -147,6 +148,7 @@ class _Remedies:
             f"CREATE INDEX CONCURRENTLY {quoted(key.name)} ON {self._table} {definition}"
             for key, definition in self._definitions.items()
             if (key.table, key.kind) == (self._key.table, "index") and self._key.name in columns_of(definition)
+            if key in self._inventory.found  # one that is not there has its own finding
         ]
         return Remedy((*again.statements, *indexes), again.advice)
 
@@ -155,15 +157,23 @@ class _Remedies:
             return self._alter(f"ALTER COLUMN {self._name} DROP IDENTITY", repairable=False)
         if self._found is not None:
             return self._alter(f"ALTER COLUMN {self._name} SET GENERATED {self._expected}")
+        sequence = self._sequence_name()
         # at once, and with appends kept out: a position before the newest would be missed by readers
-        names = f"'{self._table}', '{self._key.name}'"
-        newest = f"(SELECT max(position) FROM {self._table})"
         statement = (
-            f"DO $$BEGIN ALTER TABLE {self._table} ALTER COLUMN {self._name} DROP DEFAULT, "
-            f"ALTER COLUMN {self._name} ADD GENERATED {self._expected} AS IDENTITY; "
-            f"PERFORM setval(pg_get_serial_sequence({names}), {newest}) WHERE {newest} IS NOT NULL; END$$"
+            f"DO $$BEGIN ALTER TABLE {self._table} ALTER COLUMN {self._name} DROP DEFAULT; "
+            f"DROP SEQUENCE IF EXISTS {sequence}; "
+            f"ALTER TABLE {self._table} ALTER COLUMN {self._name} ADD GENERATED {self._expected} AS IDENTITY "
+            f"(SEQUENCE NAME {sequence}); {self._go_on_after_the_newest()}; END$$"
         )
-        return Remedy((statement,), repairable=False)
+        return Remedy((statement,))
+
+    def _go_on_after_the_newest(self) -> str:
+        sequence = self._sequence_name()
+        literal = "'" + sequence.replace("'", "''") + "'"
+        return (
+            f"PERFORM setval({literal}, newest) FROM (SELECT max(position) FROM {self._table}) AS events (newest) "
+            f"WHERE newest >= (SELECT last_value FROM {sequence})"
+        )
 
     def sequence(self) -> Remedy:
         new = quoted(str(self._expected))
@@ -175,7 +185,12 @@ class _Remedies:
     def numbering(self) -> Remedy:
         is_ = {option.group() for option in _OPTION.finditer(str(self._found))}
         changes = [option.group() for option in _OPTION.finditer(str(self._expected)) if option.group() not in is_]
-        return Remedy((f"ALTER SEQUENCE {self._sequence_name()} {' '.join(changes)}",), repairable=True)
+        alter = f"ALTER SEQUENCE {self._sequence_name()} {' '.join(changes)}"
+        if all(change.startswith(("CACHE", "START")) for change in changes):
+            return Remedy((alter,), repairable=True)
+        # it may have gone back: then positions would be given out again, once it goes forward
+        lock = f"LOCK TABLE {self._table} IN SHARE ROW EXCLUSIVE MODE"
+        return Remedy((f"DO $$BEGIN {lock}; {alter}; {self._go_on_after_the_newest()}; END$$",), repairable=True)
 
     def persistence_of_the_sequence(self) -> Remedy:
         return Remedy((f"ALTER SEQUENCE {self._sequence_name()} SET LOGGED",), repairable=True)
@@ -219,16 +234,17 @@ class _Remedies:
         if self._found == self._expected + INVALID:
             return self._reindex()
         kind, _, index = self._expected.partition(" USING ")
+        stray = self._inventory.found.get(Key(self._key.table, "index", self._key.name))
+        if stray == f"UNIQUE USING {index}":
+            changes = [*self._keys_in_the_way(), f"ADD CONSTRAINT {self._name} {kind} USING INDEX {self._name}"]
+            return self._alter(*changes, repairable=False)
         built = self._new_index(f"CREATE UNIQUE INDEX CONCURRENTLY {{}} ON {self._table} USING {index}")
-        stray = Key(self._key.table, "index", self._key.name) in self._inventory.found
+        add = f"ADD CONSTRAINT {self._name} {kind} USING INDEX {self._new_name()}"
         return Remedy((
-            *([f"DROP INDEX CONCURRENTLY IF EXISTS {self._schema}{self._name}"] if stray else []),
             *built,
-            f"ALTER TABLE {self._table} {', '.join([*self._keys_in_the_way(), self._add_key(kind)])}",
+            *([f"DROP INDEX CONCURRENTLY IF EXISTS {self._schema}{self._name}"] if stray else []),
+            f"ALTER TABLE {self._table} {', '.join([*self._keys_in_the_way(), add])}",
         ))  # fmt: skip
-
-    def _add_key(self, kind: str) -> str:
-        return f"ADD CONSTRAINT {self._name} {kind} USING INDEX {self._new_name()}"
 
     def _keys_in_the_way(self) -> Iterator[str]:
         is_primary = str(self._expected).startswith("PRIMARY KEY")

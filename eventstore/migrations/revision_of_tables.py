@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from eventstore.migrations.comparison import count_deviations
-from eventstore.migrations.definitions import NOT_VALID, Definitions, Key
+from eventstore.migrations.definitions import Definitions, Key
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.migrations.inventory import Inventory
 from eventstore.migrations.remedies import Remedy
@@ -39,7 +39,7 @@ def judge(inventory: Inventory, history: Mapping[str, Definitions]) -> Verdict:
     stamped = _only(inventory.revisions, revisions)
     said = next((each for each in revisions if (history[each][_ROW],) == inventory.versions), None)
     believed = stamped if inventory.revisions is not None else said
-    best = _best(counts, inventory.found, prefer=(believed, said))
+    best = _best(counts, prefer=(believed, said))
     revision = best
     if believed is not None and not _is_clearly_another(counts, believed, best, agreed=believed == said):
         revision = believed
@@ -90,23 +90,18 @@ def _only(stamps: tuple[str, ...] | None, revisions: list[str]) -> str | None:
     return stamps[0] if stamps is not None and len(stamps) == 1 and stamps[0] in revisions else None
 
 
-def _best(counts: Mapping[str, int], found: Definitions, prefer: tuple[str | None, ...]) -> str:
+def _best(counts: Mapping[str, tuple[int, int]], prefer: tuple[str | None, ...]) -> str:
     """Return the revision that fits best: of equals one that is written down, otherwise the newest."""
     least = min(counts.values())
     best = [revision for revision, count in counts.items() if count == least]
-    for each in prefer:
-        if each in best:
-            return str(each)
-    if any(definition.endswith(NOT_VALID) for definition in found.values()):
-        return best[0]
-    return best[-1]
+    return next((each for each in prefer if each in best), None) or best[-1]
 
 
-def _is_clearly_another(counts: Mapping[str, int], believed: str, best: str, *, agreed: bool) -> bool:
-    more = counts[believed] - counts[best]
+def _is_clearly_another(counts: Mapping[str, tuple[int, int]], believed: str, best: str, *, agreed: bool) -> bool:
     if not agreed:
-        return more > 0
-    return more >= _CLEARLY or (counts[best] == 0 and more > 1)
+        return counts[believed] > counts[best]
+    more = counts[believed][0] - counts[best][0]
+    return more >= _CLEARLY or (counts[best] == (0, 0) and more > 1)
 
 
 def _next(revisions: list[str], revision: str) -> str | None:

@@ -29,7 +29,7 @@ USUAL: Final = {
     "fillfactor": "100",
     "row level security": "DISABLED",
     "replica identity": "SET",
-    "owner": "THAT OF es_schema",
+    "owner": "THAT OF THE OTHER TABLES",
     "rights of the owner": "ALL",
     "rights in the schema": "USAGE",
     "inheritance": "NONE",

@@ -27,8 +27,8 @@ SELECT t.relname::text, kind, '', definition FROM pg_class t CROSS JOIN LATERAL 
     ('row level security', CASE WHEN t.relrowsecurity THEN 'ENABLED' ELSE 'DISABLED' END
         || CASE WHEN t.relforcerowsecurity THEN ', FORCED' ELSE '' END),
     ('replica identity', CASE t.relreplident WHEN 'n' THEN 'NOTHING' ELSE 'SET' END),
-    ('owner', coalesce((SELECT pg_get_userbyid(t.relowner)::text FROM pg_class s WHERE s.relnamespace = :namespace
-        AND s.relname = 'es_schema' AND s.relowner <> t.relowner), 'THAT OF es_schema')),
+    ('owner', CASE WHEN t.relowner = (SELECT mode() WITHIN GROUP (ORDER BY t.relowner) FROM pg_class t WHERE {_OURS})
+        THEN 'THAT OF THE OTHER TABLES' ELSE pg_get_userbyid(t.relowner)::text END),
     ('rights of the owner', coalesce((SELECT 'WITHOUT ' || string_agg(privilege, ', ' ORDER BY privilege)
         FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS privilege
         WHERE NOT has_table_privilege(t.relowner, t.oid, privilege)), 'ALL')),
@@ -108,8 +108,8 @@ FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = :namespace AND p.proname = 'es_refuse_history_change' AND p.pronargs = 0
     AND 'es_events' = ANY (CAST(:tables AS text[]))
 """)
-_RULES: Final = text(f"""
-SELECT t.relname::text, 'rule', r.rulename::text, pg_get_ruledef(r.oid)
+_RULES: Final = text(rf"""
+SELECT t.relname::text, 'rule', r.rulename::text, regexp_replace(pg_get_ruledef(r.oid), '\s+', ' ', 'g')
 FROM pg_class t JOIN pg_rewrite r ON r.ev_class = t.oid AND r.rulename <> '_RETURN' AND r.ev_enabled <> 'D' WHERE {_OURS}
 ORDER BY 1, 3
 """)
