@@ -36,10 +36,13 @@ from eventstore.errors import (
     InvalidInput,
     InvalidMetadata,
     InvalidStreamId,
+    LogWentBack,
     MigrationError,
     MigrationInProgress,
     NotInTransaction,
     OtherHistory,
+    PositionBeyondLog,
+    PositionsBehind,
     ProjectionBehind,
     ProjectionError,
     ProjectionFailed,
@@ -49,6 +52,7 @@ from eventstore.errors import (
     SchemaMissing,
     SchemaOutdated,
     SchemaTooNew,
+    SeveralServers,
     StreamArchived,
     StreamClosed,
     StreamDeleted,
@@ -56,6 +60,7 @@ from eventstore.errors import (
     TransactionOpen,
     TransferError,
     UnknownProjection,
+    UnloggedEvents,
     UnregisteredEventType,
     UnsuitableTransaction,
     UnsupportedDatabase,
@@ -76,6 +81,7 @@ from eventstore.store import EventStore
 from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import Subscription
 from eventstore.tables import Tables
+from eventstore.tokens import PositionToken
 
 if TYPE_CHECKING:
     from eventstore import maintenance, migrations, projections, transfer
@@ -128,12 +134,16 @@ __all__ = [
     "InvalidStreamId",
     "JSONCodec",
     "Loaded",
+    "LogWentBack",
     "MessagePackCodec",
     "MigrationError",
     "MigrationInProgress",
     "NewEvent",
     "NotInTransaction",
     "OtherHistory",
+    "PositionBeyondLog",
+    "PositionToken",
+    "PositionsBehind",
     "ProjectionBehind",
     "ProjectionError",
     "ProjectionFailed",
@@ -146,6 +156,7 @@ __all__ = [
     "SchemaMissing",
     "SchemaOutdated",
     "SchemaTooNew",
+    "SeveralServers",
     "Snapshot",
     "SnapshotCoverage",
     "SnapshotInfo",
@@ -161,6 +172,7 @@ __all__ = [
     "TransactionOpen",
     "TransferError",
     "UnknownProjection",
+    "UnloggedEvents",
     "UnregisteredEventType",
     "UnsuitableTransaction",
     "UnsupportedDatabase",

@@ -13,6 +13,21 @@ from eventstore.rows import EVENT_ID, POSITION, VERSION, EventMapper, PendingApp
 _log = logging.getLogger(__name__)
 
 
+def check_positions(run: Run, backend: Backend) -> None:
+    """Check, once for each connection, that what is appended will come after all that is there.
+
+    A store may live through a fail-over to a server whose sequence is behind: to that it has new connections.
+
+    Raises:
+        GlobalOrderError: As `Backend.check_positions` raises it; nothing was written.
+    """
+    note = f"eventstore: positions of {backend.tables.metadata.schema}"
+    notes = run.notes
+    if note not in notes:
+        backend.check_positions(run)
+        notes[note] = True
+
+
 class Appender:
     """Makes the appends of one store."""
 
@@ -33,6 +48,7 @@ class Appender:
         scope = self._execution.statement if one else self._execution.transaction
         try:
             with scope() as run:
+                check_positions(run, self._backend)
                 stored = self._backend.append(run, pending)
                 if stored is not None:
                     return AppendResult(pending.stream_id, *stored)
@@ -63,6 +79,7 @@ class Appender:
         outcomes: list[AppendResult | ConcurrencyConflict | None] = []
         try:
             with self._execution.transaction() as run:
+                check_positions(run, self._backend)
                 versions = self._lock_heads(run, appends)
                 for pending in appends:
                     version = versions.get(pending.stream_id, 0)
@@ -94,6 +111,7 @@ class Appender:
         scope = self._execution.transaction if self._execution.is_joined else self._execution.statement
         try:
             with scope() as run:
+                check_positions(run, self._backend)
                 stored = append_to_all(run, appends)
         except Overtaken:
             return None

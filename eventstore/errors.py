@@ -49,9 +49,14 @@ EventStoreError
 ├── TransferError                   an export or an import that can't go on
 │   ├── DamagedExport               a file that can't be read
 │   └── ImportConflict              what is imported does not fit what is there
-├── GlobalOrderError                the global order can't be read
+├── GlobalOrderError                the global order can't be read, or not be written
 │   ├── UnsuitableTransaction       not in this transaction
-│   └── CachedPositions             not in this database
+│   ├── CachedPositions             not in this database: positions are not drawn in order
+│   ├── PositionsBehind             not in this database: new events would come before old ones
+│   ├── UnloggedEvents              not in this database: a crash would empty it
+│   ├── SeveralServers              not by this engine: statements reach more than one server
+│   ├── PositionBeyondLog           not after this position: the log has never come so far
+│   └── LogWentBack                 not after this event: the log does not have it any more
 ├── FieldMismatch                   a payload that does not fit the columns of its frame
 ├── UnsupportedDatabase
 ├── DriverMissing (ImportError)     a database whose driver is not installed
@@ -619,6 +624,97 @@ class CachedPositions(GlobalOrderError):
         super().__init__(
             f"the sequence of es_events.position has CACHE {cache}, so positions are not drawn in order; "
             "set it back (ALTER TABLE es_events ALTER COLUMN position SET CACHE 1), and end the sessions that appended"
+        )
+
+
+class PositionsBehind(GlobalOrderError):
+    """The sequence of positions is behind the newest event: the next ones would come before events that were read.
+
+    So it is on a subscriber of logical replication, and after data were loaded without the sequence.
+
+    Attributes:
+        newest: The position of the newest event.
+        drawn: The last position that was drawn from the sequence; 0 if none was.
+    """
+
+    def __init__(self, newest: int, drawn: int) -> None:
+        self.newest = newest
+        self.drawn = drawn
+        super().__init__(
+            f"the sequence of es_events.position is at {drawn}, behind the newest event, which has position {newest}: "
+            "what is appended now would come before events that were read. Let it go on after them: run "
+            "`eventstore repair`; on a subscriber of logical replication, once it has taken over; read there only then"
+        )
+
+
+class UnloggedEvents(GlobalOrderError):
+    """es_events is UNLOGGED or temporary: a crash of the server empties it, and the sequence begins again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "es_events is no ordinary table but UNLOGGED or temporary, so a crash of the server would empty it; "
+            "change it back: ALTER TABLE es_events SET LOGGED"
+        )
+
+
+class SeveralServers(GlobalOrderError):
+    """Statements that belong together were answered by different servers, each time that they were sent again."""
+
+    def __init__(self, attempts: int) -> None:
+        self.attempts = attempts
+        super().__init__(
+            f"{attempts} times in a row, a page of events came from another server, or table, than the look that found "
+            "how far it can be read. The engine leads to several servers through a balancer, or its search_path "
+            "changes; give the store an engine that leads to one server, and name its schema: EventStore(…, schema=…)"
+        )
+
+
+class PositionBeyondLog(GlobalOrderError):
+    """A position after which nothing can be read, because the log has never come so far.
+
+    Events that get this position later, and lower ones, would be skipped.
+
+    Attributes:
+        position: What was asked for.
+        newest: The last position that was drawn; that of the newest event if it is not known.
+    """
+
+    def __init__(self, position: int, newest: int) -> None:
+        self.position = position
+        self.newest = newest
+        super().__init__(
+            f"position {position} is beyond the log, which has come to {newest}: it is of another database, or the log "
+            "went back (a failover, or a restore from a backup). Build what was made of its events again, from 0"
+        )
+
+
+class LogWentBack(GlobalOrderError):
+    """The log does not have an event any more that was read: it went back, by a failover or a restore from a backup.
+
+    New events have got positions that were read already, so to read on after the position would skip them. What was
+    made of the lost events is wrong, too.
+
+    Attributes:
+        position: Where the event was.
+        expected_id: Its id; None if only the position is known.
+        found_id: The id of the event that is there now; None if there is none.
+        projection: The projection whose checkpoint it is; None if it is none's.
+    """
+
+    def __init__(
+        self, position: int, expected_id: UUID | None, found_id: UUID | None, projection: str | None = None
+    ) -> None:
+        self.position = position
+        self.expected_id = expected_id
+        self.found_id = found_id
+        self.projection = projection
+        whose = "" if projection is None else f" where projection {projection!r} has come to,"
+        there = "none is there now" if found_id is None else f"event {found_id} is there now"
+        super().__init__(
+            f"the log went back: event {expected_id or '(id not kept)'} was at position {position},{whose} and {there}"
+            ". It was a failover, a restore from a backup, or history was changed by hand. Build what was made of its "
+            "events again, from position 0"
+            + ("" if projection is None else f" (eventstore projections reset {projection})")
         )
 
 

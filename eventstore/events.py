@@ -14,6 +14,7 @@ import msgspec
 from eventstore.errors import InvalidEvent, InvalidMetadata, StreamArchived, StreamClosed, StreamDeleted
 from eventstore.showing import thing_html
 from eventstore.streams import ExpectedVersion, category_of, check_expected_version, check_stream_id, unstorable_text
+from eventstore.tokens import PositionToken
 
 MAX_EVENT_TYPE_LENGTH: Final = 255
 MAX_SCHEMA_VERSION: Final = 2**31 - 1
@@ -149,6 +150,11 @@ class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes te
     def category(self) -> str:
         """The part of the stream id before its first `-`."""
         return category_of(self.stream_id)
+
+    @property
+    def token(self) -> PositionToken:
+        """What to keep when this event has been dealt with, to read on after it."""
+        return PositionToken(self.position, self.event_id, self.stream_id, self.version)
 
     def _repr_html_(self) -> str:
         return thing_html(f"{self.stream_id} {self.version}: {self.event_type}", msgspec.structs.asdict(self))

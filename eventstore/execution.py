@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, NoReturn, Protocol
 
@@ -61,6 +61,12 @@ class RunOn:
     def __init__(self, connection: Any, backend: Backend) -> None:
         self._connection = connection
         self._backend = backend
+
+    @property
+    def notes(self) -> MutableMapping[Any, Any]:
+        """What was noted of the driver's connection; see `Run`."""
+        notes: MutableMapping[Any, Any] = self._connection.info
+        return notes
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         """Execute the statement and return all of its rows; see `Run`."""

@@ -9,17 +9,23 @@ from typing import Final
 
 from eventstore import statements
 from eventstore.backends.protocol import Backend, Row, Run
+from eventstore.errors import SeveralServers
 from eventstore.events import RecordedEvent
 from eventstore.execution import Execution
 from eventstore.filters import EventFilter, combine
 from eventstore.observing import Observer
-from eventstore.rows import POSITION, EventMapper
-from eventstore.settling import Horizon, Settling
+from eventstore.rows import EVENT_ID, POSITION, STREAM_ID, VERSION, EventMapper
+from eventstore.settling import Horizon, Settling, check_loss
 from eventstore.streams import MAX_VERSION, check_number, check_seconds
+from eventstore.tokens import START, After, PositionToken
 
 _FIRST_PAUSE_SECONDS: Final = 0.001
 _LONGEST_PAUSE_SECONDS: Final = 0.05
 _WINDOW_IN_PAGES: Final = 20
+
+
+_ATTEMPTS_BY_SERVERS: Final = 5
+"""A failover between a look and its page costs one or two attempts; more of them are no accident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +34,16 @@ class Page:
 
     Attributes:
         rows: The rows of the events that match, in order of position; `GlobalOrder.recorded` makes events of them.
-        position: Everything up to here is among the rows, or does not match: read on after it.
+        after: Everything up to here is among the rows, or does not match: read on after it.
     """
 
     rows: Sequence[Row]
-    position: int
+    after: After
+
+    @property
+    def position(self) -> int:
+        """The position to read on after."""
+        return self.after.position
 
 
 class GlobalOrder:
@@ -64,7 +75,7 @@ class GlobalOrder:
         self,
         filters: Sequence[EventFilter],
         *,
-        after_position: int,
+        after_position: int | PositionToken,
         limit: int | None,
         wait_seconds: float,
         upcast: bool,
@@ -77,18 +88,18 @@ class GlobalOrder:
         self,
         filters: Sequence[EventFilter],
         *,
-        after_position: int,
+        after_position: int | PositionToken,
         limit: int | None,
         wait_seconds: float,
         page_size: int | None = None,
     ) -> Iterator[Page]:
         """Check the arguments, and return an iterator over pages; `page_size` defaults to the store's own."""
         combined = combine(filters)
-        check_number("after_position", after_position)
+        after = After.of(after_position)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         check_seconds("wait_seconds", wait_seconds)
         size = self._page_size if page_size is None else page_size
-        return self._pages(combined, after_position, remaining, size, wait_seconds)
+        return self._pages(combined, after, remaining, size, wait_seconds)
 
     def position_before_last(self, count: int, filters: Sequence[EventFilter]) -> int:
         """Look up the newest of each value that the filters name, and of all these find the first of the last `count`.
@@ -112,57 +123,96 @@ class GlobalOrder:
                     newest = set(nlargest(count, newest))
         return min(newest) - 1 if newest else 0
 
-    def horizon(self, run: Run, *, after_position: int = 0, joined: bool | None = None) -> Horizon:
+    def horizon(self, run: Run, *, after: After = START, joined: bool | None = None) -> Horizon:
         """Look how far everything after a position is settled; see `Settling.horizon`.
 
         Args:
             run: Where to look; then read pages by statements that start after this has returned.
-            after_position: What the reader has already.
+            after: What the reader has already.
             joined: Whether `run` is in a transaction that others may have begun and used. Defaults to None: as the
                 store itself is.
         """
         return self._settling.horizon(
             run,
-            after_position=after_position,
+            after=after,
             joined=self._execution.is_joined if joined is None else joined,
             size=self._page_size,
         )
+
+    def settled_after(self, run: Run, after: After) -> Horizon:
+        """Return how far one can read after a position: without a look, if more than that is known to be settled."""
+        known = self._settling.known()
+        return self.horizon(run, after=after) if known is None or after.position >= known.settled else known
 
     def page(
         self,
         run: Run,
         filters: Sequence[EventFilter],
         *,
-        after_position: int,
-        up_to_position: int,
+        after: After,
+        horizon: Horizon,
+        up_to_position: int = MAX_VERSION,
         page_size: int | None = None,
-    ) -> Page:
-        """Read one page.
+    ) -> Page | None:
+        """Read one page, up to what a horizon has shown to be settled.
+
+        The page's own statement confirms that the horizon holds, and that the reader's event is at its position.
 
         Args:
             run: Where to read.
-            filters: What to read, as `combine` returns it; all events where there are none.
-            after_position: Exclusive.
-            up_to_position: Inclusive; a position that `horizon` has called settled.
+            filters: What to read, as `combine` returns it; all events if there are none.
+            after: Exclusive, and before `horizon.settled`.
+            horizon: How far it is settled.
+            up_to_position: Inclusive; read no further than this.
             page_size: How many events at most. Defaults to None: the store's own.
 
         Returns:
-            The page. It may be empty, and not have come to `up_to_position`: go on after its position.
+            The page. It may be empty, and not have come to `up_to_position`: go on after its position. None if the
+            horizon does not hold here: another server has answered, or the log went back. Look again.
+
+        Raises:
+            LogWentBack: The log does not have the event any more that the reader knows.
         """
+        if horizon.event is None:
+            return None
         size = self._page_size if page_size is None else page_size
+        up_to_position = min(horizon.settled, up_to_position)
         if any(len(filter_.named) > 1 for filter_ in filters):
-            # No index has two of the fields. Where matches are few, the lookup of one field would go to the end, for
-            # every page anew.
-            up_to_position = min(up_to_position, after_position + self._page_size * _WINDOW_IN_PAGES)
-        bounds = {"after_position": after_position, "up_to_position": up_to_position, "page_size": size}
+            # No index has two of the fields. If matches are few, the lookup of one field would go to the end, for every
+            # page again.
+            up_to_position = min(up_to_position, after.position + self._page_size * _WINDOW_IN_PAGES)
         with self._observer.operation("read") as observed:
-            rows = (
-                self._backend.read_matching(run, filters, **bounds)
-                if filters
-                else run(statements.read_everything, **bounds)
+            header, rows = self._backend.read_page(
+                run,
+                filters,
+                after_position=after.position,
+                up_to_position=up_to_position,
+                page_size=size,
+                settled_position=horizon.settled,
+                token_position=0 if after.token is None else after.token.position,
             )
             observed.note(events=len(rows))
-        return Page(rows, rows[-1][POSITION] if len(rows) == size else max(after_position, up_to_position))
+        if header.server != horizon.server or header.settled_id != horizon.event.event_id:
+            self._settling.forget()
+            return None
+        if after.token is not None and header.token_id != after.token.event_id:
+            check_loss(run, after.token, header.token_id)
+        return Page(rows, self._end_of_page(rows, size, after, horizon, up_to_position))
+
+    def _end_of_page(
+        self, rows: Sequence[Row], size: int, after: After, horizon: Horizon, up_to_position: int
+    ) -> After:
+        """Return where to go on after a page, with the last event that is known there."""
+        last = after.token if not rows else self.token_of(rows[-1])
+        if len(rows) == size:
+            return After(rows[-1][POSITION], last)
+        if up_to_position == horizon.settled:
+            return After(up_to_position, horizon.event)
+        return After(max(after.position, up_to_position), last)
+
+    def token_of(self, row: Row) -> PositionToken:
+        """Return the token of an event's row."""
+        return PositionToken(row[POSITION], self._backend.to_uuid(row[EVENT_ID]), row[STREAM_ID], row[VERSION])
 
     def recorded(self, rows: Sequence[Row], *, upcast: bool = True) -> Iterator[RecordedEvent]:
         """Yield the events of rows. Where upcasters split or drop events, a row has several, or none.
@@ -175,42 +225,57 @@ class GlobalOrder:
     def step(
         self,
         filters: Sequence[EventFilter],
-        position: int,
-        horizon: Horizon | None,
+        after: After,
         *,
+        looks: bool = False,
         up_to_position: int = MAX_VERSION,
         page_size: int | None = None,
     ) -> tuple[Horizon, Page | None]:
-        """Read the page after a position; look at the horizon again where that has been reached, or is not known.
+        """Read the page after a position. Look how far it is settled, unless enough is known to be.
+
+        Args:
+            filters: As for `page`.
+            after: Exclusive.
+            looks: Whether to look in any case, to learn what is newest now.
+            up_to_position: As for `page`.
+            page_size: As for `page`.
 
         Returns:
-            The horizon, for the next step, and the page, None where nothing more is settled.
+            What was known of the horizon or seen by the look; and the page, None if nothing more is settled.
+
+        Raises:
+            SeveralServers: Look and page do not come to the same server.
         """
         with self._execution.global_reading() as run:
-            if horizon is None or position >= horizon.settled:
-                horizon = self.horizon(run, after_position=position)
-            end = min(horizon.settled, up_to_position)
-            if position >= end:
-                return horizon, None
-            return horizon, self.page(run, filters, after_position=position, up_to_position=end, page_size=page_size)
+            for _ in range(_ATTEMPTS_BY_SERVERS):
+                horizon = self.horizon(run, after=after) if looks else self.settled_after(run, after)
+                if after.position >= min(horizon.settled, up_to_position):
+                    return horizon, None
+                page = self.page(
+                    run, filters, after=after, horizon=horizon, up_to_position=up_to_position, page_size=page_size
+                )
+                if page is not None:
+                    return horizon, page
+        raise SeveralServers(_ATTEMPTS_BY_SERVERS)
 
     def _pages(
-        self, filters: Sequence[EventFilter], position: int, remaining: int, size: int, wait_seconds: float
+        self, filters: Sequence[EventFilter], after: After, remaining: int, size: int, wait_seconds: float
     ) -> Iterator[Page]:
         """Read up to what is the newest position now: the end does not move away while it is being read."""
-        horizon, end = None, MAX_VERSION
+        end, looks = MAX_VERSION, True
         waited, paused, pause = 0.0, 0.0, _FIRST_PAUSE_SECONDS
-        while remaining > 0 and position < end:
-            horizon, page = self.step(filters, position, horizon, up_to_position=end, page_size=min(size, remaining))
-            end = min(end, horizon.newest)
+        while remaining > 0 and (looks or after.position < end):
+            horizon, page = self.step(filters, after, looks=looks, up_to_position=end, page_size=min(size, remaining))
+            if looks:
+                end, looks = horizon.newest, False
             if paused and (page is not None or waited >= wait_seconds):
                 self._observer.waited(paused)
                 paused = 0.0
             if page is not None:
                 yield page
                 remaining -= len(page.rows)
-                position, pause = page.position, _FIRST_PAUSE_SECONDS
-            elif position < end:
+                after, pause = page.after, _FIRST_PAUSE_SECONDS
+            elif after.position < end:
                 if waited >= wait_seconds:
                     return
                 begun = time.monotonic()

@@ -9,27 +9,39 @@ will appear at or before that position. Later holders do not matter. (docs/expla
 import threading
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from eventstore import statements
-from eventstore.backends.protocol import Backend, Look, Run
+from eventstore.backends.protocol import Backend, Look, Run, Server
+from eventstore.errors import LogWentBack, PositionBeyondLog
+from eventstore.tokens import START, After, PositionToken
 
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """How far one can read.
+    """How far one can read: what a look has shown.
+
+    It holds for one server and as long as `event` stands at its position: pages confirm both.
 
     Attributes:
-        settled: The position up to which everything is settled, for whoever has read up to some position.
-        newest: The newest position. Between the two, appends are under way, or were a moment ago.
+        server: Which server has shown it, and of which table.
+        event: The last settled event: everything at or before its position is settled; None if nothing is known to be.
+        newest: The newest position, at least `settled`. Between the two, appends are under way, or were a moment ago.
     """
 
-    settled: int
+    server: Server
+    event: PositionToken | None
     newest: int
+
+    @property
+    def settled(self) -> int:
+        """The position up to which everything is settled."""
+        return 0 if self.event is None else self.event.position
 
 
 @dataclass(slots=True)
 class _Pending:
-    newest: int
+    newest: PositionToken
     waiting: frozenset[Any]
     number: int
 
@@ -37,68 +49,141 @@ class _Pending:
 class Settling:
     """Finds how far the global order is settled, and remembers it, for all readers of one store. Thread-safe.
 
-    It asks when it is asked and never waits: ask again.
+    It looks when it is asked to and never waits: ask again.
+
+    What it remembers is identified by the content of the log: pairs of a position and the event that stood there. While
+    an event is at its position on a server, the server's sequence has passed it, and draws nothing at or before it.
+    Each look reads what stands there now. If it is another event, or none, because of a failover, a restore, a crash
+    that lost commits, or a change of history, the memory is dropped. That costs one look: false alarms do no harm.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._lock = threading.Lock()
-        self._positions_are_checked = False
-        self._server: object = None
-        self._settled = 0
+        self._server: Server | None = None
+        self._settled: PositionToken | None = None
         self._looks = 0
         self._pending: list[_Pending] = []
 
-    def horizon(self, run: Run, *, after_position: int = 0, joined: bool = False, size: int = 1000) -> Horizon:
+    def known(self) -> Horizon | None:
+        """Return what is remembered, without a look; None if nothing is."""
+        with self._lock:
+            if self._server is None or self._settled is None:
+                return None
+            return Horizon(self._server, self._settled, self._settled.position)
+
+    def forget(self) -> None:
+        """Drop what is remembered."""
+        with self._lock:
+            self._drop()
+
+    def horizon(self, run: Run, *, after: After = START, joined: bool = False, size: int = 1000) -> Horizon:
         """Look how far everything after a position is settled. Read by statements that start after this returns.
 
         Args:
             run: On a connection at READ COMMITTED or in AUTOCOMMIT.
-            after_position: What the reader has already. Whatever is missing up to there does not matter to it.
+            after: What the reader has already. Whatever is missing up to there does not matter to it.
             joined: Whether `run` is in a transaction of the caller's, which may be unsuitable.
-            size: How many events after what is settled to inspect for a hole, where appends are under way.
+            size: How many events after what is settled to inspect for a gap, where appends are under way.
 
         Raises:
             UnsuitableTransaction: The transaction would not see what others commit, or has itself appended.
             CachedPositions: The database does not draw positions one by one.
+            PositionsBehind: It draws positions that come before the newest event.
+            UnloggedEvents: A crash would empty the log.
+            LogWentBack: The log does not have the event any more that the reader knows.
+            PositionBeyondLog: The log has never come as far as the reader says to have read.
         """
-        if not self._positions_are_checked:
-            self._backend.check_positions(run)
-            self._positions_are_checked = True
         with self._lock:
-            before, looks_before = self._settled, self._looks
-        look = self._backend.look(run, settled=before, joined=joined)
-        settled = self._learn(look, before, looks_before)
-        if settled >= look.newest or after_position >= look.newest:
-            return Horizon(settled, look.newest)
-        # Something is missing perhaps, but what follows without a hole is not behind anything.
-        start = max(settled, after_position)
-        ((end,),) = run(statements.end_of_run, after_position=start, size=size)
-        if start == settled:
-            self._advance(look.server, end)
-        return Horizon(end, look.newest)
+            settled, looks_before = self._settled, self._looks
+            pairs = [pending.newest for pending in self._pending]
+        look = self._backend.look(
+            run, settled=settled, others=pairs if after.token is None else [*pairs, after.token], joined=joined
+        )
+        known = Horizon(
+            look.server, self._learn(look, settled, looks_before), 0 if look.newest is None else look.newest.position
+        )
+        _check_place(run, after, look, known.settled)
+        if known.settled >= known.newest or after.position >= known.newest:
+            return known
+        # Something is missing perhaps, but what follows without a gap is not behind anything.
+        return self._extended(run, known, after, size)
 
-    def _learn(self, look: Look, before: int, looks_before: int) -> int:
-        """Take in a look that began when `before` was settled and so many looks were known; return what is settled."""
+    def _extended(self, run: Run, known: Horizon, after: After, size: int) -> Horizon:
+        start = max(known.settled, after.position)
+        following = self._backend.following(run, after_position=start, size=size)
+        last = following.last
+        if last is None or following.server != known.server:
+            return known
+        if start == known.settled:
+            if known.event is not None and following.id_before != known.event.event_id:
+                return known  # the log has just gone back, and the page will find out
+            with self._lock:
+                if self._server == known.server and (self._settled is None or self._settled.position < last.position):
+                    self._settled = last
+        return Horizon(known.server, last, max(known.newest, last.position))
+
+    def _learn(self, look: Look, settled: PositionToken | None, looks_before: int) -> PositionToken | None:
+        """Take in a look that began when `settled` and so many looks were known; return what is settled by it."""
         with self._lock:
-            if look.server != self._server or look.newest < before:  # another server, or one that has lost events
-                self._server, self._settled, self._pending = look.server, 0, []
+            if look.server != self._server or not _is_kept(settled, look):
+                self._drop()
+                self._server = look.server
+            of_before = [pending for pending in self._pending if pending.number <= looks_before]
+            if not all(_is_kept(pending.newest, look) for pending in of_before):
+                self._pending = []
+            if look.unfinished is None:  # nothing is newer than what is settled, so the locks were not read
+                return self._settled
             for pending in self._pending:
                 # Other threads look, too. Who is missing from this look has ended since an earlier one, but may have
                 # begun since this one.
                 if pending.number <= looks_before:
                     pending.waiting = look.still_unfinished(pending.waiting)
             self._looks += 1
-            self._pending.append(_Pending(look.newest, look.unfinished, self._looks))
-            self._settled = max([self._settled, *[seen.newest for seen in self._pending if not seen.waiting]])
+            if look.newest is not None:
+                self._pending.append(_Pending(look.newest, look.unfinished, self._looks))
+            ended = [pending.newest for pending in self._pending if not pending.waiting]
+            reached = [*ended, *([] if self._settled is None else [self._settled])]
+            self._settled = max(reached, key=lambda token: token.position, default=None)
             # Of looks that wait for the same, the one that has seen most is enough. A later look waits for all that an
             # earlier one waits for. So there are never more looks than appends under way.
-            self._pending.sort(key=lambda seen: seen.newest)
-            by_waiting = {seen.waiting: seen for seen in self._pending}
-            self._pending = [seen for seen in by_waiting.values() if seen.newest > self._settled]
+            self._pending.sort(key=lambda pending: pending.newest.position)
+            by_waiting = {pending.waiting: pending for pending in self._pending}
+            end = 0 if self._settled is None else self._settled.position
+            self._pending = [pending for pending in by_waiting.values() if pending.newest.position > end]
             return self._settled
 
-    def _advance(self, server: object, position: int) -> None:
-        with self._lock:
-            if server == self._server:
-                self._settled = max(self._settled, position)
+    def _drop(self) -> None:
+        self._server, self._settled, self._pending = None, None, []
+
+
+def _is_kept(token: PositionToken | None, look: Look) -> bool:
+    return token is None or look.kept.get(token.position) == token.event_id
+
+
+def _check_place(run: Run, after: After, look: Look, settled: int) -> None:
+    """Check that the log has come as far as the reader."""
+    token = after.token
+    if token is None:
+        newest = 0 if look.newest is None else look.newest.position
+        if after.position > newest and not look.server.in_recovery:  # a standby may come so far
+            drawn = newest if look.drawn is None else max(newest, look.drawn)
+            if after.position > drawn:
+                raise PositionBeyondLog(after.position, drawn)
+    elif not _is_kept(token, look) and (not look.server.in_recovery or settled >= token.position):
+        check_loss(run, token, look.kept.get(token.position))
+
+
+def check_loss(run: Run, token: PositionToken, found: UUID | None) -> None:
+    """Return if the log says itself why an event is gone: its stream was deleted or archived later.
+
+    Args:
+        run: Of the same server.
+        token: The event that is not at its position.
+        found: The id of the event that is there.
+
+    Raises:
+        LogWentBack: It does not.
+    """
+    if found is not None or not run(statements.closing_event_after, stream_id=token.stream_id, version=token.version):
+        raise LogWentBack(token.position, token.event_id, found)

@@ -40,6 +40,7 @@ from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder, check_number, check_seconds
 from eventstore.subscriptions import Pace, Subscription
 from eventstore.tables import Tables
+from eventstore.tokens import After, PositionToken
 
 
 class EventStore:
@@ -535,7 +536,7 @@ class EventStore:
     def read_all(
         self,
         *filters: EventFilter,
-        after_position: int = 0,
+        after_position: int | PositionToken = 0,
         limit: int | None = None,
         wait_seconds: float = 1.0,
         upcast: bool = True,
@@ -621,7 +622,7 @@ class EventStore:
     def subscribe(
         self,
         *filters: EventFilter,
-        after_position: int,
+        after_position: int | PositionToken,
         idle_timeout_seconds: float | None = None,
         shortest_interval_seconds: float = 0.005,
         longest_interval_seconds: float = 0.25,
@@ -672,7 +673,7 @@ class EventStore:
             self._global_order,
             self._backend,
             combine(filters),
-            after_position=check_number("after_position", after_position),
+            after=After.of(after_position),
             pace=pace,
             listen=(lambda: self._backend.listen(self._engine)) if notify else None,
             observer=self._observer,

@@ -15,7 +15,7 @@ from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.global_order import GlobalOrder, Page
 from eventstore.observing import Observer
-from eventstore.settling import Horizon
+from eventstore.tokens import After, PositionToken
 from eventstore.waking import Waker
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Subscription:
         backend: Backend,
         filters: Sequence[EventFilter],
         *,
-        after_position: int,
+        after: After,
         pace: Pace,
         listen: Callable[[], Listener] | None,
         observer: Observer,
@@ -66,7 +66,9 @@ class Subscription:
         self._order = order
         self._backend = backend
         self._filters = filters
-        self._position = after_position
+        self._after = after
+        self._last: RecordedEvent | None = None  # the last event of a page that is not done
+        self._newest = 0
         self._pace = pace
         self._listen = listen
         self._observer = observer
@@ -74,17 +76,22 @@ class Subscription:
         self._listener: Listener | None = None
         self._listen_again_at = 0.0
         self._waker = Waker()
-        self._horizon: Horizon | None = None
         self._stopped = self._has_worked = self._is_lost = False
         self._events = self._read()
 
     @property
     def position(self) -> int:
-        """How far it has come: the position of the last event, or of later ones that did not match.
+        """How far it has come: the position of the last event, or of later ones that did not match."""
+        return self._after.position if self._last is None else self._last.position
 
-        Keep it when an event has been dealt with, and subscribe after it next time.
+    @property
+    def token(self) -> PositionToken | None:
+        """How far it has come, with the event there: the last event, or a later one that did not match.
+
+        Keep it when an event has been dealt with, and subscribe after it next time. None if it has begun after a bare
+        position, and has come no further.
         """
-        return self._position
+        return self._after.token if self._last is None else self._last.token
 
     def stop(self) -> None:
         """End the iteration, at the next event or in the midst of waiting for it.
@@ -137,9 +144,9 @@ class Subscription:
                     if self._stopped:
                         return
                     if left == 1:  # until all that a splitter has made of it is dealt with, it is not passed
-                        self._position = event.position
+                        self._last = event
                     yield event
-            self._position = page.position
+            self._after, self._last = page.after, None
             pause = self._pace.shortest
             if page.rows:
                 idle_since = time.monotonic()
@@ -147,7 +154,7 @@ class Subscription:
     def _next_page(self) -> Page | None:
         """Return the next page, None where there is nothing settled to read, or no connection."""
         try:
-            self._horizon, page = self._order.step(self._filters, self._position, self._horizon)
+            horizon, page = self._order.step(self._filters, self._after)
         except Exception as error:
             # What has never worked is not tried again: a wrong password looks like a server that is starting.
             if not self._has_worked or not self._backend.is_passing(error):
@@ -157,11 +164,11 @@ class Subscription:
                 _log.warning(
                     "a subscription has lost its connection (%s), and tries again", kind, extra={"error_type": kind}
                 )
-            self._is_lost, self._horizon = True, None
+            self._is_lost = True
             return None
         if self._is_lost:
             _log.info("a subscription has its connection back")
-        self._has_worked, self._is_lost = True, False
+        self._has_worked, self._is_lost, self._newest = True, False, horizon.newest
         self._tell_waiting(is_over=page is not None)
         return page
 
@@ -180,7 +187,7 @@ class Subscription:
     @property
     def _is_in_sight(self) -> bool:
         """Whether there are events that only appends under way keep back."""
-        return self._horizon is not None and self._horizon.newest > self._position
+        return self._newest > self._after.position
 
     def _wait(self, seconds: float) -> bool:
         """Sleep, unless woken by `stop` or by a notification."""

@@ -41,7 +41,7 @@ from eventstore.errors import InvalidInput
 from eventstore.immutability import PERMISSION_TABLE, protect
 from eventstore.streams import unstorable_text
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 """The version of these tables, written to es_schema by the newest revision."""
 
 BREAKING_VERSION: Final = 1
@@ -314,6 +314,14 @@ def _checkpoints(metadata: MetaData) -> Table:
         Column("name", _KEY_TEXT, nullable=False, comment="The name of the projection; 1 to 255 characters"),
         Column("worker", Text(), comment="Who was last seen at work: host and process"),
         Column("failure", Text(), comment="The event that failed and the type of the error, no payload"),
+        Column(
+            "event_position",
+            _BIG,
+            comment="Position of an event at or before `position` when it was written; NULL if not known",
+        ),
+        Column("event_id", Uuid(), comment="Id of that event"),
+        Column("event_stream_id", _KEY_TEXT, comment="Stream of that event"),
+        Column("event_version", _BIG, comment="Version of that event"),
         PrimaryKeyConstraint("name", name="es_checkpoints_pkey"),
         CheckConstraint("position >= 0", name="es_checkpoints_position_check"),
         CheckConstraint("length(name) BETWEEN 1 AND 255", name="es_checkpoints_name_check"),

@@ -49,8 +49,12 @@ def catalog(engine: Engine) -> list[tuple[object, ...]]:
     query = SQLITE_CATALOG if engine.dialect.name == "sqlite" else POSTGRESQL_CATALOG
     with engine.connect() as connection:
         rows = connection.execute(text(query)).all()
-    # SQLAlchemy 2.0 and 2.1 differ in how many parentheses they put around a default
-    return [(*row[:3], re.sub(r"([()])\1+", r"\1", str(row[3]))) for row in rows if VERSION_TABLE not in row[:3]]
+    # SQLAlchemy 2.0 and 2.1 differ in how many parentheses they put around a default; ALTER TABLE makes no new lines
+    return [(*row[:3], _without_layout(str(row[3]))) for row in rows if VERSION_TABLE not in row[:3]]
+
+
+def _without_layout(sql: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"([()])\1+", r"\1", sql))
 
 
 @pytest.fixture

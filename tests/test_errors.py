@@ -58,6 +58,11 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.GlobalOrderError("text"),
         errors.UnsuitableTransaction("is wrong"),
         errors.CachedPositions(5),
+        errors.PositionsBehind(40, 7),
+        errors.UnloggedEvents(),
+        errors.SeveralServers(5),
+        errors.PositionBeyondLog(100, 40),
+        errors.LogWentBack(100, UUID(int=1), None, "totals"),
         errors.ProjectionError("text"),
         errors.ProjectionFailed(
             "orders",

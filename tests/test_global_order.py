@@ -14,9 +14,11 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.pool import NullPool
 
 from eventstore import (
     ANY,
+    Append,
     CachedPositions,
     ConcurrencyConflict,
     EventFilter,
@@ -301,14 +303,18 @@ def test_a_writer_that_dies_holds_nobody_back(
 
 @pytest.mark.parametrize("cache", [2, 50])
 def test_positions_that_are_cached_are_refused(postgres_engine: Engine, cache: int) -> None:
-    with postgres_engine.begin() as connection:
-        connection.execute(text(f"ALTER TABLE es_events ALTER COLUMN position SET CACHE {cache}"))
     store = EventStore(postgres_engine)
     append(store)
+    assert store.settled_position() > 0
+    with postgres_engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE es_events ALTER COLUMN position SET CACHE {cache}"))
+    another = EventStore(create_engine(postgres_engine.url, poolclass=NullPool))
     reads: list[Callable[[], Any]] = [
+        lambda: append(another),
+        lambda: another.append_many([Append("order-7", [NewEvent("placed")], expected_version=ANY)]),
         lambda: list(store.read_all()),
         store.settled_position,
-        lambda: next(store.subscribe(after_position=0)),
+        lambda: next(store.subscribe(after_position=1)),
     ]
     for attempt in reads:
         with pytest.raises(CachedPositions) as error:

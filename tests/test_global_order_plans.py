@@ -4,21 +4,26 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from eventstore import EventFilter, EventStore, migrations
-from eventstore.backends.protocol import Row, Statement
+from eventstore.backends.protocol import Row, Server, Statement
 from eventstore.filters import combine
+from eventstore.settling import Horizon
 from eventstore.statements import end_of_run
+from eventstore.tokens import After, PositionToken
 from tests.fix_postgresql import Databases
 
 pytestmark = pytest.mark.slow
 
 EVENTS = 1_000_000
 STREAMS = 10_000
+
+SETTLED = Horizon(Server(0, None, in_recovery=False), PositionToken(EVENTS, UUID(int=1), "long-1", 1), EVENTS)
 
 FILL = f"""
 INSERT INTO es_streams (stream_id, version)
@@ -87,6 +92,10 @@ class Explaining:
         ((found,),) = self._connection.execute(explain.encode()).fetchall()
         raise Explained((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
 
+    @property
+    def notes(self) -> dict[str, Any]:
+        return {}
+
     def many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
         raise NotImplementedError
 
@@ -115,7 +124,7 @@ def explain(engine: Engine, filters: list[EventFilter], *, mode: str, after: int
         raw: Any = connection.connection.dbapi_connection
         with pytest.raises(Explained) as explained:
             store._global_order.page(
-                Explaining(store, raw, mode), combine(filters), after_position=after, up_to_position=EVENTS
+                Explaining(store, raw, mode), combine(filters), after=After(after), horizon=SETTLED
             )
     return explained.value.plan
 
@@ -149,8 +158,9 @@ def test_the_search_for_a_hole_looks_at_no_more_than_it_was_asked_to(million: En
         raw: Any = connection.connection.dbapi_connection
         Explaining(EventStore(million), raw, "force_generic_plan")(end_of_run, after_position=500_000, size=1000)
     scans = [node for node in nodes(explained.value.plan) if "Index Name" in node]
-    assert [node["Index Name"] for node in scans] == ["es_events_position_key"]
-    assert scans[0]["Actual Rows"] <= 1001
+    assert {node["Index Name"] for node in scans} == {"es_events_position_key"}
+    assert sorted(node["Actual Rows"] for node in scans)[-2] <= 1
+    assert max(node["Actual Rows"] for node in scans) <= 1001
 
 
 def test_the_number_of_parameters_does_not_depend_on_what_filters_hold(million: Engine) -> None:
@@ -168,6 +178,7 @@ def test_the_number_of_parameters_does_not_depend_on_what_filters_hold(million: 
             return ()
 
         run.many = None  # type: ignore[attr-defined]  # a Run has it
-        store._global_order.page(run, combine(filters), after_position=0, up_to_position=EVENTS)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="not enough values"):  # there is no header
+            store._global_order.page(run, combine(filters), after=After(0), horizon=SETTLED)  # type: ignore[arg-type]
         counts.append(len(sent[0]))
-    assert counts == [7, 7]
+    assert counts == [9, 9]

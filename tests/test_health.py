@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from eventstore import EventFilter, EventStore, InvalidInput, NewEvent, ProjectionFailed, migrations
+from eventstore import ANY, EventFilter, EventStore, InvalidInput, NewEvent, ProjectionFailed, migrations
 from eventstore.projections import OnFailure, Projection, Worker
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_migrations import url_of
@@ -221,3 +221,23 @@ def test_a_database_of_one_thread_is_looked_at_by_that_thread() -> None:
 def test_bad_options_are_errors(options: Any) -> None:
     with EventStore.in_memory() as store, pytest.raises(InvalidInput):
         store.health(**options)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("ALTER TABLE es_events ALTER COLUMN position SET CACHE 20", "CACHE 20"),
+        ("SELECT setval(pg_get_serial_sequence('es_events', 'position'), 1)", "behind the newest event"),
+        ("ALTER TABLE es_events SET UNLOGGED", "UNLOGGED"),
+    ],
+)
+def test_it_says_that_positions_are_not_drawn_as_they_should_be(
+    postgres_engine: Engine, change: str, problem: str
+) -> None:
+    store = EventStore(postgres_engine)
+    for _ in range(3):
+        store.append("order-1", [NewEvent("placed")], expected_version=ANY)
+    with postgres_engine.begin() as connection:
+        connection.execute(text(change))
+    (found,) = store.health().problems
+    assert problem in found

@@ -4,36 +4,64 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
-from eventstore.backends.protocol import Look
+from eventstore.backends.protocol import Following, Look, Server
 from eventstore.settling import Settling
+from eventstore.tokens import PositionToken
 
-SERVER = datetime(2026, 1, 1, tzinfo=UTC)
-RESTARTED = datetime(2026, 1, 2, tzinfo=UTC)
+SERVER = Server(1, datetime(2026, 1, 1, tzinfo=UTC), in_recovery=False)
+RESTARTED = SERVER._replace(started_at=datetime(2026, 1, 2, tzinfo=UTC))
+STANDBY = SERVER._replace(in_recovery=True)
 
 
-def primary(newest: int, *appenders: str, server: datetime = SERVER) -> PrimaryLook:
-    return PrimaryLook(newest, server, frozenset(appenders))
+def token(position: int, *, event: int | None = None) -> PositionToken:
+    return PositionToken(position, UUID(int=event or position), "order-1", position)
+
+
+class Log(dict[int, UUID]):
+    """Which event stands at each position: the one of its number, up to the newest, unless another is named."""
+
+    def __init__(self, newest: int, others: dict[int, int | None]) -> None:
+        numbers = {position: position for position in range(1, newest + 1)} | others
+        super().__init__({position: UUID(int=number) for position, number in numbers.items() if number is not None})
+
+
+def primary(
+    newest: int, *appenders: str, server: Server = SERVER, others: dict[int, int | None] | None = None
+) -> PrimaryLook:
+    return PrimaryLook(
+        server, token(newest) if newest else None, Log(newest, others or {}), newest, frozenset(appenders)
+    )
+
+
+def unread(newest: int, others: dict[int, int | None] | None = None) -> PrimaryLook:
+    """Return a look that had no reason to read the locks."""
+    return PrimaryLook(SERVER, token(newest), Log(newest, others or {}), newest, None)
+
+
+def standby(newest: int, *, oldest: int, next_id: int) -> StandbyLook:
+    return StandbyLook(STANDBY, token(newest), Log(newest, {}), newest, oldest, next_id)
 
 
 class FakeBackend:
-    """Answers with the look that is given; everything after what is settled begins with a hole."""
+    """Answers with the look that is given; everything after what is settled begins with a gap."""
 
     def __init__(self) -> None:
         self.next_look: Callable[[], Look] = lambda: primary(0)
 
-    def check_positions(self, run: Any) -> None:
-        pass
-
     def look(self, *_: Any, **__: Any) -> Look:
         return self.next_look()
 
+    def following(self, *_: Any, **__: Any) -> Following:
+        return Following(SERVER, None, None)
 
-def nothing_follows(statement: Any, *, after_position: int, size: int) -> Sequence[tuple[int]]:
-    return [(after_position,)]
+
+def run(*_: Any, **__: Any) -> Sequence[tuple[Any, ...]]:
+    raise NotImplementedError
 
 
 class Reader:
@@ -43,7 +71,7 @@ class Reader:
 
     def settled(self, look: Look | Callable[[], Look]) -> int:
         self.backend.next_look = look if callable(look) else lambda: look
-        return self.settling.horizon(nothing_follows).settled  # type: ignore[arg-type]  # as much of a Run as it needs
+        return self.settling.horizon(run).settled  # type: ignore[arg-type]  # as much of a Run as it needs
 
 
 @pytest.fixture
@@ -127,6 +155,32 @@ def test_what_is_known_of_one_server_is_forgotten_at_another(reader: Reader) -> 
     assert reader.settled(primary(12, server=RESTARTED)) == 12
 
 
+def test_what_is_known_is_forgotten_if_another_event_stands_where_all_was_settled(reader: Reader) -> None:
+    """The log went back to 4 and has been filled again since: nothing else tells that it is another run."""
+    assert reader.settled(primary(9)) == 9
+    assert reader.settled(primary(12, "1/1", others={9: 900})) == 0
+    assert reader.settled(primary(12)) == 12
+
+
+def test_what_is_known_is_forgotten_if_no_event_stands_where_all_was_settled(reader: Reader) -> None:
+    assert reader.settled(primary(9)) == 9
+    assert reader.settled(primary(12, "1/1", others={9: None})) == 0
+
+
+def test_an_earlier_look_whose_newest_event_is_gone_settles_nothing(reader: Reader) -> None:
+    assert reader.settled(primary(3)) == 3
+    assert reader.settled(primary(9, "1/1")) == 3
+    assert reader.settled(primary(12, "1/2", others={9: 900})) == 3  # 1/1 has ended, but in another history
+    assert reader.settled(primary(12)) == 12
+
+
+def test_locks_that_were_not_read_are_not_taken_for_locks_that_nobody_holds(reader: Reader) -> None:
+    assert reader.settled(primary(5)) == 5
+    assert reader.settled(primary(9, "1/1")) == 5
+    assert reader.settled(unread(5)) == 5  # the newer ones are gone; an append is still open
+    assert reader.settled(primary(9, "1/1")) == 5
+
+
 def test_a_database_that_has_lost_events_is_looked_at_anew(reader: Reader) -> None:
     assert reader.settled(primary(9)) == 9
     assert reader.settled(primary(4, "1/1")) == 0
@@ -134,7 +188,7 @@ def test_a_database_that_has_lost_events_is_looked_at_anew(reader: Reader) -> No
 
 
 def test_a_standby_waits_until_the_oldest_transaction_is_newer_than_all_that_were_known(reader: Reader) -> None:
-    assert reader.settled(StandbyLook(5, SERVER, oldest=100, next_id=103)) == 0
-    assert reader.settled(StandbyLook(6, SERVER, oldest=102, next_id=104)) == 0
-    assert reader.settled(StandbyLook(7, SERVER, oldest=103, next_id=105)) == 5
-    assert reader.settled(StandbyLook(7, SERVER, oldest=105, next_id=105)) == 7
+    assert reader.settled(standby(5, oldest=100, next_id=103)) == 0
+    assert reader.settled(standby(6, oldest=102, next_id=104)) == 0
+    assert reader.settled(standby(7, oldest=103, next_id=105)) == 5
+    assert reader.settled(standby(7, oldest=105, next_id=105)) == 7

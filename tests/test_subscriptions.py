@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +28,6 @@ from eventstore import (
     Subscription,
     migrations,
 )
-from eventstore.settling import Horizon
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
@@ -286,29 +284,6 @@ def test_it_survives_restarts_of_the_server(cluster: Cluster, how: signal.Signal
     assert follower.positions == stored(writer)
     engine.dispose()
     writing.dispose()
-
-
-class FlakyOrder:
-    """Loses its connection once, and notes what horizon it is asked to go on with."""
-
-    def __init__(self) -> None:
-        self.horizons: list[Horizon | None] = []
-
-    def step(self, _filters: object, _position: int, horizon: Horizon | None) -> tuple[Horizon, None]:
-        self.horizons.append(horizon)
-        if len(self.horizons) == 3:
-            raise ConnectionError
-        return Horizon(settled=9, newest=9), None
-
-
-def test_after_a_lost_connection_it_looks_anew_how_far_all_is_settled(sqlite_engine: Engine) -> None:
-    """The next connection may lead to another server: one that has taken over, and lacks the last events."""
-    order, store = FlakyOrder(), EventStore(sqlite_engine)
-    subscription = store.subscribe(after_position=9, idle_timeout_seconds=0.1)
-    subscription._order = order  # type: ignore[assignment]  # as much of one as it needs
-    subscription._backend = SimpleNamespace(is_passing=lambda _error: True)
-    assert list(subscription) == []
-    assert order.horizons[:5] == [None, Horizon(9, 9), Horizon(9, 9), None, Horizon(9, 9)]
 
 
 # --- notifications

@@ -25,26 +25,31 @@ from eventstore.backends.postgresql_parameters import (
     rows_to_copy,
     single_event,
 )
+from eventstore.backends.postgresql_positions import check_drawing
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
     CLOSED_BY,
+    Following,
     HeadClosed,
     Listener,
     Look,
     Overtaken,
+    PageHeader,
     Place,
     Row,
     Run,
+    Server,
     Statement,
     VersionTaken,
 )
 from eventstore.backends.watching import can_be_unwatched
-from eventstore.errors import CachedPositions, HistoryChangeRefused, SchemaMissing, UnsuitableTransaction
+from eventstore.errors import HistoryChangeRefused, SchemaMissing, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
 from eventstore.statements.appending_to_all import OVERTAKEN
 from eventstore.tables import Tables, define_tables
+from eventstore.tokens import PositionToken
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
     "pool_size": 5,
@@ -275,30 +280,44 @@ class PostgreSQL:
         """Set it back."""
         run(statements.set_history_changes, value="off")
 
-    def look(self, run: Run, *, settled: int, joined: bool) -> Look:
+    def look(self, run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool) -> Look:
         """Look at the newest position and at who holds the lock of appends; on a standby, at transaction ids."""
-        ((newest, appenders, own, isolation_level, started_at, oldest, next_id),) = run(
-            statements.look, settled=settled
-        )
+        asked = [token.position for token in (settled, *others) if token is not None]
+        row = run(
+            statements.look,
+            settled=0 if settled is None else settled.position,
+            settled_id=None if settled is None else settled.event_id,
+            positions=asked,
+        )[0]
+        *event, positions, ids, has_looked, appenders, own, isolation_level = row[:10]
+        server, (persistence, cache, drawn, oldest, next_id) = Server(*row[10:13]), row[13:]
+        newest = None if event[0] is None else PositionToken(*event)
         if joined and isolation_level != "read committed":
             raise UnsuitableTransaction(
                 f"is at {isolation_level.upper()} and does not see what others commit; use READ COMMITTED"
             )
         if own:
             raise UnsuitableTransaction("has itself appended, and what it has stored may still be rolled back")
-        if oldest is None:
-            return PrimaryLook(newest, started_at, frozenset(appenders or ()))
-        if joined:  # in a transaction, the function that knows the next transaction id repeats its first answer
+        if joined and oldest is not None:  # there, the function that knows the next id repeats its first answer
             raise UnsuitableTransaction("is on a standby, where its statements can't tell who is appending")
-        return StandbyLook(newest, started_at, oldest, next_id)
+        drawn = check_drawing(run, 0 if newest is None else newest.position, persistence, cache, drawn)
+        kept = dict(zip(positions or (), ids or (), strict=True))
+        if oldest is None:
+            return PrimaryLook(server, newest, kept, drawn, frozenset(appenders or ()) if has_looked else None)
+        return StandbyLook(server, newest, kept, drawn, oldest, next_id)
+
+    def following(self, run: Run, *, after_position: int, size: int) -> Following:
+        """Look in the index of positions."""
+        (row,) = run(statements.end_of_run, after_position=after_position, size=size)
+        last = None if row[0] is None else PositionToken(*row[:4])
+        return Following(Server(*row[5:]), row[4], last)
 
     def check_positions(self, run: Run) -> None:
-        """Check that the sequence has CACHE 1: otherwise each session keeps a stock of positions."""
-        for (cached,) in run(statements.position_cache):
-            if cached != 1:
-                raise CachedPositions(cached)
+        """Check the sequence: it has CACHE 1 and is not behind."""
+        for row in run(statements.drawing):
+            check_drawing(run, *row)
 
-    def read_matching(
+    def read_page(
         self,
         run: Run,
         filters: Sequence[EventFilter],
@@ -306,16 +325,35 @@ class PostgreSQL:
         after_position: int,
         up_to_position: int,
         page_size: int,
-    ) -> Sequence[Row]:
+        settled_position: int,
+        token_position: int,
+    ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one array for each field of a filter."""
-        parameters: dict[str, Any] = {"up_to_position": up_to_position, "page_size": page_size}
-        for number, filter_ in enumerate(filters):
-            parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
-            parameters |= {f"{field}_{number}": list(values) for field, values in filter_.named.items()}
-        return run(statements.read_matching(tuple(tuple(filter_.named) for filter_ in filters)), **parameters)
+        parameters: dict[str, Any] = {
+            "up_to_position": up_to_position,
+            "page_size": page_size,
+            "settled_position": settled_position,
+            "token_position": token_position,
+        }
+        statement: Statement = statements.read_everything
+        if filters:
+            statement = statements.read_matching(tuple(tuple(filter_.named) for filter_ in filters))
+            for number, filter_ in enumerate(filters):
+                parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
+                parameters |= {f"{field}_{number}": list(values) for field, values in filter_.named.items()}
+        else:
+            parameters["after_position"] = after_position
+        header, *rows = run(statement, **parameters)
+        _, _, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
+        server = Server(table, started_at, bool(in_recovery))
+        return PageHeader(server, settled_id, None if token_id is None else UUID(token_id)), rows
 
     def to_uuid(self, value: UUID) -> UUID:
         """Return the id: psycopg has made it a UUID."""
+        return value
+
+    def from_uuid(self, value: UUID) -> UUID:
+        """Return the id: psycopg takes a UUID."""
         return value
 
     to_time = staticmethod(postgresql_cursors.to_time)

@@ -5,6 +5,7 @@ from sqlalchemy import Engine
 from eventstore import statements
 from eventstore.backends.maintenance import Diagnosis, Positions, Size
 from eventstore.backends.postgresql_diagnosis import diagnose
+from eventstore.backends.postgresql_positions import positions_of
 from eventstore.backends.protocol import Run
 
 
@@ -12,12 +13,8 @@ class PostgreSQLMaintenance:
     """What differs on PostgreSQL."""
 
     def positions(self, run: Run) -> Positions | None:
-        """Return what the sequence says; None where position has none."""
-        sequence = run(statements.position_sequence)
-        if not sequence:
-            return None
-        ((newest, last, was_given),) = run(statements.drawn_positions(*sequence[0]))
-        return Positions(newest, last if was_given else last - 1)
+        """Return what the sequence says; None if position has none."""
+        return positions_of(run)
 
     def advance_positions(self, run: Run) -> bool:
         """Set the sequence, while nobody draws from it: otherwise it could be set back by a moment."""

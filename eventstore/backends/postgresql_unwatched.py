@@ -1,6 +1,6 @@
 """A connection of the engine's pool, used by psycopg alone where nobody watches: see `watching`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,6 +57,11 @@ class UnwatchedConnection:
         self._engine = engine
         self._pooled = pooled
         self._raw: Any = pooled.dbapi_connection
+
+    @property
+    def info(self) -> MutableMapping[Any, Any]:
+        """What one may note of the driver's connection, as SQLAlchemy's `Connection.info`."""
+        return self._pooled.info
 
     def execute(self, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute one statement, and return its rows.

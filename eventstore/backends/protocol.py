@@ -1,9 +1,10 @@
 """What a backend is: the few things in which databases differ, as one small object."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, Engine
@@ -14,6 +15,7 @@ from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted
 from eventstore.filters import EventFilter
 from eventstore.rows import PendingAppend, StoredEvent
 from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
+from eventstore.tokens import PositionToken
 
 Statement = Callable[[Tables], ClauseElement]
 """A function of `eventstore.statements`."""
@@ -37,6 +39,11 @@ def fetch(result: CursorResult[Any]) -> Sequence[Row]:
 
 class Run(Protocol):
     """Runs a statement where the store's execution has decided: the one seam that all SQL goes through."""
+
+    @property
+    def notes(self) -> MutableMapping[Any, Any]:
+        """What one may note of the driver's connection: gone with it, so a new connection has none."""
+        ...
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         """Execute the statement and return all of its rows, none for one that returns none."""
@@ -81,24 +88,77 @@ class HeadClosed(Exception):  # never leaves the package
         super().__init__()
 
 
+class Server(NamedTuple):
+    """Which server, and which of its tables, has answered. What was seen of one says nothing about another.
+
+    Attributes:
+        table: The oid of es_events; 0 on SQLite.
+        started_at: When the server was started; None on SQLite.
+        in_recovery: Whether it is a standby.
+    """
+
+    table: int
+    started_at: datetime | None
+    in_recovery: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PageHeader:
+    """Where a page of the global order came from: of the same statement as its events.
+
+    Attributes:
+        server: Which server and table.
+        settled_id: The id of the event at the position up to which the look has found everything settled.
+        token_id: The id of the event at the position of the reader's token; None also for a reader without one.
+    """
+
+    server: Server
+    settled_id: UUID | None
+    token_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The events that follow a position without a gap.
+
+    Attributes:
+        server: Which server has answered.
+        id_before: The id of the event at that position; None if there is none.
+        last: The last of those that follow; None if there is a gap at once.
+    """
+
+    server: Server
+    id_before: UUID | None
+    last: PositionToken | None
+
+
 class Look(Protocol):
     """What one statement has seen of the global order.
 
     Attributes:
-        newest: The largest position that could be seen.
-        server: Which run of which server has answered: what is known of one says nothing about another.
+        newest: The newest event that could be seen; None if there is none.
+        server: Which server has answered.
+        kept: Which events stand at the positions that were asked about, by position; without those where none is.
+        drawn: The last position that was drawn; None if the role may not read the sequence.
         unfinished: The appends under way that may still commit at or below `newest`. Whoever is not among them had
-            ended before: a statement that starts after this one sees what it has stored.
+            ended before: a statement that starts after this one sees what it has stored. None if that was not looked
+            at, because nothing is newer than what is settled.
     """
 
     @property
-    def newest(self) -> int: ...  # noqa: D102  # described above
+    def newest(self) -> PositionToken | None: ...  # noqa: D102  # described above
 
     @property
-    def server(self) -> object: ...  # noqa: D102
+    def server(self) -> Server: ...  # noqa: D102
 
     @property
-    def unfinished(self) -> frozenset[Any]: ...  # noqa: D102
+    def kept(self) -> Mapping[int, UUID]: ...  # noqa: D102
+
+    @property
+    def drawn(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def unfinished(self) -> frozenset[Any] | None: ...  # noqa: D102
 
     def still_unfinished(self, waiting: frozenset[Any]) -> frozenset[Any]:
         """Return which of `waiting`, some of those that an earlier look has seen, have not ended by now."""
@@ -274,28 +334,36 @@ class Backend(Protocol):
         """Keep this transaction from changing history again."""
         ...
 
-    def look(self, run: Run, *, settled: int, joined: bool) -> Look:
+    def look(self, run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool) -> Look:
         """Look at the global order.
 
         Args:
             run: Where to look. Outside of a joined transaction, each statement must see what is committed by now.
-            settled: The position up to which everything is settled already.
+            settled: The event up to which everything is settled already; None if nothing is known to be.
+            others: More events of which to say whether they are at their positions.
             joined: Whether `run` is in a transaction of the caller's.
 
         Raises:
             UnsuitableTransaction: It would not see what others commit, or has itself appended.
+            GlobalOrderError: As `check_positions` raises it.
         """
+        ...
+
+    def following(self, run: Run, *, after_position: int, size: int) -> Following:
+        """Look which events follow a position without a gap, no further than `size` events."""
         ...
 
     def check_positions(self, run: Run) -> None:
-        """Check that positions are drawn in the order in which they are given out.
+        """Check that positions are drawn one by one, and after those of all events that are there.
 
         Raises:
-            CachedPositions: They are not.
+            CachedPositions: Each session draws a stock of them.
+            PositionsBehind: The next one comes before the newest event.
+            UnloggedEvents: A crash would empty the table, and begin again.
         """
         ...
 
-    def read_matching(
+    def read_page(
         self,
         run: Run,
         filters: Sequence[EventFilter],
@@ -303,12 +371,22 @@ class Backend(Protocol):
         after_position: int,
         up_to_position: int,
         page_size: int,
-    ) -> Sequence[Row]:
-        """Return the first events after one position and up to another that match one of the filters, in order."""
+        settled_position: int,
+        token_position: int,
+    ) -> tuple[PageHeader, Sequence[Row]]:
+        """Return the first events after one position and up to another that match one of the filters, in order.
+
+        All events, if there are no filters. The header is of the same statement, and names the events at
+        `settled_position` and `token_position`.
+        """
         ...
 
     def to_uuid(self, value: Any) -> UUID:
         """Return an id that the driver has returned."""
+        ...
+
+    def from_uuid(self, value: UUID) -> Any:
+        """Return an id as the driver takes it."""
         ...
 
     def to_time(self, value: Any) -> datetime:

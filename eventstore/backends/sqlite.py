@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,12 +19,15 @@ from sqlalchemy.exc import DBAPIError
 from eventstore import statements
 from eventstore.backends.protocol import (
     CLOSED_BY,
+    Following,
     HeadClosed,
     Listener,
     Look,
+    PageHeader,
     Place,
     Row,
     Run,
+    Server,
     Statement,
     VersionTaken,
     fetch,
@@ -45,6 +48,7 @@ from eventstore.filters import EventFilter
 from eventstore.immutability import REFUSAL
 from eventstore.rows import Expectation, PendingAppend
 from eventstore.tables import Tables, define_tables
+from eventstore.tokens import PositionToken
 
 _SWITCH_TIMEOUT_SECONDS: Final = 30.0
 """How long a new connection waits to find, or make, the database's journal a write-ahead log."""
@@ -190,15 +194,32 @@ class SQLite:
         """Take it away, before the transaction is committed."""
         run(statements.take_permission)
 
-    def look(self, run: Run, *, settled: int, joined: bool) -> Look:  # noqa: ARG002  # the newest is the settled one
+    def look(
+        self,
+        run: Run,
+        *,
+        settled: PositionToken | None,
+        others: Sequence[PositionToken],
+        joined: bool,  # noqa: ARG002  # all are
+    ) -> Look:
         """Look at the newest position: there is one writer at a time, so nothing is under way below it."""
-        ((newest,),) = run(statements.newest_position)
-        return _Look(newest)
+        token = others[-1] if others else None  # the reader's: where nobody is waited for, nothing else is asked
+        asked = [0 if each is None else each.position for each in (settled, token)]
+        ((position, event_id, stream_id, version, *ids, drawn),) = run(
+            statements.look_at_newest, settled=asked[0], token_position=asked[1]
+        )
+        newest = None if position is None else PositionToken(position, self.to_uuid(event_id), stream_id, version)
+        kept = {place: self.to_uuid(found) for place, found in zip(asked, ids, strict=True) if found is not None}
+        return _Look(newest, kept, drawn or 0)
+
+    def following(self, run: Run, *, after_position: int, size: int) -> Following:  # noqa: ARG002  # nobody has to ask
+        """Return that none does: what has been stored is settled already."""
+        return Following(_SERVER, None, None)
 
     def check_positions(self, run: Run) -> None:
-        """Do nothing: AUTOINCREMENT gives each row the next position."""
+        """Do nothing: AUTOINCREMENT gives each row a position above all that are there."""
 
-    def read_matching(
+    def read_page(
         self,
         run: Run,
         filters: Sequence[EventFilter],
@@ -206,17 +227,35 @@ class SQLite:
         after_position: int,
         up_to_position: int,
         page_size: int,
-    ) -> Sequence[Row]:
+        settled_position: int,
+        token_position: int,
+    ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one JSON array for each field of a filter."""
-        parameters: dict[str, Any] = {"up_to_position": up_to_position, "page_size": page_size}
-        for number, filter_ in enumerate(filters):
-            parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
-            parameters |= {f"{field}_{number}": json.dumps(values) for field, values in filter_.named.items()}
-        return run(statements.read_matching_by_json(tuple(tuple(filter_.named) for filter_ in filters)), **parameters)
+        parameters: dict[str, Any] = {
+            "up_to_position": up_to_position,
+            "page_size": page_size,
+            "settled_position": settled_position,
+            "token_position": token_position,
+        }
+        statement: Statement = statements.read_everything_plainly
+        if filters:
+            statement = statements.read_matching_by_json(tuple(tuple(filter_.named) for filter_ in filters))
+            for number, filter_ in enumerate(filters):
+                parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
+                parameters |= {f"{field}_{number}": json.dumps(values) for field, values in filter_.named.items()}
+        else:
+            parameters["after_position"] = after_position
+        header, *rows = run(statement, **parameters)
+        settled_id, token_id = (None if found is None else self.to_uuid(found) for found in header[3:5])
+        return PageHeader(_SERVER, settled_id, token_id), rows
 
     def to_uuid(self, value: str) -> UUID:
         """Return the id of its 32 hexadecimal digits."""
         return msgspec.convert(value, UUID)  # a third of the time that UUID(value) takes
+
+    def from_uuid(self, value: UUID) -> str:
+        """Return its 32 hexadecimal digits."""
+        return value.hex
 
     def to_time(self, value: str) -> datetime:
         """Return the time of SQLite's text, which is in UTC."""
@@ -227,10 +266,15 @@ class SQLite:
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
+_SERVER: Final = Server(table=0, started_at=None, in_recovery=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
-    newest: int
-    server: object = None
+    newest: PositionToken | None
+    kept: Mapping[int, UUID]
+    drawn: int
+    server: Server = _SERVER
     unfinished: frozenset[Any] = frozenset()
 
     def still_unfinished(self, waiting: frozenset[Any]) -> frozenset[Any]:

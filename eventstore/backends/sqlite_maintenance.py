@@ -44,7 +44,9 @@ class SQLiteMaintenance:
             return []
         try:
             return [Size(*row) for row in run(statements.sizes_on_sqlite)]
-        except OperationalError:
+        except OperationalError as error:
+            if "no such table: dbstat" not in str(error.orig):
+                raise
             return []
 
     def database_bytes(self, run: Run) -> int:

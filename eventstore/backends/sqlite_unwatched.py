@@ -1,11 +1,12 @@
 """A connection of the engine's pool, used by sqlite3 alone where nobody watches: see `watching`."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.pool import PoolProxiedConnection
 
 from eventstore.backends.protocol import Row
 from eventstore.backends.watching import translated
@@ -30,7 +31,7 @@ def unwatched(engine: Engine) -> Iterator["UnwatchedConnection"]:
     is_as_it_was = False
     try:  # Ctrl-C is noticed where Python calls or returns: nothing of that comes between this line and the `finally`
         raw.isolation_level = None
-        connection = UnwatchedConnection(engine, raw)
+        connection = UnwatchedConnection(engine, pooled)
         if raw.in_transaction:  # begun by a hook of the pool
             connection.exec_driver_sql("COMMIT")
         yield connection
@@ -55,10 +56,17 @@ class UnwatchedConnection:
         raw: The driver's connection.
     """
 
-    def __init__(self, engine: Engine, raw: Any) -> None:
+    def __init__(self, engine: Engine, pooled: PoolProxiedConnection) -> None:
         self._engine = engine
+        self._pooled = pooled
+        raw: Any = pooled.dbapi_connection
         self.raw = raw
         self._cursor = raw.cursor()
+
+    @property
+    def info(self) -> MutableMapping[Any, Any]:
+        """What one may note of the driver's connection, as SQLAlchemy's `Connection.info`."""
+        return self._pooled.info
 
     def exec_driver_sql(self, sql: str, parameters: Any = ()) -> Sequence[Row]:
         """Execute one statement, once for each of a list of parameters, and return its rows.

@@ -16,7 +16,7 @@ from eventstore.cli.imports import imported
 from eventstore.cli.output import Column, console, has_person, print_json, print_line, print_rows, printable
 from eventstore.cli.reading import POSITIVE
 from eventstore.event_types import EventTypes
-from eventstore.projections import Outcome, Projection, Projections, Worker
+from eventstore.projections import Outcome, Projection, Projections, ProjectionStatus, Worker
 from eventstore.store import EventStore
 
 _STATUS: Final = (
@@ -48,21 +48,25 @@ def projections() -> None:
 def status(*, store: EventStore, as_json: bool, names: tuple[str, ...]) -> None:
     """Say how projections are doing: all of them, or those named.
 
-    The state is running, stopped, or failed: stopped at an event that a handler could not deal with.
+    The state is running, stopped, or failed: stopped at an event that a handler could not deal with; or the log went
+    back: it does not have an event any more that the projection has handled, so build the projection again.
 
     In a pipe, the lines have: name, state, position, events behind, seconds behind, dead letters, when it last came
     forward, worker, failure.
     """
-    rows = [
-        {**asdict(each), "state": "failed" if each.failure else "running" if each.is_running else "stopped"}
-        for each in Projections(store).status(*names)
-    ]
+    rows = [{**asdict(each), "state": _state(each)} for each in Projections(store).status(*names)]
     is_table = has_person() and not as_json
     columns = _STATUS if is_table else (*_STATUS, _FAILURE)
     print_rows(columns, rows, as_json=as_json, empty="no projection has ever run")
     for row in rows if is_table else ():
         if row["failure"]:
             click.secho(f"{printable(row['name'])} has stopped: {printable(row['failure'])}", fg="red")
+
+
+def _state(status: ProjectionStatus) -> str:
+    if status.log_went_back:
+        return "log went back"
+    return "failed" if status.failure else "running" if status.is_running else "stopped"
 
 
 def _confirmed(question: str, *, yes: bool) -> None:

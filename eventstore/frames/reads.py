@@ -7,6 +7,7 @@ from eventstore.filters import EventFilter, combine
 from eventstore.frames.frame import Fields, Frame, Source
 from eventstore.store import EventStore
 from eventstore.streams import check_number
+from eventstore.tokens import PositionToken
 
 
 def read_stream(
@@ -67,7 +68,7 @@ def read_stream(
 def read_all(
     store: EventStore,
     *filters: EventFilter,
-    after_position: int = 0,
+    after_position: int | PositionToken = 0,
     limit: int | None = None,
     wait_seconds: float = 1.0,
     upcast: bool = True,

@@ -12,7 +12,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 from eventstore import statements
 from eventstore.backends import without_password
 from eventstore.backends.protocol import Backend, Row, Run
-from eventstore.errors import SchemaError, SchemaMissing
+from eventstore.errors import GlobalOrderError, SchemaError, SchemaMissing
 from eventstore.execution import Execution
 from eventstore.health.report import (
     COUNTED_AT_MOST,
@@ -37,6 +37,7 @@ class _Seen:
     schema: SchemaHealth = _UNKNOWN_SCHEMA
     projections: tuple[ProjectionHealth, ...] = ()
     projections_error: str | None = None
+    positions_error: str | None = None
 
 
 class HealthCheck:
@@ -66,7 +67,7 @@ class HealthCheck:
         names = thresholds.projections
         seen = self._look_within(timeout_seconds, names)
         seconds = round(time.monotonic() - began, 6)
-        told = (seen.error, seen.schema.error, seen.projections_error)
+        told = (seen.error, seen.schema.error, seen.positions_error, seen.projections_error)
         problems = [each for each in told if each is not None]
         projections = tuple(each for each in seen.projections if names is None or each.name in names)
         if seen.schema.fits and seen.projections_error is None:
@@ -97,15 +98,17 @@ class HealthCheck:
         try:
             with self._execution.statement() as run:
                 schema = self._schema(run)
+                positions_error = self._positions_error(run)
                 if names == () or (schema.version or 0) < REQUIRED_BY_PROJECTIONS:
-                    return _Seen(None, schema)
+                    return _Seen(None, schema, positions_error=positions_error)
                 try:
                     rows = run(statements.projection_health, at_most=COUNTED_AT_MOST)
                 except DBAPIError as error:
                     if error.connection_invalidated:
                         raise
-                    return _Seen(None, schema, projections_error=f"projections can't be read: {self._told(error)}")
-            return _Seen(None, schema, tuple(map(self._projection, rows)))
+                    problem = f"projections can't be read: {self._told(error)}"
+                    return _Seen(None, schema, projections_error=problem, positions_error=positions_error)
+            return _Seen(None, schema, tuple(map(self._projection, rows)), positions_error=positions_error)
         except SchemaError as error:
             return _Seen(None, SchemaHealth(fits=False, version=getattr(error, "found", None), error=str(error)))
         except Exception as error:  # noqa: BLE001  # whatever a driver raises is an answer here
@@ -119,11 +122,22 @@ class HealthCheck:
         check_version(*rows[0])
         return SchemaHealth(fits=True, version=rows[0][0], error=None)
 
+    def _positions_error(self, run: Run) -> str | None:
+        try:
+            self._backend.check_positions(run)
+        except GlobalOrderError as error:
+            return str(error)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            return None  # a role that may not read es_events does not append
+        return None
+
     def _projection(self, row: Row) -> ProjectionHealth:
-        name, position, lag_events, oldest, dead_letters, failure, now = row
+        name, position, lag_events, oldest, dead_letters, failure, now, log_went_back = row
         to_time = self._backend.to_time
         lag = 0.0 if oldest is None else max((to_time(now) - to_time(oldest)).total_seconds(), 0.0)
-        return ProjectionHealth(name, position, lag_events, lag, dead_letters, failure)
+        return ProjectionHealth(name, position, lag_events, lag, dead_letters, failure, bool(log_went_back))
 
     def _told(self, error: Exception) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error

@@ -48,6 +48,7 @@ class ProjectionHealth:
         lag_seconds: How long ago the first of these was stored; 0 where there is none.
         dead_letters: How many are pending, counted up to 10,000.
         failure: The event at which it has stopped and the type of the error; None where it goes well.
+        log_went_back: Whether the log does not have the event any more that it has come to: see `LogWentBack`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ProjectionHealth:
     lag_seconds: float
     dead_letters: int
     failure: str | None
+    log_went_back: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,12 @@ class Thresholds:
                 found.append(f"projection {each.name!r} is {_counted(each.lag_events)} events behind")
             if _exceeds(each.dead_letters, self.max_dead_letters):
                 found.append(f"projection {each.name!r} has {_counted(each.dead_letters)} pending dead letters")
+        found += [
+            f"projection {each.name!r} has come to an event that the log does not have any more: it went back; build "
+            "the projection again"
+            for each in projections
+            if each.log_went_back
+        ]
         failed = [each for each in projections if each.failure is not None]
         if _exceeds(len(failed), self.max_failed_projections):
             found += [f"projection {each.name!r} has stopped: {each.failure}" for each in failed]

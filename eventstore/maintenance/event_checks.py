@@ -29,7 +29,7 @@ def check_events(inspection: Inspection, start: Place, mapper: EventMapper) -> I
     while after < newest:
         with inspection.execution.statement() as run:
             rows = run(
-                statements.read_everything,
+                statements.page_of_events,
                 after_position=after,
                 up_to_position=newest,
                 page_size=inspection.batch_size,

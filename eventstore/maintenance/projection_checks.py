@@ -12,13 +12,16 @@ def check_checkpoints(inspection: Inspection) -> Iterator[Finding]:
     """Yield the projections that have come further than there are events."""
     with inspection.execution.statement() as run:
         rows = run(statements.checkpoints_beyond_log)
-    for name, position, newest in rows:
+    for name, position, newest, event_id in rows:
+        is_beyond = position > newest
+        expected = f"{newest} at the most, the newest event's" if is_beyond else "the event that it has come to"
+        its_id = "" if event_id is None else f", and event {inspection.backend.to_uuid(event_id)} is not there any more"
         yield Finding(
             FindingKind.CHECKPOINT_BEYOND_LOG,
             name=name,
             position=position,
-            found=f"a checkpoint at position {position}",
-            expected=f"{newest} at the most, the newest event's",
+            found=f"a checkpoint at position {position}{its_id}",
+            expected=expected,
             remedy=(
                 "it has seen events that are not here, and would pass over those to come: restore the events, or build "
                 "it again (Projections.reset)"

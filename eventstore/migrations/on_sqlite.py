@@ -52,21 +52,21 @@ def drop_constraints(table: str, names: Sequence[str]) -> None:
 
 
 def add_column(table: str, name: str, type_: str) -> None:
-    """See `operations.add_column`. ALTER TABLE would put it in, but not as a new table has it."""
+    """See `operations.add_column`."""
     connection = _online(f"adding a column to {table}")
-    sql = _definition(connection, table)
-    if f"\n\t{name} " not in sql:
-        columns, separator, constraints = sql.partition("\n\tCONSTRAINT ")
-        _make_anew(connection, table, f"{columns}\n\t{name} {type_}, {separator}{constraints}")
+    if not _has_column(connection, table, name):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {name} {type_}")
 
 
 def drop_column(table: str, name: str) -> None:
     """See `operations.drop_column`."""
     connection = _online(f"dropping a column of {table}")
-    lines = _definition(connection, table).split("\n")
-    kept = [line for line in lines if not line.startswith(f"\t{name} ")]
-    if len(kept) < len(lines):
-        _make_anew(connection, table, "\n".join(kept), without=name)
+    if _has_column(connection, table, name):
+        connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {name}")
+
+
+def _has_column(connection: Connection, table: str, name: str) -> bool:
+    return any(row[1] == name for row in connection.exec_driver_sql(f"PRAGMA table_info({table})"))
 
 
 def _online(step: str) -> Connection:
@@ -87,7 +87,7 @@ def _has(sql: str, constraint: str) -> bool:
     return re.search(rf"\bCONSTRAINT \W?{re.escape(constraint)}\b", sql) is not None
 
 
-def _make_anew(connection: Connection, table: str, definition: str, *, without: str | None = None) -> None:
+def _make_anew(connection: Connection, table: str, definition: str) -> None:
     """Copy a table away, drop it, create it by the new definition, and copy it back; with its indexes and its numbers.
 
     In this order, other tables that refer to it keep to its name, whatever the connection's foreign_keys.
@@ -99,7 +99,7 @@ def _make_anew(connection: Connection, table: str, definition: str, *, without: 
     last_number = connection.execute(number, {"table": table}).scalar() if is_numbered else None
     # leaves out generated columns
     names = [row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")]
-    columns = ", ".join(name for name in names if name != without)
+    columns = ", ".join(names)
     connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # until the transaction ends
     connection.exec_driver_sql(f"CREATE TEMP TABLE {_COPY} AS SELECT {columns} FROM {table}")
     connection.exec_driver_sql(f"DROP TABLE {table}")

@@ -122,8 +122,7 @@ def validate_constraints(table: str, *names: str) -> None:
 def add_column(table: str, column: sa.Column[Any]) -> None:
     """Add a column that takes NULL and has no default, as the last one, unless it is there.
 
-    Its rows are left as they are on PostgreSQL, where the table's lock is asked for as by `add_constraints`. On SQLite
-    the table is made anew.
+    Its rows are left as they are. On PostgreSQL the table's lock is asked for as by `add_constraints`.
     """
     name, type_ = column.name, column.type.compile(dialect=op.get_context().dialect)
     if _on_sqlite():

@@ -47,6 +47,8 @@ class ProjectionStatus:
         is_running: Whether a worker was seen within the last 20 seconds, and has not stopped since.
         failure: The event at which it has stopped and the type of the error; None where it goes well.
         failed_at: When that was.
+        log_went_back: Whether the log does not have the event any more that it has come to: see `LogWentBack`. Build it
+            again.
     """
 
     name: str
@@ -59,6 +61,7 @@ class ProjectionStatus:
     is_running: bool
     failure: str | None
     failed_at: datetime | None
+    log_went_back: bool
 
 
 class Projections:
@@ -97,7 +100,9 @@ class Projections:
         found = []
         with self._run() as run:
             pending: dict[str, int] = {row[0]: row[1] for row in run(statements.count_dead_letters)}
-            for name, position, worker, failure, updated, seen, failed, now in run(statements.find_checkpoints):
+            for name, position, worker, failure, updated, seen, failed, now, log_went_back in run(
+                statements.find_checkpoints
+            ):
                 if names and name not in names:
                     continue
                 ((lag_events,),) = run(statements.count_events_after, after_position=position, at_most=COUNTED_AT_MOST)
@@ -114,6 +119,7 @@ class Projections:
                     is_running=self._was_seen(seen, now),
                     failure=failure,
                     failed_at=None if failed is None else to_time(failed),
+                    log_went_back=bool(log_went_back),
                 )
                 found.append(status)
         return found
@@ -219,8 +225,8 @@ class Projections:
             msg = f"a projection can't be swapped with itself: both names are {name!r}"
             raise InvalidInput(msg)
         with self._stopped(*sorted({name, rebuilt})) as (run, connection):
-            ((old,),) = run(statements.lock_checkpoint, name=name)
-            ((new,),) = run(statements.lock_checkpoint, name=rebuilt)
+            ((old, *_),) = run(statements.lock_checkpoint, name=name)
+            ((new, *_),) = run(statements.lock_checkpoint, name=rebuilt)
             if new < old:
                 raise ProjectionBehind(rebuilt, new, old)
             if in_transaction is not None:
@@ -247,7 +253,7 @@ class Projections:
                 rows = run(statements.find_checkpoint, name=name)
                 if not rows:
                     raise UnknownProjection(name)
-                _, seen, worker, _, now = rows[0]
+                _, seen, worker, _, now, *_ = rows[0]
                 if not locked or self._was_seen(seen, now):
                     raise ProjectionRunning(name, worker)
             yield run, transaction.connection

@@ -1,7 +1,8 @@
 """Batches: events are handled, and the checkpoint is advanced, in one transaction."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -11,13 +12,15 @@ from sqlalchemy.orm import Session
 
 from eventstore import statements
 from eventstore.backends.protocol import Row, Run
-from eventstore.errors import DecodingError, NotInTransaction, ProjectionFailed
+from eventstore.errors import DecodingError, LogWentBack, NotInTransaction, PositionBeyondLog, ProjectionFailed
 from eventstore.observing import Observation
 from eventstore.projections.definition import Projection
 from eventstore.rows import EVENT_ID, EVENT_TYPE, POSITION, STREAM_ID, VERSION
 from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
+from eventstore.settling import Horizon, check_loss
 from eventstore.store import EventStore
 from eventstore.streams import MAX_VERSION
+from eventstore.tokens import START, After, PositionToken
 
 
 class Outcome(Enum):
@@ -74,35 +77,77 @@ class Batches:
         self._size = size
         self._seconds = seconds
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
+        self._to_uuid = store._backend.to_uuid
         self.is_seen = False
-        """Whether a worker was marked as seen when `position` looked: one that stops takes the mark of all away."""
+        """Whether a worker was marked as seen when `place` looked: one that stops takes the mark of all away."""
 
-    def position(self) -> int:
-        """Return how far the projection has come. It begins here if it never has."""
+    def place(self) -> After:
+        """Return how far the projection has come, with the event there. It begins here if it never has.
+
+        Raises:
+            LogWentBack: The log does not have that event any more.
+        """
         with self._store._execution.statement() as run:
             self._gate(run)
             rows = run(statements.find_checkpoint, name=self._projection.name)
-            self.is_seen = bool(rows) and rows[0][1] is not None
-            if rows:
-                return int(rows[0][0])
-            run(statements.create_checkpoint, name=self._projection.name, position=0)
-        return 0
+            if not rows:
+                run(statements.create_checkpoint, name=self._projection.name, position=0)
+                self.is_seen = False
+                return START
+            position, seen_at, _, _, _, *event = rows[0]
+            self.is_seen = seen_at is not None
+            return self._checked(run, position, event)
+
+    def _checked(self, run: Run, position: int, event: Sequence[Any]) -> After:
+        """Return the place of a checkpoint, whose statement has looked up its event.
+
+        Raises:
+            LogWentBack: The event is not there, and the log does not say why.
+        """
+        event_position, event_id, stream_id, version, id_there = event
+        if event_id is None:
+            return After(position)
+        token = PositionToken(event_position, self._to_uuid(event_id), stream_id, version)
+        if id_there != event_id:
+            with self._naming_this():
+                check_loss(run, token, None if id_there is None else self._to_uuid(id_there))
+            return After(position)
+        return After(position, token)
+
+    @contextmanager
+    def _naming_this(self) -> Iterator[None]:
+        """Say which projection it is that can't go on."""
+        name = self._projection.name
+        try:
+            yield
+        except LogWentBack as error:
+            raise LogWentBack(error.position, error.expected_id, error.found_id, name) from None
+        except PositionBeyondLog as error:
+            raise LogWentBack(error.position, None, None, name) from None
 
     def newest_position(self) -> int:
         """Return the position of the newest event, settled or not."""
         with self._store._execution.global_reading() as run:
             return self._store._global_order.horizon(run).newest
 
-    def settled_after(self, position: int) -> int:
-        """Look how far events can be handled by one who has handled all up to a position."""
-        with self._store._execution.global_reading() as run:
-            return self._store._global_order.horizon(run, after_position=position).settled
+    def settled_after(self, place: After) -> Horizon:
+        """Return how far events can be handled by one who has come to a place; look if no more is known to be settled.
 
-    def handle(self, settled: int, *, up_to_position: int = MAX_VERSION) -> Batch:
+        Raises:
+            LogWentBack: The log has never come as far.
+        """
+        with self._store._execution.global_reading() as run, self._naming_this():
+            return self._store._global_order.settled_after(run, place)
+
+    def handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
         """Handle a batch of events that are settled.
+
+        Returns:
+            What was done. `Outcome.CAUGHT_UP` also if the horizon does not hold any more: look again.
 
         Raises:
             HandlerFailed: A handler failed; nothing of this batch has happened.
+            LogWentBack: The log does not have the event of the checkpoint any more.
         """
         with (
             self._store._observer.operation("project", projection=self._projection.name) as observed,
@@ -110,23 +155,30 @@ class Batches:
             transaction._execution.statement() as run,
         ):
             rows = run(statements.lock_checkpoint, name=self._projection.name)
-            if not rows:  # or it was removed; then `position` makes it anew
+            if not rows:  # or it was removed; then `place` makes it again
                 return Batch(Outcome.BUSY, 0, 0)
-            before: int = rows[0][0]
-            end = min(settled, up_to_position)
-            if before >= end:
-                return Batch(Outcome.CAUGHT_UP, 0, before)
+            position, *event = rows[0]
+            before = self._checked(run, position, event)
+            if position >= min(horizon.settled, up_to_position):
+                return Batch(Outcome.CAUGHT_UP, 0, position)
             page = transaction._global_order.page(
-                run, self._projection.filters, after_position=before, up_to_position=end, page_size=self._size
+                run,
+                self._projection.filters,
+                after=before,
+                horizon=horizon,
+                up_to_position=up_to_position,
+                page_size=self._size,
             )
-            handled, position = self._handle_rows(run, transaction, page.rows, page.position, observed)
-            self._advance(run, before, position)
-            observed.note(events=handled, lag=max(settled - position, 0))
-        return Batch(Outcome.ADVANCED, handled, position)
+            if page is None:
+                return Batch(Outcome.CAUGHT_UP, 0, position)
+            handled, end = self._handle_rows(run, transaction, page.rows, page.after, observed)
+            self._advance(run, position, end)
+            observed.note(events=handled, lag=max(horizon.settled - end.position, 0))
+        return Batch(Outcome.ADVANCED, handled, end.position)
 
     def _handle_rows(
-        self, run: Run, transaction: EventStore, rows: Sequence[Row], end: int, observed: Observation
-    ) -> tuple[int, int]:
+        self, run: Run, transaction: EventStore, rows: Sequence[Row], end: After, observed: Observation
+    ) -> tuple[int, After]:
         """Return how many events were handled, and how far that has come."""
         blocked = self._blocked_streams(run) if rows else frozenset()
         deadline = time.monotonic() + self._seconds
@@ -146,7 +198,7 @@ class Batches:
                         raise
                     raise HandlerFailed(row) from error
                 if time.monotonic() > deadline:
-                    end = row[POSITION]
+                    end = After(row[POSITION], transaction._global_order.token_of(row))
                     break
         finally:
             if isinstance(target, Session):
@@ -217,7 +269,7 @@ class Batches:
             if not rows or rows[0][0] != row[POSITION] - 1:  # it is not the next one: another worker was at work
                 return Batch(Outcome.BUSY, 0, 0)
             self._add_dead_letter(run, row, attempts=attempts, error=error)
-            self._advance(run, rows[0][0], row[POSITION])
+            self._advance(run, rows[0][0], After(row[POSITION], self._store._global_order.token_of(row)))
             observed.note(dead_letters=1)
         return Batch(Outcome.ADVANCED, 0, row[POSITION])
 
@@ -225,9 +277,19 @@ class Batches:
         name, position = self._projection.name, row[POSITION]
         run(statements.add_dead_letter, projection=name, position=position, attempts=attempts, error=error)
 
-    def _advance(self, run: Run, old: int, position: int) -> None:
-        name = self._projection.name
-        moved = run(statements.advance_checkpoint, name=name, old=old, position=position, worker=self._worker)
+    def _advance(self, run: Run, old: int, end: After) -> None:
+        token = end.token
+        moved = run(
+            statements.advance_checkpoint,
+            name=self._projection.name,
+            old=old,
+            position=end.position,
+            event_position=None if token is None else token.position,
+            event_id=None if token is None else self._store._backend.from_uuid(token.event_id),
+            event_stream_id=None if token is None else token.stream_id,
+            event_version=None if token is None else token.version,
+            worker=self._worker,
+        )
         assert moved, "the checkpoint was locked, and is elsewhere all the same"  # noqa: S101
 
     def failure(self, row: Row, cause: BaseException, attempts: int) -> ProjectionFailed:

@@ -17,6 +17,7 @@ from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput
 from eventstore.projections.batches import Batch, Batches, HandlerFailed, Outcome
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.rows import POSITION
+from eventstore.settling import Horizon
 from eventstore.store import EventStore
 from eventstore.streams import check_number, check_seconds
 from eventstore.waking import Waker
@@ -87,7 +88,6 @@ class Worker:
         self._projection = projection
         self._backend = store._backend
         self._batches = Batches(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
-        self._settled = 0
         self._seen_at = float("-inf")
         self._waker = Waker()
         self._stopped = False
@@ -111,18 +111,19 @@ class Worker:
 
         Raises:
             ProjectionFailed: An event could not be handled, and the projection stops before it; earlier ones are done.
+            LogWentBack: The log does not have the event any more up to which the projection has come: by a failover, or
+                a restore of this table from a backup. Build it again.
             SchemaError: The database does not have the tables that this code needs.
             sqlalchemy.exc.SQLAlchemyError: The database does not answer; nothing of this batch has happened.
         """
-        position = self._batches.position()
-        if position >= self._settled:
-            self._settled = self._batches.settled_after(position)
-        if position >= self._settled:
-            return Batch(Outcome.CAUGHT_UP, 0, position)
+        place = self._batches.place()
+        horizon = self._batches.settled_after(place)
+        if place.position >= horizon.settled:
+            return Batch(Outcome.CAUGHT_UP, 0, place.position)
         try:
-            return self._batches.handle(self._settled)
+            return self._batches.handle(horizon)
         except HandlerFailed as failed:
-            return self._deal_with(failed)
+            return self._deal_with(failed, horizon)
 
     def run_until_caught_up(self) -> int:
         """Handle all events that are stored when this is called, and settled by then or soon after; then return.
@@ -145,7 +146,7 @@ class Worker:
                 handled += batch.handled
                 if batch.outcome is Outcome.ADVANCED:
                     pause = self._shortest
-                elif self._batches.position() >= end:
+                elif self._batches.place().position >= end:
                     break
                 else:
                     self._waker.wait(pause)
@@ -206,14 +207,14 @@ class Worker:
 
     # --- when an event fails
 
-    def _deal_with(self, failed: HandlerFailed) -> Batch:
+    def _deal_with(self, failed: HandlerFailed, horizon: Horizon) -> Batch:
         """Commit what came before the event, then try it by itself."""
         position, handled = failed.row[POSITION], 0
         while True:  # it may take several batches, where time is up in between
             try:
-                batch = self._batches.handle(self._settled, up_to_position=position - 1)
+                batch = self._batches.handle(horizon, up_to_position=position - 1)
             except HandlerFailed as earlier:
-                return self._deal_with(earlier)
+                return self._deal_with(earlier, horizon)
             handled += batch.handled
             if batch.outcome is Outcome.BUSY:
                 return Batch(Outcome.BUSY, handled, batch.position)
@@ -227,7 +228,7 @@ class Worker:
                 return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
             attempts += 1
             try:
-                batch = self._batches.handle(self._settled, up_to_position=position)
+                batch = self._batches.handle(horizon, up_to_position=position)
             except HandlerFailed as again:
                 cause = again.__cause__ or again
             else:

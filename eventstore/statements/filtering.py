@@ -30,6 +30,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from eventstore.statements.reading import event_columns
+from eventstore.statements.servers import with_header, with_plain_header
 from eventstore.streams import MAX_VERSION
 from eventstore.tables import Tables
 
@@ -45,10 +46,10 @@ _PAGE_SIZE: Final = bindparam("page_size", type_=BigInteger)
 
 @cache
 def read_matching(shape: Shape) -> Callable[[Tables], ClauseElement]:
-    """Return the statement for filters that name these fields (PostgreSQL).
+    """Return the statement for filters that name these fields, behind a header (PostgreSQL).
 
     Its parameters are `up_to_position` and `page_size`, and for filter 0, 1, …: `after_position_0`, and one array for
-    each field, such as `event_types_0`.
+    each field, such as `event_types_0`; and those of `servers.with_header`.
     """
 
     def read_matching_page(tables: Tables) -> ClauseElement:
@@ -58,7 +59,7 @@ def read_matching(shape: Shape) -> Callable[[Tables], ClauseElement]:
         event = (
             select(*event_columns(tables)).where(tables.events.c.position == page.c.position).limit(1).lateral("event")
         )
-        return select(event).select_from(page.join(event, true())).order_by(page.c.position)
+        return with_header(tables, select(event).select_from(page.join(event, true())).order_by(page.c.position))
 
     return read_matching_page
 
@@ -130,9 +131,8 @@ def read_matching_by_json(shape: Shape) -> Callable[[Tables], ClauseElement]:
         found = [_lookups_by_json(tables, number, fields) for number, fields in enumerate(shape)]
         page = _lowest(found)
         events = tables.events.c
-        return (
-            select(*event_columns(tables)).where(events.position.in_(select(page.c.position))).order_by(events.position)
-        )
+        matching = events.position.in_(select(page.c.position))
+        return with_plain_header(tables, select(*event_columns(tables)).where(matching).order_by(events.position))
 
     return read_matching_page_by_json
 

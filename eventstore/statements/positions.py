@@ -2,8 +2,22 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, column, func, select, table
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Subquery,
+    Text,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+)
 from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
 from sqlalchemy.sql import ClauseElement
@@ -12,9 +26,42 @@ from sqlalchemy.sql.selectable import ScalarSelect
 from eventstore.statements.names import name_of_events
 from eventstore.tables import Tables
 
-_CLASSES = table("pg_class", column("oid"), column("relname"), column("relnamespace"), schema="pg_catalog")
+_CLASSES = table(
+    "pg_class", column("oid"), column("relname"), column("relnamespace"), column("relpersistence"), schema="pg_catalog"
+)
+_SEQUENCES = table("pg_sequence", column("seqrelid"), column("seqcache"), schema="pg_catalog")
 _NAMESPACES = table("pg_namespace", column("oid"), column("nspname"), schema="pg_catalog")
 _SQLITE_SEQUENCES = table("sqlite_sequence", column("name"), column("seq"))
+
+
+def drawing_state(tables: Tables, name: str) -> Subquery:
+    """Return how positions are drawn, as a part of a statement, with one row (PostgreSQL).
+
+    The columns: whether es_events is `p`ermanent, `u`nlogged or `t`emporary; how many positions a session draws from
+    the sequence at once; and the last position that was drawn, -1 if the sequence does not say without being read
+    itself, NULL for a role without SELECT on it. The sequence is read after the statement's snapshot was taken: so a
+    healthy one is never behind an event that the statement can see.
+    """
+    sequence = _SEQUENCES.c.seqrelid
+    persistence = cast(_CLASSES.c.relpersistence, Text)
+    may_read = func.has_sequence_privilege(sequence, "SELECT") & (persistence == "p")
+    last = func.coalesce(func.pg_sequence_last_value(sequence), literal_column("-1"))
+    return (
+        select(
+            persistence.label("persistence"),
+            _SEQUENCES.c.seqcache.label("cache"),
+            case((may_read, last)).label("drawn"),
+        )
+        .select_from(_CLASSES.outerjoin(_SEQUENCES, sequence == select(_sequence(tables)).scalar_subquery()))
+        .where(_CLASSES.c.oid == func.to_regclass(name_of_events(tables)))
+        .subquery(name)
+    )
+
+
+def drawing(tables: Tables) -> ClauseElement:
+    """Return the position of the newest event, and `drawing_state` (PostgreSQL)."""
+    state = drawing_state(tables, "state")
+    return select(_newest(tables).label("newest"), *state.c).select_from(state)
 
 
 def position_sequence(tables: Tables) -> ClauseElement:
@@ -47,8 +94,13 @@ def set_last_position(tables: Tables) -> ClauseElement:
 
 def last_numbered(tables: Tables) -> ClauseElement:
     """Return (newest stored position, last one given out); the second NULL where SQLite knows of none (SQLite)."""
-    given = select(func.max(_SQLITE_SEQUENCES.c.seq)).where(_SQLITE_SEQUENCES.c.name == tables.events.name)
-    return select(_newest(tables), given.scalar_subquery())
+    return select(_newest(tables), last_number(tables))
+
+
+def last_number(tables: Tables) -> ScalarSelect[Any]:
+    """Return the last position that was drawn; NULL if there was none (SQLite)."""
+    of_events = _SQLITE_SEQUENCES.c.name == tables.events.name
+    return select(func.max(_SQLITE_SEQUENCES.c.seq)).where(of_events).scalar_subquery()
 
 
 def forget_last_numbered(tables: Tables) -> ClauseElement:
@@ -65,5 +117,5 @@ def _newest(tables: Tables) -> ScalarSelect[int]:
     return select(func.coalesce(func.max(tables.events.c.position), 0)).scalar_subquery()
 
 
-def _sequence(tables: Tables) -> ClauseElement:
+def _sequence(tables: Tables) -> ColumnElement[Any]:
     return func.to_regclass(func.pg_get_serial_sequence(name_of_events(tables), "position"))

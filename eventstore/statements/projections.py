@@ -2,7 +2,22 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Text, bindparam, func, literal_column, null, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+)
 from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_table
@@ -10,6 +25,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import ReturningUpdate, Update
 
+from eventstore.statements.closing import CLOSING_TYPES
 from eventstore.statements.reading import event_columns
 from eventstore.tables import Tables, now
 
@@ -25,36 +41,82 @@ def create_checkpoint(tables: Tables) -> ClauseElement:
 
 
 def find_checkpoints(tables: Tables) -> ClauseElement:
-    """Return (name, position, worker, failure, updated_at, seen_at, failed_at, the time now) of all, by name."""
+    """Return all projections, by name.
+
+    The rows: (name, position, worker, failure, updated_at, seen_at, failed_at, the time now, has_log_gone_back).
+    """
     found = tables.checkpoints.c
     when = (found.updated_at, found.seen_at, found.failed_at, now())
-    return select(found.name, found.position, found.worker, found.failure, *when).order_by(found.name)
+    columns = (found.name, found.position, found.worker, found.failure, *when, has_log_gone_back(tables))
+    return select(*columns).order_by(found.name)
 
 
 def find_checkpoint(tables: Tables) -> ClauseElement:
-    """Return (position, seen_at, worker, failure, the time now) of one; no row where it has not begun."""
+    """Return (position, seen_at, worker, failure, the time now) of one, and its event; no row if it has not begun.
+
+    Of the event: position, id, stream id and version, NULL if it is not known; and the id of the event that stands at
+    its position now, NULL if there is none.
+    """
     found = tables.checkpoints.c
-    columns = (found.position, found.seen_at, found.worker, found.failure, now())
+    columns = (found.position, found.seen_at, found.worker, found.failure, now(), *_event_of(tables))
     return select(*columns).where(found.name == bindparam("name"))
 
 
 def lock_checkpoint(tables: Tables) -> ClauseElement:
-    """Return its position, and keep others from it until the transaction ends; no row where somebody else does.
+    """Return its position and its event, and keep others from it until the transaction ends; no row if it is locked.
 
-    On SQLite, the transaction keeps all other writers out.
+    The event is as in `find_checkpoint`. On SQLite, the transaction keeps all other writers out.
     """
     found = tables.checkpoints.c
-    return select(found.position).where(found.name == bindparam("name")).with_for_update(skip_locked=True)
+    return (
+        select(found.position, *_event_of(tables))
+        .where(found.name == bindparam("name"))
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _event_of(tables: Tables) -> list[ColumnElement[Any]]:
+    found, events = tables.checkpoints.c, tables.events.alias("checkpoint_event").c
+    there = select(events.event_id).where(events.position == found.event_position).scalar_subquery()
+    names = ("event_position", "event_id", "event_stream_id", "event_version")
+    return [*[found[name] for name in names], there.label("id_there")]
+
+
+def has_log_gone_back(tables: Tables) -> ColumnElement[bool]:
+    """Say of a checkpoint whether its event is gone, and the log does not say why; or if there is none, has never been.
+
+    It says why by a later event of the same stream, by which the stream has ended. A checkpoint without an event is
+    judged by the newest event alone.
+    """
+    found, events = tables.checkpoints.c, tables.events
+    there, closing, newest = (events.alias(name).c for name in ("checkpoint_event", "closing_event", "newest_event"))
+    is_there = exists().where(there.position == found.event_position, there.event_id == found.event_id)
+    is_explained = exists().where(
+        closing.stream_id == found.event_stream_id,
+        closing.version > found.event_version,
+        closing.event_type.in_(CLOSING_TYPES),
+    )
+    last = select(func.coalesce(func.max(newest.position), literal_column("0"))).scalar_subquery()
+    return case((found.event_id.is_(None), found.position > last), else_=not_(or_(is_there, is_explained))).label(
+        "has_log_gone_back"
+    )
 
 
 def advance_checkpoint(tables: Tables) -> ClauseElement:
-    """Come forward from one position to another, and forget the last failure; no row where it is elsewhere by now."""
+    """Come forward from one position to another, and forget the last failure; no row if it is elsewhere by now.
+
+    `event_…` name the last event that is known at or before the new position.
+    """
     checkpoints = tables.checkpoints
     return (
         update_table(checkpoints)
         .where(checkpoints.c.name == bindparam("name"), checkpoints.c.position == bindparam("old"))
         .values(
             position=bindparam("position", type_=BigInteger),
+            event_position=bindparam("event_position", type_=BigInteger),
+            event_id=bindparam("event_id", type_=Uuid()),
+            event_stream_id=bindparam("event_stream_id", type_=Text),
+            event_version=bindparam("event_version", type_=BigInteger),
             updated_at=now(),
             seen_at=now(),
             worker=bindparam("worker", type_=Text),
@@ -84,7 +146,8 @@ def mark_failed(tables: Tables) -> ClauseElement:
 def set_checkpoint(tables: Tables) -> ClauseElement:
     """Set a checkpoint that was locked, as if it had just begun there."""
     position = bindparam("position", type_=BigInteger)
-    return _updated(tables, position=position, updated_at=now(), failed_at=null(), failure=null())
+    no_event = dict.fromkeys(("event_position", "event_id", "event_stream_id", "event_version"), null())
+    return _updated(tables, position=position, updated_at=now(), failed_at=null(), failure=null(), **no_event)
 
 
 def rename_checkpoint(tables: Tables) -> ClauseElement:
@@ -126,8 +189,8 @@ def projection_health(tables: Tables) -> ClauseElement:
     """Return, of each projection by name, how far it is behind and what it could not handle.
 
     The rows: (name, position, events after it, when the first of these was recorded, pending dead letters, failure,
-    the time now). Events and dead letters are counted up to `at_most`, so that a probe stays cheap
-    however bad things are.
+    the time now, whether the log went back). Events and dead letters are counted up to `at_most`, so that a probe stays
+    cheap however bad things are.
     """
     checkpoints, events, letters = tables.checkpoints.c, tables.events.c, tables.dead_letters.c
     at_most = bindparam("at_most", type_=BigInteger)
@@ -144,6 +207,7 @@ def projection_health(tables: Tables) -> ClauseElement:
         select(func.count()).select_from(pending.correlate(tables.checkpoints).subquery("pending")).scalar_subquery(),
         checkpoints.failure,
         now(),
+        has_log_gone_back(tables),
     ).order_by(checkpoints.name)
 
 

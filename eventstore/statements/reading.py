@@ -53,6 +53,6 @@ def event_columns(tables: Tables) -> list[ColumnElement[Any]]:
         events.schema_version,
         events.codec,
         events.data,
-        cast(events.metadata, Text),
+        cast(events.metadata, Text).label("metadata"),
         events.recorded_at,
     ]

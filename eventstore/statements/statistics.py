@@ -124,7 +124,7 @@ def _is_ours(tables: Tables) -> ColumnElement[bool]:
 def sizes_on_sqlite(tables: Tables) -> ClauseElement:
     """Return (table, index or NULL, bytes), where SQLite was built with `dbstat`; it reads every page (SQLite)."""
     objects, pages = _OBJECTS_OF_SQLITE.c, _PAGES_OF_SQLITE.c
-    names = [each.name for each in tables.metadata.sorted_tables]
+    names: list[ColumnElement[str]] = [literal_column(f"'{each.name}'") for each in tables.metadata.sorted_tables]
     is_index = objects.type == literal_column("'index'")
     return select(objects.tbl_name, func.iif(is_index, objects.name, None), pages.pgsize).where(
         pages.name == objects.name, pages.aggregate == literal_column("1"), objects.tbl_name.in_(names)

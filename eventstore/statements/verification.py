@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.closing import CLOSING_TYPES
+from eventstore.statements.projections import has_log_gone_back
 from eventstore.tables import Tables
 
 # --- streams, in ranges of their ids
@@ -180,12 +181,15 @@ def snapshot_states(tables: Tables) -> ClauseElement:
 
 
 def checkpoints_beyond_log(tables: Tables) -> ClauseElement:
-    """Return (name, position, newest position of all events) of projections that have come further than that."""
+    """Return (name, position, newest position of all events, event id) of projections that are further than the log.
+
+    That is: beyond its newest event, or past an event that it does not have any more.
+    """
     checkpoints = tables.checkpoints.c
     newest = select(func.coalesce(func.max(tables.events.c.position), 0)).scalar_subquery()
     return (
-        select(checkpoints.name, checkpoints.position, newest)
-        .where(checkpoints.position > newest)
+        select(checkpoints.name, checkpoints.position, newest, checkpoints.event_id)
+        .where(has_log_gone_back(tables))
         .order_by(checkpoints.name)
     )
 

@@ -1,18 +1,23 @@
 """The global order: settled events of all streams, by filters, ranges and pages."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine
 
 from eventstore import (
     ANY,
+    STREAM_DELETED,
     Append,
     EventFilter,
     EventStore,
     InvalidFilter,
     InvalidInput,
+    LogWentBack,
     NewEvent,
+    PositionBeyondLog,
+    PositionToken,
     UnsuitableTransaction,
 )
 from eventstore.filters import MAX_FILTERS
@@ -143,9 +148,39 @@ class GlobalOrderContract(ContractBase):
         filters = [EventFilter(event_types=["paid"])] if filtered else []
         options = [{"event_types": ["paid"]}] if filtered else []
         last = rows[-1][0]
-        for after in (0, 1, 2, 29, 30, last - 1, last, last + 1, 2**63 - 1):
+        for after in (0, 1, 2, 29, 30, last - 1, last):
             found = [event.position for event in store.read_all(*filters, after_position=after)]
             assert found == expected_of(rows, options, after)
+        for after in (last + 1, 2**63 - 1):
+            with pytest.raises(PositionBeyondLog) as error:
+                next(store.read_all(*filters, after_position=after))
+            assert (error.value.position, error.value.newest) == (after, last)
+
+    @pytest.mark.parametrize("filtered", [False, True])
+    def test_a_read_goes_on_after_a_token(self, store: EventStore, filtered: bool) -> None:
+        fill(store)
+        filters = [EventFilter(event_types=["paid"])] if filtered else []
+        events = list(store.read_all(*filters))
+        for number, event in enumerate(events):
+            token = PositionToken.parse(str(event.token))
+            assert list(store.read_all(*filters, after_position=token)) == events[number + 1 :]
+
+    def test_a_read_after_an_event_goes_on_if_its_stream_was_deleted(self, store: EventStore) -> None:
+        store.append("order-1", [NewEvent("placed"), NewEvent("paid")], expected_version=0)
+        store.append("order-2", [NewEvent("placed")], expected_version=0)
+        last, *_ = [event.token for event in store.read_all() if event.stream_id == "order-1"]
+        store.delete_stream("order-1", expected_version=2, reason="asked for")
+        found = [(event.stream_id, event.event_type) for event in store.read_all(after_position=last)]
+        assert found == [("order-2", "placed"), ("order-1", STREAM_DELETED)]
+
+    def test_a_read_after_an_event_that_never_was_is_refused(self, store: EventStore) -> None:
+        fill(store)
+        event = next(store.read_all())
+        token = PositionToken(event.position, uuid4(), event.stream_id, event.version)
+        with pytest.raises(LogWentBack) as error:
+            next(store.read_all(after_position=token))
+        assert error.value.position == event.position
+        assert (error.value.expected_id, error.value.found_id) == (token.event_id, event.event_id)
 
     @pytest.mark.parametrize("page_size", PAGE_SIZES)
     def test_a_limit_counts_events_that_match(self, make_store: MakeStore, page_size: int) -> None:

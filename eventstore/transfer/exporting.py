@@ -14,8 +14,9 @@ from eventstore.global_order import Page
 from eventstore.rows import StoredEvent
 from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, category_of, check_number, check_seconds
-from eventstore.transfer.files import Format, Writer, format_of, last_position, writer_to
+from eventstore.streams import MAX_VERSION, category_of, check_seconds
+from eventstore.tokens import After, PositionToken
+from eventstore.transfer.files import Format, Writer, format_of, last_place, writer_to
 from eventstore.transfer.records import Beginning, Checkpoint, End, SavedSnapshot, StreamTimes
 
 _PAUSE_SECONDS: Final = 0.01
@@ -46,6 +47,7 @@ class Exported:
         streams: How many streams' times.
         snapshots: How many snapshots.
         checkpoints: How many checkpoints.
+        token: The same as `position`, with the last event that is known there; None if there is none.
     """
 
     events: int
@@ -53,6 +55,7 @@ class Exported:
     streams: int = 0
     snapshots: int = 0
     checkpoints: int = 0
+    token: PositionToken | None = None
 
 
 def export_events(
@@ -60,7 +63,7 @@ def export_events(
     target: str | Path | IO[bytes],
     *filters: EventFilter,
     format: Format | None = None,  # noqa: A002  # the word for it
-    after_position: int = 0,
+    after_position: int | PositionToken = 0,
     resume: bool = False,
     snapshots: bool = False,
     checkpoints: bool = False,
@@ -94,7 +97,7 @@ def export_events(
         DamagedExport: The file that is to be gone on with is none.
         ExtraMissing: Parquet was asked for, and pyarrow is not installed.
     """
-    check_number("after_position", after_position)
+    after = After.of(after_position)
     check_seconds("wait_seconds", wait_seconds)
     combined = combine(filters)
     chosen = format_of(target, format)
@@ -102,13 +105,13 @@ def export_events(
         msg = "snapshots and checkpoints are exported as JSON Lines, together with all events"
         raise InvalidInput(msg)
     if resume:
-        if after_position or chosen is not Format.JSON_LINES or not isinstance(target, str | Path):
+        if after.position or chosen is not Format.JSON_LINES or not isinstance(target, str | Path):
             msg = "resume goes on with a file of JSON Lines, by its path, after the last event that it has"
             raise InvalidInput(msg)
-        after_position = last_position(Path(target), store._mapper.codec)
+        after = last_place(Path(target), store._mapper.codec)
     export = _Export(store, combined, wait_seconds, on_progress)
     with _closing(writer_to(target, chosen, store._mapper.codec, append=resume)) as writer:
-        return export.run(writer, after_position, snapshots=snapshots, checkpoints=checkpoints)
+        return export.run(writer, after, snapshots=snapshots, checkpoints=checkpoints)
 
 
 @contextmanager
@@ -133,17 +136,17 @@ class _Export:
         self._on_progress = on_progress
         self._to_time = store._backend.to_time
 
-    def run(self, writer: Writer, after_position: int, *, snapshots: bool, checkpoints: bool) -> Exported:
+    def run(self, writer: Writer, after: After, *, snapshots: bool, checkpoints: bool) -> Exported:
         with self._store._execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
         # before the events: each is then at or behind what the events say, and never ahead of them
         positions = list(self._checkpoints()) if checkpoints else []
-        writer.write(Beginning(after_position, "; ".join(map(_in_words, self._filters))))
-        events, position = 0, after_position
-        for page, end in self._pages(after_position):
+        writer.write(Beginning(after.position, "; ".join(map(_in_words, self._filters))))
+        events, position = 0, after.position
+        for page, end in self._pages(after):
             for row in page.rows:
                 writer.write(StoredEvent.of(row, self._store._backend.to_uuid, self._to_time))
-            events, position = events + len(page.rows), page.position
+            events, position, after = events + len(page.rows), page.position, page.after
             writer.flush()
             if self._on_progress is not None:
                 self._on_progress(ExportProgress(events, position, end))
@@ -151,18 +154,19 @@ class _Export:
         saved = self._write_all(writer, self._snapshots()) if snapshots else 0
         reached = self._write_all(writer, (point for point in positions if point.position <= position))
         writer.write(End(position, events))
-        return Exported(events, position, streams, saved, reached)
+        return Exported(events, position, streams, saved, reached, after.token)
 
-    def _pages(self, position: int) -> Iterator[tuple[Page, int]]:
+    def _pages(self, after: After) -> Iterator[tuple[Page, int]]:
         """Yield settled pages up to what is the newest position now."""
-        order, horizon, end, waited = self._store._global_order, None, MAX_VERSION, 0.0
-        while position < end:
-            horizon, page = order.step(self._filters, position, horizon, up_to_position=end)
-            end = min(end, horizon.newest)
+        order, end, looks, waited = self._store._global_order, MAX_VERSION, True, 0.0
+        while looks or after.position < end:
+            horizon, page = order.step(self._filters, after, looks=looks, up_to_position=end)
+            if looks:
+                end, looks = horizon.newest, False
             if page is not None:
                 yield page, end
-                position = page.position
-            elif position < end:
+                after = page.after
+            elif after.position < end:
                 if waited >= self._wait_seconds:
                     return
                 began = time.monotonic()

@@ -9,6 +9,7 @@ from typing import IO, Final, Protocol
 from eventstore.codecs import PayloadCodec
 from eventstore.errors import InvalidInput
 from eventstore.rows import StoredEvent
+from eventstore.tokens import START, After, PositionToken
 from eventstore.transfer.json_lines import JSONLinesWriter, read_json_lines
 from eventstore.transfer.parquet import ParquetWriter, read_parquet
 from eventstore.transfer.records import Beginning, End, Record
@@ -92,16 +93,16 @@ def records_of(source: str | Path | IO[bytes], format_: Format, codec: PayloadCo
         yield read_json_lines(source, codec)
 
 
-def last_position(path: Path, codec: PayloadCodec) -> int:
-    """Return up to where a file of JSON Lines goes, 0 where there is none; cut off the rest of a broken line.
+def last_place(path: Path, codec: PayloadCodec) -> After:
+    """Return up to where a file of JSON Lines goes, the start if there is none; cut off the rest of a broken line.
 
     Raises:
         DamagedExport: It is something else.
     """
     if not path.exists():
-        return 0
+        return START
     with path.open("r+b") as file:
-        whole, position = 0, 0
+        whole, place = 0, START
         for line in file:
             if not line.endswith(b"\n"):
                 break
@@ -110,6 +111,9 @@ def last_position(path: Path, codec: PayloadCodec) -> int:
         file.seek(0)
         for record in read_json_lines(file, codec):
             match record:
-                case Beginning(after_position=found) | End(position=found) | StoredEvent(position=found):
-                    position = found
-        return position
+                case StoredEvent():
+                    token = PositionToken(record.position, record.event_id, record.stream_id, record.version)
+                    place = After(token.position, token)
+                case Beginning(after_position=found) | End(position=found):
+                    place = After(found, place.token)
+        return place

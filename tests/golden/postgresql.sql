@@ -490,3 +490,77 @@ UPDATE es_alembic_version SET version_num='es_0006' WHERE es_alembic_version.ver
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade es_0006 -> es_0007
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS event_position BIGINT;
+
+COMMENT ON COLUMN es_checkpoints.event_position IS 'Position of an event at or before `position` when it was written; NULL if not known';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS event_id UUID;
+
+COMMENT ON COLUMN es_checkpoints.event_id IS 'Id of that event';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS event_stream_id TEXT COLLATE "C";
+
+COMMENT ON COLUMN es_checkpoints.event_stream_id IS 'Stream of that event';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_checkpoints ADD COLUMN IF NOT EXISTS event_version BIGINT;
+
+COMMENT ON COLUMN es_checkpoints.event_version IS 'Version of that event';
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+UPDATE es_schema SET version = 7;
+
+UPDATE es_alembic_version SET version_num='es_0007' WHERE es_alembic_version.version_num = 'es_0006';
+
+COMMIT;
+

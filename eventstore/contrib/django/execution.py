@@ -1,6 +1,6 @@
 """Where the statements of a store run in a Django project: on the connection that Django has for this thread."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,13 @@ class DjangoRun(RunOn):
     """Runs statements through Django's cursors, so that `execute_wrappers`, query logs and toolbars see them."""
 
     _backend: DjangoBackend
+
+    @property
+    def notes(self) -> MutableMapping[Any, Any]:
+        """What was noted of the driver's connection: on itself, since Django has no place that is gone with it."""
+        self._connection.ensure_connection()
+        notes: MutableMapping[Any, Any] = getattr(self._connection.connection, "__dict__", {})  # sqlite3's has none
+        return notes
 
     def _execute(self, sql: str, parameters: Any) -> Sequence[Row]:
         try:

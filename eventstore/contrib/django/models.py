@@ -114,6 +114,10 @@ class Checkpoint(ReadOnlyModel):
     failed_at = models.DateTimeField(null=True)
     worker = models.TextField(null=True)
     failure = models.TextField(null=True)
+    event_position = models.BigIntegerField(null=True)
+    event_id = models.UUIDField(null=True)
+    event_stream_id = models.CharField(max_length=255, null=True)
+    event_version = models.BigIntegerField(null=True)
 
     class Meta(ReadOnlyModel.Meta):
         db_table = "es_checkpoints"

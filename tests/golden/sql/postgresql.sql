@@ -1,0 +1,3973 @@
+-- What the store sends to postgresql. Made by `python -m tests.golden_sql`: change the code, not this file.
+
+
+-- ======== statements
+
+-- aggregates.count_streams
+SELECT count(*) AS count_1
+FROM es_streams
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR;
+
+-- aggregates.load_aggregate
+WITH snapshot AS (
+    SELECT
+        snapshots.version AS version,
+        snapshots.schema_version AS schema_version,
+        snapshots.codec AS codec,
+        snapshots.state AS state
+    FROM snapshots, es_streams
+    WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND snapshots.schema_version = %(schema_version)b::INTEGER
+        AND snapshots.version <= %(up_to_version)b::BIGINT
+        AND es_streams.stream_id = snapshots.stream_id
+        AND snapshots.version <= es_streams.version
+)
+SELECT
+    NULL AS anon_1,
+    NULL AS anon__1,
+    snapshot.version,
+    NULL AS anon__2,
+    NULL AS anon__3,
+    snapshot.schema_version,
+    snapshot.codec,
+    snapshot.state,
+    NULL AS anon__4,
+    NULL AS anon__5
+FROM snapshot
+UNION ALL
+SELECT
+    tail.position,
+    tail.stream_id,
+    tail.version,
+    tail.event_id,
+    tail.event_type,
+    tail.schema_version,
+    tail.codec,
+    tail.data,
+    tail.metadata,
+    tail.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_events.version > coalesce((SELECT snapshot.version FROM snapshot), 0)
+        AND es_events.version <= %(up_to_version)b::BIGINT
+    ORDER BY es_events.version
+    LIMIT (SELECT %(page_size)b::BIGINT AS anon_2)
+) AS tail;
+
+-- aggregates.snapshot_versions
+SELECT es_streams.stream_id, es_streams.version, coalesce(snapshots.version, 0) AS coalesce_1
+FROM es_streams
+LEFT OUTER JOIN snapshots
+    ON snapshots.stream_id = es_streams.stream_id
+        AND snapshots.schema_version = %(schema_version)b::INTEGER
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
+    AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+ORDER BY es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- aggregates.version_as_of
+SELECT es_events.version
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_events.recorded_at <= %(as_of)b::TIMESTAMP WITH TIME ZONE
+ORDER BY es_events.version DESC
+LIMIT 1;
+
+-- appending.advance_existing_head
+-- with version_1 = 0
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.version > %(version_1)b::BIGINT
+RETURNING es_streams.version;
+
+-- appending.advance_head
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.version = %(expected)b::BIGINT
+RETURNING es_streams.version;
+
+-- appending.append_at_version
+-- with count_1 = 0
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.version = %(expected)b::BIGINT
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- appending.append_at_version_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.version = %(expected)b::BIGINT
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS max_1,
+    max(stored.position) AS max_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- appending.append_to_any
+-- with count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO UPDATE SET
+            version = (es_streams.version + %(count)b::BIGINT),
+            updated_at = clock_timestamp()
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- appending.append_to_any_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO UPDATE SET
+            version = (es_streams.version + %(count)b::BIGINT),
+            updated_at = clock_timestamp()
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS max_1,
+    max(stored.position) AS max_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- appending.append_to_existing
+-- with version_1 = 0, count_1 = 0
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.version > %(version_1)b::BIGINT
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- appending.append_to_existing_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0, count_1 = 0
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.version > %(version_1)b::BIGINT
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS max_1,
+    max(stored.position) AS max_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- appending.append_to_many
+WITH
+    advanced AS (
+        UPDATE es_streams
+        SET version=anon_1.version, updated_at=clock_timestamp()
+        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS anon_1(stream_id, version)
+        WHERE es_streams.stream_id = anon_1.stream_id
+        RETURNING es_streams.stream_id
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            anon_2.stream_id AS stream_id,
+            anon_2.version AS version,
+            anon_2.event_id AS event_id,
+            anon_2.event_type AS event_type,
+            anon_2.schema_version AS schema_version,
+            anon_2.codec AS codec,
+            anon_2.data AS data,
+            CAST(anon_2.metadata AS JSONB) AS metadata
+        FROM unnest(
+            %(stream_ids)b::TEXT[],
+            %(versions)b::BIGINT[],
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_2(
+            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
+        )
+        ORDER BY anon_2.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT stored.stream_id, stored.version, stored.position
+FROM stored
+JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
+    ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
+
+-- appending.append_to_many_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH
+    advanced AS (
+        UPDATE es_streams
+        SET version=anon_1.version, updated_at=clock_timestamp()
+        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS anon_1(stream_id, version)
+        WHERE es_streams.stream_id = anon_1.stream_id
+        RETURNING es_streams.stream_id
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            anon_2.stream_id AS stream_id,
+            anon_2.version AS version,
+            anon_2.event_id AS event_id,
+            anon_2.event_type AS event_type,
+            anon_2.schema_version AS schema_version,
+            anon_2.codec AS codec,
+            anon_2.data AS data,
+            CAST(anon_2.metadata AS JSONB) AS metadata
+        FROM unnest(
+            %(stream_ids)b::TEXT[],
+            %(versions)b::BIGINT[],
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_2(
+            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
+        )
+        ORDER BY anon_2.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    stored.stream_id,
+    stored.version,
+    stored.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
+    ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
+
+-- appending.append_to_new
+-- with count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO NOTHING
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- appending.append_to_new_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO NOTHING
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS max_1,
+    max(stored.position) AS max_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- appending.create_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+ON CONFLICT (stream_id)
+DO NOTHING
+RETURNING es_streams.version;
+
+-- appending.create_heads
+-- with param_1 = 0
+INSERT INTO es_streams (stream_id, version)
+SELECT anon_1.stream_id, CAST(%(param_1)b::BIGINT AS BIGINT) AS anon_2
+FROM unnest(%(stream_ids)b::TEXT[]) AS anon_1(stream_id)
+ORDER BY anon_1.stream_id COLLATE "C"
+ON CONFLICT (stream_id)
+DO NOTHING;
+
+-- appending.create_or_advance_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+ON CONFLICT (stream_id)
+DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+RETURNING es_streams.version;
+
+-- appending.lock_heads
+SELECT es_streams.stream_id, es_streams.version
+FROM es_streams
+WHERE es_streams.stream_id = any(%(stream_ids)b::TEXT[])
+ORDER BY es_streams.stream_id
+FOR NO KEY UPDATE;
+
+-- appending_one.append_one_at_version
+WITH head AS (
+    UPDATE es_streams
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.version = %(expected)b::BIGINT
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- appending_one.append_one_at_version_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH head AS (
+    UPDATE es_streams
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.version = %(expected)b::BIGINT
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1;
+
+-- appending_one.append_one_to_any
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- appending_one.append_one_to_any_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1;
+
+-- appending_one.append_one_to_existing
+-- with version_1 = 0
+WITH head AS (
+    UPDATE es_streams
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.version > %(version_1)b::BIGINT
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- appending_one.append_one_to_existing_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0
+WITH head AS (
+    UPDATE es_streams
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.version > %(version_1)b::BIGINT
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1;
+
+-- appending_one.append_one_to_new
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO NOTHING
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- appending_one.append_one_to_new_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO NOTHING
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1;
+
+-- appending_to_all.append_to_all
+-- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0
+WITH
+    known AS (
+        SELECT
+            anon_1.number AS number,
+            anon_1.stream_id COLLATE "C" AS stream_id,
+            anon_1.count AS count,
+            anon_1.lowest AS lowest,
+            anon_1.highest AS highest,
+            es_streams.version AS version
+        FROM unnest(
+            %(stream_ids)b::TEXT[],
+            %(counts)b::BIGINT[],
+            %(lowest)b::BIGINT[],
+            %(highest)b::BIGINT[]
+        ) WITH ORDINALITY AS anon_1(stream_id, count, lowest, highest, number)
+        LEFT OUTER JOIN es_streams ON es_streams.stream_id = (anon_1.stream_id COLLATE "C")
+    ),
+    created AS (
+        INSERT INTO es_streams (stream_id, version)
+        SELECT known.stream_id AS stream_id, known.count AS count
+        FROM known
+        WHERE (
+            SELECT bool_and(
+                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
+                    AND known.highest
+            ) AS bool_and_1
+            FROM known
+        )
+            AND known.version IS NULL
+        ORDER BY known.number
+        RETURNING es_streams.stream_id
+    ),
+    locked AS (
+        SELECT
+            known.number AS number,
+            es_streams.stream_id AS stream_id,
+            known.count AS count,
+            es_streams.version AS version,
+            es_streams.version BETWEEN known.lowest AND known.highest AS is_expected
+        FROM known
+        JOIN es_streams ON es_streams.stream_id = known.stream_id
+        WHERE (
+            SELECT bool_and(
+                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
+                    AND known.highest
+            ) AS bool_and_1
+            FROM known
+        )
+            AND (SELECT count(*) AS count_1 FROM created) >= %(param_1)b::INTEGER
+        ORDER BY known.number
+        FOR NO KEY UPDATE OF es_streams
+    ),
+    verdict AS (
+        SELECT
+            CASE
+                WHEN (
+                    bool_and(heads.is_expected)
+                        AND (SELECT count(*) AS count_1 FROM created) + (
+                            SELECT count(*) AS count_2 FROM locked
+                        ) = (SELECT count(*) AS count_3 FROM known)
+                )
+                    THEN true
+                WHEN ((SELECT count(*) AS count_1 FROM created) = %(param_2)b::INTEGER) THEN false
+                ELSE %(param_3)b::INTEGER / CAST(
+                    (
+                        (SELECT count(*) AS count_1 FROM created) - (
+                            SELECT count(*) AS count_1 FROM created
+                        )
+                    ) AS NUMERIC
+                ) = %(param_4)b::INTEGER
+                END AS is_accepted,
+            array_agg(heads.version ORDER BY heads.number) AS versions
+        FROM (
+            SELECT
+                known.number AS number,
+                CAST(%(param_5)b::BIGINT AS BIGINT) AS version,
+                true AS is_expected
+            FROM known
+            WHERE known.version IS NULL
+            UNION ALL
+            SELECT
+                locked.number AS number,
+                locked.version AS version,
+                locked.is_expected AS is_expected
+            FROM locked
+        ) AS heads
+    ),
+    advanced AS (
+        UPDATE es_streams
+        SET version=(locked.version + locked.count), updated_at=clock_timestamp()
+        FROM locked, verdict
+        WHERE es_streams.stream_id = locked.stream_id AND verdict.is_accepted
+        RETURNING es_streams.stream_id
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            anon_4.stream_id AS stream_id,
+            verdict.versions[anon_4.number] + anon_4.version AS anon_5,
+            anon_4.event_id AS event_id,
+            anon_4.event_type AS event_type,
+            anon_4.schema_version AS schema_version,
+            anon_4.codec AS codec,
+            anon_4.data AS data,
+            CAST(anon_4.metadata AS JSONB) AS metadata
+        FROM unnest(
+            %(event_streams)b::TEXT[],
+            %(numbers)b::INTEGER[],
+            %(places)b::BIGINT[],
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_4(
+            stream_id,
+            number,
+            version,
+            event_id,
+            event_type,
+            schema_version,
+            codec,
+            data,
+            metadata,
+            place
+        )
+        JOIN verdict ON verdict.is_accepted
+        ORDER BY anon_4.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    ),
+    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS "all" FROM stored)
+SELECT
+    verdict.versions,
+    (
+        SELECT array_agg(positions."all"[anon_3.place] ORDER BY anon_3.number) AS array_agg_1
+        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS anon_3(place, number)
+        JOIN positions ON true
+    ) AS anon_2
+FROM verdict
+WHERE verdict.is_accepted;
+
+-- appending_to_all.append_to_all_and_notify
+-- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0, concat_1 = 'eventstore_',
+--   name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH
+    known AS (
+        SELECT
+            anon_1.number AS number,
+            anon_1.stream_id COLLATE "C" AS stream_id,
+            anon_1.count AS count,
+            anon_1.lowest AS lowest,
+            anon_1.highest AS highest,
+            es_streams.version AS version
+        FROM unnest(
+            %(stream_ids)b::TEXT[],
+            %(counts)b::BIGINT[],
+            %(lowest)b::BIGINT[],
+            %(highest)b::BIGINT[]
+        ) WITH ORDINALITY AS anon_1(stream_id, count, lowest, highest, number)
+        LEFT OUTER JOIN es_streams ON es_streams.stream_id = (anon_1.stream_id COLLATE "C")
+    ),
+    created AS (
+        INSERT INTO es_streams (stream_id, version)
+        SELECT known.stream_id AS stream_id, known.count AS count
+        FROM known
+        WHERE (
+            SELECT bool_and(
+                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
+                    AND known.highest
+            ) AS bool_and_1
+            FROM known
+        )
+            AND known.version IS NULL
+        ORDER BY known.number
+        RETURNING es_streams.stream_id
+    ),
+    locked AS (
+        SELECT
+            known.number AS number,
+            es_streams.stream_id AS stream_id,
+            known.count AS count,
+            es_streams.version AS version,
+            es_streams.version BETWEEN known.lowest AND known.highest AS is_expected
+        FROM known
+        JOIN es_streams ON es_streams.stream_id = known.stream_id
+        WHERE (
+            SELECT bool_and(
+                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
+                    AND known.highest
+            ) AS bool_and_1
+            FROM known
+        )
+            AND (SELECT count(*) AS count_1 FROM created) >= %(param_1)b::INTEGER
+        ORDER BY known.number
+        FOR NO KEY UPDATE OF es_streams
+    ),
+    verdict AS (
+        SELECT
+            CASE
+                WHEN (
+                    bool_and(heads.is_expected)
+                        AND (SELECT count(*) AS count_1 FROM created) + (
+                            SELECT count(*) AS count_2 FROM locked
+                        ) = (SELECT count(*) AS count_3 FROM known)
+                )
+                    THEN true
+                WHEN ((SELECT count(*) AS count_1 FROM created) = %(param_2)b::INTEGER) THEN false
+                ELSE %(param_3)b::INTEGER / CAST(
+                    (
+                        (SELECT count(*) AS count_1 FROM created) - (
+                            SELECT count(*) AS count_1 FROM created
+                        )
+                    ) AS NUMERIC
+                ) = %(param_4)b::INTEGER
+                END AS is_accepted,
+            array_agg(heads.version ORDER BY heads.number) AS versions
+        FROM (
+            SELECT
+                known.number AS number,
+                CAST(%(param_5)b::BIGINT AS BIGINT) AS version,
+                true AS is_expected
+            FROM known
+            WHERE known.version IS NULL
+            UNION ALL
+            SELECT
+                locked.number AS number,
+                locked.version AS version,
+                locked.is_expected AS is_expected
+            FROM locked
+        ) AS heads
+    ),
+    advanced AS (
+        UPDATE es_streams
+        SET version=(locked.version + locked.count), updated_at=clock_timestamp()
+        FROM locked, verdict
+        WHERE es_streams.stream_id = locked.stream_id AND verdict.is_accepted
+        RETURNING es_streams.stream_id
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            anon_4.stream_id AS stream_id,
+            verdict.versions[anon_4.number] + anon_4.version AS anon_5,
+            anon_4.event_id AS event_id,
+            anon_4.event_type AS event_type,
+            anon_4.schema_version AS schema_version,
+            anon_4.codec AS codec,
+            anon_4.data AS data,
+            CAST(anon_4.metadata AS JSONB) AS metadata
+        FROM unnest(
+            %(event_streams)b::TEXT[],
+            %(numbers)b::INTEGER[],
+            %(places)b::BIGINT[],
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_4(
+            stream_id,
+            number,
+            version,
+            event_id,
+            event_type,
+            schema_version,
+            codec,
+            data,
+            metadata,
+            place
+        )
+        JOIN verdict ON verdict.is_accepted
+        ORDER BY anon_4.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    ),
+    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS "all" FROM stored)
+SELECT
+    verdict.versions,
+    (
+        SELECT array_agg(positions."all"[anon_3.place] ORDER BY anon_3.number) AS array_agg_1
+        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS anon_3(place, number)
+        JOIN positions ON true
+    ) AS anon_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM verdict
+WHERE verdict.is_accepted;
+
+-- closing.delete_events
+DELETE FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_events.version < %(before_version)b::BIGINT;
+
+-- closing.discard_dead_letters_of_stream
+UPDATE es_dead_letters
+SET closed_at=clock_timestamp(), status='discarded', note=%(note)b::VARCHAR
+WHERE es_dead_letters.status = 'pending'
+    AND es_dead_letters.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+
+-- closing.find_end
+SELECT es_streams.version, es_events.event_type, es_events.codec, es_events.data
+FROM es_streams
+LEFT OUTER JOIN es_events
+    ON es_events.stream_id = es_streams.stream_id
+        AND es_events.version = es_streams.version
+        AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+
+-- closing.lock_snapshots
+LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE;
+
+-- closing.mark_archived
+UPDATE es_streams
+SET archived_version=es_streams.version
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+
+-- closing.mark_deleted
+UPDATE es_streams
+SET deleted_version=es_streams.version
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+
+-- copying.copy_events
+COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+FROM STDIN (FORMAT BINARY);
+
+-- diagnosis.prepared_transactions
+SELECT
+    CAST(pg_catalog.pg_prepared_xacts.gid AS TEXT) AS gid,
+    CAST(pg_catalog.pg_prepared_xacts.owner AS TEXT) AS owner,
+    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_prepared_xacts.prepared) AS BIGINT) AS date_part_1
+FROM pg_catalog.pg_prepared_xacts
+WHERE pg_catalog.pg_prepared_xacts.database = current_database()
+ORDER BY pg_catalog.pg_prepared_xacts.prepared;
+
+-- diagnosis.server_process
+SELECT pg_is_in_recovery() AS pg_is_in_recovery_1,
+(
+    SELECT count(*) AS count_1
+    FROM pg_catalog.pg_stat_activity
+    WHERE pg_catalog.pg_stat_activity.backend_type = 'client backend'
+) AS anon_1;
+
+-- diagnosis.server_settings
+SELECT
+    CAST(pg_catalog.pg_settings.name AS TEXT) AS name,
+    CAST(pg_catalog.pg_settings.setting AS TEXT) AS setting
+FROM pg_catalog.pg_settings
+WHERE pg_catalog.pg_settings.name = any(%(names)b::TEXT[]);
+
+-- diagnosis.table_upkeep
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
+SELECT
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
+    array_to_string(pg_catalog.pg_class.reloptions, ',') AS array_to_string_1,
+    pg_stat_get_live_tuples(pg_catalog.pg_class.oid) AS pg_stat_get_live_tuples_1,
+    pg_stat_get_dead_tuples(pg_catalog.pg_class.oid) AS pg_stat_get_dead_tuples_1
+FROM pg_catalog.pg_class
+WHERE pg_catalog.pg_class.oid IN (
+    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
+    to_regclass(%(name_of_es_schema)b::VARCHAR),
+    to_regclass(%(name_of_es_streams)b::VARCHAR),
+    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
+    to_regclass(%(name_of_es_events)b::VARCHAR),
+    to_regclass(%(name_of_snapshots)b::VARCHAR)
+)
+ORDER BY pg_catalog.pg_class.relname;
+
+-- diagnosis.unfinished_appends
+-- with name_of_es_events = 'es_events'
+SELECT
+    pg_catalog.pg_stat_activity.pid,
+    CAST(pg_catalog.pg_stat_activity.usename AS TEXT) AS usename,
+    CAST(pg_catalog.pg_stat_activity.application_name AS TEXT) AS application_name,
+    CAST(pg_catalog.pg_stat_activity.state AS TEXT) AS state,
+    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_stat_activity.xact_start) AS BIGINT) AS date_part_1
+FROM pg_catalog.pg_stat_activity
+JOIN pg_catalog.pg_locks ON pg_catalog.pg_locks.pid = pg_catalog.pg_stat_activity.pid
+WHERE pg_catalog.pg_locks.locktype = 'relation'
+    AND pg_catalog.pg_locks.database = (
+        SELECT pg_catalog.pg_database.oid
+        FROM pg_catalog.pg_database
+        WHERE pg_catalog.pg_database.datname = current_database()
+    )
+    AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+    AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
+    AND pg_catalog.pg_locks.granted
+    AND pg_catalog.pg_stat_activity.pid != pg_backend_pid()
+ORDER BY pg_catalog.pg_stat_activity.xact_start;
+
+-- event_types.event_type_spans
+WITH RECURSIVE present(event_type) AS (
+    SELECT min(es_events.event_type) AS event_type
+    FROM es_events
+    UNION ALL
+    SELECT (
+        SELECT min(es_events.event_type) AS min_2
+        FROM es_events
+        WHERE es_events.event_type > present.event_type
+    ) AS anon_3
+    FROM present
+    WHERE present.event_type IS NOT NULL
+)
+SELECT
+    present.event_type,
+    (
+        SELECT min(es_events.position) AS min_1
+        FROM es_events
+        WHERE es_events.event_type = present.event_type
+    ) AS anon_1,
+    (
+        SELECT max(es_events.position) AS max_1
+        FROM es_events
+        WHERE es_events.event_type = present.event_type
+    ) AS anon_2
+FROM present
+WHERE present.event_type IS NOT NULL
+ORDER BY present.event_type;
+
+-- event_types.sample_events
+WITH RECURSIVE sample(position) AS (
+    SELECT CAST(%(first)b::BIGINT AS BIGINT) AS position
+    UNION ALL
+    SELECT coalesce(
+        (
+            SELECT min(es_events.position) AS min_1
+            FROM es_events
+            WHERE es_events.event_type = %(event_type)b::VARCHAR
+                AND es_events.position >= sample.position + %(stride)b::BIGINT
+                AND es_events.position <= %(last)b::BIGINT
+        ),
+        %(last)b::BIGINT
+    ) AS coalesce_1
+    FROM sample
+    WHERE sample.position < %(last)b::BIGINT
+)
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position IN (SELECT sample.position FROM sample)
+ORDER BY es_events.position;
+
+-- filtering.read_matching(((),))
+-- with name_of_es_events = 'es_events', param_1 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM (
+                SELECT es_events.position AS position
+                FROM es_events
+                WHERE es_events.position > %(after_position_0)b::BIGINT
+                    AND es_events.position <= %(up_to_position)b::BIGINT
+                ORDER BY es_events.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- filtering.read_matching((('stream_ids',),))
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- filtering.read_matching((('event_types',),))
+-- with name_of_es_events = 'es_events', param_1 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- filtering.read_matching((('categories',),))
+-- with name_of_es_events = 'es_events', param_1 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(categories_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.category, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.category, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                ORDER BY candidate.category, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- filtering.read_matching((('stream_ids', 'event_types'),))
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, event_type_1 = '', position_1 = 0, param_8 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
+                        %(event_types_0)b::TEXT[]
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- filtering.read_matching((('stream_ids', 'categories'),))
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, category_1 = '', position_1 = 0, param_8 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- filtering.read_matching((('event_types', 'categories'),))
+-- with name_of_es_events = 'es_events', category_1 = '', param_1 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- filtering.read_matching((('stream_ids', 'event_types', 'categories'),))
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, event_type_1 = '', category_1 = '', position_1 = 0, param_8 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
+                        %(event_types_0)b::TEXT[]
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- filtering.read_matching((('categories', 'event_types'), ('stream_ids',), ()))
+-- with name_of_es_events = 'es_events', category_1 = '', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5
+--   = 1, param_6 = 1, param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+            UNION
+            SELECT found_1.position AS position
+            FROM unnest(%(stream_ids_1)b::TEXT[]) AS wanted_1(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_1.value,
+                    (
+                        WITH RECURSIVE between_1(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_1.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_1.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
+                                        THEN between_1.high
+                                    ELSE (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_1
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_1.value,
+                                    (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_1.low < between_1.high
+                        )
+                        SELECT between_1.low
+                        FROM between_1
+                        WHERE between_1.low = between_1.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_1.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_1
+                ON true
+            UNION
+            SELECT found_2.position AS position
+            FROM (
+                SELECT es_events.position AS position
+                FROM es_events
+                WHERE es_events.position > %(after_position_2)b::BIGINT
+                    AND es_events.position <= %(up_to_position)b::BIGINT
+                ORDER BY es_events.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_2
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- global_order.closing_event_after
+-- with param_1 = 1
+SELECT es_events.position
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_events.version > %(version)b::BIGINT
+    AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+ORDER BY es_events.version DESC
+LIMIT %(param_1)b::INTEGER;
+
+-- global_order.end_of_run
+-- with name_of_es_events = 'es_events'
+SELECT
+    found.position,
+    found.event_id,
+    found.stream_id,
+    found.version,
+    (
+        SELECT event_at_after_position.event_id
+        FROM es_events AS event_at_after_position
+        WHERE event_at_after_position.position = %(after_position)b::BIGINT
+    ) AS id_before,
+    server.es_events,
+    server.started_at,
+    server.in_recovery
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+LEFT OUTER JOIN (
+    SELECT
+        last_event.position AS position,
+        last_event.event_id AS event_id,
+        last_event.stream_id AS stream_id,
+        last_event.version AS version
+    FROM es_events AS last_event
+    WHERE last_event.position = (
+        SELECT max(following.position) AS max_1
+        FROM (
+            SELECT
+                es_events.position AS position,
+                row_number() OVER (ORDER BY es_events.position) AS place
+            FROM es_events
+            WHERE es_events.position > %(after_position)b::BIGINT
+            ORDER BY es_events.position
+            LIMIT %(size)b::BIGINT
+        ) AS following
+        WHERE following.position = %(after_position)b::BIGINT + following.place
+    )
+) AS found
+    ON true;
+
+-- global_order.look
+-- with current_setting_1 = 'transaction_isolation', name_of_es_events = 'es_events', has_sequence_privilege_1 =
+--   'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
+SELECT
+    newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    kept.positions,
+    kept.ids,
+    coalesce(newest.position, 0) > %(settled)b::BIGINT
+        OR %(settled)b::BIGINT > 0
+        AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false) AS has_looked,
+    appenders.appenders,
+    appenders.own,
+    current_setting(%(current_setting_1)b::VARCHAR) AS isolation_level,
+    server.es_events,
+    server.started_at,
+    server.in_recovery,
+    state.persistence,
+    state.cache,
+    state.drawn,
+    CASE
+        WHEN server.in_recovery
+            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)
+        END AS oldest,
+    CASE
+        WHEN server.in_recovery
+            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) + age(
+                xid(pg_snapshot_xmin(pg_current_snapshot()))
+            )
+        END AS next_id
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+JOIN (
+    SELECT
+        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
+        pg_catalog.pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(
+                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
+                )
+                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+            )
+                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+            END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT OUTER JOIN pg_catalog.pg_sequence
+        ON pg_catalog.pg_sequence.seqrelid = (
+            SELECT to_regclass(
+                pg_get_serial_sequence(
+                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
+                )
+            ) AS to_regclass_1
+        )
+    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+) AS state
+    ON true
+LEFT OUTER JOIN (
+    SELECT
+        newest_event.position AS position,
+        newest_event.event_id AS event_id,
+        newest_event.stream_id AS stream_id,
+        newest_event.version AS version
+    FROM es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
+) AS newest
+    ON true
+JOIN (
+    SELECT array_agg(kept_events.position) AS positions, array_agg(kept_events.event_id) AS ids
+    FROM es_events AS kept_events
+    WHERE kept_events.position = any(%(positions)b::BIGINT[])
+) AS kept
+    ON true
+JOIN LATERAL (
+    SELECT
+        array_agg(pg_catalog.pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_catalog.pg_locks.pid = pg_backend_pid()) AS own
+    FROM pg_catalog.pg_locks
+    WHERE (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+    )
+        AND pg_catalog.pg_locks.locktype = 'relation'
+        AND pg_catalog.pg_locks.database = (
+            SELECT pg_catalog.pg_database.oid
+            FROM pg_catalog.pg_database
+            WHERE pg_catalog.pg_database.datname = current_database()
+        )
+        AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+        AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
+        AND pg_catalog.pg_locks.granted
+) AS appenders
+    ON true;
+
+-- global_order.newest_position
+-- with coalesce_2 = 0
+SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events;
+
+-- global_order.page_of_events
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT AND es_events.position <= %(up_to_position)b::BIGINT
+ORDER BY es_events.position
+LIMIT %(page_size)b::BIGINT;
+
+-- global_order.read_everything
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position > %(after_position)b::BIGINT
+        AND es_events.position <= %(up_to_position)b::BIGINT
+    ORDER BY es_events.position
+    LIMIT %(page_size)b::BIGINT
+) AS page
+ORDER BY position;
+
+-- history.find_setting_of_history_changes
+-- with setting = 'eventstore.allow_history_changes'
+SELECT current_setting(%(setting)b::VARCHAR, true) AS current_setting_1;
+
+-- history.set_history_changes
+-- with setting = 'eventstore.allow_history_changes'
+SELECT set_config(%(setting)b::VARCHAR, %(value)b::VARCHAR, true) AS set_config_1;
+
+-- listing.find_stream
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+
+-- listing.list_snapshots(of_category=False)
+SELECT
+    snapshots.stream_id,
+    snapshots.schema_version,
+    snapshots.version,
+    snapshots.codec,
+    length(snapshots.state) AS length_1,
+    snapshots.created_at,
+    es_streams.version AS version_1
+FROM snapshots
+JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
+WHERE (snapshots.stream_id, snapshots.schema_version) > (
+    %(after_stream_id)b::VARCHAR, %(after_schema_version)b::INTEGER
+)
+ORDER BY snapshots.stream_id, snapshots.schema_version
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_snapshots(of_category=True)
+-- with param_1 = '.'
+SELECT
+    snapshots.stream_id,
+    snapshots.schema_version,
+    snapshots.version,
+    snapshots.codec,
+    length(snapshots.state) AS length_1,
+    snapshots.created_at,
+    es_streams.version AS version_1
+FROM snapshots
+JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
+WHERE (snapshots.stream_id, snapshots.schema_version) > (
+    %(after_stream_id)b::VARCHAR, %(after_schema_version)b::INTEGER
+)
+    AND es_streams.category = %(category)b::VARCHAR
+    AND snapshots.stream_id >= %(category)b::VARCHAR
+    AND snapshots.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+ORDER BY snapshots.stream_id, snapshots.schema_version
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.ID, of_category=False, is_first=False)
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.stream_id > %(after_stream_id)b::VARCHAR
+ORDER BY es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.ID, of_category=False, is_first=True)
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+ORDER BY es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.ID, of_category=True, is_first=False)
+-- with param_1 = '.'
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.category = %(category)b::VARCHAR
+    AND es_streams.stream_id >= %(category)b::VARCHAR
+    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+ORDER BY es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.ID, of_category=True, is_first=True)
+-- with param_1 = '.'
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.category = %(category)b::VARCHAR
+    AND es_streams.stream_id >= %(category)b::VARCHAR
+    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+ORDER BY es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.SIZE, of_category=False, is_first=False)
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.version < %(after_version)b::BIGINT
+    OR es_streams.version = %(after_version)b::BIGINT
+    AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+ORDER BY es_streams.version DESC, es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.SIZE, of_category=False, is_first=True)
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+ORDER BY es_streams.version DESC, es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=False)
+-- with param_1 = '.'
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.category = %(category)b::VARCHAR
+    AND es_streams.stream_id >= %(category)b::VARCHAR
+    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND (
+        es_streams.version < %(after_version)b::BIGINT
+            OR es_streams.version = %(after_version)b::BIGINT
+            AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+    )
+ORDER BY es_streams.version DESC, es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=True)
+-- with param_1 = '.'
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.category = %(category)b::VARCHAR
+    AND es_streams.stream_id >= %(category)b::VARCHAR
+    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+ORDER BY es_streams.version DESC, es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.RECENT, of_category=False, is_first=False)
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.updated_at < %(after_time)b::TIMESTAMP WITH TIME ZONE
+    OR es_streams.updated_at = %(after_time)b::TIMESTAMP WITH TIME ZONE
+    AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+ORDER BY es_streams.updated_at DESC, es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.RECENT, of_category=False, is_first=True)
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+ORDER BY es_streams.updated_at DESC, es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=False)
+-- with param_1 = '.'
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.category = %(category)b::VARCHAR
+    AND es_streams.stream_id >= %(category)b::VARCHAR
+    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND (
+        es_streams.updated_at < %(after_time)b::TIMESTAMP WITH TIME ZONE
+            OR es_streams.updated_at = %(after_time)b::TIMESTAMP WITH TIME ZONE
+            AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+    )
+ORDER BY es_streams.updated_at DESC, es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=True)
+-- with param_1 = '.'
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.category = %(category)b::VARCHAR
+    AND es_streams.stream_id >= %(category)b::VARCHAR
+    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+ORDER BY es_streams.updated_at DESC, es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.newest_matching(())
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT
+ORDER BY es_events.position DESC
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.newest_matching(('stream_ids',))
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT AND es_events.stream_id = %(stream_ids)b::VARCHAR
+ORDER BY es_events.version DESC
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.newest_matching(('event_types',))
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT AND es_events.event_type = %(event_types)b::VARCHAR
+ORDER BY es_events.position DESC
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.newest_matching(('categories',))
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT AND es_events.category = %(categories)b::VARCHAR
+ORDER BY es_events.position DESC
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.newest_matching(('stream_ids', 'event_types'))
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT
+    AND es_events.stream_id = %(stream_ids)b::VARCHAR
+    AND es_events.event_type = %(event_types)b::VARCHAR
+ORDER BY es_events.version DESC
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.newest_matching(('stream_ids', 'categories'))
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT
+    AND es_events.stream_id = %(stream_ids)b::VARCHAR
+    AND es_events.category = %(categories)b::VARCHAR
+ORDER BY es_events.version DESC
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.newest_matching(('event_types', 'categories'))
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT
+    AND es_events.event_type = %(event_types)b::VARCHAR
+    AND es_events.category = %(categories)b::VARCHAR
+ORDER BY es_events.position DESC
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.newest_matching(('stream_ids', 'event_types', 'categories'))
+SELECT es_events.position
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT
+    AND es_events.stream_id = %(stream_ids)b::VARCHAR
+    AND es_events.event_type = %(event_types)b::VARCHAR
+    AND es_events.category = %(categories)b::VARCHAR
+ORDER BY es_events.version DESC
+LIMIT %(page_size)b::BIGINT;
+
+-- listing.snapshot_coverage(of_category=False)
+-- with coalesce_2 = 0, coalesce_3 = 0, coalesce_5 = 0
+SELECT
+    count(*) AS count_1,
+    count(newest.stream_id) AS count_2,
+    coalesce(
+        sum(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
+        %(coalesce_3)b::INTEGER
+    ) AS coalesce_1,
+    coalesce(
+        max(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
+        %(coalesce_5)b::INTEGER
+    ) AS coalesce_4
+FROM es_streams
+LEFT OUTER JOIN (
+    SELECT snapshots.stream_id AS stream_id, max(snapshots.version) AS version
+    FROM snapshots
+    GROUP BY snapshots.stream_id
+) AS newest
+    ON newest.stream_id = es_streams.stream_id
+WHERE es_streams.version >= %(min_version)b::BIGINT;
+
+-- listing.snapshot_coverage(of_category=True)
+-- with coalesce_2 = 0, coalesce_3 = 0, coalesce_5 = 0, param_1 = '.'
+SELECT
+    count(*) AS count_1,
+    count(newest.stream_id) AS count_2,
+    coalesce(
+        sum(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
+        %(coalesce_3)b::INTEGER
+    ) AS coalesce_1,
+    coalesce(
+        max(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
+        %(coalesce_5)b::INTEGER
+    ) AS coalesce_4
+FROM es_streams
+LEFT OUTER JOIN (
+    SELECT snapshots.stream_id AS stream_id, max(snapshots.version) AS version
+    FROM snapshots
+    GROUP BY snapshots.stream_id
+) AS newest
+    ON newest.stream_id = es_streams.stream_id
+WHERE es_streams.version >= %(min_version)b::BIGINT
+    AND es_streams.category = %(category)b::VARCHAR
+    AND es_streams.stream_id >= %(category)b::VARCHAR
+    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR);
+
+-- notifications.notification_channel
+-- with concat_2 = 'eventstore_', name_of_es_events = 'es_events'
+SELECT concat(
+    %(concat_2)b::VARCHAR, CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+) AS concat_1;
+
+-- notifications.notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+SELECT pg_notify(
+    concat(
+        %(concat_1)b::VARCHAR,
+        CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+    ),
+    %(pg_notify_2)b::VARCHAR
+) AS pg_notify_1;
+
+-- positions.drawing
+-- with coalesce_2 = 0, has_sequence_privilege_1 = 'SELECT', param_1 = 'p', name_of_es_events = 'es_events',
+--   pg_get_serial_sequence_1 = 'position'
+SELECT
+    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS newest,
+    state.persistence,
+    state.cache,
+    state.drawn
+FROM (
+    SELECT
+        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
+        pg_catalog.pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(
+                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
+                )
+                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+            )
+                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+            END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT OUTER JOIN pg_catalog.pg_sequence
+        ON pg_catalog.pg_sequence.seqrelid = (
+            SELECT to_regclass(
+                pg_get_serial_sequence(
+                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
+                )
+            ) AS to_regclass_1
+        )
+    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+) AS state;
+
+-- positions.drawn_positions('public', 'es_events_position_seq')
+-- with coalesce_2 = 0
+SELECT
+    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS anon_1,
+    public.es_events_position_seq.last_value,
+    public.es_events_position_seq.is_called
+FROM public.es_events_position_seq;
+
+-- positions.position_sequence
+-- with name_of_es_events = 'es_events', pg_get_serial_sequence_1 = 'position'
+SELECT pg_catalog.pg_namespace.nspname, pg_catalog.pg_class.relname
+FROM pg_catalog.pg_class
+JOIN pg_catalog.pg_namespace ON pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace
+WHERE pg_catalog.pg_class.oid = to_regclass(
+    pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR)
+);
+
+-- positions.set_last_position
+-- with name_of_es_events = 'es_events', pg_get_serial_sequence_1 = 'position'
+SELECT setval(
+    to_regclass(
+        pg_get_serial_sequence(
+            %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
+        )
+    ),
+    %(position)b::BIGINT
+) AS setval_1;
+
+-- projections.add_dead_letter
+INSERT INTO es_dead_letters (
+    position, version, event_id, stream_id, event_type, projection, attempts, error, status
+)
+SELECT
+    es_events.position,
+    es_events.version,
+    es_events.event_id,
+    es_events.stream_id,
+    es_events.event_type,
+    %(projection)b::VARCHAR AS anon_1,
+    %(attempts)b::INTEGER AS anon_2,
+    %(error)b::VARCHAR AS anon_3,
+    'pending'
+FROM es_events
+WHERE es_events.position = %(position)b::BIGINT;
+
+-- projections.advance_checkpoint
+UPDATE es_checkpoints
+SET
+    position=%(position)b::BIGINT,
+    updated_at=clock_timestamp(),
+    seen_at=clock_timestamp(),
+    failed_at=NULL,
+    worker=%(worker)b::VARCHAR,
+    failure=NULL,
+    event_position=%(event_position)b::BIGINT,
+    event_id=%(event_id)b::UUID,
+    event_stream_id=%(event_stream_id)b::VARCHAR,
+    event_version=%(event_version)b::BIGINT
+WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C" AND es_checkpoints.position = %(old)b::BIGINT
+RETURNING es_checkpoints.position;
+
+-- projections.blocked_streams
+SELECT DISTINCT es_dead_letters.stream_id
+FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::VARCHAR AND es_dead_letters.status = 'pending';
+
+-- projections.close_dead_letter
+UPDATE es_dead_letters
+SET
+    closed_at=clock_timestamp(),
+    status=%(status)b::VARCHAR,
+    note=coalesce(%(note)b::VARCHAR, es_dead_letters.note)
+WHERE es_dead_letters.projection = %(projection)b::VARCHAR
+    AND es_dead_letters.status = 'pending'
+    AND es_dead_letters.position = %(at_position)b::BIGINT
+RETURNING es_dead_letters.position;
+
+-- projections.count_dead_letters
+SELECT es_dead_letters.projection, count(*) AS count_1
+FROM es_dead_letters
+WHERE es_dead_letters.status = 'pending'
+GROUP BY es_dead_letters.projection;
+
+-- projections.count_events_after
+SELECT count(*) AS count_1
+FROM (
+    SELECT 1
+    FROM es_events
+    WHERE es_events.position > %(after_position)b::BIGINT
+    LIMIT %(at_most)b::BIGINT
+) AS counted;
+
+-- projections.create_checkpoint
+INSERT INTO es_checkpoints (position, name)
+VALUES (%(position)b::BIGINT, %(name)b::VARCHAR)
+ON CONFLICT (name)
+DO NOTHING;
+
+-- projections.delete_checkpoint
+DELETE FROM es_checkpoints WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C";
+
+-- projections.delete_dead_letters
+DELETE FROM es_dead_letters WHERE es_dead_letters.projection = %(projection)b::VARCHAR COLLATE "C";
+
+-- projections.fail_dead_letter
+-- with attempts_1 = 1
+UPDATE es_dead_letters
+SET
+    last_failed_at=clock_timestamp(),
+    attempts=(es_dead_letters.attempts + %(attempts_1)b::INTEGER),
+    error=%(error)b::VARCHAR
+WHERE es_dead_letters.projection = %(projection)b::VARCHAR
+    AND es_dead_letters.status = 'pending'
+    AND es_dead_letters.position = %(at_position)b::BIGINT
+RETURNING es_dead_letters.position, es_dead_letters.attempts;
+
+-- projections.find_checkpoint
+SELECT
+    es_checkpoints.position,
+    es_checkpoints.seen_at,
+    es_checkpoints.worker,
+    es_checkpoints.failure,
+    clock_timestamp() AS anon_1,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there
+FROM es_checkpoints
+WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C";
+
+-- projections.find_checkpoints
+SELECT
+    es_checkpoints.name,
+    es_checkpoints.position,
+    es_checkpoints.worker,
+    es_checkpoints.failure,
+    es_checkpoints.updated_at,
+    es_checkpoints.seen_at,
+    es_checkpoints.failed_at,
+    clock_timestamp() AS anon_1,
+    CASE
+        WHEN (es_checkpoints.event_id IS NULL)
+            THEN es_checkpoints.position > (
+                SELECT coalesce(max(newest_event.position), 0) AS coalesce_1
+                FROM es_events AS newest_event
+            )
+        ELSE NOT (
+            (
+                EXISTS (
+                    SELECT *
+                    FROM es_events AS checkpoint_event
+                    WHERE checkpoint_event.position = es_checkpoints.event_position
+                        AND checkpoint_event.event_id = es_checkpoints.event_id
+                )
+            )
+                OR (
+                    EXISTS (
+                        SELECT *
+                        FROM es_events AS closing_event
+                        WHERE closing_event.stream_id = es_checkpoints.event_stream_id
+                            AND closing_event.version > es_checkpoints.event_version
+                            AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                    )
+                )
+        )
+        END AS has_log_gone_back
+FROM es_checkpoints
+ORDER BY es_checkpoints.name;
+
+-- projections.find_dead_letters
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    es_dead_letters.event_id,
+    es_dead_letters.event_type,
+    es_dead_letters.status,
+    es_dead_letters.attempts,
+    es_dead_letters.error,
+    es_dead_letters.note,
+    es_dead_letters.first_failed_at,
+    es_dead_letters.last_failed_at,
+    es_dead_letters.closed_at
+FROM es_dead_letters
+WHERE es_dead_letters.projection = %(projection)b::VARCHAR COLLATE "C"
+    AND es_dead_letters.status = %(status)b::VARCHAR COLLATE "C"
+    AND es_dead_letters.position > %(after_position)b::BIGINT
+ORDER BY es_dead_letters.position
+LIMIT %(page_size)b::BIGINT;
+
+-- projections.lock_checkpoint
+SELECT
+    es_checkpoints.position,
+    es_checkpoints.event_position,
+    es_checkpoints.event_id,
+    es_checkpoints.event_stream_id,
+    es_checkpoints.event_version,
+    (
+        SELECT checkpoint_event.event_id
+        FROM es_events AS checkpoint_event
+        WHERE checkpoint_event.position = es_checkpoints.event_position
+    ) AS id_there
+FROM es_checkpoints
+WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C"
+FOR UPDATE SKIP LOCKED;
+
+-- projections.mark_failed
+UPDATE es_checkpoints
+SET failed_at=clock_timestamp(), failure=%(failure)b::VARCHAR
+WHERE es_checkpoints.name = %(name)b::VARCHAR;
+
+-- projections.mark_seen
+UPDATE es_checkpoints
+SET seen_at=clock_timestamp(), worker=%(worker)b::VARCHAR
+WHERE es_checkpoints.name = %(name)b::VARCHAR;
+
+-- projections.mark_stopped
+UPDATE es_checkpoints
+SET seen_at=NULL
+WHERE es_checkpoints.name = %(name)b::VARCHAR AND es_checkpoints.worker = %(worker)b::VARCHAR;
+
+-- projections.next_event_time
+-- with param_1 = 1
+SELECT es_events.recorded_at
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT
+ORDER BY es_events.position
+LIMIT %(param_1)b::INTEGER;
+
+-- projections.projection_health
+SELECT
+    es_checkpoints.name,
+    es_checkpoints.position,
+    (
+        SELECT count(*) AS count_1
+        FROM (
+            SELECT es_events.position AS position
+            FROM es_events
+            WHERE es_events.position > es_checkpoints.position
+            LIMIT %(at_most)b::BIGINT
+        ) AS behind
+    ) AS anon_1,
+    (
+        SELECT es_events.recorded_at
+        FROM es_events
+        WHERE es_events.position > es_checkpoints.position
+        ORDER BY es_events.position
+        LIMIT 1
+    ) AS anon_2,
+    (
+        SELECT count(*) AS count_2
+        FROM (
+            SELECT es_dead_letters.position AS position
+            FROM es_dead_letters
+            WHERE es_dead_letters.projection = es_checkpoints.name AND es_dead_letters.status = 'pending'
+            LIMIT %(at_most)b::BIGINT
+        ) AS pending
+    ) AS anon_3,
+    es_checkpoints.failure,
+    clock_timestamp() AS anon_4,
+    CASE
+        WHEN (es_checkpoints.event_id IS NULL)
+            THEN es_checkpoints.position > (
+                SELECT coalesce(max(newest_event.position), 0) AS coalesce_1
+                FROM es_events AS newest_event
+            )
+        ELSE NOT (
+            (
+                EXISTS (
+                    SELECT *
+                    FROM es_events AS checkpoint_event
+                    WHERE checkpoint_event.position = es_checkpoints.event_position
+                        AND checkpoint_event.event_id = es_checkpoints.event_id
+                )
+            )
+                OR (
+                    EXISTS (
+                        SELECT *
+                        FROM es_events AS closing_event
+                        WHERE closing_event.stream_id = es_checkpoints.event_stream_id
+                            AND closing_event.version > es_checkpoints.event_version
+                            AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                    )
+                )
+        )
+        END AS has_log_gone_back
+FROM es_checkpoints
+ORDER BY es_checkpoints.name;
+
+-- projections.read_pending
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events, es_dead_letters
+WHERE es_events.position = es_dead_letters.position
+    AND es_dead_letters.projection = %(projection)b::VARCHAR
+    AND es_dead_letters.status = 'pending'
+    AND es_dead_letters.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+ORDER BY es_dead_letters.position
+LIMIT %(page_size)b::BIGINT;
+
+-- projections.rename_checkpoint
+UPDATE es_checkpoints SET name=%(new_name)b::VARCHAR WHERE es_checkpoints.name = %(name)b::VARCHAR;
+
+-- projections.set_checkpoint
+UPDATE es_checkpoints
+SET
+    position=%(position)b::BIGINT,
+    updated_at=clock_timestamp(),
+    failed_at=NULL,
+    failure=NULL,
+    event_position=NULL,
+    event_id=NULL,
+    event_stream_id=NULL,
+    event_version=NULL
+WHERE es_checkpoints.name = %(name)b::VARCHAR;
+
+-- reading.newest_stored_version
+SELECT max(es_events.version) AS max_1
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+
+-- reading.read_backwards
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT
+ORDER BY es_events.version DESC
+LIMIT %(page_size)b::BIGINT;
+
+-- reading.read_forwards
+SELECT
+    es_events.position,
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    CAST(es_events.metadata AS TEXT) AS metadata,
+    es_events.recorded_at
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_events.version > %(after_version)b::BIGINT
+    AND es_events.version <= %(up_to_version)b::BIGINT
+ORDER BY es_events.version
+LIMIT %(page_size)b::BIGINT;
+
+-- reading.stream_version
+SELECT es_streams.version
+FROM es_streams
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+
+-- repairs.delete_head_without_events
+DELETE FROM es_streams
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR
+    AND NOT (EXISTS (SELECT 1 FROM es_events WHERE es_events.stream_id = es_streams.stream_id))
+RETURNING es_streams.version;
+
+-- repairs.delete_snapshot_at_version
+DELETE FROM snapshots
+WHERE snapshots.stream_id = %(stream_id)b::VARCHAR
+    AND snapshots.schema_version = %(schema_version)b::INTEGER
+    AND snapshots.version = %(version)b::BIGINT
+RETURNING snapshots.version;
+
+-- repairs.delete_snapshots_beyond_head
+DELETE FROM snapshots
+WHERE snapshots.stream_id = %(stream_id)b::VARCHAR
+    AND NOT (
+        (
+            EXISTS (
+                SELECT 1
+                FROM es_streams
+                WHERE es_streams.stream_id = snapshots.stream_id
+                    AND es_streams.version >= snapshots.version
+            )
+        )
+            AND (EXISTS (SELECT 1 FROM es_events WHERE es_events.stream_id = snapshots.stream_id))
+    )
+RETURNING snapshots.version;
+
+-- repairs.lock_appends
+LOCK TABLE es_events IN SHARE ROW EXCLUSIVE MODE;
+
+-- repairs.restore_head
+INSERT INTO es_streams (stream_id, version, created_at, updated_at)
+SELECT
+    es_events.stream_id,
+    max(es_events.version) AS max_1,
+    min(es_events.recorded_at) AS min_1,
+    max(es_events.recorded_at) AS max_2
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::VARCHAR
+GROUP BY es_events.stream_id
+ON CONFLICT (stream_id)
+DO UPDATE SET
+    version = excluded.version,
+    created_at = excluded.created_at,
+    updated_at = excluded.updated_at
+WHERE es_streams.version != excluded.version
+RETURNING es_streams.version;
+
+-- schema.schema_version
+SELECT es_schema.version, es_schema.breaking_version FROM es_schema;
+
+-- snapshots.delete_snapshot
+DELETE FROM snapshots
+WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND snapshots.schema_version = %(schema_version)b::INTEGER
+RETURNING snapshots.version;
+
+-- snapshots.delete_snapshots
+DELETE FROM snapshots
+WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+RETURNING snapshots.version;
+
+-- snapshots.load_snapshot
+SELECT snapshots.version, snapshots.codec, snapshots.state, snapshots.created_at
+FROM snapshots, es_streams
+WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND snapshots.schema_version = %(schema_version)b::INTEGER
+    AND es_streams.stream_id = snapshots.stream_id
+    AND snapshots.version <= es_streams.version;
+
+-- snapshots.save_snapshot
+INSERT INTO snapshots (stream_id, schema_version, version, codec, state)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    %(schema_version)b::INTEGER AS anon_2,
+    %(version)b::BIGINT AS anon_3,
+    %(codec)b::SMALLINT AS anon_4,
+    %(state)b AS anon_5
+FROM es_streams
+JOIN es_events ON es_events.stream_id = es_streams.stream_id AND es_events.version = %(version)b::BIGINT
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.version >= %(version)b::BIGINT
+ON CONFLICT (stream_id, schema_version)
+DO UPDATE SET
+    version = excluded.version,
+    created_at = clock_timestamp(),
+    codec = excluded.codec,
+    state = excluded.state
+WHERE snapshots.version < excluded.version
+RETURNING snapshots.version;
+
+-- statistics.count_events_since
+SELECT count(*) AS count_1
+FROM (
+    SELECT 1
+    FROM es_events
+    WHERE es_events.recorded_at >= %(since)b::TIMESTAMP WITH TIME ZONE
+    LIMIT %(at_most)b::BIGINT
+) AS counted;
+
+-- statistics.count_rows('streams')
+SELECT count(*) AS count_1 FROM es_streams;
+
+-- statistics.count_rows('events')
+SELECT count(*) AS count_1 FROM es_events;
+
+-- statistics.count_rows('snapshots')
+SELECT count(*) AS count_1 FROM snapshots;
+
+-- statistics.count_rows('schema')
+SELECT count(*) AS count_1 FROM es_schema;
+
+-- statistics.count_rows('checkpoints')
+SELECT count(*) AS count_1 FROM es_checkpoints;
+
+-- statistics.count_rows('dead_letters')
+SELECT count(*) AS count_1 FROM es_dead_letters;
+
+-- statistics.database_size
+SELECT pg_database_size(current_database()) AS pg_database_size_1;
+
+-- statistics.estimated_rows
+-- with greatest_2 = 0, name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams
+--   = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots =
+--   'snapshots'
+SELECT
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
+    greatest(
+        CAST(pg_catalog.pg_class.reltuples AS BIGINT),
+        pg_stat_get_live_tuples(pg_catalog.pg_class.oid),
+        %(greatest_2)b::INTEGER
+    ) AS greatest_1
+FROM pg_catalog.pg_class
+WHERE pg_catalog.pg_class.oid IN (
+    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
+    to_regclass(%(name_of_es_schema)b::VARCHAR),
+    to_regclass(%(name_of_es_streams)b::VARCHAR),
+    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
+    to_regclass(%(name_of_es_events)b::VARCHAR),
+    to_regclass(%(name_of_snapshots)b::VARCHAR)
+);
+
+-- statistics.events_by_category_and_type
+SELECT es_events.category, es_events.event_type, count(*) AS count_1
+FROM es_events
+GROUP BY es_events.category, es_events.event_type;
+
+-- statistics.sample_categories_and_types
+WITH RECURSIVE sample(position) AS (
+    SELECT min(es_events.position) AS position
+    FROM es_events
+    UNION ALL
+    SELECT (
+        SELECT min(es_events.position) AS min_1
+        FROM es_events
+        WHERE es_events.position >= sample.position + %(stride)b::BIGINT
+    ) AS anon_1
+    FROM sample
+    WHERE sample.position IS NOT NULL
+)
+SELECT es_events.category, es_events.event_type, count(*) AS count_1
+FROM es_events
+WHERE es_events.position IN (SELECT sample.position FROM sample WHERE sample.position IS NOT NULL)
+GROUP BY es_events.category, es_events.event_type;
+
+-- statistics.sizes
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
+SELECT
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
+    CAST(NULL AS TEXT) AS anon_1,
+    pg_table_size(pg_catalog.pg_class.oid) AS pg_table_size_1
+FROM pg_catalog.pg_class
+WHERE pg_catalog.pg_class.oid IN (
+    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
+    to_regclass(%(name_of_es_schema)b::VARCHAR),
+    to_regclass(%(name_of_es_streams)b::VARCHAR),
+    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
+    to_regclass(%(name_of_es_events)b::VARCHAR),
+    to_regclass(%(name_of_snapshots)b::VARCHAR)
+)
+UNION ALL
+SELECT
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
+    CAST(index_class.relname AS TEXT) AS relname__1,
+    pg_relation_size(index_class.oid) AS pg_relation_size_1
+FROM pg_catalog.pg_class
+JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.oid
+JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
+WHERE pg_catalog.pg_class.oid IN (
+    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
+    to_regclass(%(name_of_es_schema)b::VARCHAR),
+    to_regclass(%(name_of_es_streams)b::VARCHAR),
+    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
+    to_regclass(%(name_of_es_events)b::VARCHAR),
+    to_regclass(%(name_of_snapshots)b::VARCHAR)
+);
+
+-- statistics.streams_by_category
+SELECT es_streams.category, count(*) AS count_1 FROM es_streams GROUP BY es_streams.category;
+
+-- statistics.time_now
+SELECT clock_timestamp() AS anon_1;
+
+-- transfer.continue_positions
+-- with name_of_es_events = 'es_events'
+SELECT setval(
+    CAST(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position') AS REGCLASS),
+    newest.position
+) AS setval_1
+FROM (SELECT max(es_events.position) AS position FROM es_events) AS newest
+WHERE newest.position > coalesce(
+    pg_sequence_last_value(
+        CAST(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position') AS REGCLASS)
+    ),
+    0
+);
+
+-- transfer.copy_positioned_events
+COPY es_events (
+    stream_id,
+    version,
+    event_id,
+    event_type,
+    schema_version,
+    codec,
+    data,
+    metadata,
+    recorded_at,
+    position
+)
+FROM STDIN (FORMAT BINARY);
+
+-- transfer.copy_stored_events
+COPY es_events (
+    stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at
+)
+FROM STDIN (FORMAT BINARY);
+
+-- transfer.find_stored
+SELECT
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    es_events.position
+FROM es_events
+JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS anon_1(stream_id, version)
+    ON es_events.stream_id = (anon_1.stream_id COLLATE "C") AND es_events.version = anon_1.version;
+
+-- transfer.insert_snapshot
+INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
+VALUES (
+    %(version)b::BIGINT,
+    %(created_at)b::TIMESTAMP WITH TIME ZONE,
+    %(schema_version)b::INTEGER,
+    %(codec)b::SMALLINT,
+    %(stream_id)b::VARCHAR COLLATE "C",
+    %(state)b
+)
+ON CONFLICT (stream_id, schema_version)
+DO UPDATE SET
+    version = excluded.version,
+    created_at = excluded.created_at,
+    codec = excluded.codec,
+    state = excluded.state
+WHERE snapshots.version < excluded.version;
+
+-- transfer.lock_events
+LOCK TABLE es_events IN SHARE ROW EXCLUSIVE MODE;
+
+-- transfer.page_of_snapshots
+SELECT
+    snapshots.stream_id,
+    snapshots.schema_version,
+    snapshots.version,
+    snapshots.codec,
+    snapshots.state,
+    snapshots.created_at
+FROM snapshots
+WHERE snapshots.stream_id > %(after_stream_id)b::VARCHAR
+    OR snapshots.stream_id = %(after_stream_id)b::VARCHAR
+    AND snapshots.schema_version > %(after_schema_version)b::INTEGER
+ORDER BY snapshots.stream_id, snapshots.schema_version
+LIMIT %(page_size)b::BIGINT;
+
+-- transfer.page_of_streams
+SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
+FROM es_streams
+WHERE es_streams.stream_id > %(after_stream_id)b::VARCHAR
+ORDER BY es_streams.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- transfer.set_imported_head
+INSERT INTO es_streams (version, created_at, updated_at, stream_id, deleted_version, archived_version)
+VALUES (
+    %(version)b::BIGINT,
+    %(created_at)b::TIMESTAMP WITH TIME ZONE,
+    %(updated_at)b::TIMESTAMP WITH TIME ZONE,
+    %(stream_id)b::VARCHAR COLLATE "C",
+    %(deleted_version)b::BIGINT,
+    %(archived_version)b::BIGINT
+)
+ON CONFLICT (stream_id)
+DO UPDATE SET
+    version = excluded.version,
+    created_at =
+        CASE
+        WHEN (es_streams.version = 0) THEN excluded.created_at
+        ELSE es_streams.created_at
+        END,
+    updated_at = excluded.updated_at,
+    deleted_version = excluded.deleted_version,
+    archived_version = excluded.archived_version;
+
+-- transfer.set_times_of_stream
+UPDATE es_streams
+SET
+    created_at=%(created_at)b::TIMESTAMP WITH TIME ZONE,
+    updated_at=CASE
+        WHEN (es_streams.version = %(at_version)b::BIGINT) THEN %(updated_at)b
+        ELSE es_streams.updated_at
+        END
+WHERE es_streams.stream_id = %(of_stream)b::VARCHAR;
+
+-- verification.breaks_of_stream
+-- with lag_1 = 1, version_1 = 1, lag_2 = 1, lag_3 = 0, version_before_1 = 1
+SELECT placed.version, placed.position, placed.version_before, placed.position_before
+FROM (
+    SELECT
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.position AS position,
+        lag(
+            es_events.version,
+            %(lag_1)b::INTEGER,
+            CASE
+                WHEN (es_events.event_type IN ('$stream-deleted', '$stream-archived'))
+                    THEN es_events.version - %(version_1)b::BIGINT
+                ELSE 0
+                END
+        ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
+        lag(es_events.position, %(lag_2)b::INTEGER, %(lag_3)b::INTEGER) OVER (
+            PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
+        ) AS position_before
+    FROM es_events
+    WHERE es_events.stream_id = %(stream_id)b::VARCHAR
+) AS placed
+WHERE placed.version != placed.version_before + %(version_before_1)b::INTEGER
+    OR placed.position <= placed.position_before
+ORDER BY placed.version, placed.position
+LIMIT %(page_size)b::BIGINT;
+
+-- verification.checkpoints_beyond_log
+-- with coalesce_2 = 0
+SELECT
+    es_checkpoints.name,
+    es_checkpoints.position,
+    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS anon_1,
+    es_checkpoints.event_id
+FROM es_checkpoints
+WHERE CASE
+    WHEN (es_checkpoints.event_id IS NULL)
+        THEN es_checkpoints.position > (
+            SELECT coalesce(max(newest_event.position), 0) AS coalesce_3
+            FROM es_events AS newest_event
+        )
+    ELSE NOT (
+        (
+            EXISTS (
+                SELECT *
+                FROM es_events AS checkpoint_event
+                WHERE checkpoint_event.position = es_checkpoints.event_position
+                    AND checkpoint_event.event_id = es_checkpoints.event_id
+            )
+        )
+            OR (
+                EXISTS (
+                    SELECT *
+                    FROM es_events AS closing_event
+                    WHERE closing_event.stream_id = es_checkpoints.event_stream_id
+                        AND closing_event.version > es_checkpoints.event_version
+                        AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                )
+            )
+    )
+    END
+ORDER BY es_checkpoints.name;
+
+-- verification.doubled_positions
+-- with count_2 = 1
+SELECT es_events.position, count(*) AS count_1
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT AND es_events.position <= %(up_to_position)b::BIGINT
+GROUP BY es_events.position
+HAVING count(*) > %(count_2)b::INTEGER
+ORDER BY es_events.position;
+
+-- verification.end_of_streams
+-- with param_1 = 1
+SELECT es_streams.stream_id
+FROM es_streams
+WHERE es_streams.stream_id > %(after)b::VARCHAR
+ORDER BY es_streams.stream_id
+LIMIT %(param_1)b::INTEGER
+OFFSET %(skipped)b::BIGINT;
+
+-- verification.events_without_stream(bounded=False)
+SELECT es_events.stream_id, count(*) AS count_1, max(es_events.version) AS max_1
+FROM es_events
+WHERE es_events.stream_id > %(after)b::VARCHAR
+    AND NOT (EXISTS (SELECT 1 FROM es_streams WHERE es_streams.stream_id = es_events.stream_id))
+GROUP BY es_events.stream_id
+ORDER BY es_events.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- verification.events_without_stream(bounded=True)
+SELECT es_events.stream_id, count(*) AS count_1, max(es_events.version) AS max_1
+FROM es_events
+WHERE es_events.stream_id > %(after)b::VARCHAR
+    AND es_events.stream_id <= %(last)b::VARCHAR
+    AND NOT (EXISTS (SELECT 1 FROM es_streams WHERE es_streams.stream_id = es_events.stream_id))
+GROUP BY es_events.stream_id
+ORDER BY es_events.stream_id
+LIMIT %(page_size)b::BIGINT;
+
+-- verification.pending_letters
+SELECT
+    es_dead_letters.projection,
+    es_dead_letters.position,
+    es_dead_letters.stream_id,
+    es_dead_letters.version,
+    EXISTS (
+        SELECT 1
+        FROM es_events
+        WHERE es_events.position = es_dead_letters.position
+            AND es_events.stream_id = es_dead_letters.stream_id
+            AND es_events.version = es_dead_letters.version
+    ) AS anon_1
+FROM es_dead_letters
+WHERE (es_dead_letters.projection, es_dead_letters.position) > (
+    %(projection)b::VARCHAR, %(position)b::BIGINT
+)
+    AND es_dead_letters.status = 'pending'
+ORDER BY es_dead_letters.projection, es_dead_letters.position
+LIMIT %(page_size)b::BIGINT;
+
+-- verification.snapshot_states
+SELECT
+    snapshots.stream_id,
+    snapshots.schema_version,
+    snapshots.version,
+    snapshots.codec,
+    snapshots.state,
+    es_streams.version AS version_1
+FROM snapshots
+LEFT OUTER JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
+WHERE (snapshots.stream_id, snapshots.schema_version) > (
+    %(stream_id)b::VARCHAR, %(schema_version)b::INTEGER
+)
+ORDER BY snapshots.stream_id, snapshots.schema_version
+LIMIT %(page_size)b::BIGINT;
+
+-- verification.stream_states(bounded=False)
+-- with coalesce_2 = 0, coalesce_4 = 0, version_before_1 = 1, lag_1 = 1, version_1 = 1, lag_2 = 1, lag_3 = 0
+SELECT
+    es_streams.stream_id,
+    es_streams.version,
+    coalesce(found.count, %(coalesce_2)b::INTEGER) AS coalesce_1,
+    found.newest,
+    coalesce(found.breaks, %(coalesce_4)b::INTEGER) AS coalesce_3
+FROM es_streams
+LEFT OUTER JOIN (
+    SELECT
+        placed.stream_id AS stream_id,
+        count(*) AS count,
+        max(placed.version) AS newest,
+        count(*) FILTER (
+            WHERE placed.version != placed.version_before + %(version_before_1)b::INTEGER
+                OR placed.position <= placed.position_before
+        ) AS breaks
+    FROM (
+        SELECT
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.position AS position,
+            lag(
+                es_events.version,
+                %(lag_1)b::INTEGER,
+                CASE
+                    WHEN (es_events.event_type IN ('$stream-deleted', '$stream-archived'))
+                        THEN es_events.version - %(version_1)b::BIGINT
+                    ELSE 0
+                    END
+            ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
+            lag(es_events.position, %(lag_2)b::INTEGER, %(lag_3)b::INTEGER) OVER (
+                PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
+            ) AS position_before
+        FROM es_events
+        WHERE es_events.stream_id > %(after)b::VARCHAR
+    ) AS placed
+    GROUP BY placed.stream_id
+) AS found
+    ON found.stream_id = es_streams.stream_id
+WHERE es_streams.stream_id > %(after)b::VARCHAR
+ORDER BY es_streams.stream_id;
+
+-- verification.stream_states(bounded=True)
+-- with coalesce_2 = 0, coalesce_4 = 0, version_before_1 = 1, lag_1 = 1, version_1 = 1, lag_2 = 1, lag_3 = 0
+SELECT
+    es_streams.stream_id,
+    es_streams.version,
+    coalesce(found.count, %(coalesce_2)b::INTEGER) AS coalesce_1,
+    found.newest,
+    coalesce(found.breaks, %(coalesce_4)b::INTEGER) AS coalesce_3
+FROM es_streams
+LEFT OUTER JOIN (
+    SELECT
+        placed.stream_id AS stream_id,
+        count(*) AS count,
+        max(placed.version) AS newest,
+        count(*) FILTER (
+            WHERE placed.version != placed.version_before + %(version_before_1)b::INTEGER
+                OR placed.position <= placed.position_before
+        ) AS breaks
+    FROM (
+        SELECT
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.position AS position,
+            lag(
+                es_events.version,
+                %(lag_1)b::INTEGER,
+                CASE
+                    WHEN (es_events.event_type IN ('$stream-deleted', '$stream-archived'))
+                        THEN es_events.version - %(version_1)b::BIGINT
+                    ELSE 0
+                    END
+            ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
+            lag(es_events.position, %(lag_2)b::INTEGER, %(lag_3)b::INTEGER) OVER (
+                PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
+            ) AS position_before
+        FROM es_events
+        WHERE es_events.stream_id > %(after)b::VARCHAR AND es_events.stream_id <= %(last)b::VARCHAR
+    ) AS placed
+    GROUP BY placed.stream_id
+) AS found
+    ON found.stream_id = es_streams.stream_id
+WHERE es_streams.stream_id > %(after)b::VARCHAR AND es_streams.stream_id <= %(last)b::VARCHAR
+ORDER BY es_streams.stream_id;
+
+
+-- ======== written as text
+
+-- backends/postgresql_diagnosis.py: _pooler
+SELECT pg_backend_pid();
+
+-- backends/postgresql_listening.py: PostgreSQLListener.__init__
+LISTEN {};
+
+-- backends/postgresql_unwatched.py: UnwatchedConnection._say_that_it_is_lost
+SELECT 1;
+
+-- contrib/django/engines.py: engine_of.connect
+SET ROLE {};
+
+-- execution.py: JoinedTransaction.transaction
+SAVEPOINT eventstore;
+
+-- execution.py: JoinedTransaction.transaction
+ROLLBACK TO SAVEPOINT eventstore;
+
+-- execution.py: JoinedTransaction.transaction
+RELEASE SAVEPOINT eventstore;
+
+
+-- ======== with schema="Shop"
+
+-- appending_one.append_one_at_version_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = '"Shop".es_events', pg_notify_2 = ''
+WITH head AS (
+    UPDATE "Shop".es_streams
+    SET version=("Shop".es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE "Shop".es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND "Shop".es_streams.version = %(expected)b::BIGINT
+    RETURNING "Shop".es_streams.version
+)
+INSERT INTO "Shop".es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING
+    "Shop".es_events.version,
+    "Shop".es_events.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1;
+
+-- copying.copy_events
+COPY "Shop".es_events (
+    stream_id, version, event_id, event_type, schema_version, codec, data, metadata
+)
+FROM STDIN (FORMAT BINARY);
+
+-- global_order.look
+-- with current_setting_1 = 'transaction_isolation', name_of_es_events = '"Shop".es_events', has_sequence_privilege_1
+--   = 'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
+SELECT
+    newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    kept.positions,
+    kept.ids,
+    coalesce(newest.position, 0) > %(settled)b::BIGINT
+        OR %(settled)b::BIGINT > 0
+        AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false) AS has_looked,
+    appenders.appenders,
+    appenders.own,
+    current_setting(%(current_setting_1)b::VARCHAR) AS isolation_level,
+    server.es_events,
+    server.started_at,
+    server.in_recovery,
+    state.persistence,
+    state.cache,
+    state.drawn,
+    CASE
+        WHEN server.in_recovery
+            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)
+        END AS oldest,
+    CASE
+        WHEN server.in_recovery
+            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) + age(
+                xid(pg_snapshot_xmin(pg_current_snapshot()))
+            )
+        END AS next_id
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+JOIN (
+    SELECT
+        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
+        pg_catalog.pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(
+                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
+                )
+                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+            )
+                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+            END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT OUTER JOIN pg_catalog.pg_sequence
+        ON pg_catalog.pg_sequence.seqrelid = (
+            SELECT to_regclass(
+                pg_get_serial_sequence(
+                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
+                )
+            ) AS to_regclass_1
+        )
+    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+) AS state
+    ON true
+LEFT OUTER JOIN (
+    SELECT
+        newest_event.position AS position,
+        newest_event.event_id AS event_id,
+        newest_event.stream_id AS stream_id,
+        newest_event.version AS version
+    FROM "Shop".es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
+) AS newest
+    ON true
+JOIN (
+    SELECT array_agg(kept_events.position) AS positions, array_agg(kept_events.event_id) AS ids
+    FROM "Shop".es_events AS kept_events
+    WHERE kept_events.position = any(%(positions)b::BIGINT[])
+) AS kept
+    ON true
+JOIN LATERAL (
+    SELECT
+        array_agg(pg_catalog.pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_catalog.pg_locks.pid = pg_backend_pid()) AS own
+    FROM pg_catalog.pg_locks
+    WHERE (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+    )
+        AND pg_catalog.pg_locks.locktype = 'relation'
+        AND pg_catalog.pg_locks.database = (
+            SELECT pg_catalog.pg_database.oid
+            FROM pg_catalog.pg_database
+            WHERE pg_catalog.pg_database.datname = current_database()
+        )
+        AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+        AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
+        AND pg_catalog.pg_locks.granted
+) AS appenders
+    ON true;

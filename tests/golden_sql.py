@@ -1,0 +1,246 @@
+"""Every SQL statement as it is compiled and sent, in one file for each database: reviewers see a changed one as SQL.
+
+`python -m tests.golden_sql` writes the files; `tests/test_golden_sql.py` compares. Nothing has to be entered here for a
+new statement. For a new family, which makes statements at run time, add to `_families` which of them to show. Entries
+stand by module and name, so that merges rarely conflict; if one does, run the command again.
+"""
+
+import ast
+import importlib
+import inspect
+import itertools
+import pkgutil
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, get_origin, get_type_hints
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.sql import ClauseElement
+
+import eventstore
+from eventstore import statements
+from eventstore.backends.postgresql import PostgreSQL
+from eventstore.backends.protocol import Backend, Statement
+from eventstore.backends.sqlite import SQLite
+from eventstore.streams import StreamOrder
+from eventstore.tables import Tables
+from tests.sql_layout import lay_out
+
+FOLDER: Final = Path(__file__).parent / "golden" / "sql"
+COMMAND: Final = "python -m tests.golden_sql"
+DATABASES: Final[dict[str, Callable[[], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
+
+_PACKAGE: Final = Path(eventstore.__file__).parent
+_FIELDS: Final = ("stream_ids", "event_types", "categories")
+_SHOWN_IN_SCHEMA: Final = {"appending_one.append_one_at_version_and_notify", "copying.copy_events", "global_order.look"}
+"""Enough for reviewers; a test compares all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """A statement in a file.
+
+    Attributes:
+        name: Where it is made, such as `reading.read_forwards`.
+        sql: What is sent.
+        constants: The values of parameters that are part of the statement.
+    """
+
+    name: str
+    sql: str
+    constants: dict[str, Any]
+
+    def __str__(self) -> str:
+        lines = [f"-- {self.name}"]
+        if self.constants:
+            constants = ", ".join(f"{name} = {value!r}" for name, value in self.constants.items())
+            lines += textwrap.wrap(constants, 118, initial_indent="-- with ", subsequent_indent="--   ")
+        return "\n".join([*lines, f"{lay_out(self.sql)};"])
+
+
+def content(database: str) -> str:
+    """Return what the file of a database should be."""
+    title = f"-- What the store sends to {database}. Made by `{COMMAND}`: change the code, not this file."
+    parts = [f"-- {'=' * 8} {heading}\n\n" + "\n\n".join(map(str, found)) for heading, found in sections(database)]
+    return "\n\n\n".join([title, *parts]) + "\n"
+
+
+def sections(database: str) -> list[tuple[str, list[Golden]]]:
+    """Return what the file has in it, with headings."""
+    found = [
+        ("statements", compiled(DATABASES[database](), database)),
+        ("written as text", list(written_as_text(database))),
+    ]
+    if database == "postgresql":
+        in_schema = compiled(PostgreSQL(schema="Shop"), database)
+        found.append(('with schema="Shop"', [each for each in in_schema if each.name in _SHOWN_IN_SCHEMA]))
+    return found
+
+
+def compiled(backend: Backend, database: str) -> list[Golden]:
+    """Return all statements that are sent to a database, by module and name."""
+    return [Golden(name, *backend.sql(statement)) for name, statement in _statements_of(database)]
+
+
+def _statements_of(database: str) -> Iterator[tuple[str, Statement]]:
+    families, users = _families(), _users()
+    for module_name, function in _public_functions():
+        name = f"{module_name}.{function.__name__}"
+        if database not in users.get(function.__name__, set()):
+            continue
+        if not _makes_statements(function):
+            yield name, function
+            continue
+        if function.__name__ not in families:
+            raise LookupError(f"{name} makes statements at run time: add to _families with which arguments to show it")
+        for arguments, named in families[function.__name__]:
+            shown = ", ".join([*map(_show, arguments), *(f"{key}={value}" for key, value in named.items())])
+            yield f"{name}({shown})", function(*arguments, **named)
+
+
+def _show(argument: Any) -> str:
+    return str(argument) if isinstance(argument, StreamOrder) else repr(argument)
+
+
+def _public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Find each function that returns a statement, or makes functions that do; one for an expression is neither."""
+    for found in sorted(pkgutil.walk_packages(statements.__path__), key=lambda found: found.name):
+        module = importlib.import_module(f"{statements.__name__}.{found.name}")
+        for name, function in sorted(vars(module).items()):
+            is_own = getattr(function, "__module__", None) == module.__name__ and inspect.isroutine(function)
+            if is_own and not name.startswith("_") and (_is_statement(function) or _makes_statements(function)):
+                yield found.name, function
+
+
+def _is_statement(function: Callable[..., Any]) -> bool:
+    hints = get_type_hints(function)
+    returned = hints.pop("return")
+    returned = get_origin(returned) or returned
+    return (
+        list(hints.values()) == [Tables]
+        and inspect.isclass(returned)
+        and issubclass(returned, ClauseElement)
+        and not issubclass(returned, ColumnElement)
+    )
+
+
+def _makes_statements(function: Callable[..., Any]) -> bool:
+    return get_origin(get_type_hints(inspect.unwrap(function))["return"]) is get_origin(Callable[..., Any])
+
+
+def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
+    """Return the arguments with which the statements of each family are shown."""
+    truths = (False, True)
+    combinations = [named for size in range(4) for named in itertools.combinations(_FIELDS, size)]
+    shapes = [*((named,) for named in combinations), (("categories", "event_types"), ("stream_ids",), ())]
+    of_category = [((), {"of_category": value}) for value in truths]
+    bounded = [((), {"bounded": value}) for value in truths]
+    return {
+        "count_rows": [((table.name,), {}) for table in fields(Tables) if table.name not in {"metadata", "permission"}],
+        "drawn_positions": [(("public", "es_events_position_seq"), {})],
+        "events_without_stream": bounded,
+        "list_snapshots": of_category,
+        "list_streams": [
+            ((order,), {"of_category": category, "is_first": first})
+            for order, category, first in itertools.product(StreamOrder, truths, truths)
+        ],
+        "newest_matching": [((named,), {}) for named in combinations],
+        "read_matching": [((shape,), {}) for shape in shapes],
+        "read_matching_by_json": [((shape,), {}) for shape in shapes],
+        "snapshot_coverage": of_category,
+        "sqlite_setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
+        "stream_states": bounded,
+    }
+
+
+# --- who uses what
+
+
+def unused() -> set[str]:
+    """Return the statements that no code of the package names."""
+    return {function.__name__ for _, function in _public_functions()} - _users().keys()
+
+
+@cache
+def _users() -> dict[str, set[str]]:
+    """Return the databases of each statement: those of the modules that name it, as `statements.look`."""
+    users: dict[str, set[str]] = {}
+    for path in _modules():
+        if "statements" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "statements":
+                names = [node.attr]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(statements.__name__):
+                names = [alias.name for alias in node.names]
+            for name in names:
+                users.setdefault(name, set()).update(_databases_of(path))
+    return users
+
+
+def _modules() -> list[Path]:
+    return sorted(path for path in _PACKAGE.rglob("*.py") if "testing" not in path.relative_to(_PACKAGE).parts)
+
+
+def _databases_of(path: Path) -> list[str]:
+    name = path.relative_to(_PACKAGE).as_posix()
+    if name == "contrib/django/engines.py":
+        return ["postgresql"]  # SET ROLE
+    return [database for database in DATABASES if database in name] or list(DATABASES)
+
+
+# --- text
+
+
+_SQL: Final = re.compile(
+    r"(BEGIN|COMMIT|ROLLBACK)$|"
+    r"(ALTER|BEGIN|CALL|COMMIT|COPY|CREATE|DEALLOCATE|DELETE|DISCARD|DO|DROP|EXECUTE|INSERT|LISTEN|LOCK|NOTIFY|PRAGMA|"
+    r"PREPARE|RELEASE|RESET|ROLLBACK|SAVEPOINT|SELECT|SET|SHOW|TRUNCATE|UNLISTEN|UPDATE|VACUUM|VALUES|WITH)\s"
+)
+_REVISED: Final = {"immutability.py", "tables.py"}
+"""What revisions do stands in tests/golden/postgresql.sql."""
+
+
+def written_as_text(database: str) -> Iterator[Golden]:
+    """Find SQL that is written as text in the code, but for migrations and for the advice that people get."""
+    for path in _modules():
+        name = path.relative_to(_PACKAGE).as_posix()
+        if {"statements", "migrations"} & set(path.parts) or name in _REVISED or database not in _databases_of(path):
+            continue
+        texts = dict.fromkeys(_texts(ast.parse(path.read_text(encoding="utf-8")), name))
+        for where, text in sorted(texts, key=lambda found: found[0]):
+            if _SQL.match(text.lstrip()):
+                yield Golden(where, text, {})
+
+
+def _texts(node: ast.AST, where: str) -> Iterator[tuple[str, str]]:
+    if _is_prose(node):
+        return
+    if isinstance(node, ast.JoinedStr):
+        yield where, "".join(str(part.value) if isinstance(part, ast.Constant) else "{…}" for part in node.values)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield where, node.value
+    else:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            where += f".{node.name}" if ":" in where else f": {node.name}"
+        for child in ast.iter_child_nodes(node):
+            yield from _texts(child, where)
+
+
+def _is_prose(node: ast.AST) -> bool:
+    if isinstance(node, ast.Assign):
+        return any(isinstance(target, ast.Name) and target.id == "advice" for target in node.targets)
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func) == "Diagnosis"
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for each in DATABASES:
+        (FOLDER / f"{each}.sql").write_text(content(each), encoding="utf-8")
