@@ -26,7 +26,9 @@ def read(engine: Engine, schema: str | None = None) -> Definitions:
             place = on_postgresql.place(connection, schema)
             assert place is not None
             found, table = on_postgresql.read(connection, *place), f"{place[2]}.es_schema"
-        row = connection.execute(text(f"SELECT version, breaking_version FROM {table}")).one_or_none()
+        row = connection.execute(
+            text(f"SELECT version, breaking_version FROM {table}".replace(":", "\\:"))
+        ).one_or_none()
         connection.rollback()
     return {Key("es_schema", "row"): f"version {row[0]}, breaking_version {row[1]}", **found} if row else found
 

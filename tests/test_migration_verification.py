@@ -242,7 +242,9 @@ def test_rows_that_break_a_constraint_are_said_and_new_ones_refused(postgres_eng
 def test_an_empty_database_lacks_all_tables(new_engine: Engine) -> None:
     findings = migrations.verify(new_engine)
     assert all("is not there" in found.problem and "eventstore migrate" in found.remedy for found in findings)
-    assert {found.table for found in findings} == set(define_tables(position_is_key=is_sqlite(new_engine)).metadata.tables)
+    assert {found.table for found in findings} == set(
+        define_tables(position_is_key=is_sqlite(new_engine)).metadata.tables
+    )
 
 
 def is_sqlite(engine: Engine) -> bool:
@@ -302,10 +304,14 @@ def test_a_wrong_stamp_is_recognised_by_what_the_tables_are(
     elif with_row and following and not is_sqlite(engine) and are not in {"es_0001", "es_0005"}:
         assert wrong == [], "it may have been interrupted: migrating goes on"
     else:
-        said = {"es_alembic_version", "es_schema"} if with_row or stamped in alike(are, engine) else {"es_alembic_version"}
+        said = (
+            {"es_alembic_version", "es_schema"} if with_row or stamped in alike(are, engine) else {"es_alembic_version"}
+        )
         assert {found.table for found in wrong} <= said
         assert wrong
-        named = {each for each in alike(are, engine) for found in wrong if f"the tables are those of {each}" in found.problem}
+        named = {
+            each for each in alike(are, engine) for found in wrong if f"the tables are those of {each}" in found.problem
+        }
         assert len(named) == 1
     for found in wrong:
         migrations.mend(engine, found)

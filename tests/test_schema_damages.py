@@ -236,4 +236,6 @@ def found_and_cured_on_sqlite(engine: Engine, path: Path, damage: Damage) -> Non
 
 def count_rows(path: Path) -> list[int]:
     with closing(sqlite3.connect(path)) as connection:
-        return [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("es_events", "es_streams")]
+        return [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("es_events", "es_streams")
+        ]

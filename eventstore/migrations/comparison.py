@@ -142,9 +142,10 @@ def _is_the_applications_own(deviation: Deviation, expected: Definitions) -> boo
     if not definition.startswith(("UNIQUE", "PRIMARY KEY")):
         return True
     keys = [
-        set(columns_of(ours))
+        {each.name} if each.kind == "column" else set(columns_of(ours))
         for each, ours in expected.items()
-        if each.table == key.table and ours.startswith(("UNIQUE", "PRIMARY KEY"))
+        if each.table == key.table
+        and (ours.startswith(("UNIQUE", "PRIMARY KEY")) or (each.kind == "column" and " PRIMARY KEY" in ours))
     ]
     return any(columns <= set(columns_of(definition)) for columns in keys)  # refuses nothing that ours lets pass
 

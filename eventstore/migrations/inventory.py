@@ -57,7 +57,7 @@ def _looking(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             # whatever the engine's own: the search path is set for this transaction, and there must be one
-            connection.execution_options(isolation_level="REPEATABLE READ")
+            connection.execution_options(isolation_level="REPEATABLE READ", stream_results=False)
         elif not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
             connection.exec_driver_sql("BEGIN")
         try:

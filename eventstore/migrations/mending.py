@@ -36,7 +36,7 @@ def mend(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> Non
     """
     if not finding.statements:
         raise InvalidInput(f"{finding.table}, {finding.name} takes more than SQL: {finding.remedy}")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT", stream_results=False) as connection:
         if connection.dialect.name == "sqlite":
             _mend_on_sqlite(connection, finding)
         else:
@@ -45,7 +45,7 @@ def mend(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> Non
 
 def _mend_on_postgresql(connection: Connection, finding: Finding, wait_seconds: float) -> None:
     set_timeout = text("SELECT set_config('lock_timeout', :value, false)")
-    before = connection.execute(text("SHOW lock_timeout")).scalar_one()
+    before = connection.execute(text("SELECT current_setting('lock_timeout')")).scalar_one()
     until = time.monotonic() + wait_seconds
     try:
         for statement in finding.statements:

@@ -175,7 +175,8 @@ def _problem(deviation: Deviation) -> str:
     if found is None:
         return f"{said}is not there, expected was {expected}"
     if expected is None and kind in _SAID_OF_ITSELF:
-        return f"is a {kind} that is not ours, {_harm(kind)}: {found}"
+        article = "an" if kind == "index" else "a"
+        return f"is {article} {kind} that is not ours, {_harm(kind)}: {found}"
     if kind == "index" and found == f"{expected}{INVALID}":
         return "is an invalid index, left behind by a failed build"
     if found == f"{expected}{NOT_VALID}":
@@ -209,6 +210,8 @@ def _difference(deviation: Deviation) -> Difference:
     return Difference.DIFFERS
 
 
-def _finding(inventory: Inventory, table: str, name: str | None, problem: str, remedy: Remedy, kind: Difference) -> Finding:
+def _finding(
+    inventory: Inventory, table: str, name: str | None, problem: str, remedy: Remedy, kind: Difference
+) -> Finding:
     text = remedy.text(inventory.dialect)
     return Finding(table, name, problem, text, kind, remedy.statements, remedy.repairable)

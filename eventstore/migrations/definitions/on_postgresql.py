@@ -119,6 +119,7 @@ _INCLUDED: Final = re.compile(r" INCLUDE \([^()]*\)")
 
 def place(connection: Connection, schema: str | None) -> tuple[int, str, str] | None:
     """Return the oid, the name and the quoted name of the schema that es_schema is in; None if there is none."""
+    connection.execute(text("SELECT set_config('quote_all_identifiers', 'off', true)"))
     row = connection.execute(_NAMESPACE, {"schema": schema}).one_or_none()
     return None if row is None else (row[0], row[1], row[2])
 
