@@ -1,4 +1,4 @@
-"""Damages of the schema, made out of what the catalog should say: each thing dropped, renamed, weakened, strengthened."""
+"""Damages of the schema, made out of what the catalog should say: things dropped, renamed, weakened, strengthened."""
 
 import re
 from collections.abc import Iterator
@@ -175,10 +175,8 @@ def _of_key(key: Key, definition: str) -> Made:
     yield "invalid", f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass"
     first = _quoted(columns_of(definition)[0])
     if "," in columns:
-        yield (
-            "strengthened",
-            f"DELETE FROM {table} WHERE ctid <> (SELECT min(ctid) FROM {table});;{drop};;ALTER TABLE {table} ADD CONSTRAINT {name} {kind} ({first})",
-        )
+        keep_one = f"DELETE FROM {table} WHERE ctid <> (SELECT min(ctid) FROM {table})"
+        yield "strengthened", f"{keep_one};;{drop};;ALTER TABLE {table} ADD CONSTRAINT {name} {kind} ({first})"
         reverse = ", ".join(map(_quoted, reversed(columns_of(definition))))
         yield "the other way round", f"{drop};;ALTER TABLE {table} ADD CONSTRAINT {name} {kind} ({reverse})"
 
@@ -221,7 +219,7 @@ def _of_index(key: Key, definition: str) -> Made:
     columns = list(map(_quoted, columns_of(definition)))
     yield "partial", f"{drop};;{create}{definition.partition(' WHERE ')[0]} WHERE false"
     yield "of another column", f"{drop};;{create}({columns[0]}, version)"
-    yield "descending", f"{drop};;{create}({', '.join(columns[:-1] + [columns[-1] + ' DESC'])})"
+    yield "descending", f"{drop};;{create}({', '.join([*columns[:-1], columns[-1] + ' DESC'])})"
     yield "of an expression", f"{drop};;{create}(({columns[0]} IS NULL), {columns[-1]})"
     yield "invalid", f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass"
     yield "hash", f"{drop};;{create}USING hash ({columns[0]})"
@@ -320,12 +318,10 @@ def _of_sqlite_column(key: Key, definition: str) -> Made:
     table, name = key.table, key.name
     start = f"{table}: \\n\\t{name} (\\w+)"
     yield "renamed", f"ALTER TABLE {table} RENAME COLUMN {name} TO another_name"
-    yield (
-        "another type",
-        f"{start} -> \\n\\t{name} VARCHAR(9)"
-        if "KEY" not in definition
-        else f"{start} -> \\n\\t{name} INTEGER"[:0] or f"{table}: PRIMARY KEY AUTOINCREMENT -> PRIMARY KEY",
-    )
+    if "AUTOINCREMENT" in definition:
+        yield "numbers given again", f"{table}: AUTOINCREMENT -> "
+    else:
+        yield "another type", f"{start} -> \\n\\t{name} VARCHAR(9)"
     yield "another collation", f"{start} -> \\n\\t{name} \\1 COLLATE NOCASE"
     if "NOT NULL" in definition:
         yield "NULL", f"{table}: (\\n\\t{name} [^\\n]*?) NOT NULL -> \\1"

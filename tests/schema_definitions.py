@@ -13,6 +13,7 @@ from eventstore import migrations
 from eventstore.backends import engine_for
 from eventstore.migrations import definitions
 from eventstore.migrations.definitions import Definitions, Key, on_postgresql, on_sqlite
+from tests.fix_postgresql import find_server
 
 FOLDER = Path(definitions.__file__).parent
 
@@ -47,8 +48,6 @@ def write(engine: Engine) -> None:
 
 
 def main() -> None:
-    from tests.fix_postgresql import find_server
-
     with tempfile.TemporaryDirectory() as folder:
         engine = engine_for(f"sqlite:///{folder}/new.db")
         write(engine)

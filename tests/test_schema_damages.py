@@ -98,19 +98,29 @@ def try_damage(engine: Engine, damage: Damage) -> bool:
     return True
 
 
-def print_and_execute(engine: Engine, finding: Finding) -> None:
-    """Give psql what the finding prints."""
+def print_and_execute(engine: Engine, finding: Finding) -> bool:
+    """Give psql what the finding prints; False if it did not get its lock."""
     begins = f"SET lock_timeout = '{LOCK_TIMEOUT}'"
-    printed = finding.remedy[finding.remedy.index(begins if begins in finding.remedy else finding.statements[0]) :]
-    if finding.statements[0] in finding.remedy.partition(begins)[0]:
-        printed = finding.remedy[finding.remedy.index(finding.statements[0]) :]
+    is_limited_first = begins in finding.remedy.partition(finding.statements[0])[0]
+    printed = finding.remedy[finding.remedy.index(begins if is_limited_first else finding.statements[0]) :]
     done = psql(engine, f"{printed};\n")
-    assert done.returncode == 0, f"{printed}\n{done.stderr}"
+    is_in_time = "due to lock timeout" not in done.stderr
+    assert done.returncode == 0 or not is_in_time, f"{printed}\n{done.stderr}"
+    return is_in_time
+
+
+def do_all(engine: Engine, findings: list[Finding]) -> list[Finding]:
+    """Do what is printed, and what is printed after that where a lock was not to be had; return what is left."""
+    for _ in range(20):
+        if all(print_and_execute(engine, finding) for finding in findings):
+            break
+        findings = migrations.verify(engine)
+    return migrations.verify(engine)
 
 
 @pytest.mark.postgresql
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("count", [12, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [8, pytest.param(1000, marks=pytest.mark.long)])
 def test_each_damage_on_postgresql_is_found_and_its_printed_remedy_tried(
     postgres_databases: Databases, filled_template: str, count: int
 ) -> None:
@@ -143,9 +153,7 @@ def found_and_cured(engine: Engine, damage: Damage, number: int) -> tuple[bool, 
         return True, False
     is_window = any("while nothing appends" in found.remedy for found in findings)
     with appending(engine, number) if not is_window else closing_nothing() as can_append:
-        for finding in findings:
-            print_and_execute(engine, finding)
-    left = migrations.verify(engine)
+        left = do_all(engine, findings)
     assert left == [], f"{list(map(str, findings))} left {list(map(str, left))}"
     EventStore(engine).append(f"after-{number}", [NewEvent("noted")], expected_version=ANY)
     return False, can_append()
@@ -185,7 +193,7 @@ def make_again(connection: sqlite3.Connection, table: str, pattern: str, replace
         connection.execute(sql)
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [25, pytest.param(1000, marks=pytest.mark.long)])
 def test_each_damage_on_sqlite_is_found_and_its_printed_remedy_tried(
     tmp_path: Path, tracked_engine: Callable[[str], Engine], count: int
 ) -> None:

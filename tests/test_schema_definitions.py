@@ -21,7 +21,8 @@ THE_APPLICATIONS_OWN = """
 CREATE INDEX mine ON es_events (stream_id, event_type, version);
 CREATE UNIQUE INDEX mine_too ON es_events (position) INCLUDE (event_id);
 CREATE TABLE invoices (stream_id text COLLATE "C" REFERENCES es_streams ON DELETE CASCADE, v bigint,
-    position bigint REFERENCES es_events (position), FOREIGN KEY (stream_id, v) REFERENCES es_events (stream_id, version));
+    position bigint REFERENCES es_events (position),
+    FOREIGN KEY (stream_id, v) REFERENCES es_events (stream_id, version));
 CREATE VIEW newest AS SELECT * FROM es_events;
 CREATE FUNCTION count_them() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
 CREATE TRIGGER counted AFTER INSERT ON es_events FOR EACH ROW EXECUTE FUNCTION count_them();
@@ -126,12 +127,10 @@ def test_a_restored_dump_has_no_differences(postgres_engine: Engine, new_postgre
     EventStore(postgres_engine).append("order-1", [NewEvent("placed")], expected_version=0)
     binaries = find_binaries()
     assert binaries is not None
-    dumped = subprocess.run(
-        [binaries / "pg_dump", "--no-owner", url_of(postgres_engine).replace("+psycopg", "")],
-        capture_output=True, check=False,
-    )  # fmt: skip
+    names = [url_of(engine).replace("+psycopg", "") for engine in (postgres_engine, new_postgres_engine)]
+    dumped = subprocess.run([binaries / "pg_dump", "--no-owner", names[0]], capture_output=True, check=False)
     assert dumped.returncode == 0, dumped.stderr
-    psql = [binaries / "psql", "--quiet", "-v", "ON_ERROR_STOP=1", url_of(new_postgres_engine).replace("+psycopg", "")]
+    psql: list[str | Path] = [binaries / "psql", "--quiet", "-v", "ON_ERROR_STOP=1", names[1]]
     restored = subprocess.run(psql, input=dumped.stdout, capture_output=True, check=False)
     assert restored.returncode == 0, restored.stderr
     assert migrations.verify(new_postgres_engine) == []
@@ -155,19 +154,26 @@ def test_tables_in_two_schemas_are_told_apart(postgres_engine: Engine) -> None:
     engine.dispose()
 
 
-@pytest.mark.parametrize("spelled", [
-    "create table es_schema(id smallint not null,version integer not null,breaking_version integer not null,"
-    "constraint es_schema_pkey primary key(id),constraint es_schema_id_check check(id=1))",
-    'CREATE TABLE "es_schema" ( -- ours\n "id" SMALLINT NOT NULL, /* , */ [version] INTEGER NOT NULL,\n'
-    "`breaking_version` INTEGER NOT NULL, CONSTRAINT es_schema_pkey PRIMARY KEY (\"id\"),\n"
-    "CONSTRAINT es_schema_id_check CHECK (((id = 1))))",
-])  # fmt: skip
+SPELLINGS = {
+    "briefly": """
+create table es_schema(id smallint not null,version integer not null,breaking_version integer not null,
+constraint es_schema_pkey primary key(id),constraint es_schema_id_check check(id=1))
+""",
+    "with quotes and comments": """
+CREATE TABLE "es_schema" ( -- ours
+  "id" SMALLINT NOT NULL, /* , */ [version] INTEGER NOT NULL, `breaking_version` INTEGER NOT NULL,
+  CONSTRAINT es_schema_pkey PRIMARY KEY ("id"), CONSTRAINT es_schema_id_check CHECK (((id = 1))))
+""",
+}
+
+
+@pytest.mark.parametrize("how", SPELLINGS)
 def test_how_a_statement_is_spelled_means_nothing(
-    tmp_path: Path, tracked_engine: Callable[[str], Engine], spelled: str
+    tmp_path: Path, tracked_engine: Callable[[str], Engine], how: str
 ) -> None:
     engine = tracked_engine(f"sqlite:///{tmp_path / 'spelled.db'}")
     with engine.begin() as connection:
-        connection.exec_driver_sql(spelled)
+        connection.exec_driver_sql(SPELLINGS[how])
         found = on_sqlite.read(connection)
     newest = list(definitions.history("sqlite").values())[-1]
     expected = {key: text for key, text in newest.items() if key.table == "es_schema" and key.kind != "row"}

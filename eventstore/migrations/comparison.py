@@ -30,6 +30,7 @@ _ORDER: Final = (
     "persistence",
     "fillfactor",
     *OF_COLUMNS,
+    "owned sequence",
     "key",
     "check",
     "foreign key",
@@ -113,16 +114,19 @@ def _follows(key: Key, expected: Definitions, found: Definitions) -> bool:
     """Return whether it is wrong only because of something else that is said already."""
     if key.kind == "table":
         return False
-    if Key(key.table, "table") not in found or Key(key.table, "table") not in expected:
+    if any(Key(key.table, "table") not in definitions for definitions in (expected, found)):
         return True
-    if key.kind not in OF_COLUMNS:
-        return False
-    column = Key(key.table, "column", key.name)
-    if key != column and (column not in found or column not in expected):
+    if key.kind == "owned sequence":  # making the identity again drops one that has its name
+        return any(each.kind == "sequence" and name == key.name for each, name in expected.items())
+    return key.kind in OF_COLUMNS and key.kind != "column" and _follows_from_its_column(key, expected, found)
+
+
+def _follows_from_its_column(key: Key, expected: Definitions, found: Definitions) -> bool:
+    if any(Key(key.table, "column", key.name) not in definitions for definitions in (expected, found)):
         return True
     generated, identity = (Key(key.table, kind, key.name) for kind in ("generated", "identity"))
-    if key.kind == "default" and any(each in expected and each not in found for each in (generated, identity)):
-        return True
+    if key.kind == "default":
+        return any(each in expected and each not in found for each in (generated, identity))
     is_of_sequence = key.kind in {"sequence", "numbering"} or key.kind.endswith("the sequence")
     return is_of_sequence and (identity in found) != (identity in expected)
 

@@ -1,7 +1,9 @@
 """Do what the remedy of a difference says."""
 
 import random
+import re
 import time
+from contextlib import suppress
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -20,8 +22,8 @@ def mend(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> Non
     """Execute the statements of a finding of `verify`, each by itself.
 
     On PostgreSQL, indexes are built and constraints validated while others write. What needs a lock that keeps writers
-    waiting gives up after 1.5 seconds, lets them pass, and tries again. On SQLite a table is made again in one
-    transaction, in which other writers wait.
+    waiting gives up after 0.4 seconds, lets them pass, and tries again; an autovacuum in the way is cancelled. On
+    SQLite a table is made again in one transaction, in which other writers wait.
 
     Args:
         engine: Of the database.
@@ -44,20 +46,26 @@ def mend(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> Non
 
 
 def _mend_on_postgresql(connection: Connection, finding: Finding, wait_seconds: float) -> None:
-    set_timeout = text("SELECT set_config('lock_timeout', :value, false)")
     before = connection.execute(text("SELECT current_setting('lock_timeout')")).scalar_one()
-    until = time.monotonic() + wait_seconds
+    began = time.monotonic()
     try:
         for statement in finding.statements:
-            connection.execute(set_timeout, {"value": "0" if may_wait(statement) else LOCK_TIMEOUT})
-            while not _is_done(connection, statement, finding, is_last_try=time.monotonic() >= until):
-                time.sleep(random.uniform(0.5, 1))  # noqa: S311  # writers pass meanwhile
+            while not _is_done(connection, statement, finding):
+                waited = time.monotonic() - began
+                table = _table_in(statement, finding.table)
+                if waited >= wait_seconds:
+                    who = catalog.lockers(connection, [table])
+                    raise TableLocked(f"repairing {finding.name or finding.table}", table, round(waited, 1), who)
+                _get_past_autovacuum(connection, table)
+                time.sleep(random.uniform(0.1, 0.3))  # noqa: S311  # writers pass meanwhile
     finally:
         if not connection.invalidated:
-            connection.execute(set_timeout, {"value": before})
+            _set_lock_timeout(connection, before)
 
 
-def _is_done(connection: Connection, statement: str, finding: Finding, *, is_last_try: bool) -> bool:
+def _is_done(connection: Connection, statement: str, finding: Finding) -> bool:
+    """Execute it; False if its lock could not be had."""
+    _set_lock_timeout(connection, "0" if may_wait(statement) else LOCK_TIMEOUT)
     try:
         connection.exec_driver_sql(statement.replace("%", "%%"))
     except DBAPIError as error:
@@ -66,11 +74,27 @@ def _is_done(connection: Connection, statement: str, finding: Finding, *, is_las
             raise ConstraintViolated(finding.table, str(finding.name), None) from error
         if state not in {_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED}:
             raise
-        if is_last_try:
-            who = catalog.lockers(connection, [finding.table])
-            raise TableLocked(f"repairing {finding.name or finding.table}", finding.table, 0, who) from error
         return False
     return True
+
+
+def _get_past_autovacuum(connection: Connection, table: str) -> None:
+    """Wait for a lock that keeps no writer waiting: after a second of it, the server cancels an autovacuum."""
+    _set_lock_timeout(connection, "2s")
+    with suppress(DBAPIError):
+        connection.exec_driver_sql(
+            f"DO $$BEGIN LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE; END$$".replace("%", "%%")
+        )
+
+
+def _set_lock_timeout(connection: Connection, value: str) -> None:
+    connection.execute(text("SELECT set_config('lock_timeout', :value, false)"), {"value": value})
+
+
+def _table_in(statement: str, table: str) -> str:
+    """Return the table's name as it stands in a statement, with its schema."""
+    found = re.search(rf'(?:"(?:[^"]|"")*"|\w+)\.{table}\b', statement)
+    return table if found is None else found.group()
 
 
 def _mend_on_sqlite(connection: Connection, finding: Finding) -> None:

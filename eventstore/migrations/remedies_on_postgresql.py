@@ -175,6 +175,9 @@ class _Remedies:
             f"WHERE newest >= (SELECT last_value FROM {sequence})"
         )
 
+    def owned_sequence(self) -> Remedy:
+        return Remedy((f"ALTER SEQUENCE {self._schema}{self._name} OWNED BY NONE",), UNLESS_MEANT)
+
     def sequence(self) -> Remedy:
         new = quoted(str(self._expected))
         return Remedy((f"ALTER SEQUENCE {self._schema}{quoted(str(self._found))} RENAME TO {new}",), repairable=True)
@@ -204,9 +207,9 @@ class _Remedies:
             return self._alter(f"ALTER COLUMN {self._name} DROP NOT NULL")
         # a check that was validated while others wrote spares SET NOT NULL the scan under its lock
         check = f"CONSTRAINT {_NOT_NULL_CHECK}"
+        add = f"ADD {check} CHECK ({self._name} IS NOT NULL) NOT VALID"
         return Remedy((
-            f"ALTER TABLE {self._table} DROP CONSTRAINT IF EXISTS {_NOT_NULL_CHECK}, "
-            f"ADD {check} CHECK ({self._name} IS NOT NULL) NOT VALID",
+            f"ALTER TABLE {self._table} DROP CONSTRAINT IF EXISTS {_NOT_NULL_CHECK}, {add}",
             f"ALTER TABLE {self._table} VALIDATE {check}",
             f"ALTER TABLE {self._table} ALTER COLUMN {self._name} SET NOT NULL",
             f"ALTER TABLE {self._table} DROP {check}",
@@ -330,6 +333,7 @@ _BY_KIND: Final[dict[str, Callable[[_Remedies], Remedy]]] = {
     "default": _Remedies.default,
     "generated": _Remedies.generated,
     "identity": _Remedies.identity,
+    "owned sequence": _Remedies.owned_sequence,
     "sequence": _Remedies.sequence,
     "numbering": _Remedies.numbering,
     "persistence of the sequence": _Remedies.persistence_of_the_sequence,

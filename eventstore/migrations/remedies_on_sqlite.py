@@ -14,27 +14,33 @@ _CAN_BE_EMPTY: Final = frozenset({"snapshots", "es_schema", "es_history_permissi
 
 def remedy(deviation: Deviation, inventory: Inventory, expected: Definitions) -> Remedy:
     """Return what to do."""
-    key, name = deviation.key, quoted(deviation.key.name)
-    match key.kind:
-        case "index" | "trigger":
-            return _of_index_or_trigger(deviation)
-        case "table" if deviation.found is None:
-            return _missing_table(key.table, expected)
-        case "column" if deviation.renamed_from is not None:
-            rename = f"ALTER TABLE {key.table} RENAME COLUMN {quoted(deviation.renamed_from)} TO {name}"
-            return Remedy((rename,), repairable=True)
-        case "column" if deviation.expected is None:
-            drop = f"ALTER TABLE {key.table} DROP COLUMN {name}"
-            return Remedy((drop,), "keep your data in tables of your own, then: ")
-        case "column" if deviation.found is None and _needs_values(str(deviation.expected)):
-            return Remedy((), RESTORE)
-        case "constraint" if deviation.expected is None and deviation.renamed_from is None:
-            statements = tuple(_make_again(key.table, inventory, expected, without=key.name))
-            return Remedy(statements, UNLESS_MEANT)
+    key = deviation.key
+    if key.kind in {"index", "trigger"}:
+        return _of_index_or_trigger(deviation)
     if inventory.found.get(Key(key.table, "table")) == "VIEW":
         return Remedy((), RESTORE)
+    if key.kind == "table" and deviation.found is None:
+        return _missing_table(key.table, expected)
+    in_place = _of_column(deviation) if key.kind == "column" else None
+    if in_place is not None:
+        return in_place
+    if key.kind == "constraint" and deviation.expected is None:
+        return Remedy(tuple(_make_again(key.table, inventory, expected, without=key.name)), UNLESS_MEANT)
     advice = f"{REPAIR} makes the table again, with all its rows; appends wait meanwhile"
     return Remedy(tuple(_make_again(key.table, inventory, expected)), advice, repairable=True, is_script=True)
+
+
+def _of_column(deviation: Deviation) -> Remedy | None:
+    """Return what can be done without making the table again; None if that has to be."""
+    table, name = deviation.key.table, quoted(deviation.key.name)
+    if deviation.renamed_from is not None:
+        rename = f"ALTER TABLE {table} RENAME COLUMN {quoted(deviation.renamed_from)} TO {name}"
+        return Remedy((rename,), repairable=True)
+    if deviation.expected is None:
+        return Remedy((f"ALTER TABLE {table} DROP COLUMN {name}",), "keep your data in tables of your own, then: ")
+    if deviation.found is None and _needs_values(deviation.expected):
+        return Remedy((), RESTORE)
+    return None
 
 
 def quoted(name: str) -> str:

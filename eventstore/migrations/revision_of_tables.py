@@ -77,13 +77,13 @@ def wrong_stamps(
         insert = f"INSERT INTO {table} (id, version, breaking_version) VALUES (1, {version}, {breaking})"
         update = f"UPDATE {table} SET version = {version}, breaking_version = {breaking} WHERE id = 1"
         if not inventory.versions:
-            problem, statements = "has no row, so no store can tell which version it is", (insert,)
+            problem, statements = "has no row, so no store can tell which version it is", [insert]
         elif len(inventory.versions) > 1:
-            problem, statements = "has several rows", (f"DELETE FROM {table}", insert)
+            problem, statements = "has several rows", [f"DELETE FROM {table}", insert]
         else:
             problem = f"says {inventory.versions[0]}, but the tables are those of {verdict.revision}: {expected}"
-            statements = (update,)
-        yield "es_schema", problem, Remedy(statements, then)
+            statements = [update]
+        yield "es_schema", problem, Remedy(tuple(statements), then)
 
 
 def _only(stamps: tuple[str, ...] | None, revisions: list[str]) -> str | None:

@@ -108,7 +108,7 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
         problem = f"not yet applied: {', '.join(verdict.pending)}{begun}"
         findings.append(Finding(VERSION_TABLE, None, problem, "run `eventstore migrate`", Difference.MISSING))
     for table, problem, remedy in wrong_stamps(inventory, verdict, revisions):
-        findings.append(_finding(inventory, table, None, problem, remedy, Difference.VERSION_WRONG))
+        findings.append(_finding(inventory, (table, None), problem, remedy, Difference.VERSION_WRONG))
     findings += _elsewhere(inventory)
     begun_with = revisions[verdict.pending[0]] if verdict.is_begun else expected
     for deviation in deviations(expected, inventory.found, begun_with):
@@ -117,7 +117,7 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
     if inventory.is_permitted:
         problem = "holds a permission that was left behind: history can be changed"
         remedy = Remedy((f"DELETE FROM {PERMISSION_TABLE}",))
-        findings.append(_finding(inventory, "es_events", PERMISSION_TABLE, problem, remedy, Difference.DIFFERS))
+        findings.append(_finding(inventory, ("es_events", PERMISSION_TABLE), problem, remedy, Difference.DIFFERS))
     return findings
 
 
@@ -131,7 +131,8 @@ def _is_newer(inventory: Inventory, revisions: list[str]) -> bool:
 def _of_no_tables(inventory: Inventory, newest: Definitions) -> Iterator[Finding]:
     remedy = "run `eventstore migrate`"
     if inventory.revisions:
-        remedy = f"restore them from a backup; for an empty store: DELETE FROM {inventory.schema}{VERSION_TABLE}, then {remedy}"
+        delete = f"DELETE FROM {inventory.schema}{VERSION_TABLE}"
+        remedy = f"restore them from a backup; for an empty store: {delete}, then {remedy}"
     for table in TABLES:
         if Key(table, "table") in newest:
             yield Finding(table, None, "is not there", remedy, Difference.MISSING)
@@ -143,11 +144,10 @@ def _elsewhere(inventory: Inventory) -> Iterator[Finding]:
     for table, schema in inventory.elsewhere.items():
         problem = f"is found in the schema {schema} by the search path, and es_schema in {ours}"
         if Key(table, "table") in inventory.found:
-            advice = f"there is one in {ours}, too: put {ours} first in the search path, and move the rows"
-            remedy = Remedy((), advice)
+            remedy = Remedy((), f"there is one in {ours}, too: put {ours} first in the search path, and move the rows")
         else:
             remedy = Remedy((f"ALTER TABLE {schema}.{table} SET SCHEMA {ours}",))
-        yield _finding(inventory, table, None, problem, remedy, Difference.DIFFERS)
+        yield _finding(inventory, (table, None), problem, remedy, Difference.DIFFERS)
 
 
 def _of_deviation(deviation: Deviation, inventory: Inventory, expected: Definitions) -> Finding:
@@ -157,11 +157,23 @@ def _of_deviation(deviation: Deviation, inventory: Inventory, expected: Definiti
     name = key.name or None
     if key.kind in {"numbering", "persistence of the sequence", "rights in the sequence"}:
         name = inventory.found[Key(key.table, "sequence", key.name)]
-    return _finding(inventory, key.table, name, _problem(deviation), remedy, _difference(deviation))
+    return _finding(inventory, (key.table, name), _problem(deviation), remedy, _difference(deviation))
 
 
 _SAID_OF_ITSELF = frozenset(
-    {"table", "column", "key", "check", "foreign key", "constraint", "index", "trigger", "function", "rule"}
+    {
+        "table",
+        "column",
+        "key",
+        "check",
+        "foreign key",
+        "constraint",
+        "index",
+        "trigger",
+        "function",
+        "rule",
+        "owned sequence",
+    }
 )
 
 
@@ -189,29 +201,29 @@ def _harm(kind: str) -> str:
         return "and can change or lose what is written"
     if kind == "column":
         return "of which the store knows nothing"
+    if kind == "owned sequence":
+        return "and is taken for the one of the positions"
     return "and can refuse what the store writes"
 
 
 def _difference(deviation: Deviation) -> Difference:
-    kind, found = deviation.key.kind, deviation.found
-    if kind in {"table", "column"} and deviation.expected is not None:
-        return Difference.MISSING
-    if deviation.expected is None or deviation.renamed_from is not None:
-        return Difference.INDEX_INVALID if str(found).endswith(INVALID) else Difference.DIFFERS
-    if kind in {"key", "check", "foreign key", "constraint"}:
-        is_invalid = found == f"{deviation.expected}{INVALID}"
-        return Difference.INDEX_INVALID if is_invalid else Difference.CONSTRAINT_MISSING
-    if kind == "index" and found is None:
-        return Difference.INDEX_MISSING
-    if kind == "index" and str(found).endswith(INVALID):
-        return Difference.INDEX_INVALID
-    if kind == "numbering" and "CACHE 1 " not in str(found):
-        return Difference.POSITIONS_CACHED
-    return Difference.DIFFERS
+    kind, expected, found = deviation.key.kind, deviation.expected, str(deviation.found)
+    is_ours = expected is not None and deviation.renamed_from is None
+    difference = Difference.DIFFERS
+    if kind in {"table", "column"} and expected is not None:
+        difference = Difference.MISSING
+    elif kind in {"key", "index"} and found.endswith(INVALID):
+        difference = Difference.INDEX_INVALID
+    elif kind in {"key", "check", "foreign key", "constraint"} and is_ours:
+        difference = Difference.CONSTRAINT_MISSING
+    elif kind == "index" and deviation.found is None:
+        difference = Difference.INDEX_MISSING
+    elif kind == "numbering" and "CACHE 1 " not in found:
+        difference = Difference.POSITIONS_CACHED
+    return difference
 
 
 def _finding(
-    inventory: Inventory, table: str, name: str | None, problem: str, remedy: Remedy, kind: Difference
+    inventory: Inventory, where: tuple[str, str | None], problem: str, remedy: Remedy, kind: Difference
 ) -> Finding:
-    text = remedy.text(inventory.dialect)
-    return Finding(table, name, problem, text, kind, remedy.statements, remedy.repairable)
+    return Finding(*where, problem, remedy.text(inventory.dialect), kind, remedy.statements, remedy.repairable)

@@ -1,7 +1,7 @@
 """What the catalog of a database says of our tables: at each revision, and in the database at hand.
 
-`postgresql.txt` and `sqlite.txt` hold what each revision adds (`+`), changes (`+` again) and drops (`-`), as the catalog
-gives it after the migration. They are made by `python -m tests.schema_definitions`; a test compares them.
+`postgresql.txt` and `sqlite.txt` hold what each revision adds (`+`), changes (`+` again) and drops (`-`), as the
+catalog gives it after the migration. They are made by `python -m tests.schema_definitions`; a test compares them.
 
 Texts are stored, rather than made by the server at hand from our own DDL, because that would need objects in the user's
 database: temporary tables need a right, a transaction id and a primary. PostgreSQL 14 to 18 give the same texts,

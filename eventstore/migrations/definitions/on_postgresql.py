@@ -8,8 +8,11 @@ from sqlalchemy import Connection, text
 from eventstore.migrations.definitions import DISABLED, INVALID, TABLES, USUAL, Definitions, Key
 
 _NAMESPACE: Final = text("""
-SELECT n.oid, n.nspname::text, quote_ident(n.nspname) FROM pg_namespace n WHERE n.nspname = coalesce(CAST(:schema AS name),
-    (SELECT s.nspname FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE c.oid = to_regclass('es_schema')),
+SELECT n.oid, n.nspname::text, quote_ident(n.nspname) FROM pg_namespace n
+WHERE n.nspname = coalesce(
+    CAST(:schema AS name),
+    (SELECT s.nspname FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
+     WHERE c.oid = to_regclass('es_schema')),
     current_schema())
 """)
 _ELSEWHERE: Final = text("""
@@ -65,13 +68,22 @@ JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid A
 JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = s.seqrelid
 CROSS JOIN LATERAL (VALUES
     ('sequence', c.relname::text),
-    ('numbering', format('AS %s INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s %s', s.seqtypid::regtype,
-        s.seqincrement, s.seqmin, s.seqmax, s.seqstart, s.seqcache, CASE WHEN s.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)),
+    ('numbering', format('AS %s INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s %sCYCLE',
+        s.seqtypid::regtype, s.seqincrement, s.seqmin, s.seqmax, s.seqstart, s.seqcache,
+        CASE WHEN s.seqcycle THEN '' ELSE 'NO ' END)),
     ('persistence of the sequence', CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE 'LOGGED' END),
     ('rights in the sequence', coalesce((SELECT 'WITHOUT ' || string_agg(privilege, ', ' ORDER BY privilege)
         FROM unnest(ARRAY['SELECT', 'UPDATE', 'USAGE']) AS privilege
         WHERE NOT has_sequence_privilege(c.relowner, c.oid, privilege)), 'ALL'))
 ) AS facts (kind, definition) WHERE {_OURS}
+""")
+_OWNED_SEQUENCES: Final = text(f"""
+SELECT t.relname::text, 'owned sequence', c.relname::text, format('OWNED BY %I', a.attname)
+FROM pg_class t JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid > 0
+    AND d.classid = 'pg_class'::regclass AND d.deptype = 'a'
+JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+WHERE {_OURS} ORDER BY 1, 3
 """)
 _CONSTRAINTS: Final = text(f"""
 SELECT t.relname::text, CASE c.contype WHEN 'f' THEN 'foreign key' WHEN 'c' THEN 'check' ELSE 'constraint' END,
@@ -85,12 +97,13 @@ _INDEXES: Final = text(f"""
 SELECT t.relname::text, CASE WHEN k.oid IS NULL THEN 'index' ELSE 'key' END, c.relname::text,
     CASE WHEN k.contype = 'p' THEN 'PRIMARY KEY ' WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END
     || 'USING ' || substr(d.definition, strpos(d.definition, head) + length(head)),
-    CASE WHEN k.condeferrable THEN ' DEFERRABLE' ELSE '' END || CASE WHEN k.condeferred THEN ' INITIALLY DEFERRED' ELSE '' END
+    CASE WHEN k.condeferrable THEN ' DEFERRABLE' ELSE '' END
+    || CASE WHEN k.condeferred THEN ' INITIALLY DEFERRED' ELSE '' END
     || CASE WHEN i.indisvalid OR EXISTS (SELECT FROM pg_stat_progress_create_index p
         WHERE p.relid = i.indrelid AND p.datname = current_database()) THEN '' ELSE '{INVALID}' END
 FROM pg_class t JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class c ON c.oid = i.indexrelid
 LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.conrelid = t.oid AND k.contype IN ('p', 'u', 'x')
-CROSS JOIN LATERAL (SELECT pg_get_indexdef(c.oid), quote_ident(CAST(:schema AS text)) || '.' || quote_ident(t.relname) || ' USING ')
+CROSS JOIN LATERAL (SELECT pg_get_indexdef(c.oid), format('%I.%I USING ', CAST(:schema AS text), t.relname))
     AS d (definition, head)
 WHERE {_OURS} AND k.contype IS DISTINCT FROM 'x' ORDER BY 1, 2 DESC, 3
 """)
@@ -110,8 +123,8 @@ WHERE p.pronamespace = :namespace AND p.proname = 'es_refuse_history_change' AND
 """)
 _RULES: Final = text(rf"""
 SELECT t.relname::text, 'rule', r.rulename::text, regexp_replace(pg_get_ruledef(r.oid), '\s+', ' ', 'g')
-FROM pg_class t JOIN pg_rewrite r ON r.ev_class = t.oid AND r.rulename <> '_RETURN' AND r.ev_enabled <> 'D' WHERE {_OURS}
-ORDER BY 1, 3
+FROM pg_class t JOIN pg_rewrite r ON r.ev_class = t.oid AND r.rulename <> '_RETURN' AND r.ev_enabled <> 'D'
+WHERE {_OURS} ORDER BY 1, 3
 """)
 _OPTIONS: Final = re.compile(r" WITH \(([^()]*)\)")
 _INCLUDED: Final = re.compile(r" INCLUDE \([^()]*\)")
@@ -127,7 +140,7 @@ def place(connection: Connection, schema: str | None) -> tuple[int, str, str] | 
 def read_elsewhere(connection: Connection, namespace: int) -> dict[str, str]:
     """Return the tables of our names that an unqualified name finds in another schema, each with that (quoted)."""
     parameters = {"tables": list(TABLES), "namespace": namespace}
-    return {name: schema for name, schema in connection.execute(_ELSEWHERE, parameters)}
+    return dict(row.tuple() for row in connection.execute(_ELSEWHERE, parameters))
 
 
 def read(connection: Connection, namespace: int, schema: str, quoted_schema: str) -> Definitions:
@@ -135,7 +148,7 @@ def read(connection: Connection, namespace: int, schema: str, quoted_schema: str
     connection.execute(text("SELECT set_config('search_path', 'pg_catalog', true)"))
     parameters = {"namespace": namespace, "schema": schema, "tables": list(TABLES)}
     rows: list[tuple[str, ...]] = []
-    for query in (_TABLES, _COLUMNS, _SEQUENCES):
+    for query in (_TABLES, _COLUMNS, _SEQUENCES, _OWNED_SEQUENCES):
         rows += (tuple(row) for row in connection.execute(query, parameters))
     for table, kind, name, definition, state in connection.execute(_INDEXES, parameters):
         rows.append((table, kind, name, _without_options(definition, kind) + state))
@@ -151,7 +164,7 @@ def read(connection: Connection, namespace: int, schema: str, quoted_schema: str
 
 
 def _without_options(definition: str, kind: str) -> str:
-    """Leave out how full pages are kept and what else is tuning, but not whether new pages get into the index at once."""
+    """Leave out options that are tuning, but not the one by which new pages get into the index at once."""
     options = _OPTIONS.search(definition)
     is_on = options is not None and re.search(r"autosummarize='?(on|true|yes|1)\b", options.group(1))
     kept = " WITH (autosummarize='on')" if is_on else ""
