@@ -190,7 +190,7 @@ def test_the_remedy_mends_it(postgres_engine: Engine, kind: str) -> None:
     """How it is printed is tried in test_schema_damages.py."""
     damage(postgres_engine, ON_POSTGRESQL[kind][0])
     for found in migrations.verify(postgres_engine):
-        migrations.mend(postgres_engine, found)
+        migrations.fix(postgres_engine, found)
     assert migrations.verify(postgres_engine) == []
 
 
@@ -222,7 +222,7 @@ def test_what_takes_a_backup_is_not_mended(postgres_engine: Engine) -> None:
     for each in found:
         assert "from a backup" in each.remedy
         with pytest.raises(InvalidInput, match="takes more than SQL"):
-            migrations.mend(postgres_engine, each)
+            migrations.fix(postgres_engine, each)
 
 
 def test_rows_that_break_a_constraint_are_said_and_new_ones_refused(postgres_engine: Engine) -> None:
@@ -234,7 +234,7 @@ def test_rows_that_break_a_constraint_are_said_and_new_ones_refused(postgres_eng
     )
     (found,) = migrations.verify(postgres_engine)
     with pytest.raises(ConstraintViolated) as raised:
-        migrations.mend(postgres_engine, found)
+        migrations.fix(postgres_engine, found)
     assert (raised.value.table, raised.value.constraint) == ("es_events", "es_events_codec_check")
     (found,) = migrations.verify(postgres_engine)
     assert "was never validated" in found.problem
@@ -321,10 +321,10 @@ def test_a_wrong_stamp_is_recognised_by_what_the_tables_are(
         }
         assert len(named) == 1
     for found in wrong:
-        migrations.mend(engine, found)
+        migrations.fix(engine, found)
     for found in migrations.verify(engine):
         if found.statements:  # what es_0004 would have validated
-            migrations.mend(engine, found)
+            migrations.fix(engine, found)
     migrations.upgrade(engine)
     assert migrations.verify(engine) == []
 

@@ -77,7 +77,7 @@ def test_in_a_schema_of_any_name_it_is_the_same(new_postgres_engine: Engine, sch
         for change in ("DROP CONSTRAINT es_events_stream_id_fkey", "DISABLE TRIGGER es_events_immutable"):
             connection.execute(text(f"ALTER TABLE {name}.es_events {change}".replace(":", "\\:")))
     for found in migrations.verify(new_postgres_engine, schema=schema):
-        migrations.mend(new_postgres_engine, found)
+        migrations.fix(new_postgres_engine, found)
     assert migrations.verify(new_postgres_engine, schema=schema) == []
 
 
@@ -145,7 +145,7 @@ def test_tables_in_two_schemas_are_told_apart(postgres_engine: Engine) -> None:
     (found,) = migrations.verify(engine)
     assert (found.table, found.name) == ("snapshots", None)
     assert "in the schema other" in found.problem
-    migrations.mend(engine, found)
+    migrations.fix(engine, found)
     assert migrations.verify(engine) == []
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE other.es_events AS SELECT * FROM es_events"))

@@ -50,7 +50,7 @@ def test_appends_pass_while_a_remedy_waits_for_one_that_is_open(postgres_engine:
     )
     with ThreadPoolExecutor(1) as threads, postgres_engine.connect() as open_, of_others.connect() as looking:
         EventStore(postgres_engine).join(open_).append("order-1", [NewEvent("placed")], expected_version=ANY)
-        done = threads.submit(migrations.mend, of_remedy, found)
+        done = threads.submit(migrations.fix, of_remedy, found)
         while not done.done() and not looking.execute(waits).scalar():
             looking.rollback()
             time.sleep(0.01)
@@ -74,7 +74,7 @@ def test_a_remedy_that_never_gets_its_lock_says_who_has_it(postgres_engine: Engi
     with holder.connect() as open_:
         EventStore(holder).join(open_).append("order-1", [NewEvent("placed")], expected_version=ANY)
         with pytest.raises(TableLocked, match="the-holder") as raised:
-            migrations.mend(postgres_engine, found, wait_seconds=0)
+            migrations.fix(postgres_engine, found, wait_seconds=0)
         assert raised.value.table == "public.es_events"
         open_.rollback()
     holder.dispose()
@@ -88,5 +88,5 @@ def test_an_error_of_another_kind_is_not_hidden(postgres_engine: Engine) -> None
     with postgres_engine.connect() as open_:
         open_.execute(text("LOCK TABLE es_events IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(OperationalError, match="statement timeout"):
-            migrations.mend(engine, found)
+            migrations.fix(engine, found)
     engine.dispose()

@@ -15,7 +15,7 @@ class Remedy:
     Attributes:
         statements: SQL, each outside of a transaction; empty if it takes a decision or a backup.
         advice: What else there is to say, before the SQL or instead of it.
-        repairable: Whether it loses nothing, needs no decision and no window, and depends on no row: `repair` does it.
+        repairable: Whether `repair` does it, if the rows allow it: nothing is lost, and there is nothing to decide.
         is_script: Whether the statements are too many to be printed: our command does them.
     """
 

@@ -213,7 +213,7 @@ class _Remedies:
             f"ALTER TABLE {self._table} VALIDATE {check}",
             f"ALTER TABLE {self._table} ALTER COLUMN {self._name} SET NOT NULL",
             f"ALTER TABLE {self._table} DROP {check}",
-        ))  # fmt: skip
+        ), repairable=True)  # fmt: skip
 
     # Of constraints and indexes
 
@@ -240,14 +240,14 @@ class _Remedies:
         stray = self._inventory.found.get(Key(self._key.table, "index", self._key.name))
         if stray == f"UNIQUE USING {index}":
             changes = [*self._keys_in_the_way(), f"ADD CONSTRAINT {self._name} {kind} USING INDEX {self._name}"]
-            return self._alter(*changes, repairable=False)
+            return self._alter(*changes)
         built = self._new_index(f"CREATE UNIQUE INDEX CONCURRENTLY {{}} ON {self._table} USING {index}")
         add = f"ADD CONSTRAINT {self._name} {kind} USING INDEX {self._new_name()}"
         return Remedy((
             *built,
             *([f"DROP INDEX CONCURRENTLY IF EXISTS {self._schema}{self._name}"] if stray else []),
             f"ALTER TABLE {self._table} {', '.join([*self._keys_in_the_way(), add])}",
-        ))  # fmt: skip
+        ), repairable=True)  # fmt: skip
 
     def _keys_in_the_way(self) -> Iterator[str]:
         is_primary = str(self._expected).startswith("PRIMARY KEY")
@@ -275,11 +275,11 @@ class _Remedies:
             return self._drop_constraint()
         validate = f"ALTER TABLE {self._table} VALIDATE CONSTRAINT {self._name}"
         if self._found == self._expected + NOT_VALID:
-            return Remedy((validate,))
+            return Remedy((validate,), repairable=True)
         definition = self._expected.removesuffix(NOT_VALID).replace("REFERENCES ", f"REFERENCES {self._schema}", 1)
         drop = f"DROP CONSTRAINT IF EXISTS {self._name}, " if self._found is not None else ""
         add = f"ALTER TABLE {self._table} {drop}ADD CONSTRAINT {self._name} {definition} NOT VALID"
-        return Remedy((add,) if self._expected.endswith(NOT_VALID) else (add, validate))
+        return Remedy((add,) if self._expected.endswith(NOT_VALID) else (add, validate), repairable=True)
 
     def index(self) -> Remedy:
         if self._renamed_from is not None:

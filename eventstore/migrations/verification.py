@@ -49,9 +49,10 @@ class Finding:
         problem: What was found, and what was expected.
         remedy: What to do, as text: SQL for psql or the sqlite3 shell where that does it.
         kind: In what way it differs.
-        statements: The SQL of the remedy, each statement outside of a transaction; `mend` executes them. Empty where it
+        statements: The SQL of the remedy, each statement outside of a transaction; `fix` executes them. Empty where it
             takes a backup or a decision.
-        repairable: Whether `eventstore repair` does it: nothing is lost, and there is nothing to decide.
+        repairable: Whether `eventstore repair` does it, if the rows allow it: nothing is lost, and there is nothing to
+            decide.
     """
 
     table: str

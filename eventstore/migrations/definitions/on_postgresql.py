@@ -140,7 +140,7 @@ def place(connection: Connection, schema: str | None) -> tuple[int, str, str] | 
 def read_elsewhere(connection: Connection, namespace: int) -> dict[str, str]:
     """Return the tables of our names that an unqualified name finds in another schema, each with that (quoted)."""
     parameters = {"tables": list(TABLES), "namespace": namespace}
-    return dict(row.tuple() for row in connection.execute(_ELSEWHERE, parameters))
+    return {row[0]: row[1] for row in connection.execute(_ELSEWHERE, parameters)}
 
 
 def read(connection: Connection, namespace: int, schema: str, quoted_schema: str) -> Definitions:

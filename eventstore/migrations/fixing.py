@@ -18,7 +18,7 @@ _DEADLOCK_DETECTED = "40P01"
 _VIOLATIONS = frozenset({"23502", "23503", "23505", "23514"})
 
 
-def mend(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> None:
+def fix(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> None:
     """Execute the statements of a finding of `verify`, each by itself.
 
     On PostgreSQL, indexes are built and constraints validated while others write. What needs a lock that keeps writers
@@ -40,12 +40,12 @@ def mend(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> Non
         raise InvalidInput(f"{finding.table}, {finding.name} takes more than SQL: {finding.remedy}")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT", stream_results=False) as connection:
         if connection.dialect.name == "sqlite":
-            _mend_on_sqlite(connection, finding)
+            _fix_on_sqlite(connection, finding)
         else:
-            _mend_on_postgresql(connection, finding, wait_seconds)
+            _fix_on_postgresql(connection, finding, wait_seconds)
 
 
-def _mend_on_postgresql(connection: Connection, finding: Finding, wait_seconds: float) -> None:
+def _fix_on_postgresql(connection: Connection, finding: Finding, wait_seconds: float) -> None:
     before = connection.execute(text("SELECT current_setting('lock_timeout')")).scalar_one()
     began = time.monotonic()
     try:
@@ -71,6 +71,8 @@ def _is_done(connection: Connection, statement: str, finding: Finding) -> bool:
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None)
         if state in _VIOLATIONS:
+            if "UNIQUE INDEX CONCURRENTLY" in statement:
+                connection.exec_driver_sql(finding.statements[0].replace("%", "%%"))  # what the build has left
             raise ConstraintViolated(finding.table, str(finding.name), None) from error
         if state not in {_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED}:
             raise
@@ -97,7 +99,7 @@ def _table_in(statement: str, table: str) -> str:
     return table if found is None else found.group()
 
 
-def _mend_on_sqlite(connection: Connection, finding: Finding) -> None:
+def _fix_on_sqlite(connection: Connection, finding: Finding) -> None:
     pragmas = ("foreign_keys", "legacy_alter_table")
     before = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas}
     try:
