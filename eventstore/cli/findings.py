@@ -51,7 +51,7 @@ def print_finding(finding: Finding, where: Console, *, as_json: bool) -> None:
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
-        for name, value in (("found", finding.found), ("expected", finding.expected), ("fix", finding.remedy)):
+        for name, value in (("found", finding.found), ("expected", finding.expected), ("mend", finding.remedy)):
             table.add_row(Text(f"  {name}"), Text(printable(value)))
         where.print(Text(finding.kind.value, "bold red").append(f"  {printable(finding.where)}", "not bold default"))
         where.print(table)
