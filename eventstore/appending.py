@@ -166,7 +166,8 @@ class Appender:
         if not rows:
             return _conflict(pending, version or 0)
         found, event_type, codec, data = rows[0]
-        error = None if event_type is None else closing_error(event_type, self._mapper.codec.decode(codec, data))
+        closing = None if codec is None else self._mapper.codec.decode(codec, data)
+        error = None if event_type is None else closing_error(event_type, closing)
         return _conflict(pending, found if version is None else version) if error is None else error(pending.stream_id)
 
     def _closed(self, closed: HeadClosed, accepted: Sequence[tuple[PendingAppend, int]]) -> BaseException:

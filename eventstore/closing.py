@@ -42,9 +42,11 @@ class Closer:
         if not isinstance(reusable, bool):
             msg = f"reusable is True or False, not {reusable!r}"
             raise InvalidInput(msg)
-        data = {"reason": check_reason(reason), "reusable": reusable}
+        reason = check_reason(reason)
+        data = {"reason": reason, "reusable": reusable}
         closing = closing_append(stream_id, STREAM_DELETED, data, expected_version, metadata)
         pending = self._mapper.pending(closing, closes=True)
+        stream_id = pending.stream_id
         with self._execution.begin() as execution:
             with execution.statement() as run:
                 self._gate(run)
@@ -93,4 +95,4 @@ def check_reason(reason: object) -> str:
     if not isinstance(reason, str) or not reason.strip() or "\0" in reason:
         msg = "reason is a string that says why, for those who come later; it is kept, so it names no person"
         raise InvalidInput(msg)
-    return reason
+    return str.__str__(reason)

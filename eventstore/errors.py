@@ -63,6 +63,7 @@ EventStoreError
 ├── ExtraMissing (ImportError)      a package that only this part of ours needs, and that is not installed
 ├── DatabaseMismatch                a session or connection of another database
 ├── NotInTransaction                no transaction to join, or joined to none
+├── TransactionBroken               code inside of a transaction has aborted or ended it
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
@@ -274,12 +275,20 @@ class DecodingError(EventStoreError):
         stream_id: The stream; None where it is not known.
         version: The version in the stream; None where it is not known.
         event_type: The event's type; None for a snapshot.
+        path: Where in the data, as `$.lines[3].price`; None where it is not known.
     """
 
     def __init__(
-        self, problem: str, *, stream_id: str | None = None, version: int | None = None, event_type: str | None = None
+        self,
+        problem: str,
+        *,
+        stream_id: str | None = None,
+        version: int | None = None,
+        event_type: str | None = None,
+        path: str | None = None,
     ) -> None:
         self.problem = problem
+        self.path = path
         self.stream_id = stream_id
         self.version = version
         self.event_type = event_type
@@ -288,7 +297,9 @@ class DecodingError(EventStoreError):
 
     def at(self, stream_id: str, version: int, event_type: str) -> Self:
         """Return this error, which says now where the event is stored."""
-        DecodingError.__init__(self, self.problem, stream_id=stream_id, version=version, event_type=event_type)
+        DecodingError.__init__(
+            self, self.problem, stream_id=stream_id, version=version, event_type=event_type, path=self.path
+        )
         return self
 
 
@@ -817,18 +828,31 @@ class ProjectionBehind(ProjectionError, TimeoutError):
         position: How far it has come.
         wanted: How far it was to come.
         waited_seconds: For how long.
-        failure: The event at which it has stopped; None where it has not, as far as anybody knows.
+        failure: The event at which it has stopped; None if it has not, as far as is known.
+        retrying: The event that its worker tries again; None if it does not.
     """
 
     def __init__(
-        self, projection: str, position: int, wanted: int, *, waited_seconds: float = 0.0, failure: str | None = None
+        self,
+        projection: str,
+        position: int,
+        wanted: int,
+        *,
+        waited_seconds: float = 0.0,
+        failure: str | None = None,
+        retrying: str | None = None,
     ) -> None:
         self.projection = projection
         self.position = position
         self.wanted = wanted
         self.waited_seconds = waited_seconds
         self.failure = failure
-        advice = "see that a worker runs it" if failure is None else f"it has stopped: {failure}"
+        self.retrying = retrying
+        advice = "see that a worker runs it"
+        if failure is not None:
+            advice = f"it has stopped: {failure}"
+        elif retrying is not None:
+            advice = f"an event is tried again: {retrying}"
         super().__init__(
             f"projection {projection!r} is at position {position}, and has not come to {wanted} in "
             f"{waited_seconds:g} seconds; {advice}"
@@ -928,6 +952,31 @@ class NotInTransaction(EventStoreError):
         "use the store itself, or a connection with another isolation level",
     ) -> None:
         super().__init__(problem)
+
+
+class TransactionBroken(EventStoreError):
+    """Code that was given a transaction, such as a projection's handler, has left it so that it can't be committed.
+
+    Attributes:
+        reason: `aborted`: it went on after an error of the database. `ended`: it has committed or rolled back. `lost`:
+            the connection was lost meanwhile. `moved`: the checkpoint was changed meanwhile.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(_BROKEN[reason])
+
+
+_BROKEN = {
+    "aborted": "an error of the database has aborted the transaction, and the code inside of it went on: nothing of it "
+    "can be committed; let such an error through, or do what may fail inside of `with connection.begin_nested()`",
+    "ended": "a handler has ended the transaction of its batch; handlers neither commit nor roll back, nor send such "
+    "SQL: that is done with the checkpoint",
+    "lost": "the connection of the batch was lost while the handler ran; make it quicker, or raise the server's "
+    "idle_in_transaction_session_timeout for this role",
+    "moved": "the checkpoint of the projection was changed during its batch, although it was locked; nobody writes to "
+    "es_checkpoints but workers, and they lock it first",
+}
 
 
 class DatabaseBusy(EventStoreError):

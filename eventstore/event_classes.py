@@ -2,8 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from decimal import Decimal
 from functools import partial
+from inspect import getattr_static
+from types import MemberDescriptorType, NoneType
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from msgspec import inspect
@@ -18,6 +23,13 @@ _PLAIN: Final = frozenset(
         inspect.ListType, inspect.DictType, inspect.DataclassType, inspect.StructType,
     }
 )  # fmt: skip
+_EXACT: Final[list[tuple[inspect.Type, type]]] = [
+    (inspect.StrType(), str), (inspect.IntType(), int), (inspect.FloatType(), float), (inspect.BoolType(), bool),
+    (inspect.NoneType(), NoneType), (inspect.BytesType(), bytes), (inspect.DecimalType(), Decimal),
+    (inspect.UUIDType(), UUID), (inspect.DateType(), date), (inspect.TimeDeltaType(), timedelta),
+]  # fmt: skip
+"""Annotations without constraints, and the one type whose values they bring back as they were."""
+_OWN_CODE: Final = ("__post_init__", "__attrs_pre_init__", "__attrs_post_init__", "__getattr__")
 _NO_KEYS: Final = (inspect.DataclassType, inspect.StructType, inspect.TypedDictType, inspect.CustomType)
 
 
@@ -69,6 +81,11 @@ def _check_node(node: inspect.Type) -> None:
     if isinstance(node, inspect.CustomType) and not hasattr(node.cls, _PYDANTIC):
         msg = f"{node.cls.__qualname__} is not supported"
         raise TypeError(msg)
+    if isinstance(node, inspect.DataclassType):  # some versions of msgspec take no annotation for `Any`
+        for attribute in getattr(node.cls, "__attrs_attrs__", ()):
+            if attribute.type is None:
+                msg = f"{attribute.name} has no annotation"
+                raise TypeError(msg)
     if isinstance(node, inspect.DictType) and any(isinstance(key, _NO_KEYS) for key in _nodes(node.key_type)):
         msg = "the keys of a dict can't be objects with fields"
         raise TypeError(msg)
@@ -104,6 +121,36 @@ def _has_other_keys(node: inspect.Type) -> bool:
     return isinstance(node, inspect.DictType) and not isinstance(node.key_type, inspect.StrType)
 
 
+def exact_types(cls: Any) -> tuple[tuple[str, frozenset[type]], ...] | None:
+    """Return the fields of a class, and for each the types of values that it can't but bring back as they were.
+
+    None for a class of which nothing can be said beforehand: it has code of its own that runs when an object is made,
+    constraints, or fields that are made of something.
+    """
+    fields = getattr(inspect.type_info(cls), "fields", None) if _runs_no_code(cls) else None
+    found = [(each.name, _exact_types_of(each.type)) for each in fields or ()]
+    if fields is None or not all(types for _, types in found):
+        return None
+    return tuple(found)
+
+
+def _runs_no_code(cls: Any) -> bool:
+    if hasattr(cls, _PYDANTIC) or any(hasattr(cls, name) for name in _OWN_CODE):
+        return False
+    attributes = getattr(cls, "__attrs_attrs__", ())
+    names = [*getattr(cls, "__dataclass_fields__", ()), *(each.name for each in attributes)]
+    return not any(each.validator for each in attributes) and all(
+        isinstance(found, MemberDescriptorType) or not hasattr(type(found), "__set__")
+        for found in (getattr_static(cls, name, None) for name in names)
+    )
+
+
+def _exact_types_of(info: inspect.Type) -> frozenset[type]:
+    """Return the types; none if the annotation is not that simple."""
+    each = [[cls for known, cls in _EXACT if known == node] for node in getattr(info, "types", [info])]
+    return frozenset(cls for found in each for cls in found) if all(each) else frozenset()
+
+
 def reader(cls: Any) -> Callable[[bytes], Any] | None:
     """Return a function that makes an object of MessagePack in one step, None where the class needs two.
 
@@ -125,9 +172,10 @@ def builder(cls: Any) -> Callable[[Any], Any]:
         try:
             return make(data)
         except Exception as error:  # noqa: BLE001  # the class's own code is run, too
-            place = _place(error)
-            where = f" at {place}" if place else f" ({type(error).__name__})"
-            raise DecodingError(f"the stored data does not fit the class {cls.__qualname__}{where}") from None
+            places, remark = _places(error)
+            where = f" at {', '.join(places)}{remark}" if places else f" ({type(error).__name__})"
+            problem = f"the stored data does not fit the class {cls.__qualname__}{where}"
+            raise DecodingError(problem, path=places[0] if places else None) from None
 
     return build
 
@@ -142,12 +190,23 @@ def _nested(cls: Any, data: Any) -> Any:
 _convert: Final = partial(msgspec.convert, dec_hook=_nested)
 
 
-def _place(error: Any) -> str:
+def _places(error: Any) -> tuple[list[str], str]:
+    """Return where an error about data is, by the names of fields, and what there is to add; no value is shown."""
     if hasattr(error, "errors"):  # pydantic's
-        places = [problem["loc"] for problem in error.errors(include_url=False, include_input=False)]
-        return ", ".join(
-            "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
-            for place in places[:3]
-        )
+        problems = error.errors(include_url=False, include_input=False)[:3]
+        are_missing = all(problem["type"] == "missing" for problem in problems)
+        return [_written_out(problem["loc"]) for problem in problems], _ABSENT if are_missing else ""
+    found = _MISSING.search(str(error)) if isinstance(error, msgspec.ValidationError) else None
+    if found:
+        return [f"{found.group(2) or '$'}.{found.group(1)}"], _ABSENT
     found = re.search(r" - at (?:`key` in )?`(\$[^`]*)`$", str(error))
-    return found.group(1) if found else ""
+    return [found.group(1)] if found else [], ""
+
+
+def _written_out(steps: tuple[str | int, ...]) -> str:
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+
+
+_ABSENT: Final = ", which is missing"
+_MISSING: Final = re.compile(r"^Object missing required field `([^`]+)`(?: - at `(\$[^`]*)`)?$")
+"""msgspec's own words; it has no other way to say which."""

@@ -79,8 +79,11 @@ class NewEvent:
     schema_version: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_event_type(self.event_type)
-        check_schema_version(self.schema_version)
+        event_type, schema_version = check_event_type(self.event_type), check_schema_version(self.schema_version)
+        if event_type is not self.event_type:  # an enum of strings: what is stored is its value
+            object.__setattr__(self, "event_type", event_type)
+        if schema_version is not self.schema_version:
+            object.__setattr__(self, "schema_version", schema_version)
         if not isinstance(self.event_id, UUID):
             msg = f"an event id is a uuid.UUID, not {type(self.event_id).__name__}"
             raise InvalidEvent(msg)
@@ -89,7 +92,7 @@ class NewEvent:
 
 
 def check_event_type(event_type: object) -> str:
-    """Return the event type.
+    """Return the event type, as a string and nothing more: of an enum of strings its value.
 
     Raises:
         InvalidEvent: It is not a string of 1 to 255 characters, or holds NUL or a lone surrogate.
@@ -97,6 +100,7 @@ def check_event_type(event_type: object) -> str:
     if not isinstance(event_type, str):
         msg = f"an event type is a string, not {type(event_type).__name__}"
         raise InvalidEvent(msg)
+    event_type = str.__str__(event_type)
     problem = unstorable_text(event_type, MAX_EVENT_TYPE_LENGTH)
     if problem:
         raise InvalidEvent(f"an event type {problem}")
@@ -203,5 +207,8 @@ class Append:
     metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_stream_id(self.stream_id)
-        check_expected_version(self.expected_version)
+        stream_id, expected_version = check_stream_id(self.stream_id), check_expected_version(self.expected_version)
+        if stream_id is not self.stream_id:
+            object.__setattr__(self, "stream_id", stream_id)
+        if expected_version is not self.expected_version:
+            object.__setattr__(self, "expected_version", expected_version)

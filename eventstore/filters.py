@@ -68,7 +68,7 @@ def _names(field: str, value: Any, check: Any) -> tuple[str, ...]:
         raise InvalidFilter(msg)
     for index, name in enumerate(names):
         try:
-            check(name)
+            names[index] = check(name)
         except InvalidInput as error:
             raise InvalidFilter(f"{field}[{index}]: {error}") from None
     return tuple(sorted(set(names)))

@@ -34,7 +34,7 @@ class Reader:
 
     def stream_version(self, stream_id: str) -> int:
         """Return the version of a stream, 0 where it does not exist."""
-        check_stream_id(stream_id)
+        stream_id = check_stream_id(stream_id)
         with self._execution.statement() as run:
             rows = run(statements.stream_version, stream_id=stream_id)
         return int(rows[0][0]) if rows else 0
@@ -66,7 +66,7 @@ class Reader:
         page_size: int | None = None,
     ) -> Iterator[Sequence[Row]]:
         """Check the arguments, and return an iterator over pages of rows; `page_size` defaults to the store's own."""
-        check_stream_id(stream_id)
+        stream_id = check_stream_id(stream_id)
         check_number("after_version", after_version)
         last = MAX_VERSION if up_to_version is None else check_number("up_to_version", up_to_version)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
@@ -114,12 +114,12 @@ class Reader:
     ) -> Iterator[StreamInfo]:
         """Check the arguments, and return an iterator that reads as it goes."""
         if category is not None:
-            check_category(category)
+            category = check_category(category)
         if not isinstance(order, StreamOrder):
             msg = f"order is a StreamOrder, such as StreamOrder.RECENT, not {order!r}"
             raise InvalidInput(msg)
         if after_stream_id is not None:
-            check_stream_id(after_stream_id)
+            after_stream_id = check_stream_id(after_stream_id)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         return self._streams(category, order, after_stream_id, remaining)
 

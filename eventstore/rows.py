@@ -5,10 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
-from eventstore.codecs import MessagePackCodec, PayloadCodec
+from eventstore.codecs import MessagePackCodec, PayloadCodec, difference, value_at
 from eventstore.correlation import with_context
 from eventstore.errors import (
     DecodingError,
@@ -168,25 +169,28 @@ class EventMapper:
             )
             raise InvalidEvent(msg)
         codec, data = self.codec.encode(event.data, typed=True, index=index, event_type=event.event_type)
+        if self.codec.is_exact and self.event_types.comes_back(event.data):
+            return codec, data
         try:  # a class that checks no types can hold what it can't be made of: once stored, it would be lost
-            self._read_back(registered, codec, data)
+            read = self._read_back(registered, codec, data)
         except DecodingError as error:
-            raise EncodingError(
-                path="$",
-                value_type=type(event.data).__qualname__,
-                problem=f"could not be read back: {error.problem}",
-                index=index,
-                event_type=event.event_type,
-            ) from None
-        return codec, data
+            path, problem = error.path or "$", f"could not be read back: {error.problem}"
+            given = value_at(event.data, path)
+        else:
+            found = difference(event.data, read, partial(self.codec.encode, typed=True))
+            if found is None:
+                return codec, data
+            path, problem, given = found.path, found.problem, found.given
+        raise EncodingError(
+            path=path, value_type=type(given).__qualname__, problem=problem, index=index, event_type=event.event_type
+        )
 
-    def _read_back(self, shape: Shape, codec: int, data: bytes) -> None:
+    def _read_back(self, shape: Shape, codec: int, data: bytes) -> Any:
         read = self.event_types.readers.get(shape) if codec == MessagePackCodec.number else None
         if read is not None:
             with suppress(Exception):
-                read(data)
-                return
-        self.event_types.from_plain(*shape, self.codec.decode(codec, data))
+                return read(data)
+        return self.event_types.from_plain(*shape, self.codec.decode(codec, data))
 
     def recorded(
         self,
@@ -260,14 +264,18 @@ class EventMapper:
         ]
 
     def says_the_same(self, pending: PendingAppend, index: int, row: tuple[Any, ...]) -> bool:
-        """Return whether a stored row has the type, schema version and data of an event that is to be appended."""
-        _, _, _, _, event_type, schema_version, codec, data, _, _ = row
+        """Return whether a stored row has the type, schema version and data of an event that is to be appended.
+
+        Raises:
+            DecodingError: What is stored can't be read.
+        """
+        _, stream_id, version, _, event_type, schema_version, codec, data, _, _ = row
         if (event_type, schema_version) != (pending.event_types[index], pending.schema_versions[index]):
             return False
-        if (codec, bytes(data)) == (pending.codecs[index], pending.data[index]):
-            return True
-        same: bool = self.codec.decode(codec, data) == self.codec.decode(pending.codecs[index], pending.data[index])
-        return same
+        try:
+            return self.codec.says_the_same((codec, bytes(data)), (pending.codecs[index], pending.data[index]))
+        except DecodingError as error:
+            raise error.at(stream_id, version, event_type) from None
 
     def _new_events(self, append: Append) -> list[NewEvent]:
         events = append.events

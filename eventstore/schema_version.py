@@ -1,5 +1,6 @@
 """Does the database fit this code?"""
 
+from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Engine
@@ -7,7 +8,7 @@ from sqlalchemy import Engine
 from eventstore import statements
 from eventstore.backends.protocol import Run
 from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew
-from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, Tables
+from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, STREAMS_CAN_END, Tables
 
 REQUIRED_VERSION: Final = 1
 """The oldest schema that this code works with."""
@@ -16,7 +17,7 @@ REQUIRED_VERSION: Final = 1
 REQUIRED_BY_PROJECTIONS: Final = 7
 """The oldest schema that projections work with."""
 
-REQUIRED_BY_HISTORY_CHANGES: Final = 6
+REQUIRED_BY_HISTORY_CHANGES: Final = STREAMS_CAN_END
 """The oldest schema in which history is protected, and streams can be deleted and archived."""
 
 
@@ -43,10 +44,12 @@ class SchemaGate:
 
     Args:
         required: The oldest version that will do.
+        suit: Called with the version that was found. It stays with that, also while the tables are migrated.
     """
 
-    def __init__(self, required: int = REQUIRED_VERSION) -> None:
+    def __init__(self, required: int = REQUIRED_VERSION, *, suit: Callable[[int], None] | None = None) -> None:
         self._required = required
+        self._suit = suit
         self._fits = False
 
     def __call__(self, run: Run) -> None:
@@ -63,6 +66,8 @@ class SchemaGate:
             raise SchemaMissing
         version, breaking_version = rows[0]
         check_version(version, breaking_version, self._required)
+        if self._suit is not None:
+            self._suit(version)
         self._fits = True
 
 

@@ -112,7 +112,7 @@ class SnapshotStore:
             InvalidInput: An argument is not valid.
             EncodingError: The state can't be stored exactly.
         """
-        check_stream_id(stream_id)
+        stream_id = check_stream_id(stream_id)
         check_number("version", version, minimum=1)
         check_schema_version(schema_version)
         codec, data = self._codec.encode(state)
@@ -140,7 +140,7 @@ class SnapshotStore:
         Raises:
             InvalidInput: An argument is not valid.
         """
-        check_stream_id(stream_id)
+        stream_id = check_stream_id(stream_id)
         check_schema_version(schema_version)
         with (
             self._observer.operation("load_snapshot", stream_id=stream_id),
@@ -176,10 +176,10 @@ class SnapshotStore:
             InvalidInput: An argument is not valid.
         """
         if category is not None:
-            check_category(category)
+            category = check_category(category)
         stream_id, schema_version = ("", 0) if after is None else after
         if after is not None:
-            check_stream_id(stream_id)
+            stream_id = check_stream_id(stream_id)
             check_number("the schema version of after", schema_version)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
         return self._found(category, stream_id, schema_version, remaining)
@@ -220,7 +220,7 @@ class SnapshotStore:
             InvalidInput: An argument is not valid.
         """
         if category is not None:
-            check_category(category)
+            category = check_category(category)
         check_number("min_version", min_version, minimum=1)
         wanted = {} if category is None else {"category": category}
         with self._execution.statement() as run:
@@ -241,7 +241,7 @@ class SnapshotStore:
         Raises:
             InvalidInput: An argument is not valid.
         """
-        check_stream_id(stream_id)
+        stream_id = check_stream_id(stream_id)
         with self._execution.statement() as run:
             if schema_version is None:
                 return len(run(statements.delete_snapshots, stream_id=stream_id))

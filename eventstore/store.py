@@ -129,7 +129,7 @@ class EventStore:
             event_types,
             PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above, also_reads=also_reads),
         )
-        self._gate = SchemaGate()
+        self._gate = SchemaGate(suit=backend.suit)
         self._settling = Settling(self._backend)
         self._observer = UNOBSERVED
 

@@ -79,7 +79,7 @@ def category_of(stream_id: str) -> str:
 
 
 def check_stream_id(stream_id: object) -> str:
-    """Return the stream id.
+    """Return the stream id, as a string and nothing more: of an enum of strings its value.
 
     Raises:
         InvalidStreamId: It is not a string of 1 to 255 characters, or holds NUL or a lone surrogate.
@@ -87,6 +87,7 @@ def check_stream_id(stream_id: object) -> str:
     if not isinstance(stream_id, str):
         msg = f"a stream id is a string, not {type(stream_id).__name__}"
         raise InvalidStreamId(msg)
+    stream_id = str.__str__(stream_id)
     problem = unstorable_text(stream_id, MAX_STREAM_ID_LENGTH)
     if problem:
         raise InvalidStreamId(f"a stream id {problem}")
@@ -94,7 +95,7 @@ def check_stream_id(stream_id: object) -> str:
 
 
 def check_category(category: object) -> str:
-    """Return the category.
+    """Return the category, as a string and nothing more.
 
     Raises:
         InvalidInput: It is not a string, or contains a hyphen, so that no stream could be of it.
@@ -102,6 +103,7 @@ def check_category(category: object) -> str:
     if not isinstance(category, str):
         msg = f"a category is a string, not {type(category).__name__}"
         raise InvalidInput(msg)
+    category = str.__str__(category)
     problem = category and unstorable_text(category, MAX_STREAM_ID_LENGTH)  # that of the stream `-` is empty
     if not problem and "-" in category:
         problem = "is what stands before the first hyphen of a stream id: it contains none"

@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore.backends.protocol import Backend, Listener
-from eventstore.errors import InvalidInput
+from eventstore.errors import DatabaseBusy, InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.global_order import GlobalOrder, Page
@@ -50,6 +51,9 @@ class Subscription:
     Iterate over it, in one thread. It ends after `stop`, or after a timeout if one was given; as a context manager it
     is closed at the end of the block. Where the connection is lost, or the server restarted, it tries again until it
     succeeds, and goes on where it was. Made by `EventStore.subscribe`.
+
+    An event that can't be read (`DecodingError`) is raised, and not passed over: whoever asks for the next one gets the
+    same error again, as long as its cause is there.
     """
 
     def __init__(
@@ -111,7 +115,14 @@ class Subscription:
         return self
 
     def __next__(self) -> RecordedEvent:
-        return next(self._events)
+        try:
+            return next(self._events)
+        except StopIteration:
+            raise
+        except BaseException:
+            # A generator that has raised is exhausted: the next call would look like the end. It goes on where it was.
+            self._events = self._read()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -129,6 +140,8 @@ class Subscription:
 
     def _pages(self) -> Iterator[RecordedEvent]:
         pause, idle_since = self._pace.shortest, time.monotonic()
+        if self._last is not None:  # an error has ended the iteration within a page
+            self._after, self._last = After(self._last.position, self._last.token), None
         while not self._stopped:
             page = self._next_page()
             if page is None:
@@ -157,7 +170,8 @@ class Subscription:
             horizon, page = self._order.step(self._filters, self._after)
         except Exception as error:
             # What has never worked is not tried again: a wrong password looks like a server that is starting.
-            if not self._has_worked or not self._backend.is_passing(error):
+            is_first = not self._has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
+            if is_first or not self._backend.is_passing(error):
                 raise
             if not self._is_lost:
                 kind = _kind(error)

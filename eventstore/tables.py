@@ -47,9 +47,15 @@ SCHEMA_VERSION: Final = 7
 BREAKING_VERSION: Final = 1
 """The newest version of the tables that code must know to work with these."""
 
+STREAMS_CAN_END: Final = 6
+"""The version since which es_streams says which streams have ended."""
+
 DELETED_CHECK: Final = "es_streams_deleted_version_check"
 ARCHIVED_CHECK: Final = "es_streams_archived_version_check"
 """What refuses appends to streams that were deleted or archived."""
+
+ENDS: Final = ("deleted_version", "archived_version")
+"""The columns of es_streams that say it; NULL as long as a stream goes on."""
 
 MAX_SCHEMA_NAME_BYTES: Final = 63
 """PostgreSQL's own limit."""
@@ -85,6 +91,11 @@ class Tables:
     checkpoints: Table
     dead_letters: Table
     permission: Table | None
+
+    @property
+    def streams_can_end(self) -> bool:
+        """Whether the database has the columns that say which streams have ended."""
+        return bool(self.metadata.info["streams_can_end"])
 
 
 class _Now(ColumnElement[Any]):
@@ -139,6 +150,7 @@ def check_schema_name(name: object) -> str | None:
     if not isinstance(name, str):
         msg = f"schema is a string, or None for the connection's own, not {type(name).__name__}"
         raise InvalidInput(msg)
+    name = str.__str__(name)
     problem = unstorable_text(name, MAX_SCHEMA_NAME_BYTES)
     if problem is None and len(name.encode()) > MAX_SCHEMA_NAME_BYTES:
         problem = f"has at most {MAX_SCHEMA_NAME_BYTES} bytes, not {len(name.encode())}"
@@ -148,15 +160,16 @@ def check_schema_name(name: object) -> str | None:
 
 
 @cache
-def define_tables(*, schema: str | None = None, position_is_key: bool = False) -> Tables:
+def define_tables(*, schema: str | None = None, position_is_key: bool = False, streams_can_end: bool = True) -> Tables:
     """Return the tables; the same ones for the same arguments.
 
     Args:
         schema: The database schema that they live in. Defaults to None: the first of the connection's search path.
         position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
             SQLite needs to number rows, instead of the other way round.
+        streams_can_end: Whether the database has the columns that say which streams have ended.
     """
-    metadata = MetaData(schema=check_schema_name(schema))
+    metadata = MetaData(schema=check_schema_name(schema), info={"streams_can_end": streams_can_end})
     return Tables(
         metadata=metadata,
         streams=_streams(metadata),

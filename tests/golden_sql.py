@@ -27,7 +27,7 @@ from eventstore.backends.postgresql import PostgreSQL
 from eventstore.backends.protocol import Backend, Statement
 from eventstore.backends.sqlite import SQLite
 from eventstore.streams import StreamOrder
-from eventstore.tables import Tables
+from eventstore.tables import STREAMS_CAN_END, Tables
 from tests.sql_layout import lay_out
 
 FOLDER: Final = Path(__file__).parent / "golden" / "sql"
@@ -38,6 +38,9 @@ _PACKAGE: Final = Path(eventstore.__file__).parent
 _FIELDS: Final = ("stream_ids", "event_types", "categories")
 _SHOWN_IN_SCHEMA: Final = {"appending_one.append_one_at_version_and_notify", "copying.copy_events", "global_order.look"}
 """Enough for reviewers; a test compares all."""
+_SHOWN_ON_OLDER_TABLES: Final = {
+    "appending.advance_head", "appending.advance_existing_head", "appending.create_or_advance_head", "closing.find_end",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,10 @@ def sections(database: str) -> list[tuple[str, list[Golden]]]:
         ("statements", compiled(DATABASES[database](), database)),
         ("written as text", list(written_as_text(database))),
     ]
+    older = DATABASES[database]()
+    older.suit(STREAMS_CAN_END - 1)
+    shown = [each for each in compiled(older, database) if each.name in _SHOWN_ON_OLDER_TABLES]
+    found.append((f"on tables before version {STREAMS_CAN_END}", shown))
     if database == "postgresql":
         in_schema = compiled(PostgreSQL(schema="Shop"), database)
         found.append(('with schema="Shop"', [each for each in in_schema if each.name in _SHOWN_IN_SCHEMA]))

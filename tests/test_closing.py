@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from eventstore import (
@@ -19,6 +19,7 @@ from eventstore import (
     ImportConflict,
     InvalidInput,
     NewEvent,
+    Repository,
     SchemaOutdated,
     StreamArchived,
     StreamDeleted,
@@ -57,15 +58,33 @@ def test_it_needs_the_newest_tables_and_appends_do_not(new_engine: Engine) -> No
         store.append("order-1", numbered(1), expected_version=0)
 
 
-def test_without_a_version_a_transaction_on_postgresql_is_aborted(postgres_engine: Engine) -> None:
+def test_what_the_database_refuses_is_never_asked_of_it(postgres_engine: Engine) -> None:
+    """The check is the second layer: an error in the database would abort the transaction that was joined."""
     store = EventStore(postgres_engine)
     store.append("order-1", numbered(1), expected_version=0)
     store.delete_stream("order-1", expected_version=1, reason="r")
-    for expected in (ANY, STREAM_EXISTS, 2):
-        with postgres_engine.connect() as connection:
-            with pytest.raises(StreamDeleted):
-                store.join(connection).append("order-1", numbered(1), expected_version=expected)
-            connection.rollback()
+    failed: list[object] = []
+    event.listen(postgres_engine, "handle_error", failed.append)
+    for expected in (0, 1, 2, ANY, STREAM_EXISTS):
+        for count in (1, 2):
+            with postgres_engine.connect() as connection:
+                with pytest.raises(StreamDeleted):
+                    store.join(connection).append("order-1", numbered(count), expected_version=expected)
+                assert connection.execute(text("SELECT 1")).scalar() == 1
+    assert failed == []
+
+
+def test_a_store_that_was_made_before_the_migration_is_refused_by_the_check(new_engine: Engine) -> None:
+    """It has looked at the tables when they could not say which streams have ended, and does not look again."""
+    migrations.upgrade(new_engine, "es_0005")
+    store = EventStore(new_engine)
+    store.append("order-1", numbered(1), expected_version=0)
+    migrations.upgrade(new_engine)
+    EventStore(new_engine).delete_stream("order-1", expected_version=1, reason="r")
+    for expected in (2, ANY, STREAM_EXISTS):
+        with pytest.raises(StreamDeleted):
+            store.append("order-1", numbered(1), expected_version=expected)
+    assert store.stream_version("order-1") == 2
 
 
 def test_who_appends_while_it_is_being_deleted_is_refused(store: EventStore) -> None:
@@ -108,14 +127,17 @@ def test_no_snapshot_is_left_by_one_who_was_saving_it(postgres_engine: Engine) -
         assert connection.execute(text("SELECT count(*) FROM es_events")).scalar() == 1
 
 
-def test_where_no_event_says_which_stream_has_ended_the_databases_error_does(store: EventStore) -> None:
+def test_the_head_says_that_a_stream_has_ended_if_its_event_was_deleted_by_hand(store: EventStore) -> None:
     store.delete_stream("order-1", expected_version=5, reason="r")
     with changing_history(store.engine) as connection:
         connection.execute(text("DELETE FROM es_events WHERE stream_id = 'order-1'"))
-    with pytest.raises(IntegrityError, match="es_streams_deleted_version_check"):
-        store.append_many([Append(f"order-{number}", numbered(1), expected_version=ANY) for number in (1, 2)])
+    for expected in (6, ANY, STREAM_EXISTS):
+        with pytest.raises(StreamDeleted):
+            store.append("order-1", numbered(1), expected_version=expected)
+        with pytest.raises(StreamDeleted):
+            store.append_many([Append(f"order-{each}", numbered(1), expected_version=expected) for each in (1, 1)])
     with pytest.raises(StreamDeleted):
-        store.append("order-1", numbered(1), expected_version=ANY)
+        Repository(store, category="order", initial=int, evolve=lambda state, _: state).load("1", version=0)
 
 
 def test_who_may_delete_is_a_matter_of_grants(postgres_engine: Engine) -> None:

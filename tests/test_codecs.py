@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 import msgpack
 import pytest
+import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -890,6 +891,30 @@ def test_only_what_is_larger_is_compressed_and_only_where_that_helps(codec: Code
     assert PayloadCodec(codec, compress_above=size).encode("x" * 1000)[0] == number
     assert PayloadCodec(codec, compress_above=size - 1).encode("x" * 1000)[0] == number + 256
     assert PayloadCodec(codec, compress_above=0).encode("x")[0] == number
+
+
+def test_a_few_bytes_do_not_fill_the_memory_of_a_reader() -> None:
+    """What a store writes it also reads: what would shrink more is stored as it is."""
+    codec = PayloadCodec(MessagePackCodec(), compress_above=0)
+    fine, too_much = b"x" * (16 * 2**20 - 10), b"x" * (16 * 2**20)
+    number, data = codec.encode(fine)
+    assert (number, len(data) < 10_000, codec.decode(number, data) == fine) == (257, True, True)
+    assert codec.encode(too_much)[0] == 1
+    bomb = zstandard.compress(MessagePackCodec().encode(too_much))
+    with pytest.raises(DecodingError, match=r"compressed bytes that would become 16777221: no store has written them"):
+        codec.decode(257, bomb)
+    streamed = zstandard.ZstdCompressor(write_content_size=False).compress(MessagePackCodec().encode(too_much))
+    with pytest.raises(DecodingError, match="damaged"):
+        codec.decode(257, streamed)
+    with pytest.raises(DecodingError, match="no store has written them"):
+        codec.encode_as(257, too_much)
+
+
+def test_what_hardly_shrinks_may_be_of_any_size() -> None:
+    codec = PayloadCodec(MessagePackCodec(), compress_above=0)
+    large = Random(1).randbytes(1000) * 20_000
+    number, data = codec.encode(large + Random(2).randbytes(100_000))
+    assert (number, len(codec.decode(number, data))) == (257, 20_100_000)
 
 
 @pytest.mark.parametrize("compress_above", [True, False, -1, 1.5, "1000", 2**63])

@@ -49,11 +49,29 @@ def test_status_tells_state_lag_and_dead_letters(command: CommandLine, store: Ev
 @on_sqlite
 def test_a_failure_is_told_below_the_table(command: CommandLine, store: EventStore) -> None:
     with store.engine.begin() as connection:
-        connection.execute(text("UPDATE es_checkpoints SET failure = 'KeyError at [red]\x1b[31m'"))
+        failed = "failure = 'KeyError at [red]\x1b[31m', failed_at = '2026-01-02 03:04:05.000006'"
+        connection.execute(text(f"UPDATE es_checkpoints SET {failed}"))
     shown = command("projections", "status", columns=80, NO_COLOR="1").stdout
     assert shown.splitlines()[1].split()[:2] == ["totals", "failed"]
     assert r"totals has stopped: KeyError at [red]\x1b[31m" in shown
     assert command.lines("projections", "status")[0][-1] == r"KeyError at [red]\x1b[31m"
+
+
+@on_sqlite
+def test_what_is_tried_again_is_told_below_the_table(command: CommandLine, store: EventStore) -> None:
+    retrying = "failure = 'KeyError at position 3, tried 2 times', failed_at = NULL"
+    with store.engine.begin() as connection:
+        connection.execute(
+            text(f"UPDATE es_checkpoints SET {retrying}, seen_at = strftime('%Y-%m-%d %H:%M:%f', 'now')")
+        )
+    shown = command("projections", "status", columns=80, NO_COLOR="1").stdout
+    assert shown.splitlines()[1].split()[:2] == ["totals", "retrying"]
+    assert "totals tries an event again: KeyError at position 3, tried 2 times" in shown
+    assert command.lines("projections", "status")[0][-1] == "KeyError at position 3, tried 2 times"
+    (told,) = command.json("projections", "status")
+    assert (told["state"], told["failure"]) == ("retrying", None)
+    assert told["retrying"] == "KeyError at position 3, tried 2 times"
+    assert "tries again KeyError at position 3" in command("doctor").stdout
 
 
 def test_reset_begins_again_and_empties_what_it_is_told_to(command: CommandLine, store: EventStore) -> None:

@@ -39,7 +39,14 @@ class TestSQLiteMemory(EventStoreContract):
 
 @pytest.mark.slow
 class TestSQLiteOfTheApplication(
-    AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract, RepositoryContract
+    AppendContract,
+    GlobalOrderContract,
+    SnapshotContract,
+    ListingContract,
+    TransactionContract,
+    ProjectionContract,
+    RepositoryContract,
+    ClosingContract,
 ):
     """An engine with nothing set: rollback journal, foreign keys off, the driver's own BEGIN."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, router, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, router, transaction
 from django.db.backends.signals import connection_created
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -21,6 +21,8 @@ from eventstore import (
     ConcurrencyConflict,
     EventStore,
     NewEvent,
+    ProjectionFailed,
+    RecordedEvent,
     Repository,
     SchemaMissing,
     UnsuitableTransaction,
@@ -28,7 +30,7 @@ from eventstore import (
 from eventstore.backends import postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import InvalidInput, NotInTransaction
-from eventstore.projections import Worker, inline
+from eventstore.projections import OnFailure, Projection, Projections, Worker, inline
 from eventstore.streams import STREAM_EXISTS
 from tests.django_project.events import Deposited, totals
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database
@@ -282,6 +284,51 @@ def test_a_worker_runs_on_djangos_connection_and_handlers_write_models_with_the_
         assert any("es_checkpoints" in sql for sql in batch[first:])
         assert batch[-1] == "COMMIT"
     assert total() == 12
+
+
+def swallow() -> None:
+    """Go on after an error in an atomic block, as Django forbids."""
+    total_of = apps.get_model("django_project", "Total").objects
+    for _ in range(2):
+        with suppress(IntegrityError):
+            total_of.create(name="twice", amount=0)
+
+
+def send(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+SPOILS: dict[str, Callable[[], None]] = {
+    "swallow": swallow,
+    "set_rollback": lambda: transaction.set_rollback(True),
+    "COMMIT": lambda: send("COMMIT"),
+    "ROLLBACK and BEGIN": lambda: send("ROLLBACK", "BEGIN"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_handler_that_leaves_the_atomic_block_unusable_has_failed(spoil: str) -> None:
+    store().append("account-1", [Deposited(3)], expected_version=NO_STREAM)
+    store().append("account-2", [Deposited(4)], expected_version=NO_STREAM)
+    store().append("account-3", [Deposited(5)], expected_version=NO_STREAM)
+    projection = Projection("spoiled", on_failure=OnFailure.DEAD_LETTER)
+    handled = []
+
+    @projection.on("deposited")
+    def handle(event: RecordedEvent, _: object) -> None:
+        if event.stream_id == "account-2":
+            SPOILS[spoil]()
+        handled.append(event.stream_id)
+
+    Worker(store(), projection).run_until_caught_up()
+    projections = Projections(store())
+    (letter,) = projections.dead_letters.find("spoiled")
+    assert (letter.stream_id, letter.error) == ("account-2", "TransactionBroken")
+    assert (projections.status("spoiled")[0].lag_events, handled[-1]) == (0, "account-3")
+    with pytest.raises(ProjectionFailed):
+        projections.dead_letters.retry(projection, "account-2")
 
 
 def test_an_inline_projection_writes_models_in_the_transaction_of_the_append() -> None:

@@ -83,6 +83,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.FieldMismatch("total", "Decimal", "int64", 7, "order-placed"),
         errors.DatabaseMismatch("text"),
         errors.NotInTransaction(),
+        errors.TransactionBroken("aborted"),
         errors.DatabaseBusy(30.0),
     )
 }

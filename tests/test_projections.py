@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -23,7 +24,9 @@ from eventstore import (
     ProjectionRunning,
     RecordedEvent,
     SchemaOutdated,
+    TransactionBroken,
     UnknownProjection,
+    UnregisteredEventType,
     migrations,
 )
 from eventstore.projections import (
@@ -88,7 +91,7 @@ def test_a_handler_that_ends_the_transaction_is_told_so(store: EventStore, endin
             Worker(store, projection).run_until_caught_up()
         assert failed.value.position == position - 1
         if last:
-            assert isinstance(failed.value.__cause__, NotInTransaction)
+            assert isinstance(failed.value.__cause__, TransactionBroken)
             assert "handlers neither commit nor roll back" in str(failed.value.__cause__)
 
 
@@ -181,6 +184,64 @@ def test_events_that_an_upcaster_has_split_are_handled_together(store: EventStor
     projection.on("first", "second")(lambda event, _: seen.append((event.version, event.event_type)))
     assert Worker(EventStore(store.engine, event_types=types), projection, batch_seconds=0).run_until_caught_up() == 6
     assert seen == [(version, part) for version in (1, 2, 3) for part in ("first", "second")]
+
+
+# --- handlers by class
+
+
+@dataclass(frozen=True)
+class Added:
+    price: int
+
+
+@dataclass(frozen=True)
+class Removed:
+    price: int
+
+
+def with_types(store: EventStore) -> EventStore:
+    types = EventTypes()
+    types.register("added", Added)
+    return EventStore(store.engine, event_types=types)
+
+
+def test_handlers_of_registered_classes(store: EventStore) -> None:
+    typed = with_types(store)
+    typed.append("order-1", [Added(3), NewEvent("other"), Added(4)], expected_version=0)
+    projection = Projection("typed")
+    seen: list[object] = []
+    projection.on(Added)(lambda event, _: seen.append(event.data))
+    projection.on()(lambda event, _: seen.append(event.event_type))
+    assert Worker(typed, projection).run_until_caught_up() == 3
+    assert seen == [Added(3), "other", Added(4)]
+    inline(typed, projection).append("order-2", [Added(5)], expected_version=0)
+    assert seen[-1] == Added(5)
+
+
+def test_a_class_that_the_store_does_not_know_is_an_error_before_anything_is_handled(store: EventStore) -> None:
+    typed = with_types(store)
+    typed.append("order-1", [Added(3)], expected_version=0)
+    projection = Projection("typed")
+    seen: list[object] = []
+    projection.on(Added, Removed)(lambda event, _: seen.append(event.data))
+    with pytest.raises(UnregisteredEventType, match="Removed"):
+        Worker(typed, projection).run_until_caught_up()
+    with pytest.raises(UnregisteredEventType, match="Removed"):
+        inline(typed, projection)
+    assert seen == []
+    twice = Projection("twice")
+    twice.on(Added)(lambda *_: None)
+    twice.on("added")(lambda *_: None)
+    with pytest.raises(InvalidInput, match=r"two handlers for 'added', one of them for Added"):
+        Worker(typed, twice).once()
+    with pytest.raises(InvalidInput, match="has a handler for Added already"):
+        twice.on(Added)(lambda *_: None)
+
+
+def test_a_decorator_without_parentheses_is_refused() -> None:
+    wrong: Any = Projection("totals").on
+    with pytest.raises(InvalidInput, match="the parentheses are needed"):
+        wrong(lambda *_: None)
 
 
 # --- events that fail
@@ -401,17 +462,6 @@ def test_a_reset_that_fails_changes_nothing(store: EventStore) -> None:
         with pytest.raises(RuntimeError):
             call("totals", in_transaction=fail)
     assert (Projections(store).position("totals"), counted(store.engine)) == (position, {"order-1": 3})
-
-
-def test_dead_letters_of_a_rebuilt_projection_come_along(store: EventStore) -> None:
-    append(store, "order-1", 2)
-    Worker(store, Projection("totals")).run_until_caught_up()
-    new = Projection("totals-2", on_failure=OnFailure.DEAD_LETTER)
-    failing(new, lambda event: event.version == 2)
-    Worker(store, new).run_until_caught_up()
-    Projections(store).swap("totals", "totals-2")
-    assert [letter.version for letter in Projections(store).dead_letters.find("totals")] == [2]
-    assert list(Projections(store).dead_letters.find("totals-2")) == []
 
 
 def test_a_removed_projection_is_unknown(store: EventStore) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -24,6 +25,7 @@ from eventstore import (
     Loaded,
     NewEvent,
     NotInTransaction,
+    RecordedEvent,
     Repository,
     VersionNotReached,
     metadata_context,
@@ -568,3 +570,60 @@ def test_engines_can_be_told_apart() -> None:
         with engine.connect() as connection, pytest.raises(DatabaseMismatch):
             accounts.join(connection)
         engine.dispose()
+
+
+@dataclass
+class Notes:
+    """A state of any class, which is changed."""
+
+    texts: list[str] = field(default_factory=list)
+
+
+class Unlisted:
+    """One whose fields nobody has declared."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+
+@pytest.mark.parametrize("initial", [FrozenAccount, Notes, Unlisted, int])
+def test_events_without_event_types_that_change_nothing_are_told_of_once(
+    any_engine: Engine, initial: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that was made without event_types gives plain data to a function that knows classes only."""
+    typed, plain = EventStore(any_engine, event_types=event_types), EventStore(any_engine)
+
+    def evolve(state: Any, event: RecordedEvent) -> Any:
+        match event.data:
+            case Opened(owner):
+                return FrozenAccount(owner)
+        return state
+
+    accounts = Repository(plain, category="account", initial=initial, evolve=evolve)
+    typed.append("account-1", [Opened("Ada"), Deposited(Decimal(5))], expected_version=0)
+    Repository(typed, category="account", initial=initial, evolve=evolve).load("1")
+    accounts.load("2", must_exist=False)
+    assert caplog.messages == []
+    assert accounts.load("1").version == 2
+    (message,) = caplog.messages
+    assert message.startswith("'account-1' is loaded at version 2 in its initial state")
+    assert message.endswith("give the store event_types")
+    with plain.transaction() as transaction:
+        accounts.join(transaction).load("1")
+    assert len(caplog.messages) == 1
+
+
+def test_events_without_event_types_that_change_something_are_fine(
+    any_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = EventStore(any_engine)
+    store.append("note-1", [NewEvent("noted", {"text": "a"})], expected_version=0)
+
+    def change(state: Any, event: RecordedEvent) -> Any:
+        state.texts.append(event.data["text"])
+        return state
+
+    for initial in (Notes, Unlisted):
+        state: Any = Repository(store, category="note", initial=initial, evolve=change).load("1").state
+        assert state.texts == ["a"]
+    assert caplog.messages == []

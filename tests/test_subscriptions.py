@@ -189,10 +189,55 @@ def test_an_event_that_cannot_be_read_is_raised_and_not_passed_over(
         connection.execute(text(f"UPDATE es_events SET codec = 99 WHERE position = {broken}"))
     with store.subscribe(after_position=0) as subscription:
         assert [next(subscription).position for _ in range(broken - 1)] == list(range(1, broken))
-        with pytest.raises(DecodingError) as error:
-            next(subscription)
-        assert (error.value.version, subscription.position) == (broken, broken - 1)
+        for _ in range(3):  # it is raised again, and does not look like the end
+            with pytest.raises(DecodingError) as error:
+                next(subscription)
+            assert (error.value.version, subscription.position) == (broken, broken - 1)
         assert SECRET not in str(error.value)
+        with changing_history(any_engine) as connection:
+            connection.execute(
+                text(f"UPDATE es_events SET codec = (SELECT min(codec) FROM es_events) WHERE position = {broken}")
+            )
+        assert [next(subscription).position for _ in range(6 - broken)] == list(range(broken, 6))
+
+
+def test_a_subscription_goes_on_after_it_was_interrupted(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(store, 3)
+    with store.subscribe(after_position=0, idle_timeout_seconds=0) as subscription:
+        assert next(subscription).position == 1
+        recorded = subscription._order.recorded
+
+        def interrupt(*_: object) -> None:
+            monkeypatch.setattr(subscription._order, "recorded", recorded)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(subscription._order, "recorded", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            next(subscription)
+        assert [event.position for event in subscription] == [2, 3]
+
+
+def test_after_the_end_there_is_nothing_more(store: EventStore) -> None:
+    append(store, 2)
+    with store.subscribe(after_position=0, idle_timeout_seconds=0) as subscription:
+        assert len(list(subscription)) == 2
+        append(store)
+        assert list(subscription) == []
+
+
+def test_a_full_pool_is_waited_out(any_url: str, store: EventStore, caplog: pytest.LogCaptureFixture) -> None:
+    engine = create_engine(any_url, pool_size=1, max_overflow=0, pool_timeout=0.02)
+    append(store)
+    taken = engine.connect()
+    with following(EventStore(engine).subscribe(after_position=0)) as follower:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while "lost its connection (TimeoutError)" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        assert follower.positions == []
+        taken.close()
+        follower.wait_for(1)
+    engine.dispose()
 
 
 def test_missing_tables_are_not_waited_for(empty_postgres_url: str) -> None:

@@ -1,17 +1,20 @@
 """PostgreSQL 14 or newer, by psycopg 3."""
 
 import re
+import select
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore import statements
 from eventstore.backends import postgresql_cursors
@@ -40,15 +43,16 @@ from eventstore.backends.protocol import (
     Run,
     Server,
     Statement,
+    TransactionState,
     VersionTaken,
 )
 from eventstore.backends.watching import can_be_unwatched
-from eventstore.errors import HistoryChangeRefused, SchemaMissing, UnsuitableTransaction
+from eventstore.errors import HistoryChangeRefused, SchemaMissing, TransactionBroken, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
 from eventstore.statements.appending_to_all import OVERTAKEN
-from eventstore.tables import Tables, define_tables
+from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
@@ -93,8 +97,21 @@ COPY_FROM: Final = 10_000
 """From so many events on, COPY is quicker than one statement over arrays, though it needs a transaction around it."""
 
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
-_PASSING_STATES: Final = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001", "40P01"})
-"""The server is stopping, has crashed, is starting, is full; lost connections; what a standby cancels; deadlocks."""
+_CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
+"""What a standby cancels, and serialization failures; deadlocks; lock timeouts."""
+
+_PASSING_STATES: Final = _CONTENTION_STATES | {
+    "57P01", "57P02", "57P03", "53300",  # the server is stopping, has crashed, is starting, is full
+    "08000", "08001", "08003", "08004", "08006",  # lost connections, and those that could not be made
+    "25P03", "57P05",  # the server has ended an idle session
+    "25006",  # it takes no writes: it is a standby by now, or was made read-only for a while
+}  # fmt: skip
+
+_STATES: Final = {
+    TransactionStatus.IDLE: TransactionState.ENDED,
+    TransactionStatus.INERROR: TransactionState.ABORTED,
+    TransactionStatus.UNKNOWN: TransactionState.LOST,
+}
 
 _UNDEFINED_TABLE: Final = "42P01"
 
@@ -119,10 +136,15 @@ class PostgreSQL:
         self._append_to_all = statements.append_to_all_and_notify if notify else statements.append_to_all
         self._append_to_many = statements.append_to_many_and_notify if notify else statements.append_to_many
         self.tables: Tables = define_tables(schema=schema)
+        self._streams_can_end = True  # until a store has looked
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary: arrays are two to three times faster than as text."""
-        return _compile(statement, self.tables.metadata.schema)
+        return _compile(statement, self.tables.metadata.schema, self._streams_can_end)
+
+    def suit(self, schema_version: int) -> None:
+        """Note whether es_streams has the columns that say which streams have ended."""
+        self._streams_can_end = schema_version >= STREAMS_CAN_END
 
     def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute with results in binary, too."""
@@ -148,6 +170,8 @@ class PostgreSQL:
         """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
             yield connection
+            if self.transaction_state(connection) is TransactionState.ABORTED:
+                raise TransactionBroken("aborted")  # PostgreSQL answers COMMIT with ROLLBACK then, and no error
 
     def short_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
@@ -181,17 +205,57 @@ class PostgreSQL:
         return None
 
     def is_passing(self, error: Exception) -> bool:
-        """Return whether the connection was lost, or the server is not there, full, starting or stopping.
+        """Return whether the connection was lost, or the pool or server is full, or not there, or takes no writes.
 
         An error without a SQLSTATE comes from the driver: it could not connect, or could no longer.
         """
-        if not isinstance(error, DBAPIError | psycopg.OperationalError):
-            return False
+        if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+            return True
         cause = error.orig if isinstance(error, DBAPIError) else error
         state = getattr(cause, "sqlstate", None)
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            return True
-        return isinstance(cause, psycopg.OperationalError) and (state is None or state in _PASSING_STATES)
+        if state is None:
+            return isinstance(cause, psycopg.OperationalError)
+        return isinstance(cause, psycopg.Error) and state in _PASSING_STATES
+
+    def is_contention(self, error: BaseException) -> bool:
+        """Return whether it was a deadlock, a serialization failure or a lock timeout, also as the cause of another."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if getattr(cause, "sqlstate", None) in _CONTENTION_STATES:
+                return True
+            cause = cause.orig if isinstance(cause, DBAPIError) else cause.__cause__
+        return False
+
+    def transaction_state(self, connection: Any) -> TransactionState:
+        """Ask the driver."""
+        if connection.invalidated:
+            return TransactionState.LOST
+        if connection.closed:
+            return TransactionState.ENDED
+        state = self.state_of(connection.connection.driver_connection)
+        if state is TransactionState.LOST:
+            with suppress(DBAPIError):  # let SQLAlchemy find out, too: it empties the pool, and need not roll back
+                connection.exec_driver_sql("SELECT 1")
+        return state
+
+    def state_of(self, raw: Any) -> TransactionState:
+        """Return the state of the transaction on the driver's connection.
+
+        It does not know that the server has ended the session before it has read so. Something to be read is rare, for
+        nobody has asked for anything; then an empty query finds out.
+        """
+        with suppress(psycopg.Error):
+            if _has_input(raw.pgconn.socket):
+                raw.pgconn.exec_(b"")
+        return _STATES.get(raw.pgconn.transaction_status, TransactionState.OPEN)
+
+    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # it is asked by statements
+        """Return its id: the lock of the checkpoint has given it one."""
+        return run(statements.transaction_id)
+
+    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
+        """Compare ids."""
+        return run(statements.transaction_id) == mark
 
     def listen(self, engine: Engine) -> Listener:
         """Listen on the channel of this store's tables."""
@@ -363,12 +427,23 @@ class PostgreSQL:
         return value
 
 
+def _has_input(file_descriptor: int) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([file_descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(file_descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def _positions(rows: Sequence[Row]) -> dict[Place, int]:
     return {(stream_id, version): position for stream_id, version, position, *_ in rows}
 
 
 @cache
-def _compile(statement: Statement, schema: str | None) -> tuple[str, dict[str, Any]]:
-    compiled = statement(define_tables(schema=schema)).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
+def _compile(
+    statement: Statement, schema: str | None, streams_can_end: bool
+) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    tables = define_tables(schema=schema, streams_can_end=streams_can_end)
+    compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     return re.sub(r"%\((\w+)\)s", r"%(\1)b", str(compiled)), constants

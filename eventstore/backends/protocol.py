@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -74,6 +75,20 @@ class Overtaken(Exception):  # never leaves the package
 
 CLOSED_BY: Final = {DELETED_CHECK: StreamDeleted, ARCHIVED_CHECK: StreamArchived}
 """What to raise where a check has refused to advance a head."""
+
+
+class TransactionState(Enum):
+    """What the driver knows of the transaction on a connection."""
+
+    OPEN = "open"
+    ABORTED = "aborted"
+    """An error was in it: it can only be rolled back."""
+
+    ENDED = "ended"
+    """There is none."""
+
+    LOST = "lost"
+    """Nor is there a connection."""
 
 
 class HeadClosed(Exception):  # never leaves the package
@@ -231,6 +246,10 @@ class Backend(Protocol):
         """
         ...
 
+    def suit(self, schema_version: int) -> None:
+        """Choose statements that suit a version of the schema. Called before the first other one, when it is known."""
+        ...
+
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return the SQL text of a statement, compiled once, and the parameters that never vary."""
         ...
@@ -272,7 +291,27 @@ class Backend(Protocol):
         ...
 
     def is_passing(self, error: Exception) -> bool:
-        """Return whether a reader may succeed later with what has raised this error."""
+        """Return whether what the store itself has asked of its database may succeed later, with nothing changed.
+
+        So if there was no connection to be had, or it was lost, or a lock was in the way. Do not ask it about what
+        code of the application has raised: that may come from another database.
+        """
+        ...
+
+    def is_contention(self, error: BaseException) -> bool:
+        """Return whether an error, or its cause, says that other transactions were in the way: try the same again."""
+        ...
+
+    def transaction_state(self, connection: Any) -> TransactionState:
+        """Return the state of the transaction on a connection of `transaction`, without a round trip."""
+        ...
+
+    def mark_transaction(self, run: Run, connection: Any) -> object:
+        """Return what `is_same_transaction` recognises the open transaction by."""
+        ...
+
+    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:
+        """Return whether the open transaction is still the one that was marked; the mark is used up."""
         ...
 
     @property

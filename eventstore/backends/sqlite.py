@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import sqlite as dialect_module
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore import statements
 from eventstore.backends.protocol import (
@@ -29,6 +30,7 @@ from eventstore.backends.protocol import (
     Run,
     Server,
     Statement,
+    TransactionState,
     VersionTaken,
     fetch,
 )
@@ -47,7 +49,7 @@ from eventstore.errors import (
 from eventstore.filters import EventFilter
 from eventstore.immutability import REFUSAL
 from eventstore.rows import Expectation, PendingAppend
-from eventstore.tables import Tables, define_tables
+from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
 _SWITCH_TIMEOUT_SECONDS: Final = 30.0
@@ -60,6 +62,7 @@ _ADVANCE: Final[dict[Expectation, Statement]] = {
     Expectation.NOTHING: statements.create_or_advance_head,
 }
 NO_NOTIFICATIONS: Final = "notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it"
+_MARK: Final = "eventstore_batch"
 _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
 
 
@@ -72,12 +75,17 @@ class SQLite:
 
     def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
         self.tables: Tables = define_tables(position_is_key=True)
+        self._streams_can_end = True  # until a store has looked
         self.loader = SQLiteLoader(self.from_time)
         self._lock_timeout_seconds = lock_timeout_seconds
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with named parameters."""
-        return _compile(statement, self.paramstyle)
+        return _compile(statement, self.paramstyle, self._streams_can_end)
+
+    def suit(self, schema_version: int) -> None:
+        """Note whether es_streams has the columns that say which streams have ended."""
+        self._streams_can_end = schema_version >= STREAMS_CAN_END
 
     def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute as it is."""
@@ -153,8 +161,44 @@ class SQLite:
         return None
 
     def is_passing(self, error: Exception) -> bool:
-        """Return whether a lock was in the way."""
-        return isinstance(error, DatabaseBusy)
+        """Return whether a lock was in the way, or the pool full."""
+        return isinstance(error, DatabaseBusy | PoolTimeout)
+
+    def is_contention(self, error: BaseException) -> bool:  # noqa: ARG002  # never
+        """Return that it was not: a batch has the only write lock, so only a handler's own database can be locked."""
+        return False
+
+    def transaction_state(self, connection: Any) -> TransactionState:
+        """Ask the driver."""
+        if connection.invalidated:
+            return TransactionState.LOST
+        if connection.closed:
+            return TransactionState.ENDED
+        return self.state_of(connection.connection.dbapi_connection)
+
+    def state_of(self, raw: Any) -> TransactionState:
+        """Return the state of the transaction on the driver's connection. Errors abort none."""
+        try:
+            return TransactionState.OPEN if raw.in_transaction else TransactionState.ENDED
+        except sqlite3.ProgrammingError:  # it is closed
+            return TransactionState.LOST
+
+    def driver_connection(self, connection: Any) -> Any:
+        """Return the driver's connection."""
+        return connection.connection.dbapi_connection
+
+    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # transactions have no ids
+        """Open a savepoint, which is gone when the transaction is."""
+        self.driver_connection(connection).execute(f"SAVEPOINT {_MARK}")
+        return None
+
+    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
+        """Release the savepoint, if there is one."""
+        try:
+            self.driver_connection(connection).execute(f"RELEASE SAVEPOINT {_MARK}")
+        except sqlite3.Error:
+            return False
+        return True
 
     def listen(self, engine: Engine) -> Listener:  # noqa: ARG002  # nobody listens
         """Refuse: SQLite has nobody who could tell."""
@@ -311,8 +355,10 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
 
 
 @cache
-def _compile(statement: Statement, paramstyle: Any) -> tuple[str, dict[str, Any]]:
-    tables = define_tables(position_is_key=True)
+def _compile(
+    statement: Statement, paramstyle: Any, streams_can_end: bool
+) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    tables = define_tables(position_is_key=True, streams_can_end=streams_can_end)
     compiled = statement(tables).compile(dialect=dialect_module.dialect(paramstyle=paramstyle))
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 

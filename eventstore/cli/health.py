@@ -77,3 +77,5 @@ def _tell(found: Health) -> None:
     for each in found.projections:
         if each.failure:
             click.secho(f"{printable(each.name)} has stopped: {printable(each.failure)}", fg="red")
+        elif each.retrying:
+            click.secho(f"{printable(each.name)} tries an event again: {printable(each.retrying)}", fg="yellow")

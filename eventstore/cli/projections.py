@@ -16,7 +16,7 @@ from eventstore.cli.imports import imported
 from eventstore.cli.output import Column, console, has_person, print_json, print_line, print_rows, printable
 from eventstore.cli.reading import POSITIVE
 from eventstore.event_types import EventTypes
-from eventstore.projections import Outcome, Projection, Projections, ProjectionStatus, Worker
+from eventstore.projections import Outcome, Projection, Projections, Worker
 from eventstore.store import EventStore
 
 _STATUS: Final = (
@@ -48,25 +48,26 @@ def projections() -> None:
 def status(*, store: EventStore, as_json: bool, names: tuple[str, ...]) -> None:
     """Say how projections are doing: all of them, or those named.
 
-    The state is running, stopped, or failed: stopped at an event that a handler could not deal with; or the log went
-    back: it does not have an event any more that the projection has handled, so build the projection again.
+    The state is running, stopped, failed (stopped at an event that a handler could not deal with), retrying (it tries
+    an event again), or "log went back": the log does not have an event any more that the projection has handled, so
+    build the projection again.
 
     In a pipe, the lines have: name, state, position, events behind, seconds behind, dead letters, when it last came
-    forward, worker, failure.
+    forward, worker, failure: also the one after which an event is tried again.
     """
-    rows = [{**asdict(each), "state": _state(each)} for each in Projections(store).status(*names)]
+    found = Projections(store).status(*names)
+    rows = [{**asdict(each), "state": each.state} for each in found]
     is_table = has_person() and not as_json
-    columns = _STATUS if is_table else (*_STATUS, _FAILURE)
-    print_rows(columns, rows, as_json=as_json, empty="no projection has ever run")
-    for row in rows if is_table else ():
-        if row["failure"]:
-            click.secho(f"{printable(row['name'])} has stopped: {printable(row['failure'])}", fg="red")
-
-
-def _state(status: ProjectionStatus) -> str:
-    if status.log_went_back:
-        return "log went back"
-    return "failed" if status.failure else "running" if status.is_running else "stopped"
+    if as_json or is_table:
+        print_rows(_STATUS, rows, as_json=as_json, empty="no projection has ever run")
+    else:
+        with_failures = [row | {"failure": row["failure"] or row["retrying"]} for row in rows]
+        print_rows((*_STATUS, _FAILURE), with_failures, as_json=False, empty="")
+    for each in found if is_table else ():
+        if each.failure:
+            click.secho(f"{printable(each.name)} has stopped: {printable(each.failure)}", fg="red")
+        elif each.retrying:
+            click.secho(f"{printable(each.name)} tries an event again: {printable(each.retrying)}", fg="yellow")
 
 
 def _confirmed(question: str, *, yes: bool) -> None:

@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+from eventstore.codecs.exactness import difference
 from eventstore.codecs.json_text import JSONCodec
 from eventstore.codecs.messagepack import MessagePackCodec
-from eventstore.codecs.plain import plain
+from eventstore.codecs.plain import plain, step_to
 from eventstore.codecs.protocol import Codec
 from eventstore.codecs.refusals import NOT_EXACT, TOO_DEEP, NotStorableError
 from eventstore.errors import DecodingError, EncodingError, InvalidInput
@@ -14,6 +15,9 @@ from eventstore.streams import check_number
 
 _ZSTD: Final = 256
 """Added to the number of the codec in a row whose bytes are compressed."""
+_ALWAYS_FINE: Final = 16 * 1024 * 1024
+_MAX_RATIO: Final = 256
+"""Compressed bytes may become 16 MiB, or so many times as many: otherwise a few kB could fill a reader's memory."""
 _MAX_STEPS: Final = 100
 """Of a path to what can't be stored."""
 _REFUSALS: Final = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
@@ -46,6 +50,8 @@ class PayloadCodec:
         for each in (codec, *also_reads):
             if type(each) not in (MessagePackCodec, JSONCodec):
                 self._add(each)
+        self.is_exact = type(codec) in (MessagePackCodec, JSONCodec)
+        """Whether the values that it knows come back as they are; of a codec of another's own it is not known."""
         self._uncompressed = {number: known.decode for number, known in self._codecs.items()}
 
     def _add(self, codec: Codec) -> None:
@@ -80,7 +86,7 @@ class PayloadCodec:
             ) from None
         if len(data) > self._compress_above:
             compressed: bytes = _zstandard().compress(data)
-            if len(compressed) < len(data):
+            if len(compressed) < len(data) <= _most(compressed):
                 return self.codec.number + _ZSTD, compressed
         return self.codec.number, data
 
@@ -88,11 +94,15 @@ class PayloadCodec:
         """Return plain data as a row with the number of a codec holds it.
 
         Raises:
-            DecodingError: The number is not known.
+            DecodingError: The number is not known, or the data is not compressed by a store: it shrinks too much.
             Exception: The codec's own, where it can't.
         """
         data = self._codec_of(number).encode(value)
-        compressed: bytes = _zstandard().compress(data) if number >= _ZSTD else data
+        if number < _ZSTD:
+            return data
+        compressed: bytes = _zstandard().compress(data)
+        if len(data) > _most(compressed):
+            raise _too_large(compressed, len(data))
         return compressed
 
     def decode(self, number: int, data: bytes) -> Any:
@@ -103,20 +113,37 @@ class PayloadCodec:
             data: The bytes.
 
         Raises:
-            DecodingError: The number is not known, or the bytes are damaged.
+            DecodingError: The number is not known, or the bytes are damaged, or would become very many more: more than
+                16 MiB, and more than 256 times as many.
         """
         decode = self._uncompressed.get(number) or self._decompressing(number)
         try:
             return decode(data)
+        except DecodingError:
+            raise
         except InvalidInput as error:
             raise DecodingError(str(error)) from None
         except Exception as error:  # noqa: BLE001  # damaged bytes make a codec raise anything
             problem = f"the stored bytes are damaged, or not of codec {number % _ZSTD} ({type(error).__name__})"
             raise DecodingError(problem) from None
 
+    def says_the_same(self, stored: tuple[int, bytes], given: tuple[int, bytes]) -> bool:
+        """Return whether two rows hold the same value, whichever codecs wrote them: exactly, but in any order of keys.
+
+        Args:
+            stored: The number of the codec and the bytes of one row.
+            given: Those of another.
+
+        Raises:
+            DecodingError: One of them can't be read.
+        """
+        if stored == given:
+            return True
+        return difference(self.decode(*stored), self.decode(*given), self.codec.encode) is None
+
     def _decompressing(self, number: int) -> Callable[[bytes], Any]:
         codec = self._codec_of(number)
-        return lambda data: codec.decode(_zstandard().decompress(data))
+        return lambda data: codec.decode(_decompressed(data))
 
     def _codec_of(self, number: int) -> Codec:
         compression, codec_number = divmod(number, _ZSTD)
@@ -148,7 +175,7 @@ def _parts(value: Any, *, typed: bool) -> Iterator[tuple[str, Any]]:
         return
     if isinstance(value, dict):
         for key, part in value.items():
-            yield f".{key}" if isinstance(key, str) and key.isprintable() else f"[{type(key).__name__}]", part
+            yield step_to(key), part
         for key in value:
             yield f"[key of type {type(key).__name__}]", key
     elif isinstance(value, list | tuple):
@@ -166,6 +193,24 @@ def _problem(error: Exception) -> str:
     if isinstance(error, RecursionError) or "recursion limit exceeded" in str(error):  # msgpack's ValueError
         return TOO_DEEP
     return NOT_EXACT
+
+
+def _most(compressed: bytes) -> int:
+    """Return how many bytes these may become; what would be more is stored as it is."""
+    return max(_ALWAYS_FINE, _MAX_RATIO * len(compressed))
+
+
+def _too_large(compressed: bytes, size: int) -> DecodingError:
+    return DecodingError(f"{len(compressed)} compressed bytes that would become {size}: no store has written them")
+
+
+def _decompressed(data: bytes) -> bytes:
+    zstandard = _zstandard()
+    size: int = zstandard.frame_content_size(data)  # -1 where it does not say
+    if size > _most(data):
+        raise _too_large(data, size)
+    decompressed: bytes = zstandard.decompress(data, max_output_size=_most(data))
+    return decompressed
 
 
 def _zstandard() -> Any:

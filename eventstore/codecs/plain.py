@@ -92,9 +92,18 @@ _BASES: Final[dict[Any, Callable[[Any], Any]]] = {
 """What makes an object of a subclass one of the type itself."""
 
 
+def step_to(key: Any) -> str:
+    """Return the step of a path to what a dict has under a key."""
+    return f".{key}" if isinstance(key, str) and key.isprintable() else f"[{type(key).__name__}]"
+
+
+class Members(list[Any]):
+    """The members of a set, if they can't be in one as plain data: dicts, which were objects. They have no order."""
+
+
 def gather(cls: Callable[[list[Any]], Any], members: list[Any]) -> Any:
     """Return a tuple, set or frozenset, as it was."""
     try:
         return cls(members)
-    except TypeError:  # dicts, which were objects in a set: its annotation takes a list as well
-        return members
+    except TypeError:  # the annotation of a set takes a list as well
+        return Members(members)

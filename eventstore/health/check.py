@@ -134,10 +134,15 @@ class HealthCheck:
         return None
 
     def _projection(self, row: Row) -> ProjectionHealth:
-        name, position, lag_events, oldest, dead_letters, failure, now, log_went_back = row
+        name, position, lag_events, oldest, dead_letters, failure, failed_at, now, log_went_back = row
         to_time = self._backend.to_time
         lag = 0.0 if oldest is None else max((to_time(now) - to_time(oldest)).total_seconds(), 0.0)
-        return ProjectionHealth(name, position, lag_events, lag, dead_letters, failure, bool(log_went_back))
+        has_stopped = failed_at is not None
+        return ProjectionHealth(
+            name, position, lag_events, lag, dead_letters,
+            failure=failure if has_stopped else None, retrying=None if has_stopped else failure,
+            log_went_back=bool(log_went_back),
+        )  # fmt: skip
 
     def _told(self, error: Exception) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error

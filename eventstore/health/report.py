@@ -47,8 +47,10 @@ class ProjectionHealth:
         lag_events: How many events come after that, counted up to 10,000.
         lag_seconds: How long ago the first of these was stored; 0 where there is none.
         dead_letters: How many are pending, counted up to 10,000.
-        failure: The event at which it has stopped and the type of the error; None where it goes well.
+        failure: The event at which it has stopped and the type of the error; None if it has not.
         log_went_back: Whether the log does not have the event any more that it has come to: see `LogWentBack`.
+        retrying: The event that its worker tries again, the type of the last error and how often it was tried; None if
+            it goes well.
     """
 
     name: str
@@ -57,7 +59,8 @@ class ProjectionHealth:
     lag_seconds: float
     dead_letters: int
     failure: str | None
-    log_went_back: bool
+    log_went_back: bool = False
+    retrying: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,9 @@ def _of_projection(status: ProjectionStatus) -> Iterator[Diagnosis]:
     lag = f"{status.lag_events:,} events and {status.lag_seconds:.0f} s behind"
     if status.failure is not None:
         yield Diagnosis(Level.ERROR, subject, f"stopped at {status.failure}; {lag}", "mend the handler, start it again")
+    elif status.retrying is not None and status.is_running:
+        message = f"tries again {status.retrying}; {lag}"
+        yield Diagnosis(Level.WARNING, subject, message, "look at its log; if it goes on so, fix the handler")
     elif status.lag_seconds > LAGGING_SECONDS:
         who = "a worker is running" if status.is_running else "no worker is running"
         yield Diagnosis(Level.WARNING, subject, f"{lag}; {who}", "start a worker, or find out what it waits for")

@@ -45,10 +45,12 @@ class ProjectionStatus:
         updated_at: When it last came forward.
         worker: Who was last seen at work: host and process; None where nobody has been.
         is_running: Whether a worker was seen within the last 20 seconds, and has not stopped since.
-        failure: The event at which it has stopped and the type of the error; None where it goes well.
+        failure: The event at which it has stopped and the type of the error; None if it has not.
         failed_at: When that was.
         log_went_back: Whether the log does not have the event any more that it has come to: see `LogWentBack`. Build it
             again.
+        retrying: The event that its worker tries again, the type of the last error and how often it was tried; None if
+            it goes well. If it is not running, that was so when it was last seen.
     """
 
     name: str
@@ -61,7 +63,19 @@ class ProjectionStatus:
     is_running: bool
     failure: str | None
     failed_at: datetime | None
-    log_went_back: bool
+    log_went_back: bool = False
+    retrying: str | None = None
+
+    @property
+    def state(self) -> str:
+        """In a word: `log went back`, `failed` at an event, `retrying` one, `running`, or `stopped`."""
+        if self.log_went_back:
+            return "log went back"
+        if self.failure is not None:
+            return "failed"
+        if not self.is_running:
+            return "stopped"
+        return "running" if self.retrying is None else "retrying"
 
 
 class Projections:
@@ -117,9 +131,10 @@ class Projections:
                     updated_at=to_time(updated),
                     worker=worker,
                     is_running=self._was_seen(seen, now),
-                    failure=failure,
+                    failure=None if failed is None else failure,
                     failed_at=None if failed is None else to_time(failed),
                     log_went_back=bool(log_went_back),
+                    retrying=failure if failed is None else None,
                 )
                 found.append(status)
         return found
@@ -162,12 +177,13 @@ class Projections:
         while True:
             with self._run() as run:
                 rows = run(statements.find_checkpoint, name=name)
-            position, failure = (int(rows[0][0]), rows[0][3]) if rows else (0, None)
+            position, failure, failed_at = (int(rows[0][0]), rows[0][3], rows[0][5]) if rows else (0, None, None)
             if position >= wanted:
                 return position
             waited = time.monotonic() - began
             if waited >= timeout_seconds:
-                raise ProjectionBehind(name, position, wanted, waited_seconds=round(waited, 3), failure=failure)
+                stopped = {"failure": failure} if failed_at is not None else {"retrying": failure}
+                raise ProjectionBehind(name, position, wanted, waited_seconds=round(waited, 3), **stopped)
             time.sleep(min(pause, timeout_seconds - waited))
             pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
 
@@ -234,6 +250,7 @@ class Projections:
             run(statements.delete_dead_letters, projection=name)
             run(statements.delete_checkpoint, name=name)
             run(statements.rename_checkpoint, name=rebuilt, new_name=name)
+            run(statements.rename_dead_letters, name=rebuilt, new_name=name)
 
     @contextmanager
     def _run(self) -> Iterator[Run]:

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from eventstore import statements
 from eventstore.backends.protocol import Row, Run
-from eventstore.errors import DecodingError, LogWentBack, NotInTransaction, PositionBeyondLog, ProjectionFailed
+from eventstore.errors import DecodingError, LogWentBack, PositionBeyondLog, ProjectionFailed, TransactionBroken
 from eventstore.observing import Observation
 from eventstore.projections.definition import Projection
+from eventstore.projections.guarding import Blame, Guard, HandlerFailed, RepeatOneByOne
 from eventstore.rows import EVENT_ID, EVENT_TYPE, POSITION, STREAM_ID, VERSION
 from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
 from eventstore.settling import Horizon, check_loss
@@ -51,14 +52,6 @@ class Batch:
     position: int
 
 
-class HandlerFailed(Exception):  # never leaves the package
-    """A handler has raised an error, which is the cause of this one; the batch was rolled back."""
-
-    def __init__(self, row: Row) -> None:
-        self.row = row
-        super().__init__()
-
-
 class Batches:
     """Runs the handlers of one projection, a transaction at a time.
 
@@ -78,6 +71,7 @@ class Batches:
         self._seconds = seconds
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
         self._to_uuid = store._backend.to_uuid
+        self._one_by_one_up_to = 0
         self.is_seen = False
         """Whether a worker was marked as seen when `place` looked: one that stops takes the mark of all away."""
 
@@ -94,7 +88,7 @@ class Batches:
                 run(statements.create_checkpoint, name=self._projection.name, position=0)
                 self.is_seen = False
                 return START
-            position, seen_at, _, _, _, *event = rows[0]
+            position, seen_at, _, _, _, _, *event = rows[0]
             self.is_seen = seen_at is not None
             return self._checked(run, position, event)
 
@@ -147,9 +141,11 @@ class Batches:
 
         Raises:
             HandlerFailed: A handler failed; nothing of this batch has happened.
+            RepeatOneByOne: The batch failed at its end; nothing of it has happened.
             LogWentBack: The log does not have the event of the checkpoint any more.
         """
         with (
+            self.blaming() as blame,
             self._store._observer.operation("project", projection=self._projection.name) as observed,
             self._store.transaction() as transaction,
             transaction._execution.statement() as run,
@@ -167,22 +163,57 @@ class Batches:
                 after=before,
                 horizon=horizon,
                 up_to_position=up_to_position,
-                page_size=self._size,
+                page_size=1 if position < self._one_by_one_up_to else self._size,
             )
             if page is None:
                 return Batch(Outcome.CAUGHT_UP, 0, position)
-            handled, end = self._handle_rows(run, transaction, page.rows, page.after, observed)
+            handled, end = self._handle_rows(run, transaction, page.rows, page.after, observed, blame=blame)
             self._advance(run, position, end)
             observed.note(events=handled, lag=max(horizon.settled - end.position, 0))
         return Batch(Outcome.ADVANCED, handled, end.position)
 
+    @contextmanager
+    def blaming(self) -> Iterator[Blame]:
+        """See that an error belongs to an event, if a handler may have caused it.
+
+        One that comes with the commit (a deferred constraint) names no event. So the events of the batch are handled
+        one by one, each in a transaction of its own, until it is known which one it is.
+
+        Raises:
+            HandlerFailed: A handler failed, or what it has left to be checked at the commit.
+            RepeatOneByOne: It is not known which of several events was to blame.
+        """
+        blame = Blame()
+        try:
+            yield blame
+        except HandlerFailed:
+            raise
+        except Exception as error:
+            if blame.failed is not None:  # it failed, and then the connection could not even roll back
+                raise blame.failed from blame.failed.__cause__
+            if not blame.rows or self._store._backend.is_passing(error):
+                raise
+            if len(blame.rows) == 1:
+                raise HandlerFailed(blame.rows[0]) from error
+            self._one_by_one_up_to = blame.rows[-1][POSITION]
+            raise RepeatOneByOne from error
+
     def _handle_rows(
-        self, run: Run, transaction: EventStore, rows: Sequence[Row], end: After, observed: Observation
+        self,
+        run: Run,
+        transaction: EventStore,
+        rows: Sequence[Row],
+        end: After,
+        observed: Observation,
+        *,
+        blame: Blame,
     ) -> tuple[int, After]:
         """Return how many events were handled, and how far that has come."""
+        self._projection.check_event_types(self._store.event_types)
         blocked = self._blocked_streams(run) if rows else frozenset()
         deadline = time.monotonic() + self._seconds
         target = self._target(transaction.connection)
+        guard = Guard(self._store._backend, transaction, run, blame)
         handled = dead_letters = 0
         try:
             for row in rows:
@@ -191,36 +222,39 @@ class Batches:
                         self._add_dead_letter(run, row, attempts=0, error=None)
                         dead_letters += 1
                     continue
-                try:
-                    handled += self._call(transaction, row, target, observed)
-                except Exception as error:
-                    if self._store._backend.is_passing(error):
-                        raise
-                    raise HandlerFailed(row) from error
+                handled += self._call_guarded(transaction, row, target, observed, guard)
                 if time.monotonic() > deadline:
                     end = After(row[POSITION], transaction._global_order.token_of(row))
                     break
         finally:
             if isinstance(target, Session):
                 target.close()
+        guard.end()
         observed.note(dead_letters=dead_letters)
         return handled, end
 
-    def _call(self, transaction: EventStore, row: Row, target: Any, observed: Observation) -> int:
+    def _call_guarded(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
+        """Do the same as `_call`, and say of an error that it is the event's."""
+        try:
+            handled = self._call(transaction, row, target, observed, guard)
+        except Exception as error:
+            guard.blame.failed = guard.failure(row, error)
+            raise guard.blame.failed from error
+        if handled:
+            guard.blame.rows.append(row)
+        return handled
+
+    def _call(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
         """Hand the events of a row to their handlers; return how many there were."""
-        execution = transaction._execution
-        handled, open_now = 0, execution.open_transaction()
+        handled = 0
         for event in transaction._global_order.recorded([row]):
-            handler = self._projection.handler_of(event.event_type)
+            handler = self._projection.handler_of(event)
             if handler is not None:
                 observed.caused_by(event.metadata)
+                guard.begin()
                 handler(event, target)
                 handled += 1
-                if open_now is None or execution.open_transaction() is not open_now:
-                    raise NotInTransaction(
-                        f"a handler of projection {self._projection.name!r} has ended the transaction of its batch; "
-                        "handlers neither commit nor roll back: that is done with the checkpoint"
-                    )
+                guard.check()
         if handled and isinstance(target, Session):
             target.flush()  # so that what the database refuses is this event's failure
         return handled
@@ -231,25 +265,24 @@ class Batches:
             events = list(transaction._global_order.recorded([row]))
         except DecodingError:
             return True
-        return any(self._projection.handler_of(event.event_type) is not None for event in events)
+        return any(self._projection.handler_of(event) is not None for event in events)
 
-    def handle_one(self, transaction: EventStore, row: Row) -> None:
-        """Handle one event in a transaction of the caller's.
+    def handle_one(self, run: Run, transaction: EventStore, row: Row, blame: Blame) -> None:
+        """Handle one event in a transaction of the caller's, inside of `blaming`.
 
         Raises:
             HandlerFailed: Its handler failed; roll back.
         """
+        self._projection.check_event_types(self._store.event_types)
         target = self._target(transaction.connection)
+        guard = Guard(self._store._backend, transaction, run, blame)
         try:
             with self._store._observer.operation("project", projection=self._projection.name) as observed:
-                observed.note(events=self._call(transaction, row, target, observed))
-        except Exception as error:
-            if self._store._backend.is_passing(error):
-                raise
-            raise HandlerFailed(row) from error
+                observed.note(events=self._call_guarded(transaction, row, target, observed, guard))
         finally:
             if isinstance(target, Session):
                 target.close()
+        guard.end()
 
     def _target(self, connection: Connection) -> Any:
         make_session = self._projection.session
@@ -290,7 +323,8 @@ class Batches:
             event_version=None if token is None else token.version,
             worker=self._worker,
         )
-        assert moved, "the checkpoint was locked, and is elsewhere all the same"  # noqa: S101
+        if not moved:
+            raise TransactionBroken("moved")
 
     def failure(self, row: Row, cause: BaseException, attempts: int) -> ProjectionFailed:
         """Return the error that tells which event has failed."""
@@ -307,12 +341,15 @@ class Batches:
 
     def mark_failed(self, failure: ProjectionFailed) -> None:
         """Keep, for whoever asks for the status, which event has failed."""
-        told = (
-            f"{failure.error_type} at position {failure.position}: {failure.event_type!r}, "
-            f"version {failure.version} of stream {failure.stream_id!r}"
-        )
         with self._store._execution.statement() as run:
-            run(statements.mark_failed, name=self._projection.name, failure=told)
+            run(statements.mark_failed, name=self._projection.name, failure=_shown(failure))
+
+    def mark_retrying(self, failure: ProjectionFailed) -> None:
+        """Keep, for whoever asks for the status, which event is tried again."""
+        times = "once" if failure.attempts == 1 else f"{failure.attempts} times"
+        shown = f"{_shown(failure)}, tried {times}"
+        with self._store._execution.statement() as run:
+            run(statements.mark_retrying, name=self._projection.name, failure=shown, worker=self._worker)
 
     def mark_seen(self) -> None:
         """Say that this worker is there."""
@@ -323,3 +360,11 @@ class Batches:
         """Say that this worker is gone."""
         with self._store._execution.statement() as run:
             run(statements.mark_stopped, name=self._projection.name, worker=self._worker)
+
+
+def _shown(failure: ProjectionFailed) -> str:
+    """Name the event and the type of the error, no payload."""
+    return (
+        f"{failure.error_type} at position {failure.position}: {failure.event_type!r}, "
+        f"version {failure.version} of stream {failure.stream_id!r}"
+    )

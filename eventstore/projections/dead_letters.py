@@ -1,5 +1,6 @@
 """Dead letters: events that a projection could not handle, kept in order until somebody deals with them."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,8 +11,9 @@ from uuid import UUID
 from eventstore import statements
 from eventstore.backends.protocol import Row
 from eventstore.errors import InvalidInput, ProjectionRunning, UnknownProjection
-from eventstore.projections.batches import Batches, HandlerFailed
+from eventstore.projections.batches import Batches
 from eventstore.projections.definition import Projection, check_name
+from eventstore.projections.guarding import HandlerFailed, pause_before_repeat
 from eventstore.rows import POSITION
 from eventstore.schema_version import SchemaGate
 from eventstore.store import EventStore
@@ -146,28 +148,36 @@ class DeadLetters:
         if not isinstance(projection, Projection):
             msg = f"projection is a Projection, with its handlers, not {type(projection).__name__}"
             raise InvalidInput(msg)
-        resolved = 0
+        resolved = repeated = 0
         while True:
             try:
                 if not self._retry_next(projection, stream_id):
                     return resolved
             except HandlerFailed as failed:
+                if repeated < failed.repeats:
+                    repeated += 1
+                    time.sleep(pause_before_repeat(repeated))
+                    continue
                 cause = failed.__cause__ or failed
                 attempts = self._fail_again(projection, failed.row, type(cause).__name__)
                 batches = Batches(self._store, projection, worker="", size=1, seconds=0)
                 raise batches.failure(failed.row, cause, attempts) from cause
-            resolved += 1
+            resolved, repeated = resolved + 1, 0
 
     def _retry_next(self, projection: Projection, stream_id: str) -> bool:
         """Handle the first pending event of a stream; return whether there was one."""
-        with self._store.transaction() as transaction, transaction._execution.statement() as run:
+        batches = Batches(self._store, projection, worker="", size=1, seconds=0)
+        with (
+            batches.blaming() as blame,
+            self._store.transaction() as transaction,
+            transaction._execution.statement() as run,
+        ):
             self._gate(run)
             self._lock(run, projection.name)
             rows = run(statements.read_pending, projection=projection.name, stream_id=stream_id, page_size=1)
             if not rows:
                 return False
-            batches = Batches(self._store, projection, worker="", size=1, seconds=0)
-            batches.handle_one(transaction, rows[0])
+            batches.handle_one(run, transaction, rows[0], blame)
             status = DeadLetterStatus.RESOLVED.value
             position = rows[0][POSITION]
             run(

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from eventstore.errors import InvalidInput
+from eventstore.errors import InvalidInput, UnregisteredEventType
+from eventstore.event_types import EventTypes
 from eventstore.events import RecordedEvent, check_event_type
 from eventstore.filters import EventFilter, combine
 from eventstore.streams import check_number, check_seconds, unstorable_text
@@ -81,14 +82,28 @@ class Projection:
         self.on_failure = on_failure
         self.session = session
         self._handlers: dict[str, Handler] = {}
+        self._handlers_of_classes: dict[type, Handler] = {}
         self._handle_others: Handler | None = None
 
-    def on(self, *event_types: str) -> Callable[[Handler], Handler]:
-        """Make the decorated function the handler of events of these types; of all others where none is named.
+    def on(self, *event_types: str | type) -> Callable[[Handler], Handler]:
+        """Make the decorated function the handler of events of these types; of all others if none is named.
+
+        Args:
+            event_types: Names, or classes that the store's `event_types` knows. Which names these have is the store's
+                to say, so that is checked when the projection is run.
 
         Raises:
-            InvalidInput: A name is not valid, or has a handler already.
+            InvalidInput: A name is not valid, or has a handler already; or the parentheses were left out.
         """
+        for event_type in event_types:
+            if callable(event_type) and not isinstance(event_type, type):
+                msg = (
+                    'on() was called with a function: write `@projection.on("item-added")`, or `@projection.on()` for '
+                    "all event types without a handler; the parentheses are needed"
+                )
+                raise InvalidInput(msg)
+            if not isinstance(event_type, type):
+                check_event_type(event_type)
 
         def register(handler: Handler) -> Handler:
             if not event_types:
@@ -97,18 +112,38 @@ class Projection:
                     raise InvalidInput(msg)
                 self._handle_others = handler
             for event_type in event_types:
-                check_event_type(event_type)
-                if event_type in self._handlers:
-                    msg = f"projection {self.name!r} has a handler for {event_type!r} already"
+                key = (
+                    event_type if isinstance(event_type, type) else check_event_type(event_type)
+                )  # of an enum its value
+                handlers: dict[Any, Handler] = self._handlers_of_classes if isinstance(key, type) else self._handlers
+                if key in handlers:
+                    shown = key.__qualname__ if isinstance(key, type) else repr(key)
+                    msg = f"projection {self.name!r} has a handler for {shown} already"
                     raise InvalidInput(msg)
-                self._handlers[event_type] = handler
+                handlers[key] = handler
             return handler
 
         return register
 
-    def handler_of(self, event_type: str) -> Handler | None:
-        """Return the handler of events of a type, None where they are passed over."""
-        return self._handlers.get(event_type, self._handle_others)
+    def handler_of(self, event: RecordedEvent) -> Handler | None:
+        """Return the handler of an event, None if it is passed over."""
+        by_name = self._handlers.get(event.event_type)
+        return by_name or self._handlers_of_classes.get(type(event.data), self._handle_others)
+
+    def check_event_types(self, event_types: EventTypes) -> None:
+        """Check that classes with a handler are registered, so that there will be events of them.
+
+        Raises:
+            UnregisteredEventType: One is not.
+            InvalidInput: One has a handler by its name, too.
+        """
+        for cls in self._handlers_of_classes:
+            name = event_types.name_of(cls)
+            if name is None:
+                raise UnregisteredEventType(cls.__qualname__)
+            if name in self._handlers:
+                msg = f"projection {self.name!r} has two handlers for {name!r}, one of them for {cls.__qualname__}"
+                raise InvalidInput(msg)
 
     def __repr__(self) -> str:
         return f"<Projection {self.name!r}>"
@@ -123,6 +158,7 @@ def check_name(name: object) -> str:
     if not isinstance(name, str):
         msg = f"the name of a projection is a string, not {type(name).__name__}"
         raise InvalidInput(msg)
+    name = str.__str__(name)
     problem = unstorable_text(name, MAX_NAME_LENGTH)
     if problem:
         raise InvalidInput(f"the name of a projection {problem}")

@@ -35,10 +35,13 @@ def inline(store: EventStore, *projections: Projection) -> EventStore:
 
     Raises:
         InvalidInput: There are no projections, or what was given is none.
+        UnregisteredEventType: A handler is for a class that the store does not know.
     """
     if not projections or not all(isinstance(projection, Projection) for projection in projections):
         msg = "inline takes a store and at least one Projection"
         raise InvalidInput(msg)
+    for projection in projections:
+        projection.check_event_types(store.event_types)
     return _ProjectingStore._of(store, projections)
 
 
@@ -131,7 +134,7 @@ class _ProjectingStore(EventStore):
     ) -> None:
         first = result.version - count
         for event in transaction.read_stream(result.stream_id, after_version=first, up_to_version=result.version):
-            handler = projection.handler_of(event.event_type)
+            handler = projection.handler_of(event)
             if handler is not None and _matches(projection, event):
                 handler(event, target)
 

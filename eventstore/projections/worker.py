@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -12,14 +13,16 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput
-from eventstore.projections.batches import Batch, Batches, HandlerFailed, Outcome
+from eventstore.projections.batches import Batch, Batches, Outcome
 from eventstore.projections.definition import OnFailure, Projection
+from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
 from eventstore.rows import POSITION
 from eventstore.settling import Horizon
 from eventstore.store import EventStore
-from eventstore.streams import check_number, check_seconds
+from eventstore.streams import MAX_VERSION, check_number, check_seconds
 from eventstore.waking import Waker
 
 _log = logging.getLogger("eventstore.projections")
@@ -52,7 +55,8 @@ class Worker:
         shortest_interval_seconds: How long to wait before looking for events again when there have just been some.
         longest_interval_seconds: How long at most. That is also about how long it takes until another worker notices
             that it may take over.
-        name: Shown by the status. Defaults to host and process.
+        name: Shown by the status; give each worker another one, so that one that stops does not speak for all.
+            Defaults to host, process and a random number.
 
     Raises:
         InvalidInput: An argument is not valid.
@@ -84,10 +88,11 @@ class Worker:
         check_seconds("batch_seconds", batch_seconds)
         self._shortest = check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001)
         self._longest = check_seconds("longest_interval_seconds", longest_interval_seconds, minimum=self._shortest)
-        self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}" if name is None else name
         self._projection = projection
         self._backend = store._backend
         self._batches = Batches(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
+        self._repeated = (0, 0)
         self._seen_at = float("-inf")
         self._waker = Waker()
         self._stopped = False
@@ -114,6 +119,7 @@ class Worker:
             LogWentBack: The log does not have the event any more up to which the projection has come: by a failover, or
                 a restore of this table from a backup. Build it again.
             SchemaError: The database does not have the tables that this code needs.
+            UnregisteredEventType: A handler is for a class that the store does not know.
             sqlalchemy.exc.SQLAlchemyError: The database does not answer; nothing of this batch has happened.
         """
         place = self._batches.place()
@@ -121,7 +127,7 @@ class Worker:
         if place.position >= horizon.settled:
             return Batch(Outcome.CAUGHT_UP, 0, place.position)
         try:
-            return self._batches.handle(horizon)
+            return self._handle(horizon)
         except HandlerFailed as failed:
             return self._deal_with(failed, horizon)
 
@@ -168,28 +174,26 @@ class Worker:
             InvalidInput: `handle_signals` was asked for in another thread than the main one.
         """
         with self._signals(handle_signals=handle_signals), self._seen():
-            pause, is_lost, has_worked = self._shortest, False, False
+            pause, trouble, has_worked = self._shortest, "", False
             while not self._stopped:
                 try:
                     batch = self.once()
                     self._say_seen(batch)
                 except Exception as error:
-                    is_first = not has_worked and not isinstance(error, DatabaseBusy)
+                    is_first = not has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
                     if is_first or not self._backend.is_passing(error):
                         raise
-                    if not is_lost:
-                        told = {"projection": self._projection.name, "error_type": _kind(error)}
-                        _log.warning(
-                            "projection %r tries again after %s", told["projection"], told["error_type"], extra=told
-                        )
-                    is_lost = True
+                    if _kind(error) != trouble:
+                        trouble = _kind(error)
+                        extra = {"projection": self._projection.name, "error_type": trouble}
+                        _log.warning("projection %r tries again after %s", self._projection.name, trouble, extra=extra)
                     self._waker.wait(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE_WITHOUT_CONNECTION)
                     continue
-                if is_lost:
+                if trouble:
                     name = self._projection.name
                     _log.info("projection %r goes on", name, extra={"projection": name})
-                is_lost, has_worked = False, True
+                trouble, has_worked = "", True
                 if batch.outcome is Outcome.ADVANCED:
                     pause = self._shortest
                 else:
@@ -207,12 +211,36 @@ class Worker:
 
     # --- when an event fails
 
+    def _handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
+        """Handle a batch. Repeat it if that may help: a bounded number of times for one and the same event.
+
+        Raises:
+            HandlerFailed: A handler failed, and it is its event's failure.
+        """
+        while True:
+            try:
+                return self._batches.handle(horizon, up_to_position=up_to_position)
+            except RepeatOneByOne:
+                continue
+            except HandlerFailed as failed:
+                position, times = self._repeated
+                times = times + 1 if position == failed.row[POSITION] else 1
+                if times > failed.repeats:
+                    raise
+                self._repeated = (failed.row[POSITION], times)
+                cause = failed.__cause__ or failed
+                self._log(logging.WARNING, "could not be handled now, and is tried again", failed, cause, times)
+                self._say_retrying(failed, cause, times)
+                self._back_off(pause_before_repeat(times))
+                if self._stopped:
+                    return Batch(Outcome.BUSY, 0, 0)  # not known to be done, nor to have failed
+
     def _deal_with(self, failed: HandlerFailed, horizon: Horizon) -> Batch:
         """Commit what came before the event, then try it by itself."""
         position, handled = failed.row[POSITION], 0
         while True:  # it may take several batches, where time is up in between
             try:
-                batch = self._batches.handle(horizon, up_to_position=position - 1)
+                batch = self._handle(horizon, up_to_position=position - 1)
             except HandlerFailed as earlier:
                 return self._deal_with(earlier, horizon)
             handled += batch.handled
@@ -223,12 +251,13 @@ class Worker:
         attempts, cause = 1, failed.__cause__ or failed
         while attempts < self._projection.attempts:
             self._log(logging.WARNING, "failed, and is tried again", failed, cause, attempts)
+            self._say_retrying(failed, cause, attempts)
             self._back_off(min(self._projection.backoff_seconds * 2 ** (attempts - 1), _LONGEST_BACKOFF_SECONDS))
             if self._stopped:
                 return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
             attempts += 1
             try:
-                batch = self._batches.handle(horizon, up_to_position=position)
+                batch = self._handle(horizon, up_to_position=position)
             except HandlerFailed as again:
                 cause = again.__cause__ or again
             else:
@@ -238,8 +267,22 @@ class Worker:
             self._log(logging.ERROR, "failed, and is a dead letter now", failed, cause, attempts)
             batch = self._batches.put_aside(failed.row, attempts=attempts, error=failure.error_type)
             return Batch(batch.outcome, handled, batch.position)
-        self._batches.mark_failed(failure)
+        with self._if_there_is_a_connection():
+            self._batches.mark_failed(failure)
         raise failure from cause
+
+    def _say_retrying(self, failed: HandlerFailed, cause: BaseException, attempts: int) -> None:
+        with self._if_there_is_a_connection():
+            self._batches.mark_retrying(self._batches.failure(failed.row, cause, attempts))
+
+    @contextmanager
+    def _if_there_is_a_connection(self) -> Iterator[None]:
+        """Let no lost connection hide the error that it is about."""
+        try:
+            yield
+        except Exception as error:
+            if not self._backend.is_passing(error):
+                raise
 
     def _log(self, level: int, what: str, failed: HandlerFailed, cause: BaseException, attempts: int) -> None:
         """Tell where it was and of which type; what the error says may hold payload."""
@@ -258,6 +301,8 @@ class Worker:
 
     def _say_seen(self, batch: Batch) -> None:
         now = time.monotonic()
+        if batch.outcome is Outcome.BUSY:
+            return  # the other one says so with its batch
         if batch.outcome is Outcome.ADVANCED:
             self._seen_at = now
         elif not self._batches.is_seen or now - self._seen_at > SEEN_EVERY_SECONDS:

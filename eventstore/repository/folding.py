@@ -7,6 +7,7 @@ from typing import Any, Generic
 
 from eventstore import statements
 from eventstore.backends.protocol import Row, Statement
+from eventstore.codecs import difference
 from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import CLOSING_ERRORS, RecordedEvent, closing_error
 from eventstore.repository.states import State, StateCodec
@@ -28,6 +29,7 @@ class Folder(Generic[State]):
         evolve: Makes the next state.
         states: Reads snapshots; None where there are none to be read.
         schema_version: Of the snapshots.
+        warned: Filled once it was logged that events make no difference; of all folders of a repository the same.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class Folder(Generic[State]):
         evolve: Callable[[State, RecordedEvent], State],
         states: StateCodec[State] | None,
         schema_version: int,
+        *,
+        warned: set[str],
     ) -> None:
         self._store = store
         self._initial = initial
@@ -44,13 +48,33 @@ class Folder(Generic[State]):
         self._evolve = evolve
         self._states = states
         self._schema_version = schema_version
+        self._warned = warned
 
     def fold(self, stream_id: str, up_to_version: int = MAX_VERSION) -> tuple[State, int, int]:
         """Return the state, the version of the stream that it was computed at, and that of the snapshot, or 0."""
         with self._store._observer.operation("load", stream_id=stream_id) as observed:
             state, version, snapshot_version = self._fold(stream_id, up_to_version)
             observed.note(events=version - snapshot_version, snapshot_version=snapshot_version)
+        if version > 0 == snapshot_version and not self._warned and not self._store.event_types.classes:
+            self._warn_if_untouched(stream_id, state, version)
         return state, version, snapshot_version
+
+    def _warn_if_untouched(self, stream_id: str, state: State, version: int) -> None:
+        """Log that events have made no difference: without event types `evolve` may not have known any of them.
+
+        It is no error: it may mean to pass over these.
+        """
+        first = self._initial()
+        now, before = (vars(each) if hasattr(each, "__dict__") else each for each in (state, first))
+        if type(state) is not type(first) or difference(before, now, self._store._mapper.codec.encode) is not None:
+            return
+        self._warned.add(stream_id)
+        told = {"stream_id": stream_id, "version": version}
+        _log.warning(
+            "%r is loaded at version %d in its initial state: evolve has passed over all of its events, which it gets "
+            "as plain data, because the store has no event types; if it expects objects, give the store event_types",
+            stream_id, version, extra=told,
+        )  # fmt: skip
 
     def _fold(self, stream_id: str, up_to_version: int) -> tuple[State, int, int]:
         if self._states is None:
@@ -97,7 +121,8 @@ class Folder(Generic[State]):
             rows = run(statements.find_end, stream_id=stream_id)
         if rows and rows[0][1] is not None:
             _, event_type, codec, data = rows[0]
-            error = closing_error(event_type, self._store._mapper.codec.decode(codec, data))
+            closing = None if codec is None else self._store._mapper.codec.decode(codec, data)
+            error = closing_error(event_type, closing)
             if error is not None:
                 raise error(stream_id)
 

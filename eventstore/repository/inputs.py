@@ -17,7 +17,7 @@ def check_category(category: str) -> str:
     Raises:
         InvalidInput: It can't be what stands before the first `-` of a stream id.
     """
-    check_stream_id(category)
+    category = check_stream_id(category)
     if "-" in category:
         msg = f"a category ends at the first '-' of a stream id, so it has none itself: {category!r}"
         raise InvalidInput(msg)
@@ -58,7 +58,8 @@ def stream_id_of(category: str, id_: str | int | UUID) -> str:
     if isinstance(id_, bool) or not isinstance(id_, str | int | UUID):
         msg = f"the id of an aggregate is a string, integer or UUID, not {type(id_).__name__}"
         raise InvalidStreamId(msg)
-    text = str(id_)
+    # never what a class makes of itself: of an enum its value is meant
+    text = str.__str__(id_) if isinstance(id_, str) else str(int(id_)) if isinstance(id_, int) else UUID.__str__(id_)
     if not text or text.startswith(f"{category}-"):
         without = text.removeprefix(f"{category}-") or "42"
         msg = f"the id of an aggregate is not empty, and goes without its category: {without!r}, not {text!r}"

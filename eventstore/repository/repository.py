@@ -110,11 +110,14 @@ class Repository(Generic[State]):
             if snapshots is not never or to_snapshot is not None or from_snapshot is not None:
                 raise
         self._counter = Counter()
+        self._warned: set[str] = set()
         self._use(store)
 
     def _use(self, store: EventStore) -> None:
         self._store = store
-        self._folder = Folder(store, self._initial, self._evolve, self._states, self._schema_version)
+        self._folder = Folder(
+            store, self._initial, self._evolve, self._states, self._schema_version, warned=self._warned
+        )
         self._writer = (
             None
             if self._states is None

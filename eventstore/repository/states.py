@@ -1,9 +1,10 @@
 """States as plain data, which snapshots hold, and back."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from eventstore.codecs import PayloadCodec
+from eventstore.codecs import PayloadCodec, difference
 from eventstore.errors import DecodingError, EncodingError, EventTypeError, InvalidInput
 from eventstore.event_classes import builder, check_class, check_fields
 from eventstore.repository.shapes import shape_of
@@ -24,6 +25,7 @@ class StateCodec(Generic[State]):
         to_plain: Makes plain data.
         from_plain: Makes a state of it.
         cls: The class whose annotations bring the states back; None where that is done by `from_plain` alone.
+        is_converted: Whether `to_plain` and `from_plain` are the application's own.
     """
 
     def __init__(
@@ -33,12 +35,15 @@ class StateCodec(Generic[State]):
         to_plain: Callable[[State], Any],
         from_plain: Callable[[Any], State],
         cls: type | None = None,
+        *,
+        is_converted: bool = False,
     ) -> None:
         self._codec = codec
         self._shape = shape
         self._to_plain = to_plain
         self._from_plain = from_plain
         self._cls = cls
+        self._is_converted = is_converted
 
     def encode(self, state: State) -> tuple[int, bytes]:
         """Return the number of the codec and the bytes.
@@ -46,17 +51,19 @@ class StateCodec(Generic[State]):
         Raises:
             EncodingError: The state can't be stored exactly, or does not come back as it was.
         """
-        if self._cls is None:
-            return self._codec.encode({"shape": self._shape, "state": self._to_plain(state)})
-        if type(state) is not self._cls:
+        if self._cls is not None and type(state) is not self._cls:
             raise _refusal(state, f"is not the class of the initial state, {self._cls.__qualname__}; {_GIVE_BOTH}")
-        encoded = self._codec.encode({"shape": self._shape, "state": state}, typed=True)
+        plain, is_typed = self._to_plain(state), self._cls is not None
+        encoded = self._codec.encode({"shape": self._shape, "state": plain}, typed=is_typed)
+        if self._is_converted:  # what it is made of, and made into, is the application's affair
+            return encoded
         try:
-            same = type(state).__eq__ is object.__eq__ or self.decode(*encoded) == state
+            read = self.decode(*encoded)
         except DecodingError as error:
             raise _refusal(state, f"could not be read back: {error.problem}") from None
-        if not same:  # a field annotated `Any` or `list` that holds objects, say: they come back as dicts
-            raise _refusal(state, f"comes back as another value; annotate its fields with their types, or {_GIVE_BOTH}")
+        found = difference(state, read, partial(self._codec.encode, typed=is_typed))
+        if found is not None:  # a field annotated `Any` or `list` that holds objects, say: they come back as dicts
+            raise _refusal(found.given, f"{found.problem}, or {_GIVE_BOTH}", path=found.path)
         return encoded
 
     def decode(self, codec: int, data: bytes) -> State:
@@ -89,7 +96,7 @@ def state_codec(
             without.
     """
     if to_snapshot is not None and from_snapshot is not None:
-        return StateCodec(codec, "to_snapshot", to_snapshot, from_snapshot)
+        return StateCodec(codec, "to_snapshot", to_snapshot, from_snapshot, is_converted=True)
     if to_snapshot is not None or from_snapshot is not None:
         msg = "to_snapshot and from_snapshot belong together: give both, or neither"
         raise InvalidInput(msg)
@@ -115,5 +122,5 @@ def _is_plain(codec: PayloadCodec, value: Any) -> bool:
         return False
 
 
-def _refusal(state: object, problem: str) -> EncodingError:
-    return EncodingError(path="$", value_type=type(state).__qualname__, problem=problem)
+def _refusal(value: object, problem: str, *, path: str = "$") -> EncodingError:
+    return EncodingError(path=path, value_type=type(value).__qualname__, problem=problem)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     Uuid,
+    and_,
     bindparam,
     cast,
     column,
@@ -26,9 +27,10 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate, Update
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from eventstore.statements.notifications import channel_of
-from eventstore.tables import Tables, now
+from eventstore.tables import ENDS, Tables, now
 
-# --- heads: one row in es_streams, at the version of the stream. Each returns the new version, or no row on a conflict.
+# --- heads: one row in es_streams, at the version of the stream. Each returns the new version; no row on a conflict,
+# nor if the stream has ended: a check refuses that as well, but it would abort a transaction of the caller's.
 
 
 def create_head(tables: Tables) -> ReturningInsert[Any]:
@@ -56,7 +58,9 @@ def create_or_advance_head(tables: Tables) -> ReturningInsert[Any]:
     return (
         _new_head(tables)
         .on_conflict_do_update(
-            index_elements=["stream_id"], set_={"version": version + bindparam("count"), "updated_at": now()}
+            index_elements=["stream_id"],
+            set_={"version": version + bindparam("count"), "updated_at": now()},
+            where=_has_not_ended(tables),
         )
         .returning(version)
     )
@@ -70,9 +74,14 @@ def _advanced_head(tables: Tables) -> Update:
     streams = tables.streams
     return (
         update(streams)
-        .where(streams.c.stream_id == bindparam("stream_id"))
+        .where(streams.c.stream_id == bindparam("stream_id"), _has_not_ended(tables))
         .values(version=streams.c.version + bindparam("count"), updated_at=now())
     )
+
+
+def _has_not_ended(tables: Tables) -> ColumnElement[bool]:
+    ends = ENDS if tables.streams_can_end else ()
+    return and_(true(), *(tables.streams.c[name].is_(None) for name in ends))
 
 
 # --- append to one stream, on PostgreSQL: head and events in one statement, returning one row (version, position of the

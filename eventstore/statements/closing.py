@@ -2,22 +2,23 @@
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Text, and_, bindparam, literal_column, select
+from sqlalchemy import ColumnElement, Text, and_, bindparam, case, literal_column, select
 from sqlalchemy import delete as delete_from
 from sqlalchemy import update as update_table
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.events import CLOSING_ERRORS
 from eventstore.statements.locking import lock_of
-from eventstore.tables import Tables, now
+from eventstore.tables import ENDS, Tables, now
 
 CLOSING_TYPES: Final[list[ColumnElement[str]]] = [literal_column(f"'{event_type}'") for event_type in CLOSING_ERRORS]
 
 
 def find_end(tables: Tables) -> ClauseElement:
-    """Return (version, event type, codec, data) of a stream; no row where it does not exist.
+    """Return (version, event type, codec, data) of a stream; no row if it does not exist.
 
-    The last three are NULL unless the newest event is one that ends streams.
+    The event type is that of the event that has ended the stream, else NULL. The last two are that event's; they are
+    NULL if it is gone, or there is none.
     """
     streams, events = tables.streams, tables.events
     newest = and_(
@@ -25,8 +26,11 @@ def find_end(tables: Tables) -> ClauseElement:
         events.c.version == streams.c.version,
         events.c.event_type.in_(CLOSING_TYPES),
     )
+    ends = zip(ENDS, CLOSING_TYPES, strict=True)
+    ended = [(streams.c[name].is_not(None), event_type) for name, event_type in ends]
+    event_type = case(*ended, else_=events.c.event_type) if tables.streams_can_end else events.c.event_type
     return (
-        select(streams.c.version, events.c.event_type, events.c.codec, events.c.data)
+        select(streams.c.version, event_type.label("event_type"), events.c.codec, events.c.data)
         .select_from(streams.outerjoin(events, newest))
         .where(streams.c.stream_id == bindparam("stream_id"))
     )

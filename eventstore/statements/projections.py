@@ -10,6 +10,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     case,
+    cast,
     exists,
     func,
     literal_column,
@@ -52,13 +53,13 @@ def find_checkpoints(tables: Tables) -> ClauseElement:
 
 
 def find_checkpoint(tables: Tables) -> ClauseElement:
-    """Return (position, seen_at, worker, failure, the time now) of one, and its event; no row if it has not begun.
+    """Return (position, seen_at, worker, failure, the time now, failed_at) of one, and its event; no row if not begun.
 
     Of the event: position, id, stream id and version, NULL if it is not known; and the id of the event that stands at
     its position now, NULL if there is none.
     """
     found = tables.checkpoints.c
-    columns = (found.position, found.seen_at, found.worker, found.failure, now(), *_event_of(tables))
+    columns = (found.position, found.seen_at, found.worker, found.failure, now(), found.failed_at, *_event_of(tables))
     return select(*columns).where(found.name == bindparam("name"))
 
 
@@ -127,20 +128,33 @@ def advance_checkpoint(tables: Tables) -> ClauseElement:
     )
 
 
+def transaction_id(tables: Tables) -> ClauseElement:  # noqa: ARG001  # of none of them
+    """Return the id of this transaction, for PostgreSQL. It names no table, so Citus always asks the same server."""
+    return select(cast(func.pg_current_xact_id(), Text))
+
+
 def mark_seen(tables: Tables) -> ClauseElement:
-    """Say that a worker is there, though there may be nothing to do."""
-    return _updated(tables, seen_at=now(), worker=bindparam("worker", type_=Text))
+    """Say that a worker is there, though there may be nothing to do. Do nothing if another one is in a batch."""
+    return _updated_unless_locked(tables, seen_at=now(), worker=bindparam("worker", type_=Text))
 
 
 def mark_stopped(tables: Tables) -> ClauseElement:
-    """Say that a worker has stopped, if it was the last one seen."""
+    """Say that a worker has stopped, if it was the last one seen. Do nothing if another one is in a batch."""
     of_worker = tables.checkpoints.c.worker == bindparam("worker")
-    return _updated(tables, seen_at=null()).where(of_worker)
+    return _updated_unless_locked(tables, seen_at=null()).where(of_worker)
 
 
 def mark_failed(tables: Tables) -> ClauseElement:
-    """Say which event has failed."""
-    return _updated(tables, failed_at=now(), failure=bindparam("failure", type_=Text))
+    """Say which event has failed. Do nothing if another worker is trying it."""
+    return _updated_unless_locked(tables, failed_at=now(), failure=bindparam("failure", type_=Text))
+
+
+def mark_retrying(tables: Tables) -> ClauseElement:
+    """Say which event is tried again: a failure without a time. Do nothing if another worker is in a batch."""
+    failure = bindparam("failure", type_=Text)
+    return _updated_unless_locked(
+        tables, failed_at=null(), failure=failure, seen_at=now(), worker=bindparam("worker", type_=Text)
+    )
 
 
 def set_checkpoint(tables: Tables) -> ClauseElement:
@@ -151,7 +165,7 @@ def set_checkpoint(tables: Tables) -> ClauseElement:
 
 
 def rename_checkpoint(tables: Tables) -> ClauseElement:
-    """Give a checkpoint that was locked, and its dead letters, another name."""
+    """Give a checkpoint that was locked another name."""
     return _updated(tables, name=bindparam("new_name", type_=Text))
 
 
@@ -163,6 +177,13 @@ def delete_checkpoint(tables: Tables) -> ClauseElement:
 def _updated(tables: Tables, **values: Any) -> Update:
     of_name = tables.checkpoints.c.name == bindparam("name", type_=Text)
     return update_table(tables.checkpoints).where(of_name).values(**values)
+
+
+def _updated_unless_locked(tables: Tables, **values: Any) -> Update:
+    """Update the row unless its lock is held: whoever says something of itself must not wait for another's batch."""
+    name = tables.checkpoints.c.name
+    unlocked = select(name).where(name == bindparam("name", type_=Text)).with_for_update(skip_locked=True)
+    return update_table(tables.checkpoints).where(name == unlocked.scalar_subquery()).values(**values)
 
 
 def count_events_after(tables: Tables) -> ClauseElement:
@@ -189,8 +210,8 @@ def projection_health(tables: Tables) -> ClauseElement:
     """Return, of each projection by name, how far it is behind and what it could not handle.
 
     The rows: (name, position, events after it, when the first of these was recorded, pending dead letters, failure,
-    the time now, whether the log went back). Events and dead letters are counted up to `at_most`, so that a probe stays
-    cheap however bad things are.
+    when that was, the time now, whether the log went back). Events and dead letters are counted up to `at_most`, so
+    that a probe stays cheap however bad things are.
     """
     checkpoints, events, letters = tables.checkpoints.c, tables.events.c, tables.dead_letters.c
     at_most = bindparam("at_most", type_=BigInteger)
@@ -206,6 +227,7 @@ def projection_health(tables: Tables) -> ClauseElement:
         oldest.correlate(tables.checkpoints).scalar_subquery(),
         select(func.count()).select_from(pending.correlate(tables.checkpoints).subquery("pending")).scalar_subquery(),
         checkpoints.failure,
+        checkpoints.failed_at,
         now(),
         has_log_gone_back(tables),
     ).order_by(checkpoints.name)
@@ -295,6 +317,13 @@ def fail_dead_letter(tables: Tables) -> ClauseElement:
     attempts = tables.dead_letters.c.attempts + 1
     changed = _changed(tables, attempts=attempts, last_failed_at=now(), error=bindparam("error", type_=Text))
     return changed.returning(tables.dead_letters.c.attempts)
+
+
+def rename_dead_letters(tables: Tables) -> ClauseElement:
+    """Give all of a projection its new name: its foreign key has done so already, if the database enforces it."""
+    letters = tables.dead_letters
+    of_projection = letters.c.projection == bindparam("name", type_=Text)
+    return update_table(letters).where(of_projection).values(projection=bindparam("new_name", type_=Text))
 
 
 def delete_dead_letters(tables: Tables) -> ClauseElement:

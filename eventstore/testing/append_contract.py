@@ -1,8 +1,12 @@
 """Appends: expectations, batches, repetitions, several streams, races."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from random import Random
 from threading import Barrier
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
@@ -16,9 +20,41 @@ from eventstore import (
     EventIdReused,
     EventStore,
     ExpectedVersion,
+    JSONCodec,
+    MessagePackCodec,
     NewEvent,
 )
-from eventstore.testing._base import ContractBase, numbered, numbers
+from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
+
+SAME: list[tuple[Any, Any]] = [
+    ({"a": 1, "b": {"x": 2, "y": 3}}, {"b": {"y": 3, "x": 2}, "a": 1}),
+    (float("nan"), float("nan")),
+    (Decimal("sNaN"), Decimal("sNaN")),
+    ({1, 2, 300, "a"}, {"a", 300, 2, 1}),
+    ({(1, 2): "x", True: "y"}, {True: "y", (1, 2): "x"}),
+    ({"text": "x" * 1000}, {"text": "x" * 1000}),
+]
+"""Two values that are one and the same."""
+OTHERS: list[tuple[Any, Any]] = [
+    (1, True),
+    (1, 1.0),
+    (0.0, -0.0),
+    (Decimal("1.0"), Decimal("1.00")),
+    ({1}, frozenset({1})),
+    ([1], (1,)),
+    ({1: "x"}, {True: "x"}),
+    ({1, 2}, {True, 2}),
+    (datetime(2026, 3, 1, 12, tzinfo=UTC), datetime(2026, 3, 1, 13, tzinfo=timezone(timedelta(hours=1)))),
+]
+"""Two values, most of them equal, that are not the same."""
+
+
+def kept(values: list[Any]) -> list[NewEvent]:
+    """Return events that hold these values, each time with the same ids."""
+    return [
+        NewEvent("kept", {"in": value}, event_id=uuid5(NAMESPACE_OID, str(number)))
+        for number, value in enumerate(values)
+    ]
 
 
 def versions(store: EventStore, stream_id: str) -> list[int]:
@@ -140,6 +176,26 @@ class RepetitionContract(ContractBase):
             store.append("order-1", [placed, other], expected_version=0)
         assert (reused.value.event_id, reused.value.version) == (paid.event_id, 2)
         assert versions(store, "order-1") == [1, 2]
+
+    def test_a_repetition_is_recognised_whoever_writes_it(self, make_store: MakeStore) -> None:
+        """The codec was changed, or compression switched on, or a dict was made in another order: it is the same."""
+        stores = [make_store(codec=codec()) for codec in (MessagePackCodec, JSONCodec)]
+        others = [*stores, make_store(compress_above=0)]
+        first, again = kept([one for one, _ in SAME]), kept([other for _, other in SAME])
+        for number, store in enumerate(stores):
+            store.append(f"order-{number}", first, expected_version=0)
+            for other in others:
+                assert other.append(f"order-{number}", again, expected_version=0).duplicate
+
+    def test_what_python_takes_for_equal_is_another_content(self, make_store: MakeStore) -> None:
+        first, again = kept([one for one, _ in OTHERS]), kept([other for _, other in OTHERS])
+        store, other = make_store(), make_store(codec=JSONCodec())
+        store.append("order-1", first, expected_version=0)
+        for index in range(len(OTHERS)):
+            for each in (store, other):
+                with pytest.raises(EventIdReused) as reused:
+                    each.append("order-1", [*first[:index], again[index], *first[index + 1 :]], expected_version=0)
+                assert reused.value.version == index + 1
 
 
 class SeveralStreamsContract(ContractBase):

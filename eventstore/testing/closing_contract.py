@@ -81,12 +81,36 @@ class ClosingContract(ContractBase):
 
     def test_a_refusal_leaves_the_callers_transaction_usable(self, two: EventStore) -> None:
         delete(two)
+        expectations: list[Any] = [NO_STREAM, 3, 4, 5, ANY, STREAM_EXISTS]
         with two.transaction() as tx:
-            for expected in (NO_STREAM, 3, 5):
+            for expected in expectations:
+                for count in (1, 2):
+                    appends = [
+                        Append("order-1", numbered(count), expected_version=expected),
+                        Append("order-2", numbered(1, 4), expected_version=3),
+                    ]
+                    for refused in (
+                        partial(tx.append, "order-1", numbered(count), expected_version=expected),
+                        partial(tx.append_many, appends),
+                        partial(tx.append_each, appends),
+                        partial(tx.append_many, appends[:1]),
+                    ):
+                        with pytest.raises(StreamDeleted):
+                            refused()
+            with pytest.raises(StreamDeleted):
+                tx.delete_stream("order-1", expected_version=4, reason=REASON)
+            tx.append("order-2", numbered(1, 4), expected_version=3)
+        assert (two.stream_version("order-1"), two.stream_version("order-2")) == (4, 4)
+
+    def test_so_does_the_end_of_a_stream_in_the_same_transaction(self, two: EventStore) -> None:
+        expectations: list[Any] = [4, ANY, STREAM_EXISTS]
+        with two.transaction() as tx:
+            delete(tx)
+            for expected in expectations:
                 with pytest.raises(StreamDeleted):
                     tx.append("order-1", numbered(1), expected_version=expected)
             tx.append("order-2", numbered(1, 4), expected_version=3)
-        assert two.stream_version("order-2") == 4
+        assert (two.stream_version("order-1"), two.stream_version("order-2")) == (4, 4)
 
     def test_a_stream_that_may_be_used_again_goes_on_after_its_end(self, two: EventStore) -> None:
         two.snapshots.save("order-1", version=3, state="old")

@@ -1,6 +1,8 @@
 """Bad input: a typed error, before anything is written, without a payload in its text."""
 
 import math
+from dataclasses import dataclass
+from enum import Enum, IntEnum
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -11,7 +13,9 @@ from eventstore import (
     Append,
     EmptyAppend,
     EncodingError,
+    EventFilter,
     EventStore,
+    EventTypes,
     InvalidEvent,
     InvalidExpectedVersion,
     InvalidInput,
@@ -19,9 +23,34 @@ from eventstore import (
     InvalidStreamId,
     NewEvent,
     RepeatedEventId,
+    Repository,
     UnregisteredEventType,
 )
-from eventstore.testing._base import ContractBase, numbered
+from eventstore.projections import Projection, Projections, Worker
+from eventstore.testing._base import ContractBase, MakeStore, numbered
+
+
+class Kind(str, Enum):  # noqa: UP042  # a StrEnum is formatted by its value
+    """Names in an application."""
+
+    STREAM = "order-1"
+    ORDER = "order"
+    PLACED = "order-placed"
+
+
+class Number(IntEnum):
+    """Numbers in an application."""
+
+    NONE = 0
+    ONE = 1
+
+
+@dataclass
+class Placed:
+    """An event class."""
+
+    a: int
+
 
 BAD_IDS: list[Any] = ["", "x" * 256, None, 42, b"order-1", "order-\0", "order-\ud800", "\udfff"]
 SECRET = "4000-1234-5678-9010"
@@ -77,6 +106,46 @@ class InputContract(ContractBase):
             store.append_many([Append(stream_id, numbered(1), expected_version=1)])
             events = list(store.read_stream(stream_id))
             assert [(event.stream_id, event.version) for event in events] == [(stream_id, 1), (stream_id, 2)]
+
+    def test_an_enum_of_strings_stands_for_its_value(self, store: EventStore, make_store: MakeStore) -> None:
+        """Python formats such a member by its name, and hashes it by its name, too."""
+        event = NewEvent(Kind.PLACED, {"a": 1}, metadata={Kind.PLACED: Kind.ORDER}, schema_version=Number.ONE)
+        first = store.append(Kind.STREAM, [event], expected_version=Number.NONE)
+        assert store.append_many([Append(Kind.STREAM, [event], expected_version=Number.NONE)])[0].duplicate
+        assert (first.stream_id, store.stream_version(Kind.STREAM)) == ("order-1", 1)
+        (read,) = store.read_stream(Kind.STREAM)
+        assert [type(text) for text in (read.stream_id, read.event_type)] == [str, str]
+        assert (read.stream_id, read.event_type, read.metadata) == (
+            "order-1",
+            "order-placed",
+            {"order-placed": "order"},
+        )
+        filters: list[dict[str, Any]] = [
+            {"event_types": [Kind.PLACED]}, {"categories": [Kind.ORDER]}, {"stream_ids": [Kind.STREAM]},
+        ]  # fmt: skip
+        for each in filters:
+            assert list(store.read_all(EventFilter(**each))) == [read]
+        assert [info.stream_id for info in store.streams(category=Kind.ORDER)] == ["order-1"]
+        assert list(store.streams(after_stream_id=Kind.STREAM)) == []
+        assert store.snapshots.save(Kind.STREAM, version=1, state=1)
+        assert store.snapshots.load(Kind.STREAM) is not None
+        assert [info.stream_id for info in store.snapshots.find(category=Kind.ORDER)] == ["order-1"]
+        orders = Repository(store, category=Kind.ORDER, initial=int, evolve=lambda state, _: state + 1)
+        assert [orders.stream_id(id_) for id_ in (Kind.ORDER, Number.ONE)] == ["order-order", "order-1"]
+        assert orders.load(Number.ONE).state == 1
+
+        seen: list[str] = []
+        projection = Projection(Kind.ORDER)
+        projection.on(Kind.PLACED)(lambda event, _: seen.append(event.event_type))
+        Worker(store, projection).run_until_caught_up()
+        assert (seen, Projections(store).position(Kind.ORDER)) == (["order-placed"], first.position)
+
+        event_types = EventTypes()
+        event_types.register(Kind.PLACED, Placed, schema_version=2)
+        event_types.upcaster(Kind.PLACED, from_version=Number.ONE)(lambda data: data)
+        assert next(make_store(event_types=event_types).read_stream("order-1")).data == Placed(1)
+        store.delete_stream(Kind.STREAM, expected_version=1, reason=Kind.ORDER)
+        assert next(store.read_stream("order-1")).data == {"reason": "order", "reusable": False}
 
     def test_bad_expected_versions(self, store: EventStore) -> None:
         bad: list[Any] = [-1, True, False, 1.0, "1", None, 2**63, "ANY"]

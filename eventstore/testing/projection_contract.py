@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, select
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore import (
     ANY,
@@ -255,6 +256,53 @@ class ProjectionContract(ContractBase):
         (status,) = projections.status()
         assert (status.name, status.position, status.dead_letters) == ("totals", last, 0)
         assert seen == [1, 2, 3, 4]
+
+    def test_dead_letters_of_a_rebuilt_projection_come_along(self, store: EventStore) -> None:
+        append(store, "order-1", 2)
+        Worker(store, Projection("totals")).run_until_caught_up()
+        new = Projection("totals-2", on_failure=OnFailure.DEAD_LETTER)
+        failing(new, lambda event: event.version == 2)
+        Worker(store, new).run_until_caught_up()
+        projections = Projections(store)
+        projections.swap("totals", "totals-2")
+        assert list(projections.dead_letters.find("totals-2")) == []
+        assert projections.status()[0].dead_letters == 1
+        append(store, "order-1")
+        Worker(store, counting(on_failure=OnFailure.DEAD_LETTER)).run_until_caught_up()
+        letters = [(letter.version, letter.attempts) for letter in projections.dead_letters.find("totals")]
+        assert letters == [(2, 1), (3, 0)], "later events of the stream follow, under the new name"
+
+    def test_what_happens_to_a_handler_elsewhere_is_its_events_failure(self, store: EventStore) -> None:
+        positions = [append(store, f"order-{number}") for number in range(3)]
+        projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
+
+        @projection.on("counted")
+        def handle(event: RecordedEvent, connection: Connection) -> None:
+            count(event, connection)
+            if event.position == positions[1]:
+                raise PoolTimeout(PAYLOAD)  # and so would a driver's error do, about another database
+
+        Worker(store, projection).run_until_caught_up()
+        assert counted(store.engine) == {"order-0": 1, "order-2": 1}
+        (letter,) = Projections(store).dead_letters.find("totals")
+        assert (letter.position, letter.error) == (positions[1], "TimeoutError")
+
+    @pytest.mark.parametrize("ending", ["commit", "rollback"])
+    def test_a_handler_that_ends_the_transaction_has_failed(self, store: EventStore, ending: str) -> None:
+        positions = [append(store, f"order-{number}") for number in range(3)]
+        projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
+
+        @projection.on("counted")
+        def handle(event: RecordedEvent, connection: Connection) -> None:
+            if event.position == positions[1]:
+                connection.exec_driver_sql(ending.upper())
+                connection.exec_driver_sql("BEGIN")
+            connection.execute(log.insert().values(position=event.position))
+
+        Worker(store, projection).run_until_caught_up()
+        assert {positions[0], positions[2]} <= set(handled(store.engine)) <= set(positions)
+        (letter,) = Projections(store).dead_letters.find("totals")
+        assert (letter.position, letter.error) == (positions[1], "TransactionBroken")
 
     def test_an_inline_projection_never_lags(self, store: EventStore) -> None:
         projecting = inline(store, counting())

@@ -76,6 +76,30 @@ class OrderPlaced:
     note: str | None = None
 
 
+class Name(str, Enum):  # noqa: UP042  # of both kinds
+    """Texts in an application."""
+
+    FREE = "free"
+
+
+@dataclass(frozen=True)
+class SaleLine(Line):
+    """More than a line; a field of `Line` does not say so."""
+
+    rebate: int = 10
+
+
+@dataclass(frozen=True)
+class OrderPriced:
+    """A typed event whose fields take more than they bring back."""
+
+    line: Line | None = None
+    weight: float = 1.0
+    note: str = ""
+    more: Any = None
+    price: Decimal = Decimal(0)
+
+
 class ValueContract(ContractBase):
     """All about values."""
 
@@ -123,6 +147,28 @@ class ValueContract(ContractBase):
         assert "$.placed_at" in str(error.value)
         assert "tomorrow" not in str(error.value)
         assert store.stream_version("order-1") == 0
+
+    def test_a_typed_event_that_would_come_back_changed_is_not_written(
+        self, make_store: MakeStore, codec: Codec
+    ) -> None:
+        event_types = EventTypes()
+        event_types.register("order-priced", OrderPriced)
+        store = make_store(event_types=event_types, codec=codec)
+        wrong: dict[str, tuple[Any, str]] = {
+            "$.line": (OrderPriced(SaleLine(Decimal(1), frozenset())), "SaleLine, comes back as Line"),
+            "$.weight": (OrderPriced(weight=2), "int, comes back as float"),
+            "$.note": (OrderPriced(note=Name.FREE), "Name, comes back as str"),
+            "$.more[0]": (OrderPriced(more=[Colour.RED]), "Colour, comes back as str"),
+            "$.price": (OrderPriced(price="1.10"), "str, comes back as Decimal"),  # type: ignore[arg-type]  # as dataclasses allow
+        }
+        for path, (event, problem) in wrong.items():
+            with pytest.raises(EncodingError, match=problem) as error:
+                store.append("order-1", [OrderPriced(), event], expected_version=0)
+            assert (error.value.index, error.value.event_type, error.value.path) == (1, "order-priced", path)
+        assert store.stream_version("order-1") == 0
+        fine = OrderPriced(Line(Decimal("1.10"), frozenset({Colour.RED})), float("nan"), "text", [1, ("a", {2})])
+        store.append("order-1", [fine], expected_version=0)
+        assert repr(next(store.read_stream("order-1")).data) == repr(fine)
 
     def test_a_class_goes_under_its_own_name_and_version(self, make_store: MakeStore) -> None:
         event_types = EventTypes()

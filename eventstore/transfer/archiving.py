@@ -62,9 +62,11 @@ def archive_stream(
     if same_database(into.engine, store.engine) and (same_schema or store.engine.dialect.name == "sqlite"):
         msg = "the archive is this store itself; give it another database, or another PostgreSQL schema"
         raise InvalidInput(msg)
-    data = {"reason": check_reason(reason), "reusable": False}
+    reason = check_reason(reason)
+    data = {"reason": reason, "reusable": False}
     closing = closing_append(stream_id, STREAM_ARCHIVED, data, expected_version, metadata)
     pending = store._mapper.pending(closing, closes=True)
+    stream_id = pending.stream_id
     with store._execution.begin() as execution:
         with execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)

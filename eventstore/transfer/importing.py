@@ -195,8 +195,18 @@ class _Import:
         if times:
             run.many(statements.set_times_of_stream, times)
         if snapshots:
+            self._check_snapshots(run, snapshots)
             run.many(statements.insert_snapshot, snapshots)
             self._snapshots += len(snapshots)
+
+    def _check_snapshots(self, run: Run, snapshots: list[dict[str, Any]]) -> None:
+        """Refuse what no stream here has come to: later it would stand for events that it was not made of."""
+        stream_ids = list({each["stream_id"]: None for each in snapshots})
+        versions = self._store._backend.lock_heads(run, stream_ids, create=())
+        for each in snapshots:
+            if each["version"] > versions.get(each["stream_id"], 0):
+                problem = f"is at version {each['version']}, which the stream {each['stream_id']!r} has not reached"
+                raise DamagedExport("a snapshot", problem)
 
 
 def _batches(records: Iterator[Record], size: int) -> Iterator[list[Record]]:

@@ -13,10 +13,11 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from eventstore.codecs import PayloadCodec
-from eventstore.errors import DamagedExport, DecodingError
+from eventstore.errors import DamagedExport, DecodingError, EventStoreError
 from eventstore.events import MAX_SCHEMA_VERSION
 from eventstore.rows import StoredEvent
 from eventstore.streams import MAX_VERSION
+from eventstore.transfer.checking import checked
 from eventstore.transfer.payloads import readable, stored
 from eventstore.transfer.records import (
     FORMAT,
@@ -154,13 +155,16 @@ def read_json_lines(file: IO[bytes], codec: PayloadCodec) -> Iterator[Record]:
     """
     for number, line in enumerate(file, start=1):
         try:
-            yield _record(_DECODER.decode(line), codec)
+            record = checked(_record(_DECODER.decode(line), codec))
         except msgspec.MsgspecError as error:
             problem = "is cut off" if not line.endswith(b"\n") else f"is no record: {error}"
             raise DamagedExport(f"line {number}", problem) from None
-        except (DecodingError, ValueError) as error:
-            reason = str(error) if isinstance(error, DecodingError) else "is no payload of its codec"
-            raise DamagedExport(f"line {number}", f"has data that can't be read: {reason}") from None
+        except EventStoreError as error:
+            raise DamagedExport(f"line {number}", f"has data that can't be read: {error}") from None
+        except Exception as error:  # noqa: BLE001  # what is not JSON of a codec makes it raise anything
+            problem = f"has data that can't be read: is no payload of its codec ({type(error).__name__})"
+            raise DamagedExport(f"line {number}", problem) from None
+        yield record
 
 
 def _record(line: Any, codec: PayloadCodec) -> Record:  # one line a kind

@@ -8,7 +8,7 @@ from typing import Any
 from eventstore import statements
 from eventstore.backends.protocol import Place, Row, Run
 from eventstore.closing import Closer
-from eventstore.errors import DecodingError, ImportConflict
+from eventstore.errors import DamagedExport, DecodingError, ImportConflict
 from eventstore.events import CLOSING_ERRORS, STREAM_DELETED, check_event_type, closing_error
 from eventstore.rows import EVENT_TYPE, StoredEvent
 from eventstore.store import EventStore
@@ -118,14 +118,10 @@ class EventLoader:
         return bool(rows) and rows[0][EVENT_TYPE] in CLOSING_ERRORS
 
     def _says_the_same(self, event: StoredEvent, codec: int, data: bytes) -> bool:
-        if (codec, data) == (event.codec, event.data):
-            return True
-        decode = self._store._mapper.codec.decode
         try:
-            same: bool = decode(codec, data) == decode(event.codec, event.data)
+            return self._store._mapper.codec.says_the_same((codec, data), (event.codec, event.data))
         except DecodingError:
             return False
-        return same
 
     def _check_order(self, run: Run, new: Sequence[StoredEvent]) -> None:
         """Positions that somebody has read past are given to nobody: readers would never come back to them."""
@@ -143,7 +139,11 @@ class EventLoader:
         event, from_time = head.newest, self._backend.from_time
         ended = None
         if event.event_type in CLOSING_ERRORS:
-            ended = closing_error(event.event_type, self._store._mapper.codec.decode(event.codec, event.data))
+            try:
+                data = self._store._mapper.codec.decode(event.codec, event.data)
+            except DecodingError as error:
+                raise DamagedExport(f"the event at position {event.position}", f"can't be read: {error}") from None
+            ended = closing_error(event.event_type, data)
         is_deleted = event.event_type == STREAM_DELETED
         return {
             "stream_id": event.stream_id,

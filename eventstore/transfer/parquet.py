@@ -11,8 +11,9 @@ from typing import IO, Any, Final
 from uuid import UUID
 
 from eventstore.codecs import PayloadCodec
-from eventstore.errors import DamagedExport, ExtraMissing
+from eventstore.errors import DamagedExport, ExtraMissing, InvalidInput
 from eventstore.rows import StoredEvent
+from eventstore.transfer.checking import checked
 from eventstore.transfer.payloads import readable
 from eventstore.transfer.records import FORMAT, Beginning, End, Record
 
@@ -117,20 +118,36 @@ def read_parquet(file: IO[bytes] | Path) -> Iterator[Record]:
     Raises:
         DamagedExport: It is no Parquet file that an export has written.
     """
-    arrow, parquet = _arrow()
+    _, parquet = _arrow()
     try:
         with parquet.ParquetFile(file) as opened:
-            told = json.loads((opened.metadata.metadata or {}).get(_KEY, b"{}"))
-            if told.get("format") != FORMAT:
-                raise DamagedExport("the footer", f"names no format that this code knows; it knows {FORMAT}")
-            yield Beginning(told["after_position"], told["filters"])
+            told = _footer(opened)
+            yield checked(Beginning(told["after_position"], told["filters"]))
             for batch in opened.iter_batches(batch_size=_ROWS):
                 for row in batch.to_pylist():
-                    yield StoredEvent(
-                        row["position"], row["stream_id"], row["version"], UUID(row["event_id"]), row["event_type"],
-                        row["schema_version"], row["codec"], row["data"], row["metadata"],
-                        row["recorded_at"].astimezone(UTC),
-                    )  # fmt: skip
-            yield End(told["position"], told["events"])
-    except (arrow.ArrowException, KeyError, ValueError) as error:
+                    yield checked(_event(row))
+            yield checked(End(told["position"], told["events"]))
+    except DamagedExport:
+        raise
+    except InvalidInput as error:
+        raise DamagedExport("some event", f"can't be read: {error}") from None
+    except OSError as error:
+        if error.errno is not None:  # the file, not what is in it
+            raise
         raise DamagedExport("some part", f"can't be read ({type(error).__name__})") from None
+    except Exception as error:  # noqa: BLE001  # what is not as it was written makes pyarrow raise anything
+        raise DamagedExport("some part", f"can't be read ({type(error).__name__})") from None
+
+
+def _footer(opened: Any) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((opened.metadata.metadata or {}).get(_KEY, b"{}"))
+    if told.get("format") != FORMAT:
+        raise DamagedExport("the footer", f"names no format that this code knows; it knows {FORMAT}")
+    return told
+
+
+def _event(row: dict[str, Any]) -> StoredEvent:
+    return StoredEvent(
+        row["position"], row["stream_id"], row["version"], UUID(row["event_id"]), row["event_type"],
+        row["schema_version"], row["codec"], bytes(row["data"]), row["metadata"], row["recorded_at"].astimezone(UTC),
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from django.db import Error, transaction
 from sqlalchemy.exc import DBAPIError
 
-from eventstore.backends.protocol import Backend, Place, Run
+from eventstore.backends.protocol import Backend, Place, Run, TransactionState
 from eventstore.contrib.django.signals import events_appended
 from eventstore.rows import PendingAppend
 
@@ -63,3 +63,15 @@ class OnDjango:
         """Return whether a reader may succeed later: looks at the driver's error that Django has wrapped."""
         cause = error.__cause__ if isinstance(error, Error) else error
         return isinstance(cause, Exception) and super().is_passing(cause)  # type: ignore[misc]  # the backend's
+
+    def driver_connection(self, connection: Any) -> Any:
+        """Return the driver's connection, None if Django has closed it."""
+        return connection.connection
+
+    def transaction_state(self, connection: Any) -> TransactionState:
+        """Ask the driver, and Django: it knows of errors after which nobody may go on in the same atomic block."""
+        if connection.connection is None:
+            return TransactionState.LOST
+        state: TransactionState = super().state_of(connection.connection)  # type: ignore[misc]  # the backend's
+        is_aborted = state is TransactionState.OPEN and connection.needs_rollback
+        return TransactionState.ABORTED if is_aborted else state

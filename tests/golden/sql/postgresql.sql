@@ -94,6 +94,8 @@ LIMIT 1;
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
     AND es_streams.version > %(version_1)b::BIGINT
 RETURNING es_streams.version;
 
@@ -101,6 +103,8 @@ RETURNING es_streams.version;
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
     AND es_streams.version = %(expected)b::BIGINT
 RETURNING es_streams.version;
 
@@ -111,6 +115,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version = %(expected)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -151,6 +157,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version = %(expected)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -203,6 +211,7 @@ WITH
         DO UPDATE SET
             version = (es_streams.version + %(count)b::BIGINT),
             updated_at = clock_timestamp()
+        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
         RETURNING es_streams.version
     ),
     stored AS (
@@ -245,6 +254,7 @@ WITH
         DO UPDATE SET
             version = (es_streams.version + %(count)b::BIGINT),
             updated_at = clock_timestamp()
+        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
         RETURNING es_streams.version
     ),
     stored AS (
@@ -293,6 +303,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version > %(version_1)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -333,6 +345,8 @@ WITH
         UPDATE es_streams
         SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
             AND es_streams.version > %(version_1)b::BIGINT
         RETURNING es_streams.version
     ),
@@ -576,6 +590,7 @@ INSERT INTO es_streams (version, stream_id)
 VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
 ON CONFLICT (stream_id)
 DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
 RETURNING es_streams.version;
 
 -- appending.lock_heads
@@ -590,6 +605,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version = %(expected)b::BIGINT
     RETURNING es_streams.version
 )
@@ -612,6 +629,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version = %(expected)b::BIGINT
     RETURNING es_streams.version
 )
@@ -643,6 +662,7 @@ WITH head AS (
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
     ON CONFLICT (stream_id)
     DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
@@ -665,6 +685,7 @@ WITH head AS (
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
     ON CONFLICT (stream_id)
     DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
@@ -695,6 +716,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version > %(version_1)b::BIGINT
     RETURNING es_streams.version
 )
@@ -717,6 +740,8 @@ WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
         AND es_streams.version > %(version_1)b::BIGINT
     RETURNING es_streams.version
 )
@@ -1102,7 +1127,15 @@ WHERE es_dead_letters.status = 'pending'
     AND es_dead_letters.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
 -- closing.find_end
-SELECT es_streams.version, es_events.event_type, es_events.codec, es_events.data
+SELECT
+    es_streams.version,
+    CASE
+        WHEN (es_streams.deleted_version IS NOT NULL) THEN '$stream-deleted'
+        WHEN (es_streams.archived_version IS NOT NULL) THEN '$stream-archived'
+        ELSE es_events.event_type
+        END AS event_type,
+    es_events.codec,
+    es_events.data
 FROM es_streams
 LEFT OUTER JOIN es_events
     ON es_events.stream_id = es_streams.stream_id
@@ -2995,6 +3028,7 @@ SELECT
     es_checkpoints.worker,
     es_checkpoints.failure,
     clock_timestamp() AS anon_1,
+    es_checkpoints.failed_at,
     es_checkpoints.event_position,
     es_checkpoints.event_id,
     es_checkpoints.event_stream_id,
@@ -3087,17 +3121,47 @@ FOR UPDATE SKIP LOCKED;
 -- projections.mark_failed
 UPDATE es_checkpoints
 SET failed_at=clock_timestamp(), failure=%(failure)b::VARCHAR
-WHERE es_checkpoints.name = %(name)b::VARCHAR;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+);
+
+-- projections.mark_retrying
+UPDATE es_checkpoints
+SET
+    seen_at=clock_timestamp(),
+    failed_at=NULL,
+    worker=%(worker)b::VARCHAR,
+    failure=%(failure)b::VARCHAR
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+);
 
 -- projections.mark_seen
 UPDATE es_checkpoints
 SET seen_at=clock_timestamp(), worker=%(worker)b::VARCHAR
-WHERE es_checkpoints.name = %(name)b::VARCHAR;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+);
 
 -- projections.mark_stopped
 UPDATE es_checkpoints
 SET seen_at=NULL
-WHERE es_checkpoints.name = %(name)b::VARCHAR AND es_checkpoints.worker = %(worker)b::VARCHAR;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name
+    FROM es_checkpoints
+    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    FOR UPDATE SKIP LOCKED
+)
+    AND es_checkpoints.worker = %(worker)b::VARCHAR;
 
 -- projections.next_event_time
 -- with param_1 = 1
@@ -3137,6 +3201,7 @@ SELECT
         ) AS pending
     ) AS anon_3,
     es_checkpoints.failure,
+    es_checkpoints.failed_at,
     clock_timestamp() AS anon_4,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
@@ -3190,6 +3255,11 @@ LIMIT %(page_size)b::BIGINT;
 -- projections.rename_checkpoint
 UPDATE es_checkpoints SET name=%(new_name)b::VARCHAR WHERE es_checkpoints.name = %(name)b::VARCHAR;
 
+-- projections.rename_dead_letters
+UPDATE es_dead_letters
+SET projection=%(new_name)b::VARCHAR
+WHERE es_dead_letters.projection = %(name)b::VARCHAR;
+
 -- projections.set_checkpoint
 UPDATE es_checkpoints
 SET
@@ -3202,6 +3272,9 @@ SET
     event_stream_id=NULL,
     event_version=NULL
 WHERE es_checkpoints.name = %(name)b::VARCHAR;
+
+-- projections.transaction_id
+SELECT CAST(pg_current_xact_id() AS TEXT) AS pg_current_xact_id_1;
 
 -- reading.newest_stored_version
 SELECT max(es_events.version) AS max_1
@@ -3810,6 +3883,9 @@ ORDER BY es_streams.stream_id;
 
 -- ======== written as text
 
+-- backends/postgresql.py: PostgreSQL.transaction_state
+SELECT 1;
+
 -- backends/postgresql_diagnosis.py: _pooler
 SELECT pg_backend_pid();
 
@@ -3832,6 +3908,43 @@ ROLLBACK TO SAVEPOINT eventstore;
 RELEASE SAVEPOINT eventstore;
 
 
+-- ======== on tables before version 6
+
+-- appending.advance_existing_head
+-- with version_1 = 0
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND true
+    AND es_streams.version > %(version_1)b::BIGINT
+RETURNING es_streams.version;
+
+-- appending.advance_head
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND true
+    AND es_streams.version = %(expected)b::BIGINT
+RETURNING es_streams.version;
+
+-- appending.create_or_advance_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+ON CONFLICT (stream_id)
+DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+WHERE true
+RETURNING es_streams.version;
+
+-- closing.find_end
+SELECT es_streams.version, es_events.event_type AS event_type, es_events.codec, es_events.data
+FROM es_streams
+LEFT OUTER JOIN es_events
+    ON es_events.stream_id = es_streams.stream_id
+        AND es_events.version = es_streams.version
+        AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+
+
 -- ======== with schema="Shop"
 
 -- appending_one.append_one_at_version_and_notify
@@ -3840,6 +3953,8 @@ WITH head AS (
     UPDATE "Shop".es_streams
     SET version=("Shop".es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE "Shop".es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND "Shop".es_streams.deleted_version IS NULL
+        AND "Shop".es_streams.archived_version IS NULL
         AND "Shop".es_streams.version = %(expected)b::BIGINT
     RETURNING "Shop".es_streams.version
 )

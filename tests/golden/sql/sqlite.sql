@@ -97,13 +97,19 @@ OFFSET :param_1;
 -- with version_1 = 0
 UPDATE es_streams
 SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.stream_id = :stream_id AND es_streams.version > :version_1
+WHERE es_streams.stream_id = :stream_id
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version > :version_1
 RETURNING version;
 
 -- appending.advance_head
 UPDATE es_streams
 SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.stream_id = :stream_id AND es_streams.version = :expected
+WHERE es_streams.stream_id = :stream_id
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version = :expected
 RETURNING version;
 
 -- appending.create_head
@@ -120,6 +126,7 @@ ON CONFLICT (stream_id)
 DO UPDATE SET
     version = (es_streams.version + :count),
     updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
 RETURNING version;
 
 -- appending.find_heads
@@ -158,7 +165,15 @@ SET closed_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')), status='discarded', not
 WHERE es_dead_letters.status = 'pending' AND es_dead_letters.stream_id = :stream_id;
 
 -- closing.find_end
-SELECT es_streams.version, es_events.event_type, es_events.codec, es_events.data
+SELECT
+    es_streams.version,
+    CASE
+        WHEN (es_streams.deleted_version IS NOT NULL) THEN '$stream-deleted'
+        WHEN (es_streams.archived_version IS NOT NULL) THEN '$stream-archived'
+        ELSE es_events.event_type
+        END AS event_type,
+    es_events.codec,
+    es_events.data
 FROM es_streams
 LEFT OUTER JOIN es_events
     ON es_events.stream_id = es_streams.stream_id
@@ -1632,6 +1647,7 @@ SELECT
     es_checkpoints.worker,
     es_checkpoints.failure,
     (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_1,
+    es_checkpoints.failed_at,
     es_checkpoints.event_position,
     es_checkpoints.event_id,
     es_checkpoints.event_stream_id,
@@ -1725,17 +1741,35 @@ WHERE es_checkpoints.name = :name;
 -- projections.mark_failed
 UPDATE es_checkpoints
 SET failed_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')), failure=:failure
-WHERE es_checkpoints.name = :name;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name FROM es_checkpoints WHERE es_checkpoints.name = :name
+);
+
+-- projections.mark_retrying
+UPDATE es_checkpoints
+SET
+    seen_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')),
+    failed_at=NULL,
+    worker=:worker,
+    failure=:failure
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name FROM es_checkpoints WHERE es_checkpoints.name = :name
+);
 
 -- projections.mark_seen
 UPDATE es_checkpoints
 SET seen_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')), worker=:worker
-WHERE es_checkpoints.name = :name;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name FROM es_checkpoints WHERE es_checkpoints.name = :name
+);
 
 -- projections.mark_stopped
 UPDATE es_checkpoints
 SET seen_at=NULL
-WHERE es_checkpoints.name = :name AND es_checkpoints.worker = :worker;
+WHERE es_checkpoints.name = (
+    SELECT es_checkpoints.name FROM es_checkpoints WHERE es_checkpoints.name = :name
+)
+    AND es_checkpoints.worker = :worker;
 
 -- projections.next_event_time
 -- with param_1 = 1, param_2 = 0
@@ -1780,6 +1814,7 @@ SELECT
         ) AS pending
     ) AS anon_3,
     es_checkpoints.failure,
+    es_checkpoints.failed_at,
     (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_4,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
@@ -1834,6 +1869,9 @@ OFFSET :param_1;
 
 -- projections.rename_checkpoint
 UPDATE es_checkpoints SET name=:new_name WHERE es_checkpoints.name = :name;
+
+-- projections.rename_dead_letters
+UPDATE es_dead_letters SET projection=:new_name WHERE es_dead_letters.projection = :name;
 
 -- projections.set_checkpoint
 UPDATE es_checkpoints
@@ -2412,6 +2450,12 @@ ORDER BY es_streams.stream_id;
 -- backends/sqlite.py: SQLite._watched_autocommit
 COMMIT;
 
+-- backends/sqlite.py: SQLite.is_same_transaction
+RELEASE SAVEPOINT {…};
+
+-- backends/sqlite.py: SQLite.mark_transaction
+SAVEPOINT {…};
+
 -- backends/sqlite.py: begin_before_savepoints.begin_first
 BEGIN IMMEDIATE;
 
@@ -2456,3 +2500,38 @@ ROLLBACK TO SAVEPOINT eventstore;
 
 -- execution.py: JoinedTransaction.transaction
 RELEASE SAVEPOINT eventstore;
+
+
+-- ======== on tables before version 6
+
+-- appending.advance_existing_head
+-- with version_1 = 0
+UPDATE es_streams
+SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version > :version_1
+RETURNING version;
+
+-- appending.advance_head
+UPDATE es_streams
+SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version = :expected
+RETURNING version;
+
+-- appending.create_or_advance_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (:count, :stream_id)
+ON CONFLICT (stream_id)
+DO UPDATE SET
+    version = (es_streams.version + :count),
+    updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE 1 = 1
+RETURNING version;
+
+-- closing.find_end
+SELECT es_streams.version, es_events.event_type AS event_type, es_events.codec, es_events.data
+FROM es_streams
+LEFT OUTER JOIN es_events
+    ON es_events.stream_id = es_streams.stream_id
+        AND es_events.version = es_streams.version
+        AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+WHERE es_streams.stream_id = :stream_id;

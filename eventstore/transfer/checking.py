@@ -1,0 +1,65 @@
+"""What a record of an export may be: what no export has written is found before it comes to a database."""
+
+from datetime import UTC, datetime
+
+from eventstore.errors import InvalidInput
+from eventstore.events import MAX_SCHEMA_VERSION, check_event_type
+from eventstore.metadata import decode_metadata, encode_metadata
+from eventstore.rows import StoredEvent
+from eventstore.streams import MAX_VERSION, check_stream_id, unstorable_text
+from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
+
+_MAX_CODEC = 2**15 - 1
+_MAX_NAME_LENGTH = 255
+
+
+def checked(record: Record) -> Record:
+    """Return the record.
+
+    Raises:
+        InvalidInput: It holds what no database could take.
+        DecodingError: Its metadata is no JSON object.
+    """
+    match record:
+        case StoredEvent():
+            check_stream_id(record.stream_id)
+            check_event_type(record.event_type)
+            _check_number("position", record.position, 1)
+            _check_number("version", record.version, 1)
+            _check_number("schema version", record.schema_version, 1, MAX_SCHEMA_VERSION)
+            _check_number("codec", record.codec, 0, _MAX_CODEC)
+            _check_times(record.recorded_at)
+            encode_metadata(decode_metadata(record.metadata))
+        case StreamTimes():
+            check_stream_id(record.stream_id)
+            _check_number("version", record.version, 0)
+            _check_times(record.created_at, record.updated_at)
+        case SavedSnapshot():
+            check_stream_id(record.stream_id)
+            _check_number("version", record.version, 1)
+            _check_number("schema version", record.schema_version, 1, MAX_SCHEMA_VERSION)
+            _check_number("codec", record.codec, 0, _MAX_CODEC)
+            _check_times(record.created_at)
+        case Checkpoint():
+            problem = unstorable_text(record.name, _MAX_NAME_LENGTH)
+            if problem:
+                raise InvalidInput(f"the name of a projection {problem}")
+            _check_number("position", record.position, 0)
+        case Beginning(after_position=position) | End(position=position):
+            _check_number("position", position, 0)
+    return record
+
+
+def _check_number(name: str, value: object, minimum: int, maximum: int = MAX_VERSION) -> None:
+    if type(value) is not int or not minimum <= value <= maximum:
+        msg = f"its {name} is an integer between {minimum} and {maximum}"
+        raise InvalidInput(msg)
+
+
+def _check_times(*times: datetime) -> None:
+    for time in times:
+        try:
+            time.astimezone(UTC)
+        except OverflowError:  # at the ends of the calendar, in a zone that lies beyond
+            msg = "its time is in no year that there is"
+            raise InvalidInput(msg) from None
