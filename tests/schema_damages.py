@@ -316,17 +316,17 @@ def _of_sqlite(key: Key, definition: str) -> Made:
 
 def _of_sqlite_column(key: Key, definition: str) -> Made:
     table, name = key.table, key.name
-    start = f"{table}: \\n\\t{name} (\\w+)"
+    start = f"{table}: ([\\n,]\\s*){name} (\\w+)"
     yield "renamed", f"ALTER TABLE {table} RENAME COLUMN {name} TO another_name"
     if "AUTOINCREMENT" in definition:
         yield "numbers given again", f"{table}: AUTOINCREMENT -> "
     else:
-        yield "another type", f"{start} -> \\n\\t{name} VARCHAR(9)"
-    yield "another collation", f"{start} -> \\n\\t{name} \\1 COLLATE NOCASE"
+        yield "another type", f"{start} -> \\1{name} VARCHAR(9)"
+    yield "another collation", f"{start} -> \\1{name} \\2 COLLATE NOCASE"
     if "NOT NULL" in definition:
         yield "NULL", f"{table}: (\\n\\t{name} [^\\n]*?) NOT NULL -> \\1"
     else:
-        yield "a default", f"{start} -> \\n\\t{name} \\1 DEFAULT 1"
+        yield "a default", f"{start} -> \\1{name} \\2 DEFAULT 1"
     if "DEFAULT" in definition:
         yield "another default", f"{table}: (\\n\\t{name} [^\\n]*?)'now' -> \\1'2001-01-01'"
     if "GENERATED" in definition:

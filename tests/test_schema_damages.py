@@ -120,7 +120,7 @@ def do_all(engine: Engine, findings: list[Finding]) -> list[Finding]:
 
 @pytest.mark.postgresql
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("count", [8, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [8, pytest.param(200, marks=pytest.mark.long)])
 def test_each_damage_on_postgresql_is_found_and_its_printed_remedy_tried(
     postgres_databases: Databases, filled_template: str, count: int
 ) -> None:
@@ -140,7 +140,7 @@ def test_each_damage_on_postgresql_is_found_and_its_printed_remedy_tried(
             finally:
                 engine.dispose()
     print(f"seed {SEED}: {tried} damages, {restored} of which took a backup, {with_writer} with a writer")
-    assert tried > count / 2 or count > 200
+    assert tried > count / 2
 
 
 def found_and_cured(engine: Engine, damage: Damage, number: int) -> tuple[bool, bool]:
@@ -193,7 +193,7 @@ def make_again(connection: sqlite3.Connection, table: str, pattern: str, replace
         connection.execute(sql)
 
 
-@pytest.mark.parametrize("count", [25, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [25, pytest.param(200, marks=pytest.mark.long)])
 def test_each_damage_on_sqlite_is_found_and_its_printed_remedy_tried(
     tmp_path: Path, tracked_engine: Callable[[str], Engine], count: int
 ) -> None:
@@ -220,7 +220,7 @@ def test_each_damage_on_sqlite_is_found_and_its_printed_remedy_tried(
         engine.dispose()
         path.unlink()
     print(f"seed {SEED}: {tried} damages")
-    assert tried > count / 2 or count > 200
+    assert tried > count / 2
 
 
 def found_and_cured_on_sqlite(engine: Engine, path: Path, damage: Damage) -> None:

@@ -2,10 +2,11 @@
 
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from eventstore import EventStore, NewEvent, migrations
 from eventstore.migrations import definitions
@@ -112,6 +113,43 @@ def test_the_surroundings_change_nothing(postgres_engine: Engine, options: dict[
             assert connection.execute(text("SELECT current_setting('search_path')")).scalar() == before
     finally:
         engine.dispose()
+
+
+@pytest.mark.parametrize("begin", ["BEGIN", "BEGIN IMMEDIATE", None])
+def test_engines_that_begin_by_themselves_are_looked_at_and_put_right(sqlite_path: Path, begin: str | None) -> None:
+    """As SQLAlchemy's documentation shows it; and in AUTOCOMMIT."""
+    options = {"isolation_level": "AUTOCOMMIT"} if begin is None else {}
+    engine = create_engine(f"sqlite:///{sqlite_path}", **options)
+    if begin is not None:
+        event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    assert migrations.verify(engine) == []
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE es_streams RENAME COLUMN category TO kind")
+        connection.exec_driver_sql("DROP INDEX es_events_recorded_at_idx")
+        connection.exec_driver_sql("CREATE TABLE other (stream_id TEXT REFERENCES es_streams ON DELETE CASCADE)")
+        connection.exec_driver_sql("INSERT INTO es_streams (stream_id, version) VALUES ('order-1', 0)")
+        connection.exec_driver_sql("INSERT INTO other VALUES ('order-1')")
+    remake(engine, "es_streams", "CHECK (version >= 0)", "CHECK (1)")
+    for found in migrations.verify(engine):
+        if found.statements:
+            migrations.fix(engine, found)
+    (found,) = migrations.verify(engine)  # a table is not made again before its columns have their names
+    migrations.fix(engine, found)
+    assert migrations.verify(engine) == []
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT stream_id FROM other").scalars().all() == ["order-1"]
+    engine.dispose()
+
+
+def remake(engine: Engine, table: str, old: str, new: str) -> None:
+    """Change the text of a table in place, as SQLite's documentation allows for checks."""
+    with closing(engine.raw_connection()) as pooled:
+        pooled.dbapi_connection.executescript(  # type: ignore[union-attr]  # sqlite3's
+            "PRAGMA writable_schema = ON;"
+            f"UPDATE sqlite_master SET sql = replace(sql, '{old}', '{new}') WHERE name = '{table}';"
+            "PRAGMA writable_schema = RESET;"
+        )
 
 
 def test_a_role_that_may_only_read_es_schema_can_verify(postgres_engine: Engine) -> None:

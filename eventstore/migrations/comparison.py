@@ -69,7 +69,7 @@ def deviations(expected: Definitions, found: Definitions, begun: Definitions) ->
         found: What is there.
         begun: What is as well right: of the next revision, which may have been interrupted.
     """
-    columns = _renamed_columns(expected, found)
+    columns = renamed_columns(expected, found)
     found = _with_names_of(columns, expected, found)
     every = [
         Deviation(key, expected.get(key), found.get(key))
@@ -154,7 +154,7 @@ def _is_the_applications_own(deviation: Deviation, expected: Definitions) -> boo
     return any(columns <= set(columns_of(definition)) for columns in keys)  # refuses nothing that ours lets pass
 
 
-def _renamed_columns(expected: Definitions, found: Definitions) -> list[Deviation]:
+def renamed_columns(expected: Definitions, found: Definitions) -> list[Deviation]:
     """Return the columns that have another name."""
     renamed = []
     extra = [key for key in found if key.kind == "column" and key not in expected]

@@ -3,10 +3,11 @@
 import random
 import re
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from eventstore.errors import ConstraintViolated, InvalidInput, TableLocked
 from eventstore.migrations import catalog
@@ -38,11 +39,11 @@ def fix(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> None
     """
     if not finding.statements:
         raise InvalidInput(f"{finding.table}, {finding.name} takes more than SQL: {finding.remedy}")
+    if engine.dialect.name == "sqlite":
+        _fix_on_sqlite(engine, finding)
+        return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT", stream_results=False) as connection:
-        if connection.dialect.name == "sqlite":
-            _fix_on_sqlite(connection, finding)
-        else:
-            _fix_on_postgresql(connection, finding, wait_seconds)
+        _fix_on_postgresql(connection, finding, wait_seconds)
 
 
 def _fix_on_postgresql(connection: Connection, finding: Finding, wait_seconds: float) -> None:
@@ -99,18 +100,24 @@ def _table_in(statement: str, table: str) -> str:
     return table if found is None else found.group()
 
 
-def _fix_on_sqlite(connection: Connection, finding: Finding) -> None:
-    pragmas = ("foreign_keys", "legacy_alter_table")
-    before = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas}
-    try:
-        for statement in finding.statements:
-            rows = connection.exec_driver_sql(statement)
-            if statement.startswith("PRAGMA foreign_key_check") and rows.first() is not None:
-                raise ConstraintViolated(finding.table, str(finding.name), None)
-    except IntegrityError as error:
-        raise ConstraintViolated(finding.table, str(finding.name), None) from error
-    finally:
-        if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
-            connection.exec_driver_sql("ROLLBACK")
-        for name, value in before.items():
-            connection.exec_driver_sql(f"PRAGMA {name} = {value}")
+def _fix_on_sqlite(engine: Engine, finding: Finding) -> None:
+    """Execute on the driver's own connection: foreign keys can be switched off outside of a transaction only."""
+    integrity_error = engine.dialect.loaded_dbapi.IntegrityError
+    with closing(engine.raw_connection()) as pooled:
+        connection: Any = pooled.dbapi_connection
+        level, connection.isolation_level = connection.isolation_level, None
+        pragmas = ("foreign_keys", "legacy_alter_table")
+        before = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas}
+        try:
+            for statement in finding.statements:
+                rows = connection.execute(statement).fetchall()
+                if rows and statement.startswith("PRAGMA foreign_key_check"):
+                    raise ConstraintViolated(finding.table, str(finding.name), None)
+        except integrity_error as error:
+            raise ConstraintViolated(finding.table, str(finding.name), None) from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for name, value in before.items():
+                connection.execute(f"PRAGMA {name} = {value}")
+            connection.isolation_level = level

@@ -58,14 +58,19 @@ def _looking(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == "postgresql":
             # whatever the engine's own: the search path is set for this transaction, and there must be one
             connection.execution_options(isolation_level="REPEATABLE READ", stream_results=False)
-        elif not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
-            connection.exec_driver_sql("BEGIN")
+        connection.begin()
+        if engine.dialect.name == "sqlite" and not _is_in_transaction(connection):
+            connection.exec_driver_sql("BEGIN")  # sqlite3 begins none for reads
         try:
             yield connection
         finally:
             connection.rollback()
-            if connection.dialect.name == "sqlite" and connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+            if engine.dialect.name == "sqlite" and _is_in_transaction(connection):  # as in AUTOCOMMIT
                 connection.exec_driver_sql("ROLLBACK")
+
+
+def _is_in_transaction(connection: Connection) -> bool:
+    return bool(connection.connection.dbapi_connection.in_transaction)  # type: ignore[union-attr]  # sqlite3's
 
 
 def _on_postgresql(connection: Connection, schema: str | None) -> Inventory:

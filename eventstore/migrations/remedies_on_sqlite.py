@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from eventstore.migrations.comparison import Deviation
+from eventstore.migrations.comparison import Deviation, renamed_columns
 from eventstore.migrations.definitions import Definitions, Key
 from eventstore.migrations.inventory import Inventory
 from eventstore.migrations.remedies import REPAIR, RESTORE, UNLESS_MEANT, Remedy
@@ -17,13 +17,13 @@ def remedy(deviation: Deviation, inventory: Inventory, expected: Definitions) ->
     key = deviation.key
     if key.kind in {"index", "trigger"}:
         return _of_index_or_trigger(deviation)
-    if inventory.found.get(Key(key.table, "table")) == "VIEW":
-        return Remedy((), RESTORE)
-    if key.kind == "table" and deviation.found is None:
-        return _missing_table(key.table, expected)
+    if key.kind == "table" and deviation.found in {None, "VIEW"}:
+        return _missing_table(key.table, expected) if deviation.found is None else Remedy((), RESTORE)
     in_place = _of_column(deviation) if key.kind == "column" else None
     if in_place is not None:
         return in_place
+    if any(column.key.table == key.table for column in renamed_columns(expected, inventory.found)):
+        return Remedy((), "give the column its name again first, then run `eventstore check` again")
     if key.kind == "constraint" and deviation.expected is None:
         return Remedy(tuple(_make_again(key.table, inventory, expected, without=key.name)), UNLESS_MEANT)
     advice = f"{REPAIR} makes the table again, with all its rows; appends wait meanwhile"
