@@ -12,7 +12,7 @@ from eventstore.execution import Execution
 from eventstore.history import history_changes
 from eventstore.rows import EventMapper
 from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
-from eventstore.streams import ANY, NO_STREAM, ExpectedVersion
+from eventstore.streams import ANY, NO_STREAM, ExpectedVersion, check_flag
 
 
 class Closer:
@@ -39,9 +39,7 @@ class Closer:
             ConcurrencyConflict: The stream is at another version.
             StreamClosed: It has ended already.
         """
-        if not isinstance(reusable, bool):
-            msg = f"reusable is True or False, not {reusable!r}"
-            raise InvalidInput(msg)
+        check_flag("reusable", reusable)
         reason = check_reason(reason)
         data = {"reason": reason, "reusable": reusable}
         closing = closing_append(stream_id, STREAM_DELETED, data, expected_version, metadata)

@@ -31,6 +31,7 @@ EventStoreError
 │   └── UpcasterMissing
 ├── SchemaError                     the tables don't fit this code
 │   ├── SchemaMissing
+│   │   └── DatabaseMissing         there is no such file
 │   ├── SchemaOutdated
 │   └── SchemaTooNew
 ├── MigrationError                  a migration that can't go on; once the cause is gone, run it again
@@ -40,7 +41,8 @@ EventStoreError
 │   ├── TableLocked
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
-│   └── OtherHistory
+│   ├── OtherHistory
+│   └── TableTaken                  another table has the name of one of ours
 ├── ProjectionError                 a projection that can't go on, or not now
 │   ├── ProjectionFailed            a handler could not deal with an event
 │   ├── ProjectionRunning           a worker is at work
@@ -64,6 +66,7 @@ EventStoreError
 ├── DatabaseMismatch                a session or connection of another database
 ├── NotInTransaction                no transaction to join, or joined to none
 ├── TransactionBroken               code inside of a transaction has aborted or ended it
+├── PermissionDenied                the database user lacks a right
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
@@ -72,6 +75,7 @@ pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -204,8 +208,7 @@ class EventIdReused(EventStoreError):
 class StreamClosed(EventStoreError):
     """The stream takes no more events; nothing was written. Its last event says when and why, and in its metadata who.
 
-    Where the append named no version (`ANY`, `STREAM_EXISTS`), PostgreSQL has aborted a joined transaction, as after
-    any error of its own.
+    A joined transaction stays usable, as after a `ConcurrencyConflict`.
 
     Attributes:
         stream_id: The stream.
@@ -247,7 +250,7 @@ class HistoryChangeRefused(EventStoreError):
 
 
 class EncodingError(EventStoreError, ValueError):
-    """Data that can't be stored exactly; nothing was written.
+    """Data that can't be stored exactly, or would come back changed; nothing was written.
 
     Attributes:
         index: The place of the event in the append, from 0; None for a snapshot's state.
@@ -450,18 +453,66 @@ class UpcasterMissing(EventTypeError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class TablesPlace:
+    """Where the tables of a store are looked for.
+
+    Attributes:
+        database: The URL, without its password; or what else names the database.
+        schema: The PostgreSQL schema; None if the search path decides, and on SQLite.
+        remedy: What to do if they are not there, or too old.
+    """
+
+    database: str
+    schema: str | None = None
+    remedy: str = "run `eventstore migrate` on it, or `alembic upgrade head`, as a step of your deployment"
+
+    def __str__(self) -> str:
+        return self.database if self.schema is None else f"schema {self.schema!r} of {self.database}"
+
+
 class SchemaError(EventStoreError):
-    """The tables in the database don't fit this version of the package."""
+    """The tables in the database don't fit this version of the package.
+
+    Attributes:
+        place: Where they were looked for; None if that is not known.
+    """
+
+    place: TablesPlace | None = None
 
 
-_UPGRADE = "run `eventstore migrate` (or `alembic upgrade head`) as a step of your deployment"
+def _remedy(place: TablesPlace | None) -> str:
+    return (place or TablesPlace("this database")).remedy
 
 
 class SchemaMissing(SchemaError):
     """The event store's tables are not there."""
 
-    def __init__(self) -> None:
-        super().__init__(f"the event store's tables are not in this database; {_UPGRADE}")
+    def __init__(self, place: TablesPlace | None = None) -> None:
+        self.place = place
+        where = "this database" if place is None else str(place)
+        unseen = ""
+        if place is not None and place.database.startswith("postgresql"):
+            unseen = "; or, if they are there, GRANT USAGE ON SCHEMA to the user that is connected" + (
+                "" if place.schema else ", and name the schema that they are in, if it is not in the search_path"
+            )
+        super().__init__(f"the event store's tables are not in {where}; {_remedy(place)}{unseen}")
+
+
+class DatabaseMissing(SchemaMissing):
+    """There is no such file, of a SQLite database that was to be read. It was not made.
+
+    Raised by the command line. In Python, SQLite's driver makes a file that is not there.
+
+    Attributes:
+        path: The file, as an absolute path.
+    """
+
+    def __init__(self, path: str, url: str) -> None:
+        self.path = path
+        EventStoreError.__init__(
+            self, f"there is no file {path!r}; look at the URL, or create it by `eventstore migrate --url {url}`"
+        )
 
 
 class SchemaOutdated(SchemaError):
@@ -472,10 +523,14 @@ class SchemaOutdated(SchemaError):
         required: The oldest version that this code works with.
     """
 
-    def __init__(self, found: int, required: int) -> None:
+    def __init__(self, found: int, required: int, place: TablesPlace | None = None) -> None:
         self.found = found
         self.required = required
-        super().__init__(f"the event store's schema is at version {found}, this code needs {required}; {_UPGRADE}")
+        self.place = place
+        where = "" if place is None else f" in {place}"
+        super().__init__(
+            f"the event store's schema{where} is at version {found}, this code needs {required}; {_remedy(place)}"
+        )
 
 
 class SchemaTooNew(SchemaError):
@@ -487,12 +542,14 @@ class SchemaTooNew(SchemaError):
         known: The newest version that this code knows.
     """
 
-    def __init__(self, found: int, breaking: int, known: int) -> None:
+    def __init__(self, found: int, breaking: int, known: int, place: TablesPlace | None = None) -> None:
         self.found = found
         self.breaking = breaking
         self.known = known
+        self.place = place
+        where = "" if place is None else f" in {place}"
         super().__init__(
-            f"the event store's schema is at version {found} and needs code that knows version {breaking}, "
+            f"the event store's schema{where} is at version {found} and needs code that knows version {breaking}, "
             f"this code knows {known}; upgrade the package sqlalchemy-eventstore"
         )
 
@@ -600,6 +657,30 @@ class OtherHistory(MigrationError):
         super().__init__(
             "the tables are there, and es_alembic_version is not: another Alembic history looks after them, or they "
             "were made by hand; upgrade them the way they were made (`alembic upgrade heads` of that application)"
+        )
+
+
+class TableTaken(MigrationError):
+    """The database has another table of a name that one of ours has; nothing was done.
+
+    Attributes:
+        tables: The names.
+        schema: The PostgreSQL schema that they are in; None on SQLite.
+    """
+
+    def __init__(self, tables: Sequence[str], schema: str | None = None) -> None:
+        self.tables = tuple(tables)
+        self.schema = schema
+        where = "this file" if schema is None else f"schema {schema!r}"
+        apart = (
+            "give the event store a file of its own"
+            if schema is None
+            else "give the event store a schema of its own (`eventstore migrate --schema events`, "
+            'EventStore(engine, schema="events"))'
+        )
+        super().__init__(
+            f"{where} has a table {' and '.join(map(repr, tables))} already, which is not the event store's; nothing "
+            f"was done; {apart}, or rename that table (ALTER TABLE {tables[0]} RENAME TO …)"
         )
 
 
@@ -737,12 +818,21 @@ class DamagedExport(TransferError):
     """A file that is no export, or not all of one. What was read before is imported.
 
     Attributes:
-        place: Where in it, as `line 7`.
+        place: Where in it, such as `line 7`.
+        file: Its path; None if it was given as an open file.
     """
 
-    def __init__(self, place: str, problem: str) -> None:
+    def __init__(self, place: str, problem: str, *, file: str | None = None) -> None:
         self.place = place
-        super().__init__(f"{place} of the export {problem}")
+        self.problem = problem
+        self.file = file
+        named = "the export" if file is None else f"the export {file!r}"
+        super().__init__(f"{place} of {named} {problem}")
+
+    def of(self, file: str | None) -> Self:
+        """Return this error, which now names its file."""
+        DamagedExport.__init__(self, self.place, self.problem, file=file)
+        return self
 
 
 class ImportConflict(TransferError):
@@ -974,9 +1064,43 @@ _BROKEN = {
     "SQL: that is done with the checkpoint",
     "lost": "the connection of the batch was lost while the handler ran; make it quicker, or raise the server's "
     "idle_in_transaction_session_timeout for this role",
-    "moved": "the checkpoint of the projection was changed during its batch, although it was locked; nobody writes to "
-    "es_checkpoints but workers, and they lock it first",
+    "moved": "the checkpoint of the projection was changed during its batch, although it was locked; only workers "
+    "write to es_checkpoints, and they lock it first",
 }
+
+
+class PermissionDenied(EventStoreError):
+    """PostgreSQL has refused a statement, because the user that is connected lacks a right. The statement did nothing.
+
+    In a transaction that was joined, PostgreSQL has aborted it, as after any error of its own.
+
+    Attributes:
+        problem: What the server says.
+        on: What the right is on, as GRANT names it, such as `es_events` or `SEQUENCE es_events_position_seq`; None if
+            that is not known.
+        rights: What the statement takes there, as GRANT names it; it may be more than is missing.
+    """
+
+    def __init__(self, problem: str, on: str | None = None, rights: Sequence[str] = ()) -> None:
+        self.problem = problem
+        self.on = on
+        self.rights = tuple(rights)
+        super().__init__(
+            f"PostgreSQL refuses this to the user that is connected: {problem}; {self.remedy} (which user needs what "
+            "is in the guide to setting up the database)"
+        )
+
+    @property
+    def grant(self) -> str | None:
+        """The statement that gives the rights, `<user>` in place of the user's name; None if they are not known."""
+        return f"GRANT {', '.join(self.rights)} ON {self.on} TO <user>" if self.on and self.rights else None
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        if self.grant is None:
+            return "use a user that may, such as the owner of the tables"
+        return f"as the owner of the tables: {self.grant}; or use a user that may"
 
 
 class DatabaseBusy(EventStoreError):

@@ -34,6 +34,18 @@ class _Registration:
     build: Callable[[Any], Any] = dataclasses.field(compare=False, repr=False)
 
 
+def check_registry(event_types: object) -> "EventTypes":
+    """Return what was given for the parameter `event_types`.
+
+    Raises:
+        InvalidInput: It is something else.
+    """
+    if not isinstance(event_types, EventTypes):
+        msg = f"event_types is an EventTypes, in which classes are registered, not {type(event_types).__name__}"
+        raise InvalidInput(msg)
+    return event_types
+
+
 class EventTypes:
     """Which class stands for which event type, and how older events are brought to its shape.
 
@@ -41,8 +53,8 @@ class EventTypes:
     application, and register at import; after that it may be used from any thread.
 
     What is stored are the fields, by their names: of a Struct by their encoded names, of a pydantic model not by their
-    aliases, and without private attributes. The annotations bring them back; a field annotated `Any` comes back as
-    plain values, and one annotated `Sequence` as a list.
+    aliases, and without private attributes. The annotations bring them back; a field annotated `Any` takes plain
+    values, and one annotated `Sequence` takes lists. What would come back changed is refused when it is appended.
 
     Args:
         newer: What becomes of an event with a newer schema version than this registry knows, which newer code must have
@@ -114,6 +126,10 @@ class EventTypes:
             UpcasterTaken: An upcaster starts from this schema version.
             EventTypeError: The class is of no supported kind, or has a field whose type can't be brought back.
         """
+        if isinstance(event_type, type):
+            name = event_type.__qualname__
+            msg = f'{name} is registered under the name that is stored: @event_types.register("order-placed"), say'
+            raise InvalidEvent(msg)
         event_type, schema_version = check_event_type(event_type), check_schema_version(schema_version)
         if check_schema_version(oldest_version) > schema_version:
             msg = f"oldest_version is at most the schema version, {schema_version}, not {oldest_version}"

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from eventstore.backends.protocol import Backend, Row, Run, Statement
-from eventstore.errors import NotInTransaction
+from eventstore.errors import NotInTransaction, TablesPlace
 
 
 class Execution(Protocol):
@@ -67,6 +67,11 @@ class RunOn:
         """What was noted of the driver's connection; see `Run`."""
         notes: MutableMapping[Any, Any] = self._connection.info
         return notes
+
+    @property
+    def place(self) -> TablesPlace:
+        """Where the tables are looked for."""
+        return self._backend.place
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         """Execute the statement and return all of its rows; see `Run`."""

@@ -16,7 +16,7 @@ from eventstore.filters import EventFilter, combine
 from eventstore.observing import Observer
 from eventstore.rows import EVENT_ID, POSITION, STREAM_ID, VERSION, EventMapper
 from eventstore.settling import Horizon, Settling, check_loss
-from eventstore.streams import MAX_VERSION, check_number, check_seconds
+from eventstore.streams import MAX_VERSION, check_flag, check_number, check_seconds
 from eventstore.tokens import START, After, PositionToken
 
 _FIRST_PAUSE_SECONDS: Final = 0.001
@@ -81,6 +81,7 @@ class GlobalOrder:
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads as it goes."""
+        check_flag("upcast", upcast)
         pages = self.pages(filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds)
         return (event for page in pages for event in self.recorded(page.rows, upcast=upcast))
 

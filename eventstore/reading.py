@@ -15,6 +15,7 @@ from eventstore.streams import (
     StreamInfo,
     StreamOrder,
     check_category,
+    check_flag,
     check_number,
     check_stream_id,
 )
@@ -50,6 +51,8 @@ class Reader:
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads as it goes."""
+        check_flag("backwards", backwards)
+        check_flag("upcast", upcast)
         pages = self.pages(
             stream_id, after_version=after_version, up_to_version=up_to_version, limit=limit, backwards=backwards
         )

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from eventstore import statements
 from eventstore.backends.protocol import Run
-from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew
+from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew, TablesPlace
 from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, STREAMS_CAN_END, Tables
 
 REQUIRED_VERSION: Final = 1
@@ -21,22 +21,25 @@ REQUIRED_BY_HISTORY_CHANGES: Final = STREAMS_CAN_END
 """The oldest schema in which history is protected, and streams can be deleted and archived."""
 
 
-def check_version(version: int, breaking_version: int, required: int = REQUIRED_VERSION) -> None:
+def check_version(
+    version: int, breaking_version: int, required: int = REQUIRED_VERSION, place: TablesPlace | None = None
+) -> None:
     """Check a row of es_schema.
 
     Args:
         version: The version of the schema in the database.
         breaking_version: The newest of its versions that code must know to work with it.
         required: The oldest version that will do.
+        place: Where the tables are, for the error.
 
     Raises:
         SchemaOutdated: The schema lacks what this code needs.
         SchemaTooNew: The schema has changed in a way that this code does not know.
     """
     if version < required:
-        raise SchemaOutdated(version, required)
+        raise SchemaOutdated(version, required, place)
     if breaking_version > SCHEMA_VERSION:
-        raise SchemaTooNew(version, breaking_version, SCHEMA_VERSION)
+        raise SchemaTooNew(version, breaking_version, SCHEMA_VERSION, place)
 
 
 class SchemaGate:
@@ -63,9 +66,9 @@ class SchemaGate:
             return
         rows = run(statements.schema_version)
         if not rows:
-            raise SchemaMissing
+            raise SchemaMissing(run.place)
         version, breaking_version = rows[0]
-        check_version(version, breaking_version, self._required)
+        check_version(version, breaking_version, self._required, run.place)
         if self._suit is not None:
             self._suit(version)
         self._fits = True

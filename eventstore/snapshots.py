@@ -9,7 +9,7 @@ from typing import Any, Final
 from eventstore import statements
 from eventstore.backends.protocol import Backend, Row
 from eventstore.codecs import PayloadCodec
-from eventstore.errors import DecodingError
+from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import check_schema_version
 from eventstore.execution import Execution
 from eventstore.observing import Observer
@@ -63,7 +63,7 @@ class SnapshotInfo:
 
     @property
     def events_after(self) -> int:
-        """How many events of the stream it does not hold; below 0 where it is beyond the head, and is not loaded."""
+        """How many versions the stream is ahead of it; below 0 where it is beyond the head, and is not loaded."""
         return self.stream_version - self.version
 
 
@@ -75,7 +75,7 @@ class SnapshotCoverage:
         streams: How many streams were looked at.
         covered: How many of them have a snapshot, of any schema version.
         events_after: How many events are read to load each stream once: those after the newest snapshot, all of them
-            where there is none.
+            if there is none. By versions: of a stream that was deleted or archived, events that are gone count, too.
         most_events_after: The most that one stream needs.
     """
 
@@ -177,6 +177,9 @@ class SnapshotStore:
         """
         if category is not None:
             category = check_category(category)
+        if after is not None and not (isinstance(after, tuple) and len(after) == 2):  # noqa: PLR2004  # a pair
+            msg = f"after is a pair (stream id, schema version), or None, not {type(after).__name__}"
+            raise InvalidInput(msg)
         stream_id, schema_version = ("", 0) if after is None else after
         if after is not None:
             stream_id = check_stream_id(stream_id)
@@ -214,7 +217,7 @@ class SnapshotStore:
 
         Args:
             category: Count streams of this category. Defaults to None: all.
-            min_version: Count streams of at least so many events, from 1: short ones need no snapshot.
+            min_version: Count streams that are at this version or a higher one, from 1: short ones need no snapshot.
 
         Raises:
             InvalidInput: An argument is not valid.

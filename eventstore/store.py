@@ -12,7 +12,7 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
 from eventstore.appending import Appender
-from eventstore.backends import backend_for, engine_for, same_database
+from eventstore.backends import backend_for, check_engine, engine_for, same_database
 from eventstore.backends.protocol import Backend
 from eventstore.closing import Closer
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
@@ -24,7 +24,7 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.event_type_check import EventTypeFinding, check_event_types
-from eventstore.event_types import EventTypes
+from eventstore.event_types import EventTypes, check_registry
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.execution import Execution, JoinedTransaction, OwnConnections
 from eventstore.filters import EventFilter, combine
@@ -37,7 +37,7 @@ from eventstore.rows import EventMapper
 from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
 from eventstore.settling import Settling
 from eventstore.snapshots import SnapshotStore
-from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder, check_number, check_seconds
+from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder, check_flag, check_number, check_seconds
 from eventstore.subscriptions import Pace, Subscription
 from eventstore.tables import Tables
 from eventstore.tokens import After, PositionToken
@@ -92,11 +92,7 @@ class EventStore:
         schema: str | None = None,
         notify: bool = False,
     ) -> None:
-        if not isinstance(engine, Engine):
-            hint = "; for a connection or session, join it: EventStore(engine).join(…)"
-            msg = f"engine is a sqlalchemy.Engine, not {type(engine).__name__}{hint}"
-            raise InvalidInput(msg)
-        self._engine = engine
+        self._engine = check_engine(engine)
         self._owns_engine = False
         self._prepare(
             backend_for(engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema, notify=notify),
@@ -123,11 +119,13 @@ class EventStore:
         """Take in all but where statements run."""
         self._backend = backend
         self._page_size = check_number("page_size", page_size, minimum=1)
-        event_types = event_types or EventTypes()
+        event_types = EventTypes() if event_types is None else check_registry(event_types)
         event_types.validate()
         self._mapper = EventMapper(
             event_types,
-            PayloadCodec(codec or MessagePackCodec(), compress_above=compress_above, also_reads=also_reads),
+            PayloadCodec(
+                MessagePackCodec() if codec is None else codec, compress_above=compress_above, also_reads=also_reads
+            ),
         )
         self._gate = SchemaGate(suit=backend.suit)
         self._settling = Settling(self._backend)
@@ -598,10 +596,10 @@ class EventStore:
         return self._global_order.settled_position()
 
     def position_before_last(self, count: int, *filters: EventFilter) -> int:
-        """Return a position after which the last `count` events are that match the filters; 0 where there are fewer.
+        """Return the position before the last `count` events that match the filters.
 
-        To read them, or to begin a subscription with them, pass it as `after_position`. Events that are not settled
-        yet count, too.
+        To read them, or to begin a subscription with them, pass it as `after_position`. If fewer match, it is the
+        position before the first that does; if none does, it is 0. Events that are not settled yet count, too.
 
         Args:
             count: How many, from 1.
@@ -660,7 +658,7 @@ class EventStore:
         """
         if self._execution.is_joined:
             raise UnsuitableTransaction("would be open for as long as the subscription")
-        if notify and not self._backend.has_notifications:
+        if check_flag("notify", notify) and not self._backend.has_notifications:
             raise InvalidInput("notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it")
         pace = Pace(
             shortest=check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001),
@@ -796,6 +794,10 @@ class EventStore:
 
         On a joined store, it is a savepoint in the caller's transaction. On SQLite, all other writers wait until the
         block ends: also the outer store, used in the block by mistake.
+
+        Raises:
+            TransactionBroken: On PostgreSQL an error inside of the block has aborted the transaction, and was caught
+                there. Nothing was stored.
 
         Example:
             ```python

@@ -45,7 +45,7 @@ class StreamOrder(Enum):
     """By stream id, byte by byte. An index has this order."""
 
     SIZE = "size"
-    """The longest first."""
+    """The highest version first."""
 
     RECENT = "recent"
     """That which was last appended to first."""
@@ -57,7 +57,8 @@ class StreamInfo:
 
     Attributes:
         stream_id: The stream.
-        version: The version of its newest event: how many it has.
+        version: The version of its newest event: how many were ever appended. After it was deleted or archived it
+            has fewer: those before its last event are gone.
         created_at: When its first event was stored, in UTC.
         updated_at: When its newest event was stored, in UTC.
     """
@@ -155,6 +156,18 @@ def check_seconds(name: str, value: object, *, minimum: float = 0.0) -> float:
         msg = f"{name} is between {minimum:g} and {MAX_SECONDS:g} seconds, not {value}"
         raise InvalidInput(msg)
     return float(value)
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return what was given for the parameter `name`.
+
+    Raises:
+        InvalidInput: It is neither True nor False, but a text such as "no", say.
+    """
+    if not isinstance(value, bool):
+        msg = f"{name} is True or False, not {type(value).__name__}"
+        raise InvalidInput(msg)
+    return value
 
 
 def check_number(name: str, value: object, *, minimum: int = 0) -> int:

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +86,9 @@ class Cluster:
             server.wait()
 
 
-@pytest.fixture
-def new_cluster() -> Iterator[Callable[[], Cluster]]:
-    """Return a maker of clusters, which are neither created nor started; they are gone when the test ends."""
+@contextmanager
+def clusters() -> Iterator[Callable[[], Cluster]]:
+    """Yield a maker of clusters, which are neither created nor started; they are gone at the end."""
     try:
         binaries = find_binaries()
     except PostgreSQLNotFound as error:
@@ -102,6 +102,13 @@ def new_cluster() -> Iterator[Callable[[], Cluster]]:
             stack.callback(cluster.stop, signal.SIGQUIT)
             return cluster
 
+        yield new
+
+
+@pytest.fixture
+def new_cluster() -> Iterator[Callable[[], Cluster]]:
+    """Return a maker of clusters, which are neither created nor started; they are gone when the test ends."""
+    with clusters() as new:
         yield new
 
 

@@ -1,6 +1,7 @@
-"""A worker process of the tests: folds events into a table, and appends an event for each into the log of another one.
+"""A worker process of the tests: folds events into a table.
 
-`python -m tests.projection_worker URL [PAUSE]`: runs until SIGTERM; says "ready" when it begins.
+`python -m tests.projection_worker URL [PAUSE]`: runs until SIGTERM; says "ready" when it begins and, if it pauses after
+each event, "handled" after the first one of all, in the midst of its batch.
 """
 
 import random
@@ -41,6 +42,8 @@ def folding(pause: float = 0.0) -> Projection:
     @projection.on("counted")
     def handle(event: RecordedEvent, connection: Connection) -> None:
         fold(event, connection)
+        if pause and event.position == 1:
+            print("handled", flush=True)
         if pause:
             time.sleep(random.uniform(0, pause))
 

@@ -4,7 +4,7 @@ Each is steered to the point where it waits for the other one, which then commit
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -22,6 +22,7 @@ from eventstore import (
     NewEvent,
 )
 from eventstore.backends.postgresql_parameters import many_appends
+from tests.waiting import start_waiting
 
 Results = Sequence[AppendResult | ConcurrencyConflict]
 
@@ -47,8 +48,7 @@ def while_it_waits(store: EventStore, call: Callable[[], Results], other: Append
     with ThreadPoolExecutor(1) as threads:
         with store.transaction() as holder:
             holder.append(other.stream_id, other.events, expected_version=other.expected_version)
-            running = threads.submit(call)
-            assert wait([running], timeout=0.2).not_done
+            running = start_waiting(threads, holder.connection, call)
         yield running
 
 

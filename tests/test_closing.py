@@ -1,7 +1,7 @@
 """Streams that end: what the contract can't show, since it needs two connections, another store, or one database."""
 
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,8 +14,10 @@ from eventstore import (
     STREAM_ARCHIVED,
     STREAM_EXISTS,
     Append,
+    AppendResult,
     ConcurrencyConflict,
     EventStore,
+    ExpectedVersion,
     ImportConflict,
     InvalidInput,
     NewEvent,
@@ -29,6 +31,7 @@ from eventstore.backends import engine_for
 from eventstore.testing._base import numbered, numbers
 from eventstore.transfer import archive_stream
 from tests.fix_engines import changing_history, migrated_sqlite
+from tests.waiting import start_waiting
 
 
 @pytest.fixture
@@ -91,37 +94,29 @@ def test_who_appends_while_it_is_being_deleted_is_refused(store: EventStore) -> 
     """The other writer waits for the head, and then learns that the stream has ended."""
     if store.engine.dialect.name == "sqlite":
         store = EventStore(store.engine, lock_timeout_seconds=20)
-    outcomes: list[object] = []
 
-    def append(expected: object) -> None:
-        try:
-            outcomes.append(store.append("order-1", numbered(1), expected_version=expected))  # type: ignore[arg-type]
-        except StreamDeleted as error:
-            outcomes.append(type(error))
+    def append(expected: ExpectedVersion) -> AppendResult:
+        return store.append("order-1", numbered(1), expected_version=expected)
 
-    threads = [threading.Thread(target=append, args=(expected,)) for expected in (ANY, STREAM_EXISTS, 5)]
-    with store.transaction() as tx:
-        tx.delete_stream("order-1", expected_version=5, reason="r")
-        for thread in threads:
-            thread.start()
-        threads[0].join(0.3)
-        assert outcomes == []
-    for thread in threads:
-        thread.join()
-    assert outcomes == [StreamDeleted] * 3
+    with ThreadPoolExecutor(3) as threads:
+        with store.transaction() as tx:
+            tx.delete_stream("order-1", expected_version=5, reason="r")
+            expectations: tuple[ExpectedVersion, ...] = (ANY, STREAM_EXISTS, 5)
+            waiting = [start_waiting(threads, tx.connection, append, expected) for expected in expectations]
+        assert [type(each.exception(timeout=30)) for each in waiting] == [StreamDeleted] * 3
 
 
 def test_no_snapshot_is_left_by_one_who_was_saving_it(postgres_engine: Engine) -> None:
     """It was saved and not committed yet, so the deletion could not see it; or it was about to be saved."""
     store = EventStore(postgres_engine)
     store.append("order-1", numbered(3), expected_version=0)
-    deleted = threading.Thread(target=lambda: store.delete_stream("order-1", expected_version=3, reason="r"))
-    with store.transaction() as tx:
-        assert tx.snapshots.save("order-1", version=3, state="secret")
-        deleted.start()
-        deleted.join(0.3)
-        assert deleted.is_alive()
-    deleted.join()
+    with ThreadPoolExecutor(1) as threads:
+        with store.transaction() as tx:
+            assert tx.snapshots.save("order-1", version=3, state="secret")
+            deleting = start_waiting(
+                threads, tx.connection, store.delete_stream, "order-1", expected_version=3, reason="r"
+            )
+        assert deleting.result(timeout=30).version == 4
     with postgres_engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM snapshots")).scalar() == 0
         assert connection.execute(text("SELECT count(*) FROM es_events")).scalar() == 1

@@ -6,10 +6,12 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine, text
@@ -62,6 +64,8 @@ def test_a_dry_run_does_nothing(runner: CliRunner, new_engine: Engine) -> None:
 
 
 def test_check_tells_by_its_exit_code(runner: CliRunner, new_engine: Engine) -> None:
+    with new_engine.connect():  # a file, if it is one, without tables
+        pass
     assert run(runner, new_engine, "check").exit_code == 3
     code, told = run_json(runner, new_engine, "check")
     assert (code, told["error"], told["exit_code"]) == (3, "SchemaMissing", 3)
@@ -194,3 +198,69 @@ def read_until(file: int, wanted: bytes) -> bytes:
     while wanted not in seen:
         seen += os.read(file, 4096)
     return seen
+
+
+# --- a SQLite file that is not there
+
+
+def a_value_for_each_argument(command: click.Command) -> list[str]:
+    return ["1" for each in command.params if isinstance(each, click.Argument) and each.required]
+
+
+def commands_that_need_a_database(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_that_need_a_database(command, (*path, name))
+        elif name not in {"migrate", "sql", "versions-path"}:
+            yield (*path, name)
+
+
+REQUIRED_OPTIONS = {
+    "append": ["--expected-version", "any", "--type", "placed", "{}"],
+    "rebuild": ["--projection", "tests.projections_of_shop:totals", "--yes"],
+    "retry": ["--projection", "tests.projections_of_shop:totals"],
+    "reset": ["--yes"],
+    "remove": ["--yes"],
+}
+
+
+@pytest.mark.parametrize("path", list(commands_that_need_a_database(main)), ids=" ".join)
+def test_a_mistyped_sqlite_file_is_told_and_not_made(runner: CliRunner, tmp_path: Path, path: tuple[str, ...]) -> None:
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    file = tmp_path / "shp.db"
+    arguments = a_value_for_each_argument(command)
+    if path[-1] in {"export", "import"}:
+        arguments = [str(tmp_path / "all.jsonl")]
+        (tmp_path / "all.jsonl").touch()
+        arguments += ["--force"] if path[-1] == "export" else []
+    result = runner.invoke(main, [*path, "--url", f"sqlite:///{file}", *arguments, *REQUIRED_OPTIONS.get(path[-1], [])])
+    assert (result.exit_code, f"error: there is no file {str(file)!r}" in result.stderr) == (3, True), result.output
+    assert f"eventstore migrate --url sqlite:///{file}" in result.stderr
+    assert not file.exists()
+
+
+def test_a_dry_run_makes_no_file(runner: CliRunner, tmp_path: Path) -> None:
+    file = tmp_path / "new.db"
+    result = runner.invoke(main, ["migrate", "--dry-run", "--url", f"sqlite:///{file}"])
+    assert (result.exit_code, "es_0001" in result.stdout, file.exists()) == (0, True, False)
+    assert runner.invoke(main, ["migrate", "--url", f"sqlite:///{file}"]).exit_code == 0
+    assert runner.invoke(main, ["streams", "--url", f"sqlite:///{file}"]).exit_code == 0
+    assert runner.invoke(main, ["streams", "--url", f"sqlite:///file:{file}?mode=ro&uri=true"]).exit_code == 0
+
+
+def test_what_a_driver_says_keeps_its_lines_and_has_no_escaped_tabs(runner: CliRunner, unused_port: int) -> None:
+    result = runner.invoke(main, ["streams", "--url", f"postgresql://127.0.0.1:{unused_port}/shop"])
+    assert result.exit_code == 1
+    assert "\\t" not in result.stderr
+    assert "    Is the server running" in result.stderr
+
+
+def test_a_file_that_can_not_be_written_is_told_in_a_line(runner: CliRunner, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    runner.invoke(main, ["migrate", "--url", url])
+    result = runner.invoke(main, ["export", str(tmp_path / "none" / "all.jsonl"), "--url", url])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
+    assert "all.jsonl" in result.stderr

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 
 from eventstore import EventStore, EventTypes, InvalidInput, NewEvent
 from eventstore.cli import main, make_group
+from eventstore.projections import Projection, Worker
 from tests.fix_migrations import url_of
 
 
@@ -130,6 +132,29 @@ def test_ids_of_streams_and_names_of_projections_are_completed(
     application.add_command(make_group(store, name="events"))
     monkeypatch.setenv("EVENTSTORE_URL", other_url)
     assert complete(application, ["events", "show"], "order-2") == ["order-2"]
+
+
+def test_completing_names_of_projections_counts_no_events(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    Worker(store, Projection("totals")).run_until_caught_up()
+    monkeypatch.setenv("EVENTSTORE_URL", url_of(store.engine))
+    executed: list[str] = []
+
+    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        executed.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert complete(main, ["projections", "status"], "to") == ["totals"]
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert any("es_checkpoints" in statement for statement in executed)
+    assert not [statement for statement in executed if "es_events" in statement]
+
+
+def test_completing_makes_no_sqlite_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTSTORE_URL", f"sqlite:///{tmp_path / 'shp.db'}")
+    assert complete(main, ["show"], "") == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_database_that_is_not_there_completes_nothing(unused_port: int, monkeypatch: pytest.MonkeyPatch) -> None:

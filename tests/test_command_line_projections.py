@@ -68,9 +68,9 @@ def test_what_is_tried_again_is_told_below_the_table(command: CommandLine, store
     assert shown.splitlines()[1].split()[:2] == ["totals", "retrying"]
     assert "totals tries an event again: KeyError at position 3, tried 2 times" in shown
     assert command.lines("projections", "status")[0][-1] == "KeyError at position 3, tried 2 times"
-    (told,) = command.json("projections", "status")
-    assert (told["state"], told["failure"]) == ("retrying", None)
-    assert told["retrying"] == "KeyError at position 3, tried 2 times"
+    (status,) = command.json("projections", "status")
+    assert (status["state"], status["failure"]) == ("retrying", None)
+    assert status["retrying"] == "KeyError at position 3, tried 2 times"
     assert "tries again KeyError at position 3" in command("doctor").stdout
 
 

@@ -89,7 +89,7 @@ def test_people_see_a_table_that_fits(command: CommandLine, store: EventStore, c
     store.append(long, [NewEvent("registered")], expected_version=0)
     result = command("streams", columns=columns)
     lines = without_styles(result.stdout).splitlines()
-    assert lines[0].split()[:2] == ["stream", "events"]
+    assert lines[0].split()[:2] == ["stream", "version"]
     assert ("first event" in lines[0]) is (columns == 200)
     assert max(map(len, lines)) <= columns
     rows = lines[1:-3]
@@ -109,7 +109,7 @@ def test_show_in_a_pipe_is_a_line_an_event(command: CommandLine, store: EventSto
     first, *rest = command.lines("show", "order-1")
     event = next(store.read_stream("order-1"))
     assert first == [
-        str(event.position), "order-1", "1", "order-placed", event.recorded_at.isoformat(), str(event.event_id),
+        str(event.position), "order-1", "1", "order-placed", "1", event.recorded_at.isoformat(), str(event.event_id),
         '{"total": {"$decimal": "1.10"}, "on": {"$date": "2026-01-02"}}', '{"user_id": 7}',
     ]  # fmt: skip
     assert [line[2] for line in rest] == ["2", "3", "4", "5"]
@@ -157,7 +157,7 @@ def test_raw_shows_what_nobody_can_read(command: CommandLine, store: EventStore)
     (raw,) = command.json("show", "order-2", "--raw")
     assert (raw["codec"], raw["data_base64"]) == (99, "gaRibG9ixAIA/w==")
     assert "81 a4 62 6c 6f 62 c4 02" in command("show", "order-2", "--raw", columns=80).stdout
-    assert command.lines("show", "order-2", "--raw")[0][6:] == ["99", "gaRibG9ixAIA/w==", ""]
+    assert command.lines("show", "order-2", "--raw")[0][7:] == ["99", "gaRibG9ixAIA/w==", ""]
 
 
 @on_sqlite
@@ -207,7 +207,7 @@ def test_letters_that_are_joined_stay_so_in_payloads_only(command: CommandLine, 
     store.append(family, [NewEvent("a", {"who": family, "hidden": "\u200b"})], expected_version=0)
     (line,) = command.lines("show", family)
     assert line[1] == "\U0001f469\\u200d\U0001f467"
-    assert line[6] == f'{{"who": "{family}", "hidden": "\\u200b"}}'
+    assert line[7] == f'{{"who": "{family}", "hidden": "\\u200b"}}'
 
 
 @on_sqlite
@@ -215,7 +215,7 @@ def test_what_is_evil_is_told_whole(command: CommandLine, evil: EventStore) -> N
     assert [EVIL_SHOWN, "1"] in [line[:2] for line in command.lines("streams")]
     (line,) = command.lines("show", EVIL)
     (event,) = evil.read_stream(EVIL)
-    assert (json.loads(line[6]), json.loads(line[7])) == (event.data, event.metadata)
+    assert (json.loads(line[7]), json.loads(line[8])) == (event.data, event.metadata)
     shown = without_styles(command("show", EVIL, columns=200).stdout)
     assert r"[b]t\x1b[0m" in shown
     assert r'{"[bold]key\u001b[2J": "[blink]\u001b]0;title\u0007\u009b31m\u2028\u007f"}' in shown

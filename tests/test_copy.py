@@ -1,7 +1,7 @@
 """Appends of very many events on PostgreSQL, which are made by COPY."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from sqlalchemy import Engine, event, text
 
 from eventstore import ANY, NO_STREAM, ConcurrencyConflict, EventStore, NewEvent
 from eventstore.backends import postgresql
+from tests.waiting import start_waiting
 
 FEW = 20
 
@@ -78,8 +79,7 @@ def test_the_head_is_locked_before_a_position_is_drawn(store: EventStore, postgr
     store.append("order-1", events(1), expected_version=NO_STREAM)
     with ThreadPoolExecutor(1) as threads, postgres_engine.connect() as holder:
         store.join(holder).append("order-1", events(FEW), expected_version=1)
-        other = threads.submit(store.append, "order-1", events(FEW), expected_version=ANY)
-        assert wait([other], timeout=0.3).not_done
+        other = start_waiting(threads, holder, store.append, "order-1", events(FEW), expected_version=ANY)
         store.join(holder).append("order-1", events(FEW), expected_version=1 + FEW)
         holder.commit()
         assert other.result(timeout=30).version == 1 + 3 * FEW

@@ -33,6 +33,7 @@ class Block:
     line: int
     text: str
     printed: str | None
+    section: str
 
 
 def blocks() -> Iterator[Block]:
@@ -42,7 +43,8 @@ def blocks() -> Iterator[Block]:
     for match in found:
         language, text, printed = match.groups()
         line = GUIDE.read_text()[: match.start()].count("\n") + 1
-        yield Block(language, line, text, printed)
+        section = GUIDE.read_text()[: match.start()].rpartition("\n## ")[2].partition("\n")[0]
+        yield Block(language, line, text, printed, section)
 
 
 class Guide:
@@ -86,7 +88,8 @@ class Guide:
     def _run_python(self, block: Block) -> None:
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
             patch.setenv("SHOP_URL", f"postgresql://shop_writer@127.0.0.1:{self._cluster.port}/shop")
-            patch.setenv("RECOVERED_URL", f"postgresql://shop_writer@127.0.0.1:{self._recovered_port}/shop")
+            patch.setenv("WORKER_URL", f"postgresql://shop_worker@127.0.0.1:{self._cluster.port}/shop")
+            patch.setenv("RECOVERED_URL", f"postgresql://shop_worker@127.0.0.1:{self._recovered_port}/shop")
             patch.chdir(self._folder)
             exec(compile(block.text, f"{GUIDE.name}:{block.line}", "exec"), self._namespace)  # noqa: S102  # our own page
         if isinstance(engine := self._namespace.get("engine"), Engine):

@@ -188,3 +188,34 @@ def test_where_counting_would_take_long_numbers_are_estimated_and_marked(any_eng
     assert found.snapshots.long_streams is None
     assert str(found.events) == "about 2,000"
     assert statistics(store).streams == Count(2)
+
+
+def test_rows_are_not_counted_twice_where_a_session_reports_them_after_analyze(postgres_engine: Engine) -> None:
+    if on_server(postgres_engine, "SELECT current_setting('server_version_num')::int") < 150_000:
+        pytest.skip("only from 15 on can a session be made to report what it has stored")
+    store = EventStore(postgres_engine)
+    with postgres_engine.connect() as writer:
+        for tries in range(1, 6):  # a session reports once a second: if the second ends just here, once more
+            writer.execute(text("SELECT count(*) FROM es_events"))
+            writer.commit()  # it has reported now, and does not report what follows
+            store.join(writer).append(f"order-{tries}", _events(2000), expected_version=0)
+            writer.commit()
+            with postgres_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+                other.execute(text("ANALYZE es_events"))
+            writer.execute(text("SELECT pg_stat_force_next_flush()"))
+            writer.commit()
+            counted = on_server(postgres_engine, "SELECT pg_stat_get_live_tuples('es_events'::regclass)")
+            if counted == tries * 2000 + 2000:
+                break
+        else:
+            pytest.fail("the server's counter was never ahead")
+    assert statistics(store, exact_up_to=100).events == Count(tries * 2000, Precision.ESTIMATED)
+
+
+def _events(count: int) -> list[NewEvent]:
+    return [NewEvent("noted") for _ in range(count)]
+
+
+def on_server(engine: Engine, question: str) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text(question)).scalar_one())

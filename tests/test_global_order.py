@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -28,6 +28,7 @@ from eventstore import (
     migrations,
 )
 from tests.fix_postgresql import Databases
+from tests.waiting import start_reading
 
 KINDS = EventFilter(event_types=["counted"])
 ORDERS = EventFilter(categories=["order"])
@@ -159,9 +160,7 @@ def test_a_reader_waits_for_an_append_in_the_way_and_then_delivers_all(
 ) -> None:
     with unfinished(postgres_engine) as writer, ThreadPoolExecutor(1) as threads:
         later = append(store, "order-2")
-        reading = threads.submit(positions, store, wait_seconds=60)
-        done, _ = wait([reading], timeout=0.3)
-        assert not done, "the reader has not waited"
+        reading = start_reading(threads, postgres_engine, positions, store, wait_seconds=60)
         append(store, "order-3")  # came after it had begun: its end does not move away
         writer.commit()
         assert reading.result(timeout=30) == [1, later]

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from eventstore import EventFilter, EventStore, migrations
 from eventstore.backends.protocol import Row, Server, Statement
+from eventstore.errors import TablesPlace
 from eventstore.filters import combine
 from eventstore.settling import Horizon
 from eventstore.statements import end_of_run
@@ -91,6 +92,10 @@ class Explaining:
         explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page({literals})"
         ((found,),) = self._connection.execute(explain.encode()).fetchall()
         raise Explained((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
+
+    @property
+    def place(self) -> TablesPlace:
+        return self._store._backend.place
 
     @property
     def notes(self) -> dict[str, Any]:

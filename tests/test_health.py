@@ -159,7 +159,8 @@ def test_who_may_not_read_projections_is_told_or_leaves_them_out(shared_postgres
     try:
         health = EventStore(reader).health(projections=["totals"])
         assert (health.connection.is_up, health.schema.fits, len(health.problems)) == (True, True, 1)
-        assert health.problems[0].startswith("projections can't be read: InsufficientPrivilege: ")
+        assert health.problems[0].startswith("projections can't be read: PermissionDenied: ")
+        assert "GRANT SELECT ON es_checkpoints TO" in health.problems[0]
         assert EventStore(reader).health(projections=()).ok
     finally:
         reader.dispose()

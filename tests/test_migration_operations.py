@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from eventstore import (
 )
 from eventstore.migrations import Progress
 from tests.fix_migrations import catalog, url_of
+from tests.waiting import until, wait_until_it_says, waiters_for
 
 pytestmark = pytest.mark.slow
 
@@ -69,8 +70,7 @@ def state_of(engine: Engine, index: str = INDEX) -> tuple[int, bool] | None:
 
 
 def wait_until_there(engine: Engine, index: str = INDEX) -> None:
-    while state_of(engine, index) is None:
-        threading.Event().wait(0.02)
+    until(lambda: state_of(engine, index) is not None)
 
 
 def cancel_build(engine: Engine) -> None:
@@ -125,7 +125,7 @@ def test_a_build_that_is_under_way_is_waited_for(engine: Engine) -> None:
             wait_until_there(engine)
             found = state_of(engine)
             migrated, steps = upgraded_meanwhile(threads, engine)
-            assert wait([building, migrated], timeout=1.5).not_done == {building, migrated}
+            until(lambda: any("is being built" in step.step for step in steps), building, migrated)
         building.result(timeout=30)
         migrated.result(timeout=30)
     assert found is not None
@@ -161,9 +161,7 @@ def test_who_an_index_build_waits_for_is_told(engine: Engine) -> None:
         with unfinished_append(engine) as older:
             pid = older.execute(text("SELECT pg_backend_pid()")).scalar()
             migrated, steps = upgraded_meanwhile(threads, engine)
-            while not any(f"pid {pid} " in who for step in steps for who in step.waiting_for):
-                assert not migrated.done()
-                threading.Event().wait(0.05)
+            until(lambda: any(f"pid {pid} " in who for step in steps for who in step.waiting_for), migrated)
             older.rollback()
         migrated.result(timeout=30)
 
@@ -179,11 +177,11 @@ def test_writers_pass_while_a_constraint_waits_for_a_reader(engine: Engine) -> N
         with engine.connect() as backup:
             backup.execute(text("LOCK TABLE es_streams, es_events, snapshots IN ACCESS SHARE MODE"))
             migrated, steps = upgraded_meanwhile(threads, engine, lock_timeout_seconds=0.2)
+            until(lambda: any(step.waiting_for for step in steps), migrated)
             for version in range(1, 30):
                 store.append("order-1", [NewEvent("placed")], expected_version=version)
                 threading.Event().wait(0.03)
             assert not migrated.done()
-            assert any(step.waiting_for for step in steps)
         migrated.result(timeout=30)
     assert migrations.verify(engine) == []
     assert store.stream_version("order-1") == 30
@@ -326,8 +324,9 @@ def test_a_sqlite_file_that_somebody_writes_to_is_waited_for(tmp_path: Path, tra
             writer.exec_driver_sql("BEGIN IMMEDIATE")
             with pytest.raises(DatabaseBusy):
                 migrations.upgrade(engine, wait_seconds=0.1)
-            migrated = threads.submit(migrations.upgrade, engine)
-            assert wait([migrated], timeout=0.3).not_done
+            with waiters_for(writer, engine) as waiters:
+                migrated = threads.submit(migrations.upgrade, engine)
+                until(waiters, migrated)
             writer.exec_driver_sql("ROLLBACK")
         migrated.result(timeout=30)
     assert migrations.verify(engine) == []
@@ -338,12 +337,12 @@ def test_a_sqlite_file_that_somebody_writes_to_is_waited_for(tmp_path: Path, tra
 
 def test_a_second_deployer_waits_and_finds_the_work_done(engine: Engine) -> None:
     command = [sys.executable, "-m", "eventstore", "migrate", "--url", url_of(engine)]
-    with ThreadPoolExecutor(1) as threads:
-        with engine.connect() as connection, migrations.deploy_lock(connection):
-            second = threads.submit(subprocess.run, command, check=True, capture_output=True)
-            assert wait([second], timeout=2).not_done
-            assert migrations.current(engine) == "es_0001"
-        second.result(timeout=60)
+    with engine.connect() as connection, migrations.deploy_lock(connection):
+        second = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        wait_until_it_says(second.stderr, "another migration is at work")
+        assert migrations.current(engine) == "es_0001"
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 0, errors
     assert migrations.current(engine) == migrations.head()
 
 

@@ -16,22 +16,28 @@ from sqlalchemy import Engine, text
 from eventstore import ANY, EventStore, NewEvent, migrations
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_migrations import start_alembic, url_of
+from tests.waiting import until, wait_until_it_says
 
 pytestmark = pytest.mark.slow
 
 REVISIONS = [f"es_{number:04}" for number in range(1, SCHEMA_VERSION + 1)]
 
 
-def run_four(engine: Engine) -> list[str]:
-    """Run `alembic upgrade head` in four processes at once; return what they have said."""
-    processes = [start_alembic(engine, "upgrade", "head") for _ in range(4)]
-    said = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, said
-    return said
+Process = subprocess.Popen[str]
+
+
+def start_four(engine: Engine) -> list[Process]:
+    """Start `alembic upgrade head` in four processes at once."""
+    return [start_alembic(engine, "upgrade", "head") for _ in range(4)]
+
+
+def end(processes: list[Process]) -> None:
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), errors
 
 
 def test_four_processes_migrate_an_empty_database_at_once(new_engine: Engine) -> None:
-    run_four(new_engine)
+    end(start_four(new_engine))
     assert migrations.verify(new_engine) == []
     assert EventStore(new_engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1
 
@@ -57,19 +63,17 @@ def test_four_processes_while_somebody_builds_one_of_the_indexes(new_postgres_en
     index = "CREATE INDEX CONCURRENTLY es_events_category_position_idx ON es_events (category, position)"
     url = url_of(engine).replace("+psycopg", "")
     script = f"import psycopg; psycopg.connect({url!r}, autocommit=True).execute({index!r})"
-    with ThreadPoolExecutor(1) as threads:
-        with engine.connect() as older:
-            EventStore(engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
-            with subprocess.Popen([sys.executable, "-c", script]) as builder:
-                while not building(engine):
-                    time.sleep(0.05)
-                if killed:
-                    builder.kill()
-                four = threads.submit(run_four, engine)
-                time.sleep(2)
-                assert not four.done()
-                older.commit()
-        four.result(timeout=120)
+    with engine.connect() as older:
+        EventStore(engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
+        with subprocess.Popen([sys.executable, "-c", script]) as builder:
+            until(lambda: building(engine))
+            if killed:
+                builder.kill()
+            four = start_four(engine)
+            for process in four:  # one for the build, three for that one
+                wait_until_it_says(process.stderr, "waiting for")
+            older.commit()
+    end(four)
     assert migrations.verify(engine) == []
 
 
@@ -127,14 +131,12 @@ def test_a_migration_killed_while_it_builds_an_index_is_completed_by_the_next(ne
     with engine.connect() as older:
         EventStore(engine).join(older).append("order-1", [NewEvent("placed")], expected_version=0)
         with start_alembic(engine, "upgrade", "head") as first:
-            while not building(engine):
-                time.sleep(0.05)
+            until(lambda: building(engine))
             first.kill()
         with start_alembic(engine, "upgrade", "head") as second:
-            time.sleep(2)
-            assert second.poll() is None
+            wait_until_it_says(second.stderr, "is being built")
             older.rollback()
-            assert second.wait(60) == 0, second.communicate()
+            end([second])
     assert migrations.verify(engine) == []
 
 
@@ -145,7 +147,7 @@ def test_appends_and_reads_go_on_while_a_large_table_is_upgraded(new_postgres_en
     migrations.upgrade(engine, "es_0001")
     fill(engine, 200_000)
     seed = random.randrange(2**32)
-    finished = threading.Event()
+    finished, at_work = threading.Event(), threading.Barrier(6)
 
     def write(writer: int) -> tuple[int, float]:
         chooser, store = random.Random(f"{seed} {writer}"), EventStore(engine)
@@ -156,6 +158,8 @@ def test_appends_and_reads_go_on_while_a_large_table_is_upgraded(new_postgres_en
             store.append(f"order-{chooser.randrange(1000)}", events, expected_version=ANY)
             longest = max(longest, time.monotonic() - began)
             count += 1
+            if count == 1:
+                at_work.wait(60)
         return count, longest
 
     def read() -> tuple[int, float]:
@@ -166,18 +170,20 @@ def test_appends_and_reads_go_on_while_a_large_table_is_upgraded(new_postgres_en
             list(store.read_stream(f"old-{chooser.randrange(1000)}"))
             longest = max(longest, time.monotonic() - began)
             count += 1
+            if count == 1:
+                at_work.wait(60)
         return count, longest
 
     with ThreadPoolExecutor(5) as threads:
-        at_work = [*(threads.submit(write, number) for number in range(4)), threads.submit(read)]
+        running = [*(threads.submit(write, number) for number in range(4)), threads.submit(read)]
         try:
-            time.sleep(0.5)
+            at_work.wait(60)
             began = time.monotonic()
             migrations.upgrade(engine, lock_timeout_seconds=lock_timeout)
             took = time.monotonic() - began
         finally:
             finished.set()
-        outcomes = [future.result(timeout=60) for future in at_work]
+        outcomes = [future.result(timeout=60) for future in running]
     print(f"\nseed {seed}: upgraded 200,000 events in {took:.2f} s, during which")
     for name, (count, longest) in zip([*["writer"] * 4, "reader"], outcomes, strict=True):
         print(f"  a {name} did {count} calls, the longest took {longest * 1000:.0f} ms")

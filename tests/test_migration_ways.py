@@ -250,15 +250,18 @@ def test_a_failed_run_of_theirs_leaves_sqlite_as_it_was(tmp_path: Path, sqlite_e
     migrations.downgrade(sqlite_engine, "base")
     with sqlite_engine.begin() as connection:
         connection.execute(text("DROP TABLE es_alembic_version"))
-        connection.execute(text("CREATE TABLE snapshots (wrong integer)"))
+        connection.execute(text("CREATE TABLE theirs (a integer)"))
+        connection.execute(
+            text("CREATE INDEX es_schema ON theirs (a)")
+        )  # in the way of the first revision's last table
     application.write(locations=OURS)
     before = catalog(sqlite_engine)
     failed = application.alembic("upgrade", "eventstore@head")
     assert failed.returncode != 0
-    assert "snapshots" in failed.stderr
+    assert "already an index named es_schema" in failed.stderr
     assert [row for row in catalog(sqlite_engine) if "alembic_version" not in str(row)] == before
     with sqlite_engine.begin() as connection:
-        connection.execute(text("DROP TABLE snapshots"))
+        connection.execute(text("DROP TABLE theirs"))
     again = application.alembic("upgrade", "heads")
     assert again.returncode == 0, again.stderr
     assert migrations.verify(sqlite_engine) == []

@@ -19,8 +19,10 @@ from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, ProjectionRu
 from eventstore.backends import engine_for
 from eventstore.projections import Outcome, Projection, Projections, Worker
 from eventstore.testing.postgresql import PostgreSQLServer, find_binaries
+from eventstore.waking import Waker
 from tests.fix_engines import sqlite_when_there_is_time
 from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
+from tests.waiting import stands_in, start_reading, until, wait_until_it_says
 
 pytestmark = pytest.mark.slow
 
@@ -85,13 +87,6 @@ def running(worker: Worker) -> Iterator[None]:
             future.result(timeout=30)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
 # --- running for ever
 
 
@@ -117,13 +112,18 @@ def test_a_signal_ends_a_worker_after_its_batch(
     Projections(store).reset("totals")
 
 
+def send_when_it_waits(thread_id: int) -> None:
+    until(lambda: stands_in(thread_id, Waker.wait))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def test_signals_are_given_back(store: EventStore) -> None:
     before = signal.getsignal(signal.SIGTERM)
     worker = Worker(store, folding())
-    timer = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM])
-    timer.start()
-    worker.run_forever(handle_signals=True)
-    timer.join()
+    with ThreadPoolExecutor(1) as threads:
+        sent = threads.submit(send_when_it_waits, threading.get_ident())
+        worker.run_forever(handle_signals=True)
+        sent.result()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -184,11 +184,11 @@ def test_another_worker_takes_over_at_once_when_one_dies(
     """It is killed in the midst of a batch, which therefore never happened."""
     for number in range(30):
         append(store, "order-1", number)
-    first = start_worker(store.engine, "0.5")
-    until(lambda: any(status.is_running for status in Projections(store).status()))
-    time.sleep(0.5)
+    first = start_worker(store.engine, "60")
+    wait_until_it_says(first.process.stdout, "handled")
     first.send(signal.SIGKILL)
     first.end()
+    assert folded(store.engine) == {}
     with running(Worker(store, folding())):
         Projections(store).wait_for("totals", append(store, "order-1"), timeout_seconds=30)
     assert folded(store.engine) == fold_of_log(store)
@@ -261,9 +261,8 @@ def test_a_run_until_caught_up_waits_for_what_was_stored_before_it(on_postgresql
     with ThreadPoolExecutor(1) as threads, on_postgresql.engine.connect() as connection:
         on_postgresql.join(connection).append("held-1", [NewEvent("counted", {"number": 7})], expected_version=0)
         append(on_postgresql, "order-1")
-        caught_up = threads.submit(Worker(on_postgresql, folding()).run_until_caught_up)
-        time.sleep(0.3)
-        assert not caught_up.done()
+        worker = Worker(on_postgresql, folding())
+        caught_up = start_reading(threads, on_postgresql.engine, worker.run_until_caught_up)
         connection.commit()
         assert caught_up.result(timeout=30) == 2
 

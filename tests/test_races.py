@@ -2,13 +2,12 @@
 
 import multiprocessing
 import random
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from eventstore import (
     ANY,
@@ -21,6 +20,7 @@ from eventstore import (
     ExpectedVersion,
     NewEvent,
 )
+from tests.waiting import start_waiting
 
 pytestmark = pytest.mark.slow
 
@@ -35,13 +35,11 @@ def attempt(append: Callable[[], AppendResult]) -> AppendResult | ConcurrencyCon
 
 
 class SecondWriter:
-    """A writer that has started while the first one's transaction is open, and must be waiting for it."""
+    """A writer that waits for the first one's transaction, as the database says."""
 
-    def __init__(self, append: Callable[[], AppendResult]) -> None:
+    def __init__(self, first: Connection, append: Callable[[], AppendResult]) -> None:
         self._threads = ThreadPoolExecutor(1)
-        self._outcome: Future[AppendResult | ConcurrencyConflict] = self._threads.submit(attempt, append)
-        done, _ = wait([self._outcome], timeout=0.3)
-        assert not done, "the second writer has not waited"
+        self._outcome = start_waiting(self._threads, first, attempt, append)
 
     def outcome(self) -> AppendResult | ConcurrencyConflict:
         with self._threads:
@@ -68,7 +66,7 @@ def test_a_writer_waits_for_the_first_and_loses_if_it_commits(
 
     with any_engine.begin() as connection:
         store.join(connection).append("order-1", [NewEvent("first")], expected_version=existing)
-        writer = SecondWriter(second)
+        writer = SecondWriter(connection, second)
     outcome = writer.outcome()
     assert isinstance(outcome, ConcurrencyConflict)
     assert (outcome.expected, outcome.actual) == (existing, existing + 1)
@@ -82,7 +80,9 @@ def test_a_writer_waits_for_the_first_and_wins_if_it_rolls_back(
         store.append("order-1", [NewEvent("earlier")], expected_version=version)
     with any_engine.connect() as connection:
         store.join(connection).append("order-1", [NewEvent("first")], expected_version=existing)
-        writer = SecondWriter(lambda: store.append("order-1", [NewEvent("second")], expected_version=existing))
+        writer = SecondWriter(
+            connection, lambda: store.append("order-1", [NewEvent("second")], expected_version=existing)
+        )
         connection.rollback()
     outcome = writer.outcome()
     assert isinstance(outcome, AppendResult)
@@ -97,7 +97,9 @@ def test_a_writer_who_expects_no_version_follows_the_first(
     store.append("order-1", [NewEvent("earlier")], expected_version=NO_STREAM)
     with any_engine.begin() as connection:
         store.join(connection).append("order-1", [NewEvent("first"), NewEvent("first")], expected_version=1)
-        writer = SecondWriter(lambda: store.append("order-1", [NewEvent("second")], expected_version=expected))
+        writer = SecondWriter(
+            connection, lambda: store.append("order-1", [NewEvent("second")], expected_version=expected)
+        )
     outcome = writer.outcome()
     assert isinstance(outcome, AppendResult)
     assert outcome.version == 4
@@ -168,57 +170,75 @@ def test_contended_appends_lose_and_double_nothing(any_url: str, kind: str) -> N
     check_contention(any_url, outcomes, writers * each)
 
 
+STREAM_IDS = [f"order-{number}" for number in range(6)]
+Outcomes = Sequence[AppendResult | ConcurrencyConflict]
+
+
+def alone(store: EventStore, appends: list[Append]) -> Outcomes:
+    first = appends[0]
+    return [store.append(first.stream_id, first.events, expected_version=first.expected_version)]
+
+
+def together(store: EventStore, appends: list[Append]) -> Outcomes:
+    return store.append_many(appends)
+
+
+def each_for_itself(store: EventStore, appends: list[Append]) -> Outcomes:
+    return store.append_each(appends)
+
+
+def joined(store: EventStore, appends: list[Append]) -> Outcomes:
+    with store.engine.begin() as connection:
+        results = store.join(connection).append_many(appends)
+        time.sleep(0.002)  # others come, and wait
+    return results
+
+
+def rolled_back(store: EventStore, appends: list[Append]) -> Outcomes:
+    with store.engine.connect() as connection:
+        store.join(connection).append_many(appends)
+        time.sleep(0.002)
+        connection.rollback()
+    return []
+
+
+def append_at_random(store: EventStore, chooser: random.Random, stop: float) -> list[tuple[str, int]]:
+    """Append to few streams in all ways, until it is time; return (stream, version) of each event that was stored."""
+    stored: list[tuple[str, int]] = []
+    while time.monotonic() < stop:
+        stream_ids = chooser.sample(STREAM_IDS, chooser.randint(1, 4))
+        appends = [random_append(store, chooser, stream_id) for stream_id in stream_ids]
+        way = chooser.choice([alone, together, each_for_itself, joined, rolled_back])
+        try:
+            outcomes = way(store, appends)
+        except ConcurrencyConflict:
+            continue
+        for append, result in zip(appends, outcomes, strict=False):  # of all, of the first or of none
+            if isinstance(result, AppendResult):
+                first = result.version - len(list(append.events)) + 1
+                stored += [(append.stream_id, version) for version in range(first, result.version + 1)]
+    return stored
+
+
+def random_append(store: EventStore, chooser: random.Random, stream_id: str) -> Append:
+    expected: list[ExpectedVersion] = [ANY, store.stream_version(stream_id)]
+    return Append(stream_id, numbered(0, chooser.randint(1, 3)), expected_version=chooser.choice(expected))
+
+
 def test_appends_of_all_kinds_at_random(any_engine: Engine) -> None:
-    """Single, joined and multi-stream appends, some rolled back, on few streams: heads and events stay in step."""
-    seed = random.SystemRandom().randrange(10**6)
+    """What is stored is what the calls have returned, each event once; heads and events stay in step."""
+    seed, stop = random.SystemRandom().randrange(10**6), time.monotonic() + 3
     print("seed:", seed)
     store = EventStore(any_engine)
-    stream_ids = [f"order-{number}" for number in range(6)]
-    stop = time.monotonic() + 3
-    stored: list[tuple[str, int]] = []
-    lock = threading.Lock()
-
-    def work(writer: int) -> None:
-        generator = random.Random(seed * 1000 + writer)  # repeatable, guards nothing
-        while time.monotonic() < stop:
-            chosen = generator.sample(stream_ids, generator.randint(1, 4))
-            choices: dict[str, list[ExpectedVersion]] = {id_: [ANY, store.stream_version(id_)] for id_ in chosen}
-            expected = {id_: generator.choice(choices[id_]) for id_ in chosen}
-            sizes = {id_: generator.randint(1, 3) for id_ in chosen}
-            appends = [Append(id_, numbered(writer, sizes[id_]), expected_version=expected[id_]) for id_ in chosen]
-            results: list[AppendResult] = []
-            try:
-                if generator.random() < 0.4:
-                    with any_engine.connect() as connection:
-                        results = store.join(connection).append_many(appends)
-                        time.sleep(generator.random() / 200)
-                        if generator.random() < 0.3:
-                            results = []
-                            connection.rollback()
-                        else:
-                            connection.commit()
-                elif generator.random() < 0.5:
-                    outcomes = store.append_each(appends)
-                    results = [outcome for outcome in outcomes if isinstance(outcome, AppendResult)]
-                else:
-                    results = store.append_many(appends)
-            except ConcurrencyConflict:
-                continue
-            with lock:
-                for result in results:
-                    size = sizes[result.stream_id]
-                    stored.extend(
-                        (result.stream_id, version) for version in range(result.version - size + 1, result.version + 1)
-                    )
-
     with ThreadPoolExecutor(6) as pool:
-        for future in [pool.submit(work, writer) for writer in range(6)]:
-            future.result()
-    assert len(stored) == len(set(stored)) > 100
-    for stream_id in stream_ids:
+        choosers = [random.Random(seed * 1000 + writer) for writer in range(6)]
+        writers = [pool.submit(append_at_random, store, chooser, stop) for chooser in choosers]
+        stored = [event for writer in writers for event in writer.result()]
+    assert len(stored) > 100
+    for stream_id in STREAM_IDS:
         events = list(store.read_stream(stream_id))
-        count = sum(id_ == stream_id for id_, _ in stored)
-        assert [event.version for event in events] == list(range(1, count + 1))
-        assert store.stream_version(stream_id) == count
+        versions = sorted(version for id_, version in stored if id_ == stream_id)
+        assert versions == [event.version for event in events] == list(range(1, len(events) + 1))
+        assert store.stream_version(stream_id) == len(events)
         positions = [event.position for event in events]
         assert positions == sorted(set(positions))

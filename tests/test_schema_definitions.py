@@ -152,9 +152,9 @@ def remake(engine: Engine, table: str, old: str, new: str) -> None:
         )
 
 
-def test_a_role_that_may_only_read_es_schema_can_verify(postgres_engine: Engine) -> None:
+def test_a_role_that_may_read_what_is_written_of_the_version_can_verify(postgres_engine: Engine) -> None:
     with postgres_engine.begin() as connection:
-        connection.execute(text("GRANT SELECT ON es_schema TO pg_monitor"))
+        connection.execute(text("GRANT SELECT ON es_schema, es_alembic_version TO pg_monitor"))
     engine = create_engine(postgres_engine.url, connect_args={"options": "-c role=pg_monitor"})
     assert migrations.verify(engine) == []
     engine.dispose()

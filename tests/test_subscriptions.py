@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
@@ -27,10 +29,13 @@ from eventstore import (
     SchemaMissing,
     Subscription,
     migrations,
+    statements,
 )
+from eventstore.waking import Waker
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
+from tests.waiting import stands_in, until
 
 pytestmark = pytest.mark.slow
 
@@ -55,9 +60,11 @@ class Follower:
         self.subscription = subscription
         self.positions: list[int] = []
         self._threads = ThreadPoolExecutor(1)
+        self._thread_id = 0
         self._following = self._threads.submit(self._follow)
 
     def _follow(self) -> None:
+        self._thread_id = threading.get_ident()
         for event in self.subscription:
             assert self.subscription.position == event.position
             self.positions.append(event.position)
@@ -68,6 +75,9 @@ class Follower:
             assert time.monotonic() < deadline, f"came to {self.subscription.position}, not to {position}"
             assert not self._following.done(), self._following.result()
             time.sleep(0.002)
+
+    def wait_until_it_sleeps(self) -> None:
+        until(lambda: stands_in(self._thread_id, Waker.wait), self._following)
 
     def end(self) -> None:
         """Wait for the end of the iteration."""
@@ -133,7 +143,7 @@ def test_it_ends_when_nothing_has_come_for_a_while(store: EventStore) -> None:
 def test_it_can_be_stopped_while_it_waits(store: EventStore) -> None:
     subscription = store.subscribe(after_position=0, shortest_interval_seconds=3600, longest_interval_seconds=3600)
     follower = Follower(subscription)
-    time.sleep(0.2)
+    follower.wait_until_it_sleeps()
     subscription.stop()
     follower.end()
     assert follower.positions == []
@@ -157,6 +167,12 @@ def test_a_stopped_one_delivers_nothing_more_and_stopping_twice_is_fine(store: E
 SIGNALLED = """
 import signal, sys
 from eventstore import EventStore
+from eventstore.waking import Waker
+wait = Waker.wait
+def say_and_wait(waker, seconds, *others):
+    print("waits", int(seconds), flush=True)
+    return wait(waker, seconds, *others)
+Waker.wait = say_and_wait
 subscription = EventStore.from_url(sys.argv[1]).subscribe(after_position=0, longest_interval_seconds=3600,
                                                           shortest_interval_seconds=3600)
 signal.signal(signal.SIGTERM, lambda *_: subscription.stop())
@@ -168,16 +184,25 @@ subscription.close()
 """
 
 
+def state_of(process_id: int) -> str:
+    """Return what the main thread of a process does: R if it runs, S if it sleeps."""
+    return Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0]
+
+
 def test_the_handler_of_a_signal_can_stop_it(store: EventStore, any_url: str) -> None:
     append(store, 2)
     arguments = [sys.executable, "-c", SIGNALLED, any_url]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert [process.stdout.readline().strip() for _ in range(3)] == ["ready", "1", "2"]
-        time.sleep(0.2)  # now it waits for an hour
-        process.send_signal(signal.SIGTERM)
-        assert process.stdout.readline() == "stopped at 2\n"
-        assert process.wait(TIMEOUT_SECONDS) == 0
+        try:
+            assert process.stdout is not None
+            assert [process.stdout.readline().strip() for _ in range(3)] == ["ready", "1", "2"]
+            assert process.stdout.readline() == "waits 3600\n"
+            until(lambda: state_of(process.pid) == "S")  # it is in the midst of it
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(TIMEOUT_SECONDS) == 0
+            assert process.stdout.readline() == "stopped at 2\n"
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("broken", [1, 2, 3, 4, 5])
@@ -323,7 +348,7 @@ def test_it_survives_restarts_of_the_server(cluster: Cluster, how: signal.Signal
         for _ in range(3):
             follower.wait_for(append(writer, 3))
             cluster.stop(how)
-            time.sleep(0.3)
+            until(lambda: follower.subscription._is_lost)  # called at once
             cluster.start()
             follower.wait_for(append(writer, 3))
     assert follower.positions == stored(writer)
@@ -360,7 +385,7 @@ def test_a_notification_wakes_one_that_would_sleep_for_an_hour(
     )
     with following(subscription) as follower:
         follower.wait_for(1)
-        time.sleep(0.2)  # now it sleeps
+        follower.wait_until_it_sleeps()
         appending(notifying)
         follower.wait_for(2)
 
@@ -369,13 +394,35 @@ def test_a_joined_append_notifies_when_it_is_committed(notifying: EventStore, po
     subscription = notifying.subscribe(
         after_position=0, notify=True, shortest_interval_seconds=3600, longest_interval_seconds=3600
     )
-    with following(subscription) as follower, postgres_engine.connect() as connection:
-        time.sleep(0.2)
+    with following(subscription) as follower, postgres_engine.connect() as connection, listening(notifying) as heard:
+        follower.wait_until_it_sleeps()
         append(notifying.join(connection))
-        time.sleep(0.2)
-        assert follower.positions == []
+        assert heard() == 0
         connection.commit()
+        assert heard() == 1
         follower.wait_for(1)
+
+
+@contextmanager
+def listening(store: EventStore) -> Iterator[Callable[[], int]]:
+    """Yield what returns how many notifications of a store have come since it was asked before.
+
+    They come in the order of the commits. So one more, on another channel, tells that all before it are there.
+    """
+    url = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as listener:
+        ((channel,),) = listener.execute(*store._backend.sql(statements.notification_channel)).fetchall()
+        for name in (channel, "the_end"):
+            listener.execute(f'LISTEN "{name}"')
+
+        def count() -> int:
+            listener.execute("NOTIFY the_end")
+            come = []
+            while "the_end" not in come:
+                come += [each.channel for each in listener.notifies(timeout=TIMEOUT_SECONDS, stop_after=1)]
+            return come.count(channel)
+
+        yield count
 
 
 def test_without_notifications_from_the_writer_it_polls(postgres_engine: Engine) -> None:

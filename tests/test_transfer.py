@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +27,7 @@ from eventstore import (
     InvalidInput,
     JSONCodec,
     NewEvent,
+    SchemaMissing,
     SchemaOutdated,
     StreamDeleted,
     migrations,
@@ -33,8 +35,11 @@ from eventstore import (
 from eventstore.backends import engine_for
 from eventstore.maintenance import verify
 from eventstore.projections import Projection, Projections, Worker
+from eventstore.tokens import PositionToken
 from eventstore.transfer import Exported, ExportProgress, ImportProgress, export_events, import_events
+from eventstore.transfer.resuming import read_end
 from tests.fix_engines import changing_history, migrated_sqlite
+from tests.waiting import start_reading
 
 Make = Callable[..., EventStore]
 
@@ -186,7 +191,8 @@ def test_a_person_can_read_it(here: EventStore) -> None:
     }
     assert (event["kind"], event["stream_id"], event["metadata"]) == ("event", "order-1", {"user": 7})
     assert (stream["kind"], stream["version"]) == ("stream", 1)
-    assert end == {"kind": "end", "position": 1, "events": 1}
+    last = {"position": 1, "event_id": event["event_id"], "stream_id": "order-1", "version": 1}
+    assert end == {"kind": "end", "position": 1, "events": 1, "last": last}
 
 
 @pytest.mark.parametrize("data", [b"\xc1", b"\xcd\x00\x01"], ids=["damaged", "written by another library"])
@@ -242,6 +248,122 @@ def test_an_export_that_was_broken_off_goes_on(
     import_events(elsewhere, path)
     assert content(elsewhere, positions=False) == content(here, positions=False)
     assert export_events(here, path, resume=True).events == 0
+
+
+NO_EXPORTS = {
+    "a text without a newline": b"my diary, in one line",
+    "a text": b"my diary\n",
+    "JSON of something else": b'{"kind":"invoice"}\n',
+    "JSON that is no object": b"[1]\n",
+    "an export without its beginning": b'{"kind":"end","position":1,"events":1}\n',
+    "an export, then a text": b'{"kind":"export","format":1,"after_position":0}\nmy diary\n',
+    "an export, then half a text": b'{"kind":"export","format":1,"after_position":0}\nmy diary',
+    "an export, then an empty line": b'{"kind":"export","format":1,"after_position":0}\n\n',
+    "a newer format": b'{"kind":"export","format":2,"after_position":0}\n',
+    "Parquet": b"PAR1\n\x00\x01",
+    "newlines": b"\n\n\n",
+}
+
+
+@pytest.mark.parametrize("what", NO_EXPORTS)
+def test_a_file_that_is_no_export_is_left_as_it_is_by_a_resumed_one(
+    here: EventStore, tmp_path: Path, what: str
+) -> None:
+    here.append("order-1", [NewEvent("a")], expected_version=0)
+    path = tmp_path / "diary.jsonl"
+    path.write_bytes(NO_EXPORTS[what])
+    with pytest.raises(DamagedExport, match=r"diary\.jsonl"):
+        export_events(here, path, resume=True)
+    assert path.read_bytes() == NO_EXPORTS[what]
+
+
+@pytest.mark.parametrize("size", [0, 1, 10, 30])
+def test_an_export_that_was_broken_off_in_its_first_line_begins_again(
+    here: EventStore, tmp_path: Path, size: int
+) -> None:
+    here.append("order-1", [NewEvent("a")], expected_version=0)
+    path, whole = tmp_path / "all.jsonl", tmp_path / "whole.jsonl"
+    export_events(here, whole)
+    path.write_bytes(whole.read_bytes()[:size])
+    assert export_events(here, path, resume=True).events == 1
+    assert path.read_bytes() == whole.read_bytes()
+
+
+def test_where_an_export_ends_is_found_whatever_follows_its_last_event(
+    make_store: Callable[..., EventStore], tmp_path: Path
+) -> None:
+    here = make_store(page_size=3)
+    fill(here)
+    path = tmp_path / "all.jsonl"
+    export_events(here, path, snapshots=True, checkpoints=True)
+    whole = path.read_bytes()
+    events: list[dict[str, Any]] = []
+    for end in range(1, len(whole) + 1):
+        if whole[end - 1] == ord("\n"):
+            record = json.loads(whole[:end].splitlines()[-1])
+            events += [record] if record["kind"] == "event" else []
+        path.write_bytes(whole[:end])
+        found = read_end(path)
+        assert found.size == whole[:end].rfind(b"\n") + 1
+        assert found.position == (events[-1]["position"] if events else 0)
+        last = events[-1] if events else None
+        assert found.last == (
+            last and PositionToken(last["position"], UUID(last["event_id"]), last["stream_id"], last["version"])
+        )
+
+
+def test_an_export_that_was_gone_on_with_and_broken_off_at_once_still_knows_its_last_event(
+    here: EventStore, tmp_path: Path
+) -> None:
+    result = here.append("order-1", [NewEvent("a"), NewEvent("b")], expected_version=0)
+    path = tmp_path / "all.jsonl"
+    export_events(here, path, EventFilter(event_types=["a"]))
+    whole = read_end(path)
+    assert (whole.position, whole.last and whole.last.position) == (result.position, result.position - 1)
+    assert export_events(here, path, EventFilter(event_types=["a"]), resume=True).events == 0
+    assert read_end(path).last == whole.last
+    begun_again = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(
+        b"".join(begun_again[: [line.startswith(b'{"kind":"end"') for line in begun_again].index(True) + 2])
+    )
+    assert json.loads(path.read_bytes().splitlines()[-1])["kind"] == "export"
+    assert (read_end(path).position, read_end(path).last) == (whole.position, whole.last)
+
+
+def test_a_resumed_export_reads_only_the_beginning_and_the_end_of_the_file(here: EventStore, tmp_path: Path) -> None:
+    here.append("order-1", [NewEvent("a", {"text": "x" * 1000}) for _ in range(300)], expected_version=0)
+    path = tmp_path / "all.jsonl"
+    export_events(here, path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1:100] = [b"damaged: an import tells, and whoever goes on does not look\n"]
+    path.write_bytes(b"".join(lines))
+    here.append("order-1", [NewEvent("b")], expected_version=300)
+    assert export_events(here, path, resume=True).events == 1
+    assert read_end(path).position == 301
+
+
+def test_a_resumed_export_has_the_filters_that_it_had(here: EventStore, tmp_path: Path) -> None:
+    here.append("order-1", [NewEvent("a")], expected_version=0)
+    path = tmp_path / "all.jsonl"
+    export_events(here, path, EventFilter(categories=["order"]))
+    before = path.read_bytes()
+    for others in ([], [EventFilter(categories=["invoice"])]):
+        with pytest.raises(InvalidInput, match=r"all\.jsonl.*categories order"):
+            export_events(here, path, *others, resume=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["all.jsonl", "all.parquet"])
+def test_an_export_that_fails_before_it_has_read_leaves_the_file_that_is_there(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"last week's export")
+    engine = engine_for(f"sqlite:///{tmp_path / 'empty.db'}")
+    with contextlib.closing(engine.connect()) as connection:
+        connection.exec_driver_sql("CREATE TABLE other (id INTEGER)")
+    with pytest.raises(SchemaMissing):
+        export_events(EventStore(engine), path)
+    engine.dispose()
+    assert path.read_bytes() == b"last week's export"
 
 
 @pytest.fixture
@@ -394,15 +516,16 @@ def test_tables_that_are_too_old_are_told(new_engine: Engine, tmp_path: Path) ->
 
 def test_an_export_ends_before_an_append_under_way(there: EventStore, tmp_path: Path) -> None:
     """The later position is stored already; the earlier one may still appear."""
-    with there.transaction() as tx:
-        tx.append("order-1", [NewEvent("a")], expected_version=0)
-        there.append("order-2", [NewEvent("b")], expected_version=0)
-        exported = export_events(there, tmp_path / "1.jsonl", wait_seconds=0)
-        assert (exported.events, exported.position) == (0, 0)
-        ending = threading.Timer(0.1, tx.connection.commit)
-        ending.start()
-        exported = export_events(there, tmp_path / "2.jsonl")
-        ending.join()
+    with ThreadPoolExecutor(1) as threads:
+        with there.transaction() as tx:
+            tx.append("order-1", [NewEvent("a")], expected_version=0)
+            there.append("order-2", [NewEvent("b")], expected_version=0)
+            exported = export_events(there, tmp_path / "1.jsonl", wait_seconds=0)
+            assert (exported.events, exported.position) == (0, 0)
+            exporting = start_reading(
+                threads, there.engine, export_events, there, tmp_path / "2.jsonl", wait_seconds=60
+            )
+        exported = exporting.result(timeout=30)
     assert (exported.events, exported.position) == (2, 2)
 
 

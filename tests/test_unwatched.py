@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from eventstore import ANY, EventStore, NewEvent, SchemaMissing
 from eventstore.backends.postgresql_unwatched import unwatched
 from eventstore.backends.watching import is_watched
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -213,14 +215,21 @@ def test_one_lost_connection_empties_the_pool(postgres_url: str) -> None:
     engine.dispose()
 
 
+def interrupt_when_it_sleeps(server: psycopg.Connection[Any]) -> None:
+    sleeping = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    until(lambda: server.execute(sleeping).fetchall())
+    signal.raise_signal(signal.SIGINT)
+
+
 def test_a_statement_that_is_interrupted_spoils_nothing(postgres_url: str) -> None:
     engine = create_engine(postgres_url, pool_size=1, max_overflow=0)
     store = EventStore(engine)
     store.append("order-1", one(), expected_version=ANY)
-    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
-    with pytest.raises(KeyboardInterrupt), unwatched(engine) as connection:
-        timer.start()
-        connection.execute("SELECT pg_sleep(30)", None)
-    timer.join()
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(postgres_url.replace("+psycopg", "")) as server:
+        server.autocommit = True
+        interrupted = threads.submit(interrupt_when_it_sleeps, server)
+        with pytest.raises(KeyboardInterrupt), unwatched(engine) as connection:
+            connection.execute("SELECT pg_sleep(300)", None)
+        interrupted.result()
     assert store.append("order-1", one(), expected_version=ANY).version == 2
     engine.dispose()

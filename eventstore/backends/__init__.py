@@ -1,14 +1,18 @@
 """The databases that the store works with, and which engine is of which."""
 
 import os
+import shlex
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy.orm import Session, scoped_session
 
 from eventstore.backends.protocol import Backend
-from eventstore.errors import DriverMissing, InvalidInput, UnsupportedDatabase
+from eventstore.errors import DriverMissing, InvalidInput, TablesPlace, UnsupportedDatabase
+from eventstore.streams import check_flag, check_seconds
 
 
 def backend_for(
@@ -18,14 +22,19 @@ def backend_for(
 
     Raises:
         UnsupportedDatabase: It is neither PostgreSQL by psycopg 3 nor SQLite by the standard library's driver.
-        InvalidInput: The schema is not a name that PostgreSQL can keep; or the database is SQLite, which has neither
-            schemas nor notifications.
+        InvalidInput: It is no engine; or an option is not valid, such as a schema whose name PostgreSQL can't keep; or
+            the database is SQLite, which has neither schemas nor notifications.
     """
+    check_engine(engine)
+    check_seconds("lock_timeout_seconds", lock_timeout_seconds)
+    check_flag("notify", notify)
     kind = f"{engine.dialect.name}+{engine.dialect.driver}"
     if kind == "postgresql+psycopg":
         from eventstore.backends.postgresql import PostgreSQL  # noqa: PLC0415
 
-        return PostgreSQL(schema=schema, notify=notify, copies=not engine.dialect.is_async)
+        return PostgreSQL(
+            schema=schema, notify=notify, copies=not engine.dialect.is_async, place=_place(engine, schema)
+        )
     if kind == "sqlite+pysqlite":
         from eventstore.backends.sqlite import NO_NOTIFICATIONS, SQLite  # noqa: PLC0415
 
@@ -34,8 +43,41 @@ def backend_for(
             raise InvalidInput(msg)
         if notify:
             raise InvalidInput(NO_NOTIFICATIONS)
-        return SQLite(lock_timeout_seconds=lock_timeout_seconds)
+        return SQLite(lock_timeout_seconds=lock_timeout_seconds, place=_place(engine, None))
     raise UnsupportedDatabase(kind)
+
+
+def check_engine(engine: object) -> Engine:
+    """Return the engine.
+
+    Raises:
+        InvalidInput: It is something else; the text says how to get an engine of it, if there is a way.
+    """
+    if isinstance(engine, Engine):
+        return engine
+    hint = ""
+    if isinstance(engine, str | URL):
+        hint = "; of a URL, EventStore.from_url(url) makes a store, and sqlalchemy.create_engine(url) an engine"
+    elif isinstance(getattr(engine, "sync_engine", None), Engine):
+        hint = "; the store is synchronous: take the sync_engine of this one, and join it within AsyncSession.run_sync"
+    elif isinstance(engine, Connection | Session | scoped_session):
+        hint = "; for a connection or session, join it: EventStore(engine).join(…)"
+    elif isinstance(getattr(type(engine), "engine", None), property):
+        hint = "; pass its attribute engine"
+    msg = f"engine is a sqlalchemy.Engine, not {type(engine).__name__}{hint}"
+    raise InvalidInput(msg)
+
+
+def _place(engine: Engine, schema: str | None) -> TablesPlace:
+    url = engine.url
+    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+        remedy = "make the store by EventStore.in_memory(), which creates them, or call migrations.upgrade(engine)"
+        return TablesPlace("a SQLite database in memory", remedy=remedy)
+    place = TablesPlace(without_password(str(url), url), schema)
+    if schema is None:
+        return place
+    option = f"--schema {shlex.quote(schema)}"
+    return replace(place, remedy=place.remedy.replace("eventstore migrate", f"eventstore migrate {option}"))
 
 
 def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options: Any) -> Engine:
@@ -50,7 +92,12 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
     Raises:
         UnsupportedDatabase: The URL is of another database or driver.
         DriverMissing: It is of PostgreSQL, and psycopg is not installed.
+        InvalidInput: It is no URL, or the lock timeout is none.
     """
+    if not isinstance(url, str | URL):
+        msg = f"url is a string or a sqlalchemy.URL, not {type(url).__name__}"
+        raise InvalidInput(msg)
+    check_seconds("lock_timeout_seconds", lock_timeout_seconds)
     parsed = make_url(url.replace("postgres://", "postgresql://", 1) if isinstance(url, str) else url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")

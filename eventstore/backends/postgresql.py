@@ -29,6 +29,7 @@ from eventstore.backends.postgresql_parameters import (
     single_event,
 )
 from eventstore.backends.postgresql_positions import check_drawing
+from eventstore.backends.postgresql_rights import is_permission_denied, permission_denied
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
     CLOSED_BY,
@@ -47,7 +48,7 @@ from eventstore.backends.protocol import (
     VersionTaken,
 )
 from eventstore.backends.watching import can_be_unwatched
-from eventstore.errors import HistoryChangeRefused, SchemaMissing, TransactionBroken, UnsuitableTransaction
+from eventstore.errors import HistoryChangeRefused, SchemaMissing, TablesPlace, TransactionBroken, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
@@ -123,12 +124,16 @@ class PostgreSQL:
         schema: The schema of the tables.
         notify: Whether appends are told to those who listen.
         copies: Whether the driver's connections can COPY; those for asyncio can't, as SQLAlchemy wraps them.
+        place: Where the tables are, for errors.
     """
 
     has_notifications: Final = True
     loader: Final = PostgreSQLLoader()
 
-    def __init__(self, *, schema: str | None = None, notify: bool = False, copies: bool = True) -> None:
+    def __init__(
+        self, *, schema: str | None = None, notify: bool = False, copies: bool = True, place: TablesPlace | None = None
+    ) -> None:
+        self.place = place or TablesPlace("this database", schema)
         self._append = _NOTIFYING_APPEND if notify else _APPEND
         self._append_one = _NOTIFYING_APPEND_ONE if notify else _APPEND_ONE
         self._notify = notify
@@ -192,7 +197,9 @@ class PostgreSQL:
         state = getattr(error.orig, "sqlstate", None)
         diagnostics = getattr(error.orig, "diag", None)
         if state == _UNDEFINED_TABLE:
-            return SchemaMissing()
+            return SchemaMissing(self.place)
+        if is_permission_denied(error):
+            return permission_denied(error, self.tables)
         constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
         if constraint == TRIGGER:
             return HistoryChangeRefused()
@@ -230,9 +237,10 @@ class PostgreSQL:
         """Ask the driver."""
         if connection.invalidated:
             return TransactionState.LOST
-        if connection.closed:
+        raw = None if connection.closed else connection.connection.driver_connection
+        if raw is None:  # it was given back to the pool, which rolls back
             return TransactionState.ENDED
-        state = self.state_of(connection.connection.driver_connection)
+        state = self.state_of(raw)
         if state is TransactionState.LOST:
             with suppress(DBAPIError):  # let SQLAlchemy find out, too: it empties the pool, and need not roll back
                 connection.exec_driver_sql("SELECT 1")
@@ -241,8 +249,8 @@ class PostgreSQL:
     def state_of(self, raw: Any) -> TransactionState:
         """Return the state of the transaction on the driver's connection.
 
-        It does not know that the server has ended the session before it has read so. Something to be read is rare, for
-        nobody has asked for anything; then an empty query finds out.
+        It does not know that the server has ended the session before it has read so. Something to be read is rare
+        while no query is under way; then an empty query finds out.
         """
         with suppress(psycopg.Error):
             if _has_input(raw.pgconn.socket):

@@ -131,7 +131,13 @@ def _prepared(run: Run, settings: Mapping[str, str]) -> Iterator[Diagnosis]:
 
 
 def _unfinished(run: Run) -> Diagnosis:
-    old = [row for row in run(statements.unfinished_appends) if (row[4] or 0) > SLOW_SECONDS]
+    found = run(statements.unfinished_appends)
+    hidden = [str(pid) for pid, *_, seconds in found if seconds is None]
+    if hidden:  # the server does not tell everybody since when another user's transaction is open
+        message = f"since when pid {', '.join(hidden)} of other users have appended can't be seen"
+        advice = "GRANT pg_read_all_stats TO <user>, or look as a user of monitoring"
+        return Diagnosis(Level.WARNING, "unfinished appends", message, advice)
+    old = [row for row in found if row[4] > SLOW_SECONDS]
     if not old:
         return Diagnosis(Level.OK, "unfinished appends", f"none is older than {SLOW_SECONDS} s")
     told = [

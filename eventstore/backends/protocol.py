@@ -12,7 +12,7 @@ from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted
+from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted, TablesPlace
 from eventstore.filters import EventFilter
 from eventstore.rows import PendingAppend, StoredEvent
 from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
@@ -44,6 +44,11 @@ class Run(Protocol):
     @property
     def notes(self) -> MutableMapping[Any, Any]:
         """What one may note of the driver's connection: gone with it, so a new connection has none."""
+        ...
+
+    @property
+    def place(self) -> TablesPlace:
+        """Where the tables are looked for; for errors."""
         ...
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
@@ -221,6 +226,11 @@ class Loader(Protocol):
 
 class Backend(Protocol):
     """One kind of database."""
+
+    @property
+    def place(self) -> TablesPlace:
+        """Where the tables are looked for; for errors."""
+        ...
 
     @property
     def tables(self) -> Tables:

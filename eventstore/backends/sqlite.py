@@ -44,6 +44,7 @@ from eventstore.errors import (
     InvalidInput,
     NotInTransaction,
     SchemaMissing,
+    TablesPlace,
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
@@ -73,7 +74,8 @@ class SQLite:
     paramstyle = "named"
     append_to_all: Final = None
 
-    def __init__(self, *, lock_timeout_seconds: float = 30.0) -> None:
+    def __init__(self, *, lock_timeout_seconds: float = 30.0, place: TablesPlace | None = None) -> None:
+        self.place = place or TablesPlace("this database")
         self.tables: Tables = define_tables(position_is_key=True)
         self._streams_can_end = True  # until a store has looked
         self.loader = SQLiteLoader(self.from_time)
@@ -149,8 +151,8 @@ class SQLite:
         message = str(error.orig)
         if is_busy(error):
             return DatabaseBusy()
-        if message.startswith("no such table: es_"):
-            return SchemaMissing()
+        if message.startswith(("no such table: es_", "no such table: snapshots")):
+            return SchemaMissing(self.place)
         if message.startswith("UNIQUE constraint failed") and _EVENTS_KEY in message:
             return VersionTaken()
         if message.startswith(REFUSAL):
@@ -172,9 +174,8 @@ class SQLite:
         """Ask the driver."""
         if connection.invalidated:
             return TransactionState.LOST
-        if connection.closed:
-            return TransactionState.ENDED
-        return self.state_of(connection.connection.dbapi_connection)
+        raw = None if connection.closed else connection.connection.dbapi_connection
+        return TransactionState.ENDED if raw is None else self.state_of(raw)
 
     def state_of(self, raw: Any) -> TransactionState:
         """Return the state of the transaction on the driver's connection. Errors abort none."""

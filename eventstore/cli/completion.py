@@ -7,9 +7,9 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem
 
-from eventstore.cli.database import store_of
+from eventstore import statements
+from eventstore.cli.database import refuse_missing_file, store_of
 from eventstore.cli.output import printable
-from eventstore.projections import Projections
 from eventstore.store import EventStore
 
 _SHOWN: Final = 50
@@ -26,7 +26,9 @@ def complete_projections(ctx: click.Context, _parameter: click.Parameter, incomp
     """Return names of projections that begin so."""
 
     def find(store: EventStore) -> list[str]:
-        return [each.name for each in Projections(store).status() if each.name.startswith(incomplete)]
+        with store._execution.statement() as run:
+            names = [name for name, *_ in run(statements.find_checkpoints)]  # and no events are counted
+        return [name for name in names if name.startswith(incomplete)]
 
     return _completed(ctx, find)
 
@@ -40,6 +42,7 @@ def _streams(store: EventStore, incomplete: str) -> Iterable[str]:
 def _completed(ctx: click.Context, find: Callable[[EventStore], Iterable[str]]) -> list[CompletionItem]:
     try:
         store = store_of(ctx, ctx.params.get("url"), ctx.params.get("schema"))
+        refuse_missing_file(store.engine)
         if not store.health(timeout_seconds=_SECONDS, projections=()).ok:
             return []
         found = list(islice(find(store), _SHOWN))

@@ -1,35 +1,42 @@
 """Which database a command is for: named by its options, or given by the application that has mounted the group."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
+from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError
 
-from eventstore.backends import engine_for
+from eventstore.backends import engine_for, without_password
 from eventstore.cli.group import AS_JSON, URL_IN_USE, EventStoreGroup
-from eventstore.errors import EventStoreError
+from eventstore.errors import DatabaseMissing, EventStoreError
 from eventstore.store import EventStore
 
 Command = Callable[..., Any]
 
 
-def database_options(command: Command) -> Command:
-    """Add --url, --schema and --json to a command, which is called with `engine`, `schema` and `as_json`."""
+def database_options(command: Command, *, creates_file: bool = False) -> Command:
+    """Add --url, --schema and --json to a command, which is called with `engine`, `schema` and `as_json`.
+
+    Args:
+        command: The command.
+        creates_file: Whether it also works if there is no file yet (SQLite).
+    """
 
     def on_engine(store: EventStore, **options: Any) -> Any:
         return command(engine=store.engine, schema=store.tables.metadata.schema, **options)
 
-    return _with_options(command, on_engine)
+    return _with_options(command, on_engine, creates_file=creates_file)
 
 
 def store_options(command: Command) -> Command:
     """Add the same options to a command, which is called with `store` and `as_json`."""
-    return _with_options(command, command)
+    return _with_options(command, command, creates_file=False)
 
 
-def _with_options(command: Command, call: Command) -> Command:
+def _with_options(command: Command, call: Command, *, creates_file: bool) -> Command:
     @click.option("--url", envvar="EVENTSTORE_URL", show_envvar=True, help="Of the database.")
     @click.option("--schema", envvar="EVENTSTORE_SCHEMA", show_envvar=True, help="PostgreSQL schema of the tables.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -38,12 +45,37 @@ def _with_options(command: Command, call: Command) -> Command:
         ctx.meta[AS_JSON] = as_json
         store = store_of(ctx, url, schema)
         ctx.meta[URL_IN_USE] = store.engine.url
+        if not creates_file:
+            refuse_missing_file(store.engine)
         return call(store=store, as_json=as_json, **options)
 
     with_store.__doc__ = command.__doc__
     with_store.__name__ = command.__name__
     with_store.__click_params__ += getattr(command, "__click_params__", [])  # type: ignore[attr-defined]  # click's
     return with_store
+
+
+def missing_file(engine: Engine) -> Path | None:
+    """Return the file of a SQLite database, if it is not there: SQLite makes it as soon as somebody connects."""
+    url = engine.url
+    if engine.dialect.name != "sqlite" or url.database in {None, "", ":memory:"}:
+        return None
+    name = str(url.database)
+    if name.startswith("file:"):  # a URI: `mode` says whether it is made
+        return None
+    path = Path(name).absolute()
+    return None if path.exists() else path
+
+
+def refuse_missing_file(engine: Engine) -> None:
+    """Look whether the file of a SQLite database is there.
+
+    Raises:
+        DatabaseMissing: It is not.
+    """
+    path = missing_file(engine)
+    if path is not None:
+        raise DatabaseMissing(str(path), without_password(str(engine.url), engine.url))
 
 
 def store_of(ctx: click.Context, url: str | None, schema: str | None) -> EventStore:

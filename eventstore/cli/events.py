@@ -57,7 +57,8 @@ class EventPrinter:
             print_json(as_json(event))
         elif self._console is None:
             print_line(
-                event.position, event.stream_id, event.version, event.event_type, event.recorded_at, event.event_id,
+                event.position, event.stream_id, event.version, event.event_type, event.schema_version,
+                event.recorded_at, event.event_id,
                 payloads=[compact(event.data), compact(dict(event.metadata))],
             )  # fmt: skip
         elif self._in_blocks:
@@ -129,7 +130,10 @@ class StoredPrinter:
             told |= {"schema_version": schema_version, "event_id": str(event_id), "recorded_at": recorded_at}
             print_json(told | {"codec": codec, "data_base64": encoded, "metadata_text": metadata})
         elif self._console is None:
-            print_line(position, stream_id, version, event_type, recorded_at, event_id, codec, encoded, metadata)
+            print_line(
+                position, stream_id, version, event_type, schema_version, recorded_at, event_id, codec, encoded,
+                metadata,
+            )  # fmt: skip
         else:
             name = _CODECS.get(codec % _ZSTD, "a codec of your own") + (", compressed" if codec >= _ZSTD else "")
             block = Text()

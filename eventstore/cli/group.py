@@ -71,7 +71,9 @@ class EventStoreGroup(click.Group):
             ctx.color = False
         try:
             return super().invoke(ctx)
-        except (EventStoreError, SQLAlchemyError, CommandError) as error:
+        except (EventStoreError, SQLAlchemyError, CommandError, OSError) as error:
+            if isinstance(error, OSError) and not isinstance(error, EventStoreError) and error.filename is None:
+                raise  # such as a reader of the output that has left
             if _was_interrupted(error):
                 raise click.Abort from None
             code = next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), FAILED)
@@ -97,7 +99,7 @@ def _was_interrupted(error: BaseException | None) -> bool:
 def _told(error: Exception) -> str:
     """Return the error without SQL, parameters and links."""
     cause = getattr(error, "orig", None) or error
-    return str(cause).strip()
+    return str(cause).strip().expandtabs(4)  # of drivers, whose lines are kept
 
 
 @click.group(cls=EventStoreGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,6 +1,7 @@
 """Commands that look after a store: verify, repair, doctor, stats."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +10,13 @@ import click
 from eventstore import maintenance
 from eventstore.cli.database import store_options
 from eventstore.cli.findings import print_diagnosis, print_finding, print_summary, to_json, watching
-from eventstore.cli.group import DAMAGED
+from eventstore.cli.group import DAMAGED, FAILED
 from eventstore.cli.imports import imported
 from eventstore.cli.output import console, has_person, note, print_json, print_line, printable
 from eventstore.cli.statistics import print_statistics
 from eventstore.errors import InvalidInput
 from eventstore.event_types import EventTypes
-from eventstore.maintenance import Finding, Level, Place
+from eventstore.maintenance import Finding, FindingKind, Level, Place
 from eventstore.store import EventStore
 
 
@@ -51,21 +52,28 @@ def _verifying_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_verifying_options
 @store_options
 def verify(*, store: EventStore, as_json: bool, **options: Any) -> None:
-    """Look for damage in what is stored. Exit code 9 where there is some.
+    """Look for damage in what is stored. Exit code 9 if there is some, 1 if the user may not look at all of it.
 
     Others may append meanwhile. It can be interrupted: it says where to go on.
 
     In a pipe, the lines have: kind, where, what was found, what was expected, how to mend it. JSON has a line for each
     finding, and a last one that sums up.
     """
-    found = _verify(store, as_json=as_json, quiet=as_json, keep=lambda _: False, **options)[1]
-    click.get_current_context().exit(DAMAGED if found else 0)
+    counts = _verify(store, as_json=as_json, quiet=as_json, keep=lambda _: False, **options)[1]
+    click.get_current_context().exit(_exit_code(counts))
+
+
+def _exit_code(counts: Counter[str]) -> int:
+    """Return whether there is damage; if there is none, whether all could be looked at."""
+    if counts.total() > counts[FindingKind.NOT_LOOKED_AT.value]:
+        return DAMAGED
+    return FAILED if counts.total() else 0
 
 
 def _verify(
     store: EventStore, *, as_json: bool, quiet: bool, keep: Callable[[Finding], bool], tell: bool = True, **options: Any
-) -> tuple[list[Finding], int]:
-    """Print findings as they come, and return those to keep, and how many there were."""
+) -> tuple[list[Finding], Counter[str]]:
+    """Print findings as they come, and return those to keep, and how many there were of each kind."""
     kept = []
     with watching(quiet=quiet) as watch:
         for finding in maintenance.verify(store, on_progress=watch, **options):
@@ -76,7 +84,7 @@ def _verify(
                 print_finding(finding, watch.where, as_json=as_json)
     if tell:
         print_summary(watch, as_json=as_json)
-    return kept, watch.counts.total()
+    return kept, watch.counts
 
 
 @click.command()
@@ -91,7 +99,7 @@ def repair(*, store: EventStore, as_json: bool, dry_run: bool, yes: bool, **opti
     it does nothing. Exit code 9 where damage is left.
     """
     how: dict[str, Any] = {"as_json": False, "quiet": as_json, "tell": not as_json, **options}
-    findings, total = _verify(store, keep=lambda finding: as_json or finding.repairable, **how)
+    findings, counts = _verify(store, keep=lambda finding: as_json or finding.repairable, **how)
     repairs = maintenance.plan(findings)
     done: list[str] = []
     if not as_json:
@@ -101,13 +109,13 @@ def repair(*, store: EventStore, as_json: bool, dry_run: bool, yes: bool, **opti
             done.append(each.action)
             if not as_json:
                 _tell("done", each.action, "green")
-        findings, total = _verify(store, keep=lambda _: as_json, **how)
+        findings, counts = _verify(store, keep=lambda _: as_json, **how)
     elif repairs and not dry_run and not as_json:
         note("nothing was done; --yes does it without asking")
     if as_json:
         planned = [each.action for each in repairs]
         print_json({"planned": planned, "done": done, "findings": [to_json(finding) for finding in findings]})
-    click.get_current_context().exit(DAMAGED if total else 0)
+    click.get_current_context().exit(_exit_code(counts))
 
 
 def _may_ask(*, as_json: bool) -> bool:
@@ -162,6 +170,10 @@ def doctor(*, store: EventStore, as_json: bool) -> None:
 def stats(*, store: EventStore, as_json: bool, exact_up_to: int) -> None:
     """Say how much is stored: events, streams, categories, types, sizes, rates, coverage by snapshots.
 
+    What the user of the database may not count is named, and the rest is counted; the exit code is 1 then.
+
     In a pipe, the lines have: what, of which, number, exact or estimated.
     """
-    print_statistics(maintenance.statistics(store, exact_up_to=exact_up_to), as_json=as_json)
+    found = maintenance.statistics(store, exact_up_to=exact_up_to)
+    print_statistics(found, as_json=as_json)
+    click.get_current_context().exit(FAILED if found.not_counted else 0)

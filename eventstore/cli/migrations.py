@@ -1,16 +1,22 @@
 """Commands for migrations: migrate, check, sql, versions-path."""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import click
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine
 
 from eventstore import migrations
-from eventstore.cli.database import database_options
-from eventstore.cli.group import SCHEMA_DIFFERS, SCHEMA_OUTDATED
+from eventstore.cli.database import database_options, missing_file
+from eventstore.cli.group import FAILED, SCHEMA_DIFFERS, SCHEMA_OUTDATED
 from eventstore.cli.progress import reporting
+from eventstore.errors import PermissionDenied
 from eventstore.migrations.commands import revisions_after
+from eventstore.tables import SCHEMA_VERSION
+
+Seen = TypeVar("Seen")
 
 
 @click.command()
@@ -24,7 +30,7 @@ from eventstore.migrations.commands import revisions_after
     "--wait", type=float, default=600.0, show_default=True, metavar="SECONDS",
     help="How long to try again, and to wait for another migration.",
 )  # fmt: skip
-@database_options
+@partial(database_options, creates_file=True)
 def migrate(
     *, engine: Engine, schema: str | None, as_json: bool, revision: str, dry_run: bool, lock_timeout: float, wait: float
 ) -> None:
@@ -32,6 +38,8 @@ def migrate(
 
     Run it as a step of your deployment, before the new code starts. It can be repeated, and interrupted.
     """
+    if dry_run and missing_file(engine) is not None:
+        engine = create_engine("sqlite://")  # as empty as the file will be, which is not made
     before = migrations.current(engine, schema=schema)
     if dry_run:
         _tell_pending(before, migrations.pending(engine, revision, schema=schema), as_json=as_json)
@@ -70,11 +78,22 @@ def _tell_pending(before: str | None, missing: list[tuple[str, str]], *, as_json
 @click.option("--newest", is_flag=True, help="Fail, with 4, also where there are newer revisions to apply.")
 @database_options
 def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) -> None:
-    """Say whether this code works with the tables, and whether they are what they should be."""
+    """Say whether this code works with the tables, and whether they are what they should be.
+
+    What the user of the database may not look at is named, and the rest is looked at; the exit code is 1 then.
+    """
     version, breaking_version = migrations.check(engine, schema=schema)
-    current = migrations.current(engine, schema=schema)
     missing = [revision for revision, _ in revisions_after(f"es_{version:04}")]
-    findings = migrations.verify(engine, schema=schema)
+    denied: list[PermissionDenied] = []
+    current = _unless_denied(denied, lambda: migrations.current(engine, schema=schema))
+    by = (
+        f"revision {current}"
+        if current
+        else "its revision can't be seen"
+        if denied
+        else "kept by another Alembic history"
+    )
+    findings = _unless_denied(denied, lambda: migrations.verify(engine, schema=schema)) or []
     if as_json:
         _print_json(
             {
@@ -82,6 +101,7 @@ def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) ->
                 "breaking_version": breaking_version,
                 "revision": current,
                 "pending": missing,
+                "not_looked_at": [str(error) for error in denied],
                 "findings": [
                     {"table": found.table, "name": found.name, "problem": found.problem, "remedy": found.remedy}
                     for found in findings
@@ -89,14 +109,29 @@ def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) ->
             }
         )
     else:
-        by = f"revision {current}" if current else "kept by another Alembic history"
         click.echo(f"schema version {version} ({by}): this code works with it")
         if missing:
             click.echo(f"newer revisions to apply: {', '.join(missing)}")
+        if version > SCHEMA_VERSION:
+            click.echo("the tables are newer than this code, so they were not compared: let the newer code check them")
         for finding in findings:
             click.secho(str(finding), fg="yellow")
-    code = SCHEMA_OUTDATED if missing and newest else SCHEMA_DIFFERS if findings and not missing else 0
+        for problem in dict.fromkeys(map(str, denied)):
+            click.secho(f"could not be looked at: {problem}", fg="red", err=True)
+    differs = any(found.kind is not migrations.Difference.PENDING for found in findings)
+    code = SCHEMA_OUTDATED if missing and newest else SCHEMA_DIFFERS if differs else 0
+    if denied and not code:
+        code = FAILED
     click.get_current_context().exit(code)
+
+
+def _unless_denied(denied: list[PermissionDenied], look: Callable[[], Seen]) -> Seen | None:
+    """Return what a look returns; if the user may not look, note that and go on."""
+    try:
+        return look()
+    except PermissionDenied as error:
+        denied.append(error)
+        return None
 
 
 @click.command()

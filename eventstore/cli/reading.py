@@ -26,7 +26,7 @@ NOT_NEGATIVE: Final = click.IntRange(min=0)
 
 _STREAMS: Final = (
     Column("stream_id", "stream", "cyan"),
-    Column("version", "events"),
+    Column("version", "version"),
     Column("updated_at", "last event (UTC)"),
     Column("created_at", "first event (UTC)", is_optional=True),
 )
@@ -36,7 +36,7 @@ _STREAMS: Final = (
 @click.option("--category", help="Of this category: what stands before the first hyphen.")
 @click.option(
     "--by", "order", type=click.Choice([order.value for order in StreamOrder]), default="id", show_default=True,
-    help="In order of ids; the longest first; or the last appended to first.",
+    help="In order of ids; the highest version first; or the last appended to first.",
 )  # fmt: skip
 @click.option("--after", metavar="STREAM", shell_complete=complete_streams, help="Go on after this stream.")
 @click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="At most so many.")
@@ -46,7 +46,7 @@ def streams(
     *, store: EventStore, as_json: bool, category: str | None, order: str, after: str | None, limit: int,
     without_limit: bool,
 ) -> None:  # fmt: skip
-    """List the streams.
+    """List the streams, each with its version: the number of events that were ever appended to it.
 
     With --by size or --by recent, the database looks at every stream.
 
@@ -89,8 +89,8 @@ def show(
 ) -> None:  # fmt: skip
     """Print the events of STREAM, as they are stored: plain data, nothing upcast.
 
-    In a pipe, the lines have: position, stream id, version, event type, time, event id, data and metadata in JSON; with
-    --raw instead of the data its codec's number and the bytes in base 64.
+    In a pipe, the lines have: position, stream id, version, event type, schema version, time, event id, data and
+    metadata in JSON; with --raw instead of the data its codec's number and the bytes in base 64.
     """
     wanted: dict[str, Any] = {"after_version": after, "up_to_version": up_to, "limit": limit, "backwards": backwards}
     is_empty = True

@@ -90,11 +90,11 @@ def delete(*, store: EventStore, as_json: bool, stream_id: str, schema_version: 
 @snapshots.command()
 @click.option("--category", help="Of streams of this category.")
 @click.option(
-    "--min-version", type=POSITIVE, default=1, show_default=True, help="Count streams of at least so many events."
+    "--min-version", type=POSITIVE, default=1, show_default=True, help="Count streams at this version or a higher one."
 )
 @store_options
 def coverage(*, store: EventStore, as_json: bool, category: str | None, min_version: int) -> None:
-    """Say how many streams have a snapshot, and how many events are read in spite of them.
+    """Say how many streams have a snapshot, and how many events are read in spite of them, by the streams' versions.
 
     The database looks at every stream.
     """

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from eventstore.cli.output import Column, has_person, print_json, print_line, print_record, print_rows
+from eventstore.cli.output import Column, has_person, print_json, print_line, print_record, print_rows, printable
 from eventstore.maintenance import Count, Precision, Statistics
 
 _KIBIBYTE = 2**10
@@ -26,6 +26,8 @@ def print_statistics(statistics: Statistics, *, as_json: bool) -> None:
                 print_line(what, of, count.value, count.precision.value)
             else:
                 print_line(what, of, count, "exact")
+    for problem in statistics.not_counted:
+        click.secho(f"could not be counted: {printable(problem)}", fg="red", err=True)
 
 
 def _count(count: Count | None) -> dict[str, Any] | None:
@@ -56,6 +58,7 @@ def _to_json(statistics: Statistics) -> dict[str, Any]:
         },
         "sizes": [{"table": each.table, "index": each.index, "bytes": each.bytes} for each in statistics.sizes],
         "database_bytes": statistics.database_bytes,
+        "not_counted": list(statistics.not_counted),
     }
 
 
@@ -63,7 +66,8 @@ def _lines(statistics: Statistics) -> Iterator[tuple[str, str, Any]]:
     yield "events", "", statistics.events
     yield "streams", "", statistics.streams
     yield "newest position", "", statistics.newest_position
-    yield "snapshots", "", statistics.snapshots.snapshots
+    if statistics.snapshots.snapshots is not None:
+        yield "snapshots", "", statistics.snapshots.snapshots
     for what, count in _of_snapshots(statistics).items():
         if count is not None:
             yield what, "", count
@@ -84,7 +88,7 @@ def _of_snapshots(statistics: Statistics) -> Mapping[str, Count | None]:
     snapshots = statistics.snapshots
     return {
         "streams with a snapshot": snapshots.streams,
-        "streams of 100 events or more": snapshots.long_streams,
+        "streams at version 100 or higher": snapshots.long_streams,
         "of these with a snapshot": snapshots.long_streams_covered,
     }
 
@@ -94,7 +98,7 @@ def _print_tables(statistics: Statistics) -> None:
         "events": str(statistics.events),
         "streams": str(statistics.streams),
         "newest position": statistics.newest_position,
-        "snapshots": str(statistics.snapshots.snapshots),
+        **({} if statistics.snapshots.snapshots is None else {"snapshots": str(statistics.snapshots.snapshots)}),
         **{what: str(count) for what, count in _of_snapshots(statistics).items() if count is not None},
         "database": _bytes(statistics.database_bytes),
     }

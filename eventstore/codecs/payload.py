@@ -1,7 +1,7 @@
 """The payloads of one store: which codec, compressed or not, and where the part is that can't be stored."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from eventstore.codecs.exactness import difference
@@ -38,7 +38,7 @@ class PayloadCodec:
     """
 
     def __init__(self, codec: Codec, *, compress_above: int | None = None, also_reads: Iterable[Codec] = ()) -> None:
-        if not isinstance(also_reads, Iterable):
+        if isinstance(also_reads, str | bytes | Mapping) or not isinstance(also_reads, Iterable):
             msg = f"also_reads is a list of codecs, not {type(also_reads).__name__}"
             raise InvalidInput(msg)
         if compress_above is not None:
@@ -51,7 +51,7 @@ class PayloadCodec:
             if type(each) not in (MessagePackCodec, JSONCodec):
                 self._add(each)
         self.is_exact = type(codec) in (MessagePackCodec, JSONCodec)
-        """Whether the values that it knows come back as they are; of a codec of another's own it is not known."""
+        """Whether the values that it knows come back as they are; of an application's own codec it is not known."""
         self._uncompressed = {number: known.decode for number, known in self._codecs.items()}
 
     def _add(self, codec: Codec) -> None:

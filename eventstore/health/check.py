@@ -12,7 +12,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 from eventstore import statements
 from eventstore.backends import without_password
 from eventstore.backends.protocol import Backend, Row, Run
-from eventstore.errors import GlobalOrderError, SchemaError, SchemaMissing
+from eventstore.errors import GlobalOrderError, PermissionDenied, SchemaError, SchemaMissing
 from eventstore.execution import Execution
 from eventstore.health.report import (
     COUNTED_AT_MOST,
@@ -103,14 +103,16 @@ class HealthCheck:
                     return _Seen(None, schema, positions_error=positions_error)
                 try:
                     rows = run(statements.projection_health, at_most=COUNTED_AT_MOST)
-                except DBAPIError as error:
-                    if error.connection_invalidated:
+                except (DBAPIError, PermissionDenied) as error:
+                    if isinstance(error, DBAPIError) and error.connection_invalidated:
                         raise
                     problem = f"projections can't be read: {self._told(error)}"
                     return _Seen(None, schema, projections_error=problem, positions_error=positions_error)
             return _Seen(None, schema, tuple(map(self._projection, rows)), positions_error=positions_error)
         except SchemaError as error:
             return _Seen(None, SchemaHealth(fits=False, version=getattr(error, "found", None), error=str(error)))
+        except PermissionDenied as error:
+            return _Seen(None, SchemaHealth(fits=False, version=None, error=f"the schema can't be read: {error}"))
         except Exception as error:  # noqa: BLE001  # whatever a driver raises is an answer here
             return _Seen(self._told(error))
 
@@ -118,18 +120,17 @@ class HealthCheck:
         """Look anew: the store itself looks only once."""
         rows = run(statements.schema_version)
         if not rows:
-            raise SchemaMissing
-        check_version(*rows[0])
-        return SchemaHealth(fits=True, version=rows[0][0], error=None)
+            raise SchemaMissing(run.place)
+        version, breaking_version = rows[0]
+        check_version(version, breaking_version, place=run.place)
+        return SchemaHealth(fits=True, version=version, error=None)
 
     def _positions_error(self, run: Run) -> str | None:
         try:
             self._backend.check_positions(run)
         except GlobalOrderError as error:
             return str(error)
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise
+        except PermissionDenied:
             return None  # a role that may not read es_events does not append
         return None
 

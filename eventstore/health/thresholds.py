@@ -36,9 +36,8 @@ class Thresholds:
         Raises:
             InvalidInput: One is not valid.
         """
-        if isinstance(projections, str):
-            msg = "projections is a list of names, not one string"
-            raise InvalidInput(msg)
+        if projections is not None:
+            projections = _names(projections)
         if max_lag_seconds is not None and not (_is_number(max_lag_seconds) and max_lag_seconds >= 0):
             msg = f"max_lag_seconds is a number of seconds from 0, or None, not {max_lag_seconds!r}"
             raise InvalidInput(msg)
@@ -80,6 +79,14 @@ class Thresholds:
         if not pool.limit or pool.checked_out is None or not _exceeds(pool.checked_out / pool.limit, self.max_pool_use):
             return []
         return [f"{pool.checked_out} of {pool.limit} connections of the pool are in use"]
+
+
+def _names(projections: object) -> tuple[str, ...]:
+    names = tuple(projections) if isinstance(projections, Iterable) and not isinstance(projections, str) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        msg = f"projections is a list of names, not {type(projections).__name__}"
+        raise InvalidInput(msg)
+    return names
 
 
 def _exceeds(value: float, limit: float | None) -> bool:

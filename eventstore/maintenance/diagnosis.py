@@ -1,11 +1,11 @@
 """One page about a store: is it well, and what should be changed?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 
 from eventstore import migrations
 from eventstore.backends.maintenance import Diagnosis, Level
-from eventstore.errors import SchemaError
+from eventstore.errors import PermissionDenied, SchemaError
 from eventstore.maintenance.findings import Finding
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.projection_checks import check_checkpoints
@@ -13,6 +13,7 @@ from eventstore.maintenance.schema_checks import check_positions
 from eventstore.projections import Projections, ProjectionStatus
 from eventstore.schema_version import REQUIRED_BY_PROJECTIONS
 from eventstore.store import EventStore
+from eventstore.tables import SCHEMA_VERSION
 
 LAGGING_SECONDS = 60
 """A projection that is further behind is told."""
@@ -21,7 +22,8 @@ LAGGING_SECONDS = 60
 def diagnose(store: EventStore) -> list[Diagnosis]:
     """Look at connection, server, settings, schema and projections. It takes but a moment, and locks nothing.
 
-    What is stored is not looked at: that is what `verify` does.
+    What is stored is not looked at: that is what `verify` does. What the user has no right to look at is a warning that
+    names the right; the rest is looked at.
 
     Args:
         store: The application's store, not joined.
@@ -55,24 +57,49 @@ def _of_tables(store: EventStore, inspection: Inspection) -> Iterator[Diagnosis]
     except SchemaError as error:
         yield Diagnosis(Level.ERROR, "schema", str(error), "eventstore migrate")
         return
-    differences = migrations.verify(store.engine, schema=schema)
+    except PermissionDenied:
+        found = SCHEMA_VERSION  # whatever it is: what follows says what it can't read
+    yield from _seen("schema", lambda: _of_schema(store, found))
+    yield from _seen("positions", lambda: _of_positions(inspection))
+    if found >= REQUIRED_BY_PROJECTIONS:
+        yield from _seen("projections", lambda: _of_projections(store, inspection))
+
+
+def _seen(subject: str, look: Callable[[], Iterable[Diagnosis]]) -> Iterator[Diagnosis]:
+    """Yield what a look tells; if the user may not look, which right that takes."""
+    try:
+        yield from look()
+    except PermissionDenied as denied:
+        yield _not_seen(subject, denied)
+
+
+def _not_seen(subject: str, denied: PermissionDenied) -> Diagnosis:
+    return Diagnosis(Level.WARNING, subject, f"could not be looked at: {denied.problem}", denied.remedy)
+
+
+def _of_schema(store: EventStore, version: int) -> Iterator[Diagnosis]:
+    differences = migrations.verify(store.engine, schema=store.tables.metadata.schema)
     for difference in differences:
         name = difference.table if difference.name is None else f"{difference.table}, {difference.name}"
         yield Diagnosis(Level.ERROR, "schema", f"{name} {difference.problem}", difference.remedy)
     if not differences:
-        yield Diagnosis(Level.OK, "schema", f"version {found}, and nothing differs from it")
-    damage = [*check_positions(inspection)]
-    if found >= REQUIRED_BY_PROJECTIONS:
-        damage += check_checkpoints(inspection)
+        yield Diagnosis(Level.OK, "schema", f"version {version}, and nothing differs from it")
+
+
+def _of_positions(inspection: Inspection) -> Iterator[Diagnosis]:
+    damage = list(check_positions(inspection))
     yield from map(_damaged, damage)
     if not damage:
         yield Diagnosis(Level.OK, "positions", "go on after the newest event")
-    if found >= REQUIRED_BY_PROJECTIONS:
-        statuses = Projections(store).status()
-        if not statuses:
-            yield Diagnosis(Level.OK, "projections", "none was ever run")
-        for status in statuses:
-            yield from _of_projection(status)
+
+
+def _of_projections(store: EventStore, inspection: Inspection) -> Iterator[Diagnosis]:
+    yield from map(_damaged, check_checkpoints(inspection))
+    statuses = Projections(store).status()
+    if not statuses:
+        yield Diagnosis(Level.OK, "projections", "none was ever run")
+    for status in statuses:
+        yield from _of_projection(status)
 
 
 def _damaged(finding: Finding) -> Diagnosis:

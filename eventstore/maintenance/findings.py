@@ -76,6 +76,9 @@ class FindingKind(Enum):
     SCHEMA_DIFFERS = "schema-differs"
     """A table or column is not what it should be."""
 
+    NOT_LOOKED_AT = "not-looked-at"
+    """The database user has no right to look at this part. It is no damage, and nobody knows whether there is some."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -9,6 +9,7 @@ from eventstore.maintenance.inspection import Inspection
 from eventstore.migrations import Difference
 
 _KINDS: Final = {
+    Difference.PENDING: FindingKind.SCHEMA_DIFFERS,
     Difference.MISSING: FindingKind.SCHEMA_DIFFERS,
     Difference.DIFFERS: FindingKind.SCHEMA_DIFFERS,
     Difference.CONSTRAINT_MISSING: FindingKind.CONSTRAINT_MISSING,

@@ -9,12 +9,13 @@ from typing import Final
 from eventstore import statements
 from eventstore.backends.maintenance import Size
 from eventstore.backends.protocol import Run
+from eventstore.errors import PermissionDenied
 from eventstore.maintenance.inspection import Inspection
 from eventstore.store import EventStore
 from eventstore.streams import check_number
 
 LONG_STREAM: Final = 100
-"""Streams of so many events or more are worth a snapshot."""
+"""Streams at this version or a higher one are worth a snapshot."""
 
 SAMPLED: Final = 10_000
 """From so many events the shares of categories and types are estimated."""
@@ -85,13 +86,13 @@ class SnapshotStatistics:
     """How well snapshots cover streams.
 
     Attributes:
-        snapshots: How many there are.
+        snapshots: How many there are; None if the user may not look.
         streams: How many streams have one; None where they were not counted.
-        long_streams: How many streams have 100 events or more; None where they were not counted.
+        long_streams: How many streams are at version 100 or a higher one; None if they were not counted.
         long_streams_covered: How many of these have a snapshot.
     """
 
-    snapshots: Count
+    snapshots: Count | None
     streams: Count | None
     long_streams: Count | None
     long_streams_covered: Count | None
@@ -112,6 +113,7 @@ class Statistics:
         snapshots: How well snapshots cover streams.
         sizes: Of tables and indexes; empty where the database does not tell.
         database_bytes: Of the whole database.
+        not_counted: What the user had no right to count, and which right that takes; empty if there was nothing.
     """
 
     taken_at: datetime
@@ -124,6 +126,7 @@ class Statistics:
     snapshots: SnapshotStatistics
     sizes: tuple[Size, ...]
     database_bytes: int
+    not_counted: tuple[str, ...] = ()
 
 
 def statistics(store: EventStore, *, exact_up_to: int = 1_000_000) -> Statistics:
@@ -138,6 +141,8 @@ def statistics(store: EventStore, *, exact_up_to: int = 1_000_000) -> Statistics
     Raises:
         InvalidInput: An argument is not valid.
         SchemaError: The database does not have the tables that this code needs.
+        PermissionDenied: The user may not read events and streams. Without the right to read snapshots, the rest is
+            counted.
     """
     inspection = Inspection.of(store)
     check_number("exact_up_to", exact_up_to)
@@ -155,6 +160,7 @@ class _Counter:
         events = inspection.backend.tables.events.name
         self._estimates[events] = self._estimates[events] or self._newest  # nobody has looked yet
         self._is_small = self._estimates[events] <= exact_up_to
+        self._not_counted: list[str] = []
 
     def statistics(self) -> Statistics:
         run, backend, maintenance = self._run, self._inspection.backend, self._inspection.maintenance
@@ -166,6 +172,7 @@ class _Counter:
             CategoryStatistics(category, Count(streams.get(category, 0)) if self._is_small else None, count)
             for category, count in _sums((category, count) for (category, _), count in kinds.items())
         ]
+        snapshots = self._snapshots_if_allowed()
         return Statistics(
             taken_at=taken_at,
             events=events,
@@ -174,9 +181,10 @@ class _Counter:
             categories=tuple(categories),
             event_types=tuple(_sums((event_type, count) for (_, event_type), count in kinds.items())),
             recent=tuple(self._recent(taken_at, window) for window in _WINDOWS),
-            snapshots=self._snapshots(),
+            snapshots=snapshots,
             sizes=tuple(maintenance.sizes(run, quickly=not self._is_small)),
             database_bytes=maintenance.database_bytes(run),
+            not_counted=tuple(self._not_counted),
         )
 
     def _count(self, name: str) -> Count:
@@ -202,6 +210,13 @@ class _Counter:
         ((count,),) = self._run(statements.count_events_since, since=since, at_most=self._exact_up_to + 1)
         is_all = count <= self._exact_up_to
         return RecentEvents(window, Count(count) if is_all else Count(self._exact_up_to, Precision.AT_LEAST))
+
+    def _snapshots_if_allowed(self) -> SnapshotStatistics:
+        try:
+            return self._snapshots()
+        except PermissionDenied as denied:
+            self._not_counted.append(str(denied))
+            return SnapshotStatistics(None, None, None, None)
 
     def _snapshots(self) -> SnapshotStatistics:
         snapshots = self._count("snapshots")

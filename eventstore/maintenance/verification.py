@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from eventstore import migrations
-from eventstore.errors import InvalidInput, SchemaMissing
-from eventstore.event_types import EventTypes
+from eventstore.errors import InvalidInput, PermissionDenied, SchemaMissing
+from eventstore.event_types import EventTypes, check_registry
 from eventstore.maintenance.event_checks import check_events
-from eventstore.maintenance.findings import Finding
+from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.places import Part, Place, Report
 from eventstore.maintenance.projection_checks import check_checkpoints, check_dead_letters
@@ -17,7 +17,10 @@ from eventstore.maintenance.stream_checks import check_streams
 from eventstore.migrations import Difference
 from eventstore.rows import EventMapper
 from eventstore.store import EventStore
+from eventstore.streams import check_flag
 
+_UNREADABLE: Final = (Difference.PENDING, Difference.MISSING)
+"""With these, what is in the tables can't be read."""
 _BEGINNING: Final = Place(Part.STREAMS)
 
 
@@ -35,7 +38,8 @@ def verify(
     It reads in batches, each a few statements on a connection of its own, holds no more than a batch in memory, locks
     nothing and writes nothing. Others may append meanwhile: what belongs together is read by one statement, so an
     append under way is no damage. It begins with what takes but a moment (the schema, the sequence of positions,
-    checkpoints); if a table or column is missing, it ends there, as the rest can't be read.
+    checkpoints); if a table or column is missing, it ends there, as the rest can't be read. A part that the user has no
+    right to read is a finding, `not-looked-at`, and the others are looked at.
 
     Args:
         store: The application's store, not joined. Payloads are read by its codecs.
@@ -56,7 +60,8 @@ def verify(
         msg = f"after is a Place, as progress tells it, not {type(after).__name__}; see Place.parse"
         raise InvalidInput(msg)
     if event_types is not None:
-        event_types.validate()
+        check_registry(event_types).validate()
+    check_flag("payloads", payloads)
     mapper = EventMapper(event_types or store.event_types, store._mapper.codec)
     return _findings(store, inspection, after or _BEGINNING, mapper, payloads=payloads)
 
@@ -64,25 +69,48 @@ def verify(
 def _findings(
     store: EventStore, inspection: Inspection, after: Place, mapper: EventMapper, *, payloads: bool
 ) -> Iterator[Finding]:
-    differences = migrations.verify(store.engine, schema=store.tables.metadata.schema)
-    missing = [difference.name for difference in differences if difference.kind is Difference.MISSING]
+    differences: list[migrations.Finding] = []
+    try:
+        differences = migrations.verify(store.engine, schema=store.tables.metadata.schema)
+    except PermissionDenied as denied:
+        yield _not_looked_at("the schema", denied)
+    missing = [difference.name for difference in differences if difference.kind in _UNREADABLE]
     if missing.count(None) == len(store.tables.metadata.tables):
-        raise SchemaMissing
+        raise SchemaMissing(inspection.backend.place)
     yield from map(to_finding, differences)
     if missing:
         return
     inspection.estimate_totals()
-    yield from check_positions(inspection)
-    yield from check_checkpoints(inspection)
+    yield from _looked_at("positions", check_positions(inspection))
+    yield from _looked_at("checkpoints", check_checkpoints(inspection))
     parts = list(Part)
     for part in parts[parts.index(after.part) :]:
         start = after if part is after.part else Place(part)
         inspection.tell(start, 0)
         if part is Part.STREAMS:
-            yield from check_streams(inspection, start)
+            yield from _looked_at(part.value, check_streams(inspection, start))
         elif part is Part.EVENTS and payloads:
-            yield from check_events(inspection, start, mapper)
+            yield from _looked_at(part.value, check_events(inspection, start, mapper))
         elif part is Part.SNAPSHOTS:
-            yield from check_snapshots(inspection, start, mapper.codec if payloads else None)
+            codec = mapper.codec if payloads else None
+            yield from _looked_at(part.value, check_snapshots(inspection, start, codec))
         elif part is Part.DEAD_LETTERS:
-            yield from check_dead_letters(inspection, start)
+            yield from _looked_at(part.value, check_dead_letters(inspection, start))
+
+
+def _looked_at(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield what is found; if the user has no right to look, say so, and let the other parts be looked at."""
+    try:
+        yield from findings
+    except PermissionDenied as denied:
+        yield _not_looked_at(what, denied)
+
+
+def _not_looked_at(what: str, denied: PermissionDenied) -> Finding:
+    return Finding(
+        FindingKind.NOT_LOOKED_AT,
+        name=what,
+        found=denied.problem,
+        expected="a user that may look at it",
+        remedy=denied.remedy,
+    )

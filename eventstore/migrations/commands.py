@@ -16,6 +16,7 @@ from eventstore.backends import backend_for
 from eventstore.errors import InvalidInput
 from eventstore.execution import OwnConnections
 from eventstore.migrations import environment
+from eventstore.migrations.refusals import refusals
 from eventstore.migrations.settings import Report, Settings
 from eventstore.schema_version import SchemaGate
 
@@ -65,12 +66,19 @@ def upgrade(
     Raises:
         UnsupportedDatabase: The engine is of another database or driver.
         InvalidInput: An option is not valid.
+        PermissionDenied: The user lacks a right (PostgreSQL).
         MigrationError: It can't go on; see its subclasses. Once the cause is gone, run it again.
         DatabaseBusy: SQLite's write lock could not be had in time.
         alembic.util.CommandError: There is no such revision.
     """
     settings = Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)
-    _run(engine, settings, lambda config: command.upgrade(config, revision))
+    _check_revision(revision)
+
+    def work(config: Config) -> None:
+        environment.refuse_other_tables(config.attributes["connection"], schema)
+        command.upgrade(config, revision)
+
+    _run(engine, settings, work)
 
 
 def downgrade(
@@ -97,6 +105,7 @@ def downgrade(
         EventStoreError: As for `upgrade`.
     """
     settings = Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)
+    _check_revision(revision)
 
     def work(config: Config) -> None:
         if revision == "base":  # before the indexes of a large table are gone
@@ -111,7 +120,7 @@ def current(engine: Engine, *, schema: str | None = None) -> str | None:
 
     It is that of our own version table: None also for tables that an application's own Alembic history looks after.
     """
-    with engine.connect() as connection:
+    with refusals(engine, schema), engine.connect() as connection:
         inspector = inspect(connection)
         if not inspector.has_table(environment.VERSION_TABLE, schema):
             return None
@@ -123,10 +132,12 @@ def pending(engine: Engine, revision: str = "head", *, schema: str | None = None
 
     Raises:
         OtherHistory: As for `upgrade`.
+        TableTaken: As for `upgrade`.
         alembic.util.CommandError: There is no such revision.
     """
-    with engine.connect() as connection:
+    with refusals(engine, schema), engine.connect() as connection:
         environment.refuse_tables_of_another_history(connection, schema)
+        environment.refuse_other_tables(connection, schema)
     return revisions_after(current(engine, schema=schema) or "base", revision)
 
 
@@ -193,9 +204,15 @@ def sql(
     return output.getvalue()
 
 
+def _check_revision(revision: object) -> None:
+    if not isinstance(revision, str):
+        msg = f"revision is a string such as 'head' or 'es_0002', not {type(revision).__name__}"
+        raise InvalidInput(msg)
+
+
 def _run(engine: Engine, settings: Settings, work: Callable[[Config], object]) -> None:
     config = _config(settings)
-    with _one_at_a_time, environment.opened(engine, settings) as connection:
+    with _one_at_a_time, refusals(engine, settings.schema), environment.opened(engine, settings) as connection:
         config.attributes["connection"] = connection
         work(config)
 

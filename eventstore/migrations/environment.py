@@ -14,6 +14,7 @@ from eventstore.backends import backend_for, engine_for
 from eventstore.errors import EventsWouldBeLost, OtherHistory
 from eventstore.migrations.lock import deploy_lock
 from eventstore.migrations.settings import Progress, Settings
+from eventstore.migrations.strangers import refuse_strangers
 from eventstore.tables import define_tables
 
 VERSION_TABLE: Final = "es_alembic_version"
@@ -137,6 +138,16 @@ def refuse_tables_of_another_history(connection: Connection, schema: str | None)
     inspector = inspect(connection)
     if inspector.has_table("es_schema", schema) and not inspector.has_table(VERSION_TABLE, schema):
         raise OtherHistory
+    _end_looking(connection)
+
+
+def refuse_other_tables(connection: Connection, schema: str | None) -> None:
+    """Look whether a table that is still to be created is there already.
+
+    Raises:
+        TableTaken: One is.
+    """
+    refuse_strangers(connection, schema)
     _end_looking(connection)
 
 

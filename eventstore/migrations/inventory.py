@@ -12,8 +12,8 @@ from eventstore.migrations.definitions import TABLES, Definitions, Key, on_postg
 from eventstore.migrations.environment import VERSION_TABLE
 
 _VERSION: Final = "SELECT version, breaking_version FROM {}es_schema"
-_READABLE: Final = text("""
-SELECT c.relname::text, has_table_privilege(c.oid, 'SELECT'), quote_ident(pg_get_userbyid(c.relowner))
+_OWNERS: Final = text("""
+SELECT c.relname::text, quote_ident(pg_get_userbyid(c.relowner))
 FROM pg_class c WHERE c.relnamespace = :namespace AND c.relname = ANY (CAST(:tables AS text[]))
 """)
 _KEPT: Final = text("SELECT tbl_name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL")
@@ -26,8 +26,8 @@ class Inventory:
     Attributes:
         dialect: `postgresql` or `sqlite`.
         found: What belongs to our tables.
-        versions: The rows of es_schema, as texts; None if it is not there or can't be read.
-        revisions: The rows of our version table; None if it is not there or can't be read.
+        versions: The rows of es_schema, as texts; None if it is not there.
+        revisions: The rows of our version table; None if it is not there.
         schema: The schema that the tables are in, quoted, with a dot; empty if there is none.
         owners: Who owns a table, quoted.
         elsewhere: The tables that an unqualified name finds in another schema than es_schema's, each with that, quoted.
@@ -81,14 +81,14 @@ def _on_postgresql(connection: Connection, schema: str | None) -> Inventory:
     elsewhere = on_postgresql.read_elsewhere(connection, namespace) if schema is None else {}
     found = on_postgresql.read(connection, *place)
     parameters = {"namespace": namespace, "tables": [*TABLES, VERSION_TABLE]}
-    rights = {name: (may_read, owner) for name, may_read, owner in connection.execute(_READABLE, parameters)}
+    owners = {name: owner for name, owner in connection.execute(_OWNERS, parameters)}  # noqa: C416  # of rows
     return Inventory(
         "postgresql",
         found,
-        versions=_versions(connection, found, f"{quoted}.") if rights.get("es_schema", (False, ""))[0] else None,
-        revisions=_revisions(connection, f"{quoted}.") if rights.get(VERSION_TABLE, (False, ""))[0] else None,
+        versions=_versions(connection, found, f"{quoted}."),
+        revisions=_revisions(connection, f"{quoted}.") if VERSION_TABLE in owners else None,
         schema=f"{quoted}.",
-        owners={name: owner for name, (_, owner) in rights.items()},
+        owners=owners,
         elsewhere=elsewhere,
     )
 

@@ -14,6 +14,7 @@ from alembic import op
 from eventstore.errors import EventsWouldBeLost
 from eventstore.migrations import on_postgresql, on_sqlite
 from eventstore.migrations.settings import Settings
+from eventstore.migrations.strangers import refuse_strangers
 
 
 def schema() -> str | None:
@@ -29,18 +30,30 @@ def qualified(name: str) -> str:
 
 
 def create_schema() -> None:
-    """Create the PostgreSQL schema of the tables, unless it is there or none was named."""
+    """Create the PostgreSQL schema of the tables, unless it is there or none was named.
+
+    Raises:
+        TableTaken: One of our tables, whichever revision creates it, is there already, and so another one.
+    """
     name = schema()
+    context = op.get_context()
+    if not context.as_sql:  # what comes first in the first revision
+        refuse_strangers(op.get_bind(), name)
     if name is None or _on_sqlite():
         return
-    context = op.get_context()
     if not context.as_sql and sa.inspect(op.get_bind()).has_schema(name):
         return  # IF NOT EXISTS asks for the right to create it even then
     op.execute(sa.schema.CreateSchema(name, if_not_exists=True))
 
 
 def begin() -> None:
-    """Make sure that a revision on SQLite is a transaction: its driver begins none for DDL. Elsewhere there is one."""
+    """Make sure that a revision on SQLite is a transaction: its driver begins none for DDL. Elsewhere there is one.
+
+    Raises:
+        TableTaken: A table that the next revision creates is there already.
+    """
+    if not op.get_context().as_sql:
+        refuse_strangers(op.get_bind(), schema(), next_revision_only=True)
     if _on_sqlite() and not op.get_context().as_sql:
         on_sqlite.begin()
 

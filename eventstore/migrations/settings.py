@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 from alembic.config import Config
 
+from eventstore.errors import InvalidInput
 from eventstore.streams import check_seconds
 from eventstore.tables import check_schema_name
 
@@ -70,8 +71,8 @@ class Settings:
             return given
         return cls(
             schema=config.get_main_option("eventstore_schema"),
-            lock_timeout_seconds=float(config.get_main_option("eventstore_lock_timeout_seconds", "1")),
-            wait_seconds=float(config.get_main_option("eventstore_wait_seconds", "600")),
+            lock_timeout_seconds=_seconds(config, "eventstore_lock_timeout_seconds", "1"),
+            wait_seconds=_seconds(config, "eventstore_wait_seconds", "600"),
         )
 
     def report(self, progress: Progress) -> None:
@@ -82,3 +83,12 @@ class Settings:
             logger.info("%s", progress.step)
         if self.on_progress is not None:
             self.on_progress(progress)
+
+
+def _seconds(config: Config, option: str, default: str) -> float:
+    given = config.get_main_option(option, default)
+    try:
+        return float(given)
+    except ValueError:
+        msg = f"{option} in alembic.ini is a number of seconds, not {given!r}"
+        raise InvalidInput(msg) from None

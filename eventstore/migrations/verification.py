@@ -13,12 +13,16 @@ from eventstore.migrations.comparison import Deviation, deviations
 from eventstore.migrations.definitions import INVALID, NOT_VALID, TABLES, USUAL, Definitions, Key, history
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.migrations.inventory import Inventory, read_inventory
+from eventstore.migrations.refusals import refusals
 from eventstore.migrations.remedies import Remedy
 from eventstore.migrations.revision_of_tables import judge, wrong_stamps
 
 
 class Difference(Enum):
     """In what way the schema differs."""
+
+    PENDING = "pending"
+    """Revisions are not yet applied: the tables are of an older one."""
 
     MISSING = "missing"
     """A table or a column is not there, or a column is another one: the rest can't be read."""
@@ -93,9 +97,11 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
     Raises:
         UnsupportedDatabase: The engine is of another database or driver.
         InvalidInput: The schema is not a valid name.
+        PermissionDenied: The user can't read es_schema or the version table (PostgreSQL).
     """
-    backend_for(engine, lock_timeout_seconds=0, schema=schema)
-    inventory = read_inventory(engine, schema)
+    with refusals(engine, schema):
+        backend_for(engine, lock_timeout_seconds=0, schema=schema)
+        inventory = read_inventory(engine, schema)
     revisions = history(engine.dialect.name)
     if _is_newer(inventory, list(revisions)):
         return []
@@ -107,7 +113,7 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
     if verdict.pending:
         begun = " (begun)" if verdict.is_begun else ""
         problem = f"not yet applied: {', '.join(verdict.pending)}{begun}"
-        findings.append(Finding(VERSION_TABLE, None, problem, "run `eventstore migrate`", Difference.MISSING))
+        findings.append(Finding(VERSION_TABLE, None, problem, "run `eventstore migrate`", Difference.PENDING))
     for table, problem, remedy in wrong_stamps(inventory, verdict, revisions):
         findings.append(_finding(inventory, (table, None), problem, remedy, Difference.VERSION_WRONG))
     findings += _elsewhere(inventory)

@@ -168,7 +168,9 @@ class Batches:
             if page is None:
                 return Batch(Outcome.CAUGHT_UP, 0, position)
             handled, end = self._handle_rows(run, transaction, page.rows, page.after, observed, blame=blame)
+            blame.is_ours = True
             self._advance(run, position, end)
+            blame.is_ours = False
             observed.note(events=handled, lag=max(horizon.settled - end.position, 0))
         return Batch(Outcome.ADVANCED, handled, end.position)
 
@@ -191,7 +193,8 @@ class Batches:
         except Exception as error:
             if blame.failed is not None:  # it failed, and then the connection could not even roll back
                 raise blame.failed from blame.failed.__cause__
-            if not blame.rows or self._store._backend.is_passing(error):
+            is_ours = blame.is_ours and not isinstance(error, TransactionBroken)
+            if not blame.rows or is_ours or self._store._backend.is_passing(error):
                 raise
             if len(blame.rows) == 1:
                 raise HandlerFailed(blame.rows[0]) from error
@@ -238,8 +241,12 @@ class Batches:
         try:
             handled = self._call(transaction, row, target, observed, guard)
         except Exception as error:
-            guard.blame.failed = guard.failure(row, error)
-            raise guard.blame.failed from error
+            if guard.is_own(error):
+                raise
+            guard.blame.failed = failed = guard.failure(row, error)
+            if failed.repeats:  # shorter transactions are less in the way, and lost with less
+                self._one_by_one_up_to = row[POSITION]
+            raise failed from error
         if handled:
             guard.blame.rows.append(row)
         return handled

@@ -42,7 +42,8 @@ class Projection:
         name: Under which it is known in the database, 1 to 255 characters. Another name begins from the first event.
         filters: What to read; see `EventStore.read_all`. Defaults to none: all events. Those without a handler are
             passed over. Filters name what is stored: with upcasters, the old names of event types.
-        attempts: How often an event is tried before it has failed, from 1.
+        attempts: How often an event is tried before it has failed, from 1. Deadlocks, serialization failures and lock
+            timeouts of a handler (up to 10), and lost connections (up to 3), do not count at first.
         backoff_seconds: How long to wait before the second attempt; twice as long before the next, and so on, up to a
             minute.
         on_failure: What becomes of an event that has failed. Defaults to stopping before it.
@@ -80,6 +81,9 @@ class Projection:
             msg = f"on_failure is OnFailure.STOP or OnFailure.DEAD_LETTER, not {on_failure!r}"
             raise InvalidInput(msg)
         self.on_failure = on_failure
+        if session is not None and not callable(session):
+            msg = f"session is a function of a connection, or None, not {type(session).__name__}"
+            raise InvalidInput(msg)
         self.session = session
         self._handlers: dict[str, Handler] = {}
         self._handlers_of_classes: dict[type, Handler] = {}

@@ -56,13 +56,15 @@ class Blame:
     Attributes:
         rows: Those that were handed to handlers.
         failed: Whose handler has failed; None as long as none has.
+        is_ours: Whether a statement of the store's own runs: what the database refuses then is no event's failure.
     """
 
-    __slots__ = ("failed", "rows")
+    __slots__ = ("failed", "is_ours", "rows")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.failed: HandlerFailed | None = None
+        self.is_ours = False
 
 
 class Guard:
@@ -88,13 +90,19 @@ class Guard:
         self._transaction: object = None
         self._mark: object = None
         self._has_begun = False
+        self._own_error: Exception | None = None
 
     def begin(self) -> None:
         """Note which transaction it is, before the first handler is called."""
-        if not self._has_begun:
-            self._transaction = self._execution.open_transaction()
+        if self._has_begun:
+            return
+        self._transaction = self._execution.open_transaction()
+        try:
             self._mark = self._backend.mark_transaction(self._run, self._connection)
-            self._has_begun = True
+        except Exception as error:
+            self._own_error = error
+            raise
+        self._has_begun = True
 
     def check(self) -> None:
         """Check that a handler has left the transaction open.
@@ -116,6 +124,10 @@ class Guard:
         """
         if self._has_begun and not self._backend.is_same_transaction(self._run, self._connection, self._mark):
             raise TransactionBroken("ended")
+
+    def is_own(self, error: Exception) -> bool:
+        """Return whether it was not a handler that has raised an error, but `begin`."""
+        return error is self._own_error
 
     def failure(self, row: Row, error: Exception) -> HandlerFailed:
         """Return what to raise from an error of a handler."""

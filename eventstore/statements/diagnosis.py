@@ -29,7 +29,15 @@ def _catalog(name: str, *columns: str) -> Any:
 
 _SETTINGS = _catalog("pg_settings", "name", "setting")
 _SESSIONS = _catalog(
-    "pg_stat_activity", "pid", "datname", "usename", "application_name", "state", "xact_start", "backend_type"
+    "pg_stat_activity",
+    "pid",
+    "datname",
+    "usesysid",
+    "usename",
+    "application_name",
+    "state",
+    "xact_start",
+    "backend_type",
 )
 _LOCKS = _catalog("pg_locks", "locktype", "database", "relation", "pid", "mode", "granted")
 _DATABASES = _catalog("pg_database", "oid", "datname")
@@ -45,13 +53,16 @@ def server_settings(_: Tables) -> ClauseElement:
 
 
 def server_process(_: Tables) -> ClauseElement:
-    """Return (whether the server is a standby, how many clients it has) (PostgreSQL)."""
-    clients = (
-        select(func.count())
-        .select_from(_SESSIONS)
-        .where(_SESSIONS.c.backend_type == literal_column("'client backend'"))
-        .scalar_subquery()
+    """Return (whether the server is a standby, how many clients it has) (PostgreSQL).
+
+    Of the sessions of other users, a user without further rights sees who they are, and not of which type: those that
+    have a user are clients.
+    """
+    sessions = _SESSIONS.c
+    is_client = func.coalesce(
+        sessions.backend_type == literal_column("'client backend'"), sessions.usesysid.is_not(None)
     )
+    clients = select(func.count()).select_from(_SESSIONS).where(is_client).scalar_subquery()
     return select(func.pg_is_in_recovery(), clients)
 
 

@@ -6,9 +6,12 @@ from functools import cache
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Float,
     Integer,
     Text,
+    and_,
     bindparam,
+    case,
     cast,
     column,
     func,
@@ -23,7 +26,7 @@ from eventstore.tables import Tables, now
 
 _CLASSES = table(
     "pg_class",
-    *[column(name) for name in ("oid", "relname", "reltuples")],
+    *[column(name) for name in ("oid", "relname", "reltuples", "relpages")],
     schema="pg_catalog",
 )
 _INDEXES = table("pg_index", column("indexrelid"), column("indrelid"), schema="pg_catalog")
@@ -89,9 +92,21 @@ def time_now(_: Tables) -> ClauseElement:
 
 
 def estimated_rows(tables: Tables) -> ClauseElement:
-    """Return (table, about how many rows) of the tables, as the last ANALYZE or the statistics have it (PostgreSQL)."""
-    analyzed, counted = cast(_CLASSES.c.reltuples, BigInteger), func.pg_stat_get_live_tuples(_CLASSES.c.oid)
-    return select(cast(_CLASSES.c.relname, Text), func.greatest(analyzed, counted, 0)).where(_is_ours(tables))
+    """Return (table, about how many rows) of the tables (PostgreSQL).
+
+    As the planner does: the rows on a page when somebody last looked, times the pages that there are. The counters of
+    live rows take part only where nobody has looked yet. They count twice: ANALYZE sets them to what it has found, and
+    the sessions that stored the rows add them once more when they next report.
+    """
+    analyzed, pages = _CLASSES.c.reltuples, _CLASSES.c.relpages
+    pages_now = cast(func.pg_relation_size(_CLASSES.c.oid), Float) / cast(
+        func.current_setting(literal_column("'block_size'")), BigInteger
+    )
+    estimated = case(
+        (and_(analyzed > literal_column("0"), pages > literal_column("0")), analyzed / pages * pages_now),
+        else_=func.pg_stat_get_live_tuples(_CLASSES.c.oid),
+    )
+    return select(cast(_CLASSES.c.relname, Text), cast(estimated, BigInteger)).where(_is_ours(tables))
 
 
 def sizes(tables: Tables) -> ClauseElement:

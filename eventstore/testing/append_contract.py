@@ -306,7 +306,10 @@ class RaceContract(ContractBase):
         assert versions(store, "order-1") == list(range(1, existing + 3))
 
     def test_writers_who_expect_nothing_all_succeed(self, store: EventStore) -> None:
+        barrier = Barrier(self.WRITERS)
+
         def write(number: int) -> int:
+            barrier.wait()
             return store.append("order-1", numbered(3, first=number * 10), expected_version=ANY).version
 
         with ThreadPoolExecutor(self.WRITERS) as threads:

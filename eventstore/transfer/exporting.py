@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -14,10 +15,11 @@ from eventstore.global_order import Page
 from eventstore.rows import StoredEvent
 from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, category_of, check_seconds
+from eventstore.streams import MAX_VERSION, category_of, check_flag, check_seconds
 from eventstore.tokens import After, PositionToken
-from eventstore.transfer.files import Format, Writer, format_of, last_place, writer_to
+from eventstore.transfer.files import Format, Writer, format_of, writer_to
 from eventstore.transfer.records import Beginning, Checkpoint, End, SavedSnapshot, StreamTimes
+from eventstore.transfer.resuming import FileEnd, read_end
 
 _PAUSE_SECONDS: Final = 0.01
 
@@ -73,7 +75,8 @@ def export_events(
     """Write the events of a store to a file, as they are stored.
 
     Only settled events are written, up to the newest one when it began. So the export of a store that others append to
-    is a state that it had: complete up to a position, without anything after it. Memory holds a page of events.
+    is a state that it had: complete up to a position, without anything after it. Memory holds a page of events. A file
+    that is there is opened after the first page was read: bad arguments or tables leave it as it is.
 
     Args:
         store: The store, not joined to a transaction.
@@ -83,35 +86,51 @@ def export_events(
         format: `json-lines` or `parquet` (extra `arrow`). Defaults to what the suffix of the path says, `.jsonl` or
             `.parquet`.
         after_position: Exclusive; export events of higher positions. Defaults to 0: from the first.
-        resume: Go on with a file of JSON Lines that is there, after its last event; what is cut off at its end is
-            removed.
+        resume: Go on with a file of JSON Lines that is there, after its last event, with the same filters; half of a
+            line at its end is removed. Its first line is read, and its end, but not what is in between. A file that is
+            not there is begun.
         snapshots: Write the snapshots, too (JSON Lines, and no filters).
         checkpoints: Write the checkpoints of projections, too (JSON Lines, and no filters).
         wait_seconds: How long to wait, in all, for appends under way; then it ends before them.
         on_progress: Called after each page.
 
     Raises:
-        InvalidInput: An argument is not valid.
+        InvalidInput: An argument is not valid, or the file that is to be gone on with has other filters.
         UnsuitableTransaction: The store is joined to a transaction that can't read the global order.
         SchemaOutdated: The tables are older than `es_0006`.
-        DamagedExport: The file that is to be gone on with is none.
+        DamagedExport: The file that is to be gone on with is no export; it was left as it is.
         ExtraMissing: Parquet was asked for, and pyarrow is not installed.
     """
     after = After.of(after_position)
+    for name, flag in (("resume", resume), ("snapshots", snapshots), ("checkpoints", checkpoints)):
+        check_flag(name, flag)
     check_seconds("wait_seconds", wait_seconds)
     combined = combine(filters)
     chosen = format_of(target, format)
     if (snapshots or checkpoints) and (chosen is not Format.JSON_LINES or combined):
         msg = "snapshots and checkpoints are exported as JSON Lines, together with all events"
         raise InvalidInput(msg)
+    words = "; ".join(map(_in_words, combined))
+    end = FileEnd(position=after.position, last=after.token)
     if resume:
         if after.position or chosen is not Format.JSON_LINES or not isinstance(target, str | Path):
             msg = "resume goes on with a file of JSON Lines, by its path, after the last event that it has"
             raise InvalidInput(msg)
-        after = last_place(Path(target), store._mapper.codec)
-    export = _Export(store, combined, wait_seconds, on_progress)
-    with _closing(writer_to(target, chosen, store._mapper.codec, append=resume)) as writer:
-        return export.run(writer, after, snapshots=snapshots, checkpoints=checkpoints)
+        end = read_end(Path(target))
+        if end.filters is not None and end.filters != words:
+            msg = (
+                f"{str(target)!r} is an export of {end.filters or 'all events'}, and can't be gone on with by one of "
+                f"{words or 'all events'}; pass the same filters, or name another file"
+            )
+            raise InvalidInput(msg)
+    export = _Export(store, combined, words, wait_seconds, on_progress)
+    keep_bytes = end.size if resume else None
+    return export.run(
+        lambda: writer_to(target, chosen, store._mapper.codec, keep_bytes=keep_bytes),
+        end.after,
+        snapshots=snapshots,
+        checkpoints=checkpoints,
+    )
 
 
 @contextmanager
@@ -127,34 +146,43 @@ class _Export:
         self,
         store: EventStore,
         filters: tuple[EventFilter, ...],
+        words: str,
         wait_seconds: float,
         on_progress: Callable[[ExportProgress], object] | None,
     ) -> None:
         self._store = store
         self._filters = filters
+        self._words = words
         self._wait_seconds = wait_seconds
         self._on_progress = on_progress
         self._to_time = store._backend.to_time
 
-    def run(self, writer: Writer, after: After, *, snapshots: bool, checkpoints: bool) -> Exported:
+    def run(self, open_writer: Callable[[], Writer], after: After, *, snapshots: bool, checkpoints: bool) -> Exported:
         with self._store._execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
         # before the events: each is then at or behind what the events say, and never ahead of them
         positions = list(self._checkpoints()) if checkpoints else []
-        writer.write(Beginning(after.position, "; ".join(map(_in_words, self._filters))))
-        events, position = 0, after.position
-        for page, end in self._pages(after):
-            for row in page.rows:
-                writer.write(StoredEvent.of(row, self._store._backend.to_uuid, self._to_time))
-            events, position, after = events + len(page.rows), page.position, page.after
-            writer.flush()
-            if self._on_progress is not None:
-                self._on_progress(ExportProgress(events, position, end))
-        streams = self._write_all(writer, self._streams())
-        saved = self._write_all(writer, self._snapshots()) if snapshots else 0
-        reached = self._write_all(writer, (point for point in positions if point.position <= position))
-        writer.write(End(position, events))
-        return Exported(events, position, streams, saved, reached, after.token)
+        pages = self._pages(after)
+        first = list(islice(pages, 1))  # nothing is written over until something could be read
+        if snapshots:
+            next(self._snapshots(), None)
+        with _closing(open_writer()) as writer:
+            writer.write(Beginning(after.position, self._words))
+            events, last = 0, after.token
+            for page, end in chain(first, pages):
+                for row in page.rows:
+                    writer.write(StoredEvent.of(row, self._store._backend.to_uuid, self._to_time))
+                if page.rows:
+                    last = self._store._global_order.token_of(page.rows[-1])
+                events, after = events + len(page.rows), page.after
+                writer.flush()
+                if self._on_progress is not None:
+                    self._on_progress(ExportProgress(events, after.position, end))
+            streams = self._write_all(writer, self._streams())
+            saved = self._write_all(writer, self._snapshots()) if snapshots else 0
+            reached = self._write_all(writer, (point for point in positions if point.position <= after.position))
+            writer.write(End(after.position, events, last))
+        return Exported(events, after.position, streams, saved, reached, after.token)
 
     def _pages(self, after: After) -> Iterator[tuple[Page, int]]:
         """Yield settled pages up to what is the newest position now."""

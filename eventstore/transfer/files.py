@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import IO, Final, Protocol
 
 from eventstore.codecs import PayloadCodec
-from eventstore.errors import InvalidInput
-from eventstore.rows import StoredEvent
-from eventstore.tokens import START, After, PositionToken
+from eventstore.errors import DamagedExport, InvalidInput
 from eventstore.transfer.json_lines import JSONLinesWriter, read_json_lines
 from eventstore.transfer.parquet import ParquetWriter, read_parquet
-from eventstore.transfer.records import Beginning, End, Record
+from eventstore.transfer.records import Record
 
 
 class Format(Enum):
@@ -64,13 +62,31 @@ def format_of(file: str | Path | IO[bytes], given: Format | str | None) -> Forma
     raise InvalidInput(msg)
 
 
-def writer_to(target: str | Path | IO[bytes], format_: Format, codec: PayloadCodec, *, append: bool = False) -> Writer:
-    """Return what writes to a file."""
+def writer_to(
+    target: str | Path | IO[bytes], format_: Format, codec: PayloadCodec, *, keep_bytes: int | None = None
+) -> Writer:
+    """Return what writes to a file.
+
+    Args:
+        target: The file.
+        format_: Its format.
+        codec: Of the store that the records come from.
+        keep_bytes: Write after so many bytes of the file that is there, and cut off what follows them. Defaults to
+            None: write over it.
+    """
     if format_ is Format.PARQUET:
         return ParquetWriter(Path(target) if isinstance(target, str) else target, codec)
     if isinstance(target, str | Path):
-        return _OwnFile(Path(target).open("ab" if append else "wb"), codec)
+        return _OwnFile(_opened(Path(target), keep_bytes), codec)
     return JSONLinesWriter(target, codec)
+
+
+def _opened(path: Path, keep_bytes: int | None) -> IO[bytes]:
+    if keep_bytes is None:
+        return path.open("wb")
+    file = path.open("ab")  # makes it, if an export that is to be gone on with had not begun
+    file.truncate(keep_bytes)
+    return file
 
 
 class _OwnFile(JSONLinesWriter):
@@ -83,37 +99,14 @@ class _OwnFile(JSONLinesWriter):
 
 @contextmanager
 def records_of(source: str | Path | IO[bytes], format_: Format, codec: PayloadCodec) -> Iterator[Iterator[Record]]:
-    """Open a file, and yield its records."""
-    if format_ is Format.PARQUET:
-        yield read_parquet(Path(source) if isinstance(source, str) else source)
-    elif isinstance(source, str | Path):
-        with Path(source).open("rb") as file:
-            yield read_json_lines(file, codec)
-    else:
-        yield read_json_lines(source, codec)
-
-
-def last_place(path: Path, codec: PayloadCodec) -> After:
-    """Return up to where a file of JSON Lines goes, the start if there is none; cut off the rest of a broken line.
-
-    Raises:
-        DamagedExport: It is something else.
-    """
-    if not path.exists():
-        return START
-    with path.open("r+b") as file:
-        whole, place = 0, START
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
-        file.truncate(whole)
-        file.seek(0)
-        for record in read_json_lines(file, codec):
-            match record:
-                case StoredEvent():
-                    token = PositionToken(record.position, record.event_id, record.stream_id, record.version)
-                    place = After(token.position, token)
-                case Beginning(after_position=found) | End(position=found):
-                    place = After(found, place.token)
-        return place
+    """Open a file, and yield its records. What is found to be damaged while it is read names the file."""
+    try:
+        if format_ is Format.PARQUET:
+            yield read_parquet(Path(source) if isinstance(source, str) else source)
+        elif isinstance(source, str | Path):
+            with Path(source).open("rb") as file:
+                yield read_json_lines(file, codec)
+        else:
+            yield read_json_lines(source, codec)
+    except DamagedExport as error:
+        raise error.of(str(source) if isinstance(source, str | Path) else None) from None

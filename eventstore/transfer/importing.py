@@ -11,7 +11,7 @@ from eventstore.errors import DamagedExport, InvalidInput
 from eventstore.rows import StoredEvent
 from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.store import EventStore
-from eventstore.streams import check_number
+from eventstore.streams import check_flag, check_number
 from eventstore.transfer.files import Format, format_of, records_of
 from eventstore.transfer.loading import EventLoader
 from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
@@ -86,9 +86,7 @@ def import_events(
         ExtraMissing: It is Parquet, and pyarrow is not installed.
     """
     check_number("batch_size", batch_size, minimum=1)
-    if not isinstance(keep_positions, bool):
-        msg = f"keep_positions is True or False, not {keep_positions!r}"
-        raise InvalidInput(msg)
+    check_flag("keep_positions", keep_positions)
     if store.engine.dialect.is_async:
         msg = "an import needs a synchronous engine"
         raise InvalidInput(msg)

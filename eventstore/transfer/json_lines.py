@@ -17,6 +17,7 @@ from eventstore.errors import DamagedExport, DecodingError, EventStoreError
 from eventstore.events import MAX_SCHEMA_VERSION
 from eventstore.rows import StoredEvent
 from eventstore.streams import MAX_VERSION
+from eventstore.tokens import PositionToken
 from eventstore.transfer.checking import checked
 from eventstore.transfer.payloads import readable, stored
 from eventstore.transfer.records import (
@@ -42,7 +43,7 @@ class _Line(Struct, tag_field="kind", omit_defaults=True):
 
 class _Beginning(_Line, tag="export"):
     format: int
-    after_position: int
+    after_position: Annotated[int, Meta(ge=0, le=MAX_VERSION)]
     filters: str = ""
 
 
@@ -82,9 +83,17 @@ class _Checkpoint(_Line, tag="checkpoint"):
     position: int
 
 
+class _Last(Struct):
+    position: _Positive
+    event_id: UUID
+    stream_id: str
+    version: _Positive
+
+
 class _End(_Line, tag="end"):
-    position: int
+    position: Annotated[int, Meta(ge=0, le=MAX_VERSION)]
     events: int
+    last: _Last | None = None
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -136,7 +145,12 @@ class JSONLinesWriter:
             case Beginning():
                 return _Beginning(FORMAT, record.after_position, record.filters)
             case End():
-                return _End(record.position, record.events)
+                last = (
+                    None
+                    if record.last is None
+                    else _Last(record.last.position, record.last.event_id, record.last.stream_id, record.last.version)
+                )
+                return _End(record.position, record.events, last)
 
     def _payload(self, name: str, number: int, data: bytes) -> dict[str, Any]:
         text = readable(self._codec, number, data)
@@ -184,11 +198,42 @@ def _record(line: Any, codec: PayloadCodec) -> Record:  # one line a kind
         case _Checkpoint():
             return Checkpoint(line.name, line.position)
         case _End():
-            return End(line.position, line.events)
+            return _end(line)
         case _:
-            if line.format > FORMAT:
-                raise DecodingError(f"it has format {line.format}, and this code knows {FORMAT}")
-            return Beginning(line.after_position, line.filters)
+            return _beginning(line)
+
+
+def _beginning(line: _Beginning) -> Beginning:
+    if line.format > FORMAT:
+        raise DecodingError(f"it has format {line.format}, and this code knows {FORMAT}")
+    return Beginning(line.after_position, line.filters)
+
+
+def _end(line: _End) -> End:
+    last = (
+        None
+        if line.last is None
+        else PositionToken(line.last.position, line.last.event_id, line.last.stream_id, line.last.version)
+    )
+    return End(line.position, line.events, last)
+
+
+def read_place(line: bytes) -> Beginning | PositionToken | End | None:
+    """Return what a line says about how far an export goes; None if it says nothing about that. No payload is decoded.
+
+    Raises:
+        msgspec.MsgspecError: It is no record.
+        DecodingError: It is of a newer format.
+    """
+    match _DECODER.decode(line):
+        case _Beginning() as found:
+            return _beginning(found)
+        case _Event() as found:
+            return PositionToken(found.position, found.event_id, found.stream_id, found.version)
+        case _End() as found:
+            return _end(found)
+        case _:
+            return None
 
 
 def _bytes(codec: PayloadCodec, number: int, text: Raw, base64: str | None) -> bytes:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from eventstore.rows import StoredEvent
+from eventstore.tokens import PositionToken
 
 FORMAT = 1
 """Of exports. A file of a larger number is refused: newer code has written it."""
@@ -66,10 +67,13 @@ class End:
     Attributes:
         position: Everything up to here that matches is in the export.
         events: How many events this part of it has, since its beginning.
+        last: The last event of the whole export, of this part or of one before it; None if it has none. Whoever goes on
+            finds it here, without reading back over all that follows the events.
     """
 
     position: int
     events: int
+    last: PositionToken | None = None
 
 
 Record = Beginning | StoredEvent | StreamTimes | SavedSnapshot | Checkpoint | End

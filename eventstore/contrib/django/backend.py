@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from django.db import Error, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, transaction
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.backends.protocol import Backend, Place, Run, TransactionState
 from eventstore.contrib.django.signals import events_appended
+from eventstore.errors import TablesPlace
 from eventstore.rows import PendingAppend
 
 
@@ -21,6 +22,13 @@ class DjangoBackend(Backend, Protocol):
     def defer_foreign_keys(self, connection: Any) -> None:
         """Let the open transaction empty tables in any order."""
         ...
+
+
+def place_of(using: str) -> TablesPlace:
+    """Return where the tables of a Django project are, for errors."""
+    option = "" if using == DEFAULT_DB_ALIAS else f" --database {using}"
+    remedy = f"run `manage.py migrate{option}`, with 'eventstore.contrib.django' in INSTALLED_APPS"
+    return TablesPlace(f"Django's database {using!r}", remedy=remedy)
 
 
 class OnDjango:
@@ -69,7 +77,7 @@ class OnDjango:
         return connection.connection
 
     def transaction_state(self, connection: Any) -> TransactionState:
-        """Ask the driver, and Django: it knows of errors after which nobody may go on in the same atomic block."""
+        """Ask the driver, and Django: it knows of errors that the atomic block does not survive."""
         if connection.connection is None:
             return TransactionState.LOST
         state: TransactionState = super().state_of(connection.connection)  # type: ignore[misc]  # the backend's

@@ -7,7 +7,7 @@ from typing import Any, Self
 from eventstore.backends.postgresql import PostgreSQL
 from eventstore.backends.postgresql_cursors import BinaryCursor, CopyingCursor, next_cursor
 from eventstore.backends.protocol import Row, Run
-from eventstore.contrib.django.backend import OnDjango
+from eventstore.contrib.django.backend import OnDjango, place_of
 from eventstore.rows import PendingAppend
 
 
@@ -31,7 +31,7 @@ class DjangoPostgreSQL(OnDjango, PostgreSQL):
     """Statements with parameters of the server's, in binary, where Django's own cursors put them into the text."""
 
     def __init__(self, using: str, *, notify: bool = False) -> None:
-        super().__init__(notify=notify)
+        super().__init__(notify=notify, place=place_of(using))
         self.using = using
 
     def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:

@@ -7,7 +7,7 @@ from typing import Any
 from eventstore import statements
 from eventstore.backends.protocol import Row, Run
 from eventstore.backends.sqlite import SQLite
-from eventstore.contrib.django.backend import OnDjango
+from eventstore.contrib.django.backend import OnDjango, place_of
 from eventstore.errors import UnsuitableTransaction
 
 
@@ -17,7 +17,7 @@ class DjangoSQLite(OnDjango, SQLite):
     paramstyle = "pyformat"
 
     def __init__(self, using: str) -> None:
-        super().__init__()
+        super().__init__(place=place_of(using))
         self.using = using
 
     def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:

@@ -13,6 +13,7 @@ from eventstore.contrib.django.backend import DjangoBackend
 from eventstore.contrib.django.execution import DjangoConnections
 from eventstore.errors import InvalidInput, UnsupportedDatabase
 from eventstore.store import EventStore
+from eventstore.streams import check_flag
 
 
 class DjangoEventStore(EventStore):
@@ -132,7 +133,7 @@ def _backend_of(using: str, *, notify: bool) -> DjangoBackend:
             raise UnsupportedDatabase(f"postgresql+{connection.Database.__name__}")
         from eventstore.contrib.django.postgresql import DjangoPostgreSQL  # noqa: PLC0415  # imports the driver
 
-        return DjangoPostgreSQL(using, notify=notify)
+        return DjangoPostgreSQL(using, notify=check_flag("notify", notify))
     if connection.vendor == "sqlite":
         from eventstore.backends.sqlite import NO_NOTIFICATIONS  # noqa: PLC0415  # imports the driver
         from eventstore.contrib.django.sqlite import DjangoSQLite  # noqa: PLC0415

@@ -1174,7 +1174,10 @@ SELECT pg_is_in_recovery() AS pg_is_in_recovery_1,
 (
     SELECT count(*) AS count_1
     FROM pg_catalog.pg_stat_activity
-    WHERE pg_catalog.pg_stat_activity.backend_type = 'client backend'
+    WHERE coalesce(
+        pg_catalog.pg_stat_activity.backend_type = 'client backend',
+        pg_catalog.pg_stat_activity.usesysid IS NOT NULL
+    )
 ) AS anon_1;
 
 -- diagnosis.server_settings
@@ -3448,16 +3451,21 @@ SELECT count(*) AS count_1 FROM es_dead_letters;
 SELECT pg_database_size(current_database()) AS pg_database_size_1;
 
 -- statistics.estimated_rows
--- with greatest_2 = 0, name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams
---   = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots =
---   'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    greatest(
-        CAST(pg_catalog.pg_class.reltuples AS BIGINT),
-        pg_stat_get_live_tuples(pg_catalog.pg_class.oid),
-        %(greatest_2)b::INTEGER
-    ) AS greatest_1
+    CAST(
+        CASE
+            WHEN (pg_catalog.pg_class.reltuples > 0 AND pg_catalog.pg_class.relpages > 0)
+                THEN (pg_catalog.pg_class.reltuples / CAST(pg_catalog.pg_class.relpages AS NUMERIC)) * (
+                    CAST(pg_relation_size(pg_catalog.pg_class.oid) AS FLOAT) / CAST(
+                        CAST(current_setting('block_size') AS BIGINT) AS NUMERIC
+                    )
+                )
+            ELSE pg_stat_get_live_tuples(pg_catalog.pg_class.oid)
+            END AS BIGINT
+    ) AS anon_1
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
@@ -3891,6 +3899,15 @@ SELECT pg_backend_pid();
 
 -- backends/postgresql_listening.py: PostgreSQLListener.__init__
 LISTEN {};
+
+-- backends/postgresql_rights.py
+LOCK TABLE (\S+);
+
+-- backends/postgresql_rights.py: rights_on
+INSERT ({…});
+
+-- backends/postgresql_rights.py: rights_on
+UPDATE ({…});
 
 -- backends/postgresql_unwatched.py: UnwatchedConnection._say_that_it_is_lost
 SELECT 1;

@@ -1,0 +1,102 @@
+"""Which rights a statement takes, for the error where PostgreSQL refuses it."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+
+from eventstore.errors import PermissionDenied
+from eventstore.tables import Tables
+
+_INSUFFICIENT_PRIVILEGE: Final = "42501"
+_VERSION_TABLE: Final = "es_alembic_version"
+_OF_GRANTS: Final = "aclcheck_error"
+"""The function of the server that reports a missing right; policies for rows have the same SQLSTATE, and others."""
+
+_OURS: Final = re.compile("SELECT|WITH|INSERT|UPDATE|DELETE|COPY|LOCK")
+"""What else there is, such as CREATE and ALTER, is the owner's."""
+_INSERT: Final = re.compile(r"(?:INSERT INTO|COPY) (\S+) \(([^()]*)\)")
+_DELETE: Final = re.compile(r"DELETE\s+FROM ([\w.\"]+)")
+_SET: Final = re.compile(r"(?:UPDATE ([\w.\"]+)|DO UPDATE) SET ")
+_LOCKED: Final = {"es_streams": "version", "es_checkpoints": "position"}
+"""To lock rows takes UPDATE on a column, whichever: one that the guide grants."""
+_NEVER_GRANTED: Final = frozenset({"position", "recorded_at"})
+"""Columns of es_events that only its owner fills: whoever may choose them can hide events from readers."""
+_LOCK: Final = re.compile(r"LOCK TABLE (\S+)")
+
+
+def is_permission_denied(error: DBAPIError) -> bool:
+    """Return whether PostgreSQL has refused a statement for want of a right; psycopg2 has another name for the code."""
+    return _INSUFFICIENT_PRIVILEGE in {getattr(error.orig, name, None) for name in ("sqlstate", "pgcode")}
+
+
+def permission_denied(error: DBAPIError, tables: Tables) -> PermissionDenied:
+    """Return the error that says what is refused and, if that can be known, which rights the statement takes there."""
+    diagnostics = getattr(error.orig, "diag", None)
+    problem = str(getattr(diagnostics, "message_primary", None) or error.orig)
+    if getattr(diagnostics, "source_function", None) != _OF_GRANTS:
+        return PermissionDenied(problem)
+    schema = tables.metadata.schema
+    for table in (*(each.name for each in tables.metadata.tables.values()), _VERSION_TABLE):
+        name = table if schema is None else f"{schema}.{table}"
+        if f"{table}_position_seq" in problem:
+            return PermissionDenied(problem, f"SEQUENCE {name}_position_seq", ("SELECT",))
+        if re.search(rf"\b{re.escape(table)}\b", problem):
+            return PermissionDenied(problem, name, rights_on(table, error.statement or ""))
+    if schema is not None and re.search(rf"\b{re.escape(schema)}\b", problem):
+        return PermissionDenied(problem, f"SCHEMA {schema}", ("USAGE",))
+    return PermissionDenied(problem)
+
+
+def rights_on(table: str, sql: str) -> tuple[str, ...]:
+    """Return the rights that a statement takes on a table, as GRANT names them. Of columns, no more than it fills.
+
+    None for what is the owner's alone: to lock es_events, and to choose positions and times.
+
+    Args:
+        table: Its name.
+        sql: One of the package's own statements, as it was compiled.
+    """
+    sql = " ".join(sql.split())
+    if not _OURS.match(sql) or not re.search(rf"\b{re.escape(table)}\b", sql):
+        return ()
+    inserted = {name for found, names in _INSERT.findall(sql) if _is(found, table) for name in names.split(", ")}
+    updated = {name for found, names in _updates(sql) if _is(found, table) for name in names}
+    if re.search("FOR (?:NO KEY )?UPDATE", sql) and not updated and table in _LOCKED:
+        updated = {_LOCKED[table]}
+    is_locked = any(_is(found, table) for found in _LOCK.findall(sql))
+    if table == "es_events" and (is_locked or inserted & _NEVER_GRANTED):
+        return ()
+    rights = [] if is_locked else ["SELECT"]
+    if inserted:
+        rights.append(f"INSERT ({', '.join(sorted(inserted))})")
+    if updated:
+        rights.append(f"UPDATE ({', '.join(sorted(updated))})")
+    if is_locked or any(_is(found, table) for found in _DELETE.findall(sql)):
+        rights.append("DELETE")
+    return tuple(rights)
+
+
+def _is(found: str, table: str) -> bool:
+    return found.rpartition(".")[2].strip('"') == table
+
+
+def _updates(sql: str) -> Iterator[tuple[str, list[str]]]:
+    for match in _SET.finditer(sql):
+        table = match[1] or _INSERT.findall(sql[: match.start()])[-1][0]
+        yield table, [assigned.partition("=")[0].strip() for assigned in _assignments(sql[match.end() :])]
+
+
+def _assignments(text: str) -> Iterator[str]:
+    """Yield what stands between commas, up to the clause that follows, or the end of the query in parentheses."""
+    depth, start = 0, 0
+    for match in re.finditer(r"[(),]| (?:FROM|WHERE|RETURNING) ", text):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if depth > 0 or (match[0] == ")" and depth == 0):
+            continue
+        yield text[start : match.start()]
+        start = match.end()
+        if match[0] != ",":
+            return
+    yield text[start:]

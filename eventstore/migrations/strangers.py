@@ -1,0 +1,71 @@
+"""Tables that have the name of one of ours, and are somebody else's."""
+
+from typing import Final
+
+from sqlalchemy import Connection, Inspector, inspect, text
+
+from eventstore.errors import TableTaken
+from eventstore.tables import Tables, define_tables
+
+CREATED_BY: Final = {
+    "es_streams": 1,
+    "es_events": 1,
+    "snapshots": 1,
+    "es_schema": 1,
+    "es_checkpoints": 5,
+    "es_dead_letters": 5,
+    "es_history_permission": 6,
+}
+"""Which revision creates which table."""
+
+
+def refuse_strangers(connection: Connection, schema: str | None, *, next_revision_only: bool = False) -> None:
+    """Look whether a table that is still to be created is there already.
+
+    Args:
+        connection: Where the migration runs.
+        schema: The schema of our tables.
+        next_revision_only: Look only for what the revision after the present one creates.
+
+    Raises:
+        TableTaken: One is there, so it is another one.
+    """
+    tables = define_tables(schema=schema, position_is_key=connection.dialect.name == "sqlite")
+    where = schema
+    if (
+        where is None and connection.dialect.name == "postgresql"
+    ):  # tables of later schemas in the path are not in the way
+        where = connection.execute(text("SELECT current_schema()")).scalar_one_or_none()
+        if where is None:
+            return
+    inspector = inspect(connection)
+    version = _version(connection, inspector, tables, where)
+    taken = [
+        table.name
+        for table in tables.metadata.sorted_tables
+        if CREATED_BY[table.name] > version
+        and (not next_revision_only or CREATED_BY[table.name] == version + 1)
+        and inspector.has_table(table.name, where)
+    ]
+    if taken:
+        raise TableTaken(sorted(taken), where)
+
+
+def is_ours(inspector: Inspector, name: str, schema: str | None) -> bool:
+    """Return whether a table that has the name of one of ours has the columns of ours, too."""
+    table = define_tables(position_is_key=True).metadata.tables.get(name)  # those of SQLite are all
+    if table is None:  # the version table
+        return True
+    needed = {column.name for column in table.columns if not column.nullable}
+    return needed <= _columns(inspector, name, schema)
+
+
+def _version(connection: Connection, inspector: Inspector, tables: Tables, schema: str | None) -> int:
+    """Return what es_schema says; 0 if there is none, or none that is ours."""
+    if not inspector.has_table(tables.schema.name, schema) or not is_ours(inspector, tables.schema.name, schema):
+        return 0
+    return int(connection.execute(tables.schema.select().with_only_columns(tables.schema.c.version)).scalar() or 0)
+
+
+def _columns(inspector: Inspector, name: str, schema: str | None) -> set[str]:
+    return {column["name"] for column in inspector.get_columns(name, schema)}
