@@ -111,8 +111,10 @@ ON_POSTGRESQL = {
 }
 AS_NAMED_BUT_NOT_AS_MEANT = {
     "a check of nothing": (
-        "ALTER TABLE es_events DROP CONSTRAINT es_events_version_check,"
-        " ADD CONSTRAINT es_events_version_check CHECK (true)",
+        (
+            "ALTER TABLE es_events DROP CONSTRAINT es_events_version_check,"
+            " ADD CONSTRAINT es_events_version_check CHECK (true)"
+        ),
         "es_events",
         "es_events_version_check",
     ),
@@ -123,26 +125,34 @@ AS_NAMED_BUT_NOT_AS_MEANT = {
         "position",
     ),
     "another category": (
-        'ALTER TABLE es_streams DROP COLUMN category, ADD COLUMN category text COLLATE "C" NOT NULL'
-        " GENERATED ALWAYS AS (split_part(stream_id, '_', 1)) STORED",
+        (
+            'ALTER TABLE es_streams DROP COLUMN category, ADD COLUMN category text COLLATE "C" NOT NULL'
+            " GENERATED ALWAYS AS (split_part(stream_id, '_', 1)) STORED"
+        ),
         "es_streams",
         "category",
     ),
     "a partial index": (
-        "DROP INDEX es_events_category_position_idx; CREATE INDEX es_events_category_position_idx ON es_events"
-        " (category, position) WHERE position > 7",
+        (
+            "DROP INDEX es_events_category_position_idx; CREATE INDEX es_events_category_position_idx ON es_events"
+            " (category, position) WHERE position > 7"
+        ),
         "es_events",
         "es_events_category_position_idx",
     ),
     "a key of other columns": (
-        "ALTER TABLE es_events DROP CONSTRAINT es_events_position_key,"
-        " ADD CONSTRAINT es_events_position_key UNIQUE (position, event_id)",
+        (
+            "ALTER TABLE es_events DROP CONSTRAINT es_events_position_key,"
+            " ADD CONSTRAINT es_events_position_key UNIQUE (position, event_id)"
+        ),
         "es_events",
         "es_events_position_key",
     ),
     "events that go with their stream": (
-        "ALTER TABLE es_events DROP CONSTRAINT es_events_stream_id_fkey, ADD CONSTRAINT es_events_stream_id_fkey"
-        " FOREIGN KEY (stream_id) REFERENCES es_streams ON DELETE CASCADE",
+        (
+            "ALTER TABLE es_events DROP CONSTRAINT es_events_stream_id_fkey, ADD CONSTRAINT es_events_stream_id_fkey"
+            " FOREIGN KEY (stream_id) REFERENCES es_streams ON DELETE CASCADE"
+        ),
         "es_events",
         "es_events_stream_id_fkey",
     ),
