@@ -33,10 +33,10 @@ class Remedy:
 
 
 def may_wait(statement: str) -> bool:
-    """Return whether a statement waits for other transactions by design, without keeping writers waiting meanwhile."""
-    return " CONCURRENTLY " in statement or statement.startswith(
-        ("INSERT", "UPDATE", "DELETE", "CREATE TABLE", "GRANT")
-    )
+    """Return whether a statement may wait for its locks: appends do not queue behind it."""
+    keeps_writers = (" CONCURRENTLY ", " VALIDATE CONSTRAINT ", " SET (", " RESET (")
+    touches_rows = ("INSERT", "UPDATE", "DELETE", "CREATE TABLE", "GRANT")
+    return any(words in statement for words in keeps_writers) or statement.startswith(touches_rows)
 
 
 LOCK_TIMEOUT = "400ms"

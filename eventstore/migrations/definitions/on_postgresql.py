@@ -122,7 +122,7 @@ WHERE p.pronamespace = :namespace AND p.proname = 'es_refuse_history_change' AND
     AND 'es_events' = ANY (CAST(:tables AS text[]))
 """)
 _RULES: Final = text(rf"""
-SELECT t.relname::text, 'rule', r.rulename::text, regexp_replace(pg_get_ruledef(r.oid), '\s+', ' ', 'g')
+SELECT t.relname::text, 'rule', r.rulename::text, rtrim(regexp_replace(pg_get_ruledef(r.oid), '\s+', ' ', 'g'), ';')
 FROM pg_class t JOIN pg_rewrite r ON r.ev_class = t.oid AND r.rulename <> '_RETURN' AND r.ev_enabled <> 'D'
 WHERE {_OURS} ORDER BY 1, 3
 """)
