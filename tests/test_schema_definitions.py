@@ -221,3 +221,32 @@ def test_how_a_statement_is_spelled_means_nothing(
 def test_the_files_are_in_the_wheel() -> None:
     assert {path.name for path in FOLDER.glob("*.txt")} == {"postgresql.txt", "sqlite.txt"}
     assert all(path.is_relative_to(Path(migrations.__file__).parent) for path in FOLDER.glob("*.txt"))
+
+
+@pytest.mark.parametrize("name", ["order", "a b", 'q"q', "100%", "Ünï:x"])
+def test_names_of_another_are_quoted(any_engine: Engine, name: str) -> None:
+    quoted = '"' + name.replace('"', '""').replace(":", "\\:") + '"'
+    on_sqlite = any_engine.dialect.name == "sqlite"
+    with any_engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE es_streams ADD COLUMN {quoted} text"))
+        connection.execute(text(f"CREATE UNIQUE INDEX {quoted} ON es_dead_letters (note)"))
+        if not on_sqlite:
+            connection.execute(text(f"ALTER TABLE es_events ADD CONSTRAINT {quoted} CHECK (1 > 0)"))
+            connection.execute(text(f"CREATE RULE {quoted} AS ON DELETE TO snapshots DO INSTEAD NOTHING"))
+    findings = migrations.verify(any_engine)
+    assert [found.name for found in findings] == [name] * (2 if on_sqlite else 4)
+    for found in findings:
+        migrations.fix(any_engine, found)
+    assert migrations.verify(any_engine) == []
+
+
+@pytest.mark.parametrize("table", ["snapshots", "es_schema"])
+def test_a_table_that_can_be_empty_is_made_again(any_engine: Engine, table: str) -> None:
+    with any_engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {table}"))
+    (found,) = migrations.verify(any_engine)
+    assert (found.table, found.name) == (table, None)
+    assert "backup" in found.remedy
+    migrations.fix(any_engine, found)
+    assert migrations.verify(any_engine) == []
+    assert EventStore(any_engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1

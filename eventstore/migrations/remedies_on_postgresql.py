@@ -4,15 +4,16 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from sqlalchemy.dialects import postgresql
+
 from eventstore.immutability import FUNCTION
 from eventstore.migrations.comparison import Deviation, columns_of
 from eventstore.migrations.definitions import DISABLED, INVALID, NOT_VALID, TABLES, USUAL, Definitions, Key
 from eventstore.migrations.inventory import Inventory
 from eventstore.migrations.remedies import RESTORE, REWRITES, UNLESS_MEANT, Remedy
 
-_OPTION: Final = re.compile(
-    r"(?P<name>AS|INCREMENT BY|MINVALUE|MAXVALUE|START WITH|CACHE) (?P<value>\S+)|(?:NO )?CYCLE"
-)
+_OPTION: Final = re.compile(r"(?:AS|INCREMENT BY|MINVALUE|MAXVALUE|START WITH|CACHE) \S+|(?:NO )?CYCLE")
+_PREPARER: Final = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
 _NOT_NULL_CHECK: Final = "es_column_not_null"
 _CAN_BE_EMPTY: Final = frozenset({"snapshots", "es_schema"})
 
@@ -351,4 +352,4 @@ _BY_KIND: Final[dict[str, Callable[[_Remedies], Remedy]]] = {
 
 def quoted(name: str) -> str:
     """Return a name as it stands in SQL."""
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+    return _PREPARER.quote(name).replace("%%", "%")

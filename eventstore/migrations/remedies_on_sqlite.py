@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
+from sqlalchemy.dialects import sqlite
+
 from eventstore.migrations.comparison import Deviation, renamed_columns
 from eventstore.migrations.definitions import Definitions, Key
 from eventstore.migrations.inventory import Inventory
 from eventstore.migrations.remedies import REPAIR, RESTORE, UNLESS_MEANT, Remedy
 
+_PREPARER: Final = sqlite.dialect().identifier_preparer
 _NEW: Final = "es_made_again"
 _CAN_BE_EMPTY: Final = frozenset({"snapshots", "es_schema", "es_history_permission"})
 
@@ -45,7 +48,7 @@ def _of_column(deviation: Deviation) -> Remedy | None:
 
 def quoted(name: str) -> str:
     """Return a name as it stands in SQL."""
-    return name if name.isidentifier() and name.isascii() else '"' + name.replace('"', '""') + '"'
+    return str(_PREPARER.quote(name))
 
 
 def _of_index_or_trigger(deviation: Deviation) -> Remedy:

@@ -66,11 +66,15 @@ def _of_table(table: str, tokens: list[str]) -> Iterator[tuple[Key, str]]:
     yield Key(table, "table"), " ".join(["TABLE", *tokens[end + 1 :]])
     for part in _split(tokens[start + 1 : end]):
         if part[0] not in _CONSTRAINTS:
-            yield Key(table, "column", part[0]), _text(part[1:])
+            yield Key(table, "column", _bare(part[0])), _text(part[1:])
         elif part[0] == "CONSTRAINT":
-            yield Key(table, "constraint", part[1]), _text(part[2:])
+            yield Key(table, "constraint", _bare(part[1])), _text(part[2:])
         else:
             yield Key(table, "constraint", _text(part)), _text(part)
+
+
+def _bare(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def _tokens(sql: str) -> list[str]:
@@ -80,8 +84,9 @@ def _tokens(sql: str) -> list[str]:
         if match.lastgroup == "word":
             token = token.upper() if token.upper() in _UPPER else token.lower()
         elif match.lastgroup == "quoted":
-            bare = token[1:-1]
-            token = bare if re.fullmatch(r"[a-z_]\w*", bare) and bare.upper() not in _UPPER else token
+            bare = token[1:-1].replace(token[0] * 2, token[0])
+            is_plain = re.fullmatch(r"[a-z_]\w*", bare) and bare.upper() not in _UPPER
+            token = bare if is_plain else '"' + bare.replace('"', '""') + '"'
         if match.lastgroup != "space":
             tokens.append(token)
     return _without_doubled_parentheses(tokens)
