@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from eventstore.schema_version import create_schema
 from eventstore.testing.postgresql import find_binaries
 from tests.fix_migrations import url_of
 from tests.schema_definitions import FOLDER, read, read_each_revision
+from tests.test_schema_remedies import change_text
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ def test_engines_that_begin_by_themselves_are_looked_at_and_put_right(sqlite_pat
         connection.exec_driver_sql("CREATE TABLE other (stream_id TEXT REFERENCES es_streams ON DELETE CASCADE)")
         connection.exec_driver_sql("INSERT INTO es_streams (stream_id, version) VALUES ('order-1', 0)")
         connection.exec_driver_sql("INSERT INTO other VALUES ('order-1')")
-    remake(engine, "es_streams", "CHECK (version >= 0)", "CHECK (1)")
+    change_text(engine, "es_streams", "CHECK (version >= 0)", "CHECK (1)")
     for found in migrations.verify(engine):
         if found.statements:
             migrations.fix(engine, found)
@@ -140,16 +140,6 @@ def test_engines_that_begin_by_themselves_are_looked_at_and_put_right(sqlite_pat
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT stream_id FROM other").scalars().all() == ["order-1"]
     engine.dispose()
-
-
-def remake(engine: Engine, table: str, old: str, new: str) -> None:
-    """Change the text of a table in place, as SQLite's documentation allows for checks."""
-    with closing(engine.raw_connection()) as pooled:
-        pooled.dbapi_connection.executescript(  # type: ignore[union-attr]  # sqlite3's
-            "PRAGMA writable_schema = ON;"
-            f"UPDATE sqlite_master SET sql = replace(sql, '{old}', '{new}') WHERE name = '{table}';"
-            "PRAGMA writable_schema = RESET;"
-        )
 
 
 def test_a_role_that_may_read_what_is_written_of_the_version_can_verify(postgres_engine: Engine) -> None:

@@ -1,15 +1,18 @@
 """A remedy that has to wait lets appends pass meanwhile."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from eventstore import ANY, EventStore, NewEvent, TableLocked, migrations
+from eventstore.errors import ConstraintViolated
 
-pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
+pytestmark = pytest.mark.slow
 
 DAMAGES = {
     "a check": "ALTER TABLE es_events DROP CONSTRAINT es_events_codec_check",
@@ -90,3 +93,80 @@ def test_an_error_of_another_kind_is_not_hidden(postgres_engine: Engine) -> None
         with pytest.raises(OperationalError, match="statement timeout"):
             migrations.fix(engine, found)
     engine.dispose()
+
+
+def test_a_table_of_sqlite_is_made_again_beside_a_writer_and_keeps_what_belongs_to_it(sqlite_engine: Engine) -> None:
+    with sqlite_engine.begin() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        for sql in (
+            "CREATE TABLE other (stream_id TEXT REFERENCES es_streams ON DELETE CASCADE)",
+            "CREATE TABLE log (position INTEGER REFERENCES es_events (position) ON DELETE CASCADE)",
+            "CREATE VIEW newest AS SELECT * FROM es_events",
+            "CREATE INDEX mine ON es_events (codec)",
+            "CREATE TRIGGER logged AFTER INSERT ON es_events BEGIN INSERT INTO log VALUES (new.position); END",
+            "CREATE TRIGGER elsewhere AFTER INSERT ON other BEGIN SELECT count(*) FROM es_events; END",
+        ):
+            connection.exec_driver_sql(sql)
+    store = EventStore(sqlite_engine)
+    store.append("order-1", [NewEvent("placed")], expected_version=0)
+    with sqlite_engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO other VALUES ('order-1')")
+        connection.exec_driver_sql("UPDATE sqlite_sequence SET seq = 70 WHERE name = 'es_events'")
+    for table in ("es_streams", "es_events"):
+        change_text(sqlite_engine, table, "CHECK (version >= ", "CHECK (1 OR version >= ")
+    findings = migrations.verify(sqlite_engine)
+    assert [found.table for found in findings] == ["es_streams", "es_events"]
+    stop, positions = threading.Event(), []
+
+    def append() -> None:
+        while not stop.is_set():
+            positions.append(store.append("order-1", [NewEvent("noted")], expected_version=ANY).position)
+
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(append)
+        while len(positions) < 3 and not done.done():
+            time.sleep(0.001)
+        for found in findings:
+            migrations.fix(sqlite_engine, found)
+        seen = len(positions)
+        while len(positions) < seen + 3 and not done.done():
+            time.sleep(0.001)
+        stop.set()
+        done.result(timeout=30)
+    assert migrations.verify(sqlite_engine) == []
+    assert positions == list(range(71, 71 + len(positions))), "a number was given twice, or lost"
+    with sqlite_engine.connect() as connection:
+        counts = [connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in ("newest", "log")]
+        assert counts == [1 + len(positions)] * 2
+        assert connection.exec_driver_sql("SELECT * FROM other").scalars().all() == ["order-1"]
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").first() is None
+        connection.exec_driver_sql("INSERT INTO other VALUES ('order-1')")
+        names = connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type IN ('index', 'trigger')"
+        ).scalars()
+        assert {"mine", "logged", "elsewhere"} <= set(names)
+
+
+def test_a_table_of_sqlite_stays_as_it_is_if_its_rows_do_not_allow_it(sqlite_engine: Engine) -> None:
+    EventStore(sqlite_engine).append("order-1", [NewEvent("placed")], expected_version=0)
+    change_text(sqlite_engine, "es_streams", "CHECK (version >= 0)", "CHECK (1)")
+    with sqlite_engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE es_streams SET version = -1")
+    findings = migrations.verify(sqlite_engine)
+    with pytest.raises(ConstraintViolated):
+        migrations.fix(sqlite_engine, findings[0])
+    assert migrations.verify(sqlite_engine) == findings
+    with sqlite_engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version FROM es_streams").scalar() == -1
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def change_text(engine: Engine, table: str, old: str, new: str) -> None:
+    """Change the text of a table in place, as SQLite's documentation allows for checks."""
+    with closing(engine.raw_connection()) as pooled:
+        pooled.dbapi_connection.executescript(  # type: ignore[union-attr]  # sqlite3's
+            "PRAGMA writable_schema = ON;"
+            f"UPDATE sqlite_master SET sql = replace(sql, '{old}', '{new}') WHERE name = '{table}';"
+            "PRAGMA writable_schema = RESET;"
+        )
