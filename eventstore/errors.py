@@ -374,7 +374,10 @@ class VersionNotReached(AggregateError):
         self.stream_id = stream_id
         self.wanted = wanted
         self.actual = actual
-        super().__init__(f"stream {stream_id!r} is at version {actual}, so there is no state at version {wanted}")
+        super().__init__(
+            f"stream {stream_id!r} is at version {actual}, so there is no state at version {wanted}; load a version up "
+            "to that one, or again once the stream has come so far"
+        )
 
 
 class EventTypeError(EventStoreError):
@@ -846,7 +849,10 @@ class ImportConflict(TransferError):
     def __init__(self, stream_id: str, version: int, problem: str) -> None:
         self.stream_id = stream_id
         self.version = version
-        super().__init__(f"version {version} of stream {stream_id!r} can't be imported: {problem}")
+        super().__init__(
+            f"version {version} of stream {stream_id!r} can't be imported: {problem}; look at where the two histories "
+            "part, or import into a database without other events"
+        )
 
 
 class ProjectionError(EventStoreError):
@@ -890,7 +896,7 @@ class ProjectionFailed(ProjectionError):
         times = "once" if attempts == 1 else f"{attempts} times"
         super().__init__(
             f"projection {projection!r} has stopped before position {position}: {event_type!r}, version {version} of "
-            f"stream {stream_id!r}, event id {event_id}, has failed {times} with {error_type}; mend the handler and "
+            f"stream {stream_id!r}, event id {event_id}, has failed {times} with {error_type}; fix the handler and "
             "start it again, or let such events become dead letters"
         )
 
@@ -959,7 +965,8 @@ class UnknownProjection(ProjectionError):
     def __init__(self, projection: str) -> None:
         self.projection = projection
         super().__init__(
-            f"there is no projection {projection!r}; it is known by its exact name once a worker has begun to run it"
+            f"there is no projection {projection!r}; it is known by its exact name once a worker has begun to run "
+            "it; `eventstore projections status` lists those that there are"
         )
 
 

@@ -175,8 +175,8 @@ class PostgreSQL:
         """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
             yield connection
-            if self.transaction_state(connection) is TransactionState.ABORTED:
-                raise TransactionBroken("aborted")  # PostgreSQL answers COMMIT with ROLLBACK then, and no error
+            if _is_aborted(connection):  # PostgreSQL would answer COMMIT with ROLLBACK, and no error
+                raise TransactionBroken("aborted")
 
     def short_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
@@ -433,6 +433,12 @@ class PostgreSQL:
     def from_time(self, value: datetime) -> datetime:
         """Return the time: psycopg knows its zone."""
         return value
+
+
+def _is_aborted(connection: Connection) -> bool:
+    """Return whether it is known to be: a lost connection is left to the commit, whose error says what is wrong."""
+    raw: Any = None if connection.closed or connection.invalidated else connection.connection.driver_connection
+    return raw is not None and raw.pgconn.transaction_status == TransactionStatus.INERROR
 
 
 def _has_input(file_descriptor: int) -> bool:

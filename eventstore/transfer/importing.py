@@ -88,7 +88,7 @@ def import_events(
     check_number("batch_size", batch_size, minimum=1)
     check_flag("keep_positions", keep_positions)
     if store.engine.dialect.is_async:
-        msg = "an import needs a synchronous engine"
+        msg = "an import needs a store on a synchronous engine, made by sqlalchemy.create_engine"
         raise InvalidInput(msg)
     chosen = format_of(source, format)
     work = _Import(store, batch_size, on_progress, keep_positions=keep_positions)
@@ -186,7 +186,9 @@ class _Import:
                     )
                 case Checkpoint():
                     if not self._keep_positions:
-                        msg = "the export has checkpoints, which mean nothing without positions; keep_positions"
+                        msg = (
+                            "the export has checkpoints, which mean nothing without positions; pass keep_positions=True"
+                        )
                         raise InvalidInput(msg)
                     run(statements.create_checkpoint, name=record.name, position=record.position)
                     self._checkpoints += 1
