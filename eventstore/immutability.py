@@ -4,7 +4,7 @@ They cost an append nothing: an INSERT does not fire them. They guard against mi
 means it switches them off for the rest of a transaction: see `EventStore.allow_history_changes`. Against those who are
 not to have a choice there are grants. (docs/explanation/immutability.md)
 
-What is here is what tables made at once get, and what `migrations.verify` expects; revisions have their own copy.
+What is here is what tables made at once get; revisions have their own copy, and a test compares the two.
 """
 
 from typing import Final

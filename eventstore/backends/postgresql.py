@@ -464,10 +464,6 @@ class PostgreSQL:
         return value
 
 
-def _has_row_security(run: Run) -> bool:
-    return bool(run(statements.row_security)[0][0])
-
-
 def _is_aborted(connection: Connection) -> bool:
     """Return whether it is known to be: a lost connection is left to the commit, whose error says what is wrong."""
     raw: Any = None if connection.closed or connection.invalidated else connection.connection.driver_connection
