@@ -120,7 +120,7 @@ def test_where_no_event_says_which_stream_has_ended_the_databases_error_does(sto
 
 
 def test_who_may_delete_is_a_matter_of_grants(postgres_engine: Engine) -> None:
-    """In one transaction; test_rights.py tries the grants of the guide."""
+    """In one transaction; tests/test_rights.py tries the grants of the guide."""
     store, role = EventStore(postgres_engine), f"es_test_{uuid4().hex}"
     grants = [
         "SELECT, INSERT, UPDATE ON es_streams",
