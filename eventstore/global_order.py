@@ -183,10 +183,11 @@ class GlobalOrder:
             # page again. It ends at an event, by which the next page knows that what was passed is still what it was.
             window = after.position + self._page_size * _WINDOW_IN_PAGES
             if window < up_to_position:
-                end = self._first_event_from(run, window)
-                if end is None:  # the log went back
+                found = self._first_event_from(run, window)
+                if found is None:  # the log went back
                     self._settling.forget()
                     return None
+                end = found
                 up_to_position = min(up_to_position, end.position)
         with self._observer.operation("read") as observed:
             header, rows = self._backend.read_page(
