@@ -382,7 +382,8 @@ class EventTypes:
         if same_class is not None and same_class != new:
             msg = (
                 f"{new.cls.__qualname__} is registered as {same_class.event_type!r} with schema version "
-                f"{same_class.schema_version} already; it can't be {new.event_type!r} with {new.schema_version} too"
+                f"{same_class.schema_version} already; it can't be {new.event_type!r} with {new.schema_version} too; "
+                "register another class for that"
             )
             raise EventTypeTaken(msg)
         if (new.event_type, new.schema_version) in self._upcasters.steps:

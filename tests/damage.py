@@ -197,6 +197,8 @@ ON_POSTGRESQL_ONLY: Final = {
         mended=True,
     ),
     "a foreign key that is gone": Damage(
-        {FindingKind.CONSTRAINT_MISSING}, "ALTER TABLE es_events DROP CONSTRAINT es_events_stream_id_fkey"
+        {FindingKind.CONSTRAINT_MISSING},
+        "ALTER TABLE es_events DROP CONSTRAINT es_events_stream_id_fkey",
+        mended=True,
     ),
 }

@@ -97,6 +97,16 @@ def test_people_see_a_table_that_fits(command: CommandLine, store: EventStore, c
 
 
 @on_sqlite
+def test_a_stream_that_was_deleted_has_a_version_and_not_so_many_events(
+    command: CommandLine, store: EventStore
+) -> None:
+    store.delete_stream("order-1", expected_version=5, reason="asked for")
+    assert command.lines("streams", "--by", "size")[0][:2] == ["order-1", "6"]
+    assert len(command.lines("show", "order-1")) == 1
+    assert "events" not in command("streams", columns=200).stdout
+
+
+@on_sqlite
 def test_nothing_is_told_to_people_only(command: CommandLine) -> None:
     assert (command("streams").output, command("streams", "--json").output) == ("", "")
     assert "there are no streams" in command("streams", columns=80).stderr
@@ -160,12 +170,15 @@ def test_raw_shows_what_nobody_can_read(command: CommandLine, store: EventStore)
     assert command.lines("show", "order-2", "--raw")[0][7:] == ["99", "gaRibG9ixAIA/w==", ""]
 
 
+NONE = "there is no stream 'order-9'; `eventstore streams` lists those that there are"
+
+
 @on_sqlite
 def test_a_stream_that_is_not_there_is_an_error(command: CommandLine, store: EventStore) -> None:
     missing = command("show", "order-9")
-    assert (missing.exit_code, missing.stderr) == (1, "error: there is no stream 'order-9'\n")
+    assert (missing.exit_code, missing.stderr) == (1, f"error: {NONE}\n")
     told = json.loads(command("show", "order-9", "--json").stdout)
-    assert told == {"error": "EventStoreError", "message": "there is no stream 'order-9'", "exit_code": 1}
+    assert told == {"error": "EventStoreError", "message": NONE, "exit_code": 1}
     assert command("show", "order-1", "--after", "5").exit_code == 0
 
 
@@ -222,7 +235,7 @@ def test_what_is_evil_is_told_whole(command: CommandLine, evil: EventStore) -> N
     (told,) = command.json("show", EVIL)
     assert (told["stream_id"], told["event_type"]) == (EVIL, "[b]t\x1b[0m")
     missing = command("show", "\x1b[31mred")
-    assert missing.stderr == "error: there is no stream '\\x1b[31mred'\n"
+    assert missing.stderr.startswith("error: there is no stream '\\x1b[31mred'; ")
 
 
 @on_sqlite

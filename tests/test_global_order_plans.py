@@ -75,6 +75,10 @@ class Explaining:
         self._connection = connection
         self._mode = mode
 
+    @property
+    def place(self) -> TablesPlace:
+        return self._store._backend.place
+
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         sql, constants = self._store._backend.sql(statement)
         values = {**constants, **parameters}
@@ -92,10 +96,6 @@ class Explaining:
         explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page({literals})"
         ((found,),) = self._connection.execute(explain.encode()).fetchall()
         raise Explained((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
-
-    @property
-    def place(self) -> TablesPlace:
-        return self._store._backend.place
 
     @property
     def notes(self) -> dict[str, Any]:

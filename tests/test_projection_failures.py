@@ -151,6 +151,10 @@ def send(*statements: str) -> Callable[[Connection], None]:
     return execute
 
 
+def driver_connection(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
 WRITE = "INSERT INTO eventstore_contract_totals VALUES ('after', 1, 1)"
 SPOILS: dict[str, Callable[[Connection], None]] = {
     "ROLLBACK": send("ROLLBACK"),
@@ -163,7 +167,7 @@ SPOILS: dict[str, Callable[[Connection], None]] = {
     "the driver's commit": lambda connection: connection.connection.commit(),
     "close": lambda connection: connection.close(),
     "the pool's close": lambda connection: connection.connection.close(),
-    "the driver's close": lambda connection: connection.connection.driver_connection.close(),  # type: ignore[union-attr]  # checked out
+    "the driver's close": lambda connection: driver_connection(connection).close(),
     "invalidate": lambda connection: connection.invalidate(),
 }
 
@@ -422,6 +426,30 @@ def test_a_connection_lost_once_fails_no_event(on_postgresql: EventStore) -> Non
 
     assert Worker(on_postgresql, projection).run_until_caught_up() == 3
     assert len(set(ended)) == 2
+    assert noted(on_postgresql.engine) == positions
+
+
+def test_a_connection_lost_just_before_the_commit_fails_no_event(
+    on_postgresql: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    positions = [append(on_postgresql, f"order-{number}") for number in range(3)]
+    projection = Projection("totals")
+    projection.on("counted")(note)
+    advance, lost = Batches._advance, list[int]()
+
+    def advance_and_lose(self: Batches, run: Any, *arguments: Any) -> None:
+        advance(self, run, *arguments)
+        if not lost:
+            lost.append(1)
+            of_batch = "FROM pg_locks WHERE relation = 'es_checkpoints'::regclass AND mode = 'RowExclusiveLock'"
+            with on_postgresql.engine.connect() as other:
+                other.execute(text(f"SELECT pg_terminate_backend(pid, 5000) {of_batch}"))
+
+    monkeypatch.setattr(Batches, "_advance", advance_and_lose)
+    worker = Worker(on_postgresql, projection)
+    with pytest.raises(OperationalError):
+        worker.once()
+    assert worker.once().handled == 3
     assert noted(on_postgresql.engine) == positions
 
 

@@ -10,16 +10,7 @@ import click
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from eventstore import (
-    ANY,
-    NO_STREAM,
-    STREAM_EXISTS,
-    Append,
-    EventStore,
-    ExpectedVersion,
-    NewEvent,
-    PermissionDenied,
-)
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, ExpectedVersion, NewEvent, PermissionDenied
 from eventstore.backends import engine_for
 from eventstore.backends.postgresql import COPY_FROM
 from eventstore.cli import main

@@ -103,7 +103,9 @@ def _letter(letters: DeadLetters, projection: str, position: int) -> DeadLetter:
     for letter in found:
         if letter.position == position:
             return letter
-    msg = f"projection {projection!r} has no dead letter at position {position}"
+    msg = (
+        f"projection {projection!r} has no dead letter at position {position}; `dead-letters list` has their positions"
+    )
     raise EventStoreError(msg)
 
 
@@ -158,7 +160,9 @@ def _pending(letters: DeadLetters, projection: str) -> Iterator[str]:
 def discard(*, store: EventStore, as_json: bool, projection: str, position: int, note: str | None) -> None:
     """Do without the event at POSITION: it is not tried again. Those behind it still wait for retry."""
     if not Projections(store).dead_letters.discard(projection, position, note=note):
-        msg = f"projection {projection!r} has no pending dead letter at position {position}"
+        msg = (
+            f"projection {projection!r} has no pending dead letter at position {position}; `dead-letters list` has them"
+        )
         raise EventStoreError(msg)
     told = {"projection": projection, "position": position, "status": "discarded"}
     if as_json:

@@ -110,7 +110,7 @@ def show(
             note("--raw shows what is stored, also where it can't be read")
             raise
     if is_empty and not store.stream_version(stream_id):
-        msg = f"there is no stream {stream_id!r}"
+        msg = f"there is no stream {stream_id!r}; `eventstore streams` lists those that there are"
         raise EventStoreError(msg)
 
 

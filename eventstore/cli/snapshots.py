@@ -61,7 +61,10 @@ def show(*, store: EventStore, as_json: bool, stream_id: str, schema_version: in
     """Print the state that is saved of STREAM, as plain data."""
     snapshot = store.snapshots.load(stream_id, schema_version=schema_version)
     if snapshot is None:
-        msg = f"there is no snapshot of {stream_id!r} with schema version {schema_version} that can be loaded"
+        msg = (
+            f"there is no snapshot of {stream_id!r} with schema version {schema_version} that can be loaded; "
+            "`eventstore snapshots list` has all"
+        )
         raise EventStoreError(msg)
     told = {
         "stream_id": snapshot.stream_id,

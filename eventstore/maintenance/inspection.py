@@ -40,7 +40,7 @@ class Inspection:
             InvalidInput: It is not a store, or joined to a transaction; or the batch size is no number from 1.
         """
         if not isinstance(store, EventStore) or store._execution.is_joined:
-            msg = "maintenance needs a store that is not joined to a transaction"
+            msg = "store is an EventStore that is not joined to a transaction: pass the application's own"
             raise InvalidInput(msg)
         return cls(
             execution=OwnConnections(store.engine, store._backend, lambda _: None),

@@ -7,6 +7,7 @@ from typing import Final
 
 from eventstore import migrations, statements
 from eventstore.backends.protocol import Run
+from eventstore.errors import ConstraintViolated
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.schema_checks import to_finding
@@ -29,10 +30,19 @@ ACTIONS: Final = {
     FindingKind.POSITIONS_CACHED: "let sessions draw positions one by one ({0.name})",
     FindingKind.INDEX_MISSING: "build the index {0.name}",
     FindingKind.INDEX_INVALID: "build the index {0.name} again",
+    FindingKind.CONSTRAINT_MISSING: "make {0.name} what it should be, if the rows allow it",
+    FindingKind.SCHEMA_DIFFERS: "make {0.name} what it should be",
 }
 """What is done about each kind of damage that can be mended, in words."""
 
-_OF_SCHEMA: Final = (FindingKind.POSITIONS_CACHED, FindingKind.INDEX_MISSING, FindingKind.INDEX_INVALID)
+_LAST: Final = 3
+_OF_SCHEMA: Final = (
+    FindingKind.POSITIONS_CACHED,
+    FindingKind.INDEX_MISSING,
+    FindingKind.INDEX_INVALID,
+    FindingKind.CONSTRAINT_MISSING,
+    FindingKind.SCHEMA_DIFFERS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,8 @@ def plan(findings: Iterable[Finding]) -> list[Repair]:
 
 
 def _step(finding: Finding) -> int:
+    if finding.kind is FindingKind.CONSTRAINT_MISSING:
+        return _LAST  # rows may satisfy it then
     if finding.kind in _OF_SCHEMA:
         return 0
     return 1 if finding.kind is FindingKind.POSITIONS_BEHIND else 2
@@ -106,17 +118,25 @@ def _repair(store: EventStore, inspection: Inspection, repairs: Sequence[Repair]
                 _mend_stream(run, str(stream_id), [each.finding for each in group])
         for _, group in chunk:
             yield from group
+    yield from _mend_schema(store, [each for each in repairs if _step(each.finding) == _LAST])
 
 
 def _mend_schema(store: EventStore, repairs: Sequence[Repair]) -> Iterator[Repair]:
     if not repairs:
         return
     wanted = {each.finding: each for each in repairs}
+    done: set[tuple[str, ...]] = set()
     for difference in migrations.verify(store.engine, schema=store.tables.metadata.schema):
         each = wanted.get(to_finding(difference))
-        if each is not None:
-            migrations.mend(store.engine, difference)
-            yield each
+        if each is None:
+            continue
+        if difference.statements not in done:  # on SQLite, one table made again is the remedy of several
+            try:
+                migrations.fix(store.engine, difference)
+            except ConstraintViolated:  # those rows are found as well: who verifies again sees what is left
+                continue
+            done.add(difference.statements)
+        yield each
 
 
 def _lock(inspection: Inspection, run: Run, chunk: Sequence[tuple[str | None, Sequence[Repair]]]) -> None:

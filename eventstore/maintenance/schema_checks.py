@@ -9,6 +9,7 @@ from eventstore.maintenance.inspection import Inspection
 from eventstore.migrations import Difference
 
 _KINDS: Final = {
+    Difference.PENDING: FindingKind.SCHEMA_DIFFERS,
     Difference.MISSING: FindingKind.SCHEMA_DIFFERS,
     Difference.DIFFERS: FindingKind.SCHEMA_DIFFERS,
     Difference.CONSTRAINT_MISSING: FindingKind.CONSTRAINT_MISSING,
@@ -23,14 +24,15 @@ def to_finding(difference: migrations.Finding) -> Finding:
     """Return what migrations have found as a finding."""
     names_itself = _KINDS[difference.kind] is not FindingKind.SCHEMA_DIFFERS and difference.name is not None
     name = difference.name if names_itself else ".".join(filter(None, (difference.table, difference.name)))
-    remedy = difference.remedy if difference.sql is None else f"`eventstore repair`, or {difference.remedy}"
+    by_repair = difference.repairable and "`eventstore repair`" not in difference.remedy
+    remedy = f"`eventstore repair`, or {difference.remedy}" if by_repair else difference.remedy
     return Finding(
         _KINDS[difference.kind],
         name=name,
         found=f"it {difference.problem}",
         expected="the schema of this code",
         remedy=remedy,
-        repairable=difference.sql is not None,
+        repairable=difference.repairable,
     )
 
 

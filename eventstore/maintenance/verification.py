@@ -19,6 +19,8 @@ from eventstore.rows import EventMapper
 from eventstore.store import EventStore
 from eventstore.streams import check_flag
 
+_UNREADABLE: Final = (Difference.PENDING, Difference.MISSING)
+"""With these, what is in the tables can't be read."""
 _BEGINNING: Final = Place(Part.STREAMS)
 
 
@@ -72,7 +74,7 @@ def _findings(
         differences = migrations.verify(store.engine, schema=store.tables.metadata.schema)
     except PermissionDenied as denied:
         yield _not_looked_at("the schema", denied)
-    missing = [difference.name for difference in differences if difference.kind is Difference.MISSING]
+    missing = [difference.name for difference in differences if difference.kind in _UNREADABLE]
     if missing.count(None) == len(store.tables.metadata.tables):
         raise SchemaMissing(inspection.backend.place)
     yield from map(to_finding, differences)

@@ -6,8 +6,8 @@ checkout, or `eventstore.migrations.upgrade(engine)`. The store itself only chec
 
 from eventstore.migrations.autogenerate import exclude_tables
 from eventstore.migrations.commands import check, current, downgrade, head, pending, sql, upgrade, versions_path
+from eventstore.migrations.fixing import fix
 from eventstore.migrations.lock import deploy_lock
-from eventstore.migrations.mending import mend
 from eventstore.migrations.settings import Progress
 from eventstore.migrations.verification import Difference, Finding, verify
 
@@ -20,8 +20,8 @@ __all__ = [
     "deploy_lock",
     "downgrade",
     "exclude_tables",
+    "fix",
     "head",
-    "mend",
     "pending",
     "sql",
     "upgrade",

@@ -27,20 +27,6 @@ FROM pg_stat_progress_create_index WHERE pid = :pid
 _CONSTRAINT: Final = text("""
 SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = to_regclass(:table) AND conname = :name
 """)
-_INVALID_INDEXES: Final = text("""
-SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(:table) AND NOT indisvalid
-  AND NOT EXISTS (
-    SELECT FROM pg_stat_progress_create_index WHERE relid = indrelid AND datname = current_database())
-ORDER BY 1
-""")
-_NOT_VALIDATED: Final = text("""
-SELECT quote_ident(conname) FROM pg_constraint
-WHERE conrelid = to_regclass(:table) AND NOT convalidated ORDER BY 1
-""")
-_SEQUENCE: Final = text("""
-SELECT s.seqrelid::regclass::text, s.seqcache
-FROM pg_sequence s WHERE s.seqrelid = to_regclass(pg_get_serial_sequence(:table, :column))
-""")
 _TRIGGER: Final = text("""
 SELECT t.tgenabled IN ('O', 'A'), t.tgtype, pg_get_triggerdef(t.oid), p.proname::text, p.prosrc
 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
@@ -85,19 +71,6 @@ class Index:
 
     def __str__(self) -> str:
         return f"USING {self.using} ({', '.join(self.columns)})"
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """A sequence.
-
-    Attributes:
-        name: Quoted where it needs it.
-        cache: How many numbers a session takes at once.
-    """
-
-    name: str
-    cache: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,26 +119,6 @@ def find_trigger(connection: Connection, table: str, name: str) -> Trigger | Non
     """Return a trigger of a table, None where there is none."""
     row = connection.execute(_TRIGGER, {"table": table, "name": name}).one_or_none()
     return None if row is None else Trigger(*row)
-
-
-def invalid_indexes(connection: Connection, table: str) -> list[str]:
-    """Return the indexes of a table that a failed build has left behind.
-
-    None while one is being built, or built again, by a session whose work we may see: that one is not valid yet.
-    """
-    return list(connection.execute(_INVALID_INDEXES, {"table": table}).scalars())
-
-
-def constraints_not_validated(connection: Connection, table: str) -> list[str]:
-    """Return the constraints of a table that were not checked against older rows."""
-    return list(connection.execute(_NOT_VALIDATED, {"table": table}).scalars())
-
-
-def sequence_of(connection: Connection, table: str, column: str) -> Sequence | None:
-    """Return the sequence that numbers a column, None where there is no table or no such sequence."""
-    exists = connection.execute(text("SELECT to_regclass(:table) IS NOT NULL"), {"table": table}).scalar()
-    row = connection.execute(_SEQUENCE, {"table": table, "column": column}).one_or_none() if exists else None
-    return None if row is None else Sequence(row[0], row[1])
 
 
 def lockers(connection: Connection, tables: list[str]) -> tuple[str, ...]:

@@ -1,43 +1,37 @@
-"""Is the schema in the database the one that `tables.py` describes?"""
+"""Is the schema in the database the one that the revisions make?"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
-from sqlalchemy import (
-    CheckConstraint,
-    Connection,
-    Engine,
-    ForeignKeyConstraint,
-    Inspector,
-    Table,
-    UniqueConstraint,
-    inspect,
-)
-from sqlalchemy.schema import AddConstraint, Constraint, CreateIndex, ExecutableDDLElement
-from sqlalchemy.types import NullType
+from sqlalchemy import Engine
 
 from eventstore.backends import backend_for
-from eventstore.migrations import catalog
-from eventstore.migrations.commands import current, pending
-from eventstore.migrations.environment import VERSION_TABLE, current_revision
-from eventstore.migrations.immutability import differences_on_postgresql, differences_on_sqlite
+from eventstore.immutability import PERMISSION_TABLE
+from eventstore.migrations import remedies_on_postgresql, remedies_on_sqlite
+from eventstore.migrations.comparison import Deviation, deviations
+from eventstore.migrations.definitions import INVALID, NOT_VALID, TABLES, USUAL, Definitions, Key, history
+from eventstore.migrations.environment import VERSION_TABLE
+from eventstore.migrations.inventory import Inventory, read_inventory
 from eventstore.migrations.refusals import refusals
-from eventstore.tables import Tables
+from eventstore.migrations.remedies import Remedy
+from eventstore.migrations.revision_of_tables import judge, wrong_stamps
 
 
 class Difference(Enum):
     """In what way the schema differs."""
 
+    PENDING = "pending"
+    """Revisions are not yet applied: the tables are of an older one."""
+
     MISSING = "missing"
-    """A table or a column is not there."""
+    """A table or a column is not there, or a column is another one: the rest can't be read."""
 
     DIFFERS = "differs"
-    """Something is there, and is not what it should be."""
+    """Something is not what it should be, or should not be there."""
 
     CONSTRAINT_MISSING = "constraint missing"
-    """It is not there, or was never validated."""
+    """It is not there, is another one, or was never validated."""
 
     INDEX_MISSING = "index missing"
     INDEX_INVALID = "index invalid"
@@ -46,7 +40,7 @@ class Difference(Enum):
     """The sequence hands out several positions at once."""
 
     VERSION_WRONG = "version wrong"
-    """es_schema has no row, or another version than the newest revision that was applied."""
+    """es_schema, or the version table, says another revision than the tables are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +49,14 @@ class Finding:
 
     Attributes:
         table: The table.
-        name: Of the column, constraint, index or sequence; None where it is the table itself.
-        problem: What is wrong.
-        remedy: What to do.
+        name: Of the column, constraint, index or trigger; None where it is the table itself.
+        problem: What was found, and what was expected.
+        remedy: What to do, as text: SQL for psql or the sqlite3 shell where that does it.
         kind: In what way it differs.
-        sql: The one statement that mends it, outside of a transaction, and that loses nothing; None where it takes
-            more, or a decision. `mend` executes it.
+        statements: The SQL of the remedy, each statement outside of a transaction; `fix` executes them. Empty where it
+            takes a backup or a decision.
+        repairable: Whether `eventstore repair` does it, if the rows allow it: nothing is lost, and there is nothing to
+            decide.
     """
 
     table: str
@@ -68,7 +64,8 @@ class Finding:
     problem: str
     remedy: str
     kind: Difference = Difference.DIFFERS
-    sql: str | None = None
+    statements: tuple[str, ...] = ()
+    repairable: bool = False
 
     def __str__(self) -> str:
         what = self.table if self.name is None else f"{self.table}, {self.name}"
@@ -76,185 +73,164 @@ class Finding:
 
 
 def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
-    """Compare the schema in the database with the tables that this code describes.
+    """Compare the schema in the database with what the revisions make, by what the catalog says that things *are*.
 
-    It looks at tables, columns, constraints and indexes, at indexes that a failed build has left invalid, constraints
-    that were never validated, the sequence of the positions, and the triggers that protect history. Indexes of your own
-    are left alone. It reads the catalogs only, never the events, and locks nothing.
+    It looks at tables, columns, defaults, generated columns, the sequence of the positions, keys, constraints, indexes,
+    the triggers that protect history, rules, row level security, the owner's rights, and at what es_schema and the
+    version table say. Tables that are of an older revision are compared with that one, and what is not yet applied is
+    one finding.
+
+    What you add is left alone (indexes, triggers, foreign keys to our tables, privileges, comments, tablespaces,
+    publications, statistics) unless it can refuse, change or hide what the store writes: a constraint or unique index
+    of your own, a rule, row level security, a BEFORE trigger for each row, a column.
+
+    It reads the catalogs only, never the events, and locks nothing. Of a schema that is newer than this code it knows
+    nothing, and returns no findings: run `verify` of the newer version.
 
     Args:
         engine: Of the database.
-        schema: The PostgreSQL schema of the tables. Defaults to None: the first of the connection's search path.
+        schema: The PostgreSQL schema of the tables. Defaults to None: the one that es_schema is found in.
 
     Returns:
-        The differences; empty where there are none.
+        The differences, in an order in which they can be put right; empty where there are none.
 
     Raises:
         UnsupportedDatabase: The engine is of another database or driver.
         InvalidInput: The schema is not a valid name.
         PermissionDenied: The user can't read es_schema or the version table (PostgreSQL).
     """
-    tables = backend_for(engine, lock_timeout_seconds=0, schema=schema).tables
-    with refusals(engine, schema), engine.connect() as connection:
-        inspector = inspect(connection)
-        findings = [
-            finding
-            for table in tables.metadata.sorted_tables
-            for finding in _Comparison(connection, inspector, table).differences()
-        ]
-        if inspector.has_table("es_schema", schema):
-            findings += _version_differences(connection, inspector, tables)
-        if engine.dialect.name == "postgresql":
-            findings += _postgresql_differences(connection, tables)
-        if inspector.has_table("es_events", schema):
-            findings += _immutability_differences(connection, tables)
-        connection.rollback()
-    if findings and current(engine, schema=schema) is not None and (missing := pending(engine, schema=schema)):
-        names = ", ".join(revision for revision, _ in missing)
-        findings.insert(0, Finding(VERSION_TABLE, None, f"not yet applied: {names}", "run `eventstore migrate` first"))
+    with refusals(engine, schema):
+        backend_for(engine, lock_timeout_seconds=0, schema=schema)
+        inventory = read_inventory(engine, schema)
+    revisions = history(engine.dialect.name)
+    if _is_newer(inventory, list(revisions)):
+        return []
+    if not any(key.kind == "table" for key in inventory.found):
+        return list(_of_no_tables(inventory, revisions[list(revisions)[-1]]))
+    verdict = judge(inventory, revisions)
+    expected = revisions[verdict.revision]
+    findings = []
+    if verdict.pending:
+        begun = " (begun)" if verdict.is_begun else ""
+        problem = f"not yet applied: {', '.join(verdict.pending)}{begun}"
+        findings.append(Finding(VERSION_TABLE, None, problem, "run `eventstore migrate`", Difference.PENDING))
+    for table, problem, remedy in wrong_stamps(inventory, verdict, revisions):
+        findings.append(_finding(inventory, (table, None), problem, remedy, Difference.VERSION_WRONG))
+    findings += _elsewhere(inventory)
+    begun_with = revisions[verdict.pending[0]] if verdict.is_begun else expected
+    for deviation in deviations(expected, inventory.found, begun_with):
+        if deviation.key.kind != "table" or deviation.key.table not in inventory.elsewhere:
+            findings.append(_of_deviation(deviation, inventory, expected))
+    if inventory.is_permitted:
+        problem = "holds a permission that was left behind: history can be changed"
+        remedy = Remedy((f"DELETE FROM {PERMISSION_TABLE}",))
+        findings.append(_finding(inventory, ("es_events", PERMISSION_TABLE), problem, remedy, Difference.DIFFERS))
     return findings
 
 
-class _Comparison:
-    """One table as it should be, and as it is."""
-
-    def __init__(self, connection: Connection, inspector: Inspector, table: Table) -> None:
-        self._dialect = connection.dialect
-        self._inspector = inspector
-        self._table = table
-
-    def differences(self) -> Iterator[Finding]:
-        table = self._table
-        if not self._inspector.has_table(table.name, table.schema):
-            yield self._finding(None, "is not there", "run `eventstore migrate`", Difference.MISSING)
-            return
-        yield from self._columns()
-        yield from self._primary_key()
-        yield from self._constraints()
-        yield from self._indexes()
-
-    def _columns(self) -> Iterator[Finding]:
-        found = {column["name"]: column for column in self._inspector.get_columns(self._table.name, self._table.schema)}
-        for column in self._table.columns:
-            actual = found.pop(column.name, None)
-            if actual is None:
-                remedy = "restore it from a backup, or add it by hand"
-                yield self._finding(column.name, "is not there", remedy, Difference.MISSING)
-                continue
-            expected = self._described(column.type, nullable=bool(column.nullable), generated=bool(column.computed))
-            is_described = self._described(
-                actual["type"], nullable=actual["nullable"], generated="computed" in actual and bool(actual["computed"])
-            )
-            if expected != is_described:
-                yield self._finding(column.name, f"is {is_described}, expected was {expected}", "alter it back")
-            if column.identity and self._dialect.name == "postgresql" and not actual.get("identity"):
-                yield self._finding(column.name, "numbers no rows", "make it GENERATED ALWAYS AS IDENTITY again")
-        for name in found:
-            yield self._finding(name, "is a column that is not ours", "drop it; keep your data in your own tables")
-
-    def _described(self, type_: Any, *, nullable: bool, generated: bool) -> str:
-        name = "of no known type" if isinstance(type_, NullType) else type_.compile(dialect=self._dialect)
-        words = [name, "NULL" if nullable else "NOT NULL"]
-        return " ".join([*words, "GENERATED"] if generated else words)
-
-    def _primary_key(self) -> Iterator[Finding]:
-        expected = [column.name for column in self._table.primary_key]
-        found = self._inspector.get_pk_constraint(self._table.name, self._table.schema)["constrained_columns"]
-        if found != expected:
-            name = str(self._table.primary_key.name)
-            problem, remedy = f"is on {found}, expected was {expected}", self._add(self._table.primary_key)
-            yield self._finding(name, problem, remedy, Difference.CONSTRAINT_MISSING)
-
-    def _constraints(self) -> Iterator[Finding]:
-        name, schema = self._table.name, self._table.schema
-        found = {entry["name"] for entry in self._inspector.get_check_constraints(name, schema)}
-        found |= {entry["name"] for entry in self._inspector.get_unique_constraints(name, schema)}
-        found |= {entry["name"] for entry in self._inspector.get_foreign_keys(name, schema)}
-        for constraint in sorted(self._table.constraints, key=lambda constraint: str(constraint.name)):
-            is_checked = isinstance(constraint, CheckConstraint | UniqueConstraint | ForeignKeyConstraint)
-            if is_checked and constraint.name not in found:
-                remedy = self._add(constraint)
-                yield self._finding(str(constraint.name), "is not there", remedy, Difference.CONSTRAINT_MISSING)
-
-    def _indexes(self) -> Iterator[Finding]:
-        found = {index["name"]: index for index in self._inspector.get_indexes(self._table.name, self._table.schema)}
-        for index in sorted(self._table.indexes, key=lambda index: str(index.name)):
-            expected = [column.name for column in index.columns]
-            remedy = self._sql(CreateIndex(index)).replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY")
-            if self._dialect.name == "sqlite":
-                remedy = self._sql(CreateIndex(index))
-            if index.name not in found:
-                yield self._finding(str(index.name), "is not there", remedy, Difference.INDEX_MISSING, remedy)
-            elif found[index.name]["column_names"] != expected:
-                problem = f"is on {found[index.name]['column_names']}, expected was {expected}"
-                yield self._finding(str(index.name), problem, f"drop it, then {remedy}")
-
-    def _add(self, constraint: Constraint) -> str:
-        if self._dialect.name == "sqlite":
-            return "make the table anew with it: SQLite can't add a constraint to a table"
-        # isolated, it would never again be created together with its table
-        return self._sql(AddConstraint(constraint, isolate_from_table=False))
-
-    def _sql(self, ddl: ExecutableDDLElement) -> str:
-        return " ".join(str(ddl.compile(dialect=self._dialect)).split())
-
-    def _finding(
-        self,
-        name: str | None,
-        problem: str,
-        remedy: str,
-        kind: Difference = Difference.DIFFERS,
-        sql: str | None = None,
-    ) -> Finding:
-        return Finding(self._table.name, name, problem, remedy, kind, sql)
+def _is_newer(inventory: Inventory, revisions: list[str]) -> bool:
+    numbers = [int(row.split(", ")[0].removeprefix("version ")) for row in inventory.versions or ()]
+    newest = int(revisions[-1].removeprefix("es_"))
+    stamps = [stamp for stamp in inventory.revisions or () if stamp not in revisions]
+    return len(numbers) == 1 and numbers[0] > newest and (inventory.revisions is None or bool(stamps))
 
 
-def _version_differences(connection: Connection, inspector: Inspector, tables: Tables) -> list[Finding]:
-    version = connection.execute(tables.schema.select()).one_or_none()
-    if version is None:
-        remedy = "insert the number of the newest revision that was applied"
-        problem = "has no row, so no store can tell which version it is"
-        return [Finding("es_schema", None, problem, remedy, Difference.VERSION_WRONG)]
-    schema = tables.schema.schema
-    if not inspector.has_table(VERSION_TABLE, schema):
-        return []
-    revision = current_revision(connection, schema)
-    if revision == f"es_{version.version:04}":
-        return []
-    problem = f"says version {version.version}, but the newest revision that was applied is {revision}"
-    remedy = f"set its version to the number of {revision}"
-    return [Finding("es_schema", None, problem, remedy, Difference.VERSION_WRONG)]
+def _of_no_tables(inventory: Inventory, newest: Definitions) -> Iterator[Finding]:
+    remedy = "run `eventstore migrate`"
+    if inventory.revisions:
+        delete = f"DELETE FROM {inventory.schema}{VERSION_TABLE}"
+        remedy = f"restore them from a backup; for an empty store: {delete}, then {remedy}"
+    for table in TABLES:
+        if Key(table, "table") in newest:
+            yield Finding(table, None, "is not there", remedy, Difference.MISSING)
 
 
-def _immutability_differences(connection: Connection, tables: Tables) -> list[Finding]:
-    on_sqlite = connection.dialect.name == "sqlite"
-    found = differences_on_sqlite(connection) if on_sqlite else differences_on_postgresql(connection, tables)
-    return [Finding(tables.events.name, *difference) for difference in found]
+def _elsewhere(inventory: Inventory) -> Iterator[Finding]:
+    """Yield the tables that an application finds in another schema than the one that migrations look after."""
+    ours = inventory.schema.removesuffix(".")
+    for table, schema in inventory.elsewhere.items():
+        problem = f"is found in the schema {schema} by the search path, and es_schema in {ours}"
+        if Key(table, "table") in inventory.found:
+            remedy = Remedy((), f"there is one in {ours}, too: put {ours} first in the search path, and move the rows")
+        else:
+            remedy = Remedy((f"ALTER TABLE {schema}.{table} SET SCHEMA {ours}",))
+        yield _finding(inventory, (table, None), problem, remedy, Difference.DIFFERS)
 
 
-def _postgresql_differences(connection: Connection, tables: Tables) -> Iterator[Finding]:
-    quote = connection.dialect.identifier_preparer.format_table
-    for table in tables.metadata.sorted_tables:
-        for name in catalog.invalid_indexes(connection, quote(table)):
-            problem, rebuild = (
-                "is an invalid index, left behind by a failed build",
-                f"REINDEX INDEX CONCURRENTLY {name}",
-            )
-            remedy = f"DROP INDEX CONCURRENTLY {name}, and build it again, or {rebuild}"
-            sql = rebuild if _is_ours(table, name) else None
-            yield Finding(table.name, name, problem, remedy, Difference.INDEX_INVALID, sql)
-        for name in catalog.constraints_not_validated(connection, quote(table)):
-            remedy = f"ALTER TABLE {quote(table)} VALIDATE CONSTRAINT {name}"
-            problem = "was never validated: older rows may not satisfy it"
-            yield Finding(table.name, name, problem, remedy, Difference.CONSTRAINT_MISSING)
-    sequence = catalog.sequence_of(connection, quote(tables.events), "position")
-    if sequence is not None and sequence.cache != 1:
-        problem = f"hands out {sequence.cache} positions at once to each session: readers would miss events"
-        remedy = f"ALTER SEQUENCE {sequence.name} CACHE 1"
-        yield Finding("es_events", sequence.name, problem, remedy, Difference.POSITIONS_CACHED, remedy)
+def _of_deviation(deviation: Deviation, inventory: Inventory, expected: Definitions) -> Finding:
+    of_dialect = remedies_on_sqlite if inventory.dialect == "sqlite" else remedies_on_postgresql
+    remedy = of_dialect.remedy(deviation, inventory, expected)
+    key = deviation.key
+    name = key.name or None
+    if key.kind in {"numbering", "persistence of the sequence", "rights in the sequence"}:
+        name = inventory.found[Key(key.table, "sequence", key.name)]
+    return _finding(inventory, (key.table, name), _problem(deviation), remedy, _difference(deviation))
 
 
-def _is_ours(table: Table, name: str) -> bool:
-    """Return whether an index belongs to the schema, not to the application, nor to a rebuild that has failed."""
-    ours = {str(index.name) for index in table.indexes} | {str(constraint.name) for constraint in table.constraints}
-    return name.rpartition(".")[2].strip('"') in ours
+_SAID_OF_ITSELF = frozenset(
+    {
+        "table",
+        "column",
+        "key",
+        "check",
+        "foreign key",
+        "constraint",
+        "index",
+        "trigger",
+        "function",
+        "rule",
+        "owned sequence",
+    }
+)
+
+
+def _problem(deviation: Deviation) -> str:
+    kind = deviation.key.kind
+    expected = deviation.expected or USUAL.get(kind)
+    found = deviation.found or USUAL.get(kind)
+    said = "" if kind in _SAID_OF_ITSELF else f"{kind} "
+    if deviation.renamed_from is not None:
+        return f"is called {deviation.renamed_from}"
+    if found is None:
+        return f"{said}is not there, expected was {expected}"
+    if expected is None and kind in _SAID_OF_ITSELF:
+        article = "an" if kind == "index" else "a"
+        return f"is {article} {kind} that is not ours, {_harm(kind)}: {found}"
+    if kind == "index" and found == f"{expected}{INVALID}":
+        return "is an invalid index, left behind by a failed build"
+    if found == f"{expected}{NOT_VALID}":
+        return f"{said}was never validated: older rows may not satisfy it"
+    return f"{said}is {found}, expected was {expected or 'none'}"
+
+
+def _harm(kind: str) -> str:
+    if kind in {"rule", "trigger"}:
+        return "and can change or lose what is written"
+    if kind == "column":
+        return "of which the store knows nothing"
+    if kind == "owned sequence":
+        return "and is taken for the one of the positions"
+    return "and can refuse what the store writes"
+
+
+def _difference(deviation: Deviation) -> Difference:
+    kind, expected, found = deviation.key.kind, deviation.expected, str(deviation.found)
+    is_ours = expected is not None and deviation.renamed_from is None
+    difference = Difference.DIFFERS
+    if kind in {"table", "column"} and expected is not None:
+        difference = Difference.MISSING
+    elif kind in {"key", "index"} and found.endswith(INVALID):
+        difference = Difference.INDEX_INVALID
+    elif kind in {"key", "check", "foreign key", "constraint"} and is_ours:
+        difference = Difference.CONSTRAINT_MISSING
+    elif kind == "index" and deviation.found is None:
+        difference = Difference.INDEX_MISSING
+    elif kind == "numbering" and "CACHE 1 " not in found:
+        difference = Difference.POSITIONS_CACHED
+    return difference
+
+
+def _finding(
+    inventory: Inventory, where: tuple[str, str | None], problem: str, remedy: Remedy, kind: Difference
+) -> Finding:
+    return Finding(*where, problem, remedy.text(inventory.dialect), kind, remedy.statements, remedy.repairable)

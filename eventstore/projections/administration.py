@@ -94,7 +94,7 @@ class Projections:
 
     def __init__(self, store: EventStore) -> None:
         if not isinstance(store, EventStore) or store._execution.is_joined:
-            msg = "Projections needs a store that is not joined to a transaction"
+            msg = "store is an EventStore that is not joined to a transaction: pass the application's own"
             raise InvalidInput(msg)
         self._store = store
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)

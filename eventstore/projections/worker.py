@@ -79,7 +79,10 @@ class Worker:
         name: str | None = None,
     ) -> None:
         if not isinstance(store, EventStore) or store._execution.is_joined:
-            msg = "a worker needs a store that is not joined to a transaction: it commits batches of its own"
+            msg = (
+                "store is an EventStore that is not joined to a transaction: a worker commits batches of its own; pass "
+                "the application's"
+            )
             raise InvalidInput(msg)
         if not isinstance(projection, Projection):
             msg = f"projection is a Projection, not {type(projection).__name__}"

@@ -284,7 +284,10 @@ class Repository(Generic[State]):
         """Return the repository's own store, with its own event types and codec, in the transaction of another."""
         target.connection  # noqa: B018  # there must be one
         if not same_database(target.engine, self._store.engine):
-            msg = f"the repository is on {self._store.engine.url!r}, the transaction on {target.engine.url!r}"
+            msg = (
+                f"the repository is on {self._store.engine.url!r}, the transaction on {target.engine.url!r}; "
+                "join one of its database"
+            )
             raise DatabaseMismatch(msg)
         return self._store._joined(
             JoinedTransaction(lambda: target.connection, self._store._backend, self._store._gate)

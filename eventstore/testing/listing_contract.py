@@ -129,6 +129,14 @@ class ListingContract(ContractBase):
                 after = many.position_before_last(count, *filters)
                 assert list(many.read_all(*filters, after_position=after)) == whole[-count:]
 
+    def test_where_fewer_match_the_last_events_begin_with_the_first_that_does(self, many: EventStore) -> None:
+        many.append("invoice-9", numbered(2), expected_version=0)
+        orders = EventFilter(stream_ids=["invoice-9"])
+        first, _ = many.read_all(orders)
+        assert first.position > 1
+        assert many.position_before_last(100, orders) == first.position - 1
+        assert many.position_before_last(100, EventFilter(stream_ids=["none"])) == 0
+
     def test_of_nothing_the_last_events_begin_at_0(self, store: EventStore) -> None:
         assert store.position_before_last(5) == 0
         assert numbers(store.read_all(after_position=0)) == []

@@ -58,7 +58,7 @@ def format_of(file: str | Path | IO[bytes], given: Format | str | None) -> Forma
             msg = f"the suffix of {str(file)!r} says nothing of its format; name it .jsonl or .parquet, or pass format"
             raise InvalidInput(msg)
         return found
-    msg = "of an open file the format has to be given"
+    msg = 'of an open file the format has to be given: pass format="json-lines" or format="parquet"'
     raise InvalidInput(msg)
 
 

@@ -145,16 +145,15 @@ class JSONLinesWriter:
             case Beginning():
                 return _Beginning(FORMAT, record.after_position, record.filters)
             case End():
-                last = (
-                    None
-                    if record.last is None
-                    else _Last(record.last.position, record.last.event_id, record.last.stream_id, record.last.version)
-                )
-                return _End(record.position, record.events, last)
+                return _End(record.position, record.events, _identity(record.last))
 
     def _payload(self, name: str, number: int, data: bytes) -> dict[str, Any]:
         text = readable(self._codec, number, data)
         return {f"{name}_base64": b64encode(data).decode()} if text is None else {name: Raw(text)}
+
+
+def _identity(last: PositionToken | None) -> _Last | None:
+    return None if last is None else _Last(last.position, last.event_id, last.stream_id, last.version)
 
 
 def read_json_lines(file: IO[bytes], codec: PayloadCodec) -> Iterator[Record]:
@@ -210,11 +209,8 @@ def _beginning(line: _Beginning) -> Beginning:
 
 
 def _end(line: _End) -> End:
-    last = (
-        None
-        if line.last is None
-        else PositionToken(line.last.position, line.last.event_id, line.last.stream_id, line.last.version)
-    )
+    found = line.last
+    last = None if found is None else PositionToken(found.position, found.event_id, found.stream_id, found.version)
     return End(line.position, line.events, last)
 
 

@@ -1,0 +1,124 @@
+"""All that verification reads from a database."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import Connection, Engine, text
+
+from eventstore.immutability import PERMISSION_TABLE
+from eventstore.migrations.definitions import TABLES, Definitions, Key, on_postgresql, on_sqlite
+from eventstore.migrations.environment import VERSION_TABLE
+
+_VERSION: Final = "SELECT version, breaking_version FROM {}es_schema"
+_OWNERS: Final = text("""
+SELECT c.relname::text, quote_ident(pg_get_userbyid(c.relowner))
+FROM pg_class c WHERE c.relnamespace = :namespace AND c.relname = ANY (CAST(:tables AS text[]))
+""")
+_KEPT: Final = text("SELECT tbl_name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What is in a database, at one moment.
+
+    Attributes:
+        dialect: `postgresql` or `sqlite`.
+        found: What belongs to our tables.
+        versions: The rows of es_schema, as texts; None if it is not there.
+        revisions: The rows of our version table; None if it is not there.
+        schema: The schema that the tables are in, quoted, with a dot; empty if there is none.
+        owners: Who owns a table, quoted.
+        elsewhere: The tables that an unqualified name finds in another schema than es_schema's, each with that, quoted.
+        kept: On SQLite the statements that made the indexes and triggers of each table, the application's too.
+        is_permitted: On SQLite, whether a permission to change history was left behind.
+    """
+
+    dialect: str
+    found: Definitions
+    versions: tuple[str, ...] | None = None
+    revisions: tuple[str, ...] | None = None
+    schema: str = ""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    is_permitted: bool = False
+
+
+def read_inventory(engine: Engine, schema: str | None) -> Inventory:
+    """Read it, in one transaction that is rolled back. Waits for no lock but that of DDL on es_schema."""
+    with _looking(engine) as connection:
+        return _on_sqlite(connection) if engine.dialect.name == "sqlite" else _on_postgresql(connection, schema)
+
+
+@contextmanager
+def _looking(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            # whatever the engine's own: the search path is set for this transaction, and there must be one
+            connection.execution_options(isolation_level="REPEATABLE READ", stream_results=False)
+        connection.begin()
+        if engine.dialect.name == "sqlite" and not _is_in_transaction(connection):
+            connection.exec_driver_sql("BEGIN")  # sqlite3 begins none for reads
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            if engine.dialect.name == "sqlite" and _is_in_transaction(connection):  # as in AUTOCOMMIT
+                connection.exec_driver_sql("ROLLBACK")
+
+
+def _is_in_transaction(connection: Connection) -> bool:
+    return bool(connection.connection.dbapi_connection.in_transaction)  # type: ignore[union-attr]  # sqlite3's
+
+
+def _on_postgresql(connection: Connection, schema: str | None) -> Inventory:
+    place = on_postgresql.place(connection, schema)
+    if place is None:
+        return Inventory("postgresql", {})
+    namespace, _, quoted = place
+    elsewhere = on_postgresql.read_elsewhere(connection, namespace) if schema is None else {}
+    found = on_postgresql.read(connection, *place)
+    parameters = {"namespace": namespace, "tables": [*TABLES, VERSION_TABLE]}
+    owners = {name: owner for name, owner in connection.execute(_OWNERS, parameters)}  # noqa: C416  # of rows
+    return Inventory(
+        "postgresql",
+        found,
+        versions=_versions(connection, found, f"{quoted}."),
+        revisions=_revisions(connection, f"{quoted}.") if VERSION_TABLE in owners else None,
+        schema=f"{quoted}.",
+        owners=owners,
+        elsewhere=elsewhere,
+    )
+
+
+def _on_sqlite(connection: Connection) -> Inventory:
+    found = on_sqlite.read(connection)
+    query = text("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = :name")
+    is_stamped = connection.execute(query, {"name": VERSION_TABLE}).scalar()
+    kept: dict[str, tuple[str, ...]] = {}
+    for table, sql in connection.execute(_KEPT):
+        kept[table] = (*kept.get(table, ()), sql)
+    has_permission = Key(PERMISSION_TABLE, "table") in found
+    return Inventory(
+        "sqlite",
+        found,
+        versions=_versions(connection, found, ""),
+        revisions=_revisions(connection, "") if is_stamped else None,
+        kept=kept,
+        is_permitted=has_permission
+        and connection.exec_driver_sql(f"SELECT 1 FROM {PERMISSION_TABLE}").first() is not None,
+    )
+
+
+def _versions(connection: Connection, found: Definitions, schema: str) -> tuple[str, ...] | None:
+    if not all(Key("es_schema", "column", name) in found for name in ("version", "breaking_version")):
+        return None
+    rows = connection.exec_driver_sql(_VERSION.format(schema.replace("%", "%%")))
+    return tuple(f"version {version}, breaking_version {breaking}" for version, breaking in rows)
+
+
+def _revisions(connection: Connection, schema: str) -> tuple[str, ...]:
+    rows = connection.exec_driver_sql(f"SELECT version_num FROM {schema.replace('%', '%%')}{VERSION_TABLE}")
+    return tuple(sorted(rows.scalars()))
