@@ -1,4 +1,4 @@
-"""What to do about a deviation: SQL, each statement of its own, that keeps nobody waiting for long, or what else."""
+"""What to do about a deviation: SQL, each statement of its own, that keeps no append waiting for long, or advice."""
 
 from dataclasses import dataclass
 
