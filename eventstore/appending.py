@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from eventstore import statements
 from eventstore.backends.protocol import Backend, HeadClosed, Overtaken, Run, VersionTaken
 from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed
 from eventstore.events import AppendResult, closing_error
-from eventstore.execution import Execution
+from eventstore.execution import Execution, serialization_is_a_conflict
 from eventstore.rows import EVENT_ID, POSITION, VERSION, EventMapper, PendingAppend
 
 _log = logging.getLogger(__name__)
@@ -40,14 +41,14 @@ class Appender:
         """Store one append.
 
         Raises:
-            ConcurrencyConflict: The stream is at another version.
+            ConcurrencyConflict: The stream is at another version; as `SerializationConflict`, the transaction is over.
             EventIdReused: The event ids are stored at these versions already, with another content.
             StreamClosed: The stream was deleted or archived.
         """
         one = self._backend.append_is_one_statement(pending)
         scope = self._execution.statement if one else self._execution.transaction
         try:
-            with scope() as run:
+            with self._conflicting([pending]), scope() as run:
                 check_positions(run, self._backend)
                 stored = self._backend.append(run, pending)
                 if stored is not None:
@@ -73,8 +74,16 @@ class Appender:
         """
         if not appends:
             return []
-        if (results := self._append_to_all(appends)) is not None:
-            return results
+        with self._conflicting(appends):
+            return self._append_to_all(appends) or self._append_to_each(appends, all_or_nothing=all_or_nothing)
+
+    def _conflicting(self, appends: Sequence[PendingAppend]) -> AbstractContextManager[None]:
+        stream_ids = list(dict.fromkeys(pending.stream_id for pending in appends))
+        return serialization_is_a_conflict(self._execution, self._backend, stream_ids)
+
+    def _append_to_each(
+        self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
+    ) -> list[AppendResult | ConcurrencyConflict]:
         accepted: list[tuple[PendingAppend, int]] = []
         outcomes: list[AppendResult | ConcurrencyConflict | None] = []
         try:

@@ -8,7 +8,7 @@ from eventstore.appending import Appender
 from eventstore.backends.protocol import Backend, Run
 from eventstore.errors import InvalidExpectedVersion, InvalidInput
 from eventstore.events import STREAM_DELETED, Append, AppendResult, NewEvent
-from eventstore.execution import Execution
+from eventstore.execution import Execution, serialization_is_a_conflict
 from eventstore.history import history_changes
 from eventstore.rows import EventMapper
 from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
@@ -45,7 +45,10 @@ class Closer:
         closing = closing_append(stream_id, STREAM_DELETED, data, expected_version, metadata)
         pending = self._mapper.pending(closing, closes=True)
         stream_id = pending.stream_id
-        with self._execution.begin() as execution:
+        with (
+            serialization_is_a_conflict(self._execution, self._backend, [stream_id]),
+            self._execution.begin() as execution,
+        ):
             with execution.statement() as run:
                 self._gate(run)
             # first: from here on the head is locked, so nobody appends what would not be deleted

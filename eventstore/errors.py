@@ -11,6 +11,7 @@ EventStoreError
 │   ├── EmptyAppend
 │   └── RepeatedEventId
 ├── ConcurrencyConflict             the stream is not at the expected version
+│   └── SerializationConflict       the same, in a joined transaction that is over
 ├── EventIdReused                   a retry that says something else than the first time
 ├── StreamClosed                    the stream takes no more events
 │   ├── StreamDeleted
@@ -41,6 +42,7 @@ EventStoreError
 │   ├── TableLocked
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
+│   ├── NoSchema
 │   ├── OtherHistory
 │   └── TableTaken                  another table has the name of one of ours
 ├── ProjectionError                 a projection that can't go on, or not now
@@ -64,6 +66,7 @@ EventStoreError
 ├── DriverMissing (ImportError)     a database whose driver is not installed
 ├── ExtraMissing (ImportError)      a package that only this part of ours needs, and that is not installed
 ├── DatabaseMismatch                a session or connection of another database
+├── UnsuitableSetting               a setting under which the store would not do what it promises
 ├── NotInTransaction                no transaction to join, or joined to none
 ├── TransactionBroken               code inside of a transaction has aborted or ended it
 ├── PermissionDenied                the database user lacks a right
@@ -169,12 +172,14 @@ class ConcurrencyConflict(EventStoreError):
     Attributes:
         stream_id: The stream.
         expected: What was expected: a version, `NO_STREAM` or `STREAM_EXISTS`.
-        actual: The version that the stream has, 0 where it does not exist.
+        actual: The version that the stream has, 0 if it does not exist; None for a `SerializationConflict`.
 
     Behind the heads stands a second layer, the unique key on (stream_id, version). Where that refuses an append,
     because somebody has set es_streams behind es_events, `actual` is the version that is stored already, and PostgreSQL
     has aborted a joined transaction, as after any error of its own.
     """
+
+    actual: int | None
 
     def __init__(self, stream_id: str, expected: Any, actual: int) -> None:
         self.stream_id = stream_id
@@ -183,6 +188,33 @@ class ConcurrencyConflict(EventStoreError):
         super().__init__(
             f"stream {stream_id!r} is at version {actual}, expected was {expected}; "
             "load it again, decide again, append again"
+        )
+
+
+class SerializationConflict(ConcurrencyConflict):
+    """Another writer has changed a stream since the joined transaction, at REPEATABLE READ or SERIALIZABLE, began.
+
+    PostgreSQL has ended the transaction (SQLSTATE 40001), and its snapshot can't see what was written. Roll it back,
+    and repeat all of it in a new one.
+
+    Attributes:
+        stream_ids: The streams that were to be written; of several, PostgreSQL does not say which one it was.
+        stream_id: The first of them.
+        expected: None.
+        actual: None: the transaction can't be asked any more.
+    """
+
+    def __init__(self, stream_ids: Sequence[str]) -> None:
+        self.stream_ids = tuple(stream_ids)
+        self.stream_id = self.stream_ids[0]
+        self.expected = None
+        self.actual = None
+        many = f" and {len(self.stream_ids) - 1} others" if len(self.stream_ids) > 1 else ""
+        EventStoreError.__init__(
+            self,
+            f"another writer has come before the joined transaction, on stream {self.stream_id!r}{many}; the "
+            "transaction is at REPEATABLE READ or SERIALIZABLE, and over: roll it back, and repeat all of it in a new "
+            "one, or join one at READ COMMITTED",
         )
 
 
@@ -653,6 +685,21 @@ class EventsWouldBeLost(MigrationError):
         )
 
 
+class NoSchema(MigrationError):
+    """PostgreSQL has no schema to make the tables in: none that the search_path names is there. Nothing was made.
+
+    Attributes:
+        search_path: What it names.
+    """
+
+    def __init__(self, search_path: str) -> None:
+        self.search_path = search_path
+        super().__init__(
+            f"there is no schema to make the tables in: search_path is {search_path!r}, and none of that is there; "
+            "create one that it names, or name a schema (schema=…, --schema)"
+        )
+
+
 class OtherHistory(MigrationError):
     """The tables are there, but our own version table is not: another Alembic history has made them."""
 
@@ -1038,6 +1085,21 @@ class FieldMismatch(EventStoreError):
 
 class DatabaseMismatch(EventStoreError):
     """A session or connection that does not lead to the store's own database."""
+
+
+class UnsuitableSetting(EventStoreError):
+    """A setting of the engine, the connection or the server with which the store would not do what it promises.
+
+    Raised by the first call that meets it, before anything is written. The page "Settings of the surroundings" lists
+    them.
+
+    Attributes:
+        setting: Its name, such as `schema_translate_map`.
+    """
+
+    def __init__(self, setting: str, problem: str, remedy: str) -> None:
+        self.setting = setting
+        super().__init__(f"{setting} {problem}; {remedy}")
 
 
 class NotInTransaction(EventStoreError):

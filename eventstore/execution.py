@@ -9,8 +9,8 @@ from typing import Any, Final, NoReturn, Protocol
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from eventstore.backends.protocol import Backend, Row, Run, Statement
-from eventstore.errors import NotInTransaction, TablesPlace
+from eventstore.backends.protocol import PLAIN_EXECUTION, Backend, Row, Run, Statement
+from eventstore.errors import NotInTransaction, SerializationConflict, TablesPlace, UnsuitableSetting
 
 
 class Execution(Protocol):
@@ -87,11 +87,30 @@ class RunOn:
         try:
             return self._backend.execute(self._connection, sql, parameters)
         except DBAPIError as error:
-            error.hide_parameters = True  # payloads are among them
-            translated = self._backend.translate(error)
-            if translated is None:
-                raise
-            raise translated from error
+            translated, safe = self._backend.translate(error), self._backend.without_payload(error)
+        # not in the `except` block: the driver's own error would stay attached, and be shown
+        if translated is None:
+            raise safe
+        raise translated from safe
+
+
+def refuse_other_schema(connection: Any, schema: str | None) -> None:
+    """Refuse a `schema_translate_map` that would have SQLAlchemy look for the tables elsewhere than we do.
+
+    Args:
+        connection: SQLAlchemy's, or what has its execution options.
+        schema: The one that the tables are in.
+
+    Raises:
+        UnsuitableSetting: There is one, on the engine, the connection or the session.
+    """
+    translated = connection.get_execution_options().get("schema_translate_map")
+    if translated and translated.get(schema, schema) != schema:
+        raise UnsuitableSetting(
+            "schema_translate_map",
+            f"says that the tables are in schema {translated[schema]!r}, and the store does not go by it",
+            "name the schema: EventStore(engine, schema=…), and keep the map to engines of your own tables",
+        )
 
 
 class OwnConnections:
@@ -125,9 +144,7 @@ class OwnConnections:
         """Run on a connection in AUTOCOMMIT."""
         self._leave_parents_connections()
         with self._backend.autocommit(self._engine) as connection:
-            run = RunOn(connection, self._backend)
-            self._before_use(run)
-            yield run
+            yield self._run(connection)
 
     def global_reading(self) -> AbstractContextManager[Run]:
         """Run on a connection in AUTOCOMMIT: each statement sees what is committed by then."""
@@ -138,16 +155,21 @@ class OwnConnections:
         """Run in a new transaction; commit at the end, roll back on an error."""
         self._leave_parents_connections()
         with self._backend.short_transaction(self._engine) as connection:
-            run = RunOn(connection, self._backend)
-            self._before_use(run)
-            yield run
+            yield self._run(connection)
 
     @contextmanager
     def begin(self) -> Iterator[Execution]:
         """Open a new transaction."""
         self._leave_parents_connections()
         with self._backend.transaction(self._engine) as connection:
+            refuse_other_schema(connection, self._backend.tables.metadata.schema)
             yield JoinedTransaction(lambda: connection, self._backend, self._before_use)
+
+    def _run(self, connection: Any) -> Run:
+        refuse_other_schema(connection, self._backend.tables.metadata.schema)
+        run = RunOn(connection, self._backend)
+        self._before_use(run)
+        return run
 
     def _leave_parents_connections(self) -> None:
         """After a fork, start with an empty pool: two processes on one connection would read each other's results."""
@@ -203,15 +225,19 @@ class JoinedTransaction:
         connection = self._connect()
         run = self._run(connection)
         self._backend.prepare_savepoint(run, connection)
-        connection.exec_driver_sql("SAVEPOINT eventstore")
+
+        def execute(sql: str) -> None:
+            connection.exec_driver_sql(sql, None, PLAIN_EXECUTION)
+
+        execute("SAVEPOINT eventstore")
         try:
             yield run
         except BaseException:
             with suppress(SQLAlchemyError):  # on a lost connection, or after Ctrl-C, the first error tells more
-                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT eventstore")
-                connection.exec_driver_sql("RELEASE SAVEPOINT eventstore")
+                execute("ROLLBACK TO SAVEPOINT eventstore")
+                execute("RELEASE SAVEPOINT eventstore")
             raise
-        connection.exec_driver_sql("RELEASE SAVEPOINT eventstore")
+        execute("RELEASE SAVEPOINT eventstore")
 
     @contextmanager
     def begin(self) -> Iterator[Execution]:
@@ -220,6 +246,27 @@ class JoinedTransaction:
             yield self
 
     def _run(self, connection: Connection) -> Run:
+        refuse_other_schema(connection, self._backend.tables.metadata.schema)
         run = RunOn(connection, self._backend)
         self._before_use(run)
         return run
+
+
+@contextmanager
+def serialization_is_a_conflict(execution: Execution, backend: Backend, stream_ids: Sequence[str]) -> Iterator[None]:
+    """Raise a conflict if PostgreSQL ends the joined transaction because another writer has come first (40001).
+
+    On connections of the store's own there is no such error: see `postgresql_autocommit`.
+
+    Raises:
+        SerializationConflict: It does.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not execution.is_joined or not backend.is_serialization_failure(error):
+            raise
+        failure = error
+    else:
+        return
+    raise SerializationConflict(stream_ids) from failure

@@ -177,11 +177,17 @@ class GlobalOrder:
         if horizon.event is None:
             return None
         size = self._page_size if page_size is None else page_size
-        up_to_position = min(horizon.settled, up_to_position)
+        up_to_position, end = min(horizon.settled, up_to_position), horizon.event
         if any(len(filter_.named) > 1 for filter_ in filters):
             # No index has two of the fields. If matches are few, the lookup of one field would go to the end, for every
-            # page again.
-            up_to_position = min(up_to_position, after.position + self._page_size * _WINDOW_IN_PAGES)
+            # page again. It ends at an event, by which the next page knows that what was passed is still what it was.
+            window = after.position + self._page_size * _WINDOW_IN_PAGES
+            if window < up_to_position:
+                first = self._first_event_from(run, window)
+                if first is None:  # the log went back
+                    self._settling.forget()
+                    return None
+                up_to_position, end = min(up_to_position, first.position), first
         with self._observer.operation("read") as observed:
             header, rows = self._backend.read_page(
                 run,
@@ -198,18 +204,23 @@ class GlobalOrder:
             return None
         if after.token is not None and header.token_id != after.token.event_id:
             check_loss(run, after.token, header.token_id)
-        return Page(rows, self._end_of_page(rows, size, after, horizon, up_to_position))
+        return Page(rows, self._end_of_page(rows, size, after, end, up_to_position))
 
     def _end_of_page(
-        self, rows: Sequence[Row], size: int, after: After, horizon: Horizon, up_to_position: int
+        self, rows: Sequence[Row], size: int, after: After, end: PositionToken, up_to_position: int
     ) -> After:
         """Return where to go on after a page, with the last event that is known there."""
         last = after.token if not rows else self.token_of(rows[-1])
         if len(rows) == size:
             return After(rows[-1][POSITION], last)
-        if up_to_position == horizon.settled:
-            return After(up_to_position, horizon.event)
+        if up_to_position == end.position:
+            return After(up_to_position, end)
         return After(max(after.position, up_to_position), last)
+
+    def _first_event_from(self, run: Run, position: int) -> PositionToken | None:
+        for found, event_id, stream_id, version in run(statements.first_event_from, position=position):
+            return PositionToken(found, self._backend.to_uuid(event_id), stream_id, version)
+        return None
 
     def token_of(self, row: Row) -> PositionToken:
         """Return the token of an event's row."""

@@ -37,16 +37,16 @@ END
 
 def function_sql(table: Table) -> str:
     """Return what creates the trigger's function, in the schema of the table (PostgreSQL)."""
-    name = _beside(table, FUNCTION)
+    name = qualified_name(table, FUNCTION)
     return f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${FUNCTION_BODY}$$"
 
 
 def trigger_sql(table: Table) -> str:
     """Return what creates the trigger (PostgreSQL)."""
     return (
-        f"CREATE OR REPLACE TRIGGER {TRIGGER} BEFORE UPDATE OR DELETE OR TRUNCATE ON {_beside(table, table.name)} "
+        f"CREATE OR REPLACE TRIGGER {TRIGGER} BEFORE UPDATE OR DELETE OR TRUNCATE ON {qualified_name(table)} "
         f"FOR EACH STATEMENT WHEN (current_setting('{SETTING}', true) IS DISTINCT FROM 'on') "
-        f"EXECUTE FUNCTION {_beside(table, FUNCTION)}()"
+        f"EXECUTE FUNCTION {qualified_name(table, FUNCTION)}()"
     )
 
 
@@ -73,7 +73,16 @@ def protect(table: Table) -> None:
             event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
 
 
-def _beside(table: Table, name: str) -> str:
+def qualified_name(table: Table, name: str | None = None) -> str:
+    """Return the name of a table as it is written in PostgreSQL's SQL: with its schema, quoted if need be.
+
+    It is for SQL text without parameters, and for functions on names. In a statement with parameters, drivers want each
+    percent sign twice; SQLAlchemy writes it so, also where it must not be.
+
+    Args:
+        table: The table.
+        name: Of something else in its schema, instead.
+    """
     preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
     of = "" if table.schema is None else f"{preparer.quote_schema(table.schema)}."
-    return f"{of}{preparer.quote(name)}"
+    return f"{of}{preparer.quote(table.name if name is None else name)}".replace("%%", "%")

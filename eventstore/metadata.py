@@ -21,8 +21,9 @@ def encode_metadata(metadata: Mapping[str, Any] | None) -> str | None:
     """Return the metadata as JSON text, None where there is none.
 
     Raises:
-        InvalidMetadata: It is not a mapping of strings to JSON values, is nested more than 100 levels deep, holds NaN
-            or an infinity, or text with NUL (which PostgreSQL can't store) or a lone surrogate.
+        InvalidMetadata: It is not a mapping of strings to JSON values, is nested more than 100 levels deep, holds NaN,
+            an infinity or -0.0 (whose sign PostgreSQL does not keep), or text with NUL (which PostgreSQL can't store)
+            or a lone surrogate.
     """
     if metadata is None:
         return None
@@ -75,6 +76,8 @@ def _storable(value: Any, path: str, depth: int = 0) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidMetadata(path, "is not a finite number, which JSON does not have")
+        if value == 0 and math.copysign(1, value) < 0:
+            raise InvalidMetadata(path, "is -0.0, whose sign PostgreSQL does not keep in JSON; use 0.0, or a string")
         return float.__float__(value) if abs(value) < _LARGE else msgspec.Raw(f"{value:.1f}".encode())
     if not isinstance(value, list | dict):
         raise InvalidMetadata(path, f"is not a JSON value but {type(value).__name__}; convert it, to a string say")

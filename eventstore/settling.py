@@ -103,7 +103,8 @@ class Settling:
         known = Horizon(
             look.server, self._learn(look, settled, looks_before), 0 if look.newest is None else look.newest.position
         )
-        _check_place(run, after, look, known.settled)
+        if not _has_come_to(run, after, look, known.settled):
+            return known
         if known.settled >= known.newest or after.position >= known.newest:
             return known
         # Something is missing perhaps, but what follows without a gap is not behind anything.
@@ -161,17 +162,24 @@ def _is_kept(token: PositionToken | None, look: Look) -> bool:
     return token is None or look.kept.get(token.position) == token.event_id
 
 
-def _check_place(run: Run, after: After, look: Look, settled: int) -> None:
-    """Check that the log has come as far as the reader."""
+def _has_come_to(run: Run, after: After, look: Look, settled: int) -> bool:
+    """Return whether the log has come as far as the reader; a standby may not have.
+
+    On a standby an event may be missing at its position though there are later ones: positions are not committed in
+    their order. What follows it must not be delivered as if nothing were missing.
+    """
     token = after.token
     if token is None:
         newest = 0 if look.newest is None else look.newest.position
-        if after.position > newest and not look.server.in_recovery:  # a standby may come so far
+        if after.position > newest and not look.server.in_recovery:
             drawn = newest if look.drawn is None else max(newest, look.drawn)
             if after.position > drawn:
                 raise PositionBeyondLog(after.position, drawn)
-    elif not _is_kept(token, look) and (not look.server.in_recovery or settled >= token.position):
+    elif not _is_kept(token, look):
+        if look.server.in_recovery and settled < token.position:
+            return False
         check_loss(run, token, look.kept.get(token.position))
+    return True
 
 
 def check_loss(run: Run, token: PositionToken, found: UUID | None) -> None:

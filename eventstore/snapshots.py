@@ -11,7 +11,7 @@ from eventstore.backends.protocol import Backend, Row
 from eventstore.codecs import PayloadCodec
 from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import check_schema_version
-from eventstore.execution import Execution
+from eventstore.execution import Execution, serialization_is_a_conflict
 from eventstore.observing import Observer
 from eventstore.streams import MAX_VERSION, check_category, check_number, check_stream_id
 
@@ -111,6 +111,7 @@ class SnapshotStore:
         Raises:
             InvalidInput: An argument is not valid.
             EncodingError: The state can't be stored exactly.
+            SerializationConflict: PostgreSQL has ended the joined transaction, as another one has saved or deleted.
         """
         stream_id = check_stream_id(stream_id)
         check_number("version", version, minimum=1)
@@ -118,6 +119,7 @@ class SnapshotStore:
         codec, data = self._codec.encode(state)
         with (
             self._observer.operation("save_snapshot", stream_id=stream_id),
+            serialization_is_a_conflict(self._execution, self._backend, [stream_id]),
             self._execution.statement() as run,
         ):
             saved = run(
@@ -245,7 +247,8 @@ class SnapshotStore:
             InvalidInput: An argument is not valid.
         """
         stream_id = check_stream_id(stream_id)
-        with self._execution.statement() as run:
+        conflicting = serialization_is_a_conflict(self._execution, self._backend, [stream_id])
+        with conflicting, self._execution.statement() as run:
             if schema_version is None:
                 return len(run(statements.delete_snapshots, stream_id=stream_id))
             check_schema_version(schema_version)

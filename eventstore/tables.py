@@ -38,7 +38,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import JSON
 
 from eventstore.errors import InvalidInput
-from eventstore.immutability import PERMISSION_TABLE, protect
+from eventstore.immutability import PERMISSION_TABLE, protect, qualified_name
 from eventstore.streams import unstorable_text
 
 SCHEMA_VERSION: Final = 7
@@ -398,7 +398,8 @@ def _permission(metadata: MetaData) -> Table:
 
 def _set_fillfactor(table: Table, percent: int) -> None:
     """Leave room beside each row for its next version, so that indexes need not be updated (PostgreSQL)."""
-    set_fillfactor = DDL(f"ALTER TABLE %(fullname)s SET (fillfactor = {percent})")  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    name = qualified_name(table).replace("%", "%%")
+    set_fillfactor = DDL(f"ALTER TABLE {name} SET (fillfactor = {percent})")  # type: ignore[no-untyped-call]  # SQLAlchemy's
     event.listen(table, "after_create", set_fillfactor.execute_if(dialect="postgresql"))
 
 

@@ -1,12 +1,15 @@
 """PostgreSQL clusters that a test may stop, start again, copy and dump."""
 
+import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from eventstore.testing import _postgresql_supervisor as supervisor
@@ -39,6 +42,11 @@ class Cluster:
         """The options by which PostgreSQL's programs find it."""
         return ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]
 
+    @property
+    def log(self) -> str:
+        """What the server has logged."""
+        return (self._folder / "postgres.log").read_text(errors="replace")
+
     def create(self) -> None:
         supervisor.create_cluster(self.binaries, self._folder, self.account)
 
@@ -55,11 +63,12 @@ class Cluster:
             **options,
         )
 
-    def start(self) -> None:
+    def start(self, **settings: str) -> None:
         log = self._folder / "postgres.log"
         settings = {
             "unix_socket_directories": "",
             **CAPACITY_SETTINGS,
+            **settings,
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
         }
@@ -84,6 +93,109 @@ class Cluster:
                 server.wait(supervisor.STOP_TIMEOUT_SECONDS)
             server.kill()
             server.wait()
+
+    def kill(self) -> None:
+        """Kill the server with all of its processes, as the loss of the machine does."""
+        server, self._server = self._server, None
+        assert server is not None
+        processes = self.query("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        server.kill()
+        for (process,) in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        server.wait()
+
+    def query(self, sql: str) -> list[Any]:
+        """Run a statement as the superuser, in autocommit; return its rows, if it has any."""
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            cursor = connection.execute(sql)
+            return cursor.fetchall() if cursor.description is not None else []
+
+    @property
+    def _conninfo(self) -> str:
+        return f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
+
+    # --- files
+
+    def copy_data(self, name: str) -> Path:
+        """Copy the files of the cluster, which has to be stopped."""
+        target = self._folder / name
+        self._copy(self.data, target)
+        return target
+
+    def bring_back(self, copied: Path) -> None:
+        """Put files that were copied in the place of those of the cluster, which has to be stopped."""
+        supervisor.remove(self.data)
+        self._copy(copied, self.data)
+
+    def _copy(self, source: Path, target: Path) -> None:
+        subprocess.run(["cp", "-a", source, target], check=True, timeout=PROGRAM_TIMEOUT_SECONDS)
+
+    # --- standbys
+
+    def follow(self, primary: "Cluster") -> None:
+        """Become a standby of another cluster, and start."""
+        primary.run(
+            "pg_basebackup", *primary.address, "-D", str(self.data), "-R", "-X", "stream", "-c", "fast", "--no-sync"
+        )
+        self.start()
+
+    def catch_up(self, primary: "Cluster") -> None:
+        """Wait until this standby has replayed all that the primary has written by now."""
+        ((written,),) = primary.query("SELECT pg_create_restore_point('caught up')")
+        primary.query("SELECT pg_switch_wal()")  # flushes what was written without a commit
+        self.wait_until(f"SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn")
+
+    def stop_receiving(self) -> None:
+        """Let this standby lag: what the primary writes from now on does not reach it."""
+        self.query("ALTER SYSTEM SET primary_conninfo = ''")
+        self.query("SELECT pg_reload_conf()")
+        self.wait_until("SELECT count(*) = 0 FROM pg_stat_wal_receiver")
+
+    def promote(self) -> None:
+        """Make a primary of this standby, as it runs."""
+        self.query("SELECT pg_promote(false)")
+        self.wait_until("SELECT NOT pg_is_in_recovery()")
+
+    def wait_until(self, sql: str) -> None:
+        """Wait until a statement returns true."""
+        deadline = time.monotonic() + PROGRAM_TIMEOUT_SECONDS
+        while True:
+            with suppress(psycopg.errors.SerializationFailure):  # a standby that replays what the query sees removed
+                if self.query(sql) == [(True,)]:
+                    return
+            assert time.monotonic() < deadline, sql
+            time.sleep(0.005)
+
+    # --- commits that a crash loses
+
+    def hold_commits_back(self) -> None:
+        """From now on, what is committed with synchronous_commit = off stays in the server's memory."""
+        for process in self._writers():
+            os.kill(process, signal.SIGSTOP)
+
+    def crash(self) -> None:
+        """Kill one process of the server, which ends all sessions, recovers, and goes on as the same run."""
+        started_at = "SELECT pg_postmaster_start_time()"
+        ((started,),) = self.query(started_at)
+        with psycopg.connect(self._conninfo, autocommit=True) as witness, suppress(psycopg.OperationalError):
+            for process in self._writers():
+                os.kill(process, signal.SIGKILL)
+            witness.execute("SELECT pg_sleep(%s)", [PROGRAM_TIMEOUT_SECONDS])
+        deadline = time.monotonic() + PROGRAM_TIMEOUT_SECONDS
+        while True:
+            try:
+                ((restarted,),) = self.query(started_at)
+                break
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        assert restarted == started
+
+    def _writers(self) -> list[int]:
+        """Return the ids of the processes that write what sessions have left in memory."""
+        writers = "'walwriter', 'background writer'"
+        return [pid for (pid,) in self.query(f"SELECT pid FROM pg_stat_activity WHERE backend_type IN ({writers})")]
 
 
 @contextmanager

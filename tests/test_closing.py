@@ -21,6 +21,7 @@ from eventstore import (
     ImportConflict,
     InvalidInput,
     NewEvent,
+    PermissionDenied,
     Repository,
     SchemaOutdated,
     StreamArchived,
@@ -136,7 +137,7 @@ def test_the_head_says_that_a_stream_has_ended_if_its_event_was_deleted_by_hand(
 
 
 def test_who_may_delete_is_a_matter_of_grants(postgres_engine: Engine) -> None:
-    """The grants are those of docs/how-to/migrate.md, and the one of docs/how-to/delete-and-archive.md."""
+    """In one transaction; test_rights.py tries the grants of the guide."""
     store, role = EventStore(postgres_engine), f"es_test_{uuid4().hex}"
     grants = [
         "SELECT, INSERT, UPDATE ON es_streams",
@@ -154,7 +155,7 @@ def test_who_may_delete_is_a_matter_of_grants(postgres_engine: Engine) -> None:
             connection.execute(text(f"SET LOCAL ROLE {role}"))
             joined = store.join(connection)
             joined.append("order-1", numbered(3), expected_version=0)
-            with pytest.raises(ProgrammingError, match="permission denied for table es_events"):
+            with pytest.raises(PermissionDenied, match="permission denied for table es_events"):
                 joined.delete_stream("order-1", expected_version=3, reason="r")
             for change in ("DELETE FROM es_events", "UPDATE es_events SET version = 1", "TRUNCATE es_events"):
                 with pytest.raises(ProgrammingError, match="permission denied"), connection.begin_nested():

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from eventstore import ANY, NO_STREAM, ConcurrencyConflict, EventStore, NewEvent
 from eventstore.backends import postgresql
+from eventstore.errors import PermissionDenied, UnsuitableSetting
+from eventstore.transfer import export_events, import_events
 from tests.waiting import start_waiting
 
 FEW = 20
@@ -58,7 +62,7 @@ def test_the_limit_decides(store: EventStore, executed: list[str]) -> None:
     assert len(executed) == 1
     executed.clear()
     store.append("order-2", events(FEW), expected_version=NO_STREAM)
-    assert [statement.split()[0] for statement in executed] == ["INSERT", "COPY", "SELECT"]
+    assert [statement.split()[0] for statement in executed] == ["SELECT", "INSERT", "COPY", "SELECT"]
 
 
 def test_hooks_see_the_copy_and_its_end(store: EventStore, postgres_engine: Engine) -> None:
@@ -127,3 +131,65 @@ def test_those_who_listen_are_told(postgres_engine: Engine, monkeypatch: pytest.
         assert list(listener._connection.notifies(timeout=5, stop_after=1)) != []  # type: ignore[attr-defined]
     finally:
         listener.close()
+
+
+# --- row level security, under which PostgreSQL refuses to COPY
+
+
+@pytest.fixture
+def restricted(postgres_engine: Engine) -> Iterator[Engine]:
+    """Engine of a role to which a policy applies: it may store events of one type, and see all."""
+    role = f"restricted_{uuid4().hex}"
+    grants = """
+        GRANT SELECT, INSERT, UPDATE ON es_streams, es_events, snapshots, es_schema TO {0};
+        ALTER TABLE es_events ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY readers ON es_events FOR SELECT TO {0} USING (true);
+        CREATE POLICY writers ON es_events FOR INSERT TO {0} WITH CHECK (event_type = 'counted');
+    """
+    with postgres_engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {role}")
+        connection.exec_driver_sql(grants.format(role))
+    engine = create_engine(postgres_engine.url, connect_args={"options": f"-c role={role}"})
+    yield engine
+    engine.dispose()
+    with postgres_engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP OWNED BY {role}")
+        connection.exec_driver_sql(f"DROP ROLE {role}")
+
+
+def test_under_row_level_security_very_many_events_are_stored_without_copy(
+    store: EventStore, restricted: Engine, executed: list[str]
+) -> None:
+    del store  # for its limit
+    watched: list[str] = []
+    event.listen(restricted, "before_cursor_execute", lambda *arguments: watched.append(arguments[2]))
+    limited = EventStore(restricted)
+    new = events(FEW, user="Ada")
+    result = limited.append("order-1", new, expected_version=NO_STREAM)
+    assert (result.version, limited.append("order-1", new, expected_version=NO_STREAM).duplicate) == (FEW, True)
+    with pytest.raises(ConcurrencyConflict) as conflict:
+        limited.append("order-1", events(FEW), expected_version=3)
+    assert conflict.value.actual == FEW
+    stored = list(limited.read_all())
+    assert [each.event_id for each in stored] == [each.event_id for each in new]
+    assert stored[-1].position == result.position
+    with restricted.begin() as connection:
+        limited.join(connection).append("order-1", events(FEW), expected_version=FEW)
+    assert not any(statement.startswith("COPY") for statement in watched)
+    with pytest.raises(PermissionDenied, match="row-level security policy"):
+        limited.append("order-1", [NewEvent("other") for _ in range(FEW)], expected_version=ANY)
+    assert limited.stream_version("order-1") == 2 * FEW
+
+
+def test_under_row_level_security_an_import_is_refused(
+    postgres_engine: Engine, restricted: Engine, tmp_path: Path
+) -> None:
+    file = tmp_path / "events.jsonl"
+    with EventStore.in_memory() as other:
+        other.append("order-1", events(3), expected_version=NO_STREAM)
+        export_events(other, file)
+    with pytest.raises(UnsuitableSetting, match=r"row level security .*BYPASSRLS"):
+        import_events(EventStore(restricted), file)
+    assert EventStore(postgres_engine).stream_version("order-1") == 0
+    import_events(EventStore(postgres_engine), file)  # the owner is exempt
+    assert EventStore(postgres_engine).stream_version("order-1") == 3

@@ -22,6 +22,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.EmptyAppend("order-1"),
         errors.RepeatedEventId("order-1", UUID(int=1), 2),
         errors.ConcurrencyConflict("order-1", ANY, 7),
+        errors.SerializationConflict(["order-1", "order-2"]),
         errors.EventIdReused("order-1", UUID(int=1), 2),
         errors.StreamClosed("order-1"),
         errors.StreamDeleted("order-1"),
@@ -56,6 +57,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.TableLocked("adding a constraint", "es_events", 2.5, ["pid 7"]),
         errors.ConstraintViolated("es_events", "es_events_codec_check", "CHECK (codec >= 0)"),
         errors.EventsWouldBeLost(),
+        errors.NoSchema('"$user", public'),
         errors.OtherHistory(),
         errors.TableTaken(["snapshots"], "public"),
         errors.GlobalOrderError("text"),
@@ -86,6 +88,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.FieldMismatch("total", "Decimal", "int64", 7, "order-placed"),
         errors.DatabaseMismatch("text"),
         errors.NotInTransaction(),
+        errors.UnsuitableSetting("schema_translate_map", "is set", "take it away"),
         errors.TransactionBroken("aborted"),
         errors.DatabaseBusy(30.0),
     )

@@ -685,7 +685,7 @@ def test_whatever_is_accepted_comes_back(event: Any, codec: Codec) -> None:
 
 
 @pytest.mark.long
-@settings(deadline=None, max_examples=10_000, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=3000, suppress_health_check=list(HealthCheck))
 @given(event=events(), codec=st.sampled_from(CODECS))
 def test_whatever_is_accepted_comes_back_many_times(event: Any, codec: Codec) -> None:
     check(event, codec)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_DNS, UUID
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pandas as pd
@@ -25,11 +26,18 @@ from eventstore import (
     frames,
 )
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOON = datetime(2026, 3, 1, 12, tzinfo=ZoneInfo("UTC"))
+CENT = Decimal("0.01")
 ROWS: list[dict[str, Any]] = [
-    {"id": number, "who": f"c{number % 7}", "total": Decimal(number) / 4, "at": NOON + timedelta(microseconds=number)}
+    {
+        "id": number,
+        "who": f"c{number % 7}",
+        "total": (Decimal(number) / 4).quantize(CENT),
+        "at": NOON + timedelta(microseconds=number),
+    }
     for number in range(50)
 ]
+"""As a data frame has them: all amounts with the same number of digits, and UTC as a named zone."""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -51,13 +59,20 @@ def stored(store: EventStore) -> list[Any]:
     return [event.data for event in store.read_all()]
 
 
+def in_utc() -> duckdb.DuckDBPyConnection:
+    """Return a connection that calls the zone of times UTC; DuckDB has names of its own for it."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
 SOURCES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
     "dicts": lambda rows: rows,
     "a generator": iter,
     "Arrow": pa.Table.from_pylist,
     "a batch": pa.RecordBatch.from_pylist,
     "Polars": pl.DataFrame,
-    "DuckDB": lambda rows: duckdb.from_arrow(pa.Table.from_pylist(rows)),
+    "DuckDB": lambda rows: in_utc().from_arrow(pa.Table.from_pylist(rows)),
     "pandas, with an index": lambda rows: pl.DataFrame(rows).to_pandas().set_axis([f"i{n}" for n in range(len(rows))]),
     "pandas": lambda rows: pl.DataFrame(rows).to_pandas(use_pyarrow_extension_array=True),
 }

@@ -38,10 +38,7 @@ def primary(cluster: Cluster) -> Iterator[Engine]:
 def standby_cluster(cluster: Cluster, primary: Engine, new_cluster: Callable[[], Cluster]) -> Cluster:
     """Return a streaming replica of the primary, made when that has its tables."""
     replica = new_cluster()
-    replica.run(
-        "pg_basebackup", *cluster.address, "-D", str(replica.data), "-R", "-X", "stream", "-c", "fast", "--no-sync"
-    )
-    replica.start()
+    replica.follow(cluster)
     return replica
 
 
@@ -52,39 +49,32 @@ def standby(standby_cluster: Cluster) -> Iterator[Engine]:
     engine.dispose()
 
 
-def catch_up(primary: Engine, standby: Engine) -> None:
-    """Wait until the standby has replayed all that the primary has written by now."""
-    with primary.connect() as connection:
-        written = connection.execute(text("SELECT pg_current_wal_insert_lsn()")).scalar_one()
-        connection.execute(text("SELECT pg_switch_wal()"))  # flushes what was written without a commit
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    with standby.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        behind = text("SELECT pg_last_wal_replay_lsn() < CAST(:lsn AS pg_lsn)")
-        while connection.execute(behind, {"lsn": written}).scalar_one():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+@pytest.fixture
+def catch_up(cluster: Cluster, standby_cluster: Cluster) -> Callable[[], None]:
+    """Return what waits until the standby has replayed all that the primary has written by then."""
+    return lambda: standby_cluster.catch_up(cluster)
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 @pytest.mark.parametrize("filters", [[], [TYPES]])
 def test_a_standby_delivers_nothing_behind_a_hole(
-    primary: Engine, standby: Engine, end: str, filters: list[EventFilter]
+    primary: Engine, standby: Engine, catch_up: Callable[[], None], end: str, filters: list[EventFilter]
 ) -> None:
     writer, reader = EventStore(primary), EventStore(standby)
     first = append(writer, "order-2")
     with primary.connect() as connection:
         append(writer.join(connection))
         later = append(writer, "order-2")
-        catch_up(primary, standby)
+        catch_up()
         assert positions(reader, *filters) == [first]
         getattr(connection, end)()
-    catch_up(primary, standby)
+    catch_up()
     assert positions(reader, *filters) == ([first, first + 1, later] if end == "commit" else [first, later])
     assert reader.settled_position() == later
 
 
 def test_a_standby_waits_for_an_append_whose_transaction_is_newer_than_the_one_that_overtook_it(
-    primary: Engine, standby: Engine
+    primary: Engine, standby: Engine, catch_up: Callable[[], None]
 ) -> None:
     """The newest transaction that has ended says nothing: the append in the way may have begun after it."""
     writer, reader = EventStore(primary), EventStore(standby)
@@ -99,36 +89,42 @@ def test_a_standby_waits_for_an_append_whose_transaction_is_newer_than_the_one_t
         append(writer.join(newer), "order-1")  # draws 1
         append(writer.join(older), "order-2")  # draws 2
         older.commit()
-        catch_up(primary, standby)
+        catch_up()
         assert positions(reader) == positions(reader, TYPES) == []
         assert reader.settled_position() == 0
         newer.commit()
-    catch_up(primary, standby)
+    catch_up()
     assert positions(reader) == positions(reader, TYPES) == [1, 2]
 
 
-def test_a_prepared_transaction_is_waited_for_on_a_standby(primary: Engine, standby: Engine) -> None:
+def test_a_prepared_transaction_is_waited_for_on_a_standby(
+    primary: Engine, standby: Engine, catch_up: Callable[[], None]
+) -> None:
     writer, reader = EventStore(primary), EventStore(standby)
     with primary.connect() as connection:
         append(writer.join(connection))
         later = append(writer, "order-2")
         connection.execute(text("PREPARE TRANSACTION 'held'"))
-    catch_up(primary, standby)
+    catch_up()
     assert positions(reader) == []
     with primary.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("COMMIT PREPARED 'held'"))
-    catch_up(primary, standby)
+    catch_up()
     assert positions(reader) == [1, later]
 
 
-def test_on_a_standby_a_joined_transaction_is_refused(primary: Engine, standby: Engine) -> None:
+def test_on_a_standby_a_joined_transaction_is_refused(
+    primary: Engine, standby: Engine, catch_up: Callable[[], None]
+) -> None:
     append(EventStore(primary))
-    catch_up(primary, standby)
+    catch_up()
     with standby.connect() as connection, pytest.raises(UnsuitableTransaction, match="standby"):
         list(EventStore(standby).join(connection).read_all())
 
 
-def test_a_standby_misses_nothing_while_ten_write(primary: Engine, standby: Engine) -> None:
+def test_a_standby_misses_nothing_while_ten_write(
+    primary: Engine, standby: Engine, catch_up: Callable[[], None]
+) -> None:
     writer, reader = EventStore(primary), EventStore(standby)
 
     def write(number: int) -> None:
@@ -145,7 +141,7 @@ def test_a_standby_misses_nothing_while_ten_write(primary: Engine, standby: Engi
         following = threads.submit(lambda: [(event.position, event.stream_id, event.version) for event in subscription])
         for writing in [threads.submit(write, number) for number in range(10)]:
             writing.result()
-        catch_up(primary, standby)
+        catch_up()
         end = writer.settled_position()
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while subscription.position < end:
@@ -158,11 +154,11 @@ def test_a_standby_misses_nothing_while_ten_write(primary: Engine, standby: Engi
 
 
 def test_a_reader_goes_on_at_a_standby_that_has_become_the_primary(
-    cluster: Cluster, primary: Engine, standby_cluster: Cluster, standby: Engine
+    cluster: Cluster, primary: Engine, standby_cluster: Cluster, standby: Engine, catch_up: Callable[[], None]
 ) -> None:
     reader = EventStore(standby)
     last = append(EventStore(primary), count=3)
-    catch_up(primary, standby)
+    catch_up()
     assert positions(reader) == [1, 2, 3]
     cluster.stop()
     standby_cluster.run("pg_ctl", "promote", "-D", str(standby_cluster.data), "-w")

@@ -128,7 +128,7 @@ def contend(url: str, seed: int, appends: int, writer: int) -> tuple[list[int], 
             try:
                 result = store.append("order-1", numbered(writer, size), expected_version=version)
             except ConcurrencyConflict as conflict:
-                if conflict.expected != version or conflict.actual <= version:
+                if conflict.expected != version or conflict.actual is None or conflict.actual <= version:
                     raise
                 conflicts += 1
                 continue

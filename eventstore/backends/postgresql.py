@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore import statements
-from eventstore.backends import postgresql_cursors
+from eventstore.backends import postgresql_cursors, postgresql_errors
+from eventstore.backends.postgresql_autocommit import WatchedConnection
 from eventstore.backends.postgresql_listening import PostgreSQLListener
 from eventstore.backends.postgresql_loading import PostgreSQLLoader
 from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
@@ -30,6 +31,7 @@ from eventstore.backends.postgresql_parameters import (
 )
 from eventstore.backends.postgresql_positions import check_drawing
 from eventstore.backends.postgresql_rights import is_permission_denied, permission_denied
+from eventstore.backends.postgresql_settings import prepared
 from eventstore.backends.postgresql_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.protocol import (
     CLOSED_BY,
@@ -151,9 +153,11 @@ class PostgreSQL:
         """Note whether es_streams has the columns that say which streams have ended."""
         self._streams_can_end = schema_version >= STREAMS_CAN_END
 
-    def execute(self, connection: Connection | UnwatchedConnection, sql: str, parameters: Any) -> Sequence[Row]:
+    def execute(
+        self, connection: Connection | UnwatchedConnection | WatchedConnection, sql: str, parameters: Any
+    ) -> Sequence[Row]:
         """Execute with results in binary, too."""
-        if isinstance(connection, UnwatchedConnection):
+        if isinstance(connection, UnwatchedConnection | WatchedConnection):
             return connection.execute(sql, parameters)
         return postgresql_cursors.execute(connection, sql, parameters)
 
@@ -161,22 +165,33 @@ class PostgreSQL:
         """Return whether there are too few events for COPY."""
         return not self._copies or len(pending) < COPY_FROM
 
-    def autocommit(self, engine: Engine) -> AbstractContextManager[Connection | UnwatchedConnection]:
+    def autocommit(self, engine: Engine) -> AbstractContextManager[UnwatchedConnection | WatchedConnection]:
         """Open a connection that needs no BEGIN and COMMIT, which are round trips of their own."""
         return unwatched(engine) if can_be_unwatched(engine) else self._watched_autocommit(engine)
 
     @contextmanager
-    def _watched_autocommit(self, engine: Engine) -> Iterator[Connection]:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            yield connection
+    def _watched_autocommit(self, engine: Engine) -> Iterator[WatchedConnection]:
+        with engine.connect() as connection, prepared(connection, isolation_level="AUTOCOMMIT"):
+            yield WatchedConnection(connection)
 
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator[Connection]:
         """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
-        with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
-            yield connection
-            if _is_aborted(connection):  # PostgreSQL would answer COMMIT with ROLLBACK, and no error
-                raise TransactionBroken("aborted")
+        is_done = False
+        with engine.connect() as connection, prepared(connection, isolation_level="READ COMMITTED"):
+            try:
+                with connection.begin():
+                    yield connection
+                    if _is_aborted(connection):  # PostgreSQL would answer COMMIT with ROLLBACK, and no error
+                        raise TransactionBroken("aborted")
+                    is_done = True
+            except DBAPIError as error:
+                if not is_done:
+                    raise
+                failure = self.without_payload(error)  # what is checked only at the commit may quote rows
+            else:
+                return
+            raise failure
 
     def short_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
@@ -210,6 +225,19 @@ class PostgreSQL:
             place = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
             return VersionTaken(place.group(1), int(place.group(2))) if place else None
         return None
+
+    def without_payload(self, error: Any) -> Any:
+        """Leave out what the server quotes."""
+        return postgresql_errors.without_payload(error)
+
+    def sqlstate_of(self, error: BaseException) -> str | None:
+        """Return the code of an error that a statement has raised; None if it is not the server's."""
+        state: str | None = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+        return state
+
+    def is_serialization_failure(self, error: BaseException) -> bool:
+        """Return whether another transaction has come first."""
+        return self.sqlstate_of(error) == postgresql_errors.SERIALIZATION_FAILURE
 
     def is_passing(self, error: Exception) -> bool:
         """Return whether the connection was lost, or the pool or server is full, or not there, or takes no writes.
@@ -272,10 +300,11 @@ class PostgreSQL:
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in one statement; the head's row lock makes a second writer wait and look again.
 
-        Very many events: head first, then COPY, in the transaction that `append_is_one_statement` has asked for.
+        Very many events: head first, then COPY, in the transaction that `append_is_one_statement` has asked for; unless
+        row level security is in force, under which PostgreSQL refuses to COPY.
         """
         head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
-        if not self.append_is_one_statement(pending):
+        if not self.append_is_one_statement(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
         if len(pending) == 1:
             rows = run(self._append_one[pending.expectation], **head, **single_event(pending))
@@ -300,8 +329,8 @@ class PostgreSQL:
         many = many_appends(appends)
         try:
             rows = run(self._append_to_all, **many.parameters)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) in OVERTAKEN:
+        except Exception as error:
+            if self.sqlstate_of(error) in OVERTAKEN:
                 raise Overtaken from error
             raise
         if not rows:
@@ -441,6 +470,10 @@ def _is_aborted(connection: Connection) -> bool:
     return raw is not None and raw.pgconn.transaction_status == TransactionStatus.INERROR
 
 
+def _has_row_security(run: Run) -> bool:
+    return bool(run(statements.row_security)[0][0])
+
+
 def _has_input(file_descriptor: int) -> bool:
     if not hasattr(select, "poll"):
         return bool(select.select([file_descriptor], [], [], 0)[0])
@@ -460,4 +493,6 @@ def _compile(
     tables = define_tables(schema=schema, streams_can_end=streams_can_end)
     compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
-    return re.sub(r"%\((\w+)\)s", r"%(\1)b", str(compiled)), constants
+    sql = str(compiled)
+    # COPY has no parameters in its text; elsewhere, in the name of a schema, a percent sign stands twice
+    return sql if sql.startswith("COPY") else re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", sql), constants

@@ -6,20 +6,22 @@ and all others, those of hooks that this same statement sets off among them, are
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, Self
 
 import psycopg
 from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
+from psycopg.rows import tuple_row
 from psycopg.types.datetime import TimestamptzBinaryLoader
 from sqlalchemy import Connection
 from sqlalchemy.pool import PoolProxiedConnection
 
-from eventstore.backends.protocol import Row, fetch
+from eventstore.backends.postgresql_settings import check_connection, check_their_cursors, is_our_choice
+from eventstore.backends.protocol import PLAIN_EXECUTION, Row, fetch
 
 _TIMESTAMPTZ: Final = psycopg.adapters.types["timestamptz"].oid
 _adapters = AdaptersMap(types=psycopg.adapters.types)
@@ -38,17 +40,21 @@ class _UTCLoader:
 
 
 class BinaryCursor(psycopg.Cursor[Any]):
-    """Takes results in binary, 1.4 times as quick as text, and points in time in UTC.
+    """Takes results in binary, 1.4 times as quick as text, as tuples, and points in time in UTC.
 
     The driver would make each of them a datetime in the session's zone, and we another one, in Python: that took almost
     half of the time that it takes to make an event.
+
+    Attributes:
+        rows: What the last statement has returned. There is none before the first: nobody is to take that for no rows.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], **options: Any) -> None:
-        super().__init__(connection, **options)
+    rows: Sequence[Row]
+
+    def __init__(self, connection: psycopg.Connection[Any], **_: Any) -> None:
+        super().__init__(connection, row_factory=tuple_row)
         self.adapters.register_loader(_TIMESTAMPTZ, _UTCLoader)  # type: ignore[arg-type]  # it makes one
         self.format = Format.BINARY
-        self.rows: Sequence[Row] = ()
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
         """Execute, and keep the rows."""
@@ -57,6 +63,12 @@ class BinaryCursor(psycopg.Cursor[Any]):
         self._query = None  # holds the parameters, and a cursor may be kept
         return self
 
+    def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
+        """Execute what returns no rows, once for each of the sets of parameters."""
+        super().executemany(query, params_seq, **options)
+        self.rows = ()
+        self._query = None
+
     @property
     def description(self) -> None:
         """Nothing: SQLAlchemy would make objects of it with which nobody reads these rows, for each statement anew."""
@@ -64,7 +76,13 @@ class BinaryCursor(psycopg.Cursor[Any]):
 
 
 class CopyingCursor(psycopg.Cursor[Any]):
-    """Executes COPY … FROM STDIN, with the rows as a parameter, which the driver has a method of its own for."""
+    """Executes COPY … FROM STDIN, with the rows as a parameter, which the driver has a method of its own for.
+
+    Attributes:
+        rows: It returns none.
+    """
+
+    rows: Sequence[Row] = ()
 
     def execute(self, query: Any, params: Any = None, **_: Any) -> Any:
         """Send the rows, each with its values in the order of the columns."""
@@ -79,14 +97,6 @@ _KEPT: Final = "eventstore: cursor"
 """Its place in what the pool lets one note of a connection, for as long as that lives."""
 
 
-def is_our_choice(connection: psycopg.Connection[Any]) -> bool:
-    """Return whether nobody else has chosen how this connection makes cursors.
-
-    Where it is of another class, or something that stands for it, somebody may watch the driver.
-    """
-    return type(connection) is psycopg.Connection and connection.cursor_factory is psycopg.Cursor
-
-
 def own_cursor(pooled: PoolProxiedConnection, sql: str) -> BinaryCursor:
     """Return a cursor that suits a statement, of a connection whose cursors are our choice.
 
@@ -95,10 +105,10 @@ def own_cursor(pooled: PoolProxiedConnection, sql: str) -> BinaryCursor:
     """
     connection: Any = pooled.dbapi_connection
     if not _writes(sql):
-        return BinaryCursor(connection, row_factory=connection.row_factory)
+        return BinaryCursor(connection)
     kept: BinaryCursor | None = pooled.info.get(_KEPT)
     if kept is None:
-        kept = pooled.info[_KEPT] = BinaryCursor(connection, row_factory=connection.row_factory)
+        kept = pooled.info[_KEPT] = BinaryCursor(connection)
     return kept
 
 
@@ -110,25 +120,46 @@ def _writes(sql: str) -> bool:
 def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
     """Execute a statement with a cursor that suits it, and return its rows.
 
-    Where the application has chosen a kind of cursor for its connections, that one is used, and results are text. So
-    they are on connections that are psycopg's for asyncio underneath.
+    If the application has made a kind of cursor for its connections, that one is used, and results are text. So they
+    are on connections that are psycopg's for asyncio underneath.
+
+    Raises:
+        UnsuitableSetting: Results would be wrong.
     """
     raw: Any = connection.connection.dbapi_connection
-    if getattr(raw, "cursor_factory", None) is not psycopg.Cursor and not sql.startswith("COPY"):
-        return fetch(connection.exec_driver_sql(sql, parameters))
-    with next_cursor(raw, CopyingCursor if sql.startswith("COPY") else BinaryCursor):
-        result = connection.exec_driver_sql(sql, parameters)
-    return getattr(result.context.cursor, "rows", ())
+    check_connection(connection.connection.driver_connection)
+    if sql.startswith("COPY"):
+        kind: type[CopyingCursor | BinaryCursor] = CopyingCursor
+    elif is_our_choice(raw):
+        kind = BinaryCursor
+    else:
+        return _execute_by_theirs(connection, raw, sql, parameters)
+    with next_cursor(raw, kind):
+        result = connection.exec_driver_sql(sql, parameters, PLAIN_EXECUTION)
+    rows: Sequence[Row] = result.context.cursor.rows
+    return rows
+
+
+def _execute_by_theirs(connection: Connection, raw: Any, sql: str, parameters: Any) -> Sequence[Row]:
+    check_their_cursors(raw, parameters)
+    if type(raw) is not psycopg.Connection:
+        return fetch(connection.exec_driver_sql(sql, parameters, PLAIN_EXECUTION), sql)
+    with next_cursor(raw, partial(_of_tuples, raw.cursor_factory)):
+        return fetch(connection.exec_driver_sql(sql, parameters, PLAIN_EXECUTION), sql)
+
+
+def _of_tuples(factory: Callable[..., Any], connection: psycopg.Connection[Any], **options: Any) -> Any:
+    return factory(connection, **{**options, "row_factory": tuple_row})
 
 
 @contextmanager
-def next_cursor(raw: Any, kind: type[psycopg.Cursor[Any]]) -> Iterator[None]:
-    """Have the driver's connection make, once, a cursor of a kind."""
+def next_cursor(raw: Any, make: Callable[..., Any]) -> Iterator[None]:
+    """Have the driver's connection make its next cursor by a function of its own, once."""
     factory = getattr(raw, "cursor_factory", None)
 
-    def make_once(made_for: psycopg.Connection[Any], **options: Any) -> psycopg.Cursor[Any]:
+    def make_once(made_for: psycopg.Connection[Any], **options: Any) -> Any:
         raw.cursor_factory = factory
-        return kind(made_for, **options)
+        return make(made_for, **options)
 
     raw.cursor_factory = make_once
     try:

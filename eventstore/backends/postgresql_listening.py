@@ -5,6 +5,9 @@ from typing import Any
 from psycopg import Connection, sql
 from sqlalchemy import Engine
 
+from eventstore.backends.postgresql_cursors import BinaryCursor
+from eventstore.backends.postgresql_settings import refuse_open_transaction
+
 
 class PostgreSQLListener:
     """Listens to a channel on a connection of its own.
@@ -20,9 +23,11 @@ class PostgreSQLListener:
         assert isinstance(connection, Connection)  # noqa: S101  # for the type checker: the backend is psycopg's
         self._connection: Connection[Any] = connection
         try:
+            refuse_open_transaction(connection)
             connection.autocommit = True
-            ((channel,),) = connection.execute(*channel_query).fetchall()
-            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            cursor = BinaryCursor(connection)
+            ((channel,),) = cursor.execute(*channel_query).rows
+            cursor.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         except BaseException:
             self.close()
             raise

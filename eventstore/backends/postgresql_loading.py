@@ -6,6 +6,7 @@ from typing import Final
 from eventstore import statements
 from eventstore.backends.postgresql_parameters import COPIED_TYPES, JSONB
 from eventstore.backends.protocol import Place, Row, Run
+from eventstore.errors import UnsuitableSetting
 from eventstore.rows import StoredEvent
 
 _STORED_TYPES: Final = (*COPIED_TYPES, "timestamptz")
@@ -23,7 +24,18 @@ class PostgreSQLLoader:
         )
 
     def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:
-        """Copy."""
+        """Copy.
+
+        Raises:
+            UnsuitableSetting: Row level security is in force, under which PostgreSQL refuses to.
+        """
+        if run(statements.row_security)[0][0]:
+            raise UnsuitableSetting(
+                "row level security",
+                "is in force on es_events for this role, and events that keep their times are stored by COPY, which "
+                "PostgreSQL refuses then",
+                "import as the owner of the table, or as a role with BYPASSRLS",
+            )
         rows = [
             (
                 event.stream_id, event.version, event.event_id, event.event_type, event.schema_version, event.codec,

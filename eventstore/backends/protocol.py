@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted, TablesPlace
+from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted, TablesPlace, UnsuitableSetting
 from eventstore.filters import EventFilter
 from eventstore.rows import PendingAppend, StoredEvent
 from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
@@ -26,16 +27,40 @@ Place = tuple[str, int]
 """A stream id and a version in it."""
 
 
-def fetch(result: CursorResult[Any]) -> Sequence[Row]:
+PLAIN_EXECUTION: Final = {"stream_results": False, "yield_per": None, "no_parameters": False}
+"""For each statement, whatever the engine or the connection says: rows come at once, from our own kind of cursor."""
+
+
+@cache
+def returns_rows(sql: str) -> bool:
+    """Return whether a statement of ours returns rows, if there are any."""
+    return sql.startswith(("SELECT", "WITH")) or " RETURNING " in sql
+
+
+def fetch(result: CursorResult[Any], sql: str) -> Sequence[Row]:
     """Return all rows of a result, none for one that has none.
 
     They are the driver's tuples: SQLAlchemy's rows cost 30 to 50 % (DESIGN 8).
+
+    Raises:
+        UnsuitableSetting: There should be rows, and the application's kind of cursor does not give them.
     """
-    if not result.returns_rows:
+    if not returns_rows(sql):
+        result.close()
         return ()
+    if not result.returns_rows:
+        raise _no_rows()
     rows: Sequence[Row] = result.cursor.fetchall()
     result.close()
     return rows
+
+
+def _no_rows() -> UnsuitableSetting:
+    return UnsuitableSetting(
+        "the connection's own kind of cursors",
+        "does not say that a statement has returned rows",
+        "let it have the driver's `description`, or leave it out",
+    )
 
 
 class Run(Protocol):
@@ -298,6 +323,14 @@ class Backend(Protocol):
 
     def translate(self, error: DBAPIError) -> Exception | None:
         """Return the error to raise instead of the driver's, None to let it pass."""
+        ...
+
+    def without_payload(self, error: Any) -> Any:
+        """Return the error, or one of the same class, in which nothing of what is stored is shown."""
+        ...
+
+    def is_serialization_failure(self, error: BaseException) -> bool:
+        """Return whether a transaction is over because another one has come first, at a level above READ COMMITTED."""
         ...
 
     def is_passing(self, error: Exception) -> bool:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from eventstore import statements
 from eventstore.backends.protocol import (
     CLOSED_BY,
+    PLAIN_EXECUTION,
     Following,
     HeadClosed,
     Listener,
@@ -36,6 +37,7 @@ from eventstore.backends.protocol import (
 )
 from eventstore.backends.sqlite_loading import SQLiteLoader
 from eventstore.backends.sqlite_lock import is_busy, wait_for_lock, write_lock
+from eventstore.backends.sqlite_settings import begins_nothing, check_connection
 from eventstore.backends.sqlite_unwatched import UnwatchedConnection, unwatched
 from eventstore.backends.watching import can_be_unwatched
 from eventstore.errors import (
@@ -45,6 +47,7 @@ from eventstore.errors import (
     NotInTransaction,
     SchemaMissing,
     TablesPlace,
+    UnsuitableSetting,
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
@@ -63,6 +66,8 @@ _ADVANCE: Final[dict[Expectation, Statement]] = {
     Expectation.NOTHING: statements.create_or_advance_head,
 }
 NO_NOTIFICATIONS: Final = "notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it"
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 _MARK: Final = "eventstore_batch"
 _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
 
@@ -93,7 +98,12 @@ class SQLite:
         """Execute as it is."""
         if isinstance(connection, UnwatchedConnection):
             return connection.exec_driver_sql(sql, parameters)
-        return fetch(connection.exec_driver_sql(sql, parameters))
+        pooled = connection.connection
+        check_connection(pooled.dbapi_connection, pooled.info)
+        result = connection.exec_driver_sql(sql, parameters, PLAIN_EXECUTION)
+        if result.cursor is not None:
+            result.cursor.row_factory = None  # type: ignore[attr-defined]  # sqlite3's
+        return fetch(result, sql)
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:  # noqa: ARG002  # none is
         """Return that it is not."""
@@ -105,7 +115,11 @@ class SQLite:
 
     @contextmanager
     def _watched_autocommit(self, engine: Engine) -> Iterator[Connection]:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with engine.connect() as connection:
+            check_connection(connection.connection.dbapi_connection, connection.connection.info)
+            if connection.in_transaction():  # begun by a hook (engine_connect)
+                connection.commit()
+            connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.begin()  # in name only; but it calls the application's hooks, of which one may send a BEGIN
             if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
                 connection.exec_driver_sql("COMMIT")
@@ -136,10 +150,14 @@ class SQLite:
             raise NotInTransaction
 
     def commits_by_itself(self, connection: Connection) -> bool:
-        """Return whether SQLAlchemy was asked for AUTOCOMMIT, and nobody has sent a BEGIN, as `transaction` does."""
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            return False
-        return not connection.connection.dbapi_connection.in_transaction  # type: ignore[union-attr]  # sqlite3's
+        """Return whether SQLAlchemy or the driver was told to begin nothing, and nobody has sent a BEGIN.
+
+        `transaction` sends one; an application may, by a hook, once SQLAlchemy begins.
+        """
+        raw = connection.connection.dbapi_connection
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            return not raw.in_transaction  # type: ignore[union-attr]  # sqlite3's
+        return connection.in_transaction() and begins_nothing(raw)
 
     def check_reader(self, connection: Connection) -> None:
         """Refuse a transaction that has begun to write: maybe it has appended, and it can't be asked."""
@@ -161,6 +179,15 @@ class SQLite:
             if message == f"CHECK constraint failed: {check}":
                 return HeadClosed(closed)
         return None
+
+    def without_payload(self, error: Any) -> Any:
+        """Hide the parameters: SQLite's own messages show names, no values."""
+        error.hide_parameters = True
+        return error
+
+    def is_serialization_failure(self, error: BaseException) -> bool:  # noqa: ARG002  # none is
+        """Return that it is not: whoever reads and then writes on an old snapshot gets DatabaseBusy."""
+        return False
 
     def is_passing(self, error: Exception) -> bool:
         """Return whether a lock was in the way, or the pool full."""
@@ -302,13 +329,25 @@ class SQLite:
         """Return its 32 hexadecimal digits."""
         return value.hex
 
-    def to_time(self, value: str) -> datetime:
-        """Return the time of SQLite's text, which is in UTC."""
-        return datetime.fromisoformat(value + "+00:00")  # a tenth of the time that `replace` takes
+    def to_time(self, value: str | datetime) -> datetime:
+        """Return the time of SQLite's text, which is in UTC; of a converter's (`detect_types`) likewise."""
+        if isinstance(value, str):
+            return datetime.fromisoformat(value + "+00:00")  # a tenth of the time that `replace` takes
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        raise UnsuitableSetting(
+            "detect_types",
+            f"has a converter of DATETIME columns that makes {type(value).__name__}",
+            "leave detect_types out, or let that converter make a datetime",
+        )
 
     def from_time(self, value: datetime) -> str:
-        """Return SQLite's text, which sorts as the times do."""
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+        """Return SQLite's text, which sorts as the times do. Near the ends of what there is, zones go beyond them."""
+        try:
+            in_utc = value.astimezone(UTC)
+        except OverflowError:
+            in_utc = _FIRST if value.year == _FIRST.year else _LAST
+        return in_utc.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
 _SERVER: Final = Server(table=0, started_at=None, in_recovery=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
+from eventstore.backends.sqlite_settings import plain_cursor
 from eventstore.errors import DatabaseBusy
 
 _BUSY = 5
@@ -27,7 +28,7 @@ def write_lock(execute: Callable[[str], object], raw: Any, timeout_seconds: floa
     Raises:
         DatabaseBusy: It could not be had in time, or the commit not be made.
     """
-    ((driver_timeout,),) = raw.execute("PRAGMA busy_timeout")
+    ((driver_timeout,),) = plain_cursor(raw).execute("PRAGMA busy_timeout")
     raw.execute("PRAGMA busy_timeout = 0")
     try:
         wait_for_lock(execute, "BEGIN IMMEDIATE", timeout_seconds)

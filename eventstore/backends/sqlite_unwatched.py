@@ -1,7 +1,7 @@
 """A connection of the engine's pool, used by sqlite3 alone where nobody watches: see `watching`."""
 
 import sqlite3
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,9 @@ from sqlalchemy import Engine
 from sqlalchemy.pool import PoolProxiedConnection
 
 from eventstore.backends.protocol import Row
+from eventstore.backends.sqlite_settings import BegunByNone, check_connection, plain_cursor
 from eventstore.backends.watching import translated
+from eventstore.errors import UnsuitableSetting
 
 
 @contextmanager
@@ -21,24 +23,33 @@ def unwatched(engine: Engine) -> Iterator["UnwatchedConnection"]:
 
     Raises:
         DBAPIError: As SQLAlchemy raises it: there is no connection to be had.
+        UnsuitableSetting: Results would be wrong.
     """
     try:
         pooled = engine.raw_connection()
     except sqlite3.Error as error:
         raise translated(engine, error, None, None) from error
     raw: Any = pooled.dbapi_connection
-    isolation_level = raw.isolation_level
+    try:
+        check_connection(raw, pooled.info)
+    except sqlite3.Error as error:
+        pooled.invalidate()
+        raise translated(engine, error, None, None) from error
+    except UnsuitableSetting:
+        pooled.close()
+        raise
+    begun_by_none: BegunByNone | None = None
     is_as_it_was = False
     try:  # Ctrl-C is noticed where Python calls or returns: nothing of that comes between this line and the `finally`
-        raw.isolation_level = None
+        begun_by_none = BegunByNone(raw)
         connection = UnwatchedConnection(engine, pooled)
         if raw.in_transaction:  # begun by a hook of the pool
             connection.exec_driver_sql("COMMIT")
         yield connection
     finally:
         try:
-            if not raw.in_transaction:
-                raw.isolation_level = isolation_level
+            if begun_by_none is not None and not raw.in_transaction:
+                begun_by_none.restore()
                 is_as_it_was = True
         except sqlite3.ProgrammingError:  # somebody has closed it
             pass
@@ -61,7 +72,11 @@ class UnwatchedConnection:
         self._pooled = pooled
         raw: Any = pooled.dbapi_connection
         self.raw = raw
-        self._cursor = raw.cursor()
+        self._cursor = plain_cursor(raw)
+
+    def get_execution_options(self) -> Mapping[str, Any]:
+        """Return SQLAlchemy's options of the engine."""
+        return self._engine.get_execution_options()
 
     @property
     def info(self) -> MutableMapping[Any, Any]:

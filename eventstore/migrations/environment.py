@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from alembic import context
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy import Connection, Engine, func, inspect, select
 from sqlalchemy.dialects import registry
 from sqlalchemy.schema import CreateSchema
 
 from eventstore.backends import backend_for, engine_for
-from eventstore.errors import EventsWouldBeLost, OtherHistory
+from eventstore.errors import EventsWouldBeLost, InvalidInput, NoSchema, OtherHistory
+from eventstore.execution import refuse_other_schema
 from eventstore.migrations.lock import deploy_lock
 from eventstore.migrations.settings import Progress, Settings
 from eventstore.migrations.strangers import refuse_strangers
@@ -58,6 +59,8 @@ def refuse_to_lose_events(connection: Connection, schema: str | None) -> None:
 
 def run(connection: Connection, settings: Settings) -> None:
     """Run the revisions that were asked for, each in a transaction of its own; on SQLite all in the open one."""
+    refuse_other_schema(connection, settings.schema)
+    refuse_without_schema(connection, settings.schema)
     refuse_tables_of_another_history(connection, settings.schema)
     _configure(settings, connection=connection)
     with context.begin_transaction():
@@ -82,6 +85,12 @@ def run_offline(dialect: str, settings: Settings) -> None:
         dialect: Of SQLAlchemy, as `postgresql`.
         settings: Of which the schema and the lock timeout count.
     """
+    if settings.schema is not None and "%" in settings.schema:
+        msg = (
+            f"no script can be printed for schema {settings.schema!r}: SQLAlchemy would print its percent sign twice; "
+            "migrate on a connection"
+        )
+        raise InvalidInput(msg)
     context.config.attributes.setdefault(Settings.ATTRIBUTE, settings)
     _configure(settings, dialect_name=dialect, literal_binds=True)
     with context.begin_transaction():
@@ -139,6 +148,19 @@ def refuse_tables_of_another_history(connection: Connection, schema: str | None)
     if inspector.has_table("es_schema", schema) and not inspector.has_table(VERSION_TABLE, schema):
         raise OtherHistory
     _end_looking(connection)
+
+
+def refuse_without_schema(connection: Connection, schema: str | None) -> None:
+    """Look whether there is a schema to make tables in, if none was named.
+
+    Raises:
+        NoSchema: There is none.
+    """
+    if schema is None and connection.dialect.name == "postgresql":
+        found, path = connection.execute(select(func.current_schema(), func.current_setting("search_path"))).one()
+        if found is None:
+            raise NoSchema(path)
+        _end_looking(connection)
 
 
 def refuse_other_tables(connection: Connection, schema: str | None) -> None:

@@ -23,10 +23,19 @@ def schema() -> str | None:
 
 
 def qualified(name: str) -> str:
-    """Return the name of a table as it stands in SQL, with its schema where there is one."""
+    """Return the name of a table, with its schema if there is one, as it stands in text for `op.execute`.
+
+    SQLAlchemy takes a colon there for the beginning of a parameter, so it is escaped. `add_constraints` knows that.
+    """
+    return _name(name).replace(":", "\\:")
+
+
+def _name(name: str) -> str:
+    """Return the same as it stands in SQL."""
     preparer = op.get_context().dialect.identifier_preparer
     of = schema()
-    return preparer.quote(name) if of is None else f"{preparer.quote_schema(of)}.{preparer.quote(name)}"
+    quoted = preparer.quote(name) if of is None else f"{preparer.quote_schema(of)}.{preparer.quote(name)}"
+    return quoted.replace("%%", "%")  # doubled for statements with parameters, which these are not
 
 
 def create_schema() -> None:
@@ -79,7 +88,7 @@ def create_index_concurrently(name: str, table: str, *columns: str, using: str =
     if _on_sqlite():
         op.create_index(name, table, list(columns), if_not_exists=True)
     else:
-        on_postgresql.build_index(name, qualified(table), columns, using=using, options=options)
+        on_postgresql.build_index(name, _name(table), columns, using=using, options=options)
 
 
 def drop_index_concurrently(name: str, table: str) -> None:
@@ -87,7 +96,7 @@ def drop_index_concurrently(name: str, table: str) -> None:
     if _on_sqlite():
         op.drop_index(name, table, if_exists=True)
     else:
-        on_postgresql.drop_index(name, qualified(table))
+        on_postgresql.drop_index(name, _name(table))
 
 
 def add_constraints(table: str, **definitions: str) -> None:
@@ -110,7 +119,8 @@ def add_constraints(table: str, **definitions: str) -> None:
     if _on_sqlite():
         on_sqlite.add_constraints(table, definitions)
     else:
-        on_postgresql.add_constraints(qualified(table), definitions, _settings())
+        plain = {name: definition.replace("\\:", ":") for name, definition in definitions.items()}
+        on_postgresql.add_constraints(_name(table), plain, _settings())
 
 
 def drop_constraints(table: str, *names: str) -> None:
@@ -118,7 +128,7 @@ def drop_constraints(table: str, *names: str) -> None:
     if _on_sqlite():
         on_sqlite.drop_constraints(table, names)
     else:
-        on_postgresql.drop_constraints(qualified(table), names, _settings())
+        on_postgresql.drop_constraints(_name(table), names, _settings())
 
 
 def validate_constraints(table: str, *names: str) -> None:
@@ -129,7 +139,7 @@ def validate_constraints(table: str, *names: str) -> None:
         TransactionOpen: The connection was in a transaction before the migration began.
     """
     if not _on_sqlite():
-        on_postgresql.validate_constraints(qualified(table), names)
+        on_postgresql.validate_constraints(_name(table), names)
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
@@ -141,7 +151,7 @@ def add_column(table: str, column: sa.Column[Any]) -> None:
     if _on_sqlite():
         on_sqlite.add_column(table, name, type_)
     else:
-        on_postgresql.add_column(qualified(table), name, type_, column.comment, _settings())
+        on_postgresql.add_column(_name(table), name, type_, column.comment, _settings())
 
 
 def drop_column(table: str, name: str) -> None:
@@ -149,7 +159,7 @@ def drop_column(table: str, name: str) -> None:
     if _on_sqlite():
         on_sqlite.drop_column(table, name)
     else:
-        on_postgresql.drop_column(qualified(table), name, _settings())
+        on_postgresql.drop_column(_name(table), name, _settings())
 
 
 def create_statement_trigger(name: str, table: str, event: str, *, when: str, function: str, body: str) -> None:
@@ -165,14 +175,14 @@ def create_statement_trigger(name: str, table: str, event: str, *, when: str, fu
         function: Its name.
         body: What it does, in PL/pgSQL.
     """
-    call = f"{qualified(function)}()"
-    definition = f"{event} ON {qualified(table)} FOR EACH STATEMENT WHEN ({when}) EXECUTE FUNCTION {call}"
-    on_postgresql.create_trigger(name, qualified(table), definition, call=call, body=body, settings=_settings())
+    call = f"{_name(function)}()"
+    definition = f"{event} ON {_name(table)} FOR EACH STATEMENT WHEN ({when}) EXECUTE FUNCTION {call}"
+    on_postgresql.create_trigger(name, _name(table), definition, call=call, body=body, settings=_settings())
 
 
 def drop_statement_trigger(name: str, table: str, *, function: str) -> None:
     """Drop a trigger and its function, if they are there (PostgreSQL)."""
-    on_postgresql.drop_trigger(name, qualified(table), f"{qualified(function)}()", _settings())
+    on_postgresql.drop_trigger(name, _name(table), f"{_name(function)}()", _settings())
 
 
 def refuse_to_lose_events() -> None:
@@ -183,14 +193,14 @@ def refuse_to_lose_events() -> None:
     """
     error = EventsWouldBeLost()
     if not _on_sqlite():
-        on_postgresql.lock_and_refuse_rows(qualified("es_events"), error)
+        on_postgresql.lock_and_refuse_rows(_name("es_events"), error)
     elif not op.get_context().as_sql and op.get_bind().execute(sa.text("SELECT 1 FROM es_events LIMIT 1")).first():
         raise error
 
 
 def set_schema_version(version: int) -> None:
     """Write the version of the tables to es_schema: what the store looks at."""
-    op.execute(f"UPDATE {qualified('es_schema')} SET version = {int(version)}".replace(":", "\\:"))
+    op.execute(f"UPDATE {_name('es_schema')} SET version = {int(version)}".replace(":", "\\:"))
 
 
 def _settings() -> Settings:

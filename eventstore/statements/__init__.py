@@ -59,6 +59,7 @@ from eventstore.statements.closing import (
 )
 from eventstore.statements.copying import (
     copy_events,
+    row_security,
 )
 from eventstore.statements.diagnosis import (
     prepared_transactions,
@@ -79,6 +80,7 @@ from eventstore.statements.filtering import (
 from eventstore.statements.global_order import (
     closing_event_after,
     end_of_run,
+    first_event_from,
     look,
     look_at_newest,
     newest_position,
@@ -274,6 +276,7 @@ __all__ = [
     "find_stored",
     "find_stored_by_json",
     "find_stream",
+    "first_event_from",
     "forget_last_numbered",
     "give_permission",
     "insert_event",
@@ -323,6 +326,7 @@ __all__ = [
     "rename_checkpoint",
     "rename_dead_letters",
     "restore_head",
+    "row_security",
     "sample_categories_and_types",
     "sample_events",
     "save_snapshot",

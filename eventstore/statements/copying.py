@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import func, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.expression import Executable
 
+from eventstore.immutability import qualified_name
+from eventstore.statements.names import name_of_events
 from eventstore.tables import Tables
 
 COPIED_COLUMNS = ("stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "metadata")
@@ -24,8 +26,13 @@ class _Copy(Executable, ClauseElement):
 
 @compiles(_Copy)
 def _copy(element: _Copy, _: Any, **__: Any) -> str:
-    table = postgresql.dialect().identifier_preparer.format_table(element.table)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    return f"COPY {table} ({', '.join(element.columns)}) FROM STDIN (FORMAT BINARY)"
+    # the driver's method for it looks for no parameters in the text
+    return f"COPY {qualified_name(element.table)} ({', '.join(element.columns)}) FROM STDIN (FORMAT BINARY)"
+
+
+def row_security(tables: Tables) -> ClauseElement:
+    """Return whether row level security is in force on es_events, for this role; NULL if there is no such table."""
+    return select(func.row_security_active(func.to_regclass(name_of_events(tables))))
 
 
 def copy_events(tables: Tables) -> ClauseElement:

@@ -167,6 +167,17 @@ def closing_event_after(tables: Tables) -> ClauseElement:
     )
 
 
+def first_event_from(tables: Tables) -> ClauseElement:
+    """Return the first event at or after a position: position, event id, stream id and version; no row if none is."""
+    events = tables.events.c
+    return (
+        select(events.position, events.event_id, events.stream_id, events.version)
+        .where(events.position >= bindparam("position", type_=BigInteger))
+        .order_by(events.position)
+        .limit(1)
+    )
+
+
 def _newest(tables: Tables) -> Select[Any]:
     newest = tables.events.alias("newest_event").c
     columns = (newest.position, newest.event_id, newest.stream_id, newest.version)

@@ -1,8 +1,8 @@
 """The name of a table as PostgreSQL's functions on names want it."""
 
 from sqlalchemy import ColumnElement, Table, Text, bindparam, func
-from sqlalchemy.dialects import postgresql
 
+from eventstore.immutability import qualified_name
 from eventstore.tables import Tables
 
 
@@ -17,5 +17,4 @@ def identities_of(tables: Tables) -> list[ColumnElement[str]]:
 
 
 def _name_of(table: Table) -> ColumnElement[str]:
-    name: str = postgresql.dialect().identifier_preparer.format_table(table)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    return bindparam(f"name_of_{table.name}", name, type_=Text)
+    return bindparam(f"name_of_{table.name}", qualified_name(table), type_=Text)

@@ -73,6 +73,7 @@ BAD_METADATA: list[tuple[Any, str]] = [
     ({7: "user"}, "$"),
     ({"cost": math.nan}, "$.cost"),
     ({"costs": [1.0, math.inf]}, "$.costs[1]"),
+    ({"cost": -0.0}, "$.cost"),
     ({"name": f"{SECRET}\0"}, "$.name"),
     ({"na\0me": 1}, "$ (a key)"),
     ({"deep": {"name": "\ud800"}}, "$.deep.name"),

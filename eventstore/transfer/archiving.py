@@ -10,6 +10,7 @@ from eventstore.backends.protocol import Run
 from eventstore.closing import Closer, check_reason, closing_append
 from eventstore.errors import InvalidInput
 from eventstore.events import STREAM_ARCHIVED, AppendResult
+from eventstore.execution import serialization_is_a_conflict
 from eventstore.rows import VERSION, StoredEvent
 from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.store import EventStore
@@ -67,7 +68,10 @@ def archive_stream(
     closing = closing_append(stream_id, STREAM_ARCHIVED, data, expected_version, metadata)
     pending = store._mapper.pending(closing, closes=True)
     stream_id = pending.stream_id
-    with store._execution.begin() as execution:
+    with (
+        serialization_is_a_conflict(store._execution, store._backend, [stream_id]),
+        store._execution.begin() as execution,
+    ):
         with execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
         result = Appender(execution, store._backend, store._mapper).append(pending)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from eventstore import statements
+from eventstore.appending import check_positions
 from eventstore.backends.protocol import Run
 from eventstore.errors import DamagedExport, InvalidInput
 from eventstore.rows import StoredEvent
@@ -83,6 +84,7 @@ def import_events(
         DamagedExport: The file can't be read, or is not complete. What was before is stored.
         InvalidInput: An argument is not valid, or the file has checkpoints' positions without events' ones.
         SchemaOutdated: The tables are older than `es_0006`.
+        GlobalOrderError: New positions would not come after all that is there: as for `EventStore.append`.
         ExtraMissing: It is Parquet, and pyarrow is not installed.
     """
     check_number("batch_size", batch_size, minimum=1)
@@ -150,6 +152,8 @@ class _Import:
     def _store_batch(self, batch: list[Record]) -> None:
         events = [record for record in batch if isinstance(record, StoredEvent)]
         with self._store._execution.transaction() as run:
+            if not self._keep_positions:  # else the file says them, and the sequence follows
+                check_positions(run, self._store._backend)
             stored = self._loader.load(run, events) if events else 0
             self._store_others(run, batch)
         self._events += stored

@@ -1,6 +1,7 @@
 """What the two backends of Django have in common, beside what they inherit from ours."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from django.db import DEFAULT_DB_ALIAS, Error, transaction
@@ -21,6 +22,10 @@ class DjangoBackend(Backend, Protocol):
 
     def defer_foreign_keys(self, connection: Any) -> None:
         """Let the open transaction empty tables in any order."""
+        ...
+
+    def own_block(self, connection: Any) -> AbstractContextManager[None]:
+        """Prepare Django's connection for an atomic block of the store's own."""
         ...
 
 
@@ -66,6 +71,18 @@ class OnDjango:
         """Return the error to raise instead of Django's, None to let it pass."""
         cause = error.__cause__ if isinstance(error, Error) else error
         return None if cause is None else super().translate(DBAPIError(None, None, cause))  # type: ignore[misc]
+
+    def without_payload(self, error: Any) -> Any:
+        """Return the error, or one of Django's of the same class, without what the database quotes."""
+        cause = error.__cause__
+        if cause is None:
+            return error
+        safe_cause = super().without_payload(DBAPIError(None, None, cause)).orig  # type: ignore[misc]  # the backend's
+        if safe_cause is cause:
+            return error
+        safe = type(error)(*safe_cause.args)
+        safe.__cause__ = safe_cause
+        return safe
 
     def is_passing(self, error: Exception) -> bool:
         """Return whether a reader may succeed later: looks at the driver's error that Django has wrapped."""

@@ -8,7 +8,7 @@ from django.db import Error, connections, transaction
 
 from eventstore.backends.protocol import Row, Run
 from eventstore.contrib.django.backend import DjangoBackend
-from eventstore.errors import NotInTransaction
+from eventstore.errors import NotInTransaction, UnsuitableSetting
 from eventstore.execution import Execution, RunOn
 
 
@@ -31,10 +31,11 @@ class DjangoRun(RunOn):
                 return self._backend.execute(self._connection, sql, parameters)
         except Error as error:
             self._close_if_lost()
-            translated = self._backend.translate(error)
-            if translated is None:
-                raise
-            raise translated from error
+            translated, safe = self._backend.translate(error), self._backend.without_payload(error)
+        # not in the `except` block: the driver's own error would stay attached, and be shown
+        if translated is None:
+            raise safe
+        raise translated from safe
 
     def _close_if_lost(self) -> None:
         """Let the next statement find a new connection; in an atomic block Django does that when the block ends."""
@@ -80,6 +81,24 @@ class DjangoConnections:
         """Return the driver's connection: within an atomic block Django lets nobody commit, nor connect anew."""
         return connections[self._using].connection if self.is_joined else None
 
+    def _refuse_manual_transactions(self) -> None:
+        """Refuse a connection on which autocommit was turned off, by the setting or `transaction.set_autocommit`.
+
+        There Django itself does without what `atomic` promises: a savepoint of SQLite's is then a transaction that
+        commits at its end, and `on_commit` is refused.
+        """
+        connection = connections[self._using]
+        if connection.connection is None:
+            is_manual = not connection.settings_dict["AUTOCOMMIT"]
+        else:  # an atomic block turns autocommit off, too; one begun with autocommit off does not commit at its end
+            is_manual = not connection.autocommit and not (connection.in_atomic_block and connection.commit_on_exit)
+        if is_manual:
+            raise UnsuitableSetting(
+                "AUTOCOMMIT",
+                f"is off for database {self._using!r}, where Django's atomic blocks promise nothing",
+                "leave it on, and use transaction.atomic()",
+            )
+
     @contextmanager
     def statement(self) -> Iterator[Run]:
         """Run in the open atomic block, or each statement in a transaction of its own."""
@@ -88,6 +107,7 @@ class DjangoConnections:
     @contextmanager
     def global_reading(self) -> Iterator[Run]:
         """Run where each statement sees what is committed by then; in an atomic block, if that is suitable."""
+        self._refuse_manual_transactions()
         if self.is_joined:
             self._backend.check_reader(connections[self._using])
         yield self._run()
@@ -95,11 +115,22 @@ class DjangoConnections:
     @contextmanager
     def transaction(self) -> Iterator[Run]:
         """Run in an atomic block: a savepoint where one is open already."""
-        with transaction.atomic(using=self._using):
-            run = DjangoRun(connections[self._using], self._backend)
-            self._backend.become_writer(run)
-            self._before_use(run)
-            yield run
+        self._refuse_manual_transactions()
+        connection, is_done = connections[self._using], False
+        try:
+            with self._backend.own_block(connection), transaction.atomic(using=self._using):
+                run = DjangoRun(connection, self._backend)
+                self._backend.become_writer(run)
+                self._before_use(run)
+                yield run
+                is_done = True
+        except Error as error:
+            if not is_done:
+                raise
+            failure = self._backend.without_payload(error)  # what is checked only at the commit may quote rows
+        else:
+            return
+        raise failure
 
     @contextmanager
     def begin(self) -> Iterator[Execution]:
@@ -108,6 +139,7 @@ class DjangoConnections:
             yield self
 
     def _run(self) -> Run:
+        self._refuse_manual_transactions()
         run = DjangoRun(connections[self._using], self._backend)
         self._before_use(run)
         return run

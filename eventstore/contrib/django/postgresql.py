@@ -1,11 +1,18 @@
 """PostgreSQL in a Django project."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
+import psycopg
+from django.db import Error
+
 from eventstore.backends.postgresql import PostgreSQL
+from eventstore.backends.postgresql_autocommit import at_read_committed
 from eventstore.backends.postgresql_cursors import BinaryCursor, CopyingCursor, next_cursor
+from eventstore.backends.postgresql_settings import check_connection
 from eventstore.backends.protocol import Row, Run
 from eventstore.contrib.django.backend import OnDjango, place_of
 from eventstore.rows import PendingAppend
@@ -36,14 +43,45 @@ class DjangoPostgreSQL(OnDjango, PostgreSQL):
 
     def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute through Django's cursor, inside of which is one of ours."""
+        execute = partial(self._execute, connection)
+        try:
+            return execute(sql, parameters)
+        except Error as error:
+            if connection.in_atomic_block or not self.is_serialization_failure(error):
+                raise
+        return at_read_committed(execute, sql, parameters)
+
+    def _execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:
         connection.close_if_health_check_failed()
         connection.ensure_connection()
+        check_connection(connection.connection)
         with next_cursor(connection.connection, CopyingCursor if sql.startswith("COPY") else ShownCursor):
             cursor = connection.cursor()
         with cursor:
             cursor.execute(sql, parameters)
-            rows: Sequence[Row] = getattr(cursor, "rows", ())
+            rows: Sequence[Row] = cursor.rows
             return rows
+
+    def sqlstate_of(self, error: BaseException) -> str | None:
+        """Return the code of the driver's error, which Django has wrapped."""
+        return getattr(error.__cause__ if isinstance(error, Error) else error, "sqlstate", None)
+
+    @contextmanager
+    def own_block(self, connection: Any) -> Iterator[None]:
+        """Let a block of the store's own begin at READ COMMITTED, without a round trip; one inside of another can't."""
+        if connection.in_atomic_block:
+            yield
+            return
+        connection.close_if_health_check_failed()
+        connection.ensure_connection()
+        driver = connection.connection
+        before = driver.isolation_level
+        driver.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        try:
+            yield
+        finally:
+            with suppress(psycopg.Error):  # it is lost, and Django finds out
+                driver.isolation_level = before
 
     def defer_foreign_keys(self, connection: Any) -> None:
         """Do nothing: TRUNCATE names all tables at once."""

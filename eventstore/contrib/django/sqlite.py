@@ -1,14 +1,18 @@
 """SQLite in a Django project."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
 
 from eventstore import statements
-from eventstore.backends.protocol import Row, Run
+from eventstore.backends.protocol import Row, Run, returns_rows
 from eventstore.backends.sqlite import SQLite
+from eventstore.backends.sqlite_settings import check_connection
 from eventstore.contrib.django.backend import OnDjango, place_of
 from eventstore.errors import UnsuitableTransaction
+
+_INFO: Final = "_eventstore_settings"
+"""Its place in Django's object for a connection, which keeps its settings when it connects again."""
 
 
 class DjangoSQLite(OnDjango, SQLite):
@@ -22,13 +26,20 @@ class DjangoSQLite(OnDjango, SQLite):
 
     def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:
         """Execute through Django's cursor."""
+        connection.ensure_connection()
+        check_connection(connection.connection, vars(connection).setdefault(_INFO, {}))
         with connection.cursor() as cursor:
+            cursor.cursor.row_factory = None  # of the driver's cursor, which Django's wraps
             if isinstance(parameters, list):
                 cursor.executemany(sql, parameters)
             else:
                 cursor.execute(sql, parameters)
-            rows: Sequence[Row] = cursor.fetchall() if cursor.description else ()
+            rows: Sequence[Row] = cursor.fetchall() if returns_rows(sql) else ()
             return rows
+
+    def own_block(self, connection: Any) -> AbstractContextManager[None]:  # noqa: ARG002  # there is one level
+        """Do nothing."""
+        return nullcontext()
 
     def become_writer(self, run: Run) -> None:
         """Take the write lock, as BEGIN IMMEDIATE would have: waiting for it is safe before anything was read."""
@@ -43,7 +54,3 @@ class DjangoSQLite(OnDjango, SQLite):
         """Refuse an atomic block: it may have appended, and can't be asked."""
         if connection.connection is not None and connection.connection.in_transaction:
             raise UnsuitableTransaction("may have appended, and what it has stored may still be rolled back")
-
-    def to_time(self, value: str | datetime) -> datetime:
-        """Return the time that Django's converters have made of SQLite's text, in UTC."""
-        return value.replace(tzinfo=UTC) if isinstance(value, datetime) else super().to_time(value)

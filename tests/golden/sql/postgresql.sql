@@ -1160,6 +1160,10 @@ WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 FROM STDIN (FORMAT BINARY);
 
+-- copying.row_security
+-- with name_of_es_events = 'es_events'
+SELECT row_security_active(to_regclass(%(name_of_es_events)b::VARCHAR)) AS row_security_active_1;
+
 -- diagnosis.prepared_transactions
 SELECT
     CAST(pg_catalog.pg_prepared_xacts.gid AS TEXT) AS gid,
@@ -2404,6 +2408,14 @@ LEFT OUTER JOIN (
     )
 ) AS found
     ON true;
+
+-- global_order.first_event_from
+-- with param_1 = 1
+SELECT es_events.position, es_events.event_id, es_events.stream_id, es_events.version
+FROM es_events
+WHERE es_events.position >= %(position)b::BIGINT
+ORDER BY es_events.position
+LIMIT %(param_1)b::INTEGER;
 
 -- global_order.look
 -- with current_setting_1 = 'transaction_isolation', name_of_es_events = 'es_events', has_sequence_privilege_1 =
@@ -3894,6 +3906,15 @@ ORDER BY es_streams.stream_id;
 -- backends/postgresql.py: PostgreSQL.transaction_state
 SELECT 1;
 
+-- backends/postgresql_autocommit.py: at_read_committed
+BEGIN ISOLATION LEVEL READ COMMITTED;
+
+-- backends/postgresql_autocommit.py: at_read_committed
+COMMIT;
+
+-- backends/postgresql_autocommit.py: at_read_committed
+ROLLBACK;
+
 -- backends/postgresql_diagnosis.py: _pooler
 SELECT pg_backend_pid();
 
@@ -3908,6 +3929,9 @@ INSERT ({…});
 
 -- backends/postgresql_rights.py: rights_on
 UPDATE ({…});
+
+-- backends/postgresql_settings.py: _reads_nulls
+SHOW array_nulls;
 
 -- backends/postgresql_unwatched.py: UnwatchedConnection._say_that_it_is_lost
 SELECT 1;

@@ -1132,6 +1132,15 @@ ORDER BY es_events.version DESC
 LIMIT :param_1
 OFFSET :param_2;
 
+-- global_order.first_event_from
+-- with param_1 = 1, param_2 = 0
+SELECT es_events.position, es_events.event_id, es_events.stream_id, es_events.version
+FROM es_events
+WHERE es_events.position >= :position
+ORDER BY es_events.position
+LIMIT :param_1
+OFFSET :param_2;
+
 -- global_order.look_at_newest
 -- with name_1 = 'es_events', param_1 = 0
 SELECT
@@ -2485,6 +2494,9 @@ COMMIT;
 
 -- backends/sqlite_lock.py: write_lock
 ROLLBACK;
+
+-- backends/sqlite_settings.py: check_connection
+PRAGMA {…};
 
 -- backends/sqlite_unwatched.py: unwatched
 COMMIT;

@@ -1,0 +1,96 @@
+"""Settings of a connection to SQLite that would change results: what of them is refused, and by which name."""
+
+import sqlite3
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+from eventstore.errors import UnsuitableSetting
+
+_CHECKED: Final = "eventstore: settings"
+"""Its place in what the pool lets one note of a connection, for as long as that lives."""
+
+_LEGACY: Final = -1
+"""sqlite3.LEGACY_TRANSACTION_CONTROL, of Python 3.12: transactions are as `isolation_level` says."""
+
+
+def check_connection(connection: Any, info: MutableMapping[Any, Any]) -> None:
+    """Check what a connection returns, and once, what SQLite says of itself.
+
+    Args:
+        connection: The driver's.
+        info: What the pool keeps with it.
+
+    Raises:
+        UnsuitableSetting: Results would be wrong.
+    """
+    if connection.text_factory is not str:
+        raise UnsuitableSetting(
+            "text_factory", "of the connection makes something else than str of texts", "leave it as it is"
+        )
+    if _CHECKED in info:
+        return
+    for pragma, is_right, problem, remedy in _PRAGMAS:
+        ((value,),) = plain_cursor(connection).execute(f"PRAGMA {pragma}").fetchall() or ((None,),)
+        if value is not None and not is_right(value):
+            raise UnsuitableSetting(f"PRAGMA {pragma}", problem.format(value), remedy)
+    info[_CHECKED] = True
+
+
+_PRAGMAS: Final = (
+    (
+        "encoding",
+        lambda value: value == "UTF-8",
+        "is {}, in which texts are not sorted by their bytes",
+        "make a new file, which is in UTF-8, and copy the tables",
+    ),
+    (
+        "ignore_check_constraints",
+        lambda value: not value,
+        "is on, so that deleted streams would take events again",
+        "leave it off",
+    ),
+    (
+        "read_uncommitted",
+        lambda value: not value,
+        "is on, so that events could be read that are rolled back later",
+        "leave it off, and the engine's isolation_level as it is",
+    ),
+)
+
+
+def plain_cursor(connection: Any) -> sqlite3.Cursor:
+    """Return a cursor that makes tuples of rows, whatever the connection's `row_factory` is."""
+    cursor: sqlite3.Cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor
+
+
+def begins_nothing(connection: Any) -> bool:
+    """Return whether the driver begins no transaction by itself, and none is open: each statement commits."""
+    autocommit = getattr(connection, "autocommit", _LEGACY)
+    never_begins = connection.isolation_level is None if autocommit == _LEGACY else bool(autocommit)
+    return never_begins and not connection.in_transaction
+
+
+class BegunByNone:
+    """Has the driver begin no transaction by itself; `restore` puts back what was.
+
+    Args:
+        connection: The driver's.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._autocommit = getattr(connection, "autocommit", _LEGACY)
+        self._isolation_level = connection.isolation_level
+        if self._autocommit == _LEGACY:
+            connection.isolation_level = None
+        elif not self._autocommit:
+            connection.autocommit = True
+
+    def restore(self) -> None:
+        """Put it back."""
+        if self._autocommit == _LEGACY:
+            self._connection.isolation_level = self._isolation_level
+        elif not self._autocommit:
+            self._connection.autocommit = False

@@ -1,0 +1,120 @@
+"""The command: `python -m eventstore.testing.adversary --help`."""
+
+import secrets
+import shlex
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+import click
+from sqlalchemy import make_url
+
+from eventstore.backends import without_password
+from eventstore.testing.adversary.loading import OURS
+from eventstore.testing.adversary.places import CanNotRun
+from eventstore.testing.adversary.report import as_json, lines_of, summary, worst
+from eventstore.testing.adversary.running import NAMES, open_setting, run
+from eventstore.testing.adversary.verdicts import Result, Verdict
+
+FOUND: Final = 1
+COULD_NOT_RUN: Final = 2
+
+_interrupted: Final = threading.Event()
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--url", required=True, help="A PostgreSQL database; or a SQLite file that is not there yet.")
+@click.option("--direct-url", default=None, help="The same database by its own address, if --url leads to a pooler.")
+@click.option("--seconds", type=click.FloatRange(min=0), default=60.0, show_default=True, help="For the random attack.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=None, help="Of random numbers.  [default: another each time]"
+)
+@click.option("--adapter", default=OURS, show_default=True, help="The store, as module:Class.")
+@click.option("--cases", default=",".join(NAMES), show_default=True, help="Which attacks to make, by name.")
+@click.option(
+    "--writers", type=click.IntRange(min=1, max=64), default=4, show_default=True, help="Processes that write."
+)
+@click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
+def main(
+    *,
+    url: str,
+    direct_url: str | None,
+    seconds: float,
+    seed: int | None,
+    adapter: str,
+    cases: str,
+    writers: int,
+    is_json: bool,
+) -> None:
+    """Try to make the readers of an event store miss, double or invert events.
+
+    It works in schemas, databases or files of its own, which it makes and removes, and touches nothing else. Exit code:
+    0 clean, 1 found something, 2 could not run.
+    """
+    names = [name.strip() for name in cases.split(",") if name.strip()]
+    if unknown := set(names) - set(NAMES):
+        raise click.UsageError(f"there is no attack {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    verdicts: list[Verdict] = []
+    try:
+        setting = open_setting(url, adapter, seed=seed, writers=writers, direct_url=direct_url)
+        heading = {"store": setting.adapter.name, "database": setting.ground.version(), "seed": seed}
+        if not is_json:
+            click.echo(f"{heading['store']} on {heading['database']}, seed {seed}\n")
+        for verdict in run(setting, seconds=seconds, names=names):
+            _check_interrupted()
+            verdicts.append(verdict)
+            if verdict.trace is not None:
+                shown = without_password(verdict.trace, make_url(url))
+                click.echo(without_password(shown, make_url(direct_url or url)), err=True)
+            if not is_json:
+                click.echo("\n".join(lines_of(verdict)))
+    except CanNotRun as error:
+        _fail(f"could not run: {error}")
+    except KeyboardInterrupt:
+        _fail("interrupted; what was made is removed")
+    command = _command(
+        url=url, direct_url=direct_url, seconds=seconds, seed=seed, adapter=adapter, names=names, writers=writers
+    )
+    click.echo(as_json(heading, verdicts, command) if is_json else f"\n{summary(verdicts)}\nrepeat: {command}")
+    sys.exit({Result.FOUND: FOUND, Result.FAILED: COULD_NOT_RUN}.get(worst(verdicts), 0))
+
+
+def _command(
+    *, url: str, direct_url: str | None, seconds: float, seed: int, adapter: str, names: list[str], writers: int
+) -> str:
+    """Return the command that does the same again. It has no password in it."""
+    options: dict[str, Any] = {"url": make_url(url).render_as_string(), "seconds": f"{seconds:g}", "seed": seed}
+    if direct_url is not None:
+        options["direct-url"] = make_url(direct_url).render_as_string()
+    if adapter != OURS:
+        options["adapter"] = adapter
+    if names != list(NAMES):
+        options["cases"] = ",".join(names)
+    options["writers"] = writers
+    given = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items())
+    return f"python -m eventstore.testing.adversary {given}"
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(COULD_NOT_RUN)
+
+
+def _check_interrupted() -> None:
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Unwind, so that what was made is removed. What is interrupted may make another error of it."""
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    for _signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_signal, _end)
+    main(prog_name="python -m eventstore.testing.adversary")

@@ -1,0 +1,140 @@
+"""Readers: each remembers what it was given, and nothing else."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from eventstore.testing.adversary.adapter import Adapter, Reader
+from eventstore.testing.adversary.judging import Deliveries
+
+_ERRORS_IN_SEQUENCE: Final = 25
+_PAUSE_SECONDS: Final = 0.002
+_PAUSE_AFTER_ERROR_SECONDS: Final = 0.1
+_QUIET_PASSES: Final = 3
+_QUIET_PAUSE_SECONDS: Final = 0.1
+
+_LONGEST_SECONDS: Final = 60.0
+_ENDLESS: Final = "no end, a minute after all was written"
+
+MakeAdapter = Callable[[], Adapter]
+
+
+class Follower:
+    """Follows the log by one of the store's readers. By one thread.
+
+    Args:
+        reader: By which.
+        make: Makes the adapter, at the first use and after errors.
+    """
+
+    def __init__(self, reader: Reader, make: MakeAdapter) -> None:
+        self.reader = reader
+        self.given = Deliveries()
+        self.position: Any = None
+        self.stopped: str | None = None
+        self._make = make
+        self._adapter: Adapter | None = None
+        self._errors = 0
+        self._end = math.inf
+
+    def read(self) -> bool:
+        """Go on from the last position until there is no more.
+
+        Returns:
+            Whether it was given something; True also after an error, as long as it is not one too many: then it has
+            `stopped`.
+        """
+        before = len(self.given)
+        try:
+            adapter = self._opened()
+            result = adapter.read(self.reader.name, self.position)
+            if not self.reader.keeps_position:
+                for event in result:
+                    self.given.add(event)
+                    self.position = event.position
+                    if time.monotonic() > self._end:
+                        self.stopped = _ENDLESS
+                        break
+        except Exception as error:  # noqa: BLE001  # any: it is the store's own, or its driver's
+            self._note(error)
+            return self.stopped is None
+        self._errors = 0
+        return len(self.given) > before
+
+    def finish(self) -> None:
+        """Read until there is nothing more, also after a pause; or until there are too many errors in sequence.
+
+        One that goes on for a minute, though nothing more was written, has stopped, too.
+        """
+        self._end = time.monotonic() + _LONGEST_SECONDS
+        quiet = 0
+        while quiet < _QUIET_PASSES and self.stopped is None:
+            if self.read():
+                quiet = 0
+                if time.monotonic() > self._end:
+                    self.stopped = _ENDLESS
+            else:
+                quiet += 1
+                time.sleep(_QUIET_PAUSE_SECONDS)
+        while self.reader.keeps_position and self.stopped is None:
+            try:
+                self.given = Deliveries(self._opened().read(self.reader.name, None))
+            except Exception as error:  # noqa: BLE001  # any
+                self._note(error)
+            else:
+                return
+
+    def reopen(self) -> None:
+        """Close the adapter, as a process that ends: only the position is kept."""
+        self.close()
+        self._errors, self.stopped = 0, None
+
+    def close(self) -> None:
+        """Close the adapter."""
+        adapter, self._adapter = self._adapter, None
+        if adapter is not None:
+            with suppress(Exception):
+                adapter.close()
+
+    def _opened(self) -> Adapter:
+        if self._adapter is None:
+            self._adapter = self._make()
+        return self._adapter
+
+    def _note(self, error: Exception) -> None:
+        self._errors += 1
+        if self._errors >= _ERRORS_IN_SEQUENCE:
+            self.stopped = type(error).__name__
+        time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
+
+
+class FollowerThread:
+    """A follower that reads on and on, in a thread of its own, until it is asked to finish."""
+
+    def __init__(self, follower: Follower) -> None:
+        self.follower = follower
+        self._finish = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Ask it to read to the end."""
+        self._finish.set()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end; if it does not come, the follower has stopped."""
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self.follower.stopped = _ENDLESS
+
+    def _run(self) -> None:
+        while not self._finish.is_set():
+            if self.follower.stopped is not None:  # in the midst of faults that are meant: try again
+                self.follower.reopen()
+            if not self.follower.read():
+                time.sleep(_PAUSE_SECONDS)
+        self.follower.finish()
+        self.follower.close()

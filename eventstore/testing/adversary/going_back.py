@@ -1,0 +1,51 @@
+"""A log that goes back: a failover or a restore has lost its last events, and their positions are drawn again."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from eventstore.testing.adversary.following import Follower
+from eventstore.testing.adversary.judging import LOG, Score
+from eventstore.testing.adversary.scene import Scene
+
+_KEPT: Final = 5
+_LOST: Final = 60
+_DRAWN_AGAIN: Final = 90
+"""More than the 32 positions that a sequence of PostgreSQL logs ahead: fewer could not be drawn again."""
+
+
+def log_went_back(scene: Scene) -> Sequence[Score]:
+    """Readers have read events that a restored copy of the database does not have; others take their positions."""
+    opener = scene.setting.opener(scene.place)
+    living = [] if scene.place.is_sqlite else [each for each in scene.followers if not each.reader.keeps_position]
+    opened_again = [Follower(each.reader, opener) for each in scene.followers if not each.reader.keeps_position]
+    scene.followers = [*living, *opened_again]
+    for follower in opened_again:
+        scene.stack.callback(follower.close)
+    scene.append(scene.write("kept", _KEPT))
+    scene.read()
+    with scene.setting.ground.copied(scene.place) as copy:
+        writer = scene.opened()
+        scene.append(scene.write("lost", _LOST), adapter=writer)
+        writer.close()
+        scene.read()
+        for follower in opened_again:
+            follower.reopen()
+        copy.swap()
+        writer = scene.opened()
+        scene.append(scene.write("drawn-again", _DRAWN_AGAIN), adapter=writer)
+        writer.close()
+        scores = scene.scores(only_log=True)
+    names = [f"{each.reader.name}, goes on" for each in living]
+    names += [f"{each.reader.name}, started again" for each in opened_again]
+    return [_judged(scene, score, name) for score, name in zip(scores, [LOG, *names], strict=True)]
+
+
+def _judged(scene: Scene, score: Score, name: str) -> Score:
+    """An error is the right answer here: the reader has said that it can't go on, and has skipped nothing silently."""
+    if score.stopped is None:
+        if score.missed:
+            scene.note("skipped silently: positions that readers have passed were given to other events")
+        return replace(score, reader=name)
+    scene.note(f"{name}: stopped with {score.stopped}, which is right")
+    return replace(score, reader=name, stopped=None, missed=0, doubled=0, inverted=0, examples=())

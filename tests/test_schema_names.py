@@ -1,0 +1,94 @@
+"""Schemas of any name: migrated, used, looked after."""
+
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from eventstore import ANY, EventStore, NewEvent, maintenance, migrations
+from eventstore.backends import postgresql
+from eventstore.errors import InvalidInput, NoSchema, UnsuitableSetting
+from eventstore.migrations.environment import VERSION_TABLE
+
+NAMES: Final = ["100%", "a:b", "%s:x", "%(x)s", "%%", 'My "Events"', "select", "_%Ä'\\:name"]
+
+
+@pytest.fixture
+def engine(empty_postgres_url: str) -> Iterator[Engine]:
+    engine = create_engine(empty_postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_schema_of_any_name_works(engine: Engine, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrations.upgrade(engine, schema=name)
+    migrations.upgrade(engine, schema=name)
+    assert migrations.verify(engine, schema=name) == []
+    assert migrations.current(engine, schema=name) == migrations.head()
+    monkeypatch.setattr(postgresql, "COPY_FROM", 5)
+    store = EventStore(engine, schema=name, notify=True)
+    for count in (1, 3, 5):
+        store.append("order-1", [NewEvent("counted", number) for number in range(count)], expected_version=ANY)
+    assert [event.version for event in store.read_all()] == list(range(1, 10))
+    assert store.snapshots.save("order-1", version=9, state={})
+    assert store.delete_stream("order-1", expected_version=9, reason="old").version == 10
+    assert list(maintenance.verify(store)) == []
+    with engine.connect() as connection:
+        fillfactor = text("SELECT array_to_string(reloptions, '') FROM pg_class WHERE relname = 'es_streams'")
+        assert connection.execute(fillfactor).scalar_one() == "fillfactor=80"
+    migrations.downgrade(engine, "es_0005", schema=name)
+    migrations.upgrade(engine, schema=name)
+    assert migrations.verify(engine, schema=name) == []
+
+
+@pytest.mark.parametrize("name", ["100%", "%(x)s"])
+def test_the_global_order_waits_for_an_append_under_way_in_such_a_schema(engine: Engine, name: str) -> None:
+    migrations.upgrade(engine, schema=name)
+    store = EventStore(engine, schema=name)
+    with engine.connect() as connection:
+        store.join(connection).append("order-1", [NewEvent("first")], expected_version=ANY)
+        store.append("order-2", [NewEvent("second")], expected_version=ANY)
+        assert list(store.read_all(wait_seconds=0)) == []
+        connection.commit()
+    assert [event.event_type for event in store.read_all()] == ["first", "second"]
+
+
+def test_subscriptions_are_told_in_such_a_schema(engine: Engine) -> None:
+    migrations.upgrade(engine, schema="100%:x")
+    store = EventStore(engine, schema="100%:x", notify=True)
+    subscription = store.subscribe(after_position=0, notify=True, longest_interval_seconds=60, idle_timeout_seconds=60)
+    with subscription:
+        appending = threading.Timer(0.2, lambda: store.append("order-1", [NewEvent("first")], expected_version=ANY))
+        appending.start()
+        assert next(iter(subscription)).event_type == "first"
+        appending.join()
+
+
+def test_no_schema_to_create_in_is_refused_before_anything_is_made(empty_postgres_url: str) -> None:
+    for path in ("''", "nowhere", "nowhere,neither"):
+        engine = create_engine(empty_postgres_url, connect_args={"options": f"-c search_path={path}"})
+        with pytest.raises(NoSchema, match=r"no schema to make the tables in.*search_path"):
+            migrations.upgrade(engine)
+        with engine.connect() as connection:
+            assert (
+                connection.exec_driver_sql("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'es%%'").scalar_one()
+                == 0
+            )
+        engine.dispose()
+
+
+def test_a_schema_translate_map_is_refused_by_a_migration(engine: Engine) -> None:
+    with pytest.raises(UnsuitableSetting, match=r"schema_translate_map .*tenant_a"):
+        migrations.upgrade(engine.execution_options(schema_translate_map={None: "tenant_a"}))
+    with engine.connect() as connection:
+        tables = text("SELECT count(*) FROM pg_tables WHERE tablename = :name")
+        assert connection.execute(tables, {"name": VERSION_TABLE}).scalar_one() == 0
+
+
+def test_a_script_for_a_schema_with_a_percent_sign_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="percent"):
+        migrations.sql(schema="100%")
