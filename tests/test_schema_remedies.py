@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from eventstore import ANY, EventStore, NewEvent, TableLocked, migrations
-from eventstore.errors import ConstraintViolated
+from eventstore.errors import ConstraintViolated, DatabaseBusy
 
 pytestmark = pytest.mark.slow
 
@@ -160,6 +160,19 @@ def test_a_table_of_sqlite_stays_as_it_is_if_its_rows_do_not_allow_it(sqlite_eng
     with sqlite_engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT version FROM es_streams").scalar() == -1
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_a_file_that_others_write_to_all_the_time_is_said_to_be_busy(sqlite_engine: Engine) -> None:
+    change_text(sqlite_engine, "es_streams", "CHECK (version >= 0)", "CHECK (1)")
+    (found,) = migrations.verify(sqlite_engine)
+    with sqlite_engine.connect() as writer:
+        writer.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseBusy) as raised:
+            migrations.fix(sqlite_engine, found, wait_seconds=0)
+        assert raised.value.waited_seconds == 0
+        writer.exec_driver_sql("ROLLBACK")
+    migrations.fix(sqlite_engine, found)
+    assert migrations.verify(sqlite_engine) == []
 
 
 def change_text(engine: Engine, table: str, old: str, new: str) -> None:
