@@ -18,7 +18,7 @@ def _is_theirs(name: str, schema: str | None) -> bool:
     """Return whether a table of one of our names is the application's. Outside of Alembic's environment it is ours."""
     try:
         migration = context.get_context()
-    except NameError:  # Alembic's way to say that none is set up
+    except (NameError, AttributeError):  # Alembic's ways to say that none is set up, or none any more
         return False
     models = migration.opts.get("target_metadata") or ()
     key = name if schema is None else f"{schema}.{name}"
