@@ -183,3 +183,14 @@ def change_text(engine: Engine, table: str, old: str, new: str) -> None:
             f"UPDATE sqlite_master SET sql = replace(sql, '{old}', '{new}') WHERE name = '{table}';"
             "PRAGMA writable_schema = RESET;"
         )
+
+
+def test_a_table_that_was_made_again_can_be_migrated(sqlite_engine: Engine) -> None:
+    for table in ("es_streams", "es_events", "snapshots", "es_checkpoints"):
+        change_text(sqlite_engine, table, "CHECK (", "CHECK (1 OR ")
+    for found in migrations.verify(sqlite_engine):
+        migrations.fix(sqlite_engine, found)
+    assert migrations.verify(sqlite_engine) == []
+    migrations.downgrade(sqlite_engine, "es_0002")
+    migrations.upgrade(sqlite_engine)
+    assert migrations.verify(sqlite_engine) == []
