@@ -41,12 +41,13 @@ def add_constraints(table: str, definitions: Mapping[str, str]) -> None:
     if not missing:
         return
     _refuse_violations(connection, table, missing)
-    orphans = _orphans(connection, table)
+    foreign_key = next((item for item in missing.items() if item[1].startswith("FOREIGN KEY")), None)
+    orphans = _orphans(connection, table) if foreign_key else Counter()
     added = "".join(f", \n\tCONSTRAINT {name} {definition}" for name, definition in missing.items())
     redefine(connection, table, f"{sql[: sql.rindex(')')].rstrip()}{added}\n)")
-    if _orphans(connection, table) - orphans:  # what was there before is a foreign key of the application's
-        name, definition = next(item for item in missing.items() if item[1].startswith("FOREIGN KEY"))
-        raise ConstraintViolated(table, name, definition)
+    # what was there before is of a foreign key of the application's
+    if foreign_key and _orphans(connection, table) - orphans:
+        raise ConstraintViolated(table, *foreign_key)
 
 
 def drop_constraints(table: str, names: Sequence[str]) -> None:
@@ -76,7 +77,9 @@ def drop_column(table: str, name: str) -> None:
     check_space_for_rewriting(connection, table)
     try:
         connection.exec_driver_sql(f"ALTER TABLE main.{table} DROP COLUMN {name}")
-    except DBAPIError as error:  # it names the view, trigger or index that does not work without it
+    except DBAPIError as error:
+        if not str(error.orig).startswith("error in "):  # a view, trigger or index, which it names
+            raise
         raise ReferredTo(f"column {name} of {table}", [str(error.orig)]) from error
 
 
