@@ -21,5 +21,5 @@ settings = Settings(schema=arguments.get("schema") or os.environ.get("EVENTSTORE
 if context.is_offline_mode():
     environment.run_offline(make_url(url).get_backend_name(), settings)
 else:
-    asked = getattr(context.config.cmd_opts, "cmd", None)  # the function of alembic.command, first of its arguments
-    environment.run_on_url(url, settings, asked=asked[0].__name__ if asked else "")
+    function, *_ = context.config.cmd_opts.cmd  # of alembic.command
+    environment.run_on_url(url, settings, asked=function.__name__)

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, inspect
 
 from eventstore import statements
 from eventstore.backends import backend_for
-from eventstore.errors import InvalidInput, UnknownRevision
+from eventstore.errors import InvalidInput
 from eventstore.execution import OwnConnections
 from eventstore.migrations import environment
 from eventstore.migrations.refusals import refusals
@@ -79,7 +79,7 @@ def upgrade(
         connection, script = config.attributes["connection"], ScriptDirectory.from_config(config)
         environment.refuse_tables_in_another_schema(connection, schema)
         if environment.is_newer(connection, script, settings):
-            script.get_revision(revision)  # refuses one that there is not
+            script.get_revisions(revision)  # refuses one that there is not
             return
         environment.refuse_other_tables(connection, schema)
         command.upgrade(config, revision)
@@ -117,9 +117,7 @@ def downgrade(
     def work(config: Config) -> None:
         connection, script = config.attributes["connection"], ScriptDirectory.from_config(config)
         environment.refuse_tables_in_another_schema(connection, schema)
-        newer = environment.unknown_revision(connection, script, schema)
-        if newer is not None:
-            raise UnknownRevision(newer, str(script.get_current_head()))
+        environment.refuse_unknown_revision(connection, script, schema)
         if revision == "base":  # before the indexes of a large table are gone
             environment.refuse_to_lose_events(connection, schema)
         command.downgrade(config, revision)

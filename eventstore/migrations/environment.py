@@ -105,14 +105,19 @@ def run_on_url(url: str, settings: Settings, *, asked: str = "") -> None:
     Args:
         url: Of the database.
         settings: How to run them.
-        asked: The command of Alembic: `upgrade`, or another one.
+        asked: The command of Alembic, as `upgrade`.
     """
     engine = engine_for(url)
     try:
         with refusals(engine, settings.schema), opened(engine, settings) as connection:
             context.config.attributes.setdefault(Settings.ATTRIBUTE, settings)
             if asked == "upgrade" and is_newer(connection, context.script, settings):
+                context.script.get_revisions(context.config.cmd_opts.revision)  # refuses one that there is not
+                known = context.script.get_current_head()
+                context.config.print_stdout("nothing to do: the tables are newer than this code (%s)", known)
                 return
+            if asked == "downgrade":
+                refuse_unknown_revision(connection, context.script, settings.schema)
             run(connection, settings)
     finally:
         engine.dispose()
@@ -125,7 +130,7 @@ def is_newer(connection: Connection, script: ScriptDirectory, settings: Settings
         SchemaTooNew: They are newer, and this code does not work with them.
         UnknownRevision: The version table names a revision that is not ours, and es_schema is not newer.
     """
-    revision = unknown_revision(connection, script, settings.schema)
+    revision = _unknown_revision(connection, script, settings.schema)
     if revision is None:
         return False
     tables = define_tables(schema=settings.schema)
@@ -141,7 +146,18 @@ def is_newer(connection: Connection, script: ScriptDirectory, settings: Settings
     return True
 
 
-def unknown_revision(connection: Connection, script: ScriptDirectory, schema: str | None) -> str | None:
+def refuse_unknown_revision(connection: Connection, script: ScriptDirectory, schema: str | None) -> None:
+    """Look whether this code has the revision that the tables are at.
+
+    Raises:
+        UnknownRevision: It does not.
+    """
+    revision = _unknown_revision(connection, script, schema)
+    if revision is not None:
+        raise UnknownRevision(revision, str(script.get_current_head()))
+
+
+def _unknown_revision(connection: Connection, script: ScriptDirectory, schema: str | None) -> str | None:
     """Return the revision that the tables are at, if this code does not have it; otherwise None."""
     revision = current_revision(connection, schema)
     _end_looking(connection)
