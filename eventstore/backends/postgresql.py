@@ -50,7 +50,7 @@ from eventstore.backends.protocol import (
     VersionTaken,
 )
 from eventstore.backends.watching import can_be_unwatched
-from eventstore.errors import HistoryChangeRefused, SchemaMissing, TablesPlace, TransactionBroken, UnsuitableTransaction
+from eventstore.errors import HistoryChangeRefused, PositionsBehind, SchemaMissing, TablesPlace, TransactionBroken, UnsuitableTransaction
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
@@ -100,6 +100,7 @@ COPY_FROM: Final = 10_000
 """From so many events on, COPY is quicker than one statement over arrays, though it needs a transaction around it."""
 
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
+_POSITIONS_KEY: Final = "es_events_position_key"
 _CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 """What a standby cancels, and serialization failures; deadlocks; lock timeouts."""
 
@@ -221,6 +222,9 @@ class PostgreSQL:
         for check, closed in CLOSED_BY.items():
             if constraint.startswith(check):
                 return HeadClosed(closed)
+        if constraint.startswith(_POSITIONS_KEY):
+            drawn = re.search(r"=\((\d+)\)", diagnostics.message_detail or "")  # type: ignore[union-attr]  # it has named the constraint
+            return PositionsBehind(None, int(drawn.group(1))) if drawn else None
         if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
             place = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
             return VersionTaken(place.group(1), int(place.group(2))) if place else None
