@@ -21,4 +21,5 @@ settings = Settings(schema=arguments.get("schema") or os.environ.get("EVENTSTORE
 if context.is_offline_mode():
     environment.run_offline(make_url(url).get_backend_name(), settings)
 else:
-    environment.run_on_url(url, settings)
+    function, *_ = context.config.cmd_opts.cmd  # of alembic.command
+    environment.run_on_url(url, settings, asked=function.__name__)

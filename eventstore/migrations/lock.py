@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Final
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import DirectConnectionRequired, MigrationInProgress, TransactionOpen
 from eventstore.migrations import catalog
+from eventstore.migrations.place import schemas_to_lock
 from eventstore.migrations.settings import Progress, Report, Settings, logger
 
 _SAY_AGAIN_SECONDS: Final = 10
@@ -37,9 +38,10 @@ def deploy_lock(
 
     Args:
         connection: The one that the migration will run on; not in a transaction.
-        schema: Of the tables. Defaults to None: the first of the connection's search path.
+        schema: Of the tables. Defaults to None: all of the connection's search path, since the tables may be in any.
         wait_seconds: How long to wait for another migration.
-        on_progress: Called from another thread.
+        on_progress: Called from another thread. An asynchronous connection (in `run_sync`) is not watched: whom the
+            migration waits for is told then only when a try has failed.
 
     Raises:
         MigrationInProgress: Another one was not done in time.
@@ -52,15 +54,18 @@ def deploy_lock(
     if connection.in_transaction():
         raise TransactionOpen("taking the lock of migrations")
     settings = Settings(on_progress=on_progress)
-    # beside the application's pool, which may allow no second connection
-    engine = create_engine(connection.engine.url, pool=connection.engine.pool.recreate())
+    # beside the application's pool, which may allow no second connection; with its dialect, which may be asynchronous
+    application = connection.engine
+    engine = Engine(application.pool.recreate(), application.dialect, application.url)
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as beside:
             beside.execute(text("SET application_name = 'eventstore migrations'"))  # so that who waits sees for whom
             _refuse_transaction_pool(connection, beside)
-            key = _key(schema or beside.execute(text("SELECT current_schema()")).scalar())
+            schemas = schemas_to_lock(connection, schema)
             pid = _pid_of(connection)
-            _wait_for_lock(beside, key, wait_seconds, settings)
+            began = time.monotonic()
+            for each in schemas:
+                _wait_for_lock(beside, _key(each), began, wait_seconds, settings)
             with _watch(beside, pid, settings):
                 yield
     finally:
@@ -73,8 +78,8 @@ def _key(schema: str | None) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
 
 
-def _wait_for_lock(beside: Connection, key: int, wait_seconds: float, settings: Settings) -> None:
-    began, said = time.monotonic(), 0.0
+def _wait_for_lock(beside: Connection, key: int, began: float, wait_seconds: float, settings: Settings) -> None:
+    said = 0.0
     while not beside.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar():
         waited = time.monotonic() - began
         holders = catalog.advisory_lockers(beside, key)
@@ -108,6 +113,9 @@ def _watch(beside: Connection, pid: int, settings: Settings) -> Iterator[None]:
 
     It also keeps the lock's connection from falling asleep behind a firewall, or by `idle_session_timeout`.
     """
+    if beside.dialect.is_async:  # it belongs to its event loop, and no thread may use it
+        yield
+        return
     finished = threading.Event()
 
     def watch() -> None:
@@ -118,7 +126,10 @@ def _watch(beside: Connection, pid: int, settings: Settings) -> Iterator[None]:
                 building = catalog.build_progress(beside, pid)
             except SQLAlchemyError as error:
                 kind = type(error.__cause__ or error).__name__
-                logger.warning("the connection that holds the lock of migrations is lost (%s)", kind)
+                lost = f"the connection that holds the lock of migrations is lost ({kind}): another one may begin"
+                logger.warning("%s", lost)
+                if settings.on_progress is not None:
+                    settings.on_progress(Progress(lost))
                 return
             if waiting_for and time.monotonic() - said_at > _SAY_AGAIN_SECONDS:
                 said_at = time.monotonic()

@@ -307,5 +307,6 @@ def _beside(table: str, name: str) -> str:
 
 
 def _state(error: DBAPIError) -> str | None:
-    state: str | None = getattr(error.orig, "sqlstate", None)
+    """Return the SQLSTATE, as psycopg and asyncpg call it, or psycopg2."""
+    state: str | None = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     return state

@@ -11,8 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.errors import EventsWouldBeLost
+from eventstore.errors import EventsWouldBeLost, SeveralDatabases
 from eventstore.migrations import on_postgresql, on_sqlite
+from eventstore.migrations.place import refuse_elsewhere
 from eventstore.migrations.settings import Settings
 from eventstore.migrations.strangers import refuse_strangers
 
@@ -55,13 +56,21 @@ def create_schema() -> None:
     op.execute(sa.schema.CreateSchema(name, if_not_exists=True))
 
 
-def begin() -> None:
+def begin(**databases: str) -> None:
     """Make sure that a revision on SQLite is a transaction: its driver begins none for DDL. Elsewhere there is one.
 
+    Args:
+        databases: What the env.py of an application has passed to the revision, as `engine_name`.
+
     Raises:
+        TablesElsewhere: The tables are in another schema than the one where the revision would make its own.
         TableTaken: A table that the next revision creates is there already.
+        SeveralDatabases: The env.py runs each revision for several databases.
     """
+    if databases:
+        raise SeveralDatabases([f"{option}={name!r}" for option, name in databases.items()])
     if not op.get_context().as_sql:
+        refuse_elsewhere(op.get_bind(), schema())
         refuse_strangers(op.get_bind(), schema(), next_revision_only=True)
     if _on_sqlite() and not op.get_context().as_sql:
         on_sqlite.begin()
@@ -86,7 +95,7 @@ def create_index_concurrently(name: str, table: str, *columns: str, using: str =
         MigrationError: There is an index of that name that is another one.
     """
     if _on_sqlite():
-        op.create_index(name, table, list(columns), if_not_exists=True)
+        on_sqlite.create_index(name, table, columns)
     else:
         on_postgresql.build_index(name, _name(table), columns, using=using, options=options)
 
@@ -104,8 +113,8 @@ def add_constraints(table: str, **definitions: str) -> None:
 
     On PostgreSQL they are added NOT VALID, which asks for the table's lock but for a moment: new rows are checked from
     then on, old ones by `validate_constraints`. Each is committed by itself. Where the lock can't be had within the
-    lock timeout, writers are let pass and it is tried again. On SQLite the table is made anew from its own definition,
-    which checks all rows.
+    lock timeout, writers are let pass and it is tried again. On SQLite all rows are checked, then the definition of the
+    table is changed in place: only CHECK and FOREIGN KEY can be added.
 
     Args:
         table: Of the event store.
