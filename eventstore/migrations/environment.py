@@ -99,20 +99,21 @@ def run(connection: Connection, settings: Settings) -> None:
         raise
 
 
-def run_on_url(url: str, settings: Settings, *, asked: str = "") -> None:
+def run_on_url(url: str, settings: Settings, *, asked: str = "", revision: str = "") -> None:
     """Run them on a database named by a URL.
 
     Args:
         url: Of the database.
         settings: How to run them.
         asked: The command of Alembic, as `upgrade`.
+        revision: The one that it was asked for.
     """
     engine = engine_for(url)
     try:
         with refusals(engine, settings.schema), opened(engine, settings) as connection:
             context.config.attributes.setdefault(Settings.ATTRIBUTE, settings)
             if asked == "upgrade" and is_newer(connection, context.script, settings):
-                context.script.get_revisions(context.config.cmd_opts.revision)  # refuses one that there is not
+                context.script.get_revisions(revision)  # refuses one that there is not
                 known = context.script.get_current_head()
                 context.config.print_stdout("nothing to do: the tables are newer than this code (%s)", known)
                 return

@@ -15,7 +15,7 @@ _COPY = "eventstore_migration_copy"
 def begin() -> None:
     """Begin a transaction, unless there is one; the driver's commit ends it."""
     connection = op.get_bind()
-    if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+    if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's or aiosqlite's
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
