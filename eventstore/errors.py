@@ -707,13 +707,27 @@ class NoSchema(MigrationError):
 
 
 class OtherHistory(MigrationError):
-    """The tables are there, but our own version table is not: another Alembic history has made them."""
+    """The tables are there, but this history has not made them: another one looks after them.
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the tables are there, and es_alembic_version is not: another Alembic history looks after them, or they "
-            "were made by hand; upgrade them the way they were made (`alembic upgrade heads` of that application)"
-        )
+    Attributes:
+        revision: The one that the tables are at, if it was the application's own Alembic that was refused; otherwise
+            None.
+    """
+
+    def __init__(self, revision: str | None = None) -> None:
+        self.revision = revision
+        if revision is None:
+            super().__init__(
+                "the tables are there, and es_alembic_version is not: another Alembic history looks after them, or "
+                "they were made by hand; upgrade them the way they were made (`alembic upgrade heads` of that "
+                "application)"
+            )
+        else:
+            super().__init__(
+                f"the tables are there, at {revision}, and this Alembic history begins with making them: another one "
+                "looks after them (es_alembic_version); go on with `eventstore migrate`, or tell this history what was "
+                f"done (`alembic stamp {revision}`) and drop es_alembic_version"
+            )
 
 
 class TableTaken(MigrationError):

@@ -25,7 +25,7 @@ from eventstore.errors import (
 from eventstore.execution import refuse_other_schema
 from eventstore.migrations.lock import deploy_lock
 from eventstore.migrations.place import refuse_elsewhere, refuse_elsewhere_in_script
-from eventstore.migrations.refusals import refusals
+from eventstore.migrations.refusals import refusals, refuse_encoding
 from eventstore.migrations.settings import Progress, Settings
 from eventstore.migrations.strangers import refuse_strangers
 from eventstore.schema_version import check_version
@@ -43,17 +43,16 @@ def opened(engine: Engine, settings: Settings) -> Iterator[Connection]:
         with backend.transaction(engine) as connection:
             yield connection
         return
-    with (
-        engine.connect() as connection,
-        deploy_lock(
+    with engine.connect() as connection:
+        refuse_encoding(connection)
+        with deploy_lock(
             connection,
             schema=settings.schema,
             wait_seconds=settings.wait_seconds,
             on_progress=settings.on_progress,
-        ),
-    ):
-        _create_schema(connection, settings.schema)
-        yield connection
+        ):
+            _create_schema(connection, settings.schema)
+            yield connection
 
 
 def refuse_to_lose_events(connection: Connection, schema: str | None) -> None:
