@@ -62,24 +62,38 @@ def closed_gate(engine: Engine) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_their_alembic_and_ours_at_the_same_time_wait_for_each_other(
-    tmp_path: Path, new_postgres_engine: Engine
+@pytest.mark.parametrize("with_lock", [True, False])
+def test_their_alembic_and_ours_at_the_same_time_both_do_all_their_work(
+    tmp_path: Path, new_postgres_engine: Engine, *, with_lock: bool
 ) -> None:
-    """Their one transaction has a lock of es_streams, and asks for one of es_events, of which we build indexes."""
+    """Their one transaction has a lock of es_streams, and asks for one of es_events, of which we build indexes.
+
+    That is a deadlock, unless they take our lock, too. PostgreSQL ends either: ours goes on, theirs is rolled back.
+    """
     engine = new_postgres_engine
     migrations.upgrade(engine, "es_0001")
     EventStore(engine).append("order-1", [NewEvent("placed")], expected_version=0)
     application = Application(tmp_path / "application", engine)
     application.write()
+    if with_lock:
+        (application.folder / "env.py").write_text(SYNCHRONOUS.format(url=url_of(engine)))
     (application.folder / "versions" / "app_1.py").write_text(THEIR_REVISION)
     with closed_gate(engine):
         theirs = application.start("upgrade", "head")
         until(lambda: waits_at_gate(engine))
         ours = start_migrate(engine)
-        wait_until_it_says(ours.stderr, "waiting for pid")
-    for process in (theirs, ours):
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+        waits = "another migration is at work: waiting for pid" if with_lock else "waiting for pid"
+        wait_until_it_says(ours.stderr, waits)
+    _, errors = theirs.communicate(timeout=120)
+    if theirs.returncode and not with_lock:
+        assert "deadlock detected" in errors
+        assert not inspect(engine).has_table("invoices")
+        again = application.alembic("upgrade", "head")
+        assert again.returncode == 0, again.stderr
+    else:
+        assert theirs.returncode == 0, errors
+    _, errors = ours.communicate(timeout=120)
+    assert ours.returncode == 0, errors
     assert migrations.verify(engine) == []
     assert inspect(engine).has_table("invoices")
 
@@ -194,6 +208,7 @@ def test_the_command_says_that_its_lock_is_lost(new_postgres_engine: Engine) -> 
 # --- the server
 
 
+@pytest.mark.slow
 def test_a_user_who_may_only_read_is_refused_by_name_if_there_is_something_to_do(
     new_postgres_engine: Engine, tracked_engine: Callable[[URL], Engine]
 ) -> None:
@@ -221,7 +236,7 @@ def test_a_database_in_sql_ascii_is_refused_by_name(
         try:
             engine = create_engine(new_postgres_engine.url.set(database=name).update_query_dict(options))
             for call in (migrations.upgrade, migrations.check):
-                with pytest.raises(UnsuitableSetting, match="server_encoding is SQL_ASCII.*ENCODING 'UTF8'"):
+                with pytest.raises(UnsuitableSetting, match=r"server_encoding is SQL_ASCII.*ENCODING 'UTF8'"):
                     call(engine)
             command = CliRunner().invoke(main, ["migrate", "--url", url_of(engine)])
             assert command.exit_code == 1
