@@ -45,6 +45,9 @@ EventStoreError
 │   ├── NoSchema
 │   ├── OtherHistory
 │   ├── TableTaken                  another table has the name of one of ours
+│   ├── ReferredTo                  something of the application's needs what is to be dropped
+│   ├── DefinitionsProtected        SQLite does not let the definition of a table be changed
+│   ├── DiskTooSmall
 │   ├── TablesElsewhere             new tables would be made in another schema than the others
 │   ├── UnknownRevision             the tables are at a revision of newer code
 │   ├── MigratedMeanwhile           another process has run the same revisions
@@ -751,6 +754,61 @@ class TableTaken(MigrationError):
         super().__init__(
             f"{where} has a table {' and '.join(map(repr, tables))} already, which is not the event store's; nothing "
             f"was done; {apart}, or rename that table (ALTER TABLE {tables[0]} RENAME TO …)"
+        )
+
+
+class ReferredTo(MigrationError):
+    """Going back would drop a table or column that something of the application's needs; nothing was done (SQLite).
+
+    Attributes:
+        dropped: What would be dropped, as "es_checkpoints" or "column deleted_version of es_streams".
+        dependents: What needs it, as "table jobs" and "trigger jobs_done".
+    """
+
+    def __init__(self, dropped: str, dependents: Sequence[str]) -> None:
+        self.dropped = dropped
+        self.dependents = tuple(dependents)
+        super().__init__(
+            f"{dropped} can't be dropped: it is needed by what the event store has not made ({', '.join(dependents)}); "
+            "nothing was done; drop that first, or stay at this revision"
+        )
+
+
+class DefinitionsProtected(MigrationError):
+    """The connection's SQLite lets nobody change the definition of a table; nothing was done.
+
+    Attributes:
+        table: The table whose definition was to be changed.
+    """
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        super().__init__(
+            f"the definition of {table} can't be changed: its SQLite has SQLITE_DBCONFIG_DEFENSIVE on, as Apple's "
+            "has; nothing was done; migrate with Python 3.12 or newer, which can switch it off, or with a Python that "
+            "brings its own SQLite"
+        )
+
+
+class DiskTooSmall(MigrationError):
+    """A step of the migration needs more disk than is free; nothing was done (SQLite).
+
+    Attributes:
+        step: What was to be done.
+        folder: Where the space is missing: the file's own folder, or the one for SQLite's temporary files.
+        needed_bytes: How much the step needs there.
+        free_bytes: How much is free.
+    """
+
+    def __init__(self, step: str, folder: str, needed_bytes: int, free_bytes: int) -> None:
+        self.step = step
+        self.folder = folder
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+        super().__init__(
+            f"{step} needs about {needed_bytes / 1e6:.0f} MB in {folder}, where {free_bytes / 1e6:.0f} MB are free; "
+            "nothing was done; make room, and run the migration again (SQLITE_TMPDIR names another folder for "
+            "SQLite's temporary files)"
         )
 
 

@@ -97,7 +97,7 @@ def create_index_concurrently(name: str, table: str, *columns: str, using: str =
         MigrationError: There is an index of that name that is another one.
     """
     if _on_sqlite():
-        op.create_index(name, table, list(columns), if_not_exists=True)
+        on_sqlite.create_index(name, table, columns)
     else:
         on_postgresql.build_index(name, _name(table), columns, using=using, options=options)
 
@@ -115,8 +115,8 @@ def add_constraints(table: str, **definitions: str) -> None:
 
     On PostgreSQL they are added NOT VALID, which asks for the table's lock but for a moment: new rows are checked from
     then on, old ones by `validate_constraints`. Each is committed by itself. Where the lock can't be had within the
-    lock timeout, writers are let pass and it is tried again. On SQLite the table is made anew from its own definition,
-    which checks all rows.
+    lock timeout, writers are let pass and it is tried again. On SQLite all rows are checked, then the definition of the
+    table is changed in place: only CHECK and FOREIGN KEY can be added.
 
     Args:
         table: Of the event store.
