@@ -855,11 +855,11 @@ class MigratedMeanwhile(MigrationError):
     """Another process has run revisions on the same tables at the same time: it had not taken the lock, or lost it.
 
     Attributes:
-        expected: The revision that this process had come to; None if there was none.
-        found: The one that the tables are at now; None if there is none.
+        expected: The revision that this process had come to; empty if there was none.
+        found: The one that the tables are at now; empty if there is none.
     """
 
-    def __init__(self, expected: str | None, found: str | None) -> None:
+    def __init__(self, expected: str, found: str) -> None:
         self.expected = expected
         self.found = found
         super().__init__(

@@ -75,12 +75,11 @@ def run(connection: Connection, settings: Settings) -> None:
     refuse_without_schema(connection, settings.schema)
     refuse_tables_in_another_schema(connection, settings.schema)
     refuse_tables_of_another_history(connection, settings.schema)
-    done = current_revision(connection, settings.schema)
-    _end_looking(connection)
+    done = _revisions(connection, settings.schema)
 
-    def note(step: Any, **_: Any) -> None:
+    def note(heads: set[str], **_: Any) -> None:
         nonlocal done
-        done = next(iter(step.destination_revision_ids), None)
+        done = ", ".join(sorted(heads))
 
     _configure(settings, note, connection=connection)
     try:
@@ -91,8 +90,7 @@ def run(connection: Connection, settings: Settings) -> None:
         if connection.dialect.name == "sqlite" or is_lost:  # one transaction is alone; a lost one may be uncommitted
             raise
         connection.rollback()
-        found = current_revision(connection, settings.schema)
-        _end_looking(connection)
+        found = _revisions(connection, settings.schema)
         if found != done:
             raise MigratedMeanwhile(done, found) from error
         raise
@@ -193,6 +191,14 @@ def current_revision(connection: Connection, schema: str | None) -> str | None:
     """Return the revision that our version table names."""
     options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
     return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _revisions(connection: Connection, schema: str | None) -> str:
+    """Return all that it names, also if a hand has written more than one."""
+    options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
+    heads = MigrationContext.configure(connection, opts=options).get_current_heads()
+    _end_looking(connection)
+    return ", ".join(sorted(heads))
 
 
 def _begins_at_nothing() -> bool:
