@@ -710,13 +710,27 @@ class NoSchema(MigrationError):
 
 
 class OtherHistory(MigrationError):
-    """The tables are there, but our own version table is not: another Alembic history has made them."""
+    """The tables are there, but this history has not made them: another one looks after them.
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the tables are there, and es_alembic_version is not: another Alembic history looks after them, or they "
-            "were made by hand; upgrade them the way they were made (`alembic upgrade heads` of that application)"
-        )
+    Attributes:
+        revision: The one that the tables are at, if it was the application's own Alembic that was refused; otherwise
+            None.
+    """
+
+    def __init__(self, revision: str | None = None) -> None:
+        self.revision = revision
+        if revision is None:
+            super().__init__(
+                "the tables are there, and es_alembic_version is not: another Alembic history looks after them, or "
+                "they were made by hand; upgrade them the way they were made (`alembic upgrade heads` of that "
+                "application)"
+            )
+        else:
+            super().__init__(
+                f"the tables are there, at {revision}, and this Alembic history begins with making them: another one "
+                "looks after them (es_alembic_version); go on with `eventstore migrate`, or tell this history what was "
+                f"done (`alembic stamp {revision}`) and drop es_alembic_version"
+            )
 
 
 class TableTaken(MigrationError):
@@ -841,11 +855,11 @@ class MigratedMeanwhile(MigrationError):
     """Another process has run revisions on the same tables at the same time: it had not taken the lock, or lost it.
 
     Attributes:
-        expected: The revision that this process had come to; None if there was none.
-        found: The one that the tables are at now; None if there is none.
+        expected: The revision that this process had come to; empty if there was none.
+        found: The one that the tables are at now; empty if there is none.
     """
 
-    def __init__(self, expected: str | None, found: str | None) -> None:
+    def __init__(self, expected: str, found: str) -> None:
         self.expected = expected
         self.found = found
         super().__init__(

@@ -268,11 +268,16 @@ def test_two_deployers_of_an_empty_database_by_two_search_paths_make_one_set_of_
     new_postgres_engine: Engine, with_path: Callable[[str], Engine]
 ) -> None:
     execute(new_postgres_engine, "CREATE SCHEMA deployer")
-    other, waits, refusals = with_path(DEPLOYERS_PATH), threading.Event(), []
+    other, waits = with_path(DEPLOYERS_PATH), threading.Event()
+    refusals: list[TablesElsewhere] = []
+
+    def watch(step: migrations.Progress) -> None:
+        if step.waiting_for:
+            waits.set()
 
     def deploy() -> None:
         try:
-            migrations.upgrade(other, on_progress=lambda step: step.waiting_for and waits.set())
+            migrations.upgrade(other, on_progress=watch)
         except TablesElsewhere as error:
             refusals.append(error)
 

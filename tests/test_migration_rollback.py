@@ -39,8 +39,8 @@ def test_tables_that_are_newer_and_fit_need_no_upgrade(new_engine: Engine) -> No
     make_newer(new_engine)
     before, said = catalog(new_engine), []
     migrations.upgrade(new_engine, on_progress=lambda step: said.append(step.step))
+    assert said == [f"the tables are at es_{NEWER:04}, newer than this code ({NAMES[-1]}), which works with them"]
     migrations.upgrade(new_engine, "es_0003")
-    assert said == [f"the tables are at es_{NEWER:04}, newer than this code ({NAMES[-1]}), which works with them"] * 2
     assert migrations.pending(new_engine) == []
     assert catalog(new_engine) == before
     assert migrations.current(new_engine) == f"es_{NEWER:04}"

@@ -25,7 +25,7 @@ from eventstore.errors import (
 from eventstore.execution import refuse_other_schema
 from eventstore.migrations.lock import deploy_lock
 from eventstore.migrations.place import refuse_elsewhere, refuse_elsewhere_in_script
-from eventstore.migrations.refusals import refusals
+from eventstore.migrations.refusals import refusals, refuse_encoding
 from eventstore.migrations.settings import Progress, Settings
 from eventstore.migrations.strangers import refuse_strangers
 from eventstore.schema_version import check_version
@@ -43,17 +43,16 @@ def opened(engine: Engine, settings: Settings) -> Iterator[Connection]:
         with backend.transaction(engine) as connection:
             yield connection
         return
-    with (
-        engine.connect() as connection,
-        deploy_lock(
+    with engine.connect() as connection:
+        refuse_encoding(connection)
+        with deploy_lock(
             connection,
             schema=settings.schema,
             wait_seconds=settings.wait_seconds,
             on_progress=settings.on_progress,
-        ),
-    ):
-        _create_schema(connection, settings.schema)
-        yield connection
+        ):
+            _create_schema(connection, settings.schema)
+            yield connection
 
 
 def refuse_to_lose_events(connection: Connection, schema: str | None) -> None:
@@ -76,12 +75,11 @@ def run(connection: Connection, settings: Settings) -> None:
     refuse_without_schema(connection, settings.schema)
     refuse_tables_in_another_schema(connection, settings.schema)
     refuse_tables_of_another_history(connection, settings.schema)
-    done = current_revision(connection, settings.schema)
-    _end_looking(connection)
+    done = _revisions(connection, settings.schema)
 
-    def note(step: Any, **_: Any) -> None:
+    def note(heads: set[str], **_: Any) -> None:
         nonlocal done
-        done = next(iter(step.destination_revision_ids), None)
+        done = ", ".join(sorted(heads))
 
     _configure(settings, note, connection=connection)
     try:
@@ -92,27 +90,27 @@ def run(connection: Connection, settings: Settings) -> None:
         if connection.dialect.name == "sqlite" or is_lost:  # one transaction is alone; a lost one may be uncommitted
             raise
         connection.rollback()
-        found = current_revision(connection, settings.schema)
-        _end_looking(connection)
+        found = _revisions(connection, settings.schema)
         if found != done:
             raise MigratedMeanwhile(done, found) from error
         raise
 
 
-def run_on_url(url: str, settings: Settings, *, asked: str = "") -> None:
+def run_on_url(url: str, settings: Settings, *, asked: str = "", revision: str = "") -> None:
     """Run them on a database named by a URL.
 
     Args:
         url: Of the database.
         settings: How to run them.
         asked: The command of Alembic, as `upgrade`.
+        revision: The one that it was asked for.
     """
     engine = engine_for(url)
     try:
         with refusals(engine, settings.schema), opened(engine, settings) as connection:
             context.config.attributes.setdefault(Settings.ATTRIBUTE, settings)
             if asked == "upgrade" and is_newer(connection, context.script, settings):
-                context.script.get_revisions(context.config.cmd_opts.revision)  # refuses one that there is not
+                context.script.get_revisions(revision)  # refuses one that there is not
                 known = context.script.get_current_head()
                 context.config.print_stdout("nothing to do: the tables are newer than this code (%s)", known)
                 return
@@ -193,6 +191,14 @@ def current_revision(connection: Connection, schema: str | None) -> str | None:
     """Return the revision that our version table names."""
     options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
     return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _revisions(connection: Connection, schema: str | None) -> str:
+    """Return all that it names, also if a hand has written more than one."""
+    options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
+    heads = MigrationContext.configure(connection, opts=options).get_current_heads()
+    _end_looking(connection)
+    return ", ".join(sorted(heads))
 
 
 def _begins_at_nothing() -> bool:

@@ -20,7 +20,7 @@ from eventstore.tables import define_tables
 def begin() -> None:
     """Begin a transaction, unless there is one; the driver's commit ends it. A table that is referred to is kept."""
     connection = op.get_bind()
-    if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+    if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's or aiosqlite's
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     if not event.contains(connection, "before_execute", _refuse_to_drop):  # revisions drop tables by Alembic's own hand
         event.listen(connection, "before_execute", _refuse_to_drop)

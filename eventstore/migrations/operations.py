@@ -15,7 +15,7 @@ from eventstore.errors import EventsWouldBeLost, SeveralDatabases
 from eventstore.migrations import on_postgresql, on_sqlite
 from eventstore.migrations.place import refuse_elsewhere
 from eventstore.migrations.settings import Settings
-from eventstore.migrations.strangers import refuse_strangers
+from eventstore.migrations.strangers import refuse_own, refuse_strangers
 
 
 def schema() -> str | None:
@@ -43,11 +43,13 @@ def create_schema() -> None:
     """Create the PostgreSQL schema of the tables, unless it is there or none was named.
 
     Raises:
+        OtherHistory: Our tables are there already, so another history has made them.
         TableTaken: One of our tables, whichever revision creates it, is there already, and so another one.
     """
     name = schema()
     context = op.get_context()
     if not context.as_sql:  # what comes first in the first revision
+        refuse_own(op.get_bind(), name)
         refuse_strangers(op.get_bind(), name)
     if name is None or _on_sqlite():
         return
