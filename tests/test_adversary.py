@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from eventstore.testing.adversary import Adapter, Delivered, Event, Reader, Write
 from eventstore.testing.adversary.__main__ import main
+from eventstore.testing.adversary.following import Follower, FollowerThread
 from eventstore.testing.adversary.journal import Attempt, File, Outcome, read_notes
 from eventstore.testing.adversary.judging import Deliveries, Judge, Score
 from eventstore.testing.adversary.loading import OURS
@@ -229,6 +230,28 @@ def test_ended_in_the_midst_it_leaves_nothing_behind(postgres_ground_url: str) -
         _, errors = adversary.communicate(timeout=60)
     assert adversary.returncode == 2
     assert b"interrupted" in errors
+
+
+def test_no_reader_goes_on_after_an_interruption_and_makes_the_file_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading: list[FollowerThread] = []
+
+    class Noted(FollowerThread):
+        def __init__(self, follower: Follower) -> None:
+            super().__init__(follower)
+            reading.append(self)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eventstore.testing.adversary.storm.FollowerThread", Noted)
+    monkeypatch.setattr("eventstore.testing.adversary.storm._write", interrupt)
+    done = command("--url", f"sqlite:///{tmp_path / 'attacked.db'}", "--cases", "stress", "--seconds", "1")
+    assert done.exit_code == 2
+    assert reading
+    assert not any(thread._thread.is_alive() for thread in reading)  # nothing else tells
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_attack_that_fails_is_shown_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ WHAT: Final = (
 )
 _FAULT_EVERY_SECONDS: Final = 0.25
 _PATIENCE_SECONDS: Final = 75.0
+_PATIENCE_SECONDS_INTERRUPTED: Final = 5.0
 
 
 def storm(setting: Setting, place: Place, seconds: float) -> Verdict:
@@ -42,11 +44,10 @@ def storm(setting: Setting, place: Place, seconds: float) -> Verdict:
             if not setting.wait_until_quiet(place):
                 faults.notes.append("some transactions of writers were still open 20 seconds later")
             _write_last(setting, adapter, memory)
-        finally:
-            for thread in threads:
-                thread.finish()
-        for thread in threads:
-            thread.join(_PATIENCE_SECONDS)
+        except BaseException:
+            _end(threads, _PATIENCE_SECONDS_INTERRUPTED)  # one that goes on reading would make a SQLite file again
+            raise
+        _end(threads, _PATIENCE_SECONDS)
         log = Follower(setting.adapter.readers[0], direct)
         log.finish()
         log.close()
@@ -55,6 +56,13 @@ def storm(setting: Setting, place: Place, seconds: float) -> Verdict:
     followers = [thread.follower for thread in threads]
     scores = [judge.score(each.reader, each.given, stopped=each.stopped) for each in followers]
     return Verdict.of(NAME, WHAT, [judge.score_log(), *scores], [str(faults), *faults.notes])
+
+
+def _end(threads: Sequence[FollowerThread], seconds: float) -> None:
+    for thread in threads:
+        thread.finish()
+    for thread in threads:
+        thread.join(seconds)
 
 
 def _write(setting: Setting, place: Place, folder: Path, faults: Faults, seconds: float) -> None:
