@@ -895,7 +895,7 @@ class UnsuitableTransaction(GlobalOrderError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"the joined transaction {reason}; or read with the store itself, outside of it")
+        super().__init__(f"the joined transaction {reason}; read with the store itself, outside of it")
 
 
 class CachedPositions(GlobalOrderError):
@@ -919,15 +919,16 @@ class PositionsBehind(GlobalOrderError):
     So it is on a subscriber of logical replication, and after data were loaded without the sequence.
 
     Attributes:
-        newest: The position of the newest event.
+        newest: The position of the newest event; None if an append has found out, by an event at the position it drew.
         drawn: The last position that was drawn from the sequence; 0 if none was.
     """
 
-    def __init__(self, newest: int, drawn: int) -> None:
+    def __init__(self, newest: int | None, drawn: int) -> None:
         self.newest = newest
         self.drawn = drawn
+        which = "" if newest is None else f", which has position {newest}"
         super().__init__(
-            f"the sequence of es_events.position is at {drawn}, behind the newest event, which has position {newest}: "
+            f"the sequence of es_events.position is at {drawn}, behind the newest event{which}: "
             "what is appended now would come before events that were read. Let it go on after them: run "
             "`eventstore repair`; on a subscriber of logical replication, once it has taken over; read there only then"
         )
