@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.errors import EventsWouldBeLost, SeveralDatabases
+from eventstore.errors import EventsWouldBeLost
 from eventstore.migrations import on_postgresql, on_sqlite
 from eventstore.migrations.place import refuse_elsewhere
 from eventstore.migrations.settings import Settings
@@ -58,19 +58,13 @@ def create_schema() -> None:
     op.execute(sa.schema.CreateSchema(name, if_not_exists=True))
 
 
-def begin(**databases: str) -> None:
+def begin() -> None:
     """Make sure that a revision on SQLite is a transaction: its driver begins none for DDL. Elsewhere there is one.
-
-    Args:
-        databases: What the env.py of an application has passed to the revision, as `engine_name`.
 
     Raises:
         TablesElsewhere: The tables are in another schema than the one where the revision would make its own.
         TableTaken: A table that the next revision creates is there already.
-        SeveralDatabases: The env.py runs each revision for several databases.
     """
-    if databases:
-        raise SeveralDatabases([f"{option}={name!r}" for option, name in databases.items()])
     if not op.get_context().as_sql:
         refuse_elsewhere(op.get_bind(), schema())
         refuse_strangers(op.get_bind(), schema(), next_revision_only=True)
