@@ -14,6 +14,7 @@ from eventstore.backends import backend_for, engine_for
 from eventstore.errors import EventsWouldBeLost, InvalidInput, NoSchema, OtherHistory
 from eventstore.execution import refuse_other_schema
 from eventstore.migrations.lock import deploy_lock
+from eventstore.migrations.session import set_aside
 from eventstore.migrations.settings import Progress, Settings
 from eventstore.migrations.strangers import refuse_strangers
 from eventstore.tables import define_tables
@@ -31,13 +32,14 @@ def opened(engine: Engine, settings: Settings) -> Iterator[Connection]:
             yield connection
         return
     with (
-        engine.connect() as connection,
+        engine.connect().execution_options(isolation_level="READ COMMITTED") as connection,
         deploy_lock(
             connection,
             schema=settings.schema,
             wait_seconds=settings.wait_seconds,
             on_progress=settings.on_progress,
         ),
+        set_aside(connection, {"default_transaction_read_only": "off"}),
     ):
         _create_schema(connection, settings.schema)
         yield connection
