@@ -60,6 +60,8 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.NoSchema('"$user", public'),
         errors.OtherHistory(),
         errors.TableTaken(["snapshots"], "public"),
+        errors.MigrationLockLost("terminating connection", ["pid 7"]),
+        errors.MigrationConnectionLost("building index i", "terminating connection"),
         errors.GlobalOrderError("text"),
         errors.UnsuitableTransaction("is wrong"),
         errors.CachedPositions(5),
