@@ -96,7 +96,7 @@ DROPS = [
 def test_readers_pass_while_a_downgrade_waits_for_one(
     engine: Engine, revision: str, target: str, tables: list[str]
 ) -> None:
-    """The last table that it locks is read by somebody: none of the others stays locked meanwhile."""
+    """The last table that it locks has a reader: none of the others stays locked meanwhile."""
     migrations.upgrade(engine, revision)
     with (
         holding(engine, f"LOCK TABLE {tables[-1]} IN ACCESS SHARE MODE") as (reader, pid),

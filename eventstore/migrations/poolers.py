@@ -1,9 +1,11 @@
 """Whether between a migration and PostgreSQL is a pool that shares server connections between transactions."""
 
 import secrets
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import DirectConnectionRequired
 
@@ -58,9 +60,10 @@ def refuse_transaction_pool(one: Connection, other: Connection) -> None:
                 _end(connection)
             look_while_held(other, one)
     finally:
-        for connection in marks:
-            connection.execute(_FORGET)
-            connection.commit()
+        with suppress(SQLAlchemyError):  # the first error tells more
+            for connection in marks:
+                connection.execute(_FORGET)
+                connection.commit()
 
 
 def _is_pooled(connection: Connection) -> bool:
