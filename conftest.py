@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import hypothesis
 import pytest
 from sqlalchemy import Engine
 
@@ -22,6 +23,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A shell's background job ignores Ctrl-C, and what it starts would, too; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test fails because a machine is slow.
+hypothesis.settings.register_profile("eventstore", deadline=None)
+hypothesis.settings.load_profile("eventstore")
 
 pytest_plugins = [
     "tests.fix_postgresql",

@@ -21,4 +21,6 @@ settings = Settings(schema=arguments.get("schema") or os.environ.get("EVENTSTORE
 if context.is_offline_mode():
     environment.run_offline(make_url(url).get_backend_name(), settings)
 else:
-    environment.run_on_url(url, settings)
+    options = context.config.cmd_opts  # None if Alembic is called from Python
+    asked = "" if options is None else options.cmd[0].__name__
+    environment.run_on_url(url, settings, asked=asked, revision=getattr(options, "revision", ""))

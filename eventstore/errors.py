@@ -46,7 +46,15 @@ EventStoreError
 │   ├── EventsWouldBeLost
 │   ├── NoSchema
 │   ├── OtherHistory
-│   └── TableTaken                  another table has the name of one of ours
+│   ├── TableTaken                  another table has the name of one of ours
+│   ├── ReferredTo                  something of the application's needs what is to be dropped
+│   ├── DefinitionsProtected        SQLite does not let the definition of a table be changed
+│   ├── DiskTooSmall
+│   ├── TablesElsewhere             new tables would be made in another schema than the others
+│   ├── UnknownRevision             the tables are at a revision of newer code
+│   ├── MigratedMeanwhile           another process has run the same revisions
+│   ├── SeveralDatabases            an env.py that runs each revision for several databases
+│   └── ReadOnlyDatabase
 ├── ProjectionError                 a projection that can't go on, or not now
 │   ├── ProjectionFailed            a handler could not deal with an event
 │   ├── ProjectionRunning           a worker is at work
@@ -79,6 +87,7 @@ Messages name streams, versions, types and fields, never a payload. What a progr
 pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing better can be said.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -737,13 +746,27 @@ class NoSchema(MigrationError):
 
 
 class OtherHistory(MigrationError):
-    """The tables are there, but our own version table is not: another Alembic history has made them."""
+    """The tables are there, but this history has not made them: another one looks after them.
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the tables are there, and es_alembic_version is not: another Alembic history looks after them, or they "
-            "were made by hand; upgrade them the way they were made (`alembic upgrade heads` of that application)"
-        )
+    Attributes:
+        revision: The one that the tables are at, if it was the application's own Alembic that was refused; otherwise
+            None.
+    """
+
+    def __init__(self, revision: str | None = None) -> None:
+        self.revision = revision
+        if revision is None:
+            super().__init__(
+                "the tables are there, and es_alembic_version is not: another Alembic history looks after them, or "
+                "they were made by hand; upgrade them the way they were made (`alembic upgrade heads` of that "
+                "application)"
+            )
+        else:
+            super().__init__(
+                f"the tables are there, at {revision}, and this Alembic history begins with making them: another one "
+                "looks after them (es_alembic_version); go on with `eventstore migrate`, or tell this history what was "
+                f"done (`alembic stamp {revision}`) and drop es_alembic_version"
+            )
 
 
 class TableTaken(MigrationError):
@@ -770,6 +793,144 @@ class TableTaken(MigrationError):
         )
 
 
+class ReferredTo(MigrationError):
+    """Going back would drop a table or column that something of the application's needs; nothing was done (SQLite).
+
+    Attributes:
+        dropped: What would be dropped, as "es_checkpoints" or "column deleted_version of es_streams".
+        dependents: What needs it, as "table jobs" and "trigger jobs_done".
+    """
+
+    def __init__(self, dropped: str, dependents: Sequence[str]) -> None:
+        self.dropped = dropped
+        self.dependents = tuple(dependents)
+        super().__init__(
+            f"{dropped} can't be dropped: it is needed by what the event store has not made ({', '.join(dependents)}); "
+            "nothing was done; drop that first, or stay at this revision"
+        )
+
+
+class DefinitionsProtected(MigrationError):
+    """The connection's SQLite lets nobody change the definition of a table; nothing was done.
+
+    Attributes:
+        table: The table whose definition was to be changed.
+    """
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        super().__init__(
+            f"the definition of {table} can't be changed: its SQLite has SQLITE_DBCONFIG_DEFENSIVE on, as Apple's "
+            "has; nothing was done; migrate with Python 3.12 or newer, which can switch it off, or with a Python that "
+            "brings its own SQLite"
+        )
+
+
+class DiskTooSmall(MigrationError):
+    """A step of the migration needs more disk than is free; nothing was done (SQLite).
+
+    Attributes:
+        step: What was to be done.
+        folder: Where the space is missing: the file's own folder, or the one for SQLite's temporary files.
+        needed_bytes: How much the step needs there.
+        free_bytes: How much is free.
+    """
+
+    def __init__(self, step: str, folder: str, needed_bytes: int, free_bytes: int) -> None:
+        self.step = step
+        self.folder = folder
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+        super().__init__(
+            f"{step} needs about {needed_bytes / 1e6:.0f} MB in {folder}, where {free_bytes / 1e6:.0f} MB are free; "
+            "nothing was done; make room, and run the migration again (SQLITE_TMPDIR names another folder for "
+            "SQLite's temporary files)"
+        )
+
+
+class TablesElsewhere(MigrationError):
+    """The tables are in one schema of the search path, and new ones would be made in another. Nothing was done.
+
+    Attributes:
+        schema: The one that the tables are in.
+        first: The one that new tables would be made in: the first of the search path that is there.
+        search_path: What it names.
+    """
+
+    def __init__(self, schema: str, first: str, search_path: str) -> None:
+        self.schema = schema
+        self.first = first
+        self.search_path = search_path
+        super().__init__(
+            f"the event store's tables are in schema {schema!r}, and new ones would be made in {first!r}, the first of "
+            f"search_path {search_path!r}; nothing was done. Name the schema (`--schema {shlex.quote(schema)}`, "
+            f"schema={schema!r}, in an alembic.ini of yours `eventstore_schema = {schema}`), or put it first in the "
+            "search_path of the user who migrates (ALTER ROLE … SET search_path = …). If you mean a second event "
+            "store, name its schema in the same way"
+        )
+
+
+class UnknownRevision(MigrationError):
+    """The tables are at a revision that this code does not have, so it can't go on or back from there.
+
+    Attributes:
+        revision: The one that the version table names.
+        newest: The newest that this code has.
+    """
+
+    def __init__(self, revision: str, newest: str) -> None:
+        self.revision = revision
+        self.newest = newest
+        super().__init__(
+            f"the tables are at revision {revision}, which this code does not have (its newest is {newest}); run the "
+            "version of sqlalchemy-eventstore that has it"
+        )
+
+
+class MigratedMeanwhile(MigrationError):
+    """Another process has run revisions on the same tables at the same time: it had not taken the lock, or lost it.
+
+    Attributes:
+        expected: The revision that this process had come to; empty if there was none.
+        found: The one that the tables are at now; empty if there is none.
+    """
+
+    def __init__(self, expected: str, found: str) -> None:
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"another process has migrated these tables at the same time: they were at {expected or 'no revision'}, "
+            f"and are at {found or 'no revision'} now; run the migration again, which completes what is missing"
+        )
+
+
+class SeveralDatabases(MigrationError):
+    """An env.py that runs each revision for several databases, which would all get the event store's tables.
+
+    Attributes:
+        databases: What it has passed to the revision, as Flask-Migrate's `engine_name`.
+    """
+
+    def __init__(self, databases: Sequence[str]) -> None:
+        self.databases = tuple(databases)
+        super().__init__(
+            f"this env.py runs each revision for several databases ({', '.join(databases)}), and the event store is in "
+            "one; nothing was done. Take our folder out of version_locations, and migrate that database by "
+            "`eventstore migrate` or migrations.upgrade(engine), in a history of its own"
+        )
+
+
+class ReadOnlyDatabase(MigrationError):
+    """The server lets this user, or anybody, only read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database is read-only for this user: give the URL of the primary server, or, if "
+            "default_transaction_read_only is on, switch it off for the user who migrates (ALTER ROLE … SET "
+            "default_transaction_read_only = off)"
+        )
+
+
 def _by(holders: Sequence[str]) -> str:
     return f" ({'; '.join(holders)})" if holders else ""
 
@@ -787,7 +948,7 @@ class UnsuitableTransaction(GlobalOrderError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"the joined transaction {reason}; or read with the store itself, outside of it")
+        super().__init__(f"the joined transaction {reason}; read with the store itself, outside of it")
 
 
 class CachedPositions(GlobalOrderError):
@@ -811,15 +972,16 @@ class PositionsBehind(GlobalOrderError):
     So it is on a subscriber of logical replication, and after data were loaded without the sequence.
 
     Attributes:
-        newest: The position of the newest event.
+        newest: The position of the newest event; None if an append has found out, by an event at the position it drew.
         drawn: The last position that was drawn from the sequence; 0 if none was.
     """
 
-    def __init__(self, newest: int, drawn: int) -> None:
+    def __init__(self, newest: int | None, drawn: int) -> None:
         self.newest = newest
         self.drawn = drawn
+        which = "" if newest is None else f", which has position {newest}"
         super().__init__(
-            f"the sequence of es_events.position is at {drawn}, behind the newest event, which has position {newest}: "
+            f"the sequence of es_events.position is at {drawn}, behind the newest event{which}: "
             "what is appended now would come before events that were read. Let it go on after them: run "
             "`eventstore repair`; on a subscriber of logical replication, once it has taken over; read there only then"
         )

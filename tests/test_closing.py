@@ -137,7 +137,7 @@ def test_the_head_says_that_a_stream_has_ended_if_its_event_was_deleted_by_hand(
 
 
 def test_who_may_delete_is_a_matter_of_grants(postgres_engine: Engine) -> None:
-    """In one transaction; test_rights.py tries the grants of the guide."""
+    """In one transaction; tests/test_rights.py tries the grants of the guide."""
     store, role = EventStore(postgres_engine), f"es_test_{uuid4().hex}"
     grants = [
         "SELECT, INSERT, UPDATE ON es_streams",

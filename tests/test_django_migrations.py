@@ -15,9 +15,11 @@ from django.test import override_settings
 from eventstore import EventsWouldBeLost, NewEvent, SchemaMissing, TransactionOpen, migrations
 from eventstore.contrib.django import engine_of, get_store
 from eventstore.contrib.django.revisions import RunRevision
+from eventstore.errors import UnknownRevision
 from eventstore.migrations.commands import revisions_after
 from tests.django_project.events import Deposited
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database
+from tests.test_migration_rollback import NEWER, make_newer
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +93,19 @@ def test_what_another_way_in_has_done_is_not_done_again() -> None:
     run("migrate", "eventstore", verbosity=0)
     assert (revision(), migrations.pending(engine)) == (migrations.head(), [])
     assert "es_0001" not in run("migrate", "eventstore")
+
+
+@pytest.mark.usefixtures("empty_database")
+def test_tables_that_newer_code_has_made_need_nothing() -> None:
+    run("migrate", "eventstore", "0005", verbosity=0)
+    engine = engine_of()
+    make_newer(engine)
+    run("migrate", "eventstore", verbosity=0)
+    assert revision() == f"es_{NEWER:04}"
+    with pytest.raises(UnknownRevision):
+        run("migrate", "eventstore", "0005", verbosity=0)
+    assert revision() == f"es_{NEWER:04}"
+    get_store().append("order-1", [NewEvent("order-placed")], expected_version=0)
 
 
 @pytest.mark.usefixtures("empty_database")

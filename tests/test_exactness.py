@@ -685,7 +685,8 @@ def test_whatever_is_accepted_comes_back(event: Any, codec: Codec) -> None:
 
 
 @pytest.mark.long
-@settings(deadline=None, max_examples=3000, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(1200)
+@settings(deadline=None, max_examples=2000, suppress_health_check=list(HealthCheck))
 @given(event=events(), codec=st.sampled_from(CODECS))
 def test_whatever_is_accepted_comes_back_many_times(event: Any, codec: Codec) -> None:
     check(event, codec)

@@ -184,7 +184,7 @@ CLASSES: list[tuple[type, list[Any]]] = [
         ],
     ),
     (OfStruct, [OfStruct(7), OfStruct(8, date(2026, 1, 1), 3)]),
-    (OfAttrs, [OfAttrs(1.5), OfAttrs(2, "some")]),
+    (OfAttrs, [OfAttrs(1.5), OfAttrs(2.0, "some")]),
     (OfPydantic, [OfPydantic(price=1), OfPydantic.model_validate({"price": 2, "size": "l", "colour": "red"})]),
 ]
 

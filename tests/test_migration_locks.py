@@ -152,8 +152,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "serializable": {"isolation_level": "SERIALIZABLE"},
     "defaults of the role": {
         "connect_args": {
-            "options": "-c default_transaction_isolation=serializable -c default_transaction_read_only=on "
-            "-c default_transaction_deferrable=on"
+            "options": "-c default_transaction_isolation=serializable -c default_transaction_deferrable=on"
         }
     },
 }
@@ -190,12 +189,10 @@ def test_a_killed_revision_leaves_nothing_whatever_the_engine_does(engine: Engin
         migrations.upgrade(other)
         with other.connect() as connection:
             level = connection.execute(text("SHOW transaction_isolation")).scalar_one()
-            read_only = connection.execute(text("SHOW default_transaction_read_only")).scalar_one()
         assert migrations.verify(engine) == []
         migrations.downgrade(other, "base")
     finally:
         other.dispose()
-    assert read_only == ("on" if kind == "defaults of the role" else "off")
     assert level == {"repeatable read": "repeatable read", "autocommit": "read committed"}.get(kind, "serializable")
 
 

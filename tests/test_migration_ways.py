@@ -193,6 +193,10 @@ class Application:
             encoding="utf-8",
         )
 
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "alembic", *arguments]
+        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
     def alembic(self, *arguments: str, python: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, *python, "-m", "alembic", *arguments]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)

@@ -157,6 +157,24 @@ def test_a_connection_that_has_appended_before_is_not_asked_again_but_the_next_l
     assert append(store) == KEPT + 1
 
 
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_an_append_that_draws_a_position_that_is_taken_says_why(
+    postgres_engine: Engine, write: Callable[[EventStore], object]
+) -> None:
+    """The connection has appended before the sequence was set back, so it is not asked again."""
+    store = EventStore(postgres_engine)
+    append(store, count=KEPT)
+    append(store)  # on the connection that all of these use
+    before = numbers(postgres_engine)
+    with postgres_engine.begin() as connection:
+        connection.execute(text("SELECT setval('es_events_position_seq', 3)"))
+    with pytest.raises(PositionsBehind) as raised:
+        write(store)
+    assert (raised.value.newest, raised.value.drawn) == (None, 4)
+    assert "eventstore repair" in str(raised.value)
+    assert numbers(postgres_engine) == before
+
+
 def test_a_fresh_table_is_not_behind(postgres_engine: Engine) -> None:
     assert append(EventStore(postgres_engine)) == 1
     with postgres_engine.begin() as connection:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, select, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from eventstore import (
     ConcurrencyConflict,
@@ -535,6 +535,76 @@ def test_inline_filters_and_sessions(store: EventStore) -> None:
     for stream_id in ("order-1", "invoice-1", "invoice-2"):
         append(projecting, stream_id)
     assert counted(store.engine) == {"order-1": 1, "invoice-1": 1}
+
+
+# --- sessions
+
+
+def on_savepoint(connection: Connection) -> Session:
+    """Return a session as SQLAlchemy's documentation makes them for tests."""
+    return Session(bind=connection, join_transaction_mode="create_savepoint")
+
+
+def leaving_a_savepoint_open(event: RecordedEvent, session: Session) -> None:
+    session.begin_nested()
+    count(event, session.connection())
+
+
+SESSIONS: dict[str, tuple[Callable[[Connection], Session], Callable[[RecordedEvent, Session], None]]] = {
+    "on a savepoint of its own": (on_savepoint, lambda event, session: count(event, session.connection())),
+    "with a savepoint left open": (lambda connection: Session(bind=connection), leaving_a_savepoint_open),
+}
+
+
+@pytest.mark.parametrize(("session", "handler"), SESSIONS.values(), ids=SESSIONS)
+def test_what_is_written_by_a_session_is_committed_with_the_checkpoint(
+    store: EventStore, session: Callable[[Connection], Session], handler: Callable[[RecordedEvent, Session], None]
+) -> None:
+    append(store, "order-1", 3)
+    projection = Projection("totals", session=session)
+    projection.on("counted")(handler)
+    assert Worker(store, projection).run_until_caught_up() == 3
+    assert counted(store.engine) == {"order-1": 3}
+
+
+@pytest.mark.parametrize(("session", "handler"), SESSIONS.values(), ids=SESSIONS)
+def test_what_is_written_by_a_session_is_committed_with_the_append(
+    store: EventStore, session: Callable[[Connection], Session], handler: Callable[[RecordedEvent, Session], None]
+) -> None:
+    projection = Projection("totals", session=session)
+    projection.on("counted")(handler)
+    append(inline(store, projection), "order-1", 3)
+    assert counted(store.engine) == {"order-1": 3}
+
+
+def test_an_inline_session_within_a_savepoint_of_the_callers_keeps_what_it_writes(store: EventStore) -> None:
+    projection = Projection("totals", session=lambda connection: Session(bind=connection))
+    projection.on("counted")(lambda event, session: count(event, session.connection()))
+    with store.engine.begin() as connection, connection.begin_nested():
+        append(inline(store.join(connection), projection), "order-1", 3)
+    assert counted(store.engine) == {"order-1": 3}
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        lambda connection: scoped_session(sessionmaker(bind=connection)),
+        lambda connection: Session(bind=connection.engine),
+        lambda connection: Session(binds={totals: connection}),
+        lambda connection: connection,
+    ],
+    ids=["scoped", "on the engine", "bound in part", "none"],
+)
+def test_a_session_that_would_not_be_committed_is_refused(store: EventStore, session: Callable[..., Any]) -> None:
+    append(store, "order-1")
+    projection = Projection("totals", session=session, on_failure=OnFailure.DEAD_LETTER)
+    projection.on("counted")(count)
+    with pytest.raises(InvalidInput, match=r"Session\(bind=connection\)"):
+        Worker(store, projection).run_until_caught_up()
+    with pytest.raises(InvalidInput, match=r"Session\(bind=connection\)"):
+        append(inline(store, projection), "order-1")
+    assert store.stream_version("order-1") == 1
+    assert list(Projections(store).dead_letters.find("totals")) == []
 
 
 # --- bad input

@@ -119,7 +119,7 @@ def do_all(engine: Engine, findings: list[Finding]) -> list[Finding]:
 
 @pytest.mark.postgresql
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("count", [8, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [15, pytest.param(200, marks=pytest.mark.long)])
 def test_each_damage_on_postgresql_is_found_and_its_printed_remedy_tried(
     postgres_databases: Databases, filled_template: str, count: int
 ) -> None:

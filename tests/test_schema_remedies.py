@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from eventstore import ANY, EventStore, NewEvent, TableLocked, migrations
-from eventstore.errors import ConstraintViolated
+from eventstore.errors import ConstraintViolated, DatabaseBusy
 
 pytestmark = pytest.mark.slow
 
@@ -162,6 +162,19 @@ def test_a_table_of_sqlite_stays_as_it_is_if_its_rows_do_not_allow_it(sqlite_eng
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
 
+def test_a_file_that_others_write_to_all_the_time_is_said_to_be_busy(sqlite_engine: Engine) -> None:
+    change_text(sqlite_engine, "es_streams", "CHECK (version >= 0)", "CHECK (1)")
+    (found,) = migrations.verify(sqlite_engine)
+    with sqlite_engine.connect() as writer:
+        writer.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseBusy) as raised:
+            migrations.fix(sqlite_engine, found, wait_seconds=0)
+        assert raised.value.waited_seconds == 0
+        writer.exec_driver_sql("ROLLBACK")
+    migrations.fix(sqlite_engine, found)
+    assert migrations.verify(sqlite_engine) == []
+
+
 def change_text(engine: Engine, table: str, old: str, new: str) -> None:
     """Change the text of a table in place, as SQLite's documentation allows for checks."""
     with closing(engine.raw_connection()) as pooled:
@@ -170,3 +183,14 @@ def change_text(engine: Engine, table: str, old: str, new: str) -> None:
             f"UPDATE sqlite_master SET sql = replace(sql, '{old}', '{new}') WHERE name = '{table}';"
             "PRAGMA writable_schema = RESET;"
         )
+
+
+def test_a_table_that_was_made_again_can_be_migrated(sqlite_engine: Engine) -> None:
+    for table in ("es_streams", "es_events", "snapshots", "es_checkpoints"):
+        change_text(sqlite_engine, table, "CHECK (", "CHECK (1 OR ")
+    for found in migrations.verify(sqlite_engine):
+        migrations.fix(sqlite_engine, found)
+    assert migrations.verify(sqlite_engine) == []
+    migrations.downgrade(sqlite_engine, "es_0002")
+    migrations.upgrade(sqlite_engine)
+    assert migrations.verify(sqlite_engine) == []

@@ -42,15 +42,12 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
         EventStore.from_url("postgresql://localhost/shop")
 
 
-def test_other_databases_are_refused_by_engine() -> None:
-    class Dialect:
-        name, driver = "oracle", "oracledb"
-
-    class Other:
-        dialect = Dialect()
-
+def test_other_databases_are_refused_by_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_engine("sqlite://")
+    monkeypatch.setattr(engine.dialect, "name", "oracle")  # its driver is not installed
+    monkeypatch.setattr(engine.dialect, "driver", "oracledb")
     with pytest.raises(UnsupportedDatabase) as error:
-        backend_for(Other(), lock_timeout_seconds=1)  # type: ignore[arg-type]  # its driver is not installed
+        backend_for(engine, lock_timeout_seconds=1)
     assert error.value.found == "oracle+oracledb"
 
 

@@ -29,6 +29,9 @@ SHOWN_BY: Final = {
         "row level security, for an import": "test_under_row_level_security_an_import_is_refused",
         "`session_replication_role`": "test_settings_of_the_server_change_no_result",
         "`search_path`, for a migration": "test_no_schema_to_create_in_is_refused_before_anything_is_made",
+        "`default_transaction_read_only`, for a migration": (
+            "test_a_user_who_may_only_read_is_refused_by_name_if_there_is_something_to_do"
+        ),
         "name of the schema": "test_a_schema_of_any_name_works",
     },
     "psycopg": {
@@ -67,7 +70,7 @@ SHOWN_BY: Final = {
     },
     "SQLite": {
         "`encoding` UTF-16": "test_a_file_that_is_not_in_utf_8_is_refused_before_tables_are_made",
-        "`ignore_check_constraints`": "test_a_pragma_that_would_break_a_promise_is_refused",
+        "`ignore_check_constraints`, `count_changes`": "test_a_pragma_that_would_break_a_promise_is_refused",
         "`read_uncommitted`, isolation level READ UNCOMMITTED": (
             "test_an_engine_that_reads_what_is_not_committed_is_refused"
         ),

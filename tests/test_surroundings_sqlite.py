@@ -29,7 +29,6 @@ HARMLESS: Final = [
     "trusted_schema = OFF",
     "synchronous = OFF",
     "automatic_index = OFF",
-    "count_changes = ON",
     "full_column_names = ON",
     "short_column_names = OFF",
     "cell_size_check = ON",
@@ -72,7 +71,7 @@ def test_a_pragma_changes_no_result(url: str, pragma: str, is_watched: bool) -> 
 
 
 @watched
-@pytest.mark.parametrize("pragma", ["ignore_check_constraints", "read_uncommitted"])
+@pytest.mark.parametrize("pragma", ["count_changes", "ignore_check_constraints", "read_uncommitted"])
 def test_a_pragma_that_would_break_a_promise_is_refused(engine: Engine, pragma: str, is_watched: bool) -> None:
     on_connect(engine, lambda connection: connection.execute(f"PRAGMA {pragma} = ON"))
     if is_watched:

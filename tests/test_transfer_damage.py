@@ -91,7 +91,7 @@ def outcome(store: EventStore, data: bytes, format_: Format, *, keep_positions: 
     except (DamagedExport, ImportConflict) as error:
         return type(error).__name__
     except Exception as error:
-        if "positions; keep_positions" in str(error):  # a file with checkpoints
+        if "positions; pass keep_positions" in str(error):  # a file with checkpoints
             return "InvalidInput"
         raise
     return "imported"

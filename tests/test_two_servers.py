@@ -73,10 +73,10 @@ def test_a_reader_that_waits_on_a_standby_lives_through_its_promotion(
             connection.invalidate()
             cluster.kill()
         standby.promote()
+        subscriber.wait_for(later)
         with unfinished(engine) as (connection, redrawn):
             append(store)
             assert [event.position for event in store.read_all()] == [first, later]
-            subscriber.wait_for(later)
             connection.commit()
         assert redrawn > later > held
         log = stored(engine)

@@ -50,7 +50,14 @@ from eventstore.backends.protocol import (
     VersionTaken,
 )
 from eventstore.backends.watching import can_be_unwatched
-from eventstore.errors import HistoryChangeRefused, SchemaMissing, TablesPlace, TransactionBroken, UnsuitableTransaction
+from eventstore.errors import (
+    HistoryChangeRefused,
+    PositionsBehind,
+    SchemaMissing,
+    TablesPlace,
+    TransactionBroken,
+    UnsuitableTransaction,
+)
 from eventstore.filters import EventFilter
 from eventstore.immutability import TRIGGER
 from eventstore.rows import POSITION, Expectation, PendingAppend
@@ -100,6 +107,7 @@ COPY_FROM: Final = 10_000
 """From so many events on, COPY is quicker than one statement over arrays, though it needs a transaction around it."""
 
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
+_POSITIONS_KEY: Final = "es_events_position_key"
 _CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 """What a standby cancels, and serialization failures; deadlocks; lock timeouts."""
 
@@ -224,7 +232,7 @@ class PostgreSQL:
         if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
             place = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
             return VersionTaken(place.group(1), int(place.group(2))) if place else None
-        return None
+        return _positions_behind(diagnostics) if constraint.startswith(_POSITIONS_KEY) else None
 
     def without_payload(self, error: Any) -> Any:
         """Leave out what the server quotes."""
@@ -468,6 +476,11 @@ def _is_aborted(connection: Connection) -> bool:
     """Return whether it is known to be: a lost connection is left to the commit, whose error says what is wrong."""
     raw: Any = None if connection.closed or connection.invalidated else connection.connection.driver_connection
     return raw is not None and raw.pgconn.transaction_status == TransactionStatus.INERROR
+
+
+def _positions_behind(diagnostics: Any) -> PositionsBehind | None:
+    drawn = re.search(r"=\((\d+)\)", diagnostics.message_detail or "")
+    return None if drawn is None else PositionsBehind(None, int(drawn.group(1)))
 
 
 def _has_row_security(run: Run) -> bool:

@@ -50,6 +50,12 @@ _PRAGMAS: Final = (
         "leave it off",
     ),
     (
+        "count_changes",
+        lambda value: not value,
+        "is on, with which the driver of Python 3.12 and newer can't insert several rows",
+        "leave it off; SQLite has deprecated it",
+    ),
+    (
         "read_uncommitted",
         lambda value: not value,
         "is on, so that events could be read that are rolled back later",

@@ -11,7 +11,7 @@ import click
 from eventstore.cli.completion import complete_streams
 from eventstore.cli.database import store_options
 from eventstore.cli.output import has_person, print_json, print_line, printable
-from eventstore.codecs import JSONCodec
+from eventstore.codecs import JSONCodec, MessagePackCodec
 from eventstore.errors import InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.events import NewEvent
@@ -21,6 +21,7 @@ from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion
 _FIELDS: Final = ("event_type", "data", "metadata", "event_id", "schema_version")
 _NAMED: Final[dict[str, ExpectedVersion]] = {"any": ANY, "no-stream": NO_STREAM, "stream-exists": STREAM_EXISTS}
 _DECODE: Final = JSONCodec().decode
+_ENCODE: Final = MessagePackCodec().encode
 
 
 def _expected_version(_ctx: click.Context, _parameter: click.Parameter, value: str) -> ExpectedVersion:
@@ -125,7 +126,13 @@ def _parsed(text: bytes | str, where: str) -> Any:
 def _data(value: Any, where: str) -> Any:
     """Return the data as the JSON codec reads it: `{"$decimal": "1.10"}` is a Decimal."""
     try:
-        return _DECODE(json.dumps(value).encode())
+        data = _DECODE(json.dumps(value).encode())
     except Exception as error:  # noqa: BLE001  # of whatever type it was to be: its text may be payload
         msg = f'{where}: the data has an object such as {{"$decimal": …}} that can\'t be read ({type(error).__name__})'
         raise InvalidInput(msg) from None
+    try:
+        _ENCODE(data)  # newer versions of Python parse what is nested too deep for any codec
+    except (RecursionError, ValueError):
+        msg = f"{where} is nested too deep"
+        raise InvalidInput(msg) from None
+    return data

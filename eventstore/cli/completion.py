@@ -27,7 +27,7 @@ def complete_projections(ctx: click.Context, _parameter: click.Parameter, incomp
 
     def find(store: EventStore) -> list[str]:
         with store._execution.statement() as run:
-            names = [name for name, *_ in run(statements.find_checkpoints)]  # and no events are counted
+            names = [name for (name,) in run(statements.names_of_projections)]
         return [name for name in names if name.startswith(incomplete)]
 
     return _completed(ctx, find)

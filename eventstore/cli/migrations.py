@@ -57,16 +57,22 @@ def migrate(
     if as_json:
         _print_json({"before": before, "after": after})
     elif before == after:
-        click.echo(f"nothing to do: the tables are at {after}")
+        click.echo(f"nothing to do: the tables are at {after}{_newer(after)}")
     else:
         click.echo(f"the tables are at {after} now" + ("" if before is None else f", before at {before}"))
+
+
+def _newer(revision: str | None) -> str:
+    """Return what to add if the tables are newer than this code."""
+    is_known = revision is None or revision in {known for known, _ in revisions_after("base")}
+    return "" if is_known else f", newer than this code ({migrations.head()}), which works with them"
 
 
 def _tell_pending(before: str | None, missing: list[tuple[str, str]], *, as_json: bool) -> None:
     if as_json:
         _print_json({"before": before, "pending": [revision for revision, _ in missing]})
     elif not missing:
-        click.echo(f"nothing to do: the tables are at {before}")
+        click.echo(f"nothing to do: the tables are at {before}{_newer(before)}")
     else:
         click.echo("there are no tables yet" if before is None else f"the tables are at {before}")
         click.echo("would apply, in this order:")

@@ -72,7 +72,7 @@ def export(
             **options,
         )
     if as_json:
-        click.echo(json.dumps(asdict(done)))
+        click.echo(json.dumps({**asdict(done), "token": None if done.token is None else str(done.token)}))
         return
     click.echo(f"exported {_told(done)}, up to position {done.position}", err=is_stdout)
 

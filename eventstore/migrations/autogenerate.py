@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from alembic import context
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
 from eventstore.migrations.environment import VERSION_TABLE
+from eventstore.migrations.place import schema_of, schema_of_tables
 from eventstore.migrations.strangers import is_ours
 from eventstore.tables import check_schema_name, define_tables
 
@@ -14,18 +15,49 @@ IncludeName = Callable[[str | None, Any, Any], bool]
 """What Alembic takes as `include_name`: (name, type_, parent_names) -> bool."""
 
 
-def _is_theirs(name: str, schema: str | None) -> bool:
-    """Return whether a table of one of our names is the application's. Outside of Alembic's environment it is ours."""
+def _connection() -> Connection | None:
+    """Return the connection that is compared with the models; None outside of Alembic's environment."""
     try:
         migration = context.get_context()
-    except NameError:  # Alembic's way to say that none is set up
+    except (NameError, AttributeError):  # Alembic's ways to say that none is set up, or none any more
+        return None
+    return migration.connection
+
+
+def _is_in_our_schema(name: str, reported: str | None, schema: str | None) -> bool:
+    """Return whether a table is in the schema of ours.
+
+    Alembic reports None for every table that an unqualified name finds: those of the default schema, whatever that is
+    called, and on PostgreSQL those of all others in the search path.
+
+    Args:
+        name: Of the table.
+        reported: Its schema, as Alembic says it.
+        schema: Of our tables, as the application says it.
+    """
+    connection = _connection()
+    if connection is None:
+        return reported == schema
+    if connection.dialect.name != "postgresql":  # the store knows no schemas there
+        return reported in {None, connection.dialect.default_schema_name}
+    return (reported or schema_of(connection, name)) == schema_of_tables(connection, schema)
+
+
+def _is_theirs(name: str, reported: str | None) -> bool:
+    """Return whether a table of one of our names is the application's. Outside of Alembic's environment it is ours."""
+    connection = _connection()
+    if connection is None:
         return False
-    models = migration.opts.get("target_metadata") or ()
-    key = name if schema is None else f"{schema}.{name}"
-    if not any(key in each.tables for each in (models if isinstance(models, Sequence) else (models,))):
+    models = context.get_context().opts.get("target_metadata") or ()
+    keys = {f"{schema}.{name}" if schema else name for schema in _spellings(connection, reported)}
+    if not any(keys & each.tables.keys() for each in (models if isinstance(models, Sequence) else (models,))):
         return False
-    connection = migration.connection
-    return connection is not None and not is_ours(inspect(connection), name, schema)
+    return not is_ours(inspect(connection), name, reported)
+
+
+def _spellings(connection: Connection, schema: str | None) -> set[str | None]:
+    """Return how models may name a schema: the default one by its name, too."""
+    return {schema, connection.dialect.default_schema_name} if schema is None else {schema}
 
 
 def exclude_tables(include_name: IncludeName | None = None, *, schema: str | None = None) -> IncludeName:
@@ -38,7 +70,8 @@ def exclude_tables(include_name: IncludeName | None = None, *, schema: str | Non
 
     Args:
         include_name: A filter of your own, asked about everything else.
-        schema: The PostgreSQL schema of our tables, where it is one of their own. Defaults to None: the default schema.
+        schema: The PostgreSQL schema of our tables; the name of the default schema will do, too. Defaults to None: the
+            one in the search path that es_schema is found in.
 
     Example:
         ```python
@@ -54,8 +87,9 @@ def exclude_tables(include_name: IncludeName | None = None, *, schema: str | Non
     ours = {table.name for tables in every for table in tables.metadata.tables.values()} | {VERSION_TABLE}
 
     def include(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
-        if type_ == "table" and name in ours and parent_names.get("schema_name") == schema:
-            return _is_theirs(name, schema) and (include_name is None or include_name(name, type_, parent_names))
+        reported = parent_names.get("schema_name")
+        if type_ == "table" and name in ours and _is_in_our_schema(name, reported, schema):
+            return _is_theirs(name, reported) and (include_name is None or include_name(name, type_, parent_names))
         return include_name is None or include_name(name, type_, parent_names)
 
     return include

@@ -45,7 +45,7 @@ def upgrade(
     wait_seconds: float = 600.0,
     on_progress: Report | None = None,
 ) -> None:
-    """Bring the tables to a revision; does nothing where they are there already.
+    """Bring the tables to a revision; does nothing if they are there already, or newer than this code and fit it.
 
     Only one process at a time migrates the tables of a schema; others wait for it, and find the work done. On
     PostgreSQL each revision is committed by itself, indexes are built while others write, and locks of tables are tried
@@ -68,6 +68,7 @@ def upgrade(
         InvalidInput: An option is not valid.
         PermissionDenied: The user lacks a right (PostgreSQL).
         MigrationError: It can't go on; see its subclasses. Once the cause is gone, run it again.
+        SchemaTooNew: The tables have changed in a way that this code does not know.
         DatabaseBusy: SQLite's write lock could not be had in time.
         alembic.util.CommandError: There is no such revision.
     """
@@ -75,7 +76,12 @@ def upgrade(
     _check_revision(revision)
 
     def work(config: Config) -> None:
-        environment.refuse_other_tables(config.attributes["connection"], schema)
+        connection, script = config.attributes["connection"], ScriptDirectory.from_config(config)
+        environment.refuse_tables_in_another_schema(connection, schema)
+        if environment.is_newer(connection, script, settings):
+            script.get_revisions(revision)  # refuses one that there is not
+            return
+        environment.refuse_other_tables(connection, schema)
         command.upgrade(config, revision)
 
     _run(engine, settings, work)
@@ -102,14 +108,18 @@ def downgrade(
 
     Raises:
         EventsWouldBeLost: It would drop the table of the events, and there are some. Nothing was undone.
+        UnknownRevision: The tables are newer than this code.
         EventStoreError: As for `upgrade`.
     """
     settings = Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)
     _check_revision(revision)
 
     def work(config: Config) -> None:
+        connection, script = config.attributes["connection"], ScriptDirectory.from_config(config)
+        environment.refuse_tables_in_another_schema(connection, schema)
+        environment.refuse_unknown_revision(connection, script, schema)
         if revision == "base":  # before the indexes of a large table are gone
-            environment.refuse_to_lose_events(config.attributes["connection"], schema)
+            environment.refuse_to_lose_events(connection, schema)
         command.downgrade(config, revision)
 
     _run(engine, settings, work)
@@ -128,15 +138,18 @@ def current(engine: Engine, *, schema: str | None = None) -> str | None:
 
 
 def pending(engine: Engine, revision: str = "head", *, schema: str | None = None) -> list[tuple[str, str]]:
-    """Return what `upgrade` would apply, in order: each revision and its description.
+    """Return what `upgrade` would apply, in order: each revision and its description; none if the tables are newer.
 
     Raises:
-        OtherHistory: As for `upgrade`.
-        TableTaken: As for `upgrade`.
+        OtherHistory, TableTaken, TablesElsewhere, UnknownRevision, SchemaTooNew: As for `upgrade`.
         alembic.util.CommandError: There is no such revision.
     """
     with refusals(engine, schema), engine.connect() as connection:
+        environment.refuse_tables_in_another_schema(connection, schema)
         environment.refuse_tables_of_another_history(connection, schema)
+        script = ScriptDirectory.from_config(_config(Settings()))
+        if environment.is_newer(connection, script, Settings(schema)):
+            return []
         environment.refuse_other_tables(connection, schema)
     return revisions_after(current(engine, schema=schema) or "base", revision)
 
@@ -163,7 +176,7 @@ def check(engine: Engine, *, schema: str | None = None) -> tuple[int, int]:
         SchemaTooNew: They have changed in a way that this code does not know.
     """
     backend = backend_for(engine, lock_timeout_seconds=0, schema=schema)
-    with OwnConnections(engine, backend, SchemaGate()).statement() as run:
+    with refusals(engine, schema), OwnConnections(engine, backend, SchemaGate()).statement() as run:
         ((version, breaking_version),) = run(statements.schema_version)
     return version, breaking_version
 

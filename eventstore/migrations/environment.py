@@ -6,18 +6,30 @@ from typing import Any, Final
 
 from alembic import context
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, func, inspect, select
 from sqlalchemy.dialects import registry
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from eventstore.backends import backend_for, engine_for
-from eventstore.errors import EventsWouldBeLost, InvalidInput, NoSchema, OtherHistory
+from eventstore.errors import (
+    EventsWouldBeLost,
+    InvalidInput,
+    MigratedMeanwhile,
+    NoSchema,
+    OtherHistory,
+    UnknownRevision,
+)
 from eventstore.execution import refuse_other_schema
 from eventstore.migrations.lock import deploy_lock
-from eventstore.migrations.session import set_aside
+from eventstore.migrations.place import refuse_elsewhere, refuse_elsewhere_in_script
+from eventstore.migrations.refusals import refusals, refuse_encoding
 from eventstore.migrations.settings import Progress, Settings
 from eventstore.migrations.strangers import refuse_strangers
-from eventstore.tables import define_tables
+from eventstore.schema_version import check_version
+from eventstore.tables import SCHEMA_VERSION, define_tables
 
 VERSION_TABLE: Final = "es_alembic_version"
 """Our own: with a shared alembic_version, the application's Alembic and ours would each miss the other's revisions."""
@@ -31,18 +43,16 @@ def opened(engine: Engine, settings: Settings) -> Iterator[Connection]:
         with backend.transaction(engine) as connection:
             yield connection
         return
-    with (
-        engine.connect().execution_options(isolation_level="READ COMMITTED") as connection,
-        deploy_lock(
+    with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection:
+        refuse_encoding(connection)
+        with deploy_lock(
             connection,
             schema=settings.schema,
             wait_seconds=settings.wait_seconds,
             on_progress=settings.on_progress,
-        ),
-        set_aside(connection, {"default_transaction_read_only": "off"}),
-    ):
-        _create_schema(connection, settings.schema)
-        yield connection
+        ):
+            _create_schema(connection, settings.schema)
+            yield connection
 
 
 def refuse_to_lose_events(connection: Connection, schema: str | None) -> None:
@@ -63,21 +73,94 @@ def run(connection: Connection, settings: Settings) -> None:
     """Run the revisions that were asked for, each in a transaction of its own; on SQLite all in the open one."""
     refuse_other_schema(connection, settings.schema)
     refuse_without_schema(connection, settings.schema)
+    refuse_tables_in_another_schema(connection, settings.schema)
     refuse_tables_of_another_history(connection, settings.schema)
-    _configure(settings, connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
+    done = _revisions(connection, settings.schema)
+
+    def note(heads: set[str], **_: Any) -> None:
+        nonlocal done
+        done = ", ".join(sorted(heads))
+
+    _configure(settings, note, connection=connection)
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    except (CommandError, DBAPIError) as error:
+        is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        if connection.dialect.name == "sqlite" or is_lost:  # one transaction is alone; a lost one may be uncommitted
+            raise
+        connection.rollback()
+        found = _revisions(connection, settings.schema)
+        if found != done:
+            raise MigratedMeanwhile(done, found) from error
+        raise
 
 
-def run_on_url(url: str, settings: Settings) -> None:
-    """Run them on a database named by a URL."""
+def run_on_url(url: str, settings: Settings, *, asked: str = "", revision: str = "") -> None:
+    """Run them on a database named by a URL.
+
+    Args:
+        url: Of the database.
+        settings: How to run them.
+        asked: The command of Alembic, as `upgrade`.
+        revision: The one that it was asked for.
+    """
     engine = engine_for(url)
     try:
-        with opened(engine, settings) as connection:
+        with refusals(engine, settings.schema), opened(engine, settings) as connection:
             context.config.attributes.setdefault(Settings.ATTRIBUTE, settings)
+            if asked == "upgrade" and is_newer(connection, context.script, settings):
+                context.script.get_revisions(revision)  # refuses one that there is not
+                known = context.script.get_current_head()
+                context.config.print_stdout("nothing to do: the tables are newer than this code (%s)", known)
+                return
+            if asked == "downgrade":
+                refuse_unknown_revision(connection, context.script, settings.schema)
             run(connection, settings)
     finally:
         engine.dispose()
+
+
+def is_newer(connection: Connection, script: ScriptDirectory, settings: Settings) -> bool:
+    """Return whether the tables are newer than this code, which works with them: then it has nothing to upgrade.
+
+    Raises:
+        SchemaTooNew: They are newer, and this code does not work with them.
+        UnknownRevision: The version table names a revision that is not ours, and es_schema is not newer.
+    """
+    revision = _unknown_revision(connection, script, settings.schema)
+    if revision is None:
+        return False
+    tables = define_tables(schema=settings.schema)
+    row = None
+    if inspect(connection).has_table(tables.schema.name, settings.schema):
+        row = connection.execute(select(tables.schema.c.version, tables.schema.c.breaking_version)).one_or_none()
+    _end_looking(connection)
+    if row is None or row.version <= SCHEMA_VERSION:
+        raise UnknownRevision(revision, str(script.get_current_head()))
+    check_version(row.version, row.breaking_version)
+    head = script.get_current_head()
+    settings.report(Progress(f"the tables are at {revision}, newer than this code ({head}), which works with them"))
+    return True
+
+
+def refuse_unknown_revision(connection: Connection, script: ScriptDirectory, schema: str | None) -> None:
+    """Look whether this code has the revision that the tables are at.
+
+    Raises:
+        UnknownRevision: It does not.
+    """
+    revision = _unknown_revision(connection, script, schema)
+    if revision is not None:
+        raise UnknownRevision(revision, str(script.get_current_head()))
+
+
+def _unknown_revision(connection: Connection, script: ScriptDirectory, schema: str | None) -> str | None:
+    """Return the revision that the tables are at, if this code does not have it; otherwise None."""
+    revision = current_revision(connection, schema)
+    _end_looking(connection)
+    known = {found.revision for found in script.walk_revisions()}
+    return None if revision is None or revision in known else revision
 
 
 def run_offline(dialect: str, settings: Settings) -> None:
@@ -96,6 +179,8 @@ def run_offline(dialect: str, settings: Settings) -> None:
     context.config.attributes.setdefault(Settings.ATTRIBUTE, settings)
     _configure(settings, dialect_name=dialect, literal_binds=True)
     with context.begin_transaction():
+        if settings.schema is None and dialect == "postgresql":
+            context.execute(refuse_elsewhere_in_script())
         if settings.schema is not None and dialect == "postgresql" and _begins_at_nothing():
             create = CreateSchema(settings.schema, if_not_exists=True)
             context.execute(str(create.compile(dialect=registry.load(dialect)())))
@@ -108,18 +193,30 @@ def current_revision(connection: Connection, schema: str | None) -> str | None:
     return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
+def _revisions(connection: Connection, schema: str | None) -> str:
+    """Return all that it names, also if a hand has written more than one."""
+    options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
+    heads = MigrationContext.configure(connection, opts=options).get_current_heads()
+    _end_looking(connection)
+    return ", ".join(sorted(heads))
+
+
 def _begins_at_nothing() -> bool:
     return context.get_context()._start_from_rev is None  # noqa: SLF001  # Alembic has no public name for it
 
 
-def _configure(settings: Settings, **what: Any) -> None:
+def _configure(settings: Settings, *listeners: Callable[..., None], **what: Any) -> None:
+    def applied(*_: Any, **step: Any) -> None:
+        for tell in (_reporter(settings), *listeners):
+            tell(**step)
+
     context.configure(
         **what,
         version_table=VERSION_TABLE,
         version_table_schema=settings.schema,
         transaction_per_migration=True,
         transactional_ddl=True,
-        on_version_apply=_reporter(settings),
+        on_version_apply=applied,
     )
 
 
@@ -149,6 +246,16 @@ def refuse_tables_of_another_history(connection: Connection, schema: str | None)
     inspector = inspect(connection)
     if inspector.has_table("es_schema", schema) and not inspector.has_table(VERSION_TABLE, schema):
         raise OtherHistory
+    _end_looking(connection)
+
+
+def refuse_tables_in_another_schema(connection: Connection, schema: str | None) -> None:
+    """Look whether new tables would be made in another schema than the one that the tables are in.
+
+    Raises:
+        TablesElsewhere: They would.
+    """
+    refuse_elsewhere(connection, schema)
     _end_looking(connection)
 
 

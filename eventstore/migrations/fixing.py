@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from eventstore.backends.sqlite_lock import wait_for_lock
 from eventstore.errors import ConstraintViolated, InvalidInput, TableLocked
 from eventstore.migrations import catalog
 from eventstore.migrations.remedies import LOCK_TIMEOUT, may_wait
@@ -29,18 +30,19 @@ def fix(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> None
     Args:
         engine: Of the database.
         finding: One that has `statements`.
-        wait_seconds: For how long it tries again, from 0 (PostgreSQL).
+        wait_seconds: For how long it tries again, from 0; on SQLite, how long it waits for the write lock.
 
     Raises:
         InvalidInput: It has none: see its remedy.
         ConstraintViolated: There are rows that a constraint does not allow. On PostgreSQL it is there for new rows.
-        TableLocked: A lock could not be had in all the time there was.
+        TableLocked: A lock could not be had in all the time there was (PostgreSQL).
+        DatabaseBusy: SQLite's write lock could not be had in that time.
         sqlalchemy.exc.DBAPIError: The database refuses it.
     """
     if not finding.statements:
         raise InvalidInput(f"{finding.table}, {finding.name} takes more than SQL: {finding.remedy}")
     if engine.dialect.name == "sqlite":
-        _fix_on_sqlite(engine, finding)
+        _fix_on_sqlite(engine, finding, wait_seconds)
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT", stream_results=False) as connection:
         _fix_on_postgresql(connection, finding, wait_seconds)
@@ -100,20 +102,21 @@ def _table_in(statement: str, table: str) -> str:
     return table if found is None else found.group()
 
 
-def _fix_on_sqlite(engine: Engine, finding: Finding) -> None:
+def _fix_on_sqlite(engine: Engine, finding: Finding, wait_seconds: float) -> None:
     """Execute on the driver's own connection: foreign keys can be switched off outside of a transaction only."""
-    integrity_error = engine.dialect.loaded_dbapi.IntegrityError
     with closing(engine.raw_connection()) as pooled:
         connection: Any = pooled.dbapi_connection
         level, connection.isolation_level = connection.isolation_level, None
-        pragmas = ("foreign_keys", "legacy_alter_table")
+        pragmas = ("foreign_keys", "legacy_alter_table", "busy_timeout")
         before = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas}
         try:
+            connection.execute("PRAGMA busy_timeout = 0")
             for statement in finding.statements:
-                rows = connection.execute(statement).fetchall()
-                if rows and statement.startswith("PRAGMA foreign_key_check"):
+                if not statement.startswith("PRAGMA foreign_key_check"):
+                    wait_for_lock(connection.execute, statement, wait_seconds)
+                elif connection.execute(statement).fetchone() is not None:
                     raise ConstraintViolated(finding.table, str(finding.name), None)
-        except integrity_error as error:
+        except engine.dialect.loaded_dbapi.IntegrityError as error:
             raise ConstraintViolated(finding.table, str(finding.name), None) from error
         finally:
             if connection.in_transaction:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import (
@@ -19,6 +19,7 @@ from eventstore.errors import (
     TransactionOpen,
 )
 from eventstore.migrations import catalog
+from eventstore.migrations.place import schemas_to_lock
 from eventstore.migrations.poolers import refuse_transaction_pool
 from eventstore.migrations.session import no_timeouts, set_all, set_aside
 from eventstore.migrations.settings import Progress, Report, Settings
@@ -28,7 +29,6 @@ _WATCH_SECONDS: Final = 0.5
 _CANCEL_SECONDS: Final = 0.1
 _TRIES_TO_GIVE_BACK: Final = 20
 _PID: Final = text("SELECT pg_backend_pid()")
-_SCHEMA: Final = text("SELECT current_schema()")
 _TRY: Final = text("SELECT pg_backend_pid(), pg_try_advisory_lock(:key)")
 _UNLOCK: Final = text("SELECT CASE WHEN pg_backend_pid() = :pid THEN pg_advisory_unlock(:key) END")
 _CANCEL: Final = text("SELECT pg_cancel_backend(:pid)")
@@ -58,9 +58,10 @@ def deploy_lock(
     Args:
         connection: The one that the migration will run on; not in a transaction. `idle_session_timeout` is off on it
             while the block runs, because it may wait for long.
-        schema: Of the tables. Defaults to None: the first of the connection's search path.
+        schema: Of the tables. Defaults to None: all of the connection's search path, since the tables may be in any.
         wait_seconds: How long to wait for another migration.
-        on_progress: Called from another thread.
+        on_progress: Called from another thread. An asynchronous connection (in `run_sync`) is not watched: whom the
+            migration waits for is told then only when a try has failed.
 
     Raises:
         MigrationInProgress: Another one was not done in time.
@@ -74,17 +75,22 @@ def deploy_lock(
     if connection.in_transaction():
         raise TransactionOpen("taking the lock of migrations")
     settings = Settings(on_progress=on_progress)
-    # beside the application's pool, which may allow no second connection
-    engine = create_engine(connection.engine.url, pool=connection.engine.pool.recreate())
+    # beside the application's pool, which may allow no second connection; with its dialect, which may be asynchronous
+    application = connection.engine
+    engine = Engine(application.pool.recreate(), application.dialect, application.url)
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as beside:
             refuse_transaction_pool(connection, beside)
             with set_aside(connection, {"idle_session_timeout": "0"}):
+                keys = [_key(each) for each in schemas_to_lock(connection, schema)]
                 pid = _pid_of(connection)
-                lock = _Lock(engine, beside, _key(schema or beside.execute(_SCHEMA).scalar()), settings)
-                lock.wait(wait_seconds)
-                with lock.watched(pid):
-                    yield
+                lock = _Lock(engine, beside, keys, settings)
+                try:
+                    lock.wait(wait_seconds)
+                    with lock.watched(pid):
+                        yield
+                finally:
+                    lock.give_back()
     finally:
         engine.dispose()
 
@@ -104,10 +110,11 @@ def _pid_of(connection: Connection) -> int:
 class _Lock:
     """The advisory lock, and the connection that holds it."""
 
-    def __init__(self, engine: Engine, beside: Connection, key: int, settings: Settings) -> None:
+    def __init__(self, engine: Engine, beside: Connection, keys: list[int], settings: Settings) -> None:
         self._engine = engine
         self._beside = beside
-        self._key = key
+        self._keys = keys
+        self._held: list[int] = []
         self._settings = settings
         self._holder = _prepare(beside)
         self._failure: MigrationError | None = None
@@ -122,7 +129,7 @@ class _Lock:
         began, said = time.monotonic(), 0.0
         while not self._try():
             waited = time.monotonic() - began
-            holders = catalog.advisory_lockers(self._beside, self._key)
+            holders = self._holders()
             if waited > seconds:
                 raise MigrationInProgress(round(waited, 1), holders)
             if holders and (not said or waited - said > _SAY_AGAIN_SECONDS):
@@ -131,27 +138,38 @@ class _Lock:
             time.sleep(random.uniform(0.1, 0.5))  # noqa: S311  # spreads waiters, guards nothing
 
     def _try(self) -> bool:
-        """Ask for it once.
+        """Ask once for what is not held, in order; return whether all is held then.
 
         Raises:
             DirectConnectionRequired: Another session than the one that was prepared has answered.
         """
-        pid, taken = self._beside.execute(_TRY, {"key": self._key}).one()
-        if pid != self._holder:
-            self._holder = pid if taken else self._holder
-            self._give_back()
-            raise DirectConnectionRequired
-        return bool(taken)
+        for key in self._keys[len(self._held) :]:
+            pid, taken = self._beside.execute(_TRY, {"key": key}).one()
+            if taken:
+                self._held.append(key)
+            if pid != self._holder:
+                self._holder = pid if taken else self._holder
+                raise DirectConnectionRequired
+            if not taken:
+                return False
+        return True
+
+    def _holders(self) -> tuple[str, ...]:
+        """Return who has the key that is waited for."""
+        return catalog.advisory_lockers(self._beside, self._keys[min(len(self._held), len(self._keys) - 1)])
 
     @contextmanager
     def watched(self, pid: int) -> Iterator[None]:
-        """Tell, from a thread of its own, what the backend of a migration does or waits for; give the lock back.
+        """Tell, from a thread of its own, what the backend of a migration does or waits for.
 
         It also keeps the lock's connection from falling asleep behind a firewall.
 
         Args:
             pid: Of the backend.
         """
+        if self._beside.dialect.is_async:  # it belongs to its event loop, and no thread may use it
+            yield
+            return
         thread = threading.Thread(target=self._watch, args=(pid,), name="eventstore-migration-watch", daemon=True)
         thread.start()
         try:
@@ -170,9 +188,6 @@ class _Lock:
         if not self._finished.is_set():
             self._finished.set()
             thread.join()
-            if not isinstance(self._failure, MigrationLockLost):
-                self._give_back()
-            self._beside.close()
 
     def _watch(self, pid: int) -> None:
         said_at = float("-inf")
@@ -182,7 +197,7 @@ class _Lock:
                 waiting_for = catalog.blockers(self._beside, pid)
                 building = catalog.build_progress(self._beside, pid)
             except SQLAlchemyError as error:
-                self._take_again(str(error.__cause__ or error).strip(), pid)
+                self._take_again(" ".join(str(error.__cause__ or error).split()), pid)
                 continue
             except DirectConnectionRequired as error:
                 self._give_way(error, pid)
@@ -211,11 +226,17 @@ class _Lock:
                 self._beside.close()
                 self._beside = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
                 self._holder = _prepare(self._beside)
+                self._held = []
                 self._beside.execute(_END_SESSION, {"pid": before})  # if the network is cut, the server may not know
-                if self._try():
+                try:
+                    is_held = self._try()
+                except DirectConnectionRequired as error:
+                    self._give_way(error, pid)
+                    return
+                if is_held:
                     self._settings.report(Progress("the lock of migrations was taken again on another connection"))
                     return
-                holders = catalog.advisory_lockers(self._beside, self._key)
+                holders = self._holders()
                 if holders and not any(who.startswith(f"pid {before} ") for who in holders):
                     self._give_way(MigrationLockLost(cause, holders), pid)
                     return
@@ -228,16 +249,24 @@ class _Lock:
             with suppress(SQLAlchemyError):
                 self._beside.execute(_CANCEL, {"pid": pid})
 
-    def _give_back(self) -> None:
-        """Give the lock back to the server, or say who is left with it: behind a pool, another session may answer."""
+    def give_back(self) -> None:
+        """Give the lock back, or say who is left with it: behind a pool, another session may answer."""
         with suppress(SQLAlchemyError):  # if the connection is lost, so is the lock
-            for _ in range(_TRIES_TO_GIVE_BACK):
-                if self._beside.execute(_UNLOCK, {"key": self._key, "pid": self._holder}).scalar():
-                    return
-            holders = catalog.advisory_lockers(self._beside, self._key)
-            if any(who.startswith(f"pid {self._holder} ") for who in holders):
-                left = f"the lock of migrations could not be given back; SELECT pg_terminate_backend({self._holder})"
-                self._settings.report(Progress(left, waiting_for=holders))
+            for key in self._held:
+                if not self._is_unlocked(key) and self._is_left(key):
+                    left = (
+                        f"the lock of migrations could not be given back: SELECT pg_terminate_backend({self._holder})"
+                    )
+                    self._settings.report(Progress(left))
+        self._beside.close()
+
+    def _is_unlocked(self, key: int) -> bool:
+        parameters = {"key": key, "pid": self._holder}
+        return any(self._beside.execute(_UNLOCK, parameters).scalar() for _ in range(_TRIES_TO_GIVE_BACK))
+
+    def _is_left(self, key: int) -> bool:
+        holders = catalog.advisory_lockers(self._beside, key)
+        return any(who.startswith(f"pid {self._holder} ") for who in holders)
 
 
 def _prepare(beside: Connection) -> int:

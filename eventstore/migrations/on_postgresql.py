@@ -255,7 +255,7 @@ def _try_again(
 @contextmanager
 def _transaction(connection: Connection) -> Iterator[None]:
     """Make one transaction of a block, on a connection in autocommit."""
-    connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+    connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
     try:
         yield
     except BaseException:
@@ -393,7 +393,7 @@ def _outside_transaction(step: str, lock_timeout_seconds: float) -> Iterator[Con
     except SQLAlchemyError:  # Alembic's, as it goes on with a connection that is lost, would hide why it is
         if lost is None:
             raise
-        raise MigrationConnectionLost(step, str(lost.orig).strip()) from lost
+        raise MigrationConnectionLost(step, " ".join(str(lost.orig).split())) from lost
 
 
 @contextmanager
@@ -428,5 +428,6 @@ def _beside(table: str, name: str) -> str:
 
 
 def _state(error: DBAPIError) -> str | None:
-    state: str | None = getattr(error.orig, "sqlstate", None)
+    """Return the SQLSTATE, as psycopg and asyncpg call it, or psycopg2."""
+    state: str | None = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     return state

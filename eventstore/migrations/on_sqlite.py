@@ -1,114 +1,145 @@
-"""How the operations of a revision are done on SQLite, which can't add a constraint to a table: it is made anew."""
+"""How the operations of a revision are done on SQLite: in place, so that nothing that refers to a table is touched."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from alembic import op
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import DropTable
 
-from eventstore.errors import ConstraintViolated, MigrationError
-
-_COPY = "eventstore_migration_copy"
+from eventstore.errors import ConstraintViolated, MigrationError, ReferredTo
+from eventstore.immutability import sqlite_triggers
+from eventstore.migrations.sqlite_definitions import definition_of, redefine
+from eventstore.migrations.sqlite_space import check_space_for_indexes, check_space_for_rewriting
+from eventstore.tables import define_tables
 
 
 def begin() -> None:
-    """Begin a transaction, unless there is one; the driver's commit ends it."""
+    """Begin a transaction, unless there is one; the driver's commit ends it. A table that is referred to is kept."""
     connection = op.get_bind()
-    if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+    if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's or aiosqlite's
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not event.contains(connection, "before_execute", _refuse_to_drop):  # revisions drop tables by Alembic's own hand
+        event.listen(connection, "before_execute", _refuse_to_drop)
+
+
+def create_index(name: str, table: str, columns: Sequence[str]) -> None:
+    """See `operations.create_index_concurrently`."""
+    if not op.get_context().as_sql:
+        check_space_for_indexes(op.get_bind(), name, table, columns)
+    op.create_index(name, table, list(columns), if_not_exists=True)
 
 
 def add_constraints(table: str, definitions: Mapping[str, str]) -> None:
     """See `operations.add_constraints`."""
     connection = _online(f"adding constraints to {table}")
-    sql = _definition(connection, table)
+    sql = definition_of(connection, table)
     missing = {name: definition for name, definition in definitions.items() if not _has(sql, name)}
     if not missing:
         return
+    _refuse_violations(connection, table, missing)
+    foreign_key = next((item for item in missing.items() if item[1].startswith("FOREIGN KEY")), None)
+    orphans = _orphans(connection, table) if foreign_key else Counter()
     added = "".join(f", \n\tCONSTRAINT {name} {definition}" for name, definition in missing.items())
-    changed = f"{sql[: sql.rindex(')')].rstrip()}{added}\n)"
-    try:
-        _make_anew(connection, table, changed)
-    except IntegrityError as error:
-        found = re.search(r"constraint failed: (\w+)", str(error.orig))
-        name = found.group(1) if found else ", ".join(missing)
-        raise ConstraintViolated(table, name, missing.get(name)) from error
-    if connection.exec_driver_sql(f"PRAGMA foreign_key_check({table})").first():
-        name, definition = next((item for item in missing.items() if item[1].startswith("FOREIGN KEY")), ("", None))
-        raise ConstraintViolated(table, name or "a foreign key", definition)
+    redefine(connection, table, f"{sql[: sql.rindex(')')].rstrip()}{added}\n)")
+    # what was there before is of a foreign key of the application's
+    if foreign_key and _orphans(connection, table) - orphans:
+        raise ConstraintViolated(table, *foreign_key)
 
 
 def drop_constraints(table: str, names: Sequence[str]) -> None:
     """See `operations.drop_constraints`."""
     connection = _online(f"dropping constraints of {table}")
-    sql = _definition(connection, table)
+    sql = definition_of(connection, table)
     lines = sql.split("\n")
     kept = [line for line in lines if not any(_has(line, name) for name in names)]
     if len(kept) == len(lines):
         return
     kept[-2] = kept[-2].rstrip().removesuffix(",")
-    _make_anew(connection, table, "\n".join(kept))
+    redefine(connection, table, "\n".join(kept))
 
 
 def add_column(table: str, name: str, type_: str) -> None:
     """See `operations.add_column`."""
     connection = _online(f"adding a column to {table}")
     if not _has_column(connection, table, name):
-        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {name} {type_}")
+        connection.exec_driver_sql(f"ALTER TABLE main.{table} ADD COLUMN {name} {type_}")
 
 
 def drop_column(table: str, name: str) -> None:
     """See `operations.drop_column`."""
     connection = _online(f"dropping a column of {table}")
-    if _has_column(connection, table, name):
-        connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {name}")
+    if not _has_column(connection, table, name):
+        return
+    check_space_for_rewriting(connection, table)
+    try:
+        connection.exec_driver_sql(f"ALTER TABLE main.{table} DROP COLUMN {name}")
+    except DBAPIError as error:
+        if not str(error.orig).startswith("error in "):  # a view, trigger or index, which it names
+            raise
+        raise ReferredTo(f"column {name} of {table}", [str(error.orig)]) from error
+
+
+_DEPENDENTS = text("""
+SELECT DISTINCT m.type, m.name FROM main.sqlite_master m JOIN pragma_foreign_key_list(m.name, 'main') k
+WHERE m.type = 'table' AND k."table" = :table COLLATE NOCASE
+UNION ALL SELECT type, name FROM main.sqlite_master
+WHERE tbl_name = :table COLLATE NOCASE AND type IN ('index', 'trigger') AND sql IS NOT NULL
+ORDER BY 1, 2
+""")
 
 
 def _has_column(connection: Connection, table: str, name: str) -> bool:
-    return any(row[1] == name for row in connection.exec_driver_sql(f"PRAGMA table_info({table})"))
+    return any(row[1] == name for row in connection.exec_driver_sql(f"PRAGMA main.table_info({table})"))
 
 
 def _online(step: str) -> Connection:
     if op.get_context().as_sql:
-        msg = f"{step}: SQLite makes a table anew from what is in the file, so there is no SQL to print; run it online"
+        msg = f"{step}: SQLite does it from what is in the file, so there is no SQL to print; run it online"
         raise MigrationError(msg)
     begin()
     return op.get_bind()
-
-
-def _definition(connection: Connection, table: str) -> str:
-    found = text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table")
-    sql: str = connection.execute(found, {"table": table}).scalar_one()
-    return sql
 
 
 def _has(sql: str, constraint: str) -> bool:
     return re.search(rf"\bCONSTRAINT \W?{re.escape(constraint)}\b", sql) is not None
 
 
-def _make_anew(connection: Connection, table: str, definition: str) -> None:
-    """Copy a table away, drop it, create it by the new definition, and copy it back; with its indexes and its numbers.
+def _refuse_violations(connection: Connection, table: str, definitions: Mapping[str, str]) -> None:
+    """Check the rows against all CHECKs, in one pass."""
+    checks = {name: sql.removeprefix("CHECK ") for name, sql in definitions.items() if sql.startswith("CHECK ")}
+    if not checks:
+        return
+    broken = [f"{condition} IS FALSE" for condition in checks.values()]  # one that gives NULL is satisfied
+    query = f"SELECT {', '.join(broken)} FROM main.{table} WHERE {' OR '.join(broken)} LIMIT 1"  # our own
+    found = connection.exec_driver_sql(query).first()
+    if found is not None:
+        name = next(name for name, is_broken in zip(checks, found, strict=True) if is_broken)
+        raise ConstraintViolated(table, name, definitions[name])
 
-    In this order, other tables that refer to it keep to its name, whatever the connection's foreign_keys.
+
+def _orphans(connection: Connection, table: str) -> Counter[str]:
+    """Return how many rows lack the row that they refer to, by the table of that; names in lower case."""
+    return Counter(row[2].lower() for row in connection.exec_driver_sql(f"PRAGMA main.foreign_key_check({table})"))
+
+
+def _refuse_to_drop(connection: Connection, statement: Any, *_: Any) -> None:
+    """Refuse to drop a table of ours that something of the application's needs.
+
+    With foreign_keys = ON, a DROP TABLE deletes its rows first, and with them those that refer to them ON DELETE
+    CASCADE. Triggers and indexes of the application's would go with the table, without a word.
     """
-    kept = text("SELECT sql FROM sqlite_master WHERE type <> 'table' AND tbl_name = :table AND sql IS NOT NULL")
-    others = connection.execute(kept, {"table": table}).scalars().all()
-    is_numbered = "AUTOINCREMENT" in definition
-    number = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
-    last_number = connection.execute(number, {"table": table}).scalar() if is_numbered else None
-    # leaves out generated columns
-    names = [row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")]
-    columns = ", ".join(names)
-    connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # until the transaction ends
-    connection.exec_driver_sql(f"CREATE TEMP TABLE {_COPY} AS SELECT {columns} FROM {table}")
-    connection.exec_driver_sql(f"DROP TABLE {table}")
-    connection.exec_driver_sql(definition)
-    connection.exec_driver_sql(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM temp.{_COPY}")
-    connection.exec_driver_sql(f"DROP TABLE temp.{_COPY}")
-    for sql in others:
-        connection.exec_driver_sql(sql)
-    if last_number is not None:  # positions once given are never given again
-        connection.execute(text("DELETE FROM sqlite_sequence WHERE name = :table"), {"table": table})
-        row = {"table": table, "number": last_number}
-        connection.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:table, :number)"), row)
+    if not isinstance(statement, DropTable) or statement.element.schema is not None:
+        return
+    tables = define_tables(position_is_key=True).metadata.tables
+    table = statement.element.name
+    if table not in tables:
+        return
+    ours = {*tables, *sqlite_triggers(), *(index.name for each in tables.values() for index in each.indexes)}
+    found = connection.execute(_DEPENDENTS, {"table": table}).all()
+    dependents = [f"{kind} {name}" for kind, name in found if name not in ours]
+    if dependents:
+        raise ReferredTo(table, dependents)

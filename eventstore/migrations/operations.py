@@ -12,10 +12,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.errors import EventsWouldBeLost
+from eventstore.errors import EventsWouldBeLost, SeveralDatabases
 from eventstore.migrations import on_postgresql, on_sqlite
+from eventstore.migrations.place import refuse_elsewhere
 from eventstore.migrations.settings import Settings
-from eventstore.migrations.strangers import refuse_strangers
+from eventstore.migrations.strangers import refuse_own, refuse_strangers
 
 _DROPPED: Final = {
     "es_0001": ("es_streams", "es_events", "snapshots", "es_schema"),
@@ -49,11 +50,13 @@ def create_schema() -> None:
     """Create the PostgreSQL schema of the tables, unless it is there or none was named.
 
     Raises:
+        OtherHistory: Our tables are there already, so another history has made them.
         TableTaken: One of our tables, whichever revision creates it, is there already, and so another one.
     """
     name = schema()
     context = op.get_context()
     if not context.as_sql:  # what comes first in the first revision
+        refuse_own(op.get_bind(), name)
         refuse_strangers(op.get_bind(), name)
     if name is None or _on_sqlite():
         return
@@ -62,23 +65,31 @@ def create_schema() -> None:
     op.execute(sa.schema.CreateSchema(name, if_not_exists=True))
 
 
-def begin() -> None:
+def begin(**databases: str) -> None:
     """Make sure that a revision is a transaction, and that going back keeps nobody waiting; called first.
 
     On SQLite, whose driver begins no transaction for DDL, it begins one. On PostgreSQL there is one: timeouts of the
     role are off until it ends, and tables that this revision drops when it is undone are locked here, all or none,
     within the lock timeout and again and again, as by `add_constraints`.
 
+    Args:
+        databases: What the env.py of an application has passed to the revision, as `engine_name`.
+
     Raises:
+        TablesElsewhere: The tables are in another schema than the one where the revision would make its own.
         TableTaken: A table that the next revision creates is there already.
+        SeveralDatabases: The env.py runs each revision for several databases.
         UnsuitableSetting: The connection is in AUTOCOMMIT, or at an isolation level other than READ COMMITTED.
         TableLocked: The locks could not be had in all the time there was.
     """
+    if databases:
+        raise SeveralDatabases([f"{option}={name!r}" for option, name in databases.items()])
     undone = _revision_that_is_undone()
     is_sqlite = _on_sqlite()
     if not op.get_context().as_sql:
         if not is_sqlite:
             on_postgresql.begin()
+        refuse_elsewhere(op.get_bind(), schema())
         refuse_strangers(op.get_bind(), schema(), next_revision_only=True)
         if is_sqlite:
             on_sqlite.begin()
@@ -118,7 +129,7 @@ def create_index_concurrently(name: str, table: str, *columns: str, using: str =
         MigrationError: There is an index of that name that is another one.
     """
     if _on_sqlite():
-        op.create_index(name, table, list(columns), if_not_exists=True)
+        on_sqlite.create_index(name, table, columns)
     else:
         on_postgresql.build_index(name, _name(table), columns, using=using, options=options)
 
@@ -136,8 +147,8 @@ def add_constraints(table: str, **definitions: str) -> None:
 
     On PostgreSQL they are added NOT VALID, which asks for the table's lock but for a moment: new rows are checked from
     then on, old ones by `validate_constraints`. Each is committed by itself. Where the lock can't be had within the
-    lock timeout, writers are let pass and it is tried again. On SQLite the table is made anew from its own definition,
-    which checks all rows.
+    lock timeout, writers are let pass and it is tried again. On SQLite all rows are checked, then the definition of the
+    table is changed in place: only CHECK and FOREIGN KEY can be added.
 
     Args:
         table: Of the event store.

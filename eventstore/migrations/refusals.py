@@ -2,18 +2,39 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.backends import check_engine
 from eventstore.backends.postgresql_rights import is_permission_denied, permission_denied
+from eventstore.errors import ReadOnlyDatabase, UnsuitableSetting
 from eventstore.tables import define_tables
+
+_READ_ONLY: Final = "25006"
+
+
+def refuse_encoding(connection: Connection) -> None:
+    """Look whether the database can store every text (PostgreSQL).
+
+    Raises:
+        UnsuitableSetting: It can't, so that no store would work with it.
+    """
+    encoding = connection.execute(text("SELECT current_setting('server_encoding')")).scalar_one()
+    connection.rollback()
+    if encoding != "UTF8":
+        raise _unsuitable(encoding)
+
+
+def _unsuitable(encoding: str) -> UnsuitableSetting:
+    problem = f"is {encoding}, in which not every text can be sent and read"
+    return UnsuitableSetting("server_encoding", problem, "make the database with ENCODING 'UTF8'")
 
 
 @contextmanager
 def refusals(engine: Engine, schema: str | None) -> Iterator[None]:
-    """Raise `PermissionDenied` for what the user of the engine lacks a right to.
+    """Raise an error of ours for what the user of the engine may not do.
 
     Args:
         engine: Of the database.
@@ -21,11 +42,21 @@ def refusals(engine: Engine, schema: str | None) -> Iterator[None]:
 
     Raises:
         InvalidInput: It is no engine.
+        PermissionDenied: The user lacks a right.
+        ReadOnlyDatabase: The user may only read, as on a standby.
+        UnsuitableSetting: The encoding of the database is SQL_ASCII.
     """
     check_engine(engine)
     try:
         yield
+    except TypeError as error:
+        if engine.dialect.name != "postgresql" or engine.dialect.server_version_info is not None:
+            raise
+        # SQLAlchemy could not read the server's version, which it asks for first: the driver gives it bytes
+        raise _unsuitable("SQL_ASCII") from error
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            raise ReadOnlyDatabase from error
         if engine.dialect.name != "postgresql" or not is_permission_denied(error):
             raise
         raise permission_denied(error, define_tables(schema=schema)) from error

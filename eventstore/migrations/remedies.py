@@ -1,10 +1,11 @@
-"""What to do about a deviation: SQL, each statement of its own, that keeps nobody waiting for long, or what else."""
+"""What to do about a deviation: SQL, each statement of its own, that keeps no append waiting for long, or advice."""
 
 from dataclasses import dataclass
 
 REPAIR = "`eventstore repair`"
 RESTORE = "restore it from a backup: nothing can compute it"
 UNLESS_MEANT = "unless you mean it: "
+IF_THE_SAME = "if its values are that column's: "
 REWRITES = "while nothing appends, for the table is rewritten: "
 
 

@@ -10,7 +10,7 @@ from eventstore.immutability import FUNCTION
 from eventstore.migrations.comparison import Deviation, columns_of
 from eventstore.migrations.definitions import DISABLED, INVALID, NOT_VALID, TABLES, USUAL, Definitions, Key
 from eventstore.migrations.inventory import Inventory
-from eventstore.migrations.remedies import RESTORE, REWRITES, UNLESS_MEANT, Remedy
+from eventstore.migrations.remedies import IF_THE_SAME, RESTORE, REWRITES, UNLESS_MEANT, Remedy
 
 _OPTION: Final = re.compile(r"(?:AS|INCREMENT BY|MINVALUE|MAXVALUE|START WITH|CACHE) \S+|(?:NO )?CYCLE")
 _PREPARER: Final = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
@@ -103,7 +103,7 @@ class _Remedies:
 
     def column(self) -> Remedy:
         if self._renamed_from is not None:
-            return self._alter(f"RENAME COLUMN {quoted(self._renamed_from)} TO {self._name}")
+            return self._alter(f"RENAME COLUMN {quoted(self._renamed_from)} TO {self._name}", advice=IF_THE_SAME)
         if self._expected is None:
             return self._alter(
                 f"DROP COLUMN IF EXISTS {self._name}", advice="keep your data in tables of your own, then: "

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import sqlite
 from eventstore.migrations.comparison import Deviation, renamed_columns
 from eventstore.migrations.definitions import Definitions, Key
 from eventstore.migrations.inventory import Inventory
-from eventstore.migrations.remedies import REPAIR, RESTORE, UNLESS_MEANT, Remedy
+from eventstore.migrations.remedies import IF_THE_SAME, REPAIR, RESTORE, UNLESS_MEANT, Remedy
 
 _PREPARER: Final = sqlite.dialect().identifier_preparer
 _NEW: Final = "es_made_again"
@@ -38,7 +38,7 @@ def _of_column(deviation: Deviation) -> Remedy | None:
     table, name = deviation.key.table, quoted(deviation.key.name)
     if deviation.renamed_from is not None:
         rename = f"ALTER TABLE {table} RENAME COLUMN {quoted(deviation.renamed_from)} TO {name}"
-        return Remedy((rename,), repairable=True)
+        return Remedy((rename,), IF_THE_SAME)
     if deviation.expected is None:
         return Remedy((f"ALTER TABLE {table} DROP COLUMN {name}",), "keep your data in tables of your own, then: ")
     if deviation.found is None and _needs_values(deviation.expected):

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection
-from sqlalchemy.orm import Session
-
 from eventstore import statements
 from eventstore.backends.protocol import Row, Run
 from eventstore.errors import DecodingError, LogWentBack, PositionBeyondLog, ProjectionFailed, TransactionBroken
 from eventstore.observing import Observation
 from eventstore.projections.definition import Projection
 from eventstore.projections.guarding import Blame, Guard, HandlerFailed, RepeatOneByOne
+from eventstore.projections.targets import target_of, write_out
 from eventstore.rows import EVENT_ID, EVENT_TYPE, POSITION, STREAM_ID, VERSION
 from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
 from eventstore.settling import Horizon, check_loss
@@ -215,10 +213,9 @@ class Batches:
         self._projection.check_event_types(self._store.event_types)
         blocked = self._blocked_streams(run) if rows else frozenset()
         deadline = time.monotonic() + self._seconds
-        target = self._target(transaction.connection)
         guard = Guard(self._store._backend, transaction, run, blame)
         handled = dead_letters = 0
-        try:
+        with target_of(self._projection, transaction.connection) as target:
             for row in rows:
                 if row[STREAM_ID] in blocked:
                     if self._concerns(transaction, row):
@@ -229,9 +226,6 @@ class Batches:
                 if time.monotonic() > deadline:
                     end = After(row[POSITION], transaction._global_order.token_of(row))
                     break
-        finally:
-            if isinstance(target, Session):
-                target.close()
         guard.end()
         observed.note(dead_letters=dead_letters)
         return handled, end
@@ -262,8 +256,8 @@ class Batches:
                 handler(event, target)
                 handled += 1
                 guard.check()
-        if handled and isinstance(target, Session):
-            target.flush()  # so that what the database refuses is this event's failure
+        if handled:
+            write_out(target)
         return handled
 
     def _concerns(self, transaction: EventStore, row: Row) -> bool:
@@ -281,19 +275,13 @@ class Batches:
             HandlerFailed: Its handler failed; roll back.
         """
         self._projection.check_event_types(self._store.event_types)
-        target = self._target(transaction.connection)
         guard = Guard(self._store._backend, transaction, run, blame)
-        try:
-            with self._store._observer.operation("project", projection=self._projection.name) as observed:
-                observed.note(events=self._call_guarded(transaction, row, target, observed, guard))
-        finally:
-            if isinstance(target, Session):
-                target.close()
+        with (
+            target_of(self._projection, transaction.connection) as target,
+            self._store._observer.operation("project", projection=self._projection.name) as observed,
+        ):
+            observed.note(events=self._call_guarded(transaction, row, target, observed, guard))
         guard.end()
-
-    def _target(self, connection: Connection) -> Any:
-        make_session = self._projection.session
-        return connection if make_session is None else make_session(connection)
 
     def _blocked_streams(self, run: Run) -> frozenset[str]:
         return frozenset(row[0] for row in run(statements.blocked_streams, projection=self._projection.name))

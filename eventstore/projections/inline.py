@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from eventstore.errors import ConcurrencyConflict, InvalidInput
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.projections.definition import Projection
+from eventstore.projections.targets import target_of, write_out
 from eventstore.store import EventStore
 from eventstore.streams import ExpectedVersion
 
@@ -116,18 +115,11 @@ class _ProjectingStore(EventStore):
     def _call_handlers(self, transaction: EventStore, stored: list[tuple[AppendResult, int]]) -> None:
         """Call them in the order of the results: that of the list, in which appends of a stream follow each other."""
         for projection in self._projections:
-            target: Any = transaction.connection
-            if projection.session is not None:
-                target = projection.session(transaction.connection)
-            try:
+            with target_of(projection, transaction.connection) as target:
                 for result, count in stored:
                     if not result.duplicate:
                         self._call(projection, transaction, result, count, target)
-                if isinstance(target, Session):
-                    target.flush()
-            finally:
-                if isinstance(target, Session):
-                    target.close()
+                write_out(target)
 
     def _call(
         self, projection: Projection, transaction: EventStore, result: AppendResult, count: int, target: Any

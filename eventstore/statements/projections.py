@@ -52,6 +52,11 @@ def find_checkpoints(tables: Tables) -> ClauseElement:
     return select(*columns).order_by(found.name)
 
 
+def names_of_projections(tables: Tables) -> ClauseElement:
+    """Return the names of all projections, in order."""
+    return select(tables.checkpoints.c.name).order_by(tables.checkpoints.c.name)
+
+
 def find_checkpoint(tables: Tables) -> ClauseElement:
     """Return (position, seen_at, worker, failure, the time now, failed_at) of one, and its event; no row if not begun.
 

@@ -13,8 +13,8 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
-def upgrade() -> None:
-    operations.begin()
+def upgrade(**databases: str) -> None:
+    operations.begin(**databases)
     operations.add_constraints(
         "es_streams",
         es_streams_stream_id_check="CHECK (length(stream_id) BETWEEN 1 AND 255)",
@@ -35,8 +35,8 @@ def upgrade() -> None:
     operations.set_schema_version(3)
 
 
-def downgrade() -> None:
-    operations.begin()
+def downgrade(**databases: str) -> None:
+    operations.begin(**databases)
     operations.drop_constraints(
         "snapshots",
         "snapshots_codec_check",

@@ -1,5 +1,6 @@
 """The command: `python -m eventstore.testing.adversary --help`."""
 
+import logging
 import secrets
 import shlex
 import signal
@@ -115,6 +116,7 @@ def _end(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)  # stores complain of connections that are cut on purpose
     for _signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(_signal, _end)
     main(prog_name="python -m eventstore.testing.adversary")

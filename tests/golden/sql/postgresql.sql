@@ -3178,6 +3178,9 @@ WHERE es_checkpoints.name = (
 )
     AND es_checkpoints.worker = %(worker)b::VARCHAR;
 
+-- projections.names_of_projections
+SELECT es_checkpoints.name FROM es_checkpoints ORDER BY es_checkpoints.name;
+
 -- projections.next_event_time
 -- with param_1 = 1
 SELECT es_events.recorded_at

@@ -1780,6 +1780,9 @@ WHERE es_checkpoints.name = (
 )
     AND es_checkpoints.worker = :worker;
 
+-- projections.names_of_projections
+SELECT es_checkpoints.name FROM es_checkpoints ORDER BY es_checkpoints.name;
+
 -- projections.next_event_time
 -- with param_1 = 1, param_2 = 0
 SELECT es_events.recorded_at

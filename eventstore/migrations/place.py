@@ -1,0 +1,62 @@
+"""Which PostgreSQL schema the tables are in: one, whichever search path a deployer has."""
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from eventstore.errors import TablesElsewhere
+
+_ELSEWHERE: Final = """FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid IN (to_regclass('es_schema'), to_regclass('es_alembic_version')) AND n.nspname <> current_schema()"""
+_WHERE: Final = text(f"""
+SELECT n.nspname::text AS found, current_schema()::text AS first, current_setting('search_path') AS path {_ELSEWHERE}
+""")
+_VISIBLE: Final = text("""
+SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(:table)
+""")
+_PATH: Final = text("SELECT unnest(current_schemas(false))::text")
+
+
+def refuse_elsewhere(connection: Connection, schema: str | None) -> None:
+    """Look whether the tables are in another schema of the search path than the first, if no schema was named.
+
+    An unqualified name finds a table in any schema of the path, and a new one is made in the first. So a schema that
+    comes to the front of the path later, such as one that is named like the deployer, would split the tables.
+
+    Raises:
+        TablesElsewhere: They are.
+    """
+    if schema is None and connection.dialect.name == "postgresql":
+        row = connection.execute(_WHERE).first()
+        if row is not None:
+            raise TablesElsewhere(row.found, row.first, row.path)
+
+
+def refuse_elsewhere_in_script() -> str:
+    """Return the same look as SQL, for a script that is printed."""
+    message = (
+        "the tables of the event store are in another schema than the first of search_path, where new ones would be "
+        "made; name their schema (--schema), or put it first in search_path"
+    )
+    return f"DO $$BEGIN IF EXISTS (SELECT {_ELSEWHERE}) THEN RAISE USING MESSAGE = '{message}'; END IF; END$$"
+
+
+def schemas_to_lock(connection: Connection, schema: str | None) -> list[str | None]:
+    """Return the schemas that a migration may find tables in, in an order that is the same for all deployers."""
+    if schema is not None:
+        return [schema]
+    return sorted(connection.execute(_PATH).scalars()) or [None]
+
+
+def schema_of_tables(connection: Connection, schema: str | None) -> str | None:
+    """Return the schema that our tables are in, or will be made in."""
+    if schema is not None:
+        return schema
+    visible = schema_of(connection, "es_schema") or schema_of(connection, "es_alembic_version")
+    return visible or connection.execute(text("SELECT current_schema()::text")).scalar()
+
+
+def schema_of(connection: Connection, table: str) -> str | None:
+    """Return the schema in which an unqualified name of a table finds it, None if it finds none."""
+    found: str | None = connection.execute(_VISIBLE, {"table": table}).scalar()
+    return found

@@ -1,0 +1,189 @@
+"""Older code on newer tables: a rollback of a deployment, by every way in."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.util import CommandError
+from click.testing import CliRunner
+from sqlalchemy import Engine, text
+
+from eventstore import EventStore, NewEvent, SchemaTooNew, migrations
+from eventstore.cli import main
+from eventstore.errors import UnknownRevision
+from eventstore.migrations.environment import VERSION_TABLE
+from eventstore.tables import SCHEMA_VERSION
+from tests.fix_migrations import ROOT, catalog, url_of
+
+NEWER = SCHEMA_VERSION + 1
+NAMES = [f"es_{number:04}" for number in range(1, SCHEMA_VERSION + 1)]
+
+
+def make_newer(engine: Engine, *, breaking: int = 1, version: int = NEWER) -> None:
+    """Leave the database as newer code does."""
+    migrations.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = 'es_{NEWER:04}'"))
+        row = {"version": version, "breaking": breaking}
+        connection.execute(text("UPDATE es_schema SET version = :version, breaking_version = :breaking"), row)
+
+
+def test_tables_that_are_newer_and_fit_need_no_upgrade(new_engine: Engine) -> None:
+    make_newer(new_engine)
+    before, said = catalog(new_engine), []
+    migrations.upgrade(new_engine, on_progress=lambda step: said.append(step.step))
+    assert said == [f"the tables are at es_{NEWER:04}, newer than this code ({NAMES[-1]}), which works with them"]
+    migrations.upgrade(new_engine, "es_0003")
+    assert migrations.pending(new_engine) == []
+    assert catalog(new_engine) == before
+    assert migrations.current(new_engine) == f"es_{NEWER:04}"
+    for arguments, exit_code in ((["migrate"], 0), (["migrate", "--dry-run"], 0), (["check", "--newest"], 0)):
+        done = CliRunner().invoke(main, [*arguments, "--url", url_of(new_engine)])
+        assert done.exit_code == exit_code, done.output
+        assert "newer than this code" in done.stdout
+    assert EventStore(new_engine).append("order-1", [NewEvent("placed")], expected_version=0).version == 1
+
+
+def test_tables_that_are_newer_and_do_not_fit_are_refused(new_engine: Engine) -> None:
+    make_newer(new_engine, breaking=NEWER)
+    for call in (migrations.upgrade, migrations.pending, migrations.check):
+        with pytest.raises(SchemaTooNew, match=f"at version {NEWER} and needs code that knows version {NEWER}"):
+            call(new_engine)
+    for command in ("migrate", "check"):
+        assert CliRunner().invoke(main, [command, "--url", url_of(new_engine)]).exit_code == 5
+
+
+def test_what_newer_code_has_done_is_undone_by_newer_code(new_engine: Engine) -> None:
+    make_newer(new_engine)
+    for revision in ("es_0003", "-1", "base"):
+        with pytest.raises(UnknownRevision, match=f"at revision es_{NEWER:04}.*its newest is {NAMES[-1]}") as refused:
+            migrations.downgrade(new_engine, revision)
+        assert (refused.value.revision, refused.value.newest) == (f"es_{NEWER:04}", NAMES[-1])
+    for revision in (f"es_{NEWER:04}", "+1"):
+        with pytest.raises(CommandError):
+            migrations.upgrade(new_engine, revision)
+
+
+def test_an_unknown_revision_on_tables_that_are_not_newer_is_refused(new_engine: Engine) -> None:
+    make_newer(new_engine, version=SCHEMA_VERSION)
+    for call in (migrations.upgrade, migrations.pending):
+        with pytest.raises(UnknownRevision, match=f"at revision es_{NEWER:04}"):
+            call(new_engine)
+
+
+# --- with copies of the package as they would have been
+
+
+OldCode = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def old_code(tmp_path: Path) -> OldCode:
+    """Return a function that runs Python with the package as it was when it knew so many revisions."""
+
+    def run(newest: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        home = tmp_path / f"at_{newest}"
+        if not home.exists():
+            shutil.copytree(ROOT / "eventstore", home / "eventstore", ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / "alembic", home / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copy(ROOT / "alembic.ini", home)
+            make_older(home / "eventstore", newest)
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=home,
+            env={**os.environ, "PYTHONPATH": str(home)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return run
+
+
+def make_older(package: Path, newest: int) -> None:
+    tables = package / "tables.py"
+    source, count = re.subn(
+        r"^SCHEMA_VERSION: Final = \d+$", f"SCHEMA_VERSION: Final = {newest}", tables.read_text(), flags=re.MULTILINE
+    )
+    assert count == 1
+    tables.write_text(source)
+    for name in NAMES[newest:]:
+        (revision,) = (package / "migrations" / "versions").glob(f"{name}_*.py")
+        revision.unlink()
+    for definitions in (package / "migrations" / "definitions").glob("*.txt"):
+        definitions.write_text(definitions.read_text().partition(f"[es_{newest + 1:04}]")[0])
+
+
+APPLICATION = textwrap.dedent("""
+    import json, pathlib, sys
+    import eventstore
+    from click.testing import CliRunner
+    from eventstore import ANY, EventStore, NewEvent, migrations
+    from eventstore.cli import main
+    assert pathlib.Path(eventstore.__file__).is_relative_to(pathlib.Path.cwd()), eventstore.__file__
+    for url in sys.argv[1:]:
+        commands = [CliRunner().invoke(main, [command, "--url", url]) for command in ("migrate", "check")]
+        store = EventStore.from_url(url)
+        appended = store.append("order-1", [NewEvent("placed")], expected_version=ANY).version
+        seen = [event.version for event in store.read_all()]
+        done = {"codes": [each.exit_code for each in commands], "said": [each.output for each in commands],
+                "head": migrations.head(), "appended": appended, "seen": seen}
+        print(json.dumps(done))
+        store.close()
+    """)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("old", range(1, SCHEMA_VERSION))
+def test_an_old_image_starts_again_on_the_tables_of_each_newer_one(
+    make_engine: Callable[[], Engine], old_code: OldCode, old: int
+) -> None:
+    engines = []
+    for new in range(old + 1, SCHEMA_VERSION + 1):
+        engine = make_engine()
+        migrations.upgrade(engine, NAMES[old - 1])
+        EventStore(engine).append("order-1", [NewEvent("placed")], expected_version=0)
+        migrations.upgrade(engine, NAMES[new - 1])
+        engines.append(engine)
+    before = [catalog(engine) for engine in engines]
+    done = old_code(old, "-c", APPLICATION, *map(url_of, engines))
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(results) == len(engines) == SCHEMA_VERSION - old
+    for result in results:
+        assert result["head"] == NAMES[old - 1]
+        assert result["codes"] == [0, 0], result["said"]
+        assert "nothing to do" in result["said"][0]
+        assert (result["appended"], result["seen"]) == (2, [1, 2])
+    assert [catalog(engine) for engine in engines] == before
+    for engine in engines:  # and forward again
+        migrations.upgrade(engine)
+        assert migrations.verify(engine) == []
+
+
+@pytest.mark.slow
+def test_alembic_in_an_old_checkout_has_nothing_to_do(new_engine: Engine, old_code: OldCode) -> None:
+    migrations.upgrade(new_engine)
+    url = f"url={url_of(new_engine)}"
+    done = old_code(5, "-m", "alembic", "-x", url, "upgrade", "head")
+    assert done.returncode == 0, done.stderr
+    assert "newer than this code (es_0005)" in done.stdout + done.stderr
+    unknown = old_code(5, "-m", "alembic", "-x", url, "upgrade", "es_0007")
+    assert unknown.returncode != 0
+    back = old_code(5, "-m", "alembic", "-x", url, "downgrade", "es_0004")
+    assert back.returncode != 0
+    assert "UnknownRevision" in back.stderr
+    with new_engine.begin() as connection:
+        connection.execute(text("UPDATE es_schema SET breaking_version = 7"))
+    broken = old_code(5, "-m", "alembic", "-x", url, "upgrade", "head")
+    assert broken.returncode != 0
+    assert "SchemaTooNew" in broken.stderr
+    assert migrations.current(new_engine) == migrations.head()
