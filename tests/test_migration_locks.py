@@ -412,7 +412,7 @@ def vacuum_slowly(engine: Engine, *tables: str) -> None:
 
 def vacuums(engine: Engine, *tables: str) -> bool:
     query = "SELECT count(DISTINCT relid) FROM pg_stat_progress_vacuum WHERE relid::regclass::text = ANY (:tables)"
-    return sql(engine, query, tables=list(tables)) == len(tables)
+    return bool(sql(engine, query, tables=list(tables)) == len(tables))
 
 
 @pytest.mark.parametrize("count", [100_000, pytest.param(3_000_000, marks=pytest.mark.long)])
