@@ -13,13 +13,13 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
-def upgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def upgrade() -> None:
+    operations.begin()
     ${upgrades if upgrades else "raise NotImplementedError"}
     operations.set_schema_version(${int(up_revision.removeprefix("es_"))})
 
 
-def downgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def downgrade() -> None:
+    operations.begin()
     ${downgrades if downgrades else "raise NotImplementedError"}
     operations.set_schema_version(${int(up_revision.removeprefix("es_")) - 1})

@@ -53,7 +53,6 @@ EventStoreError
 │   ├── TablesElsewhere             new tables would be made in another schema than the others
 │   ├── UnknownRevision             the tables are at a revision of newer code
 │   ├── MigratedMeanwhile           another process has run the same revisions
-│   ├── SeveralDatabases            an env.py that runs each revision for several databases
 │   └── ReadOnlyDatabase
 ├── ProjectionError                 a projection that can't go on, or not now
 │   ├── ProjectionFailed            a handler could not deal with an event
@@ -901,22 +900,6 @@ class MigratedMeanwhile(MigrationError):
         super().__init__(
             f"another process has migrated these tables at the same time: they were at {expected or 'no revision'}, "
             f"and are at {found or 'no revision'} now; run the migration again, which completes what is missing"
-        )
-
-
-class SeveralDatabases(MigrationError):
-    """An env.py that runs each revision for several databases, which would all get the event store's tables.
-
-    Attributes:
-        databases: What it has passed to the revision, as Flask-Migrate's `engine_name`.
-    """
-
-    def __init__(self, databases: Sequence[str]) -> None:
-        self.databases = tuple(databases)
-        super().__init__(
-            f"this env.py runs each revision for several databases ({', '.join(databases)}), and the event store is in "
-            "one; nothing was done. Take our folder out of version_locations, and migrate that database by "
-            "`eventstore migrate` or migrations.upgrade(engine), in a history of its own"
         )
 
 

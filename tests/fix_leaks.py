@@ -1,10 +1,14 @@
 """Over the whole run: no log record and no error of ours has any of the strings in it that tests put into payloads."""
 
 import logging
+import sqlite3
+import weakref
 from collections.abc import Generator
 from typing import Any, Final
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from eventstore.errors import EventStoreError
 from eventstore.testing.projection_contract import PAYLOAD
@@ -33,7 +37,14 @@ def _init(error: EventStoreError, *arguments: Any) -> None:
     _look(f"an error, {type(error).__name__}", str(arguments))
 
 
+def _close_in_the_end(connection: Any, record: ConnectionPoolEntry) -> None:
+    """Close the connections of engines that a test has made and forgotten: since Python 3.13, sqlite3 warns if not."""
+    if isinstance(connection, sqlite3.Connection):
+        weakref.finalize(record, connection.close)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    event.listen(Pool, "connect", _close_in_the_end)
     EventStoreError.__init__ = _init  # type: ignore[assignment]  # to see the text of every one
     logging.getLogger("eventstore").addHandler(_Watch(logging.DEBUG))
 

@@ -1,6 +1,7 @@
 """What is peculiar to SQLite in a Django project: it has one writer at a time."""
 
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ def test_who_will_write_takes_the_lock_before_anything_is_read() -> None:
 
 
 def test_where_another_writer_has_the_lock_the_error_says_so(django_sqlite: dict[str, Any]) -> None:
-    with sqlite3.connect(django_sqlite["NAME"], isolation_level=None) as other:
+    with closing(sqlite3.connect(django_sqlite["NAME"], isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 1")

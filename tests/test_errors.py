@@ -68,7 +68,6 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.TablesElsewhere("public", "deploy", '"$user", public'),
         errors.UnknownRevision("es_0009", "es_0007"),
         errors.MigratedMeanwhile("es_0002", "es_0004"),
-        errors.SeveralDatabases(["engine_name='orders'"]),
         errors.ReadOnlyDatabase(),
         errors.GlobalOrderError("text"),
         errors.UnsuitableTransaction("is wrong"),

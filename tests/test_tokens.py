@@ -1,9 +1,9 @@
 """Tokens, and a log that went back: what a reader has read is there, or it stops."""
 
 import pickle
-import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -285,17 +285,13 @@ def test_a_backup_that_is_restored_into_a_live_file_is_noticed(sqlite_file: tupl
     store, path = sqlite_file
     fill(store, 40)
     backup = path.with_name("backup.db")
-    with sqlite3.connect(path) as live, sqlite3.connect(backup) as copy:
+    with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(backup)) as copy:
         live.backup(copy)
-    live.close()
     events = fill(store, 60)
     found = store.read_all()
     subscription = store.subscribe(after_position=events[-1].token)
-    with sqlite3.connect(path) as live, sqlite3.connect(backup) as copy:
+    with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(backup)) as copy:
         copy.backup(live)
-    live.close()
-    copy.close()
-    shutil.rmtree(backup, ignore_errors=True)
     fill(store, 70)  # drawn again: the positions that were read are other events now
     with pytest.raises(LogWentBack):
         next(subscription)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from alembic import op
 
-from eventstore.errors import EventsWouldBeLost, SeveralDatabases
+from eventstore.errors import EventsWouldBeLost
 from eventstore.migrations import on_postgresql, on_sqlite
 from eventstore.migrations.place import refuse_elsewhere
 from eventstore.migrations.settings import Settings
@@ -65,25 +65,19 @@ def create_schema() -> None:
     op.execute(sa.schema.CreateSchema(name, if_not_exists=True))
 
 
-def begin(**databases: str) -> None:
-    """Make sure that a revision is a transaction, and that going back keeps nobody waiting; called first.
+def begin() -> None:
+    """Make sure that a revision is a transaction, and that going back keeps no one waiting; called first.
 
     On SQLite, whose driver begins no transaction for DDL, it begins one. On PostgreSQL there is one: timeouts of the
     role are off until it ends, and tables that this revision drops when it is undone are locked here, all or none,
     within the lock timeout and again and again, as by `add_constraints`.
 
-    Args:
-        databases: What the env.py of an application has passed to the revision, as `engine_name`.
-
     Raises:
         TablesElsewhere: The tables are in another schema than the one where the revision would make its own.
         TableTaken: A table that the next revision creates is there already.
-        SeveralDatabases: The env.py runs each revision for several databases.
         UnsuitableSetting: The connection is in AUTOCOMMIT, or at an isolation level other than READ COMMITTED.
         TableLocked: The locks could not be had in all the time there was.
     """
-    if databases:
-        raise SeveralDatabases([f"{option}={name!r}" for option, name in databases.items()])
     undone = _revision_that_is_undone()
     is_sqlite = _on_sqlite()
     if not op.get_context().as_sql:

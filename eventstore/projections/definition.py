@@ -48,8 +48,9 @@ class Projection:
             minute.
         on_failure: What becomes of an event that has failed. Defaults to stopping before it.
         session: Makes a session of the connection of a batch, as `lambda connection: Session(bind=connection)`.
-            Handlers are called with it, and it is flushed before the checkpoint is written. Never commit it. Defaults
-            to None: they are called with the connection.
+            Handlers are called with it, and what it holds is written before the checkpoint is. It is bound to that
+            connection, or `InvalidInput` is raised by the first batch; never commit it. Defaults to None: they are
+            called with the connection.
 
     Raises:
         InvalidInput: An argument is not valid.

@@ -17,8 +17,8 @@ branch_labels: str | Sequence[str] | None = ("eventstore",)
 depends_on: str | Sequence[str] | None = None
 
 
-def upgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def upgrade() -> None:
+    operations.begin()
     operations.create_schema()
     schema = operations.schema()
     on_sqlite = op.get_context().dialect.name == "sqlite"
@@ -144,8 +144,8 @@ def upgrade(**databases: str) -> None:
     op.bulk_insert(versions, [{"id": 1, "version": 1, "breaking_version": 1}])
 
 
-def downgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def downgrade() -> None:
+    operations.begin()
     operations.refuse_to_lose_events()
     for table in ("es_schema", "snapshots", "es_events", "es_streams"):
         op.drop_table(table, schema=operations.schema())

@@ -13,8 +13,8 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
-def upgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def upgrade() -> None:
+    operations.begin()
     operations.create_index_concurrently("es_events_event_type_position_idx", "es_events", "event_type", "position")
     operations.create_index_concurrently("es_events_category_position_idx", "es_events", "category", "position")
     operations.create_index_concurrently(
@@ -23,8 +23,8 @@ def upgrade(**databases: str) -> None:
     operations.set_schema_version(2)
 
 
-def downgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def downgrade() -> None:
+    operations.begin()
     for name in (
         "es_events_recorded_at_idx",
         "es_events_category_position_idx",

@@ -13,8 +13,8 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
-def upgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def upgrade() -> None:
+    operations.begin()
     operations.add_constraints(
         "es_streams",
         es_streams_stream_id_check="CHECK (length(stream_id) BETWEEN 1 AND 255)",
@@ -35,8 +35,8 @@ def upgrade(**databases: str) -> None:
     operations.set_schema_version(3)
 
 
-def downgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def downgrade() -> None:
+    operations.begin()
     operations.drop_constraints(
         "snapshots",
         "snapshots_codec_check",

@@ -13,8 +13,8 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
-def upgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def upgrade() -> None:
+    operations.begin()
     operations.validate_constraints("es_streams", "es_streams_stream_id_check")
     operations.validate_constraints(
         "es_events", "es_events_position_check", "es_events_codec_check", "es_events_event_type_check"
@@ -29,6 +29,6 @@ def upgrade(**databases: str) -> None:
     operations.set_schema_version(4)
 
 
-def downgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def downgrade() -> None:
+    operations.begin()
     operations.set_schema_version(3)  # that old rows were found to be right does no harm

@@ -16,8 +16,8 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
-def upgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def upgrade() -> None:
+    operations.begin()
     schema = operations.schema()
     on_sqlite = op.get_context().dialect.name == "sqlite"
     key_text = sa.Text() if on_sqlite else sa.Text(collation="C")
@@ -81,8 +81,8 @@ def upgrade(**databases: str) -> None:
     operations.set_schema_version(5)
 
 
-def downgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def downgrade() -> None:
+    operations.begin()
     op.drop_table("es_dead_letters", schema=operations.schema())
     op.drop_table("es_checkpoints", schema=operations.schema())
     operations.set_schema_version(4)

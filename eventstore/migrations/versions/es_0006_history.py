@@ -25,8 +25,8 @@ END
 """
 
 
-def upgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def upgrade() -> None:
+    operations.begin()
     on_sqlite = op.get_context().dialect.name == "sqlite"
     big = sa.Integer() if on_sqlite else sa.BigInteger()
     if on_sqlite:
@@ -66,9 +66,9 @@ def upgrade(**databases: str) -> None:
     operations.set_schema_version(6)
 
 
-def downgrade(**databases: str) -> None:
+def downgrade() -> None:
     """Streams that were deleted or archived can be appended to again, after the event that says so."""
-    operations.begin(**databases)
+    operations.begin()
     operations.drop_constraints("es_streams", "es_streams_archived_version_check", "es_streams_deleted_version_check")
     operations.drop_column("es_streams", "archived_version")
     operations.drop_column("es_streams", "deleted_version")

@@ -16,8 +16,8 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
-def upgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def upgrade() -> None:
+    operations.begin()
     on_sqlite = op.get_context().dialect.name == "sqlite"
     big = sa.Integer() if on_sqlite else sa.BigInteger()
     key_text = sa.Text() if on_sqlite else sa.Text(collation="C")
@@ -29,8 +29,8 @@ def upgrade(**databases: str) -> None:
     operations.set_schema_version(7)
 
 
-def downgrade(**databases: str) -> None:
-    operations.begin(**databases)
+def downgrade() -> None:
+    operations.begin()
     for name in ("event_version", "event_stream_id", "event_id", "event_position"):
         operations.drop_column("es_checkpoints", name)
     operations.set_schema_version(6)
