@@ -37,6 +37,8 @@ EventStoreError
 │   └── SchemaTooNew
 ├── MigrationError                  a migration that can't go on; once the cause is gone, run it again
 │   ├── MigrationInProgress
+│   ├── MigrationLockLost
+│   ├── MigrationConnectionLost
 │   ├── DirectConnectionRequired
 │   ├── TransactionOpen
 │   ├── TableLocked
@@ -615,6 +617,40 @@ class MigrationInProgress(MigrationError):
         super().__init__(
             f"another process has been migrating these tables for {waited_seconds:g} seconds"
             f"{_by(self.holders)}; wait for it, or end it, and run the migration again"
+        )
+
+
+class MigrationLockLost(MigrationError):
+    """The lock that keeps other migrations out is lost, and another one has it: this one has given way.
+
+    Attributes:
+        cause: Why the connection that held it is lost, in the server's words or the driver's.
+        holders: Who has it now, as texts; empty if the database did not say.
+    """
+
+    def __init__(self, cause: str, holders: Sequence[str] = ()) -> None:
+        self.cause = cause
+        self.holders = tuple(holders)
+        super().__init__(
+            f"the connection that held the lock of migrations was lost ({cause}), and another migration has the lock "
+            f"now{_by(self.holders)}; this one has stopped. Once the other is done, run it again: it does what is left"
+        )
+
+
+class MigrationConnectionLost(MigrationError):
+    """The connection was lost in the middle of a step.
+
+    Attributes:
+        step: What was being done.
+        cause: Why, in the server's words or the driver's.
+    """
+
+    def __init__(self, step: str, cause: str) -> None:
+        self.step = step
+        self.cause = cause
+        super().__init__(
+            f"{step}: the connection was lost ({cause}); what was done before stays, run the migration again: it does "
+            "what is left"
         )
 
 

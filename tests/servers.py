@@ -1,8 +1,9 @@
-"""What stands between a client and its servers: an address that moves from one to another, and a pooler.
+"""What stands between a client and its servers: an address that moves from one to another, and poolers.
 
-Both listen on a port of their own, and lead to nowhere until `switch_to` names a server's port.
+All listen on a port of their own, and lead to nowhere until `switch_to` names a server's port.
 """
 
+import queue
 import select
 import socket
 import threading
@@ -182,6 +183,59 @@ class Pooler(_Listening):
                     return port, greeting
             time.sleep(_PAUSE_SECONDS)
         raise EOFError
+
+
+class SharingPooler(_Listening):
+    """Shares a few connections to one server among all clients: each transaction takes one that is free.
+
+    So does PgBouncer in transaction mode. The driver has to leave statements unprepared (`prepare_threshold=None`).
+
+    Args:
+        connections: How many.
+        round_robin: Whether a transaction takes the one that has been free for longest (`server_round_robin`), not the
+            one that became free last.
+    """
+
+    def __init__(self, connections: int, *, round_robin: bool) -> None:
+        self._free: queue.Queue[_Known | None] = queue.Queue() if round_robin else queue.LifoQueue()
+        self._greeting = b""
+        for _ in range(connections):
+            self._free.put(None)
+        super().__init__()
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        while not self._free.empty():
+            server = self._free.get()
+            if server is not None:
+                server.__exit__()
+
+    def _serve(self, client: socket.socket) -> None:
+        startup = _read_startup(client)
+        self._free.put(self._taken(startup))  # so that there is a greeting
+        client.sendall(self._greeting)
+        while True:
+            group, _ = _read_group(client)
+            server = self._taken(startup)
+            try:
+                server.socket.sendall(group)
+                while _answer(server.socket, client) != b"I":
+                    group, _ = _read_group(client)
+                    server.socket.sendall(group)
+            except BaseException:  # the client has gone within a transaction
+                server.__exit__()
+                self._free.put(None)
+                raise
+            self._free.put(server)
+
+    def _taken(self, startup: bytes) -> _Known:
+        server = self._free.get(timeout=_SERVER_TIMEOUT_SECONDS)
+        if server is None:
+            assert self._target is not None
+            server = self._connect(self._target)
+            server.socket.sendall(startup)
+            self._greeting = _until_ready(server.socket)
+        return server
 
 
 def _is_over(server: socket.socket) -> bool:

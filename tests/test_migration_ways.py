@@ -407,9 +407,9 @@ def test_the_wheel_alone_migrates(tmp_path: Path, new_engine: Engine) -> None:
 # --- PgBouncer
 
 
-@pytest.fixture
-def pgbouncer_url(postgres_engine: Engine, unused_port: int) -> Iterator[URL]:
-    """The same database, through a pool in transaction mode."""
+@pytest.fixture(params=["pool_mode = transaction", "pool_mode = transaction\nserver_round_robin = 1"])
+def pgbouncer_url(request: pytest.FixtureRequest, postgres_engine: Engine, unused_port: int) -> Iterator[URL]:
+    """The same database, through a pool; in transaction mode, unless the test says otherwise."""
     server = postgres_engine.url
     password = f" password={server.password}" if server.password else ""
     with tempfile.TemporaryDirectory() as folder:
@@ -417,7 +417,7 @@ def pgbouncer_url(postgres_engine: Engine, unused_port: int) -> Iterator[URL]:
         configuration.write_text(
             f"[databases]\n* = host={server.host} port={server.port} user={server.username}{password}\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {unused_port}\nunix_socket_dir =\nauth_type = any\n"
-            "pool_mode = transaction\ndefault_pool_size = 2\nignore_startup_parameters = extra_float_digits\n",
+            f"{request.param}\ndefault_pool_size = 2\nignore_startup_parameters = extra_float_digits\n",
             encoding="utf-8",
         )
         Path(folder).chmod(0o755)
@@ -456,3 +456,13 @@ def test_behind_pgbouncer_the_store_works_and_migrations_say_what_they_need(pgbo
         with pytest.raises(DirectConnectionRequired, match="directly to PostgreSQL"):
             migrations.upgrade(store.engine)
         assert migrations.check(store.engine)[0] > 0
+
+
+@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="no pgbouncer: apt-get install pgbouncer")
+@pytest.mark.parametrize("pgbouncer_url", ["pool_mode = session"], indirect=True)
+def test_behind_pgbouncer_in_session_mode_migrations_run(pgbouncer_url: URL) -> None:
+    with EventStore.from_url(pgbouncer_url) as store:
+        for _ in range(2):
+            migrations.downgrade(store.engine, "es_0004", wait_seconds=5)
+            migrations.upgrade(store.engine, wait_seconds=5)
+        assert migrations.verify(store.engine) == []

@@ -46,9 +46,21 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1
 """)
 _SESSIONS: Final = text("""
 SELECT a.pid, a.usename::text, a.application_name, host(a.client_addr), a.state,
-       extract(epoch FROM clock_timestamp() - a.xact_start)::bigint
+       extract(epoch FROM clock_timestamp() - a.xact_start)::bigint,
+       -- without pg_read_all_stats the type is NULL; but every other process with a database is somebody's
+       coalesce(a.backend_type = 'autovacuum worker', a.usesysid IS NULL AND a.datid IS NOT NULL),
+       coalesce(nullif(a.query, '<insufficient privilege>') LIKE '%(to prevent wraparound)', (
+           SELECT bool_or(age(c.relfrozenxid) > current_setting('autovacuum_freeze_max_age')::integer
+                       OR mxid_age(c.relminmxid) > current_setting('autovacuum_multixact_freeze_max_age')::integer)
+           FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+           WHERE l.pid = a.pid AND l.mode = 'ShareUpdateExclusiveLock' AND c.relkind = 'r'
+             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       ))
 FROM pg_stat_activity a WHERE a.pid = ANY (:pids) ORDER BY a.xact_start, a.pid
 """)
+_AUTOVACUUM_THAT_STAYS: Final = (
+    "autovacuum to prevent wraparound, which the server does not cancel: let it end, or VACUUM (FREEZE) the table first"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +154,11 @@ def describe(connection: Connection, pids: Collection[int]) -> tuple[str, ...]:
     if not pids:
         return ()
     texts = []
-    for pid, user, application, host, state, seconds in connection.execute(_SESSIONS, {"pids": list(pids)}):
+    rows = connection.execute(_SESSIONS, {"pids": list(pids)})
+    for pid, user, application, host, state, seconds, is_autovacuum, prevents_wraparound in rows:
         known = [application, f"user {user}" if user else None, f"from {host}" if host else None, state]
+        if is_autovacuum:
+            known = [_AUTOVACUUM_THAT_STAYS if prevents_wraparound else "autovacuum, which the server cancels"]
         known.append(None if seconds is None else f"its transaction {seconds} s old")
         texts.append(f"pid {pid} ({', '.join(part for part in known if part)})")
     if 0 in pids:  # as pg_blocking_pids has it

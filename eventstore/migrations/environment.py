@@ -43,7 +43,7 @@ def opened(engine: Engine, settings: Settings) -> Iterator[Connection]:
         with backend.transaction(engine) as connection:
             yield connection
         return
-    with engine.connect() as connection:
+    with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection:
         refuse_encoding(connection)
         with deploy_lock(
             connection,

@@ -12,8 +12,15 @@ from alembic import op
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from eventstore.errors import ConstraintViolated, MigrationError, TableLocked, TransactionOpen
+from eventstore.errors import (
+    ConstraintViolated,
+    MigrationConnectionLost,
+    MigrationError,
+    TableLocked,
+    TransactionOpen,
+)
 from eventstore.migrations import catalog
+from eventstore.migrations.session import no_timeouts, refuse_other_transactions, set_all
 from eventstore.migrations.settings import Progress, Settings
 
 _LOCK_NOT_AVAILABLE: Final = "55P03"
@@ -22,6 +29,9 @@ _DUPLICATE_TABLE: Final = "42P07"
 _DUPLICATE_OBJECT: Final = "42710"
 _VIOLATIONS: Final = frozenset({"23503", "23514"})
 _POLL_SECONDS: Final = 0.5
+_CANCELLING_SECONDS: Final = 1.0
+"""How long an autovacuum may take to end, once the server has cancelled it."""
+_DEADLOCK_TIMEOUT: Final = text("SELECT CAST(setting AS integer) FROM pg_settings WHERE name = 'deadlock_timeout'")
 
 
 def build_index(name: str, table: str, columns: Sequence[str], *, using: str, options: str) -> None:
@@ -200,13 +210,32 @@ def _locked_by(table: str, definition: str | None) -> list[str]:
 def _retry(
     connection: Connection, step: str, tables: list[str], sql: str, settings: Settings, *, is_done: Callable[[], bool]
 ) -> None:
-    """Execute within the lock timeout; where that has passed, let writers pass for as long, and try again."""
+    """Execute within the lock timeout; if that has passed, let writers pass for as long, and try again."""
+
+    def attempt() -> None:
+        with _transaction(connection):
+            _keep_autovacuum_out(connection, tables)
+            _set_lock_timeout(connection, settings.lock_timeout_seconds)
+            _execute(sql)
+
+    _try_again(connection, step, tables, attempt, settings, is_done=is_done)
+
+
+def _try_again(
+    connection: Connection,
+    step: str,
+    tables: list[str],
+    attempt: Callable[[], None],
+    settings: Settings,
+    *,
+    is_done: Callable[[], bool],
+) -> None:
     began = time.monotonic()
     while not is_done():
         _report(step)
         _let_builds_end(connection, tables[0])
         try:
-            _execute(sql)
+            attempt()
         except DBAPIError as error:
             if _state(error) == _DUPLICATE_OBJECT:
                 continue
@@ -221,6 +250,77 @@ def _retry(
             time.sleep(settings.lock_timeout_seconds * random.uniform(1, 2))  # noqa: S311  # spreads tries
         else:
             return
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    """Make one transaction of a block, on a connection in autocommit."""
+    connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
+    try:
+        yield
+    except BaseException:
+        with suppress(SQLAlchemyError):  # if the connection is lost, the first error tells more
+            connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+
+
+def _keep_autovacuum_out(connection: Connection, tables: list[str]) -> None:
+    """Lock tables against autovacuum alone, until the transaction ends.
+
+    The server cancels an autovacuum that is in the way of somebody who has waited for `deadlock_timeout`, mostly a
+    second. Who waits for that with ACCESS EXCLUSIVE makes all appends wait as long; and with a shorter lock timeout
+    gives up each time before it would have happened. Neither appends nor reads conflict with this lock, so it can be
+    waited for. While it is held, no other autovacuum begins.
+    """
+    milliseconds = connection.execute(_DEADLOCK_TIMEOUT).scalar_one()
+    _set_lock_timeout(connection, milliseconds / 1000 + _CANCELLING_SECONDS)
+    _execute(f"LOCK TABLE {', '.join(tables)} IN SHARE UPDATE EXCLUSIVE MODE")
+
+
+def _set_lock_timeout(connection: Connection, seconds: float) -> None:
+    set_all(connection, {"lock_timeout": _milliseconds(seconds)}, is_local=True)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def begin() -> None:
+    """See `operations.begin`."""
+    refuse_other_transactions(op.get_bind())
+    set_timeouts_aside()
+
+
+def set_timeouts_aside() -> None:
+    """Switch the timeouts of the role off until the transaction ends."""
+    set_all(op.get_bind(), no_timeouts(), is_local=True)
+
+
+def lock_to_drop(tables: list[str], versions: str, settings: Settings) -> None:
+    """Lock tables that are about to be dropped, and the row of es_schema, until the end of the transaction.
+
+    All or none: while it pauses between two tries, it holds none of them.
+    """
+    if op.get_context().as_sql:
+        _execute(f"SET LOCAL lock_timeout = '{_milliseconds(settings.lock_timeout_seconds)}'")
+        for table in tables:
+            _execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        return
+    connection = op.get_bind()
+
+    def attempt() -> None:
+        with connection.begin_nested():
+            _keep_autovacuum_out(connection, tables)
+            deadline = time.monotonic() + settings.lock_timeout_seconds
+            for lock in (
+                *(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE" for table in tables),
+                f"SELECT FROM {versions} FOR UPDATE",
+            ):
+                _set_lock_timeout(connection, deadline - time.monotonic())
+                _execute(lock)
+
+    _try_again(connection, f"dropping {' and '.join(tables)}", tables, attempt, settings, is_done=lambda: False)
 
 
 def validate_constraints(table: str, names: Sequence[str]) -> None:
@@ -259,35 +359,56 @@ def lock_and_refuse_rows(table: str, error: Exception) -> None:
 
 @contextmanager
 def _outside_transaction(step: str, lock_timeout_seconds: float) -> Iterator[Connection | None]:
-    """Commit what is open, and run statements that each commit by themselves; yields None where SQL is only printed."""
+    """Commit what is open, and run statements that each commit by themselves; yields None if SQL is only printed.
+
+    Raises:
+        TransactionOpen: The connection was in a transaction before the migration began.
+        MigrationConnectionLost: It is lost.
+    """
     context = op.get_context()
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(context.autocommit_block())
-        except (AssertionError, AttributeError):  # Alembic's own, and the same under python -O
-            raise TransactionOpen(step) from None
-        milliseconds = f"{round(lock_timeout_seconds * 1000)}ms" if lock_timeout_seconds else "0"
-        values = {"lock_timeout": milliseconds, "statement_timeout": "0"}
-        if context.as_sql:
-            for setting, value in values.items():
-                _execute(f"SET {setting} = '{value}'")
-            yield None
-            for setting in values:
-                _execute(f"RESET {setting}")
-            return
-        connection = op.get_bind()
-        before = {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in values}
-        _set(connection, values)
-        try:
-            yield connection
-        finally:
-            with suppress(SQLAlchemyError):  # where the connection is lost, the first error tells more
-                _set(connection, before)
+    lost: DBAPIError | None = None
+    try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(context.autocommit_block())
+            except (AssertionError, AttributeError):  # Alembic's own, and the same under python -O
+                raise TransactionOpen(step) from None
+            if context.as_sql:
+                values = {"lock_timeout": _or_none(lock_timeout_seconds), "statement_timeout": "0"}
+                for setting, value in values.items():
+                    _execute(f"SET {setting} = '{value}'")
+                yield None
+                for setting in values:
+                    _execute(f"RESET {setting}")
+                return
+            connection = op.get_bind()
+            stack.enter_context(
+                _set_aside(connection, no_timeouts() | {"lock_timeout": _or_none(lock_timeout_seconds)})
+            )
+            try:
+                yield connection
+            except DBAPIError as error:
+                lost = error if error.connection_invalidated else None
+                raise
+    except SQLAlchemyError:  # Alembic's, as it goes on with a connection that is lost, would hide why it is
+        if lost is None:
+            raise
+        raise MigrationConnectionLost(step, " ".join(str(lost.orig).split())) from lost
 
 
-def _set(connection: Connection, values: Mapping[str, str]) -> None:
-    for name, value in values.items():
-        connection.execute(text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value})
+@contextmanager
+def _set_aside(connection: Connection, values: Mapping[str, str]) -> Iterator[None]:
+    """Set settings while a block runs, on a connection in autocommit whose transaction is Alembic's to end."""
+    before = set_all(connection, values, is_local=False)
+    try:
+        yield
+    finally:
+        with suppress(SQLAlchemyError):  # if the connection is lost, so are its settings
+            set_all(connection, before, is_local=False)
+
+
+def _or_none(lock_timeout_seconds: float) -> str:
+    return _milliseconds(lock_timeout_seconds) if lock_timeout_seconds else "0"
 
 
 def _execute(sql: str) -> None:

@@ -6,7 +6,8 @@ A revision imports this module and nothing else of the package. So what a functi
 of it in the database must stay the same.
 """
 
-from typing import Any
+import inspect
+from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,6 +17,12 @@ from eventstore.migrations import on_postgresql, on_sqlite
 from eventstore.migrations.place import refuse_elsewhere
 from eventstore.migrations.settings import Settings
 from eventstore.migrations.strangers import refuse_own, refuse_strangers
+
+_DROPPED: Final = {
+    "es_0001": ("es_streams", "es_events", "snapshots", "es_schema"),
+    "es_0005": ("es_checkpoints", "es_dead_letters"),
+}
+"""The tables that undoing a revision drops, in the order in which appends and projections lock them."""
 
 
 def schema() -> str | None:
@@ -59,17 +66,42 @@ def create_schema() -> None:
 
 
 def begin() -> None:
-    """Make sure that a revision on SQLite is a transaction: its driver begins none for DDL. Elsewhere there is one.
+    """Make sure that a revision is a transaction, and that going back keeps no one waiting; called first.
+
+    On SQLite, whose driver begins no transaction for DDL, it begins one. On PostgreSQL there is one: timeouts of the
+    role are off until it ends, and tables that this revision drops when it is undone are locked here, all or none,
+    within the lock timeout and again and again, as by `add_constraints`.
 
     Raises:
         TablesElsewhere: The tables are in another schema than the one where the revision would make its own.
         TableTaken: A table that the next revision creates is there already.
+        UnsuitableSetting: The connection is in AUTOCOMMIT, or at an isolation level other than READ COMMITTED.
+        TableLocked: The locks could not be had in all the time there was.
     """
+    undone = _revision_that_is_undone()
+    is_sqlite = _on_sqlite()
     if not op.get_context().as_sql:
+        if not is_sqlite:
+            on_postgresql.begin()
         refuse_elsewhere(op.get_bind(), schema())
         refuse_strangers(op.get_bind(), schema(), next_revision_only=True)
-    if _on_sqlite() and not op.get_context().as_sql:
-        on_sqlite.begin()
+        if is_sqlite:
+            on_sqlite.begin()
+    if not is_sqlite and undone in _DROPPED:
+        on_postgresql.lock_to_drop([_name(table) for table in _DROPPED[undone]], _name("es_schema"), _settings())
+
+
+def _revision_that_is_undone() -> str | None:
+    """Return the revision whose `downgrade()` has called the caller, None if its `upgrade()` has.
+
+    Alembic does not say which of its steps is at work, and the revisions stay as they were released.
+    """
+    frame = inspect.currentframe()
+    caller = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
+    if caller is None or caller.f_code.co_name != "downgrade":
+        return None
+    revision: str | None = caller.f_globals.get("revision")
+    return revision
 
 
 def create_index_concurrently(name: str, table: str, *columns: str, using: str = "btree", options: str = "") -> None:
@@ -205,6 +237,8 @@ def refuse_to_lose_events() -> None:
 
 def set_schema_version(version: int) -> None:
     """Write the version of the tables to es_schema: what the store looks at."""
+    if not _on_sqlite() and not op.get_context().as_sql:
+        on_postgresql.set_timeouts_aside()  # steps outside of a transaction have ended the one that `begin` knew
     op.execute(f"UPDATE {_name('es_schema')} SET version = {int(version)}".replace(":", "\\:"))
 
 

@@ -1,0 +1,81 @@
+"""Settings of a PostgreSQL session that would break off a migration, or run it in another way."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventstore.errors import UnsuitableSetting
+
+TIMEOUTS: Final = (
+    "lock_timeout",
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",  # PostgreSQL 17 and newer
+)
+_SHOW: Final = text("""
+SELECT name, current_setting(name, true) FROM unnest(CAST(:names AS text[])) AS name
+WHERE current_setting(name, true) IS NOT NULL
+""")
+_SET: Final = text("SELECT set_config(:name, :value, :is_local)")
+
+
+def no_timeouts() -> dict[str, str]:
+    """Return the timeouts of a session, each switched off."""
+    return dict.fromkeys(TIMEOUTS, "0")
+
+
+def set_all(connection: Connection, values: Mapping[str, str], *, is_local: bool) -> dict[str, str]:
+    """Set those settings that this server knows.
+
+    Args:
+        connection: Of the session.
+        values: By name.
+        is_local: Whether only until the transaction ends.
+
+    Returns:
+        What they were before.
+    """
+    before = {name: str(value) for name, value in connection.execute(_SHOW, {"names": list(values)})}
+    for name in before:
+        connection.execute(_SET, {"name": name, "value": values[name], "is_local": is_local})
+    return before
+
+
+@contextmanager
+def set_aside(connection: Connection, values: Mapping[str, str]) -> Iterator[None]:
+    """Set settings while a block runs, and give back what they were; the connection is in no transaction."""
+    before = set_all(connection, values, is_local=False)
+    connection.commit()
+    try:
+        yield
+    finally:
+        with suppress(SQLAlchemyError):  # if the connection is lost, so are its settings
+            connection.rollback()
+            for name, value in before.items():
+                connection.execute(_SET, {"name": name, "value": value, "is_local": False})
+            connection.commit()
+
+
+def refuse_other_transactions(connection: Connection) -> None:
+    """Look whether what a revision does is one transaction, which sees what others commit meanwhile.
+
+    In AUTOCOMMIT, a process that is killed would leave half a revision. At REPEATABLE READ, events that are appended
+    after the first look would not be seen, and be dropped with their table.
+
+    Raises:
+        UnsuitableSetting: It is not.
+    """
+    level = connection.execute(text("SELECT current_setting('transaction_isolation')")).scalar_one()
+    if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
+        level = "autocommit"
+    if level not in {"read committed", "read uncommitted"}:
+        raise UnsuitableSetting(
+            "isolation_level",
+            f"is {level.upper()} on the connection of the migration, whose revisions are transactions at READ "
+            "COMMITTED; nothing of this revision was done",
+            'in env.py, give context.configure() a connection with execution_options(isolation_level="READ COMMITTED")',
+        )
