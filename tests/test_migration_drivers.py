@@ -158,6 +158,8 @@ class Flasks:
         (self.folder / "versions").mkdir(parents=True)
         for name in ("env.py", "script.py.mako", "alembic.ini.mako"):
             shutil.copy(template / name, self.folder / name.replace(".ini.mako", ".ini"))
+        env = self.folder / "env.py"  # in this process, its logging would switch off that of all other tests
+        env.write_text(env.read_text().replace("fileConfig(config.config_file_name)", "fileConfig"))
 
     def add_our_revisions(self) -> None:
         ini = self.folder / "alembic.ini"

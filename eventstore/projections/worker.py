@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput
+from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWentBack
 from eventstore.projections.batches import Batch, Batches, Outcome
 from eventstore.projections.definition import MAX_NAME_LENGTH, OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
@@ -129,7 +129,12 @@ class Worker:
             sqlalchemy.exc.SQLAlchemyError: The database does not answer; nothing of this batch has happened.
         """
         place = self._batches.place()
-        horizon = self._batches.settled_after(place)
+        try:
+            horizon = self._batches.settled_after(place)
+        except LogWentBack:
+            if self._batches.place() == place:
+                raise
+            return Batch(Outcome.CAUGHT_UP, 0, place.position)  # the checkpoint has just gone back with the log
         if place.position >= horizon.settled:
             return Batch(Outcome.CAUGHT_UP, 0, place.position)
         try:
