@@ -23,6 +23,9 @@ from eventstore.migrations import catalog
 from eventstore.migrations.session import no_timeouts, refuse_other_transactions, set_all
 from eventstore.migrations.settings import Progress, Settings
 
+_NAME: Final = r'(?:"(?:[^"]|"")+"|\w+)'
+"""A name in SQL, quoted or not."""
+
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _DEADLOCK_DETECTED: Final = "40P01"
 _DUPLICATE_TABLE: Final = "42P07"
@@ -204,7 +207,7 @@ def _execute_or_retry(connection: Connection | None, step: str, table: str, sql:
 
 def _locked_by(table: str, definition: str | None) -> list[str]:
     """Return the tables that a constraint's coming or going locks: a foreign key's other table, too."""
-    return [table, *re.findall(r"REFERENCES (.+?) ?\(", definition or "")]
+    return [table, *re.findall(rf"REFERENCES ({_NAME}(?:\.{_NAME})?)", definition or "")]
 
 
 def _retry(
