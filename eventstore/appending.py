@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 def check_positions(run: Run, backend: Backend) -> None:
     """Check, once for each connection, that what is appended will come after all that is there.
 
-    A store may live through a fail-over to a server whose sequence is behind: to that it has new connections.
+    A store may live through a failover to a server whose sequence is behind; its connections to that one are new.
 
     Raises:
         GlobalOrderError: As `Backend.check_positions` raises it; nothing was written.
