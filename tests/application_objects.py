@@ -94,7 +94,6 @@ CREATE UNIQUE INDEX app_by_event_id ON es_events (event_id);
 CREATE STATISTICS app_statistics ON event_type, category FROM es_events;
 CREATE PUBLICATION app_published FOR TABLE es_events, es_streams, app_cascade;
 CREATE POLICY app_policy ON es_events FOR SELECT USING (stream_id <> 'secret');
-CREATE PUBLICATION app_part FOR TABLE es_streams (stream_id, version) WHERE (version > 1);
 CREATE TABLE app_child () INHERITS (es_streams);
 CREATE TABLE app_of_type (head es_streams, heads es_streams[]);
 ALTER TABLE es_streams ALTER COLUMN stream_id SET STATISTICS 500;
@@ -108,6 +107,8 @@ GRANT SELECT (stream_id), UPDATE (version) ON es_streams TO pg_read_all_stats;
 GRANT USAGE ON SEQUENCE es_events_position_seq TO pg_monitor;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO pg_read_all_stats;
 """
+POSTGRESQL_15 = "CREATE PUBLICATION app_part FOR TABLE es_streams (stream_id, version) WHERE (version > 1)"
+"""What PostgreSQL 14 does not have."""
 
 
 def fill(engine: Engine) -> None:
@@ -122,6 +123,10 @@ def create_objects(engine: Engine, *, orphan: bool) -> None:
     """Create all of it, and fill it; on SQLite with a row that refers to nothing, if asked for."""
     on_sqlite = engine.dialect.name == "sqlite"
     run(engine, *_tables(TABLES, on_sqlite=on_sqlite), SQLITE if on_sqlite else POSTGRESQL)
+    with engine.connect() as connection:
+        version = connection.dialect.server_version_info
+    if not on_sqlite and version is not None and version >= (15,):
+        run(engine, POSTGRESQL_15)
     if on_sqlite and orphan:
         run(engine, "PRAGMA foreign_keys = OFF; INSERT INTO app_cascade (stream_id) VALUES ('gone')")
 

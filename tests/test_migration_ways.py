@@ -177,6 +177,8 @@ class Application:
         in_transaction: bool = False,
     ) -> None:
         (self.folder / "versions").mkdir(parents=True, exist_ok=True)
+        # Python takes the bytecode of a file that has the same size and was changed within the same second.
+        shutil.rmtree(self.folder / "__pycache__", ignore_errors=True)
         environment = APPLICATION_ENV.format(
             include_name=include_name,
             per_migration=per_migration,

@@ -158,8 +158,10 @@ def test_a_restored_dump_has_no_differences(postgres_engine: Engine, new_postgre
     names = [url_of(engine).replace("+psycopg", "") for engine in (postgres_engine, new_postgres_engine)]
     dumped = subprocess.run([binaries / "pg_dump", "--no-owner", names[0]], capture_output=True, check=False)
     assert dumped.returncode == 0, dumped.stderr
+    # A setting of pg_dump's own version, which an older server does not know.
+    dump = b"\n".join(line for line in dumped.stdout.splitlines() if not line.startswith(b"SET transaction_timeout"))
     psql: list[str | Path] = [binaries / "psql", "--quiet", "-v", "ON_ERROR_STOP=1", names[1]]
-    restored = subprocess.run(psql, input=dumped.stdout, capture_output=True, check=False)
+    restored = subprocess.run(psql, input=dump, capture_output=True, check=False)
     assert restored.returncode == 0, restored.stderr
     assert migrations.verify(new_postgres_engine) == []
 
