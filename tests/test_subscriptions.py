@@ -31,7 +31,7 @@ from eventstore import (
     migrations,
 )
 from eventstore.common.waker import Waker
-from eventstore.statements.notifications import notification_channel
+from eventstore.statements.postgresql.notifications import notification_channel
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
