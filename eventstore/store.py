@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 from eventstore.backends import backend_for, check_engine, engine_for, same_database
 from eventstore.backends.protocol import Backend
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
+from eventstore.common.validation import check_flag, check_number, check_seconds
 from eventstore.core.appending import Appender
 from eventstore.core.deletion import Closer
 from eventstore.core.event_type_check import EventTypeFinding, check_event_types
@@ -37,7 +38,7 @@ from eventstore.health import Health, HealthCheck, Thresholds
 from eventstore.observer import UNOBSERVED, Observer
 from eventstore.rows.mapper import EventMapper
 from eventstore.snapshots import SnapshotStore
-from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder, check_flag, check_number, check_seconds
+from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import Pace, Subscription
 from eventstore.tables import Tables
 from eventstore.tokens import After, PositionToken

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from eventstore.backends.protocol import Backend, Row
+from eventstore.common.validation import MAX_VERSION, check_category, check_flag, check_number, check_stream_id
 from eventstore.core.execution import Execution
 from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
@@ -11,15 +12,7 @@ from eventstore.observer import Observer
 from eventstore.rows.mapper import VERSION, EventMapper
 from eventstore.statements.listing import find_stream, list_streams
 from eventstore.statements.reading import read_backwards, read_forwards, stream_version
-from eventstore.streams import (
-    MAX_VERSION,
-    StreamInfo,
-    StreamOrder,
-    check_category,
-    check_flag,
-    check_number,
-    check_stream_id,
-)
+from eventstore.streams import StreamInfo, StreamOrder
 
 
 class Reader:

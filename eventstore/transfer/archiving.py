@@ -5,8 +5,9 @@ from typing import Any
 
 from eventstore.backends import same_database
 from eventstore.backends.protocol import Run
+from eventstore.common.validation import check_reason
 from eventstore.core.appending import Appender
-from eventstore.core.deletion import Closer, check_reason, closing_append
+from eventstore.core.deletion import Closer, closing_append
 from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidInput

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from eventstore.backends.protocol import Row
+from eventstore.common.validation import check_number
 from eventstore.contrib.frames.frame import Fields, Frame, Source
 from eventstore.filters import EventFilter, combine
 from eventstore.store import EventStore
-from eventstore.streams import check_number
 from eventstore.tokens import PositionToken
 
 
