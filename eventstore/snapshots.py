@@ -7,13 +7,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from eventstore.backends.protocol import Row
+from eventstore.common.validation import (
+    MAX_VERSION,
+    check_category,
+    check_number,
+    check_schema_version,
+    check_stream_id,
+)
 from eventstore.core.core import Core
 from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.errors import DecodingError, InvalidInput
-from eventstore.events import check_schema_version
 from eventstore.statements.listing import list_snapshots, snapshot_coverage
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
-from eventstore.streams import MAX_VERSION, check_category, check_number, check_stream_id
 
 _log = logging.getLogger(__name__)
 

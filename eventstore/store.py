@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from eventstore.backends import backend_for, check_engine, engine_for, same_database
 from eventstore.codecs import Codec
+from eventstore.common.validation import check_flag, check_seconds
 from eventstore.core.appending import Appender
 from eventstore.core.core import Core
 from eventstore.core.deletion import StreamDeleter, history_changes
@@ -36,7 +37,7 @@ from eventstore.filters import EventFilter, combine
 from eventstore.health import Health, HealthCheck, Thresholds
 from eventstore.observer import Observer
 from eventstore.snapshots import SnapshotStore
-from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder, check_flag, check_seconds
+from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import Pace, Subscription
 from eventstore.tables import Tables
 from eventstore.tokens import After, PositionToken

@@ -7,13 +7,13 @@ from typing import Self
 
 from eventstore.backends.protocol import Backend
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
+from eventstore.common.validation import check_number
 from eventstore.core.execution import Execution
 from eventstore.core.schema_version import SchemaGate
 from eventstore.core.settling import Settling
 from eventstore.event_types import EventTypes, check_registry
 from eventstore.observer import NO_OBSERVER, Observer
 from eventstore.rows.mapper import EventMapper
-from eventstore.streams import check_number
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,16 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.backends.protocol import Backend, Run
+from eventstore.common.validation import check_flag, check_reason
 from eventstore.core.appending import Appender
 from eventstore.core.core import Appended, Core
 from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
-from eventstore.errors import InvalidExpectedVersion, InvalidInput
+from eventstore.errors import InvalidExpectedVersion
 from eventstore.events import STREAM_DELETED, Append, AppendResult, NewEvent
 from eventstore.statements.closing import delete_events, discard_dead_letters_of_stream, mark_deleted
 from eventstore.statements.snapshots import delete_snapshots
-from eventstore.streams import ANY, NO_STREAM, ExpectedVersion, check_flag
+from eventstore.streams import ANY, NO_STREAM, ExpectedVersion
 
 
 class StreamDeleter:
@@ -123,15 +124,3 @@ def closing_append(
         msg = f"what is ended exists: expect its version, or STREAM_EXISTS, not {name}"
         raise InvalidExpectedVersion(msg)
     return Append(stream_id, [NewEvent(event_type, data)], expected_version=expected_version, metadata=metadata)
-
-
-def check_reason(reason: object) -> str:
-    """Return the reason for which a stream ends.
-
-    Raises:
-        InvalidInput: It is no string, or an empty one, or holds NUL.
-    """
-    if not isinstance(reason, str) or not reason.strip() or "\0" in reason:
-        msg = "reason is a string that says why, for those who come later; it is kept, so it names no person"
-        raise InvalidInput(msg)
-    return str.__str__(reason)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventstore.backends.protocol import Backend, Row
+from eventstore.common.validation import check_number
 from eventstore.core.core import Core
 from eventstore.errors import DecodingError
 from eventstore.event_types.upcasting import Shape
 from eventstore.rows.mapper import SCHEMA_VERSION, EventMapper
 from eventstore.statements.event_types import event_type_spans, sample_events
-from eventstore.streams import check_number
 
 _MAX_FAILURES: Final = 10
 

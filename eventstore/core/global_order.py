@@ -8,6 +8,7 @@ from itertools import product
 from typing import Final
 
 from eventstore.backends.protocol import Row, Run
+from eventstore.common.validation import MAX_VERSION, check_flag, check_number, check_seconds
 from eventstore.core.core import Core
 from eventstore.core.settling import Horizon, check_loss
 from eventstore.errors import SeveralServers
@@ -16,7 +17,6 @@ from eventstore.filters import EventFilter, combine
 from eventstore.rows.mapper import EVENT_ID, POSITION, STREAM_ID, VERSION
 from eventstore.statements.global_order import first_event_from
 from eventstore.statements.listing import newest_matching
-from eventstore.streams import MAX_VERSION, check_flag, check_number, check_seconds
 from eventstore.tokens import START, After, PositionToken
 
 _FIRST_PAUSE_SECONDS: Final = 0.001

@@ -4,21 +4,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from eventstore.backends.protocol import Row
+from eventstore.common.validation import MAX_VERSION, check_category, check_flag, check_number, check_stream_id
 from eventstore.core.core import Core
 from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.rows.mapper import VERSION
 from eventstore.statements.listing import find_stream, list_streams
 from eventstore.statements.reading import read_backwards, read_forwards, stream_version
-from eventstore.streams import (
-    MAX_VERSION,
-    StreamInfo,
-    StreamOrder,
-    check_category,
-    check_flag,
-    check_number,
-    check_stream_id,
-)
+from eventstore.streams import StreamInfo, StreamOrder
 
 
 class Reader:

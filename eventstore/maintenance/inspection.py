@@ -5,11 +5,11 @@ from typing import Self
 
 from eventstore.backends.maintenance import MaintenanceBackend, maintenance_backend
 from eventstore.backends.protocol import Backend
+from eventstore.common.validation import check_number
 from eventstore.core.execution import OwnConnections
 from eventstore.errors import InvalidInput
 from eventstore.maintenance.progress import Part, Place, Progress, Report
 from eventstore.store import EventStore
-from eventstore.streams import check_number
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from eventstore.backends.protocol import Row, Run
+from eventstore.common.validation import MAX_VERSION
 from eventstore.core.global_order import GlobalOrder
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
 from eventstore.core.settling import Horizon, check_loss
@@ -30,7 +31,6 @@ from eventstore.statements.projections import (
     mark_stopped,
 )
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION
 from eventstore.tokens import START, After, PositionToken
 
 

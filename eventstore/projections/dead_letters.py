@@ -9,10 +9,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from eventstore.backends.protocol import Row
+from eventstore.common.validation import check_number, check_projection_name, check_stream_id
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput, ProjectionRunning, UnknownProjection
 from eventstore.projections.batches import Batches
-from eventstore.projections.definition import Projection, check_name
+from eventstore.projections.definition import Projection
 from eventstore.projections.guarding import HandlerFailed, pause_before_repeat
 from eventstore.rows.mapper import POSITION
 from eventstore.statements.projections import (
@@ -24,7 +25,6 @@ from eventstore.statements.projections import (
     read_pending,
 )
 from eventstore.store import EventStore
-from eventstore.streams import check_number, check_stream_id
 
 _PAGE: Final = 500
 
@@ -98,7 +98,7 @@ class DeadLetters:
         Raises:
             InvalidInput: An argument is not valid.
         """
-        check_name(projection)
+        check_projection_name(projection)
         check_number("after_position", after_position)
         if not isinstance(status, DeadLetterStatus):
             msg = f"status is a DeadLetterStatus, not {status!r}"
@@ -224,7 +224,7 @@ class DeadLetters:
         Raises:
             InvalidInput: An argument is not valid.
         """
-        check_name(projection)
+        check_projection_name(projection)
         check_number("position", position, minimum=1)
         if note is not None and (not isinstance(note, str) or "\0" in note):
             msg = "note is a string without the character NUL, or None"

@@ -7,6 +7,7 @@ from typing import Any, Generic
 
 from eventstore.backends.protocol import Row, Statement
 from eventstore.codecs import difference
+from eventstore.common.validation import MAX_VERSION
 from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import CLOSING_ERRORS, RecordedEvent, closing_error
 from eventstore.repository.states import State, StateCodec
@@ -15,7 +16,6 @@ from eventstore.statements.aggregates import load_aggregate, version_as_of
 from eventstore.statements.closing import find_end
 from eventstore.statements.reading import read_forwards
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION
 
 _log = logging.getLogger("eventstore.repository")
 

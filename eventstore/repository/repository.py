@@ -10,6 +10,14 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
 from eventstore.backends import same_database
+from eventstore.common.validation import (
+    MAX_VERSION,
+    check_category,
+    check_function,
+    check_number,
+    check_schema_version,
+    check_seconds,
+)
 from eventstore.core.execution import JoinedTransaction
 from eventstore.errors import (
     AggregateNotFound,
@@ -18,22 +26,15 @@ from eventstore.errors import (
     UnsuitableTransaction,
     VersionNotReached,
 )
-from eventstore.events import RecordedEvent, check_schema_version
+from eventstore.events import RecordedEvent
 from eventstore.repository.folding import Folder
-from eventstore.repository.inputs import (
-    check_category,
-    check_function,
-    decided_events,
-    first_state,
-    stream_id_of,
-)
+from eventstore.repository.inputs import decided_events, first_state, stream_id_of
 from eventstore.repository.loaded import Loaded, Saved
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, never
 from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry_conflicts
 from eventstore.repository.snapshotting import Counter, RefreshProgress, SnapshotCounts, SnapshotWriter
 from eventstore.repository.states import State, StateCodec, state_codec
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, check_number, check_seconds
 
 Arguments = TypeVarTuple("Arguments")
 
@@ -97,6 +98,10 @@ class Repository(Generic[State]):
         for name, function in (("initial", initial), ("evolve", evolve), ("snapshots", snapshots)):
             check_function(name, function)
         self._category = check_category(category)
+        if not self._category:
+            raise InvalidInput(
+                "category is empty; name what stands before the first hyphen of the stream ids, such as order"
+            )
         self._schema_version = check_schema_version(schema_version)
         self._attempts = check_number("attempts", attempts, minimum=1)
         self._backoff_seconds = check_seconds("backoff_seconds", backoff_seconds)

@@ -29,9 +29,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
+from eventstore.common.validation import MAX_VERSION
 from eventstore.statements.reading import event_columns
 from eventstore.statements.servers import with_header, with_plain_header
-from eventstore.streams import MAX_VERSION
 from eventstore.tables import Tables
 
 Shape = tuple[tuple[str, ...], ...]

@@ -5,8 +5,9 @@ from typing import Any
 
 from eventstore.backends import same_database
 from eventstore.backends.protocol import Run
+from eventstore.common.validation import check_reason
 from eventstore.core.core import Core
-from eventstore.core.deletion import StreamDeleter, check_reason, closing_append, remove_events
+from eventstore.core.deletion import StreamDeleter, closing_append, remove_events
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidInput
 from eventstore.events import STREAM_ARCHIVED, AppendResult

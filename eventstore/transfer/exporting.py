@@ -8,6 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final
 
+from eventstore.common.validation import MAX_VERSION, check_flag, check_seconds
 from eventstore.core.global_order import GlobalOrder, Page
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidInput
@@ -16,7 +17,7 @@ from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.projections import find_checkpoints
 from eventstore.statements.transfer import page_of_snapshots, page_of_streams
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, category_of, check_flag, check_seconds
+from eventstore.streams import category_of
 from eventstore.tokens import After, PositionToken
 from eventstore.transfer.files import Format, Writer, format_of, writer_to
 from eventstore.transfer.records import Beginning, Checkpoint, End, SavedSnapshot, StreamTimes

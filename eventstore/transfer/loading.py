@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from eventstore.backends.protocol import Place, Row, Run
+from eventstore.common.validation import MAX_VERSION, check_event_type, check_stream_id
 from eventstore.core.core import Appended, Core
 from eventstore.core.deletion import remove_events
 from eventstore.errors import DamagedExport, DecodingError, ImportConflict
-from eventstore.events import CLOSING_ERRORS, STREAM_DELETED, check_event_type, closing_error
+from eventstore.events import CLOSING_ERRORS, STREAM_DELETED, closing_error
 from eventstore.rows.mapper import EVENT_TYPE, StoredEvent
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.reading import read_forwards
 from eventstore.statements.transfer import set_imported_head
-from eventstore.streams import MAX_VERSION, check_stream_id
 
 
 @dataclass(slots=True)

@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 from django.apps import apps
 from django.db import connections, router
 
+from eventstore.common.validation import check_flag
 from eventstore.contrib.django import configuration
 from eventstore.contrib.django.backend import DjangoBackend
 from eventstore.contrib.django.execution import DjangoConnections
 from eventstore.core.core import Core
 from eventstore.errors import InvalidInput, UnsupportedDatabase
 from eventstore.store import EventStore
-from eventstore.streams import check_flag
 
 
 class DjangoEventStore(EventStore):

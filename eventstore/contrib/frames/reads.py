@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from eventstore.backends.protocol import Row
+from eventstore.common.validation import check_number
 from eventstore.contrib.frames.frame import Fields, Frame, Source
 from eventstore.core.global_order import GlobalOrder
 from eventstore.core.reading import Reader
 from eventstore.filters import EventFilter, combine
 from eventstore.store import EventStore
-from eventstore.streams import check_number
 from eventstore.tokens import PositionToken
 
 
