@@ -18,7 +18,7 @@ import eventstore
 from eventstore import EventStore, EventTypes, migrations
 from eventstore.backends import engine_for
 from eventstore.projections import Projection, Worker
-from eventstore.testing.postgresql import PostgreSQLServer
+from tests.postgresql.launcher import PostgreSQLServer
 
 _PACKAGE: Final = str(Path(eventstore.__file__).parent) + "/"
 _INLINED: Final = {"<listcomp>", "<setcomp>", "<dictcomp>"}
