@@ -30,7 +30,7 @@ from eventstore import (
 from eventstore.backends.postgresql import backend as postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import InvalidInput, NotInTransaction
-from eventstore.projections import OnFailure, Projection, Projections, Worker, inline
+from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker, inline
 from eventstore.streams import STREAM_EXISTS
 from tests.django_project.events import Deposited, totals
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database
@@ -323,7 +323,7 @@ def test_a_handler_that_leaves_the_atomic_block_unusable_has_failed(spoil: str) 
         handled.append(event.stream_id)
 
     Worker(store(), projection).run_until_caught_up()
-    projections = Projections(store())
+    projections = ProjectionAdmin(store())
     (letter,) = projections.dead_letters.find("spoiled")
     assert (letter.stream_id, letter.error) == ("account-2", "TransactionBroken")
     assert (projections.status("spoiled")[0].lag_events, handled[-1]) == (0, "account-3")

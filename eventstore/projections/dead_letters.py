@@ -79,7 +79,7 @@ class DeadLetter:
 
 
 class DeadLetters:
-    """The dead letters of one store's projections: `Projections(store).dead_letters`."""
+    """The dead letters of one store's projections: `ProjectionAdmin(store).dead_letters`."""
 
     def __init__(self, store: EventStore, gate: SchemaGate) -> None:
         self._store = store

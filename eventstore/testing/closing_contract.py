@@ -27,7 +27,7 @@ from eventstore import (
     StreamClosed,
     StreamDeleted,
 )
-from eventstore.projections import DeadLetterStatus, OnFailure, Projection, Projections, Worker, inline
+from eventstore.projections import DeadLetterStatus, OnFailure, Projection, ProjectionAdmin, Worker, inline
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 
 REASON = "asked for by the customer, ticket 7"
@@ -232,7 +232,7 @@ class ClosingContract(ContractBase):
 
         projection.on(STREAM_DELETED)(lambda event, _: seen.append(event.stream_id))
         Worker(two, projection).run_until_caught_up()
-        projections = Projections(two)
+        projections = ProjectionAdmin(two)
         assert len(list(projections.dead_letters.find("closing-contract-strict"))) == 4
         delete(two)
         Worker(two, projection).run_until_caught_up()

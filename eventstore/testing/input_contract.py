@@ -26,7 +26,7 @@ from eventstore import (
     Repository,
     UnregisteredEventType,
 )
-from eventstore.projections import Projection, Projections, Worker
+from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.testing._base import ContractBase, MakeStore, numbered
 
 
@@ -139,7 +139,7 @@ class InputContract(ContractBase):
         projection = Projection(Kind.ORDER)
         projection.on(Kind.PLACED)(lambda event, _: seen.append(event.event_type))
         Worker(store, projection).run_until_caught_up()
-        assert (seen, Projections(store).position(Kind.ORDER)) == (["order-placed"], first.position)
+        assert (seen, ProjectionAdmin(store).position(Kind.ORDER)) == (["order-placed"], first.position)
 
         event_types = EventTypes()
         event_types.register(Kind.PLACED, Placed, schema_version=2)
