@@ -82,7 +82,7 @@ from eventstore.event_types import EventTypes
 from eventstore.events import STREAM_ARCHIVED, STREAM_DELETED, Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.health import Health
-from eventstore.repository import Loaded, Repository, Saved
+from eventstore.repository import LoadedAggregate, Repository, SaveResult
 from eventstore.snapshots import Snapshot, SnapshotCoverage, SnapshotInfo, SnapshotStore
 from eventstore.store import EventStore
 from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion, StreamInfo, StreamOrder
@@ -143,7 +143,7 @@ __all__ = [
     "InvalidMetadata",
     "InvalidStreamId",
     "JSONCodec",
-    "Loaded",
+    "LoadedAggregate",
     "LogWentBack",
     "MessagePackCodec",
     "MigrationError",
@@ -163,7 +163,7 @@ __all__ = [
     "ReferredTo",
     "RepeatedEventId",
     "Repository",
-    "Saved",
+    "SaveResult",
     "SchemaError",
     "SchemaMissing",
     "SchemaOutdated",
