@@ -277,7 +277,7 @@ def test_a_worker_runs_on_djangos_connection_and_handlers_write_models_with_the_
         assert total() == 7
         store().append("account-1", [Deposited(5)], expected_version=2)
         with CaptureQueriesContext(connection) as captured:
-            worker.once()
+            worker.run_once()
         batch = [query["sql"] for query in captured.captured_queries]
         first = next(number for number, sql in enumerate(batch) if sql.startswith("BEGIN"))
         assert any("tests_total" in sql or "django_project_total" in sql for sql in batch[first:])

@@ -88,7 +88,7 @@ READERS: dict[str, Callable[[EventStore], object]] = {
     "read_all": lambda store: list(store.read_all()),
     "settled_position": lambda store: store.settled_position(),
     "subscribe": lambda store: next(store.subscribe(after_position=0)),
-    "worker": lambda store: Worker(store, Projection("totals")).once(),
+    "worker": lambda store: Worker(store, Projection("totals")).run_once(),
 }
 
 

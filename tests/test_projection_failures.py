@@ -448,8 +448,8 @@ def test_a_connection_lost_just_before_the_commit_fails_no_event(
     monkeypatch.setattr(Batches, "_advance", advance_and_lose)
     worker = Worker(on_postgresql, projection)
     with pytest.raises(OperationalError):
-        worker.once()
-    assert worker.once().handled == 3
+        worker.run_once()
+    assert worker.run_once().handled == 3
     assert noted(on_postgresql.engine) == positions
 
 
@@ -530,8 +530,8 @@ def test_a_worker_that_stands_by_never_waits_for_the_one_at_work(on_postgresql: 
         try:
             standby = Worker(on_postgresql, counting(), name="standby", longest_interval_seconds=0.005)
             outcomes = []
-            once = standby.once
-            standby.once = lambda: outcomes.append(once()) or outcomes[-1]  # type: ignore[method-assign,func-returns-value]
+            one = standby.run_once
+            standby.run_once = lambda: outcomes.append(one()) or outcomes[-1]  # type: ignore[method-assign,func-returns-value]
             with running(standby):  # and ends at once when it is stopped
                 until(lambda: len(outcomes) > 3)
                 assert {batch.outcome for batch in outcomes} == {Outcome.BUSY}
@@ -542,7 +542,7 @@ def test_a_worker_that_stands_by_never_waits_for_the_one_at_work(on_postgresql: 
 
 def test_what_a_worker_says_of_itself_waits_for_nobody(on_postgresql: EventStore) -> None:
     append(on_postgresql, "order-1")
-    Worker(on_postgresql, counting(), name="at work").once()
+    Worker(on_postgresql, counting(), name="at work").run_once()
     batches = Batches(on_postgresql, counting(), worker="standby", size=1, seconds=1)
     with on_postgresql.engine.begin() as batch:
         batch.execute(on_postgresql.tables.checkpoints.select().with_for_update())
@@ -602,7 +602,7 @@ def test_workers_of_one_process_have_names_of_their_own(store: EventStore) -> No
     append(store, "order-1")
     idle, other = Worker(store, counting()), Worker(store, counting())
     assert idle.name != other.name
-    idle.once()
+    idle.run_once()
     with other:
         pass  # it stops, and says so
     assert ProjectionAdmin(store).status()[0].is_running, "the one that has worked has not stopped"

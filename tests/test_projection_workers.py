@@ -148,7 +148,7 @@ def test_a_worker_that_finds_another_at_work_leaves_it_alone(on_postgresql: Even
 
     with running(Worker(on_postgresql, slow)):
         assert held.wait(30)
-        assert Worker(on_postgresql, folding()).once().outcome is Outcome.BUSY
+        assert Worker(on_postgresql, folding()).run_once().outcome is Outcome.BUSY
         with pytest.raises(ProjectionRunning):
             ProjectionAdmin(on_postgresql).reset("totals")
         with pytest.raises(ProjectionBehind):
@@ -168,7 +168,7 @@ def test_a_batch_by_a_worker_that_nobody_has_seen_yet_is_respected(on_postgresql
         assert release.wait(30)
 
     with ThreadPoolExecutor(1) as threads:
-        batch = threads.submit(Worker(on_postgresql, slow).once)
+        batch = threads.submit(Worker(on_postgresql, slow).run_once)
         assert held.wait(30)
         for call in (ProjectionAdmin(on_postgresql).reset, ProjectionAdmin(on_postgresql).remove):
             with pytest.raises(ProjectionRunning) as running_:
@@ -319,7 +319,7 @@ def test_projections_go_on_after_a_restore_into_a_new_cluster(on_postgresql: Eve
     with on_postgresql.engine.connect() as connection:  # a hole before the last position
         on_postgresql.join(connection).append("order-1", [NewEvent("counted", {"number": 0})], expected_version=ANY)
         connection.rollback()
-    Worker(on_postgresql, folding(), batch_size=12).once()
+    Worker(on_postgresql, folding(), batch_size=12).run_once()
     before = ProjectionAdmin(on_postgresql).position("totals")
     last = append(on_postgresql, "order-1")
     binaries = find_binaries()

@@ -168,7 +168,7 @@ def test_a_handler_may_append_with_the_connection_of_its_batch(store: EventStore
 
 def test_a_batch_is_committed_after_its_time(store: EventStore) -> None:
     append(store, "order-1", 5)
-    assert Worker(store, counting(), batch_seconds=0).once().handled == 1
+    assert Worker(store, counting(), batch_seconds=0).run_once().handled == 1
 
 
 def test_events_that_an_upcaster_has_split_are_handled_together(store: EventStore) -> None:
@@ -233,7 +233,7 @@ def test_a_class_that_the_store_does_not_know_is_an_error_before_anything_is_han
     twice.on(Added)(lambda *_: None)
     twice.on("added")(lambda *_: None)
     with pytest.raises(InvalidInput, match=r"two handlers for 'added', one of them for Added"):
-        Worker(typed, twice).once()
+        Worker(typed, twice).run_once()
     with pytest.raises(InvalidInput, match="has a handler for Added already"):
         twice.on(Added)(lambda *_: None)
 
@@ -400,7 +400,7 @@ def test_many_dead_letters_are_read_page_by_page(store: EventStore) -> None:
 def test_the_status_tells_how_far_behind(store: EventStore) -> None:
     assert ProjectionAdmin(store).status() == []
     append(store, "order-1", 7)
-    Worker(store, counting(), batch_size=3, name="host:1").once()
+    Worker(store, counting(), batch_size=3, name="host:1").run_once()
     Worker(store, Projection("another")).run_until_caught_up()
     another, one = ProjectionAdmin(store).status()
     assert (another.name, another.lag_events, another.lag_seconds) == ("another", 0, 0.0)
@@ -428,7 +428,7 @@ def test_the_status_of_some(store: EventStore) -> None:
 def test_a_worker_used_as_a_context_manager_says_when_it_is_gone(store: EventStore) -> None:
     append(store, "order-1")
     with Worker(store, counting()) as worker:
-        worker.once()
+        worker.run_once()
         with pytest.raises(ProjectionRunning):
             ProjectionAdmin(store).reset("totals")
     ProjectionAdmin(store).reset("totals")
@@ -482,7 +482,7 @@ def test_a_removed_projection_is_unknown(store: EventStore) -> None:
 
 def test_what_is_running_is_not_touched(store: EventStore) -> None:
     append(store, "order-1")
-    Worker(store, counting("one"), name="host:7").once()
+    Worker(store, counting("one"), name="host:7").run_once()
     with store.engine.begin() as connection:
         connection.execute(totals.delete())
     Worker(store, counting("other")).run_until_caught_up()
@@ -663,7 +663,7 @@ def test_an_older_schema_says_what_to_run(new_engine: Engine) -> None:
     store = EventStore(new_engine)
     append(store, "order-1")
     for call in (
-        Worker(store, counting()).once,
+        Worker(store, counting()).run_once,
         ProjectionAdmin(store).status,
         lambda: ProjectionAdmin(store).reset("totals"),
     ):

@@ -176,7 +176,7 @@ def test_a_projection_stops_if_what_it_has_handled_is_another_event_now(any_engi
     other = replace_event(store, events[-1].position)
     fill(store)
     with pytest.raises(LogWentBack) as error:
-        worker.once()
+        worker.run_once()
     assert (error.value.position, error.value.found_id, error.value.projection) == (
         events[-1].position, other, "counts",
     )  # fmt: skip
@@ -247,7 +247,7 @@ def test_an_old_checkpoint_beyond_the_log_stops_its_projection(any_engine: Engin
     with store.engine.begin() as connection:
         connection.execute(text("UPDATE es_checkpoints SET position = 1000, event_position = NULL, event_id = NULL"))
     with pytest.raises(LogWentBack) as error:
-        worker.once()
+        worker.run_once()
     assert (error.value.position, error.value.expected_id, error.value.projection) == (1000, None, "counts")
     assert ProjectionAdmin(store).status()[0].log_went_back
 
@@ -259,7 +259,7 @@ def test_a_projection_that_is_reset_begins_again_after_the_log_went_back(any_eng
     worker.run_until_caught_up()
     replace_event(store, events[-1].position)
     with worker, pytest.raises(LogWentBack):
-        worker.once()
+        worker.run_once()
     ProjectionAdmin(store).reset("counts")
     again, positions = handled(store)
     again.run_until_caught_up()

@@ -175,7 +175,7 @@ def run_until_caught_up(
     handled = 0
     with Worker(store, projection, batch_size=batch_size) as worker:
         while True:
-            batch = worker.once()
+            batch = worker.run_once()
             handled += batch.handled
             report(min(batch.position, end), end)
             if batch.outcome is Outcome.ADVANCED:

@@ -113,9 +113,9 @@ class ProjectionContract(ContractBase):
     def test_events_are_handled_once_and_in_order(self, store: EventStore) -> None:
         positions = [append(store, f"order-{number % 3}") for number in range(10)]
         worker = Worker(store, counting(), batch_size=4)
-        assert worker.once() == Batch(Outcome.ADVANCED, 4, positions[3])
+        assert worker.run_once() == Batch(Outcome.ADVANCED, 4, positions[3])
         assert worker.run_until_caught_up() == 6
-        assert worker.once() == Batch(Outcome.CAUGHT_UP, 0, positions[-1])
+        assert worker.run_once() == Batch(Outcome.CAUGHT_UP, 0, positions[-1])
         assert handled(store.engine) == positions
         positions.append(append(store, "order-1"))
         assert Worker(store, counting()).run_until_caught_up() == 1
@@ -248,7 +248,7 @@ class ProjectionContract(ContractBase):
         projections = ProjectionAdmin(store)
         with pytest.raises(UnknownProjection):
             projections.swap("totals", "totals-2")
-        Worker(store, new, batch_size=1).once()
+        Worker(store, new, batch_size=1).run_once()
         with store.engine.begin() as connection:
             connection.execute(store.tables.checkpoints.update().values(seen_at=None))
         with pytest.raises(ProjectionBehind):
