@@ -79,7 +79,7 @@ from eventstore.errors import (
     VersionNotReached,
 )
 from eventstore.event_types import EventTypes
-from eventstore.events import STREAM_ARCHIVED, STREAM_DELETED, Append, AppendResult, NewEvent, RecordedEvent
+from eventstore.events import STREAM_ARCHIVED_EVENT, STREAM_DELETED_EVENT, Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
 from eventstore.health import Health
 from eventstore.repository import LoadedAggregate, Repository, SaveResult
@@ -96,8 +96,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ANY",
     "NO_STREAM",
-    "STREAM_ARCHIVED",
-    "STREAM_DELETED",
+    "STREAM_ARCHIVED_EVENT",
+    "STREAM_DELETED_EVENT",
     "STREAM_EXISTS",
     "AggregateError",
     "AggregateNotFound",

@@ -9,7 +9,7 @@ from eventstore.core.execution import Execution, serialization_is_a_conflict
 from eventstore.core.history import history_changes
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidExpectedVersion, InvalidInput
-from eventstore.events import STREAM_DELETED, Append, AppendResult, NewEvent
+from eventstore.events import STREAM_DELETED_EVENT, Append, AppendResult, NewEvent
 from eventstore.rows.mapper import EventMapper
 from eventstore.statements.closing import delete_events, discard_dead_letters_of_stream, mark_deleted
 from eventstore.statements.snapshots import delete_snapshots
@@ -43,7 +43,7 @@ class Closer:
         check_flag("reusable", reusable)
         reason = check_reason(reason)
         data = {"reason": reason, "reusable": reusable}
-        closing = closing_append(stream_id, STREAM_DELETED, data, expected_version, metadata)
+        closing = closing_append(stream_id, STREAM_DELETED_EVENT, data, expected_version, metadata)
         pending = self._mapper.pending(closing, closes=True)
         stream_id = pending.stream_id
         with (

@@ -8,7 +8,7 @@ from typing import Any
 from eventstore.backends.protocol import Place, Row, Run
 from eventstore.core.deletion import Closer
 from eventstore.errors import DamagedExport, DecodingError, ImportConflict
-from eventstore.events import CLOSING_ERRORS, STREAM_DELETED, check_event_type, closing_error
+from eventstore.events import CLOSING_ERRORS, STREAM_DELETED_EVENT, check_event_type, closing_error
 from eventstore.rows.mapper import EVENT_TYPE, StoredEvent
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.reading import read_forwards
@@ -146,7 +146,7 @@ class EventLoader:
             except DecodingError as error:
                 raise DamagedExport(f"the event at position {event.position}", f"can't be read: {error}") from None
             ended = closing_error(event.event_type, data)
-        is_deleted = event.event_type == STREAM_DELETED
+        is_deleted = event.event_type == STREAM_DELETED_EVENT
         return {
             "stream_id": event.stream_id,
             "version": head.version,
