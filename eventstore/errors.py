@@ -40,12 +40,12 @@ EventStoreError
 │   ├── MigrationLockLost
 │   ├── MigrationConnectionLost
 │   ├── DirectConnectionRequired
-│   ├── TransactionOpen
+│   ├── MigrationInsideTransaction
 │   ├── TableLocked
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
 │   ├── NoSchema
-│   ├── OtherHistory
+│   ├── ForeignMigrationHistory
 │   ├── TableTaken                  another table has the name of one of ours
 │   ├── ReferredTo                  something of the application's needs what is to be dropped
 │   ├── DefinitionsProtected        SQLite does not let the definition of a table be changed
@@ -64,7 +64,7 @@ EventStoreError
 │   └── ImportConflict              what is imported does not fit what is there
 ├── GlobalOrderError                the global order can't be read, or not be written
 │   ├── UnsuitableTransaction       not in this transaction
-│   ├── CachedPositions             not in this database: positions are not drawn in order
+│   ├── PositionCacheEnabled        not in this database: positions are not drawn in order
 │   ├── PositionsBehind             not in this database: new events would come before old ones
 │   ├── UnloggedEvents              not in this database: a crash would empty it
 │   ├── SeveralServers              not by this engine: statements reach more than one server
@@ -664,7 +664,7 @@ class DirectConnectionRequired(MigrationError):
         )
 
 
-class TransactionOpen(MigrationError):
+class MigrationInsideTransaction(MigrationError):
     """A step that PostgreSQL can't do inside a transaction, inside one that somebody else began.
 
     Attributes:
@@ -744,7 +744,7 @@ class NoSchema(MigrationError):
         )
 
 
-class OtherHistory(MigrationError):
+class ForeignMigrationHistory(MigrationError):
     """The tables are there, but this history has not made them: another one looks after them.
 
     Attributes:
@@ -934,7 +934,7 @@ class UnsuitableTransaction(GlobalOrderError):
         super().__init__(f"the joined transaction {reason}; read with the store itself, outside of it")
 
 
-class CachedPositions(GlobalOrderError):
+class PositionCacheEnabled(GlobalOrderError):
     """The sequence of positions gives each session a stock of them, so that they are not used in order.
 
     Attributes:
