@@ -7,9 +7,7 @@ EventStoreError
 │   ├── InvalidExpectedVersion
 │   ├── InvalidEvent
 │   ├── InvalidMetadata
-│   ├── InvalidFilter
-│   ├── EmptyAppend
-│   └── RepeatedEventId
+│   └── InvalidFilter
 ├── ConcurrencyConflict             the stream is not at the expected version
 │   └── SerializationConflict       the same, in a joined transaction that is over
 ├── EventIdReused                   a retry that says something else than the first time
@@ -138,39 +136,6 @@ class InvalidMetadata(InvalidInput):
 
 class InvalidFilter(InvalidInput):
     """A filter that could match nothing, or that names what can't be a name."""
-
-
-class EmptyAppend(InvalidInput):
-    """An append without events.
-
-    Attributes:
-        stream_id: The stream that was to be appended to.
-    """
-
-    def __init__(self, stream_id: str) -> None:
-        self.stream_id = stream_id
-        super().__init__(
-            f"nothing to append to stream {stream_id!r}: the list of events is empty; pass at least one event"
-        )
-
-
-class RepeatedEventId(InvalidInput):
-    """One event id used twice in one append.
-
-    Attributes:
-        stream_id: The stream that was to be appended to.
-        event_id: The repeated id.
-        index: The place of the second use in the list of events, from 0.
-    """
-
-    def __init__(self, stream_id: str, event_id: UUID, index: int) -> None:
-        self.stream_id = stream_id
-        self.event_id = event_id
-        self.index = index
-        super().__init__(
-            f"event {index} of the append to stream {stream_id!r} repeats the event id {event_id}; "
-            "every event needs its own"
-        )
 
 
 class ConcurrencyConflict(EventStoreError):

@@ -19,8 +19,6 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.InvalidEvent("text"),
         errors.InvalidMetadata("$.a", "is wrong"),
         errors.InvalidFilter("text"),
-        errors.EmptyAppend("order-1"),
-        errors.RepeatedEventId("order-1", UUID(int=1), 2),
         errors.ConcurrencyConflict("order-1", ANY, 7),
         errors.SerializationConflict(["order-1", "order-2"]),
         errors.EventIdReused("order-1", UUID(int=1), 2),

@@ -11,7 +11,6 @@ import pytest
 
 from eventstore import (
     Append,
-    EmptyAppend,
     EncodingError,
     EventFilter,
     EventStore,
@@ -22,7 +21,6 @@ from eventstore import (
     InvalidMetadata,
     InvalidStreamId,
     NewEvent,
-    RepeatedEventId,
     Repository,
     UnregisteredEventType,
 )
@@ -160,10 +158,9 @@ class InputContract(ContractBase):
             store.append("order-1", numbered(2), expected_version=2**63 - 2)
 
     def test_no_events(self, store: EventStore) -> None:
-        with pytest.raises(EmptyAppend) as error:
+        with pytest.raises(InvalidInput, match="nothing to append to stream 'order-1'"):
             store.append("order-1", [], expected_version=0)
-        assert error.value.stream_id == "order-1"
-        with pytest.raises(EmptyAppend):
+        with pytest.raises(InvalidInput, match="nothing to append to stream 'order-3'"):
             store.append_many(
                 [Append("order-2", numbered(1), expected_version=0), Append("order-3", [], expected_version=0)]
             )
@@ -204,9 +201,8 @@ class InputContract(ContractBase):
     def test_one_event_id_twice(self, store: EventStore) -> None:
         event_id = UUID(int=7)
         events = [NewEvent("placed", event_id=event_id), NewEvent("other"), NewEvent("paid", event_id=event_id)]
-        with pytest.raises(RepeatedEventId) as error:
+        with pytest.raises(InvalidInput, match=f"event 2 .* repeats the event id {event_id}"):
             store.append("order-1", events, expected_version=0)
-        assert (error.value.index, error.value.event_id) == (2, event_id)
         assert store.stream_version("order-1") == 0
 
     def test_data_that_cannot_be_encoded(self, store: EventStore) -> None:
