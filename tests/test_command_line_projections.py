@@ -171,7 +171,7 @@ def test_discard_takes_a_note(command: CommandLine, store: EventStore) -> None:
     _, poison, follower = positions(store, "order-2")
     discard = ("projections", "dead-letters", "discard", "totals", str(poison))
     assert command(*discard, "--note", "a gift").exit_code == 0
-    (letter,) = ProjectionAdmin(store).dead_letters.find("totals", status=DeadLetterStatus.DISCARDED)
+    (letter,) = ProjectionAdmin(store).dead_letters.list("totals", status=DeadLetterStatus.DISCARDED)
     assert (letter.position, letter.note) == (poison, "a gift")
     assert command(*discard).exit_code == 1
     (still,) = command.json("projections", "dead-letters", "list", "totals")

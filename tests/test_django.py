@@ -324,7 +324,7 @@ def test_a_handler_that_leaves_the_atomic_block_unusable_has_failed(spoil: str) 
 
     Worker(store(), projection).run_until_caught_up()
     projections = ProjectionAdmin(store())
-    (letter,) = projections.dead_letters.find("spoiled")
+    (letter,) = projections.dead_letters.list("spoiled")
     assert (letter.stream_id, letter.error) == ("account-2", "TransactionBroken")
     assert (projections.status("spoiled")[0].lag_events, handled[-1]) == (0, "account-3")
     with pytest.raises(ProjectionFailed):

@@ -126,7 +126,7 @@ def test_what_happens_to_a_handler_elsewhere_is_its_events_failure(store: EventS
 
     assert Worker(store, projection).run_until_caught_up() == 2
     assert (tried, noted(store.engine)) == ([bad] * 2, [first, last])
-    (letter,) = ProjectionAdmin(store).dead_letters.find("totals")
+    (letter,) = ProjectionAdmin(store).dead_letters.list("totals")
     assert (letter.position, letter.attempts, letter.error) == (bad, 2, expected.__name__)
     with pytest.raises(ProjectionFailed) as failed:
         ProjectionAdmin(store).dead_letters.retry(projection, "order-2")
@@ -185,7 +185,7 @@ def test_a_handler_that_ends_the_transaction_has_failed(store: EventStore, spoil
             SPOILS[spoil](connection)
 
     Worker(store, projection).run_until_caught_up()
-    (letter,) = ProjectionAdmin(store).dead_letters.find("totals")
+    (letter,) = ProjectionAdmin(store).dead_letters.list("totals")
     assert (letter.position, letter.attempts) == (positions[place], 1)
     good = [position for position in positions if position != positions[place]]
     if "ROLLBACK" in spoil or "rollback" in spoil:
@@ -248,7 +248,7 @@ def test_what_the_database_refuses_at_the_commit_is_an_events_failure(store: Eve
             connection.exec_driver_sql("INSERT INTO children VALUES (1)")
 
     Worker(store, projection).run_until_caught_up()
-    (letter,) = ProjectionAdmin(store).dead_letters.find("totals")
+    (letter,) = ProjectionAdmin(store).dead_letters.list("totals")
     assert (letter.position, letter.error) == (positions[2], "IntegrityError")
     assert noted(store.engine) == [position for position in positions if position != positions[2]]
 
@@ -336,7 +336,7 @@ def test_contention_without_end_is_the_events_failure(
     assert len(tried) == 1 + guarding.REPEATS_IN_CONTENTION + 1
     place = f"DeadlockDetected at position {positions[1]}: 'counted', version 1 of stream 'order-1'"
     assert {f"OperationalError{place.removeprefix('DeadlockDetected')}, tried 10 times"} < shown
-    (letter,) = ProjectionAdmin(on_postgresql).dead_letters.find("totals")
+    (letter,) = ProjectionAdmin(on_postgresql).dead_letters.list("totals")
     assert (letter.position, letter.attempts) == (positions[1], 2)
     assert noted(on_postgresql.engine) == [positions[0], positions[2]]
 
@@ -401,7 +401,7 @@ def test_a_handler_slower_than_the_server_allows_is_its_events_failure(
             ProjectionAdmin(on_postgresql).wait_for("totals", positions[-1], timeout_seconds=TIMEOUT_SECONDS)
     assert len(tried) == guarding.REPEATS_IF_LOST + 1
     assert noted(on_postgresql.engine) == [positions[0], positions[2]]
-    (letter,) = ProjectionAdmin(on_postgresql).dead_letters.find("totals")
+    (letter,) = ProjectionAdmin(on_postgresql).dead_letters.list("totals")
     assert (letter.position, letter.error) == (positions[1], "InternalError" if raising else "TransactionBroken")
     if raising:
         with pytest.raises(ProjectionFailed):

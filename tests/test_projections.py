@@ -150,7 +150,7 @@ def test_what_the_database_refuses_at_flush_is_that_events_failure(store: EventS
     Worker(store, projection).run_until_caught_up()
     with Session(store.engine) as session:
         assert sorted(session.scalars(select(Order.stream_id))) == ["order-1", "order-3"]
-    assert [letter.position for letter in ProjectionAdmin(store).dead_letters.find("orders")] == [bad]
+    assert [letter.position for letter in ProjectionAdmin(store).dead_letters.list("orders")] == [bad]
 
 
 def test_a_handler_may_append_with_the_connection_of_its_batch(store: EventStore) -> None:
@@ -336,7 +336,7 @@ def test_no_event_before_a_dead_letter_is_lost_though_time_is_up_in_between(stor
 
     Worker(store, projection, batch_seconds=0.2).run_until_caught_up()
     assert handled(store.engine) == [position for position in positions if position != positions[3]]
-    assert [letter.position for letter in ProjectionAdmin(store).dead_letters.find("totals")] == [positions[3]]
+    assert [letter.position for letter in ProjectionAdmin(store).dead_letters.list("totals")] == [positions[3]]
 
 
 def test_a_worker_that_was_stopped_before_it_ran_does_not_run(store: EventStore) -> None:
@@ -354,7 +354,7 @@ def test_events_without_a_handler_do_not_follow_a_dead_letter(store: EventStore)
     projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
     failing(projection, lambda _: True)
     Worker(store, projection).run_until_caught_up()
-    assert [letter.version for letter in ProjectionAdmin(store).dead_letters.find("totals")] == [1, 3]
+    assert [letter.version for letter in ProjectionAdmin(store).dead_letters.list("totals")] == [1, 3]
 
 
 def test_a_discarded_dead_letter_is_not_tried_again(store: EventStore) -> None:
@@ -369,17 +369,17 @@ def test_a_discarded_dead_letter_is_not_tried_again(store: EventStore) -> None:
 
     Worker(store, projection).run_until_caught_up()
     letters = ProjectionAdmin(store).dead_letters
-    second, third = letters.find("seen")
+    second, third = letters.list("seen")
     assert letters.discard("seen", second.position, note="a test order")
     assert not letters.discard("seen", second.position)
     assert not letters.discard("seen", 999_999)
     assert letters.retry(projection, "order-1") == 1
     assert handled(store.engine) == [1, 3]
-    (discarded,) = letters.find("seen", status=DeadLetterStatus.DISCARDED)
+    (discarded,) = letters.list("seen", status=DeadLetterStatus.DISCARDED)
     assert (discarded.version, discarded.note) == (2, "a test order")
     assert discarded.closed_at is not None
     assert discarded.closed_at >= discarded.first_failed_at
-    assert [letter.position for letter in letters.find("seen", status=DeadLetterStatus.RESOLVED)] == [third.position]
+    assert [letter.position for letter in letters.list("seen", status=DeadLetterStatus.RESOLVED)] == [third.position]
 
 
 def test_many_dead_letters_are_read_page_by_page(store: EventStore) -> None:
@@ -388,10 +388,10 @@ def test_many_dead_letters_are_read_page_by_page(store: EventStore) -> None:
     failing(projection, lambda _: True)
     Worker(store, projection).run_until_caught_up()
     letters = ProjectionAdmin(store).dead_letters
-    versions = [letter.version for letter in letters.find("totals")]
+    versions = [letter.version for letter in letters.list("totals")]
     assert versions == list(range(1, 1204))
     fifth = next(store.read_stream("order-1", after_version=4)).position
-    assert next(letters.find("totals", after_position=fifth)).version == 6
+    assert next(letters.list("totals", after_position=fifth)).version == 6
 
 
 # --- looking after projections
@@ -606,7 +606,7 @@ def test_a_session_that_would_not_be_committed_is_refused(store: EventStore, ses
     with pytest.raises(InvalidInput, match=r"Session\(bind=connection\)"):
         append(inline(store, projection), "order-1")
     assert store.stream_version("order-1") == 1
-    assert list(ProjectionAdmin(store).dead_letters.find("totals")) == []
+    assert list(ProjectionAdmin(store).dead_letters.list("totals")) == []
 
 
 # --- bad input
@@ -635,7 +635,7 @@ def test_definitions_that_can_not_be_right(store: EventStore) -> None:
         lambda: ProjectionAdmin(store).wait_for("totals", "7"),  # type: ignore[arg-type]
         lambda: ProjectionAdmin(store).wait_for("totals", 1, timeout_seconds=-1),
         lambda: ProjectionAdmin(store).swap("totals", "totals"),
-        lambda: ProjectionAdmin(store).dead_letters.find("totals", status="pending"),  # type: ignore[arg-type]
+        lambda: ProjectionAdmin(store).dead_letters.list("totals", status="pending"),  # type: ignore[arg-type]
         lambda: ProjectionAdmin(store).dead_letters.discard("totals", 0),
         lambda: ProjectionAdmin(store).dead_letters.discard("totals", 1, note="\0"),
         lambda: ProjectionAdmin(store).dead_letters.retry("totals", "order-1"),  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ def list_(
     In a pipe, the lines have: projection, position, stream id, version, event type, attempts, error, time, note.
     """
     letters = ProjectionAdmin(store).dead_letters
-    found = letters.find(projection, status=DeadLetterStatus(status), after_position=after)
+    found = letters.list(projection, status=DeadLetterStatus(status), after_position=after)
     shown = Limited(found, None if without_limit else limit)
     print_rows(_COLUMNS, map(_told, shown), as_json=as_json, empty=f"none is {status}")
     if shown.has_more and shown.last is not None:
@@ -98,7 +98,7 @@ def show(*, store: EventStore, as_json: bool, projection: str, position: int) ->
 
 def _letter(letters: DeadLetters, projection: str, position: int) -> DeadLetter:
     found = chain.from_iterable(
-        letters.find(projection, status=status, after_position=position - 1) for status in DeadLetterStatus
+        letters.list(projection, status=status, after_position=position - 1) for status in DeadLetterStatus
     )
     for letter in found:
         if letter.position == position:
@@ -149,7 +149,7 @@ def retry(
 
 def _pending(letters: DeadLetters, projection: str) -> Iterator[str]:
     """Yield each stream once; those that resolve meanwhile are gone from the list, and need not be there."""
-    return iter(dict.fromkeys(letter.stream_id for letter in letters.find(projection)))
+    return iter(dict.fromkeys(letter.stream_id for letter in letters.list(projection)))
 
 
 @dead_letters.command()

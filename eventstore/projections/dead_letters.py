@@ -85,10 +85,10 @@ class DeadLetters:
         self._store = store
         self._gate = gate
 
-    def find(
+    def list(
         self, projection: str, *, status: DeadLetterStatus = DeadLetterStatus.PENDING, after_position: int = 0
     ) -> Iterator[DeadLetter]:
-        """Return those of a projection, in order of position, page by page.
+        """List the dead letters of a projection, in order of position, page by page.
 
         Args:
             projection: Its name.

@@ -233,11 +233,11 @@ class ClosingContract(ContractBase):
         projection.on(STREAM_DELETED_EVENT)(lambda event, _: seen.append(event.stream_id))
         Worker(two, projection).run_until_caught_up()
         projections = ProjectionAdmin(two)
-        assert len(list(projections.dead_letters.find("closing-contract-strict"))) == 4
+        assert len(list(projections.dead_letters.list("closing-contract-strict"))) == 4
         delete(two)
         Worker(two, projection).run_until_caught_up()
         assert seen == ["order-1"]
-        letters = list(projections.dead_letters.find("closing-contract-strict", status=DeadLetterStatus.DISCARDED))
+        letters = list(projections.dead_letters.list("closing-contract-strict", status=DeadLetterStatus.DISCARDED))
         assert [letter.stream_id for letter in letters] == ["order-1"] * 2
         assert all(REASON in (letter.note or "") for letter in letters)
 

@@ -128,7 +128,7 @@ class InputContract(ContractBase):
         assert list(store.streams(after_stream_id=Kind.STREAM)) == []
         assert store.snapshots.save(Kind.STREAM, version=1, state=1)
         assert store.snapshots.load(Kind.STREAM) is not None
-        assert [info.stream_id for info in store.snapshots.find(category=Kind.ORDER)] == ["order-1"]
+        assert [info.stream_id for info in store.snapshots.list(category=Kind.ORDER)] == ["order-1"]
         orders = Repository(store, category=Kind.ORDER, initial=int, evolve=lambda state, _: state + 1)
         assert [orders.stream_id(id_) for id_ in (Kind.ORDER, Number.ONE)] == ["order-order", "order-1"]
         assert orders.load(Number.ONE).state == 1

@@ -166,7 +166,7 @@ class ProjectionContract(ContractBase):
         worker.run_until_caught_up()
         assert counted(store.engine) == {"order-1": 1, "order-2": 3}
         projections = ProjectionAdmin(store)
-        letters = list(projections.dead_letters.find("totals"))
+        letters = list(projections.dead_letters.list("totals"))
         assert [(letter.stream_id, letter.version, letter.attempts, letter.error) for letter in letters] == [
             ("order-1", 2, 1, "ValueError"),
             ("order-1", 3, 0, None),
@@ -193,15 +193,15 @@ class ProjectionContract(ContractBase):
         with pytest.raises(ProjectionFailed) as failed:
             letters.retry(projection, "order-1")
         assert (failed.value.version, failed.value.attempts) == (3, 1)
-        assert [letter.version for letter in letters.find("totals", status=DeadLetterStatus.RESOLVED)] == [2]
-        assert [(letter.version, letter.attempts, letter.error) for letter in letters.find("totals")] == [
+        assert [letter.version for letter in letters.list("totals", status=DeadLetterStatus.RESOLVED)] == [2]
+        assert [(letter.version, letter.attempts, letter.error) for letter in letters.list("totals")] == [
             (3, 1, "ValueError"),
             (4, 0, None),
         ]
         broken.clear()
         assert letters.retry(projection, "order-1") == 2
         assert letters.retry(projection, "order-1") == 0
-        assert list(letters.find("totals")) == []
+        assert list(letters.list("totals")) == []
         append(store, "order-1")
         assert worker.run_until_caught_up() == 1
         assert counted(store.engine) == {"order-1": 5}
@@ -232,7 +232,7 @@ class ProjectionContract(ContractBase):
         Worker(store, projection).run_until_caught_up()
         projections = ProjectionAdmin(store)
         projections.reset("totals", in_transaction=lambda connection: connection.execute(totals.delete()))
-        assert (projections.position("totals"), list(projections.dead_letters.find("totals"))) == (0, [])
+        assert (projections.position("totals"), list(projections.dead_letters.list("totals"))) == (0, [])
         assert counted(store.engine) == {}
         Worker(store, counting()).run_until_caught_up()
         assert counted(store.engine) == {"order-1": 3}
@@ -269,11 +269,11 @@ class ProjectionContract(ContractBase):
         Worker(store, new).run_until_caught_up()
         projections = ProjectionAdmin(store)
         projections.swap("totals", "totals-2")
-        assert list(projections.dead_letters.find("totals-2")) == []
+        assert list(projections.dead_letters.list("totals-2")) == []
         assert projections.status()[0].dead_letters == 1
         append(store, "order-1")
         Worker(store, counting(on_failure=OnFailure.DEAD_LETTER)).run_until_caught_up()
-        letters = [(letter.version, letter.attempts) for letter in projections.dead_letters.find("totals")]
+        letters = [(letter.version, letter.attempts) for letter in projections.dead_letters.list("totals")]
         assert letters == [(2, 1), (3, 0)], "later events of the stream follow, under the new name"
 
     def test_what_happens_to_a_handler_elsewhere_is_its_events_failure(self, store: EventStore) -> None:
@@ -288,7 +288,7 @@ class ProjectionContract(ContractBase):
 
         Worker(store, projection).run_until_caught_up()
         assert counted(store.engine) == {"order-0": 1, "order-2": 1}
-        (letter,) = ProjectionAdmin(store).dead_letters.find("totals")
+        (letter,) = ProjectionAdmin(store).dead_letters.list("totals")
         assert (letter.position, letter.error) == (positions[1], "TimeoutError")
 
     @pytest.mark.parametrize("ending", ["commit", "rollback"])
@@ -305,7 +305,7 @@ class ProjectionContract(ContractBase):
 
         Worker(store, projection).run_until_caught_up()
         assert {positions[0], positions[2]} <= set(handled(store.engine)) <= set(positions)
-        (letter,) = ProjectionAdmin(store).dead_letters.find("totals")
+        (letter,) = ProjectionAdmin(store).dead_letters.list("totals")
         assert (letter.position, letter.error) == (positions[1], "TransactionBroken")
 
     def test_an_inline_projection_never_lags(self, store: EventStore) -> None:
