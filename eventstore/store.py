@@ -561,7 +561,7 @@ class EventStore:
             InvalidInput: An argument is not valid. Raised by the call, all others by the iteration.
             DecodingError: An event can't be read, or does not fit its class.
             UnsuitableTransaction: The joined transaction does not see what others commit, or has itself appended.
-            CachedPositions: The sequence of positions has a CACHE other than 1.
+            PositionCacheEnabled: The sequence of positions has a CACHE other than 1.
             SchemaError: The database does not have the tables that this code needs.
 
         Example:
@@ -583,7 +583,7 @@ class EventStore:
 
         Raises:
             UnsuitableTransaction: As for `read_all`.
-            CachedPositions: The sequence of positions has a CACHE other than 1.
+            PositionCacheEnabled: The sequence of positions has a CACHE other than 1.
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._global_order.settled_position()

@@ -282,7 +282,7 @@ def test_inside_a_transaction_of_theirs_it_says_what_to_change(
     python = ("-O",) if optimised else ()
     refused = application.alembic("upgrade", "heads", python=python)
     assert refused.returncode != 0
-    assert "TransactionOpen" in refused.stderr
+    assert "MigrationInsideTransaction" in refused.stderr
     assert "a connection that is not in a transaction" in refused.stderr
     application.write(locations=OURS)
     done = application.alembic("upgrade", "heads", python=python)
