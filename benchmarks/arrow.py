@@ -22,8 +22,9 @@ from rich.table import Table
 from benchmarks.events import METADATA, event_types, item
 from benchmarks.raw import fetch_all
 from benchmarks.servers import SETTINGS, Database
-from eventstore import Append, EventFilter, EventStore, frames
-from eventstore.frames import Frame
+from eventstore import Append, EventFilter, EventStore
+from eventstore.contrib import frames
+from eventstore.contrib.frames import Frame
 from eventstore.testing.postgresql import PostgreSQLServer
 
 _STREAM: Final = 100

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
+from eventstore.core.event_type_check import EventTypeFinding
 from eventstore.correlation import caused_by, current_metadata, metadata_context
 from eventstore.errors import (
     AggregateError,
@@ -77,7 +78,6 @@ from eventstore.errors import (
     UpcastingFailed,
     VersionNotReached,
 )
-from eventstore.event_type_check import EventTypeFinding
 from eventstore.event_types import EventTypes
 from eventstore.events import STREAM_ARCHIVED, STREAM_DELETED, Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter

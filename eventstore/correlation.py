@@ -6,9 +6,9 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Final
 
+from eventstore.codecs.metadata import encode_metadata
 from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
-from eventstore.metadata import encode_metadata
 
 CORRELATION_ID: Final = "correlation_id"
 """The key of what all events of one piece of work share: of a request, say, and all that follows from it."""

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import msgspec
 
+from eventstore.common.notebook_html import thing_html
 from eventstore.errors import InvalidEvent, InvalidMetadata, StreamArchived, StreamClosed, StreamDeleted
-from eventstore.showing import thing_html
 from eventstore.streams import ExpectedVersion, category_of, check_expected_version, check_stream_id, unstorable_text
 from eventstore.tokens import PositionToken
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from eventstore import statements
 from eventstore.backends.protocol import Backend, Row
 from eventstore.codecs import PayloadCodec
+from eventstore.core.execution import Execution, serialization_is_a_conflict
 from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import check_schema_version
-from eventstore.execution import Execution, serialization_is_a_conflict
-from eventstore.observing import Observer
+from eventstore.observer import Observer
+from eventstore.statements.listing import list_snapshots, snapshot_coverage
+from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
 from eventstore.streams import MAX_VERSION, check_category, check_number, check_stream_id
 
 _log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class SnapshotStore:
             self._execution.statement() as run,
         ):
             saved = run(
-                statements.save_snapshot,
+                save_snapshot,
                 stream_id=stream_id,
                 schema_version=schema_version,
                 version=version,
@@ -148,7 +149,7 @@ class SnapshotStore:
             self._observer.operation("load_snapshot", stream_id=stream_id),
             self._execution.statement() as run,
         ):
-            rows = run(statements.load_snapshot, stream_id=stream_id, schema_version=schema_version)
+            rows = run(load_snapshot, stream_id=stream_id, schema_version=schema_version)
         if not rows:
             return None
         version, codec, data, created_at = rows[0]
@@ -197,7 +198,7 @@ class SnapshotStore:
             page_size = min(_PAGE, remaining)
             with self._execution.statement() as run:
                 rows = run(
-                    statements.list_snapshots(of_category=category is not None),
+                    list_snapshots(of_category=category is not None),
                     **wanted,
                     after_stream_id=stream_id,
                     after_schema_version=schema_version,
@@ -229,7 +230,7 @@ class SnapshotStore:
         check_number("min_version", min_version, minimum=1)
         wanted = {} if category is None else {"category": category}
         with self._execution.statement() as run:
-            statement = statements.snapshot_coverage(of_category=category is not None)
+            statement = snapshot_coverage(of_category=category is not None)
             ((streams, covered, after, most),) = run(statement, **wanted, min_version=min_version)
         return SnapshotCoverage(int(streams), int(covered), int(after), int(most))
 
@@ -250,6 +251,6 @@ class SnapshotStore:
         conflicting = serialization_is_a_conflict(self._execution, self._backend, [stream_id])
         with conflicting, self._execution.statement() as run:
             if schema_version is None:
-                return len(run(statements.delete_snapshots, stream_id=stream_id))
+                return len(run(delete_snapshots, stream_id=stream_id))
             check_schema_version(schema_version)
-            return len(run(statements.delete_snapshot, stream_id=stream_id, schema_version=schema_version))
+            return len(run(delete_snapshot, stream_id=stream_id, schema_version=schema_version))

@@ -11,11 +11,18 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
-from eventstore.appending import Appender
 from eventstore.backends import backend_for, check_engine, engine_for, same_database
 from eventstore.backends.protocol import Backend
-from eventstore.closing import Closer
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
+from eventstore.core.appending import Appender
+from eventstore.core.deletion import Closer
+from eventstore.core.event_type_check import EventTypeFinding, check_event_types
+from eventstore.core.execution import Execution, JoinedTransaction, OwnConnections
+from eventstore.core.global_order import GlobalOrder
+from eventstore.core.history import history_changes
+from eventstore.core.reading import Reader
+from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
+from eventstore.core.settling import Settling
 from eventstore.errors import (
     ConcurrencyConflict,
     DatabaseMismatch,
@@ -23,19 +30,12 @@ from eventstore.errors import (
     NotInTransaction,
     UnsuitableTransaction,
 )
-from eventstore.event_type_check import EventTypeFinding, check_event_types
 from eventstore.event_types import EventTypes, check_registry
 from eventstore.events import Append, AppendResult, RecordedEvent
-from eventstore.execution import Execution, JoinedTransaction, OwnConnections
 from eventstore.filters import EventFilter, combine
-from eventstore.global_order import GlobalOrder
 from eventstore.health import Health, HealthCheck, Thresholds
-from eventstore.history import history_changes
-from eventstore.observing import UNOBSERVED, Observer
-from eventstore.reading import Reader
-from eventstore.rows import EventMapper
-from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
-from eventstore.settling import Settling
+from eventstore.observer import UNOBSERVED, Observer
+from eventstore.rows.mapper import EventMapper
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder, check_flag, check_number, check_seconds
 from eventstore.subscriptions import Pace, Subscription

@@ -11,13 +11,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore.backends.protocol import Backend, Listener
+from eventstore.common.waker import Waker
+from eventstore.core.global_order import GlobalOrder, Page
 from eventstore.errors import DatabaseBusy, InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter
-from eventstore.global_order import GlobalOrder, Page
-from eventstore.observing import Observer
+from eventstore.observer import Observer
 from eventstore.tokens import After, PositionToken
-from eventstore.waking import Waker
 
 _log = logging.getLogger(__name__)
 

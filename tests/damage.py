@@ -8,8 +8,9 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
-from eventstore import Append, EventStore, NewEvent, statements
+from eventstore import Append, EventStore, NewEvent
 from eventstore.maintenance import FindingKind
+from eventstore.statements.projections import add_dead_letter, create_checkpoint
 from tests.fix_leaks import SECRET
 
 COUNTS: Final = {"order-1": 5, "order-2": 3, "order-3": 4, "user-1": 2}
@@ -29,8 +30,8 @@ def fill(engine: Engine) -> EventStore:
     store.snapshots.save("order-1", version=3, state={"card": SECRET})
     store.snapshots.save("order-2", version=2, state=[1, 2])
     with store._execution.transaction() as run:
-        run(statements.create_checkpoint, name="totals", position=len(appends))
-        run(statements.add_dead_letter, projection="totals", attempts=1, error="ValueError", position=3)
+        run(create_checkpoint, name="totals", position=len(appends))
+        run(add_dead_letter, projection="totals", attempts=1, error="ValueError", position=3)
     return store
 
 

@@ -23,9 +23,9 @@ from sqlalchemy.sql import ClauseElement
 
 import eventstore
 from eventstore import statements
-from eventstore.backends.postgresql import PostgreSQL
+from eventstore.backends.postgresql.backend import PostgreSQL
 from eventstore.backends.protocol import Backend, Statement
-from eventstore.backends.sqlite import SQLite
+from eventstore.backends.sqlite.backend import SQLite
 from eventstore.streams import StreamOrder
 from eventstore.tables import STREAMS_CAN_END, Tables
 from tests.sql_layout import lay_out
@@ -169,24 +169,25 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
 
 def unused() -> set[str]:
     """Return the statements that no code of the package names."""
-    return {function.__name__ for _, function in _public_functions()} - _users().keys()
+    return names() - _users().keys()
+
+
+def names() -> set[str]:
+    """Return the names of all functions that return a statement, or make functions that do."""
+    return {function.__name__ for _, function in _public_functions()}
 
 
 @cache
 def _users() -> dict[str, set[str]]:
-    """Return the databases of each statement: those of the modules that name it, as `statements.look`."""
+    """Return the databases of each statement: those of the modules that name it, as `look`."""
     users: dict[str, set[str]] = {}
     for path in _modules():
         if "statements" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = []
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "statements":
-                names = [node.attr]
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(statements.__name__):
-                names = [alias.name for alias in node.names]
-            for name in names:
-                users.setdefault(name, set()).update(_databases_of(path))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(statements.__name__):
+                for alias in node.names:
+                    users.setdefault(alias.name, set()).update(_databases_of(path))
     return users
 
 
@@ -209,7 +210,7 @@ _SQL: Final = re.compile(
     r"(ALTER|BEGIN|CALL|COMMIT|COPY|CREATE|DEALLOCATE|DELETE|DISCARD|DO|DROP|EXECUTE|INSERT|LISTEN|LOCK|NOTIFY|PRAGMA|"
     r"PREPARE|RELEASE|RESET|ROLLBACK|SAVEPOINT|SELECT|SET|SHOW|TRUNCATE|UNLISTEN|UPDATE|VACUUM|VALUES|WITH)\s"
 )
-_REVISED: Final = {"immutability.py", "tables.py"}
+_REVISED: Final = {"tables/immutability.py", "tables/definition.py"}
 """What revisions do stands in tests/golden/postgresql.sql."""
 
 

@@ -21,7 +21,7 @@ from eventstore import (
     ExpectedVersion,
     NewEvent,
 )
-from eventstore.backends.postgresql_parameters import many_appends
+from eventstore.backends.postgresql.parameters import many_appends
 from tests.waiting import start_waiting
 
 Results = Sequence[AppendResult | ConcurrencyConflict]

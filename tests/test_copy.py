@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 
 from eventstore import ANY, NO_STREAM, ConcurrencyConflict, EventStore, NewEvent
-from eventstore.backends import postgresql
+from eventstore.backends.postgresql import backend as postgresql
 from eventstore.errors import PermissionDenied, UnsuitableSetting
 from eventstore.transfer import export_events, import_events
 from tests.waiting import start_waiting

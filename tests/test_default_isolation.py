@@ -23,7 +23,7 @@ from eventstore import (
     NewEvent,
     UnsuitableTransaction,
 )
-from eventstore.backends import postgresql
+from eventstore.backends.postgresql import backend as postgresql
 from eventstore.errors import SerializationConflict
 from tests.fix_engines import empty
 

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from eventstore import EventStore, NewEvent
-from eventstore.backends import engine_for, postgresql_diagnosis
+from eventstore.backends import engine_for
+from eventstore.backends.postgresql import diagnosis as postgresql_diagnosis
 from eventstore.maintenance import Count, Diagnosis, Level, Precision, diagnose, statistics
 from eventstore.projections import Projection, Worker
 from tests.damage import fill

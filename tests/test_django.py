@@ -27,7 +27,7 @@ from eventstore import (
     SchemaMissing,
     UnsuitableTransaction,
 )
-from eventstore.backends import postgresql
+from eventstore.backends.postgresql import backend as postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import InvalidInput, NotInTransaction
 from eventstore.projections import OnFailure, Projection, Projections, Worker, inline

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from eventstore import NO_STREAM, EventStore, EventTypes, InvalidInput, NewEvent, statements
+from eventstore import NO_STREAM, EventStore, EventTypes, InvalidInput, NewEvent
 from eventstore.backends import backend_for
+from eventstore.statements.event_types import event_type_spans, sample_events
 from tests.fix_leaks import SECRET
 
 
@@ -92,7 +93,7 @@ def test_a_bad_sample_size_is_refused(sqlite_engine: Engine, sample_size: Any) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("statement", [statements.event_type_spans, statements.sample_events])
+@pytest.mark.parametrize("statement", [event_type_spans, sample_events])
 def test_with_the_index_no_statement_scans_the_table(any_engine: Engine, statement: Callable[..., Any]) -> None:
     store = EventStore(any_engine)
     store.append("order-1", [NewEvent(f"type-{number % 3}") for number in range(30_000)], expected_version=NO_STREAM)
@@ -104,7 +105,7 @@ def test_with_the_index_no_statement_scans_the_table(any_engine: Engine, stateme
     parameters = {"event_type": "type-1", "first": 2, "last": 29_999, "stride": 300}
     with any_engine.connect() as connection:
         explain = "EXPLAIN " if postgresql else "EXPLAIN QUERY PLAN "
-        used = parameters if statement is statements.sample_events else {}
+        used = parameters if statement is sample_events else {}
         plan = "\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + sql, {**constants, **used}))
     print(plan)
     assert "Seq Scan on es_events" not in plan

@@ -38,7 +38,7 @@ from eventstore.codecs import PayloadCodec
 from eventstore.events import Append
 from eventstore.repository import SnapshotCounts, always
 from eventstore.repository.states import state_codec
-from eventstore.rows import EventMapper
+from eventstore.rows.mapper import EventMapper
 
 CODECS: list[Codec] = [MessagePackCodec(), JSONCodec()]
 names = itertools.count()

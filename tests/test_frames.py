@@ -31,8 +31,8 @@ from eventstore import (
     InvalidInput,
     JSONCodec,
     NewEvent,
-    frames,
 )
+from eventstore.contrib import frames
 
 BERLIN = ZoneInfo("Europe/Berlin")
 KEPT = EventFilter(event_types=["kept"])
@@ -486,7 +486,7 @@ store = EventStore.in_memory()
 result = store.append("order-1", [NewEvent("placed", {"n": 1})], expected_version=0)
 print(len(list(store.read_all(EventFilter(event_types=["placed"])))), "1</td>" in result._repr_html_())
 try:
-    from eventstore import frames
+    from eventstore.contrib import frames
 except ExtraMissing as error:
     print(error)
 """

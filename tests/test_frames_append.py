@@ -15,16 +15,8 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
-from eventstore import (
-    ConcurrencyConflict,
-    EncodingError,
-    EventIdReused,
-    EventStore,
-    EventTypes,
-    InvalidInput,
-    NewEvent,
-    frames,
-)
+from eventstore import ConcurrencyConflict, EncodingError, EventIdReused, EventStore, EventTypes, InvalidInput, NewEvent
+from eventstore.contrib import frames
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=ZoneInfo("UTC"))
 CENT = Decimal("0.01")

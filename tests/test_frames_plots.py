@@ -12,11 +12,12 @@ import pyarrow as pa
 import pytest
 from matplotlib.dates import num2date
 
-from eventstore import EventFilter, EventStore, ExtraMissing, InvalidInput, NewEvent, frames
+from eventstore import EventFilter, EventStore, ExtraMissing, InvalidInput, NewEvent
+from eventstore.contrib import frames
 
 mpl.use("Agg")
 
-from eventstore.frames import plots  # after the backend is chosen
+from eventstore.contrib.frames import plots  # after the backend is chosen
 
 START = datetime(2026, 3, 28, 22, tzinfo=UTC)  # in Berlin, an hour before a day of 23 hours
 
@@ -103,7 +104,7 @@ def test_what_can_not_be_drawn_is_told(store: EventStore) -> None:
 
 
 def test_plots_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "eventstore.frames.plots")
+    monkeypatch.delitem(sys.modules, "eventstore.contrib.frames.plots")
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ExtraMissing, match=r"install sqlalchemy-eventstore\[plot\]"):
-        import eventstore.frames.plots  # noqa: F401, PLC0415
+        import eventstore.contrib.frames.plots  # noqa: F401, PLC0415

@@ -10,15 +10,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from eventstore import (
-    DecodingError,
-    EventFilter,
-    EventStore,
-    JSONCodec,
-    MessagePackCodec,
-    NewEvent,
-    frames,
-)
+from eventstore import DecodingError, EventFilter, EventStore, JSONCodec, MessagePackCodec, NewEvent
+from eventstore.contrib import frames
 from eventstore.testing.value_contract import VALUES
 
 BERLIN = ZoneInfo("Europe/Berlin")

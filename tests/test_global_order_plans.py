@@ -10,12 +10,12 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from eventstore import EventFilter, EventStore, migrations, statements
+from eventstore import EventFilter, EventStore, migrations
 from eventstore.backends.protocol import Row, Server, Statement
+from eventstore.core.settling import Horizon
 from eventstore.errors import TablesPlace
 from eventstore.filters import combine
-from eventstore.settling import Horizon
-from eventstore.statements import end_of_run
+from eventstore.statements.global_order import end_of_run, first_event_from
 from eventstore.tokens import After, PositionToken
 from tests.fix_postgresql import Databases
 
@@ -80,7 +80,7 @@ class Explaining:
         return self._store._backend.place
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
-        if statement is statements.first_event_from:  # where the page ends
+        if statement is first_event_from:  # where the page ends
             return [(parameters["position"], UUID(int=1), "order-1", 1)]
         sql, constants = self._store._backend.sql(statement)
         values = {**constants, **parameters}
@@ -181,7 +181,7 @@ def test_the_number_of_parameters_does_not_depend_on_what_filters_hold(million: 
         sent: list[dict[str, Any]] = []
 
         def run(statement: Statement, sent: list[dict[str, Any]] = sent, **parameters: Any) -> Sequence[Row]:
-            if statement is statements.first_event_from:  # where the page ends
+            if statement is first_event_from:  # where the page ends
                 return [(parameters["position"], UUID(int=1), "order-1", 1)]
             sent.append(parameters)
             return ()

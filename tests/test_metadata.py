@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventstore import DecodingError, InvalidMetadata
-from eventstore.metadata import decode_metadata, encode_metadata
+from eventstore.codecs.metadata import decode_metadata, encode_metadata
 from tests.fix_leaks import SECRET
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

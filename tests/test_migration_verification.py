@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from eventstore import EventStore, InvalidInput, NewEvent, migrations
+from eventstore.core.schema_version import create_schema
 from eventstore.errors import ConstraintViolated
 from eventstore.migrations.definitions import history
-from eventstore.schema_version import create_schema
 from eventstore.tables import define_tables
 from tests.fix_command_line import CommandLine
 from tests.fix_migrations import url_of

@@ -26,8 +26,8 @@ from eventstore import (
     SchemaTooNew,
     migrations,
 )
+from eventstore.core.schema_version import create_schema
 from eventstore.migrations.environment import VERSION_TABLE
-from eventstore.schema_version import create_schema
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_engines import changing_history
 from tests.fix_migrations import ROOT, catalog, run_alembic, url_of

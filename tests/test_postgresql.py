@@ -23,10 +23,28 @@ from eventstore import (
     ExpectedVersion,
     NewEvent,
     NotInTransaction,
-    statements,
 )
-from eventstore.backends.postgresql import PostgreSQL
+from eventstore.backends.postgresql.backend import PostgreSQL
 from eventstore.backends.protocol import Statement
+from eventstore.statements.aggregates import load_aggregate, snapshot_versions, version_as_of
+from eventstore.statements.appending import (
+    append_at_version,
+    append_to_any,
+    append_to_existing,
+    append_to_many,
+    append_to_new,
+    create_heads,
+    lock_heads,
+)
+from eventstore.statements.appending_one import (
+    append_one_at_version,
+    append_one_to_any,
+    append_one_to_existing,
+    append_one_to_new,
+)
+from eventstore.statements.appending_to_all import append_to_all
+from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
+from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
 from tests.waiting import start_waiting
 
 
@@ -288,38 +306,38 @@ STREAM = {"stream_id": "order-7"}
 PAGE = {"stream_id": "order-big", "after_version": 5000, "up_to_version": 2**63 - 1, "page_size": 100}
 SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
 AGGREGATE = {"stream_id": "order-big", "schema_version": 1}
-UNSORTED = {statements.load_aggregate, statements.snapshot_versions}
+UNSORTED = {load_aggregate, snapshot_versions}
 SNAPSHOTS = {"category": "order", "schema_version": 1, "after_stream_id": "order-5", "page_size": 100}
-ORDERED_BY_THE_INDEX = {statements.read_forwards, statements.read_backwards}
+ORDERED_BY_THE_INDEX = {read_forwards, read_backwards}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [
-        (statements.append_to_new, one_append),
-        (statements.append_at_version, one_append),
-        (statements.append_to_existing, one_append),
-        (statements.append_to_any, one_append),
-        (statements.append_one_to_new, one_event),
-        (statements.append_one_at_version, one_event),
-        (statements.append_one_to_existing, one_event),
-        (statements.append_one_to_any, one_event),
-        (statements.create_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
-        (statements.lock_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
-        (statements.append_to_many, many_appends),
-        (statements.append_to_all, all_appends),
-        (statements.stream_version, lambda: STREAM),
-        (statements.newest_stored_version, lambda: STREAM),
-        (statements.read_forwards, lambda: PAGE),
-        (statements.read_backwards, lambda: PAGE),
-        (statements.save_snapshot, lambda: {**SNAPSHOT, "version": 3, "codec": 1, "state": b"x"}),
-        (statements.load_snapshot, lambda: SNAPSHOT),
-        (statements.delete_snapshot, lambda: SNAPSHOT),
-        (statements.delete_snapshots, lambda: STREAM),
-        (statements.load_aggregate, lambda: {**PAGE, **AGGREGATE}),
-        (statements.version_as_of, lambda: {"stream_id": "order-big", "as_of": datetime(2026, 1, 1, tzinfo=UTC)}),
-        (statements.snapshot_versions, lambda: SNAPSHOTS),
+        (append_to_new, one_append),
+        (append_at_version, one_append),
+        (append_to_existing, one_append),
+        (append_to_any, one_append),
+        (append_one_to_new, one_event),
+        (append_one_at_version, one_event),
+        (append_one_to_existing, one_event),
+        (append_one_to_any, one_event),
+        (create_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
+        (lock_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
+        (append_to_many, many_appends),
+        (append_to_all, all_appends),
+        (stream_version, lambda: STREAM),
+        (newest_stored_version, lambda: STREAM),
+        (read_forwards, lambda: PAGE),
+        (read_backwards, lambda: PAGE),
+        (save_snapshot, lambda: {**SNAPSHOT, "version": 3, "codec": 1, "state": b"x"}),
+        (load_snapshot, lambda: SNAPSHOT),
+        (delete_snapshot, lambda: SNAPSHOT),
+        (delete_snapshots, lambda: STREAM),
+        (load_aggregate, lambda: {**PAGE, **AGGREGATE}),
+        (version_as_of, lambda: {"stream_id": "order-big", "as_of": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (snapshot_versions, lambda: SNAPSHOTS),
     ],
 )
 def test_a_hot_statement_uses_its_index(

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Engine, text
 
 from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, ProjectionRunning, RecordedEvent
 from eventstore.backends import engine_for
+from eventstore.common.waker import Waker
 from eventstore.projections import Outcome, Projection, Projections, Worker
 from eventstore.testing.postgresql import PostgreSQLServer, find_binaries
-from eventstore.waking import Waker
 from tests.fix_engines import sqlite_when_there_is_time
 from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
 from tests.waiting import stands_in, start_reading, until, wait_until_it_says

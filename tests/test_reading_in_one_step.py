@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eventstore import NO_STREAM, DecodingError, EventStore, EventTypes, NewEvent
 from eventstore.codecs import MessagePackCodec
-from eventstore.event_classes import builder, reader
+from eventstore.event_types.classes import builder, reader
 
 
 @dataclass(frozen=True)

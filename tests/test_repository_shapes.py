@@ -15,7 +15,7 @@ import pytest
 
 from eventstore import EventStore, NewEvent, Repository
 from eventstore.repository import always
-from eventstore.repository.shapes import describe, shape_of
+from eventstore.repository.fingerprint import describe, shape_of
 from tests.accounts import AttrsAccount, FrozenAccount, MutableAccount, PydanticAccount, StructAccount
 
 
@@ -136,7 +136,7 @@ def test_every_kind_of_class_shows_its_fields(cls: type) -> None:
 def test_shapes_are_the_same_in_every_process() -> None:
     names = [cls.__name__ for cls in KINDS[:-1]]
     code = (
-        "from tests import accounts; from eventstore.repository.shapes import shape_of\n"
+        "from tests import accounts; from eventstore.repository.fingerprint import shape_of\n"
         f"print(*[shape_of(getattr(accounts, name)) for name in {names}])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, ExpectedVersion, NewEvent, PermissionDenied
 from eventstore.backends import engine_for
-from eventstore.backends.postgresql import COPY_FROM
+from eventstore.backends.postgresql.backend import COPY_FROM
 from eventstore.cli import main
 from eventstore.maintenance import verify
 from eventstore.projections import OnFailure, Projection, Worker

@@ -9,17 +9,8 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
-from eventstore import (
-    ANY,
-    NO_STREAM,
-    STREAM_EXISTS,
-    Append,
-    EventFilter,
-    EventStore,
-    ExpectedVersion,
-    NewEvent,
-    statements,
-)
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventFilter, EventStore, ExpectedVersion, NewEvent
+from eventstore.statements.reading import read_forwards
 
 pytestmark = pytest.mark.slow
 
@@ -150,7 +141,7 @@ def test_times_come_from_the_driver_in_utc_whatever_the_session_is_in(postgres_u
         if watched:
             event.listen(engine, "before_cursor_execute", lambda *_: None)
         with EventStore(engine)._execution.statement() as run:
-            ((*_, recorded_at),) = run(statements.read_forwards, **page)
+            ((*_, recorded_at),) = run(read_forwards, **page)
             assert recorded_at.tzinfo is UTC
     engine.dispose()
 

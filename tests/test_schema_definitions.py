@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 
 from eventstore import EventStore, NewEvent, migrations
+from eventstore.core.schema_version import create_schema
 from eventstore.migrations import definitions
 from eventstore.migrations.definitions import on_sqlite
-from eventstore.schema_version import create_schema
 from eventstore.testing.postgresql import find_binaries
 from tests.fix_migrations import url_of
 from tests.schema_definitions import FOLDER, read, read_each_revision

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.backends.postgresql_looks import PrimaryLook, StandbyLook
+from eventstore.backends.postgresql.log_views import PrimaryLook, StandbyLook
 from eventstore.backends.protocol import Following, Look, Server
-from eventstore.settling import Settling
+from eventstore.core.settling import Settling
 from eventstore.tokens import PositionToken
 
 SERVER = Server(1, datetime(2026, 1, 1, tzinfo=UTC), in_recovery=False)

@@ -12,19 +12,13 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from eventstore import (
-    ANY,
-    NO_STREAM,
-    Append,
-    ConcurrencyConflict,
-    DatabaseBusy,
-    EventStore,
-    NewEvent,
-    NotInTransaction,
-    statements,
-)
+from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, DatabaseBusy, EventStore, NewEvent, NotInTransaction
 from eventstore.backends.protocol import Statement
-from eventstore.backends.sqlite import SQLite
+from eventstore.backends.sqlite.backend import SQLite
+from eventstore.statements.aggregates import count_streams, load_aggregate, snapshot_versions, version_as_of
+from eventstore.statements.appending import advance_existing_head, advance_head, find_heads, take_write_lock
+from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
+from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
 from tests.fix_engines import changing_history
 
 
@@ -236,24 +230,24 @@ SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [
-        (statements.advance_head, {"stream_id": "order-7", "count": 1, "expected": 3}),
-        (statements.advance_existing_head, {"stream_id": "order-7", "count": 1}),
-        (statements.take_write_lock, {}),
-        (statements.find_heads, {"stream_ids": '["order-7"]'}),
-        (statements.stream_version, {"stream_id": "order-7"}),
-        (statements.newest_stored_version, {"stream_id": "order-7"}),
-        (statements.read_forwards, PAGE),
-        (statements.read_backwards, PAGE),
-        (statements.save_snapshot, {**SNAPSHOT, "version": 1, "codec": 1, "state": b""}),
-        (statements.load_snapshot, SNAPSHOT),
-        (statements.delete_snapshot, SNAPSHOT),
-        (statements.delete_snapshots, {"stream_id": "order-7"}),
-        (statements.version_as_of, {"stream_id": "order-7", "as_of": "2026-01-01 00:00:00.000000"}),
+        (advance_head, {"stream_id": "order-7", "count": 1, "expected": 3}),
+        (advance_existing_head, {"stream_id": "order-7", "count": 1}),
+        (take_write_lock, {}),
+        (find_heads, {"stream_ids": '["order-7"]'}),
+        (stream_version, {"stream_id": "order-7"}),
+        (newest_stored_version, {"stream_id": "order-7"}),
+        (read_forwards, PAGE),
+        (read_backwards, PAGE),
+        (save_snapshot, {**SNAPSHOT, "version": 1, "codec": 1, "state": b""}),
+        (load_snapshot, SNAPSHOT),
+        (delete_snapshot, SNAPSHOT),
+        (delete_snapshots, {"stream_id": "order-7"}),
+        (version_as_of, {"stream_id": "order-7", "as_of": "2026-01-01 00:00:00.000000"}),
         (
-            statements.snapshot_versions,
+            snapshot_versions,
             {"category": "order", "schema_version": 1, "after_stream_id": "order-5", "page_size": 100},
         ),
-        (statements.count_streams, {"category": "order"}),
+        (count_streams, {"category": "order"}),
     ],
 )
 def test_a_hot_statement_uses_its_index(filled: Engine, statement: Statement, parameters: dict[str, Any]) -> None:
@@ -267,7 +261,7 @@ def test_a_hot_statement_uses_its_index(filled: Engine, statement: Statement, pa
 
 
 def test_an_aggregate_is_loaded_by_its_keys(filled: Engine) -> None:
-    sql, constants = SQLite().sql(statements.load_aggregate)
+    sql, constants = SQLite().sql(load_aggregate)
     parameters = {"stream_id": "order-7", "schema_version": 1, "up_to_version": 9, "page_size": 5}
     with filled.connect() as connection:
         steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", {**constants, **parameters})]

@@ -29,9 +29,9 @@ from eventstore import (
     SchemaMissing,
     Subscription,
     migrations,
-    statements,
 )
-from eventstore.waking import Waker
+from eventstore.common.waker import Waker
+from eventstore.statements.notifications import notification_channel
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
@@ -167,7 +167,7 @@ def test_a_stopped_one_delivers_nothing_more_and_stopping_twice_is_fine(store: E
 SIGNALLED = """
 import signal, sys
 from eventstore import EventStore
-from eventstore.waking import Waker
+from eventstore.common.waker import Waker
 wait = Waker.wait
 def say_and_wait(waker, seconds, *others):
     print("waits", int(seconds), flush=True)
@@ -411,7 +411,7 @@ def listening(store: EventStore) -> Iterator[Callable[[], int]]:
     """
     url = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as listener:
-        ((channel,),) = listener.execute(*store._backend.sql(statements.notification_channel)).fetchall()
+        ((channel,),) = listener.execute(*store._backend.sql(notification_channel)).fetchall()
         for name in (channel, "the_end"):
             listener.execute(f'LISTEN "{name}"')
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from eventstore import ANY, AggregateNotFound, EventStore, NewEvent, NotInTransaction, Repository, migrations
-from eventstore.backends.sqlite_settings import BegunByNone
+from eventstore.backends.sqlite.settings import BegunByNone
 from eventstore.errors import UnsuitableSetting
 from tests.test_surroundings_postgresql import MAP, check_everything, watch, watched
 

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, tex
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from eventstore import ANY, EventStore, NewEvent, SchemaMissing
-from eventstore.backends.postgresql_unwatched import unwatched
-from eventstore.backends.watching import is_watched
+from eventstore.backends.direct import is_watched
+from eventstore.backends.postgresql.direct_connection import unwatched
 from tests.waiting import until
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from eventstore import Append, EventStore, EventTypes, InvalidInput, NewEvent, RecordedEvent, SchemaMissing, statements
+from eventstore import Append, EventStore, EventTypes, InvalidInput, NewEvent, RecordedEvent, SchemaMissing
 from eventstore.maintenance import (
     Finding,
     FindingKind,
@@ -23,6 +23,7 @@ from eventstore.maintenance import (
 )
 from eventstore.maintenance.repairs import ACTIONS
 from eventstore.projections import OnFailure, Projection, Worker
+from eventstore.statements.verification import events_without_stream, stream_states
 from eventstore.transfer import archive_stream
 from tests.damage import COUNTS, DAMAGES, ON_POSTGRESQL_ONLY, fill, unchecked
 from tests.fix_engines import changing_history
@@ -308,7 +309,7 @@ def test_a_batch_of_streams_is_read_by_the_index(any_engine: Engine, *, analyzed
     with any_engine.begin() as connection:
         if analyzed:
             connection.execute(text("ANALYZE"))
-        for statement in (statements.stream_states(bounded=True), statements.events_without_stream(bounded=True)):
+        for statement in (stream_states(bounded=True), events_without_stream(bounded=True)):
             sql, constants = store._backend.sql(statement)
             rows = connection.exec_driver_sql(explain + sql, {**constants, **bounds})
             plan_ = "\n".join(str(row[-1]) for row in rows)

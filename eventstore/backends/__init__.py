@@ -30,13 +30,13 @@ def backend_for(
     check_flag("notify", notify)
     kind = f"{engine.dialect.name}+{engine.dialect.driver}"
     if kind == "postgresql+psycopg":
-        from eventstore.backends.postgresql import PostgreSQL  # noqa: PLC0415
+        from eventstore.backends.postgresql.backend import PostgreSQL  # noqa: PLC0415
 
         return PostgreSQL(
             schema=schema, notify=notify, copies=not engine.dialect.is_async, place=_place(engine, schema)
         )
     if kind == "sqlite+pysqlite":
-        from eventstore.backends.sqlite import NO_NOTIFICATIONS, SQLite  # noqa: PLC0415
+        from eventstore.backends.sqlite.backend import NO_NOTIFICATIONS, SQLite  # noqa: PLC0415
 
         if schema is not None:
             msg = "schema is for PostgreSQL: a SQLite database is one file, so give each store a file of its own"
@@ -104,11 +104,11 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
     if parsed.drivername == "postgresql+psycopg":
         if find_spec("psycopg") is None:
             raise DriverMissing
-        from eventstore.backends.postgresql import ENGINE_OPTIONS  # noqa: PLC0415
+        from eventstore.backends.postgresql.backend import ENGINE_OPTIONS  # noqa: PLC0415
 
         return create_engine(parsed, **_merged(ENGINE_OPTIONS, options))
     if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
-        from eventstore.backends import sqlite  # noqa: PLC0415
+        from eventstore.backends.sqlite import backend as sqlite  # noqa: PLC0415
 
         options = _merged(sqlite.engine_options(lock_timeout_seconds), options)
         in_memory = parsed.database in {None, "", ":memory:"}
@@ -125,7 +125,7 @@ def prepare_savepoints(engine: Engine) -> None:
     there the write lock is taken before a savepoint. Transactions without savepoints are as before.
     """
     if engine.dialect.name == "sqlite":
-        from eventstore.backends.sqlite import begin_before_savepoints  # noqa: PLC0415
+        from eventstore.backends.sqlite.backend import begin_before_savepoints  # noqa: PLC0415
 
         begin_before_savepoints(engine)
 

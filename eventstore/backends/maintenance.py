@@ -97,9 +97,9 @@ class MaintenanceBackend(Protocol):
 def maintenance_backend(engine: Engine) -> MaintenanceBackend:
     """Return it for an engine that a store works with. A driver is imported only where it is used."""
     if engine.dialect.name == "postgresql":
-        from eventstore.backends.postgresql_maintenance import PostgreSQLMaintenance  # noqa: PLC0415
+        from eventstore.backends.postgresql.maintenance import PostgreSQLMaintenance  # noqa: PLC0415
 
         return PostgreSQLMaintenance()
-    from eventstore.backends.sqlite_maintenance import SQLiteMaintenance  # noqa: PLC0415
+    from eventstore.backends.sqlite.maintenance import SQLiteMaintenance  # noqa: PLC0415
 
     return SQLiteMaintenance()

@@ -15,7 +15,7 @@ from sqlalchemy.sql import ClauseElement
 
 from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted, TablesPlace, UnsuitableSetting
 from eventstore.filters import EventFilter
-from eventstore.rows import PendingAppend, StoredEvent
+from eventstore.rows.mapper import PendingAppend, StoredEvent
 from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
 from eventstore.tokens import PositionToken
 

@@ -7,9 +7,9 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem
 
-from eventstore import statements
 from eventstore.cli.database import refuse_missing_file, store_of
 from eventstore.cli.output import printable
+from eventstore.statements.projections import names_of_projections
 from eventstore.store import EventStore
 
 _SHOWN: Final = 50
@@ -27,7 +27,7 @@ def complete_projections(ctx: click.Context, _parameter: click.Parameter, incomp
 
     def find(store: EventStore) -> list[str]:
         with store._execution.statement() as run:
-            names = [name for (name,) in run(statements.names_of_projections)]
+            names = [name for (name,) in run(names_of_projections)]
         return [name for name in names if name.startswith(incomplete)]
 
     return _completed(ctx, find)

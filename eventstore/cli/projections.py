@@ -9,7 +9,6 @@ from typing import Any, Final
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from eventstore import statements
 from eventstore.cli.completion import complete_projections
 from eventstore.cli.database import store_options
 from eventstore.cli.imports import imported
@@ -17,6 +16,7 @@ from eventstore.cli.output import Column, console, has_person, print_json, print
 from eventstore.cli.reading import POSITIVE
 from eventstore.event_types import EventTypes
 from eventstore.projections import Outcome, Projection, Projections, Worker
+from eventstore.statements.global_order import newest_position
 from eventstore.store import EventStore
 
 _STATUS: Final = (
@@ -171,7 +171,7 @@ def run_until_caught_up(
         ProjectionFailed: An event could not be handled.
     """
     with store._execution.statement() as run:
-        ((end,),) = run(statements.newest_position)
+        ((end,),) = run(newest_position)
     handled = 0
     with Worker(store, projection, batch_size=batch_size) as worker:
         while True:

@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool
 
 from eventstore.correlation import metadata_context
 from eventstore.errors import ConcurrencyConflict, InvalidInput
-from eventstore.observing import Operation
+from eventstore.observer import Operation
 from eventstore.store import EventStore
 from eventstore.streams import category_of
 

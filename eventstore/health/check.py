@@ -9,11 +9,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
-from eventstore import statements
 from eventstore.backends import without_password
 from eventstore.backends.protocol import Backend, Row, Run
+from eventstore.core.execution import Execution
+from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, check_version
 from eventstore.errors import GlobalOrderError, PermissionDenied, SchemaError, SchemaMissing
-from eventstore.execution import Execution
 from eventstore.health.report import (
     COUNTED_AT_MOST,
     ConnectionHealth,
@@ -23,7 +23,8 @@ from eventstore.health.report import (
     SchemaHealth,
 )
 from eventstore.health.thresholds import Thresholds
-from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, check_version
+from eventstore.statements.projections import projection_health
+from eventstore.statements.schema import schema_version
 from eventstore.streams import check_seconds
 
 _UNKNOWN_SCHEMA: Final = SchemaHealth(fits=False, version=None, error=None)
@@ -102,7 +103,7 @@ class HealthCheck:
                 if names == () or (schema.version or 0) < REQUIRED_BY_PROJECTIONS:
                     return _Seen(None, schema, positions_error=positions_error)
                 try:
-                    rows = run(statements.projection_health, at_most=COUNTED_AT_MOST)
+                    rows = run(projection_health, at_most=COUNTED_AT_MOST)
                 except (DBAPIError, PermissionDenied) as error:
                     if isinstance(error, DBAPIError) and error.connection_invalidated:
                         raise
@@ -118,7 +119,7 @@ class HealthCheck:
 
     def _schema(self, run: Run) -> SchemaHealth:
         """Look anew: the store itself looks only once."""
-        rows = run(statements.schema_version)
+        rows = run(schema_version)
         if not rows:
             raise SchemaMissing(run.place)
         version, breaking_version = rows[0]

@@ -7,7 +7,7 @@ application that runs needs neither.
 from eventstore.backends.maintenance import Diagnosis, Level, Size
 from eventstore.maintenance.diagnosis import diagnose
 from eventstore.maintenance.findings import Finding, FindingKind
-from eventstore.maintenance.places import Part, Place, Progress
+from eventstore.maintenance.progress import Part, Place, Progress
 from eventstore.maintenance.repairs import Repair, plan, repair
 from eventstore.maintenance.statistics import (
     CategoryStatistics,

@@ -5,13 +5,13 @@ from importlib.metadata import version
 
 from eventstore import migrations
 from eventstore.backends.maintenance import Diagnosis, Level
+from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS
 from eventstore.errors import PermissionDenied, SchemaError
 from eventstore.maintenance.findings import Finding
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.projection_checks import check_checkpoints
 from eventstore.maintenance.schema_checks import check_positions
 from eventstore.projections import Projections, ProjectionStatus
-from eventstore.schema_version import REQUIRED_BY_PROJECTIONS
 from eventstore.store import EventStore
 from eventstore.tables import SCHEMA_VERSION
 

@@ -3,16 +3,17 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from eventstore import statements
 from eventstore.backends.protocol import Row
 from eventstore.errors import DecodingError
 from eventstore.event_types import EventTypes
+from eventstore.event_types.upcasting import Shape
 from eventstore.events import CLOSING_ERRORS
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
-from eventstore.maintenance.places import Part, Place
-from eventstore.rows import EVENT_TYPE, POSITION, SCHEMA_VERSION, STREAM_ID, VERSION, EventMapper
-from eventstore.upcasting import Shape
+from eventstore.maintenance.progress import Part, Place
+from eventstore.rows.mapper import EVENT_TYPE, POSITION, SCHEMA_VERSION, STREAM_ID, VERSION, EventMapper
+from eventstore.statements.global_order import newest_position, page_of_events
+from eventstore.statements.verification import doubled_positions
 
 _UNREADABLE: Final = (
     "if the codec or the class is not known here, run it where it is (--event-types, a store with also_reads); "
@@ -25,11 +26,11 @@ def check_events(inspection: Inspection, start: Place, mapper: EventMapper) -> I
     check = _Payloads(inspection, mapper)
     after, done = start.number, 0
     with inspection.execution.statement() as run:
-        ((newest,),) = run(statements.newest_position)
+        ((newest,),) = run(newest_position)
     while after < newest:
         with inspection.execution.statement() as run:
             rows = run(
-                statements.page_of_events,
+                page_of_events,
                 after_position=after,
                 up_to_position=newest,
                 page_size=inspection.batch_size,
@@ -37,7 +38,7 @@ def check_events(inspection: Inspection, start: Place, mapper: EventMapper) -> I
             if not rows:
                 return
             last = rows[-1][POSITION]
-            doubled = run(statements.doubled_positions, after_position=after, up_to_position=last)
+            doubled = run(doubled_positions, after_position=after, up_to_position=last)
         for position, count in doubled:
             yield Finding(
                 FindingKind.POSITION_DOUBLED,

@@ -5,9 +5,9 @@ from typing import Self
 
 from eventstore.backends.maintenance import MaintenanceBackend, maintenance_backend
 from eventstore.backends.protocol import Backend
+from eventstore.core.execution import OwnConnections
 from eventstore.errors import InvalidInput
-from eventstore.execution import OwnConnections
-from eventstore.maintenance.places import Part, Place, Progress, Report
+from eventstore.maintenance.progress import Part, Place, Progress, Report
 from eventstore.store import EventStore
 from eventstore.streams import check_number
 

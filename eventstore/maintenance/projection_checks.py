@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from eventstore import statements
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
-from eventstore.maintenance.places import Part, Place
+from eventstore.maintenance.progress import Part, Place
+from eventstore.statements.verification import checkpoints_beyond_log, pending_letters
 
 
 def check_checkpoints(inspection: Inspection) -> Iterator[Finding]:
     """Yield the projections that have come further than there are events."""
     with inspection.execution.statement() as run:
-        rows = run(statements.checkpoints_beyond_log)
+        rows = run(checkpoints_beyond_log)
     for name, position, newest, event_id in rows:
         is_beyond = position > newest
         expected = f"{newest} at the most, the newest event's" if is_beyond else "the event that it has come to"
@@ -35,7 +35,7 @@ def check_dead_letters(inspection: Inspection, start: Place) -> Iterator[Finding
     while True:
         with inspection.execution.statement() as run:
             rows = run(
-                statements.pending_letters,
+                pending_letters,
                 projection=projection,
                 position=position,
                 page_size=inspection.batch_size,

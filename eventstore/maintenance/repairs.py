@@ -5,12 +5,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from eventstore import migrations, statements
+from eventstore import migrations
 from eventstore.backends.protocol import Run
 from eventstore.errors import ConstraintViolated
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.schema_checks import to_finding
+from eventstore.statements.repairs import (
+    delete_head_without_events,
+    delete_snapshot_at_version,
+    delete_snapshots_beyond_head,
+    restore_head,
+)
 from eventstore.store import EventStore
 
 _STREAMS_AT_ONCE: Final = 500
@@ -151,13 +157,13 @@ def _lock(inspection: Inspection, run: Run, chunk: Sequence[tuple[str | None, Se
 
 def _mend_stream(run: Run, stream_id: str, findings: Sequence[Finding]) -> None:
     """Mend all that is wrong with a stream whose head is locked: the head first, for a snapshot may be right then."""
-    run(statements.restore_head, stream_id=stream_id)
-    run(statements.delete_snapshots_beyond_head, stream_id=stream_id)
-    run(statements.delete_head_without_events, stream_id=stream_id)
+    run(restore_head, stream_id=stream_id)
+    run(delete_snapshots_beyond_head, stream_id=stream_id)
+    run(delete_head_without_events, stream_id=stream_id)
     for found in findings:
         if found.kind is FindingKind.SNAPSHOT_UNREADABLE:
             run(
-                statements.delete_snapshot_at_version,
+                delete_snapshot_at_version,
                 stream_id=stream_id,
                 schema_version=found.schema_version,
                 version=found.version,

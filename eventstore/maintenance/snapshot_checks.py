@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from eventstore import statements
 from eventstore.backends.protocol import Row
 from eventstore.codecs import PayloadCodec
 from eventstore.errors import DecodingError
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
-from eventstore.maintenance.places import Part, Place
+from eventstore.maintenance.progress import Part, Place
+from eventstore.statements.verification import snapshot_states
 
 
 def check_snapshots(inspection: Inspection, start: Place, codec: PayloadCodec | None) -> Iterator[Finding]:
@@ -18,7 +18,7 @@ def check_snapshots(inspection: Inspection, start: Place, codec: PayloadCodec | 
     while True:
         with inspection.execution.statement() as run:
             rows = run(
-                statements.snapshot_states,
+                snapshot_states,
                 stream_id=stream_id,
                 schema_version=schema_version,
                 page_size=inspection.batch_size,

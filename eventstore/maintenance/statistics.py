@@ -6,11 +6,20 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
-from eventstore import statements
 from eventstore.backends.maintenance import Size
 from eventstore.backends.protocol import Run
 from eventstore.errors import PermissionDenied
 from eventstore.maintenance.inspection import Inspection
+from eventstore.statements.global_order import newest_position as read_newest_position
+from eventstore.statements.listing import snapshot_coverage
+from eventstore.statements.statistics import (
+    count_events_since,
+    count_rows,
+    events_by_category_and_type,
+    sample_categories_and_types,
+    streams_by_category,
+    time_now,
+)
 from eventstore.store import EventStore
 from eventstore.streams import check_number
 
@@ -155,7 +164,7 @@ class _Counter:
         self._inspection = inspection
         self._run = run
         self._exact_up_to = exact_up_to
-        ((self._newest,),) = run(statements.newest_position)
+        ((self._newest,),) = run(read_newest_position)
         self._estimates = inspection.maintenance.estimate_rows(run)
         events = inspection.backend.tables.events.name
         self._estimates[events] = self._estimates[events] or self._newest  # nobody has looked yet
@@ -164,10 +173,10 @@ class _Counter:
 
     def statistics(self) -> Statistics:
         run, backend, maintenance = self._run, self._inspection.backend, self._inspection.maintenance
-        taken_at = backend.to_time(run(statements.time_now)[0][0])
+        taken_at = backend.to_time(run(time_now)[0][0])
         events = self._count("events")
         kinds = self._kinds(events)
-        streams = {row[0]: row[1] for row in run(statements.streams_by_category)} if self._is_small else {}
+        streams = {row[0]: row[1] for row in run(streams_by_category)} if self._is_small else {}
         categories = [
             CategoryStatistics(category, Count(streams.get(category, 0)) if self._is_small else None, count)
             for category, count in _sums((category, count) for (category, _), count in kinds.items())
@@ -190,15 +199,15 @@ class _Counter:
     def _count(self, name: str) -> Count:
         table = getattr(self._inspection.backend.tables, name).name
         if self._is_small or self._estimates[table] <= self._exact_up_to:
-            return Count(self._run(statements.count_rows(name))[0][0])
+            return Count(self._run(count_rows(name))[0][0])
         return Count(self._estimates[table], Precision.ESTIMATED)
 
     def _kinds(self, events: Count) -> dict[tuple[str, str], Count]:
         if self._is_small:
-            rows = self._run(statements.events_by_category_and_type)
+            rows = self._run(events_by_category_and_type)
             return {(category, event_type): Count(count) for category, event_type, count in rows}
         stride = max(1, self._newest // SAMPLED)
-        rows = self._run(statements.sample_categories_and_types, stride=stride)
+        rows = self._run(sample_categories_and_types, stride=stride)
         sampled = sum(row[2] for row in rows)
         return {
             (category, event_type): Count(round(events.value * count / sampled), Precision.ESTIMATED)
@@ -207,7 +216,7 @@ class _Counter:
 
     def _recent(self, taken_at: datetime, window: timedelta) -> RecentEvents:
         since = self._inspection.backend.from_time(taken_at - window)
-        ((count,),) = self._run(statements.count_events_since, since=since, at_most=self._exact_up_to + 1)
+        ((count,),) = self._run(count_events_since, since=since, at_most=self._exact_up_to + 1)
         is_all = count <= self._exact_up_to
         return RecentEvents(window, Count(count) if is_all else Count(self._exact_up_to, Precision.AT_LEAST))
 
@@ -222,7 +231,7 @@ class _Counter:
         snapshots = self._count("snapshots")
         if not self._is_small:
             return SnapshotStatistics(snapshots, None, None, None)
-        coverage = statements.snapshot_coverage(of_category=False)
+        coverage = snapshot_coverage(of_category=False)
         _, streams, *_ = self._run(coverage, min_version=0)[0]
         long_streams, covered, *_ = self._run(coverage, min_version=LONG_STREAM)[0]
         return SnapshotStatistics(snapshots, Count(streams), Count(long_streams), Count(covered))

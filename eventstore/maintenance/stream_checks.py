@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from eventstore import statements
 from eventstore.backends.protocol import Row, Run
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
-from eventstore.maintenance.places import Part, Place
+from eventstore.maintenance.progress import Part, Place
+from eventstore.statements.verification import breaks_of_stream, end_of_streams, events_without_stream, stream_states
 
 BREAKS_AT_MOST: Final = 1000
 """How many holes, doubles and turns are told of one stream; where there are more, the last finding says so."""
@@ -27,10 +27,10 @@ def check_streams(inspection: Inspection, start: Place) -> Iterator[Finding]:
     after, done, is_bounded = start.key, 0, True
     while is_bounded:
         with inspection.execution.statement() as run:
-            end = run(statements.end_of_streams, after=after, skipped=inspection.batch_size - 1)
+            end = run(end_of_streams, after=after, skipped=inspection.batch_size - 1)
             is_bounded = bool(end)
             bounds = {"after": after, "last": end[0][0]} if end else {"after": after}
-            states = run(statements.stream_states(bounded=is_bounded), **bounds)
+            states = run(stream_states(bounded=is_bounded), **bounds)
             findings = [finding for state in states for finding in _of_state(run, state)]
         yield from findings
         yield from _without_head(inspection, bounds, is_bounded=is_bounded)
@@ -66,7 +66,7 @@ def _of_state(run: Run, state: Row) -> Iterator[Finding]:
         )
     if breaks:
         # A second look, in one statement of its own: what it returns is told, whatever has happened meanwhile.
-        rows = run(statements.breaks_of_stream, stream_id=stream_id, page_size=BREAKS_AT_MOST)
+        rows = run(breaks_of_stream, stream_id=stream_id, page_size=BREAKS_AT_MOST)
         for number, row in enumerate(rows, start=1):
             more = f", and more in this stream, which has {breaks} such places" if number == BREAKS_AT_MOST else ""
             yield from _of_break(stream_id, row, more)
@@ -98,7 +98,7 @@ def _of_break(stream_id: str, row: Row, more: str) -> Iterator[Finding]:
 
 
 def _without_head(inspection: Inspection, bounds: dict[str, str], *, is_bounded: bool) -> Iterator[Finding]:
-    statement, page_size = statements.events_without_stream(bounded=is_bounded), inspection.batch_size
+    statement, page_size = events_without_stream(bounded=is_bounded), inspection.batch_size
     while True:
         with inspection.execution.statement() as run:
             rows = run(statement, **bounds, page_size=page_size)

@@ -9,13 +9,13 @@ from eventstore.event_types import EventTypes, check_registry
 from eventstore.maintenance.event_checks import check_events
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
-from eventstore.maintenance.places import Part, Place, Report
+from eventstore.maintenance.progress import Part, Place, Report
 from eventstore.maintenance.projection_checks import check_checkpoints, check_dead_letters
 from eventstore.maintenance.schema_checks import check_positions, to_finding
 from eventstore.maintenance.snapshot_checks import check_snapshots
 from eventstore.maintenance.stream_checks import check_streams
 from eventstore.migrations import Difference
-from eventstore.rows import EventMapper
+from eventstore.rows.mapper import EventMapper
 from eventstore.store import EventStore
 from eventstore.streams import check_flag
 

@@ -11,14 +11,14 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
-from eventstore import statements
 from eventstore.backends import backend_for
+from eventstore.core.execution import OwnConnections
+from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput
-from eventstore.execution import OwnConnections
 from eventstore.migrations import environment
 from eventstore.migrations.refusals import refusals
 from eventstore.migrations.settings import Report, Settings
-from eventstore.schema_version import SchemaGate
+from eventstore.statements.schema import schema_version
 
 _HERE: Final = Path(__file__).parent
 _OFFLINE_DIALECTS: Final = ("postgresql", "sqlite")
@@ -177,7 +177,7 @@ def check(engine: Engine, *, schema: str | None = None) -> tuple[int, int]:
     """
     backend = backend_for(engine, lock_timeout_seconds=0, schema=schema)
     with refusals(engine, schema), OwnConnections(engine, backend, SchemaGate()).statement() as run:
-        ((version, breaking_version),) = run(statements.schema_version)
+        ((version, breaking_version),) = run(schema_version)
     return version, breaking_version
 
 

@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from eventstore.backends import backend_for, engine_for
+from eventstore.core.execution import refuse_other_schema
+from eventstore.core.schema_version import check_version
 from eventstore.errors import (
     EventsWouldBeLost,
     InvalidInput,
@@ -22,13 +24,11 @@ from eventstore.errors import (
     OtherHistory,
     UnknownRevision,
 )
-from eventstore.execution import refuse_other_schema
 from eventstore.migrations.lock import deploy_lock
 from eventstore.migrations.place import refuse_elsewhere, refuse_elsewhere_in_script
 from eventstore.migrations.refusals import refusals, refuse_encoding
 from eventstore.migrations.settings import Progress, Settings
 from eventstore.migrations.strangers import refuse_strangers
-from eventstore.schema_version import check_version
 from eventstore.tables import SCHEMA_VERSION, define_tables
 
 VERSION_TABLE: Final = "es_alembic_version"

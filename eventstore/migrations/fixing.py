@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from eventstore.backends.sqlite_lock import wait_for_lock
+from eventstore.backends.sqlite.write_lock import wait_for_lock
 from eventstore.errors import ConstraintViolated, InvalidInput, TableLocked
 from eventstore.migrations import catalog
 from eventstore.migrations.remedies import LOCK_TIMEOUT, may_wait

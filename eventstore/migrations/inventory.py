@@ -7,9 +7,9 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
-from eventstore.immutability import PERMISSION_TABLE
 from eventstore.migrations.definitions import TABLES, Definitions, Key, on_postgresql, on_sqlite
 from eventstore.migrations.environment import VERSION_TABLE
+from eventstore.tables.immutability import PERMISSION_TABLE
 
 _VERSION: Final = "SELECT version, breaking_version FROM {}es_schema"
 _OWNERS: Final = text("""

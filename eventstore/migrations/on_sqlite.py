@@ -11,10 +11,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import DropTable
 
 from eventstore.errors import ConstraintViolated, MigrationError, ReferredTo
-from eventstore.immutability import sqlite_triggers
 from eventstore.migrations.sqlite_definitions import definition_of, redefine
 from eventstore.migrations.sqlite_space import check_space_for_indexes, check_space_for_rewriting
 from eventstore.tables import define_tables
+from eventstore.tables.immutability import sqlite_triggers
 
 
 def begin() -> None:

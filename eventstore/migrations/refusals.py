@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.backends import check_engine
-from eventstore.backends.postgresql_rights import is_permission_denied, permission_denied
+from eventstore.backends.postgresql.rights import is_permission_denied, permission_denied
 from eventstore.errors import ReadOnlyDatabase, UnsuitableSetting
 from eventstore.tables import define_tables
 

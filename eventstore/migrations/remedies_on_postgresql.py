@@ -6,11 +6,11 @@ from typing import Final
 
 from sqlalchemy.dialects import postgresql
 
-from eventstore.immutability import FUNCTION
 from eventstore.migrations.comparison import Deviation, columns_of
 from eventstore.migrations.definitions import DISABLED, INVALID, NOT_VALID, TABLES, USUAL, Definitions, Key
 from eventstore.migrations.inventory import Inventory
 from eventstore.migrations.remedies import IF_THE_SAME, RESTORE, REWRITES, UNLESS_MEANT, Remedy
+from eventstore.tables.immutability import FUNCTION
 
 _OPTION: Final = re.compile(r"(?:AS|INCREMENT BY|MINVALUE|MAXVALUE|START WITH|CACHE) \S+|(?:NO )?CYCLE")
 _PREPARER: Final = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's

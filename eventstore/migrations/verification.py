@@ -7,7 +7,6 @@ from enum import Enum
 from sqlalchemy import Engine
 
 from eventstore.backends import backend_for
-from eventstore.immutability import PERMISSION_TABLE
 from eventstore.migrations import remedies_on_postgresql, remedies_on_sqlite
 from eventstore.migrations.comparison import Deviation, deviations
 from eventstore.migrations.definitions import INVALID, NOT_VALID, TABLES, USUAL, Definitions, Key, history
@@ -16,6 +15,7 @@ from eventstore.migrations.inventory import Inventory, read_inventory
 from eventstore.migrations.refusals import refusals
 from eventstore.migrations.remedies import Remedy
 from eventstore.migrations.revision_of_tables import judge, wrong_stamps
+from eventstore.tables.immutability import PERMISSION_TABLE
 
 
 class Difference(Enum):

@@ -9,13 +9,25 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from eventstore import statements
 from eventstore.backends.protocol import Run
+from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
 from eventstore.errors import InvalidInput, ProjectionBehind, ProjectionRunning, UnknownProjection
 from eventstore.events import AppendResult
 from eventstore.projections.dead_letters import DeadLetters
 from eventstore.projections.definition import check_name
-from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
+from eventstore.statements.projections import (
+    count_dead_letters,
+    count_events_after,
+    delete_checkpoint,
+    delete_dead_letters,
+    find_checkpoint,
+    find_checkpoints,
+    lock_checkpoint,
+    next_event_time,
+    rename_checkpoint,
+    rename_dead_letters,
+    set_checkpoint,
+)
 from eventstore.store import EventStore
 from eventstore.streams import check_number, check_seconds
 
@@ -113,14 +125,12 @@ class Projections:
         to_time = self._store._backend.to_time
         found = []
         with self._run() as run:
-            pending: dict[str, int] = {row[0]: row[1] for row in run(statements.count_dead_letters)}
-            for name, position, worker, failure, updated, seen, failed, now, log_went_back in run(
-                statements.find_checkpoints
-            ):
+            pending: dict[str, int] = {row[0]: row[1] for row in run(count_dead_letters)}
+            for name, position, worker, failure, updated, seen, failed, now, log_went_back in run(find_checkpoints):
                 if names and name not in names:
                     continue
-                ((lag_events,),) = run(statements.count_events_after, after_position=position, at_most=COUNTED_AT_MOST)
-                oldest = run(statements.next_event_time, after_position=position)
+                ((lag_events,),) = run(count_events_after, after_position=position, at_most=COUNTED_AT_MOST)
+                oldest = run(next_event_time, after_position=position)
                 lag = to_time(now) - to_time(oldest[0][0]) if oldest else timedelta()
                 status = ProjectionStatus(
                     name=name,
@@ -146,7 +156,7 @@ class Projections:
             UnknownProjection: None has ever been run under this name.
         """
         with self._run() as run:
-            rows = run(statements.find_checkpoint, name=check_name(name))
+            rows = run(find_checkpoint, name=check_name(name))
         if not rows:
             raise UnknownProjection(name)
         return int(rows[0][0])
@@ -176,7 +186,7 @@ class Projections:
         began, pause = time.monotonic(), _SHORTEST_PAUSE_SECONDS
         while True:
             with self._run() as run:
-                rows = run(statements.find_checkpoint, name=name)
+                rows = run(find_checkpoint, name=name)
             position, failure, failed_at = (int(rows[0][0]), rows[0][3], rows[0][5]) if rows else (0, None, None)
             if position >= wanted:
                 return position
@@ -201,8 +211,8 @@ class Projections:
         with self._stopped(name) as (run, connection):
             if in_transaction is not None:
                 in_transaction(connection)
-            run(statements.delete_dead_letters, projection=name)
-            run(statements.set_checkpoint, name=name, position=0)
+            run(delete_dead_letters, projection=name)
+            run(set_checkpoint, name=name, position=0)
 
     def remove(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
         """Forget a projection, its checkpoint and its dead letters.
@@ -218,8 +228,8 @@ class Projections:
         with self._stopped(name) as (run, connection):
             if in_transaction is not None:
                 in_transaction(connection)
-            run(statements.delete_dead_letters, projection=name)
-            run(statements.delete_checkpoint, name=name)
+            run(delete_dead_letters, projection=name)
+            run(delete_checkpoint, name=name)
 
     def swap(self, name: str, rebuilt: str, *, in_transaction: InTransaction | None = None) -> None:
         """Put a projection that was rebuilt under another name in the place of the old one, in one transaction.
@@ -241,16 +251,16 @@ class Projections:
             msg = f"a projection can't be swapped with itself: both names are {name!r}"
             raise InvalidInput(msg)
         with self._stopped(*sorted({name, rebuilt})) as (run, connection):
-            ((old, *_),) = run(statements.lock_checkpoint, name=name)
-            ((new, *_),) = run(statements.lock_checkpoint, name=rebuilt)
+            ((old, *_),) = run(lock_checkpoint, name=name)
+            ((new, *_),) = run(lock_checkpoint, name=rebuilt)
             if new < old:
                 raise ProjectionBehind(rebuilt, new, old)
             if in_transaction is not None:
                 in_transaction(connection)
-            run(statements.delete_dead_letters, projection=name)
-            run(statements.delete_checkpoint, name=name)
-            run(statements.rename_checkpoint, name=rebuilt, new_name=name)
-            run(statements.rename_dead_letters, name=rebuilt, new_name=name)
+            run(delete_dead_letters, projection=name)
+            run(delete_checkpoint, name=name)
+            run(rename_checkpoint, name=rebuilt, new_name=name)
+            run(rename_dead_letters, name=rebuilt, new_name=name)
 
     @contextmanager
     def _run(self) -> Iterator[Run]:
@@ -266,8 +276,8 @@ class Projections:
         with self._store.transaction() as transaction, transaction._execution.statement() as run:
             self._gate(run)
             for name in names:
-                locked = run(statements.lock_checkpoint, name=name)
-                rows = run(statements.find_checkpoint, name=name)
+                locked = run(lock_checkpoint, name=name)
+                rows = run(find_checkpoint, name=name)
                 if not rows:
                     raise UnknownProjection(name)
                 _, seen, worker, _, now, *_ = rows[0]

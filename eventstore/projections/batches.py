@@ -7,16 +7,27 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from eventstore import statements
 from eventstore.backends.protocol import Row, Run
+from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
+from eventstore.core.settling import Horizon, check_loss
 from eventstore.errors import DecodingError, LogWentBack, PositionBeyondLog, ProjectionFailed, TransactionBroken
-from eventstore.observing import Observation
+from eventstore.observer import Observation
 from eventstore.projections.definition import Projection
 from eventstore.projections.guarding import Blame, Guard, HandlerFailed, RepeatOneByOne
 from eventstore.projections.targets import target_of, write_out
-from eventstore.rows import EVENT_ID, EVENT_TYPE, POSITION, STREAM_ID, VERSION
-from eventstore.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
-from eventstore.settling import Horizon, check_loss
+from eventstore.rows.mapper import EVENT_ID, EVENT_TYPE, POSITION, STREAM_ID, VERSION
+from eventstore.statements.projections import (
+    add_dead_letter,
+    advance_checkpoint,
+    blocked_streams,
+    create_checkpoint,
+    find_checkpoint,
+    lock_checkpoint,
+    mark_failed,
+    mark_retrying,
+    mark_seen,
+    mark_stopped,
+)
 from eventstore.store import EventStore
 from eventstore.streams import MAX_VERSION
 from eventstore.tokens import START, After, PositionToken
@@ -81,9 +92,9 @@ class Batches:
         """
         with self._store._execution.statement() as run:
             self._gate(run)
-            rows = run(statements.find_checkpoint, name=self._projection.name)
+            rows = run(find_checkpoint, name=self._projection.name)
             if not rows:
-                run(statements.create_checkpoint, name=self._projection.name, position=0)
+                run(create_checkpoint, name=self._projection.name, position=0)
                 self.is_seen = False
                 return START
             position, seen_at, _, _, _, _, *event = rows[0]
@@ -148,7 +159,7 @@ class Batches:
             self._store.transaction() as transaction,
             transaction._execution.statement() as run,
         ):
-            rows = run(statements.lock_checkpoint, name=self._projection.name)
+            rows = run(lock_checkpoint, name=self._projection.name)
             if not rows:  # or it was removed; then `place` makes it again
                 return Batch(Outcome.BUSY, 0, 0)
             position, *event = rows[0]
@@ -284,7 +295,7 @@ class Batches:
         guard.end()
 
     def _blocked_streams(self, run: Run) -> frozenset[str]:
-        return frozenset(row[0] for row in run(statements.blocked_streams, projection=self._projection.name))
+        return frozenset(row[0] for row in run(blocked_streams, projection=self._projection.name))
 
     def put_aside(self, row: Row, *, attempts: int, error: str) -> Batch:
         """Make a dead letter of the event that is next, and go past it."""
@@ -293,7 +304,7 @@ class Batches:
             self._store.transaction() as transaction,
             transaction._execution.statement() as run,
         ):
-            rows = run(statements.lock_checkpoint, name=self._projection.name)
+            rows = run(lock_checkpoint, name=self._projection.name)
             if not rows or rows[0][0] != row[POSITION] - 1:  # it is not the next one: another worker was at work
                 return Batch(Outcome.BUSY, 0, 0)
             self._add_dead_letter(run, row, attempts=attempts, error=error)
@@ -303,12 +314,12 @@ class Batches:
 
     def _add_dead_letter(self, run: Run, row: Row, *, attempts: int, error: str | None) -> None:
         name, position = self._projection.name, row[POSITION]
-        run(statements.add_dead_letter, projection=name, position=position, attempts=attempts, error=error)
+        run(add_dead_letter, projection=name, position=position, attempts=attempts, error=error)
 
     def _advance(self, run: Run, old: int, end: After) -> None:
         token = end.token
         moved = run(
-            statements.advance_checkpoint,
+            advance_checkpoint,
             name=self._projection.name,
             old=old,
             position=end.position,
@@ -337,24 +348,24 @@ class Batches:
     def mark_failed(self, failure: ProjectionFailed) -> None:
         """Keep, for whoever asks for the status, which event has failed."""
         with self._store._execution.statement() as run:
-            run(statements.mark_failed, name=self._projection.name, failure=_shown(failure))
+            run(mark_failed, name=self._projection.name, failure=_shown(failure))
 
     def mark_retrying(self, failure: ProjectionFailed) -> None:
         """Keep, for whoever asks for the status, which event is tried again."""
         times = "once" if failure.attempts == 1 else f"{failure.attempts} times"
         shown = f"{_shown(failure)}, tried {times}"
         with self._store._execution.statement() as run:
-            run(statements.mark_retrying, name=self._projection.name, failure=shown, worker=self._worker)
+            run(mark_retrying, name=self._projection.name, failure=shown, worker=self._worker)
 
     def mark_seen(self) -> None:
         """Say that this worker is there."""
         with self._store._execution.statement() as run:
-            run(statements.mark_seen, name=self._projection.name, worker=self._worker)
+            run(mark_seen, name=self._projection.name, worker=self._worker)
 
     def mark_stopped(self) -> None:
         """Say that this worker is gone."""
         with self._store._execution.statement() as run:
-            run(statements.mark_stopped, name=self._projection.name, worker=self._worker)
+            run(mark_stopped, name=self._projection.name, worker=self._worker)
 
 
 def _shown(failure: ProjectionFailed) -> str:

@@ -8,14 +8,21 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
-from eventstore import statements
 from eventstore.backends.protocol import Row
+from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput, ProjectionRunning, UnknownProjection
 from eventstore.projections.batches import Batches
 from eventstore.projections.definition import Projection, check_name
 from eventstore.projections.guarding import HandlerFailed, pause_before_repeat
-from eventstore.rows import POSITION
-from eventstore.schema_version import SchemaGate
+from eventstore.rows.mapper import POSITION
+from eventstore.statements.projections import (
+    close_dead_letter,
+    fail_dead_letter,
+    find_checkpoint,
+    find_dead_letters,
+    lock_checkpoint,
+    read_pending,
+)
 from eventstore.store import EventStore
 from eventstore.streams import check_number, check_stream_id
 
@@ -103,7 +110,7 @@ class DeadLetters:
             with self._store._execution.statement() as run:
                 self._gate(run)
                 rows = run(
-                    statements.find_dead_letters,
+                    find_dead_letters,
                     projection=projection,
                     status=status.value,
                     after_position=after_position,
@@ -174,14 +181,14 @@ class DeadLetters:
         ):
             self._gate(run)
             self._lock(run, projection.name)
-            rows = run(statements.read_pending, projection=projection.name, stream_id=stream_id, page_size=1)
+            rows = run(read_pending, projection=projection.name, stream_id=stream_id, page_size=1)
             if not rows:
                 return False
             batches.handle_one(run, transaction, rows[0], blame)
             status = DeadLetterStatus.RESOLVED.value
             position = rows[0][POSITION]
             run(
-                statements.close_dead_letter,
+                close_dead_letter,
                 projection=projection.name,
                 at_position=position,
                 status=status,
@@ -191,8 +198,8 @@ class DeadLetters:
 
     def _lock(self, run: Any, name: str) -> None:
         """Keep workers from beginning a batch, in which later events of the stream may be among."""
-        if not run(statements.lock_checkpoint, name=name):
-            rows = run(statements.find_checkpoint, name=name)
+        if not run(lock_checkpoint, name=name):
+            rows = run(find_checkpoint, name=name)
             if not rows:
                 raise UnknownProjection(name)
             raise ProjectionRunning(name, rows[0][2])
@@ -200,7 +207,7 @@ class DeadLetters:
     def _fail_again(self, projection: Projection, row: Row, error: str) -> int:
         with self._store._execution.statement() as run:
             position = row[POSITION]
-            rows = run(statements.fail_dead_letter, projection=projection.name, at_position=position, error=error)
+            rows = run(fail_dead_letter, projection=projection.name, at_position=position, error=error)
         return int(rows[0][1]) if rows else 1
 
     def discard(self, projection: str, position: int, *, note: str | None = None) -> bool:
@@ -225,7 +232,5 @@ class DeadLetters:
         with self._store._execution.statement() as run:
             self._gate(run)
             status = DeadLetterStatus.DISCARDED.value
-            closed = run(
-                statements.close_dead_letter, projection=projection, at_position=position, status=status, note=note
-            )
+            closed = run(close_dead_letter, projection=projection, at_position=position, status=status, note=note)
         return bool(closed)

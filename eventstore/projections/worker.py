@@ -15,15 +15,15 @@ from typing import Any, Final, Self
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from eventstore.common.waker import Waker
+from eventstore.core.settling import Horizon
 from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWentBack
 from eventstore.projections.batches import Batch, Batches, Outcome
 from eventstore.projections.definition import MAX_NAME_LENGTH, OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
-from eventstore.rows import POSITION
-from eventstore.settling import Horizon
+from eventstore.rows.mapper import POSITION
 from eventstore.store import EventStore
 from eventstore.streams import MAX_VERSION, check_number, check_seconds, unstorable_text
-from eventstore.waking import Waker
 
 _log = logging.getLogger("eventstore.projections")
 

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Generic
 
-from eventstore import statements
 from eventstore.backends.protocol import Row, Statement
 from eventstore.codecs import difference
 from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import CLOSING_ERRORS, RecordedEvent, closing_error
 from eventstore.repository.states import State, StateCodec
-from eventstore.rows import POSITION, VERSION
+from eventstore.rows.mapper import POSITION, VERSION
+from eventstore.statements.aggregates import load_aggregate, version_as_of
+from eventstore.statements.closing import find_end
+from eventstore.statements.reading import read_forwards
 from eventstore.store import EventStore
 from eventstore.streams import MAX_VERSION
 
@@ -81,7 +83,7 @@ class Folder(Generic[State]):
             return *self._replay(stream_id, self._initial(), 0, up_to_version), 0
         rows = sorted(
             self._read(
-                statements.load_aggregate,
+                load_aggregate,
                 stream_id=stream_id,
                 schema_version=self._schema_version,
                 up_to_version=up_to_version,
@@ -108,7 +110,7 @@ class Folder(Generic[State]):
     def version_as_of(self, stream_id: str, as_of: datetime) -> int:
         """Return the version that a stream had at a time."""
         with self._store._execution.statement() as run:
-            rows = run(statements.version_as_of, stream_id=stream_id, as_of=self._store._backend.from_time(as_of))
+            rows = run(version_as_of, stream_id=stream_id, as_of=self._store._backend.from_time(as_of))
         return int(rows[0][0]) if rows else 0
 
     def refuse_ended(self, stream_id: str) -> None:
@@ -118,7 +120,7 @@ class Folder(Generic[State]):
             StreamClosed: It has.
         """
         with self._store._execution.statement() as run:
-            rows = run(statements.find_end, stream_id=stream_id)
+            rows = run(find_end, stream_id=stream_id)
         if rows and rows[0][1] is not None:
             _, event_type, codec, data = rows[0]
             closing = None if codec is None else self._store._mapper.codec.decode(codec, data)
@@ -132,9 +134,7 @@ class Folder(Generic[State]):
         The version is that of the rows, never of the events: upcasters drop events, and the last may be among them.
         """
         while True:
-            rows = self._read(
-                statements.read_forwards, stream_id=stream_id, after_version=version, up_to_version=up_to_version
-            )
+            rows = self._read(read_forwards, stream_id=stream_id, after_version=version, up_to_version=up_to_version)
             state = self._evolved(state, rows)
             version = rows[-1][VERSION] if rows else version
             if len(rows) < self._store._page_size:

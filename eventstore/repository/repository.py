@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
 from eventstore.backends import same_database
+from eventstore.core.execution import JoinedTransaction
 from eventstore.errors import (
     AggregateNotFound,
     DatabaseMismatch,
@@ -17,7 +18,6 @@ from eventstore.errors import (
     VersionNotReached,
 )
 from eventstore.events import RecordedEvent, check_schema_version
-from eventstore.execution import JoinedTransaction
 from eventstore.repository.folding import Folder
 from eventstore.repository.inputs import (
     check_category,

@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic
 
-from eventstore import statements
 from eventstore.errors import EventStoreError
 from eventstore.repository.folding import Folder
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy
 from eventstore.repository.states import State, StateCodec
+from eventstore.statements.aggregates import count_streams, snapshot_versions
+from eventstore.statements.snapshots import save_snapshot
 from eventstore.store import EventStore
 
 _log = logging.getLogger("eventstore.repository")
@@ -120,7 +121,7 @@ class SnapshotWriter(Generic[State]):
             self._store._execution.statement() as run,
         ):
             rows = run(
-                statements.save_snapshot,
+                save_snapshot,
                 stream_id=stream_id,
                 schema_version=self._schema_version,
                 version=version,
@@ -142,7 +143,7 @@ class SnapshotWriter(Generic[State]):
     ) -> RefreshProgress:
         """Save those that the policy asks for, stream by stream."""
         with self._store._execution.statement() as run:
-            ((total,),) = run(statements.count_streams, category=category)
+            ((total,),) = run(count_streams, category=category)
         streams = saved = failed = 0
         progress = RefreshProgress(streams, total, saved, failed)
         for since in self._streams(category):
@@ -161,7 +162,7 @@ class SnapshotWriter(Generic[State]):
         while True:
             with self._store._execution.statement() as run:
                 rows = run(
-                    statements.snapshot_versions,
+                    snapshot_versions,
                     category=category,
                     schema_version=self._schema_version,
                     after_stream_id=after,

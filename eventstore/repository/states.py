@@ -6,8 +6,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from eventstore.codecs import PayloadCodec, difference
 from eventstore.errors import DecodingError, EncodingError, EventTypeError, InvalidInput
-from eventstore.event_classes import builder, check_class, check_fields
-from eventstore.repository.shapes import shape_of
+from eventstore.event_types.classes import builder, check_class, check_fields
+from eventstore.repository.fingerprint import shape_of
 
 State = TypeVar("State")
 

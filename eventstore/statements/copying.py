@@ -8,9 +8,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.expression import Executable
 
-from eventstore.immutability import qualified_name
 from eventstore.statements.names import name_of_events
 from eventstore.tables import Tables
+from eventstore.tables.immutability import qualified_name
 
 COPIED_COLUMNS = ("stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "metadata")
 """The columns of a row that is copied, in order; the database fills in the others."""

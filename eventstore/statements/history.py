@@ -5,8 +5,8 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.immutability import SETTING
 from eventstore.tables import Tables
+from eventstore.tables.immutability import SETTING
 
 
 def find_setting_of_history_changes(_tables: Tables) -> ClauseElement:

@@ -2,8 +2,8 @@
 
 from sqlalchemy import ColumnElement, Table, Text, bindparam, func
 
-from eventstore.immutability import qualified_name
 from eventstore.tables import Tables
+from eventstore.tables.immutability import qualified_name
 
 
 def name_of_events(tables: Tables) -> ColumnElement[str]:

@@ -26,7 +26,7 @@ from eventstore.codecs import Codec, JSONCodec, MessagePackCodec, PayloadCodec
 from eventstore.errors import DecodingError, EncodingError
 from eventstore.event_types import EventTypes
 from eventstore.events import Append
-from eventstore.rows import EventMapper
+from eventstore.rows.mapper import EventMapper
 
 _TO_JSON: Final = PayloadCodec(JSONCodec())
 _ADD: Final = "pass an example to GoldenFiles.write, run it, review and commit the new file"

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from eventstore import statements
-from eventstore.appending import Appender
 from eventstore.backends import same_database
 from eventstore.backends.protocol import Run
-from eventstore.closing import Closer, check_reason, closing_append
+from eventstore.core.appending import Appender
+from eventstore.core.deletion import Closer, check_reason, closing_append
+from eventstore.core.execution import serialization_is_a_conflict
+from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidInput
 from eventstore.events import STREAM_ARCHIVED, AppendResult
-from eventstore.execution import serialization_is_a_conflict
-from eventstore.rows import VERSION, StoredEvent
-from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
+from eventstore.rows.mapper import VERSION, StoredEvent
+from eventstore.statements.closing import mark_archived
+from eventstore.statements.reading import read_forwards
 from eventstore.store import EventStore
 from eventstore.streams import ExpectedVersion
 from eventstore.transfer.loading import EventLoader
@@ -79,7 +80,7 @@ def archive_stream(
             _copy(store, run, stream_id, into, up_to_version=result.version - 1)
             closer = Closer(execution, store._backend, store._mapper)
             closer.remove(run, stream_id, before_version=result.version, note=f"the stream was archived: {reason}")
-            run(statements.mark_archived, stream_id=stream_id)
+            run(mark_archived, stream_id=stream_id)
     return result
 
 
@@ -92,7 +93,7 @@ def _copy(store: EventStore, run: Run, stream_id: str, archive: EventStore, *, u
         version = 0
         while True:
             rows = run(
-                statements.read_forwards,
+                read_forwards,
                 stream_id=stream_id,
                 after_version=version,
                 up_to_version=up_to_version,

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
+from eventstore.codecs.metadata import decode_metadata, encode_metadata
 from eventstore.errors import InvalidInput
 from eventstore.events import MAX_SCHEMA_VERSION, check_event_type
-from eventstore.metadata import decode_metadata, encode_metadata
-from eventstore.rows import StoredEvent
+from eventstore.rows.mapper import StoredEvent
 from eventstore.streams import MAX_VERSION, check_stream_id, unstorable_text
 from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
 

@@ -8,12 +8,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final
 
-from eventstore import statements
+from eventstore.core.global_order import Page
+from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidInput
 from eventstore.filters import EventFilter, combine
-from eventstore.global_order import Page
-from eventstore.rows import StoredEvent
-from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
+from eventstore.rows.mapper import StoredEvent
+from eventstore.statements.projections import find_checkpoints
+from eventstore.statements.transfer import page_of_snapshots, page_of_streams
 from eventstore.store import EventStore
 from eventstore.streams import MAX_VERSION, category_of, check_flag, check_seconds
 from eventstore.tokens import After, PositionToken
@@ -211,7 +212,7 @@ class _Export:
     def _streams(self) -> Iterator[StreamTimes]:
         if any("event_types" in filter_.named for filter_ in self._filters):
             return
-        for row in self._keyset(statements.page_of_streams, stream_id=0):
+        for row in self._keyset(page_of_streams, stream_id=0):
             stream_id, version, created_at, updated_at = row
             if version and self._has(stream_id):
                 yield StreamTimes(stream_id, version, self._to_time(created_at), self._to_time(updated_at))
@@ -223,7 +224,7 @@ class _Export:
         )
 
     def _snapshots(self) -> Iterator[SavedSnapshot]:
-        for row in self._keyset(statements.page_of_snapshots, stream_id=0, schema_version=1):
+        for row in self._keyset(page_of_snapshots, stream_id=0, schema_version=1):
             stream_id, schema_version, version, codec, state, created_at = row
             yield SavedSnapshot(stream_id, schema_version, version, codec, bytes(state), self._to_time(created_at))
 
@@ -240,7 +241,7 @@ class _Export:
 
     def _checkpoints(self) -> Iterator[Checkpoint]:
         with self._store._execution.statement() as run:
-            rows = run(statements.find_checkpoints)
+            rows = run(find_checkpoints)
         for name, position, *_ in rows:
             yield Checkpoint(name, position)
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from eventstore import statements
-from eventstore.appending import check_positions
 from eventstore.backends.protocol import Run
+from eventstore.core.appending import check_positions
+from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import DamagedExport, InvalidInput
-from eventstore.rows import StoredEvent
-from eventstore.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
+from eventstore.rows.mapper import StoredEvent
+from eventstore.statements.projections import create_checkpoint
+from eventstore.statements.transfer import insert_snapshot, set_times_of_stream
 from eventstore.store import EventStore
 from eventstore.streams import check_flag, check_number
 from eventstore.transfer.files import Format, format_of, records_of
@@ -194,13 +195,13 @@ class _Import:
                             "the export has checkpoints, which mean nothing without positions; pass keep_positions=True"
                         )
                         raise InvalidInput(msg)
-                    run(statements.create_checkpoint, name=record.name, position=record.position)
+                    run(create_checkpoint, name=record.name, position=record.position)
                     self._checkpoints += 1
         if times:
-            run.many(statements.set_times_of_stream, times)
+            run.many(set_times_of_stream, times)
         if snapshots:
             self._check_snapshots(run, snapshots)
-            run.many(statements.insert_snapshot, snapshots)
+            run.many(insert_snapshot, snapshots)
             self._snapshots += len(snapshots)
 
     def _check_snapshots(self, run: Run, snapshots: list[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from msgspec import Meta, Raw, Struct
 from eventstore.codecs import PayloadCodec
 from eventstore.errors import DamagedExport, DecodingError, EventStoreError
 from eventstore.events import MAX_SCHEMA_VERSION
-from eventstore.rows import StoredEvent
+from eventstore.rows.mapper import StoredEvent
 from eventstore.streams import MAX_VERSION
 from eventstore.tokens import PositionToken
 from eventstore.transfer.checking import checked

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from eventstore import statements
 from eventstore.backends.protocol import Place, Row, Run
-from eventstore.closing import Closer
+from eventstore.core.deletion import Closer
 from eventstore.errors import DamagedExport, DecodingError, ImportConflict
 from eventstore.events import CLOSING_ERRORS, STREAM_DELETED, check_event_type, closing_error
-from eventstore.rows import EVENT_TYPE, StoredEvent
+from eventstore.rows.mapper import EVENT_TYPE, StoredEvent
+from eventstore.statements.global_order import newest_position
+from eventstore.statements.reading import read_forwards
+from eventstore.statements.transfer import set_imported_head
 from eventstore.store import EventStore
 from eventstore.streams import MAX_VERSION, check_stream_id
 
@@ -53,7 +55,7 @@ class EventLoader:
             return 0
         if self._positions and self._in_order:
             self._check_order(run, new)
-        run.many(statements.set_imported_head, [self._head(head) for head in _heads(new).values()])
+        run.many(set_imported_head, [self._head(head) for head in _heads(new).values()])
         self._backend.loader.store(run, new, positions=self._positions)
         if self._positions:
             self._backend.loader.continue_positions(run)
@@ -114,7 +116,7 @@ class EventLoader:
     def _was_ended(self, run: Run, event: StoredEvent) -> bool:
         """Return whether the next event here says that what was before it is gone: it does not come back."""
         places = {"stream_id": event.stream_id, "after_version": event.version, "up_to_version": MAX_VERSION}
-        rows = run(statements.read_forwards, **places, page_size=1)
+        rows = run(read_forwards, **places, page_size=1)
         return bool(rows) and rows[0][EVENT_TYPE] in CLOSING_ERRORS
 
     def _says_the_same(self, event: StoredEvent, codec: int, data: bytes) -> bool:
@@ -125,7 +127,7 @@ class EventLoader:
 
     def _check_order(self, run: Run, new: Sequence[StoredEvent]) -> None:
         """Positions that somebody has read past are given to nobody: readers would never come back to them."""
-        ((newest,),) = run(statements.newest_position)
+        ((newest,),) = run(newest_position)
         for event in new:
             if event.position <= newest:
                 msg = (

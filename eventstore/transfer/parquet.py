@@ -12,7 +12,7 @@ from uuid import UUID
 
 from eventstore.codecs import PayloadCodec
 from eventstore.errors import DamagedExport, ExtraMissing, InvalidInput
-from eventstore.rows import StoredEvent
+from eventstore.rows.mapper import StoredEvent
 from eventstore.transfer.checking import checked
 from eventstore.transfer.payloads import readable
 from eventstore.transfer.records import FORMAT, Beginning, End, Record

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from eventstore.rows import StoredEvent
+from eventstore.rows.mapper import StoredEvent
 from eventstore.tokens import PositionToken
 
 FORMAT = 1

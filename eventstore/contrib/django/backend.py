@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from eventstore.backends.protocol import Backend, Place, Run, TransactionState
 from eventstore.contrib.django.signals import events_appended
 from eventstore.errors import TablesPlace
-from eventstore.rows import PendingAppend
+from eventstore.rows.mapper import PendingAppend
 
 
 class DjangoBackend(Backend, Protocol):

@@ -8,8 +8,8 @@ from django.db import Error, connections, transaction
 
 from eventstore.backends.protocol import Row, Run
 from eventstore.contrib.django.backend import DjangoBackend
+from eventstore.core.execution import Execution, RunOn
 from eventstore.errors import NotInTransaction, UnsuitableSetting
-from eventstore.execution import Execution, RunOn
 
 
 class DjangoRun(RunOn):

@@ -9,13 +9,13 @@ from typing import Any, Self
 import psycopg
 from django.db import Error
 
-from eventstore.backends.postgresql import PostgreSQL
-from eventstore.backends.postgresql_autocommit import at_read_committed
-from eventstore.backends.postgresql_cursors import BinaryCursor, CopyingCursor, next_cursor
-from eventstore.backends.postgresql_settings import check_connection
+from eventstore.backends.postgresql.autocommit import at_read_committed
+from eventstore.backends.postgresql.backend import PostgreSQL
+from eventstore.backends.postgresql.cursors import BinaryCursor, CopyingCursor, next_cursor
+from eventstore.backends.postgresql.settings import check_connection
 from eventstore.backends.protocol import Row, Run
 from eventstore.contrib.django.backend import OnDjango, place_of
-from eventstore.rows import PendingAppend
+from eventstore.rows.mapper import PendingAppend
 
 
 @dataclass(frozen=True, slots=True)

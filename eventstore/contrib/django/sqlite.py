@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-from eventstore import statements
 from eventstore.backends.protocol import Row, Run, returns_rows
-from eventstore.backends.sqlite import SQLite
-from eventstore.backends.sqlite_settings import check_connection
+from eventstore.backends.sqlite.backend import SQLite
+from eventstore.backends.sqlite.settings import check_connection
 from eventstore.contrib.django.backend import OnDjango, place_of
 from eventstore.errors import UnsuitableTransaction
+from eventstore.statements.appending import take_write_lock
 
 _INFO: Final = "_eventstore_settings"
 """Its place in Django's object for a connection, which keeps its settings when it connects again."""
@@ -43,7 +43,7 @@ class DjangoSQLite(OnDjango, SQLite):
 
     def become_writer(self, run: Run) -> None:
         """Take the write lock, as BEGIN IMMEDIATE would have: waiting for it is safe before anything was read."""
-        run(statements.take_write_lock)
+        run(take_write_lock)
 
     def defer_foreign_keys(self, connection: Any) -> None:
         """Check them at its end: Django deletes from one table after the other, and defers its own keys."""

@@ -135,7 +135,7 @@ def _backend_of(using: str, *, notify: bool) -> DjangoBackend:
 
         return DjangoPostgreSQL(using, notify=check_flag("notify", notify))
     if connection.vendor == "sqlite":
-        from eventstore.backends.sqlite import NO_NOTIFICATIONS  # noqa: PLC0415  # imports the driver
+        from eventstore.backends.sqlite.backend import NO_NOTIFICATIONS  # noqa: PLC0415  # imports the driver
         from eventstore.contrib.django.sqlite import DjangoSQLite  # noqa: PLC0415
 
         if notify:

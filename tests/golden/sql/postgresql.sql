@@ -3906,49 +3906,49 @@ ORDER BY es_streams.stream_id;
 
 -- ======== written as text
 
--- backends/postgresql.py: PostgreSQL.transaction_state
-SELECT 1;
-
--- backends/postgresql_autocommit.py: at_read_committed
+-- backends/postgresql/autocommit.py: at_read_committed
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
--- backends/postgresql_autocommit.py: at_read_committed
+-- backends/postgresql/autocommit.py: at_read_committed
 COMMIT;
 
--- backends/postgresql_autocommit.py: at_read_committed
+-- backends/postgresql/autocommit.py: at_read_committed
 ROLLBACK;
 
--- backends/postgresql_diagnosis.py: _pooler
+-- backends/postgresql/backend.py: PostgreSQL.transaction_state
+SELECT 1;
+
+-- backends/postgresql/diagnosis.py: _pooler
 SELECT pg_backend_pid();
 
--- backends/postgresql_listening.py: PostgreSQLListener.__init__
+-- backends/postgresql/direct_connection.py: UnwatchedConnection._say_that_it_is_lost
+SELECT 1;
+
+-- backends/postgresql/listener.py: PostgreSQLListener.__init__
 LISTEN {};
 
--- backends/postgresql_rights.py
+-- backends/postgresql/rights.py
 LOCK TABLE (\S+);
 
--- backends/postgresql_rights.py: rights_on
+-- backends/postgresql/rights.py: rights_on
 INSERT ({…});
 
--- backends/postgresql_rights.py: rights_on
+-- backends/postgresql/rights.py: rights_on
 UPDATE ({…});
 
--- backends/postgresql_settings.py: _reads_nulls
+-- backends/postgresql/settings.py: _reads_nulls
 SHOW array_nulls;
-
--- backends/postgresql_unwatched.py: UnwatchedConnection._say_that_it_is_lost
-SELECT 1;
 
 -- contrib/django/engines.py: engine_of.connect
 SET ROLE {};
 
--- execution.py: JoinedTransaction.transaction
+-- core/execution.py: JoinedTransaction.transaction
 SAVEPOINT eventstore;
 
--- execution.py: JoinedTransaction.transaction
+-- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
 
--- execution.py: JoinedTransaction.transaction
+-- core/execution.py: JoinedTransaction.transaction
 RELEASE SAVEPOINT eventstore;
 
 

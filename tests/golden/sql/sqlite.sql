@@ -2459,61 +2459,61 @@ ORDER BY es_streams.stream_id;
 
 -- ======== written as text
 
--- backends/sqlite.py: SQLite._watched_autocommit
+-- backends/sqlite/backend.py: SQLite._watched_autocommit
 COMMIT;
 
--- backends/sqlite.py: SQLite.is_same_transaction
+-- backends/sqlite/backend.py: SQLite.is_same_transaction
 RELEASE SAVEPOINT {…};
 
--- backends/sqlite.py: SQLite.mark_transaction
+-- backends/sqlite/backend.py: SQLite.mark_transaction
 SAVEPOINT {…};
 
--- backends/sqlite.py: begin_before_savepoints.begin_first
+-- backends/sqlite/backend.py: begin_before_savepoints.begin_first
 BEGIN IMMEDIATE;
 
--- backends/sqlite.py: prepare_engine._on_connect
+-- backends/sqlite/backend.py: prepare_engine._on_connect
 PRAGMA foreign_keys = ON;
 
--- backends/sqlite.py: prepare_engine._on_connect
+-- backends/sqlite/backend.py: prepare_engine._on_connect
 PRAGMA synchronous = FULL;
 
--- backends/sqlite.py: prepare_engine._on_connect
+-- backends/sqlite/backend.py: prepare_engine._on_connect
 PRAGMA journal_mode = WAL;
 
--- backends/sqlite_lock.py: write_lock
-PRAGMA busy_timeout;
-
--- backends/sqlite_lock.py: write_lock
-PRAGMA busy_timeout = 0;
-
--- backends/sqlite_lock.py: write_lock
-BEGIN IMMEDIATE;
-
--- backends/sqlite_lock.py: write_lock
-PRAGMA busy_timeout = {…};
-
--- backends/sqlite_lock.py: write_lock
+-- backends/sqlite/direct_connection.py: unwatched
 COMMIT;
 
--- backends/sqlite_lock.py: write_lock
-ROLLBACK;
-
--- backends/sqlite_settings.py: check_connection
+-- backends/sqlite/settings.py: check_connection
 PRAGMA {…};
 
--- backends/sqlite_unwatched.py: unwatched
+-- backends/sqlite/write_lock.py: write_lock
+PRAGMA busy_timeout;
+
+-- backends/sqlite/write_lock.py: write_lock
+PRAGMA busy_timeout = 0;
+
+-- backends/sqlite/write_lock.py: write_lock
+BEGIN IMMEDIATE;
+
+-- backends/sqlite/write_lock.py: write_lock
+PRAGMA busy_timeout = {…};
+
+-- backends/sqlite/write_lock.py: write_lock
 COMMIT;
+
+-- backends/sqlite/write_lock.py: write_lock
+ROLLBACK;
 
 -- contrib/django/sqlite.py: DjangoSQLite.defer_foreign_keys
 PRAGMA defer_foreign_keys = ON;
 
--- execution.py: JoinedTransaction.transaction
+-- core/execution.py: JoinedTransaction.transaction
 SAVEPOINT eventstore;
 
--- execution.py: JoinedTransaction.transaction
+-- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
 
--- execution.py: JoinedTransaction.transaction
+-- core/execution.py: JoinedTransaction.transaction
 RELEASE SAVEPOINT eventstore;
 
 

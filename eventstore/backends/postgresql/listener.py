@@ -1,0 +1,46 @@
+"""A connection on which PostgreSQL tells of appends: LISTEN."""
+
+from typing import Any
+
+from psycopg import Connection, sql
+from sqlalchemy import Engine
+
+from eventstore.backends.postgresql.cursors import BinaryCursor
+from eventstore.backends.postgresql.settings import refuse_open_transaction
+
+
+class PostgreSQLListener:
+    """Listens to a channel on a connection of its own.
+
+    The connection is made as the engine makes its own, with all that the application has set, and then taken out of the
+    pool. It has to be a direct one: a pooler in transaction mode forgets who listens.
+    """
+
+    def __init__(self, engine: Engine, channel_query: tuple[str, dict[str, Any]]) -> None:
+        self._owner = engine.raw_connection()
+        self._owner.detach()
+        connection = self._owner.dbapi_connection
+        assert isinstance(connection, Connection)  # noqa: S101  # for the type checker: the backend is psycopg's
+        self._connection: Connection[Any] = connection
+        try:
+            refuse_open_transaction(connection)
+            connection.autocommit = True
+            cursor = BinaryCursor(connection)
+            ((channel,),) = cursor.execute(*channel_query).rows
+            cursor.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        except BaseException:
+            self.close()
+            raise
+
+    def fileno(self) -> int:
+        """Return the socket's file descriptor."""
+        return self._connection.fileno()
+
+    def drain(self) -> None:
+        """Take in all notifications that have come."""
+        for _ in self._connection.notifies(timeout=0):
+            pass
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._owner.close()

@@ -1,0 +1,97 @@
+"""Events as parameters of PostgreSQL's statements: one, many as arrays, very many as rows for COPY."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, repeat
+from typing import Any, Final
+
+from eventstore.backends.protocol import Row
+from eventstore.rows.mapper import PendingAppend
+from eventstore.streams import MAX_VERSION
+
+COPIED_TYPES: Final = ("text", "int8", "uuid", "text", "int4", "int2", "bytea", "text")
+"""The last one is jsonb, which in binary is text after a byte that says so: `JSONB`."""
+JSONB: Final = "\x01"
+
+
+def single_event(pending: PendingAppend) -> dict[str, Any]:
+    """Return the parameters of one event."""
+    return {
+        "event_id": pending.event_ids[0],
+        "event_type": pending.event_types[0],
+        "schema_version": pending.schema_versions[0],
+        "codec": pending.codecs[0],
+        "data": pending.data[0],
+        "metadata": pending.metadata[0],
+    }
+
+
+def rows_to_copy(pending: PendingAppend, version: int) -> Iterator[Row]:
+    """Yield rows of `statements.COPIED_COLUMNS`."""
+    return zip(
+        repeat(pending.stream_id, len(pending)),
+        range(version + 1, version + len(pending) + 1),
+        pending.event_ids,
+        pending.event_types,
+        pending.schema_versions,
+        pending.codecs,
+        pending.data,
+        [None if text is None else JSONB + text for text in pending.metadata],
+        strict=True,
+    )
+
+
+def event_arrays(appends: Sequence[PendingAppend]) -> dict[str, Any]:
+    """Return an array for each column, of all events."""
+    columns = ("event_ids", "event_types", "schema_versions", "codecs", "data", "metadata")
+    return {name: [value for pending in appends for value in getattr(pending, name)] for name in columns}
+
+
+@dataclass(frozen=True, slots=True)
+class ManyAppends:
+    """Several appends as parameters of `statements.append_to_all`.
+
+    Attributes:
+        parameters: The parameters.
+        ends: Of each append, the number of its stream, from 0, and the place of its last event in that stream, from 1.
+    """
+
+    parameters: dict[str, Any]
+    ends: list[tuple[int, int]]
+
+
+def many_appends(appends: Sequence[PendingAppend]) -> ManyAppends:
+    """Return the parameters of appends to several streams, which are numbered in sorted order.
+
+    What several appends to one stream expect becomes one expectation of its version before the first of them.
+    """
+    stream_ids = sorted({pending.stream_id for pending in appends})
+    indexes = {stream_id: index for index, stream_id in enumerate(stream_ids)}
+    counts, lowest, highest = [0] * len(indexes), [0] * len(indexes), [MAX_VERSION] * len(indexes)
+    event_streams: list[str] = []
+    numbers: list[int] = []
+    places: list[int] = []
+    ends: list[tuple[int, int]] = []
+    for pending in appends:
+        index, size = indexes[pending.stream_id], len(pending)
+        before = counts[index]
+        counts[index] = before + size
+        low, high = pending.bounds
+        lowest[index] = max(lowest[index], low - before)
+        highest[index] = min(highest[index], high - before)
+        event_streams.extend(repeat(pending.stream_id, size))
+        numbers.extend(repeat(index + 1, size))
+        places.extend(range(before + 1, before + size + 1))
+        ends.append((index, before + size))
+    parameters = {
+        **event_arrays(appends),
+        "stream_ids": stream_ids,
+        "counts": counts,
+        "lowest": lowest,
+        "highest": highest,
+        "event_streams": event_streams,
+        "numbers": numbers,
+        "places": places,
+        "ends": list(accumulate(map(len, appends))),
+    }
+    return ManyAppends(parameters, ends)

@@ -1,0 +1,50 @@
+"""How SQLite takes in events as they were stored elsewhere."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from eventstore.backends.protocol import Place, Row, Run
+from eventstore.rows.mapper import StoredEvent
+from eventstore.statements.transfer import find_stored_by_json, insert_positioned_event, insert_stored_event
+
+
+class SQLiteLoader:
+    """Loads events into SQLite.
+
+    Args:
+        from_time: Returns SQLite's text of a time.
+    """
+
+    def __init__(self, from_time: Callable[[datetime], str]) -> None:
+        self._from_time = from_time
+
+    def find(self, run: Run, places: Sequence[Place]) -> Sequence[Row]:
+        """Find by one JSON array."""
+        return run(find_stored_by_json, places=json.dumps(places))
+
+    def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:
+        """Insert row by row."""
+        rows = [self._row(event, positions=positions) for event in events]
+        run.many(insert_positioned_event if positions else insert_stored_event, rows)
+
+    def _row(self, event: StoredEvent, *, positions: bool) -> dict[str, Any]:
+        row = {
+            "stream_id": event.stream_id,
+            "version": event.version,
+            "event_id": event.event_id.hex,
+            "event_type": event.event_type,
+            "schema_version": event.schema_version,
+            "codec": event.codec,
+            "data": event.data,
+            "metadata": event.metadata,
+            "recorded_at": self._from_time(event.recorded_at),
+        }
+        return {**row, "position": event.position} if positions else row
+
+    def keep_appends_out(self, run: Run) -> None:
+        """Do nothing: there is one writer."""
+
+    def continue_positions(self, run: Run) -> None:
+        """Do nothing: AUTOINCREMENT goes on after the largest."""

@@ -1,0 +1,95 @@
+"""Looking after a store on SQLite."""
+
+import sqlite3
+from typing import Any, Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from eventstore.backends.maintenance import Diagnosis, Level, Positions, Size
+from eventstore.backends.protocol import Run
+from eventstore.statements.diagnosis import sqlite_setting
+from eventstore.statements.global_order import newest_position
+from eventstore.statements.positions import add_last_numbered, forget_last_numbered, last_numbered
+from eventstore.statements.statistics import count_rows, database_size_on_sqlite, sizes_on_sqlite
+
+_COUNTED: Final = ("streams", "snapshots", "checkpoints", "dead_letters", "schema")
+_SYNCHRONOUS: Final = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
+_NORMAL: Final = 1
+
+
+class SQLiteMaintenance:
+    """What differs on SQLite."""
+
+    def positions(self, run: Run) -> Positions:
+        """Return what sqlite_sequence says. It has no row before the first event."""
+        ((newest, given),) = run(last_numbered)
+        return Positions(newest, given or 0)
+
+    def advance_positions(self, run: Run) -> bool:
+        """Set sqlite_sequence. The transaction keeps all other writers out."""
+        positions = self.positions(run)
+        if positions.given >= positions.newest:
+            return False
+        run(forget_last_numbered)
+        run(add_last_numbered, position=positions.newest)
+        return True
+
+    def estimate_rows(self, run: Run) -> dict[str, int]:
+        """Count all but the events, of which the newest position tells about how many there are."""
+        rows = {f"es_{name}": run(count_rows(name))[0][0] for name in _COUNTED}
+        rows["snapshots"] = rows.pop("es_snapshots")
+        return {**rows, "es_events": run(newest_position)[0][0]}
+
+    def sizes(self, run: Run, *, quickly: bool) -> list[Size]:
+        """Read all pages of the file; nothing is known where SQLite was built without `dbstat`."""
+        if quickly:
+            return []
+        try:
+            return [Size(*row) for row in run(sizes_on_sqlite)]
+        except OperationalError as error:
+            if "no such table: dbstat" not in str(error.orig):
+                raise
+            return []
+
+    def database_bytes(self, run: Run) -> int:
+        """Return the size of the file."""
+        return int(run(database_size_on_sqlite)[0][0])
+
+    def diagnose(self, engine: Engine, run: Run) -> list[Diagnosis]:
+        """Look at the version and at what each connection has set."""
+        return [
+            Diagnosis(Level.OK, "connection", repr(engine.url)),
+            Diagnosis(Level.OK, "server", f"SQLite {sqlite3.sqlite_version}"),
+            _journal(self._setting(run, "journal_mode"), str(engine.url.database)),
+            _foreign_keys(self._setting(run, "foreign_keys")),
+            _synchronous(int(self._setting(run, "synchronous"))),
+        ]
+
+    def _setting(self, run: Run, name: str) -> Any:
+        return run(sqlite_setting(name))[0][0]
+
+
+def _journal(mode: str, database: str) -> Diagnosis:
+    if mode == "wal" or "memdb" in database or database == ":memory:":
+        return Diagnosis(Level.OK, "journal_mode", mode)
+    message = f"{mode}: readers and writers wait for each other"
+    return Diagnosis(Level.WARNING, "journal_mode", message, "PRAGMA journal_mode = WAL, once: the file remembers it")
+
+
+def _foreign_keys(value: int) -> Diagnosis:
+    if value:
+        return Diagnosis(Level.OK, "foreign_keys", "on")
+    advice = "PRAGMA foreign_keys = ON on each connection, or EventStore.from_url, which does so"
+    return Diagnosis(Level.WARNING, "foreign_keys", "off: rows can refer to streams that are not there", advice)
+
+
+def _synchronous(value: int) -> Diagnosis:
+    name = _SYNCHRONOUS.get(value, str(value))
+    if value > _NORMAL:
+        return Diagnosis(Level.OK, "synchronous", name)
+    if value == _NORMAL:
+        message = "NORMAL: a power failure can undo the last appends, though they were confirmed"
+        return Diagnosis(Level.WARNING, "synchronous", message, "PRAGMA synchronous = FULL on each connection")
+    message = "OFF: a power failure can destroy the database"
+    return Diagnosis(Level.ERROR, "synchronous", message, "PRAGMA synchronous = FULL on each connection")

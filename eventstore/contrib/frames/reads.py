@@ -1,0 +1,158 @@
+"""The reads of the store, as frames."""
+
+from collections.abc import Iterator, Sequence
+
+from eventstore.backends.protocol import Row
+from eventstore.contrib.frames.frame import Fields, Frame, Source
+from eventstore.filters import EventFilter, combine
+from eventstore.store import EventStore
+from eventstore.streams import check_number
+from eventstore.tokens import PositionToken
+
+
+def read_stream(
+    store: EventStore,
+    stream_id: str,
+    *,
+    after_version: int = 0,
+    up_to_version: int | None = None,
+    limit: int | None = None,
+    backwards: bool = False,
+    upcast: bool = True,
+    fields: Fields = None,
+    as_json: bool = False,
+    sample_size: int | None = 10_000,
+    batch_size: int = 10_000,
+) -> Frame:
+    """Return the events of a stream as a frame: the payload in the column `data`, as JSON text.
+
+    Args:
+        store: The store; a joined one reads in its transaction.
+        stream_id: As for `EventStore.read_stream`.
+        after_version: As for `EventStore.read_stream`.
+        up_to_version: As for `EventStore.read_stream`.
+        limit: As for `EventStore.read_stream`.
+        backwards: As for `EventStore.read_stream`.
+        upcast: As for `EventStore.read_stream`.
+        fields: As for `read_all`.
+        as_json: As for `read_all`.
+        sample_size: As for `read_all`.
+        batch_size: As for `read_all`.
+
+    Raises:
+        InvalidInput: An argument is not valid.
+    """
+
+    def pages(at_most: int | None, page_size: int) -> Iterator[Sequence[Row]]:
+        return store._reader.pages(
+            stream_id,
+            after_version=after_version,
+            up_to_version=up_to_version,
+            limit=_smaller(limit, at_most),
+            backwards=backwards,
+            page_size=page_size,
+        )
+
+    pages(None, batch_size)  # checks the arguments, and reads nothing
+    return Frame(
+        store,
+        Source(f"stream {stream_id}", pages, None, newest_first=backwards),
+        upcast=upcast,
+        fields=fields,
+        as_json=as_json,
+        sample_size=sample_size,
+        batch_size=batch_size,
+    )
+
+
+def read_all(
+    store: EventStore,
+    *filters: EventFilter,
+    after_position: int | PositionToken = 0,
+    limit: int | None = None,
+    wait_seconds: float = 1.0,
+    upcast: bool = True,
+    fields: Fields = None,
+    as_json: bool = False,
+    sample_size: int | None = 10_000,
+    batch_size: int = 10_000,
+) -> Frame:
+    """Return the events of all streams, in the one global order, as a frame.
+
+    Where the filters name one event type, each field of its payload is a column. Otherwise the payload is in the column
+    `data`, as JSON text, from which `JSONCodec().decode` makes the same value again.
+
+    A field's column has the type that its values have in common, and that the annotations of a registered class give
+    it. To find it, the first events are looked at. A field whose values have no type in common is JSON text, too. An
+    event that does not fit later on is never cut to size: `Frame.table`, `Frame.pandas` and `Frame.polars` then look at
+    all events and read them again, the stream of `Frame.reader` ends with a `FieldMismatch`.
+
+    Args:
+        store: The store; a joined one reads in its transaction.
+        filters: As for `EventStore.read_all`.
+        after_position: As for `EventStore.read_all`.
+        limit: As for `EventStore.read_all`.
+        wait_seconds: As for `EventStore.read_all`.
+        upcast: As for `EventStore.read_all`.
+        fields: Which fields to have as columns, whatever event types there are: names, or names with Arrow types.
+            Missing ones are null. An empty list leaves the payloads out. Defaults to None: as above.
+        as_json: Have the whole payload in the column `data`: instead of columns of its fields, or beside those that
+            `fields` names.
+        sample_size: How many events to look at for the types of columns. None: all of them, so they are read twice.
+        batch_size: How many stored events a batch has at most, and a query of the database.
+
+    Returns:
+        A frame that reads when it is used.
+
+    Raises:
+        InvalidInput: An argument is not valid.
+
+    Example:
+        ```python
+        placed = frames.read_all(store, EventFilter(event_types=["order-placed"]))
+        placed.polars().group_by("customer").sum()
+        ```
+    """
+    combined = combine(filters)
+
+    def pages(at_most: int | None, page_size: int) -> Iterator[Sequence[Row]]:
+        found = store._global_order.pages(
+            combined,
+            after_position=after_position,
+            limit=_smaller(limit, at_most),
+            wait_seconds=wait_seconds,
+            page_size=page_size,
+        )
+        return (page.rows for page in found)
+
+    pages(None, batch_size)  # checks the arguments, and reads nothing
+    return Frame(
+        store,
+        Source(_name_of(combined), pages, _types_of(combined), newest_first=False),
+        upcast=upcast,
+        fields=fields,
+        as_json=as_json,
+        sample_size=sample_size,
+        batch_size=batch_size,
+    )
+
+
+def _smaller(limit: int | None, at_most: int | None) -> int | None:
+    if limit is None or at_most is None:
+        return at_most if limit is None else limit
+    return min(check_number("limit", limit), at_most)
+
+
+def _types_of(filters: Sequence[EventFilter]) -> frozenset[str] | None:
+    named = [filter_.named.get("event_types") for filter_ in filters]
+    if not named or None in named:
+        return None
+    return frozenset(name for names in named if names for name in names)
+
+
+def _name_of(filters: Sequence[EventFilter]) -> str:
+    named = [
+        ", ".join(f"{field.replace('_', ' ')} {', '.join(values)}" for field, values in filter_.named.items())
+        for filter_ in filters
+    ]
+    return " or ".join(named) if all(named) and named else "all streams"

@@ -1,0 +1,211 @@
+"""How appends are made: expectations, repetitions, several at once. The SQL is the backend's."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from eventstore.backends.protocol import Backend, HeadClosed, Overtaken, Run, VersionTaken
+from eventstore.core.execution import Execution, serialization_is_a_conflict
+from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed
+from eventstore.events import AppendResult, closing_error
+from eventstore.rows.mapper import EVENT_ID, POSITION, VERSION, EventMapper, PendingAppend
+from eventstore.statements.closing import find_end
+from eventstore.statements.reading import newest_stored_version, read_forwards
+
+_log = logging.getLogger(__name__)
+
+
+def check_positions(run: Run, backend: Backend) -> None:
+    """Check, once for each connection, that what is appended will come after all that is there.
+
+    A store may live through a failover to a server whose sequence is behind; its connections to that one are new.
+
+    Raises:
+        GlobalOrderError: As `Backend.check_positions` raises it; nothing was written.
+    """
+    note = f"eventstore: positions of {backend.tables.metadata.schema}"
+    notes = run.notes
+    if note not in notes:
+        backend.check_positions(run)
+        notes[note] = True
+
+
+class Appender:
+    """Makes the appends of one store."""
+
+    def __init__(self, execution: Execution, backend: Backend, mapper: EventMapper) -> None:
+        self._execution = execution
+        self._backend = backend
+        self._mapper = mapper
+
+    def append(self, pending: PendingAppend) -> AppendResult:
+        """Store one append.
+
+        Raises:
+            ConcurrencyConflict: The stream is at another version; as `SerializationConflict`, the transaction is over.
+            EventIdReused: The event ids are stored at these versions already, with another content.
+            StreamClosed: The stream was deleted or archived.
+        """
+        one = self._backend.append_is_one_statement(pending)
+        scope = self._execution.statement if one else self._execution.transaction
+        try:
+            with self._conflicting([pending]), scope() as run:
+                check_positions(run, self._backend)
+                stored = self._backend.append(run, pending)
+                if stored is not None:
+                    return AppendResult(pending.stream_id, *stored)
+                first_result = self._first_result(run, pending)
+                if first_result is not None:
+                    return first_result
+                raise self._refusal(run, pending)
+        except HeadClosed as closed:
+            raise closed.error(pending.stream_id) from None
+        except VersionTaken as taken:
+            raise self._taken(taken, [(pending, 0)]) from None
+
+    def append_many(
+        self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
+    ) -> list[AppendResult | ConcurrencyConflict]:
+        """Store several appends in one transaction, in the order of the list.
+
+        Raises:
+            ConcurrencyConflict: One of the streams is at another version; only where `all_or_nothing`.
+            EventIdReused: As for `append`.
+            StreamClosed: One of the streams was deleted or archived.
+        """
+        if not appends:
+            return []
+        with self._conflicting(appends):
+            return self._append_to_all(appends) or self._append_to_each(appends, all_or_nothing=all_or_nothing)
+
+    def _conflicting(self, appends: Sequence[PendingAppend]) -> AbstractContextManager[None]:
+        stream_ids = list(dict.fromkeys(pending.stream_id for pending in appends))
+        return serialization_is_a_conflict(self._execution, self._backend, stream_ids)
+
+    def _append_to_each(
+        self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
+    ) -> list[AppendResult | ConcurrencyConflict]:
+        accepted: list[tuple[PendingAppend, int]] = []
+        outcomes: list[AppendResult | ConcurrencyConflict | None] = []
+        try:
+            with self._execution.transaction() as run:
+                check_positions(run, self._backend)
+                versions = self._lock_heads(run, appends)
+                for pending in appends:
+                    version = versions.get(pending.stream_id, 0)
+                    if pending.accepts(version):
+                        accepted.append((pending, version))
+                        versions[pending.stream_id] = version + len(pending)
+                        outcomes.append(None)
+                        continue
+                    outcome = self._first_result(run, pending) or self._refusal(run, pending, version)
+                    if isinstance(outcome, StreamClosed) or (
+                        all_or_nothing and isinstance(outcome, ConcurrencyConflict)
+                    ):
+                        raise outcome
+                    outcomes.append(outcome)
+                positions = self._backend.store(run, accepted) if accepted else {}
+        except HeadClosed as closed:
+            raise self._closed(closed, accepted) from None
+        except VersionTaken as taken:
+            raise self._taken(taken, accepted) from None
+        ends = [(pending.stream_id, version + len(pending)) for pending, version in accepted]
+        stored = iter([AppendResult(stream_id, version, positions[stream_id, version]) for stream_id, version in ends])
+        return [next(stored) if outcome is None else outcome for outcome in outcomes]
+
+    def _append_to_all(self, appends: Sequence[PendingAppend]) -> list[AppendResult | ConcurrencyConflict] | None:
+        """Store all in one statement. None: nothing was stored, and it takes more of them, if only to tell why."""
+        append_to_all = self._backend.append_to_all
+        if append_to_all is None:
+            return None
+        scope = self._execution.transaction if self._execution.is_joined else self._execution.statement
+        try:
+            with scope() as run:
+                check_positions(run, self._backend)
+                stored = append_to_all(run, appends)
+        except Overtaken:
+            return None
+        except HeadClosed as closed:
+            raise self._closed(closed, [(pending, 0) for pending in appends]) from None
+        except VersionTaken as taken:
+            raise self._taken(taken, [(pending, 0) for pending in appends]) from None
+        if stored is None:
+            return None
+        return [AppendResult(pending.stream_id, *end) for pending, end in zip(appends, stored, strict=True)]
+
+    def _lock_heads(self, run: Run, appends: Sequence[PendingAppend]) -> dict[str, int]:
+        stream_ids = dict.fromkeys(pending.stream_id for pending in appends)
+        create = dict.fromkeys(pending.stream_id for pending in appends if pending.accepts(0))
+        return self._backend.lock_heads(run, list(stream_ids), create=list(create))
+
+    def _first_result(self, run: Run, pending: PendingAppend) -> AppendResult | None:
+        """Return the result of an earlier append of the same events at the same versions, None where there was none.
+
+        Only with an exact expected version: without one, nobody knows where to look.
+        """
+        if not isinstance(pending.expected, int):
+            return None
+        count = len(pending)
+        places = {
+            "stream_id": pending.stream_id,
+            "after_version": pending.expected,
+            "up_to_version": pending.expected + count,
+        }
+        first = run(read_forwards, **places, page_size=1)  # an ordinary conflict reads no more than this
+        if not first or self._backend.to_uuid(first[0][EVENT_ID]) != pending.event_ids[0]:
+            return None
+        rows = run(read_forwards, **places, page_size=count)
+        if [self._backend.to_uuid(row[EVENT_ID]) for row in rows] != pending.event_ids:
+            return None
+        for index, row in enumerate(rows):
+            if not self._mapper.says_the_same(pending, index, row):
+                raise EventIdReused(pending.stream_id, pending.event_ids[index], row[VERSION])
+        return AppendResult(pending.stream_id, pending.expected + count, rows[-1][POSITION], duplicate=True)
+
+    def _refusal(
+        self, run: Run, pending: PendingAppend, version: int | None = None
+    ) -> ConcurrencyConflict | StreamClosed:
+        """Return why a stream has not taken an append: it has ended, or it is at another version.
+
+        Args:
+            run: Where to look.
+            pending: The append.
+            version: The version that the append has met, where that is known.
+        """
+        rows = run(find_end, stream_id=pending.stream_id)
+        if not rows:
+            return _conflict(pending, version or 0)
+        found, event_type, codec, data = rows[0]
+        closing = None if codec is None else self._mapper.codec.decode(codec, data)
+        error = None if event_type is None else closing_error(event_type, closing)
+        return _conflict(pending, found if version is None else version) if error is None else error(pending.stream_id)
+
+    def _closed(self, closed: HeadClosed, accepted: Sequence[tuple[PendingAppend, int]]) -> BaseException:
+        """Return the error about the stream that has ended, after the transaction was rolled back.
+
+        It is the database's own where no event says which one that is, because somebody has deleted it by hand.
+        """
+        with self._execution.statement() as run:
+            refusals = [self._refusal(run, pending) for pending, _ in accepted]
+        ended = [refusal for refusal in refusals if isinstance(refusal, StreamClosed)]
+        return ended[0] if ended else closed.__cause__ or closed
+
+    def _taken(
+        self, taken: VersionTaken, accepted: Sequence[tuple[PendingAppend, int]]
+    ) -> ConcurrencyConflict | VersionTaken:
+        """Return the conflict where the unique key has refused what a head had allowed, after that was rolled back."""
+        for pending, version in accepted:
+            if pending.stream_id == taken.stream_id and taken.version is not None:
+                return _conflict(pending, taken.version)
+            if taken.stream_id is None:
+                with self._execution.statement() as run:
+                    newest = run(newest_stored_version, stream_id=pending.stream_id)[0][0]
+                if newest is not None and newest > version:
+                    return _conflict(pending, newest)
+        return taken
+
+
+def _conflict(pending: PendingAppend, actual: int) -> ConcurrencyConflict:
+    told = {"stream_id": pending.stream_id, "expected_version": pending.expected, "actual_version": actual}
+    _log.debug("conflict on stream %r: expected %s, actual %d", pending.stream_id, pending.expected, actual, extra=told)
+    return ConcurrencyConflict(pending.stream_id, pending.expected, actual)

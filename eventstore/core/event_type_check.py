@@ -1,0 +1,71 @@
+"""Whether this code reads the events that are stored: a sample of every event type and schema version."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from eventstore.backends.protocol import Backend, Row
+from eventstore.core.execution import Execution
+from eventstore.errors import DecodingError
+from eventstore.event_types.upcasting import Shape
+from eventstore.rows.mapper import SCHEMA_VERSION, EventMapper
+from eventstore.statements.event_types import event_type_spans, sample_events
+from eventstore.streams import check_number
+
+_MAX_FAILURES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class EventTypeFinding:
+    """How the events of one type and schema version are read.
+
+    Attributes:
+        event_type: The event type, as it is stored.
+        schema_version: The schema version, as it is stored.
+        sampled: How many events were read.
+        failed: How many of them can't be read.
+        failures: Why, for the first ten of them: each names its stream and version.
+        read_as: The event types and schema versions that were made of them, sorted; none where all were dropped.
+    """
+
+    event_type: str
+    schema_version: int
+    sampled: int
+    failed: int
+    failures: tuple[DecodingError, ...]
+    read_as: tuple[Shape, ...]
+
+
+def check_event_types(
+    execution: Execution, backend: Backend, mapper: EventMapper, *, sample_size: int
+) -> list[EventTypeFinding]:
+    """Read a sample of each event type; see `EventStore.check_event_types`."""
+    check_number("sample_size", sample_size, minimum=1)
+    with execution.statement() as run:
+        spans = run(event_type_spans)
+    findings: list[EventTypeFinding] = []
+    for event_type, first, last in spans:
+        stride = max(1, -((first - last) // sample_size))
+        with execution.statement() as run:
+            rows = run(sample_events, event_type=event_type, first=first, last=last, stride=stride)
+        by_version: dict[int, list[Row]] = {}
+        for row in rows:
+            by_version.setdefault(row[SCHEMA_VERSION], []).append(row)
+        findings.extend(_finding(event_type, *each, backend, mapper) for each in sorted(by_version.items()))
+    return findings
+
+
+def _finding(
+    event_type: str, schema_version: int, rows: list[Row], backend: Backend, mapper: EventMapper
+) -> EventTypeFinding:
+    failures: list[DecodingError] = []
+    read_as: set[Shape] = set()
+    for row in rows:
+        try:
+            events = list(mapper.recorded([row], backend.to_uuid, backend.to_time))
+        except DecodingError as error:
+            failures.append(error)
+        else:
+            read_as.update((event.event_type, event.schema_version) for event in events)
+    return EventTypeFinding(
+        event_type, schema_version, len(rows), len(failures), tuple(failures[:_MAX_FAILURES]), tuple(sorted(read_as))
+    )

@@ -1,0 +1,299 @@
+"""How the global order is read: settled events only, in keyset pages, each a query of its own."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+from itertools import product
+from typing import Final
+
+from eventstore.backends.protocol import Backend, Row, Run
+from eventstore.core.execution import Execution
+from eventstore.core.settling import Horizon, Settling, check_loss
+from eventstore.errors import SeveralServers
+from eventstore.events import RecordedEvent
+from eventstore.filters import EventFilter, combine
+from eventstore.observer import Observer
+from eventstore.rows.mapper import EVENT_ID, POSITION, STREAM_ID, VERSION, EventMapper
+from eventstore.statements.global_order import first_event_from
+from eventstore.statements.listing import newest_matching
+from eventstore.streams import MAX_VERSION, check_flag, check_number, check_seconds
+from eventstore.tokens import START, After, PositionToken
+
+_FIRST_PAUSE_SECONDS: Final = 0.001
+_LONGEST_PAUSE_SECONDS: Final = 0.05
+_WINDOW_IN_PAGES: Final = 20
+
+
+_ATTEMPTS_BY_SERVERS: Final = 5
+"""A failover between a look and its page costs one or two attempts; more of them are no accident."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the global order.
+
+    Attributes:
+        rows: The rows of the events that match, in order of position; `GlobalOrder.recorded` makes events of them.
+        after: Everything up to here is among the rows, or does not match: read on after it.
+    """
+
+    rows: Sequence[Row]
+    after: After
+
+    @property
+    def position(self) -> int:
+        """The position to read on after."""
+        return self.after.position
+
+
+class GlobalOrder:
+    """Reads the global order of one store."""
+
+    def __init__(
+        self,
+        execution: Execution,
+        backend: Backend,
+        mapper: EventMapper,
+        settling: Settling,
+        page_size: int,
+        *,
+        observer: Observer,
+    ) -> None:
+        self._execution = execution
+        self._backend = backend
+        self._mapper = mapper
+        self._settling = settling
+        self._page_size = page_size
+        self._observer = observer
+
+    def settled_position(self) -> int:
+        """Look once, and return how far the global order is settled."""
+        with self._execution.global_reading() as run:
+            return self.horizon(run).settled
+
+    def read_all(
+        self,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int | PositionToken,
+        limit: int | None,
+        wait_seconds: float,
+        upcast: bool,
+    ) -> Iterator[RecordedEvent]:
+        """Check the arguments, and return an iterator that reads as it goes."""
+        check_flag("upcast", upcast)
+        pages = self.pages(filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds)
+        return (event for page in pages for event in self.recorded(page.rows, upcast=upcast))
+
+    def pages(
+        self,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int | PositionToken,
+        limit: int | None,
+        wait_seconds: float,
+        page_size: int | None = None,
+    ) -> Iterator[Page]:
+        """Check the arguments, and return an iterator over pages; `page_size` defaults to the store's own."""
+        combined = combine(filters)
+        after = After.of(after_position)
+        remaining = MAX_VERSION if limit is None else check_number("limit", limit)
+        check_seconds("wait_seconds", wait_seconds)
+        size = self._page_size if page_size is None else page_size
+        return self._pages(combined, after, remaining, size, wait_seconds)
+
+    def position_before_last(self, count: int, filters: Sequence[EventFilter]) -> int:
+        """Look up the newest of each value that the filters name, and of all these find the first of the last `count`.
+
+        An event that several filters match has one position, and counts once.
+        """
+        check_number("count", count, minimum=1)
+        newest: set[int] = set()
+        with self._execution.statement() as run:
+            for filter_ in combine(filters) or (EventFilter(),):
+                fields = tuple(filter_.named)
+                for values in product(*filter_.named.values()):
+                    named = dict(zip(fields, values, strict=True))
+                    rows = run(
+                        newest_matching(fields),
+                        after_position=filter_.after_position,
+                        page_size=count,
+                        **named,
+                    )
+                    newest.update(row[0] for row in rows)
+                    newest = set(nlargest(count, newest))
+        return min(newest) - 1 if newest else 0
+
+    def horizon(self, run: Run, *, after: After = START, joined: bool | None = None) -> Horizon:
+        """Look how far everything after a position is settled; see `Settling.horizon`.
+
+        Args:
+            run: Where to look; then read pages by statements that start after this has returned.
+            after: What the reader has already.
+            joined: Whether `run` is in a transaction that others may have begun and used. Defaults to None: as the
+                store itself is.
+        """
+        return self._settling.horizon(
+            run,
+            after=after,
+            joined=self._execution.is_joined if joined is None else joined,
+            size=self._page_size,
+        )
+
+    def settled_after(self, run: Run, after: After) -> Horizon:
+        """Return how far one can read after a position: without a look, if more than that is known to be settled."""
+        known = self._settling.known()
+        return self.horizon(run, after=after) if known is None or after.position >= known.settled else known
+
+    def page(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after: After,
+        horizon: Horizon,
+        up_to_position: int = MAX_VERSION,
+        page_size: int | None = None,
+    ) -> Page | None:
+        """Read one page, up to what a horizon has shown to be settled.
+
+        The page's own statement confirms that the horizon holds, and that the reader's event is at its position.
+
+        Args:
+            run: Where to read.
+            filters: What to read, as `combine` returns it; all events if there are none.
+            after: Exclusive, and before `horizon.settled`.
+            horizon: How far it is settled.
+            up_to_position: Inclusive; read no further than this.
+            page_size: How many events at most. Defaults to None: the store's own.
+
+        Returns:
+            The page. It may be empty, and not have come to `up_to_position`: go on after its position. None if the
+            horizon does not hold here: another server has answered, or the log went back. Look again.
+
+        Raises:
+            LogWentBack: The log does not have the event any more that the reader knows.
+        """
+        if horizon.event is None:
+            return None
+        size = self._page_size if page_size is None else page_size
+        up_to_position, end = min(horizon.settled, up_to_position), horizon.event
+        if any(len(filter_.named) > 1 for filter_ in filters):
+            # No index has two of the fields. If matches are few, the lookup of one field would go to the end, for every
+            # page again. It ends at an event, by which the next page knows that what was passed is still what it was.
+            window = after.position + self._page_size * _WINDOW_IN_PAGES
+            if window < up_to_position:
+                first = self._first_event_from(run, window)
+                if first is None:  # the log went back
+                    self._settling.forget()
+                    return None
+                up_to_position, end = min(up_to_position, first.position), first
+        with self._observer.operation("read") as observed:
+            header, rows = self._backend.read_page(
+                run,
+                filters,
+                after_position=after.position,
+                up_to_position=up_to_position,
+                page_size=size,
+                settled_position=horizon.settled,
+                token_position=0 if after.token is None else after.token.position,
+            )
+            observed.note(events=len(rows))
+        if header.server != horizon.server or header.settled_id != horizon.event.event_id:
+            self._settling.forget()
+            return None
+        if after.token is not None and header.token_id != after.token.event_id:
+            check_loss(run, after.token, header.token_id)
+        return Page(rows, self._end_of_page(rows, size, after, end, up_to_position))
+
+    def _end_of_page(
+        self, rows: Sequence[Row], size: int, after: After, end: PositionToken, up_to_position: int
+    ) -> After:
+        """Return where to go on after a page, with the last event that is known there."""
+        last = after.token if not rows else self.token_of(rows[-1])
+        if len(rows) == size:
+            return After(rows[-1][POSITION], last)
+        if up_to_position == end.position:
+            return After(up_to_position, end)
+        return After(max(after.position, up_to_position), last)
+
+    def _first_event_from(self, run: Run, position: int) -> PositionToken | None:
+        for found, event_id, stream_id, version in run(first_event_from, position=position):
+            return PositionToken(found, self._backend.to_uuid(event_id), stream_id, version)
+        return None
+
+    def token_of(self, row: Row) -> PositionToken:
+        """Return the token of an event's row."""
+        return PositionToken(row[POSITION], self._backend.to_uuid(row[EVENT_ID]), row[STREAM_ID], row[VERSION])
+
+    def recorded(self, rows: Sequence[Row], *, upcast: bool = True) -> Iterator[RecordedEvent]:
+        """Yield the events of rows. Where upcasters split or drop events, a row has several, or none.
+
+        Raises:
+            DecodingError: The data can't be read, or does not fit the registered class.
+        """
+        return self._mapper.recorded(rows, self._backend.to_uuid, self._backend.to_time, upcast=upcast)
+
+    def step(
+        self,
+        filters: Sequence[EventFilter],
+        after: After,
+        *,
+        looks: bool = False,
+        up_to_position: int = MAX_VERSION,
+        page_size: int | None = None,
+    ) -> tuple[Horizon, Page | None]:
+        """Read the page after a position. Look how far it is settled, unless enough is known to be.
+
+        Args:
+            filters: As for `page`.
+            after: Exclusive.
+            looks: Whether to look in any case, to learn what is newest now.
+            up_to_position: As for `page`.
+            page_size: As for `page`.
+
+        Returns:
+            What was known of the horizon or seen by the look; and the page, None if nothing more is settled.
+
+        Raises:
+            SeveralServers: Look and page do not come to the same server.
+        """
+        with self._execution.global_reading() as run:
+            for _ in range(_ATTEMPTS_BY_SERVERS):
+                horizon = self.horizon(run, after=after) if looks else self.settled_after(run, after)
+                if after.position >= min(horizon.settled, up_to_position):
+                    return horizon, None
+                page = self.page(
+                    run, filters, after=after, horizon=horizon, up_to_position=up_to_position, page_size=page_size
+                )
+                if page is not None:
+                    return horizon, page
+        raise SeveralServers(_ATTEMPTS_BY_SERVERS)
+
+    def _pages(
+        self, filters: Sequence[EventFilter], after: After, remaining: int, size: int, wait_seconds: float
+    ) -> Iterator[Page]:
+        """Read up to what is the newest position now: the end does not move away while it is being read."""
+        end, looks = MAX_VERSION, True
+        waited, paused, pause = 0.0, 0.0, _FIRST_PAUSE_SECONDS
+        while remaining > 0 and (looks or after.position < end):
+            horizon, page = self.step(filters, after, looks=looks, up_to_position=end, page_size=min(size, remaining))
+            if looks:
+                end, looks = horizon.newest, False
+            if paused and (page is not None or waited >= wait_seconds):
+                self._observer.waited(paused)
+                paused = 0.0
+            if page is not None:
+                yield page
+                remaining -= len(page.rows)
+                after, pause = page.after, _FIRST_PAUSE_SECONDS
+            elif after.position < end:
+                if waited >= wait_seconds:
+                    return
+                begun = time.monotonic()
+                time.sleep(min(pause, wait_seconds - waited))
+                elapsed = time.monotonic() - begun
+                waited += elapsed
+                paused += elapsed
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

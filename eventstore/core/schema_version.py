@@ -1,0 +1,82 @@
+"""Does the database fit this code?"""
+
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Engine
+
+from eventstore.backends.protocol import Run
+from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew, TablesPlace
+from eventstore.statements.schema import schema_version
+from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, STREAMS_CAN_END, Tables
+
+REQUIRED_VERSION: Final = 1
+"""The oldest schema that this code works with."""
+
+
+REQUIRED_BY_PROJECTIONS: Final = 7
+"""The oldest schema that projections work with."""
+
+REQUIRED_BY_HISTORY_CHANGES: Final = STREAMS_CAN_END
+"""The oldest schema in which history is protected, and streams can be deleted and archived."""
+
+
+def check_version(
+    version: int, breaking_version: int, required: int = REQUIRED_VERSION, place: TablesPlace | None = None
+) -> None:
+    """Check a row of es_schema.
+
+    Args:
+        version: The version of the schema in the database.
+        breaking_version: The newest of its versions that code must know to work with it.
+        required: The oldest version that will do.
+        place: Where the tables are, for the error.
+
+    Raises:
+        SchemaOutdated: The schema lacks what this code needs.
+        SchemaTooNew: The schema has changed in a way that this code does not know.
+    """
+    if version < required:
+        raise SchemaOutdated(version, required, place)
+    if breaking_version > SCHEMA_VERSION:
+        raise SchemaTooNew(version, breaking_version, SCHEMA_VERSION, place)
+
+
+class SchemaGate:
+    """Checks the schema once, with one SELECT at the first use, and remembers that it fits.
+
+    Args:
+        required: The oldest version that will do.
+        suit: Called with the version that was found. It stays with that, also while the tables are migrated.
+    """
+
+    def __init__(self, required: int = REQUIRED_VERSION, *, suit: Callable[[int], None] | None = None) -> None:
+        self._required = required
+        self._suit = suit
+        self._fits = False
+
+    def __call__(self, run: Run) -> None:
+        """Check, unless that was done.
+
+        Raises:
+            SchemaMissing: There are no tables.
+            SchemaError: They don't fit.
+        """
+        if self._fits:
+            return
+        rows = run(schema_version)
+        if not rows:
+            raise SchemaMissing(run.place)
+        version, breaking_version = rows[0]
+        check_version(version, breaking_version, self._required, run.place)
+        if self._suit is not None:
+            self._suit(version)
+        self._fits = True
+
+
+def create_schema(engine: Engine, tables: Tables) -> None:
+    """Create the tables at once, for a database that will never be migrated: one in memory."""
+    with engine.begin() as connection:
+        tables.metadata.create_all(connection)
+        row = {"id": 1, "version": SCHEMA_VERSION, "breaking_version": BREAKING_VERSION}
+        connection.execute(tables.schema.insert(), row)

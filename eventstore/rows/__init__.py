@@ -1,0 +1,1 @@
+"""Between events as Python values and the columns of a row."""

@@ -1,0 +1,292 @@
+"""Between events as Python values and the columns of a row."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from functools import partial
+from typing import Any, Self
+from uuid import UUID
+
+from eventstore.codecs import MessagePackCodec, PayloadCodec, difference, value_at
+from eventstore.codecs.metadata import METADATA_DECODER, decode_metadata, encode_metadata
+from eventstore.correlation import with_context
+from eventstore.errors import (
+    DecodingError,
+    EmptyAppend,
+    EncodingError,
+    InvalidEvent,
+    InvalidExpectedVersion,
+    InvalidInput,
+    RepeatedEventId,
+)
+from eventstore.event_types import EventTypes
+from eventstore.event_types.upcasting import PlainEvent, Shape
+from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
+from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
+
+POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
+"""Where these are in a row of `statements.read_forwards`."""
+
+
+class Expectation(Enum):
+    """What an append expects of its stream: which statement it needs."""
+
+    NEW = "new"
+    VERSION = "version"
+    EXISTING = "existing"
+    NOTHING = "nothing"
+
+
+@dataclass(slots=True)  # a frozen one takes twice as long to make
+class PendingAppend:
+    """An append that was checked and encoded: the columns of its rows, event by event."""
+
+    stream_id: str
+    expected: ExpectedVersion
+    event_ids: list[UUID] = field(default_factory=list)
+    event_types: list[str] = field(default_factory=list)
+    schema_versions: list[int] = field(default_factory=list)
+    codecs: list[int] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+    metadata: list[str | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.event_ids)
+
+    @property
+    def expectation(self) -> Expectation:
+        """The kind of what is expected."""
+        if isinstance(self.expected, int):
+            return Expectation.VERSION if self.expected else Expectation.NEW
+        return Expectation.EXISTING if self.expected is STREAM_EXISTS else Expectation.NOTHING
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and the highest version of the stream that meet the expectation."""
+        if isinstance(self.expected, int):
+            return self.expected, self.expected
+        return (1 if self.expected is STREAM_EXISTS else 0), MAX_VERSION
+
+    def accepts(self, version: int) -> bool:
+        """Return whether a stream at this version meets the expectation."""
+        lowest, highest = self.bounds
+        return lowest <= version <= highest
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it is stored: what is carried from one database to another.
+
+    Attributes:
+        position: Its place in the global order of the database that it was read from.
+        stream_id: The stream.
+        version: Its place in the stream.
+        event_id: Its id.
+        event_type: As it is stored.
+        schema_version: As it is stored.
+        codec: How data is encoded.
+        data: The payload, encoded.
+        metadata: JSON text, None where none was given.
+        recorded_at: When it was stored, in UTC.
+    """
+
+    position: int
+    stream_id: str
+    version: int
+    event_id: UUID
+    event_type: str
+    schema_version: int
+    codec: int
+    data: bytes
+    metadata: str | None
+    recorded_at: datetime
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...], to_uuid: Callable[[Any], UUID], to_time: Callable[[Any], datetime]) -> Self:
+        """Return the event of a row of `statements.read_forwards`."""
+        position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
+        return cls(
+            position, stream_id, version, to_uuid(event_id), event_type, schema_version, codec, bytes(data), metadata,
+            to_time(recorded_at),
+        )  # fmt: skip
+
+
+class EventMapper:
+    """Makes rows of events and events of rows, by one store's event types and codec."""
+
+    def __init__(self, event_types: EventTypes, codec: PayloadCodec) -> None:
+        self.codec = codec
+        self.event_types = event_types
+
+    def pending(self, append: Append, *, closes: bool = False) -> PendingAppend:
+        """Check and encode an append.
+
+        Args:
+            append: What is to be appended.
+            closes: Whether it may hold an event that ends a stream.
+
+        Raises:
+            InvalidInput: Anything about it that can't be right; see `eventstore.errors`.
+            EncodingError: Data that can't be stored exactly, or that its class could not read back.
+            UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
+        """
+        events = self._new_events(append)
+        if isinstance(append.expected_version, int) and append.expected_version > MAX_VERSION - len(events):
+            msg = f"stream {append.stream_id!r} would pass the largest version, {MAX_VERSION}"
+            raise InvalidExpectedVersion(msg)
+        pending = PendingAppend(append.stream_id, append.expected_version)
+        metadata = with_context(append.metadata)
+        shared_metadata = encode_metadata(metadata)
+        seen: set[UUID] = set()
+        for index, event in enumerate(events):
+            if event.event_id in seen:
+                raise RepeatedEventId(append.stream_id, event.event_id, index)
+            seen.add(event.event_id)
+            codec, data = self._encode(event, index)
+            pending.event_ids.append(event.event_id)
+            pending.event_types.append(event.event_type)
+            pending.schema_versions.append(event.schema_version)
+            pending.codecs.append(codec)
+            pending.data.append(data)
+            pending.metadata.append(
+                encode_metadata({**(metadata or {}), **event.metadata}) if event.metadata else shared_metadata
+            )
+        if not closes and not CLOSING_ERRORS.keys().isdisjoint(pending.event_types):
+            msg = "events that end a stream are the store's own: see EventStore.delete_stream and archive_stream"
+            raise InvalidEvent(msg)
+        return pending
+
+    def _encode(self, event: NewEvent, index: int) -> tuple[int, bytes]:
+        registered = self.event_types.type_of(event.data)
+        if registered is None:
+            return self.codec.encode(event.data, index=index, event_type=event.event_type)
+        if registered != (event.event_type, event.schema_version):
+            msg = (
+                f"{type(event.data).__qualname__} is registered as {registered[0]!r} with schema version "
+                f"{registered[1]}, not {event.event_type!r} with {event.schema_version}; use EventTypes.new_event"
+            )
+            raise InvalidEvent(msg)
+        codec, data = self.codec.encode(event.data, typed=True, index=index, event_type=event.event_type)
+        if self.codec.is_exact and self.event_types.comes_back(event.data):
+            return codec, data
+        try:  # a class that checks no types can hold what it can't be made of: once stored, it would be lost
+            read = self._read_back(registered, codec, data)
+        except DecodingError as error:
+            path, problem = error.path or "$", f"could not be read back: {error.problem}"
+            given = value_at(event.data, path)
+        else:
+            found = difference(event.data, read, partial(self.codec.encode, typed=True))
+            if found is None:
+                return codec, data
+            path, problem, given = found.path, found.problem, found.given
+        raise EncodingError(
+            path=path, value_type=type(given).__qualname__, problem=problem, index=index, event_type=event.event_type
+        )
+
+    def _read_back(self, shape: Shape, codec: int, data: bytes) -> Any:
+        read = self.event_types.readers.get(shape) if codec == MessagePackCodec.number else None
+        if read is not None:
+            with suppress(Exception):
+                return read(data)
+        return self.event_types.from_plain(*shape, self.codec.decode(codec, data))
+
+    def recorded(
+        self,
+        rows: Iterable[tuple[Any, ...]],
+        to_uuid: Callable[[Any], UUID],
+        to_time: Callable[[Any], datetime],
+        *,
+        upcast: bool = True,
+        newest_first: bool = False,
+    ) -> Iterator[RecordedEvent]:
+        """Yield the events of a page of rows of `statements.read_forwards`.
+
+        Args:
+            rows: Of one row there can be several events, or none: see `EventTypes.splitter`.
+            to_uuid: The backend's.
+            to_time: The backend's.
+            upcast: False for what is stored: plain data, without upcasters and classes.
+            newest_first: Whether the events of one row are wanted in reverse order, too.
+
+        Raises:
+            DecodingError: The data can't be read, or does not fit the registered class.
+        """
+        decode, steps = self.codec.decode, self.event_types.steps if upcast else {}
+        readers = self.event_types.readers if upcast else {}
+        messagepack, read_metadata = MessagePackCodec.number, METADATA_DECODER.decode
+        to_value = self.event_types.from_plain if upcast else _as_stored
+        read, of_type, of_version = None, None, None
+        for row in rows:
+            position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
+            if event_type != of_type or schema_version != of_version:  # it is often the one of the row before
+                of_type, of_version = event_type, schema_version
+                read = readers.get((event_type, schema_version))
+            if read is not None and codec == messagepack:
+                try:
+                    value = read(data)
+                    decoded = {} if metadata is None else read_metadata(metadata)
+                except Exception:  # noqa: BLE001, S110  # the other way is taken, and says what is wrong, if it is
+                    pass
+                else:
+                    yield RecordedEvent(
+                        position, stream_id, version, to_uuid(event_id), event_type, schema_version, value, decoded,
+                        to_time(recorded_at),
+                    )  # fmt: skip
+                    continue
+            try:
+                value = decode(codec, data)
+                events = None
+                if steps and (event_type, schema_version) in steps:
+                    events = self._upcast(event_type, schema_version, value)
+                else:
+                    value = to_value(event_type, schema_version, value)
+            except DecodingError as error:
+                raise error.at(stream_id, version, event_type) from None
+            recorded = RecordedEvent(
+                position, stream_id, version, to_uuid(event_id), event_type, schema_version, value,
+                {} if metadata is None else decode_metadata(metadata), to_time(recorded_at),
+            )  # fmt: skip
+            if events is None:
+                yield recorded
+                continue
+            for to_type, to_version, value in reversed(events) if newest_first else events:
+                yield RecordedEvent(
+                    position, stream_id, version, recorded.event_id, to_type, to_version, value,
+                    recorded.metadata, recorded.recorded_at,
+                )  # fmt: skip
+
+    def _upcast(self, event_type: str, schema_version: int, data: Any) -> list[PlainEvent]:
+        return [
+            PlainEvent(to_type, to_version, self.event_types.from_plain(to_type, to_version, plain))
+            for to_type, to_version, plain in self.event_types.upcast(event_type, schema_version, data)
+        ]
+
+    def says_the_same(self, pending: PendingAppend, index: int, row: tuple[Any, ...]) -> bool:
+        """Return whether a stored row has the type, schema version and data of an event that is to be appended.
+
+        Raises:
+            DecodingError: What is stored can't be read.
+        """
+        _, stream_id, version, _, event_type, schema_version, codec, data, _, _ = row
+        if (event_type, schema_version) != (pending.event_types[index], pending.schema_versions[index]):
+            return False
+        try:
+            return self.codec.says_the_same((codec, bytes(data)), (pending.codecs[index], pending.data[index]))
+        except DecodingError as error:
+            raise error.at(stream_id, version, event_type) from None
+
+    def _new_events(self, append: Append) -> list[NewEvent]:
+        events = append.events
+        if isinstance(events, str | bytes | Mapping | NewEvent) or not isinstance(events, Iterable):
+            msg = f"events is a list of events, not {type(events).__name__}"
+            raise InvalidInput(msg)
+        new_events = [event if isinstance(event, NewEvent) else self.event_types.new_event(event) for event in events]
+        if not new_events:
+            raise EmptyAppend(append.stream_id)
+        return new_events
+
+
+def _as_stored(_event_type: str, _schema_version: int, data: Any) -> Any:
+    return data

@@ -1,0 +1,418 @@
+"""The tables: the only file that spells a column.
+
+They are plain SQLAlchemy tables, for reading along with your own: `select(tables.events)` works. To write, use the
+store: it keeps heads and events in step. Alembic revisions create them (`eventstore.migrations`); a test keeps both the
+same.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    event,
+    literal_column,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.types import JSON
+
+from eventstore.errors import InvalidInput
+from eventstore.streams import unstorable_text
+from eventstore.tables.immutability import PERMISSION_TABLE, protect, qualified_name
+
+SCHEMA_VERSION: Final = 7
+"""The version of these tables, written to es_schema by the newest revision."""
+
+BREAKING_VERSION: Final = 1
+"""The newest version of the tables that code must know to work with these."""
+
+STREAMS_CAN_END: Final = 6
+"""The version since which es_streams says which streams have ended."""
+
+DELETED_CHECK: Final = "es_streams_deleted_version_check"
+ARCHIVED_CHECK: Final = "es_streams_archived_version_check"
+"""What refuses appends to streams that were deleted or archived."""
+
+ENDS: Final = ("deleted_version", "archived_version")
+"""The columns of es_streams that say it; NULL as long as a stream goes on."""
+
+MAX_SCHEMA_NAME_BYTES: Final = 63
+"""PostgreSQL's own limit."""
+
+_KEY_TEXT: Final = Text(collation="C").with_variant(Text(), "sqlite")
+"""Compared byte by byte: the same order on every machine, and quicker than a language's."""
+
+_BIG: Final = BigInteger().with_variant(Integer(), "sqlite")
+_TIME: Final = DateTime(timezone=True)
+_JSON: Final = JSONB().with_variant(JSON(), "sqlite")
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one event store.
+
+    Attributes:
+        metadata: The collection that they belong to.
+        streams: One row a stream, with its current version: the head that writers lock.
+        events: The events.
+        snapshots: The newest saved state of a stream, by the schema version of the state.
+        schema: One row: which version of this schema the database has.
+        checkpoints: How far each projection has come.
+        dead_letters: The events that a projection could not handle.
+        permission: On SQLite, holds a row within a transaction that may change history; elsewhere None.
+    """
+
+    metadata: MetaData
+    streams: Table
+    events: Table
+    snapshots: Table
+    schema: Table
+    checkpoints: Table
+    dead_letters: Table
+    permission: Table | None
+
+    @property
+    def streams_can_end(self) -> bool:
+        """Whether the database has the columns that say which streams have ended."""
+        return bool(self.metadata.info["streams_can_end"])
+
+
+class _Now(ColumnElement[Any]):
+    """The database's clock at this moment, not at the start of the transaction."""
+
+    inherit_cache = True
+    type = _TIME
+
+
+class _CategoryOf(ColumnElement[Any]):
+    """The part of stream_id before the first `-`."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(_Now)
+def _now(*_: Any, **__: Any) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(_Now, "sqlite")
+def _now_sqlite(_: Any, compiler: Any, **__: Any) -> str:
+    # by way of a literal, so that % is doubled where the style of parameters asks for it
+    sql: str = compiler.process(literal_column("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"))
+    return sql
+
+
+@compiles(_CategoryOf)
+def _category_of(*_: Any, **__: Any) -> str:
+    return "split_part(stream_id, '-', 1)"
+
+
+@compiles(_CategoryOf, "sqlite")
+def _category_of_sqlite(*_: Any, **__: Any) -> str:
+    return "substr(stream_id, 1, instr(stream_id || '-', '-') - 1)"
+
+
+def now() -> ColumnElement[Any]:
+    """Return the SQL for the database's clock at this moment."""
+    return _Now()
+
+
+def check_schema_name(name: object) -> str | None:
+    """Return the name of a database schema, None where none is named.
+
+    Raises:
+        InvalidInput: It is not a string of 1 to 63 bytes, or holds NUL; PostgreSQL would cut a longer one off.
+    """
+    if name is None:
+        return None
+    if not isinstance(name, str):
+        msg = f"schema is a string, or None for the connection's own, not {type(name).__name__}"
+        raise InvalidInput(msg)
+    name = str.__str__(name)
+    problem = unstorable_text(name, MAX_SCHEMA_NAME_BYTES)
+    if problem is None and len(name.encode()) > MAX_SCHEMA_NAME_BYTES:
+        problem = f"has at most {MAX_SCHEMA_NAME_BYTES} bytes, not {len(name.encode())}"
+    if problem:
+        raise InvalidInput(f"the name of a schema {problem}")
+    return name
+
+
+@cache
+def define_tables(*, schema: str | None = None, position_is_key: bool = False, streams_can_end: bool = True) -> Tables:
+    """Return the tables; the same ones for the same arguments.
+
+    Args:
+        schema: The database schema that they live in. Defaults to None: the first of the connection's search path.
+        position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
+            SQLite needs to number rows, instead of the other way round.
+        streams_can_end: Whether the database has the columns that say which streams have ended.
+    """
+    metadata = MetaData(schema=check_schema_name(schema), info={"streams_can_end": streams_can_end})
+    return Tables(
+        metadata=metadata,
+        streams=_streams(metadata),
+        events=_events(metadata, position_is_key=position_is_key),
+        snapshots=_snapshots(metadata),
+        schema=_schema(metadata),
+        checkpoints=_checkpoints(metadata),
+        dead_letters=_dead_letters(metadata),
+        permission=_permission(metadata) if position_is_key else None,
+    )
+
+
+def _streams(metadata: MetaData) -> Table:
+    table = Table(
+        "es_streams",
+        metadata,
+        Column("version", _BIG, nullable=False, comment="The version of its newest event: the head that writers lock"),
+        Column("created_at", _TIME, nullable=False, server_default=now(), comment="When its first event was stored"),
+        Column("updated_at", _TIME, nullable=False, server_default=now(), comment="When its newest event was stored"),
+        Column("stream_id", _KEY_TEXT, nullable=False, comment="Such as order-42; 1 to 255 characters"),
+        _category(),
+        Column(
+            "deleted_version",
+            _BIG,
+            comment="Version of the event that says it was deleted, its last; NULL where it was not",
+        ),
+        Column("archived_version", _BIG, comment="The same, of being archived"),
+        PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
+        CheckConstraint("version >= 0", name="es_streams_version_check"),
+        CheckConstraint("length(stream_id) BETWEEN 1 AND 255", name="es_streams_stream_id_check"),
+        # a head that can't be advanced, by whatever code or statement
+        CheckConstraint("version = deleted_version", name=DELETED_CHECK),
+        CheckConstraint("version = archived_version", name=ARCHIVED_CHECK),
+        comment="One row a stream: its current version",
+    )
+    _set_fillfactor(table, 80)
+    return table
+
+
+def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
+    keys = (
+        (
+            PrimaryKeyConstraint("position", name="es_events_pkey"),
+            UniqueConstraint("stream_id", "version", name="es_events_stream_id_version_key"),
+        )
+        if position_is_key
+        else (
+            PrimaryKeyConstraint("stream_id", "version", name="es_events_pkey"),
+            UniqueConstraint("position", name="es_events_position_key"),
+        )
+    )
+    table = Table(
+        "es_events",
+        metadata,
+        Column(
+            "position",
+            _BIG,
+            Identity(always=True, cache=1),
+            nullable=False,
+            comment="Place in the global order of all events; ascending, with holes",
+        ),
+        Column("version", _BIG, nullable=False, comment="Place in the stream: 1, 2, 3, ..."),
+        Column(
+            "recorded_at",
+            _TIME,
+            nullable=False,
+            server_default=now(),
+            comment="When the event was stored, by this database's clock",
+        ),
+        Column("event_id", Uuid(), nullable=False, comment="Given by the writer; makes a repeated append recognisable"),
+        Column("schema_version", Integer(), nullable=False, comment="Version of the shape of the data"),
+        Column(
+            "codec",
+            SmallInteger(),
+            nullable=False,
+            comment="How data is encoded: codec number, plus 256 where compressed with zstd",
+        ),
+        Column("stream_id", _KEY_TEXT, nullable=False, comment="The stream that the event belongs to"),
+        _category(),
+        Column("event_type", _KEY_TEXT, nullable=False, comment="What happened, such as order-placed"),
+        Column("data", LargeBinary(), nullable=False, comment="The payload, encoded"),
+        Column("metadata", _JSON, comment="Who, why, in which request; NULL where none was given"),
+        *keys,
+        _stream_key(metadata, "es_events_stream_id_fkey"),
+        CheckConstraint("version >= 1", name="es_events_version_check"),
+        CheckConstraint("schema_version >= 1", name="es_events_schema_version_check"),
+        CheckConstraint("position >= 1", name="es_events_position_check"),
+        CheckConstraint("codec >= 0", name="es_events_codec_check"),
+        CheckConstraint("length(event_type) BETWEEN 1 AND 255", name="es_events_event_type_check"),
+        Index("es_events_event_type_position_idx", "event_type", "position"),
+        Index("es_events_category_position_idx", "category", "position"),
+        Index(
+            "es_events_recorded_at_idx",
+            "recorded_at",
+            postgresql_using="brin",  # rows lie in the order of time: a few pages index a table of any size
+            postgresql_with={"autosummarize": "on"},
+        ),
+        comment="The events. Rows are added, never changed",
+        sqlite_autoincrement=True,
+    )
+    protect(table)
+    return table
+
+
+def _snapshots(metadata: MetaData) -> Table:
+    return Table(
+        "snapshots",
+        metadata,
+        Column("version", _BIG, nullable=False, comment="Version of the stream that the state was computed at"),
+        Column("created_at", _TIME, nullable=False, server_default=now(), comment="When the state was saved"),
+        Column("schema_version", Integer(), nullable=False, comment="Version of the shape of the state"),
+        Column(
+            "codec",
+            SmallInteger(),
+            nullable=False,
+            comment="How state is encoded: codec number, plus 256 where compressed with zstd",
+        ),
+        Column("stream_id", _KEY_TEXT, nullable=False, comment="The stream whose state this is"),
+        Column("state", LargeBinary(), nullable=False, comment="The state, encoded"),
+        PrimaryKeyConstraint("stream_id", "schema_version", name="snapshots_pkey"),
+        _stream_key(metadata, "snapshots_stream_id_fkey"),
+        CheckConstraint("version >= 1", name="snapshots_version_check"),
+        CheckConstraint("schema_version >= 1", name="snapshots_schema_version_check"),
+        CheckConstraint("codec >= 0", name="snapshots_codec_check"),
+        comment="The newest saved state of a stream: a cache, safe to delete",
+    )
+
+
+def _schema(metadata: MetaData) -> Table:
+    return Table(
+        "es_schema",
+        metadata,
+        Column("id", SmallInteger(), nullable=False, autoincrement=False, comment="Always 1"),
+        Column("version", Integer(), nullable=False, comment="Version of these tables"),
+        Column(
+            "breaking_version",
+            Integer(),
+            nullable=False,
+            comment="Newest version that code must know to work with these tables",
+        ),
+        PrimaryKeyConstraint("id", name="es_schema_pkey"),
+        CheckConstraint("id = 1", name="es_schema_id_check"),
+        comment="One row: which version of the event store's tables this is",
+    )
+
+
+def _checkpoints(metadata: MetaData) -> Table:
+    table = Table(
+        "es_checkpoints",
+        metadata,
+        Column("position", _BIG, nullable=False, comment="Everything up to here has been handled"),
+        Column("updated_at", _TIME, nullable=False, server_default=now(), comment="When it last came forward"),
+        Column("seen_at", _TIME, comment="When a worker was last seen at work; NULL where the last one has stopped"),
+        Column("failed_at", _TIME, comment="When an event last failed; NULL once it has gone on"),
+        Column("name", _KEY_TEXT, nullable=False, comment="The name of the projection; 1 to 255 characters"),
+        Column("worker", Text(), comment="Who was last seen at work: host and process"),
+        Column("failure", Text(), comment="The event that failed and the type of the error, no payload"),
+        Column(
+            "event_position",
+            _BIG,
+            comment="Position of an event at or before `position` when it was written; NULL if not known",
+        ),
+        Column("event_id", Uuid(), comment="Id of that event"),
+        Column("event_stream_id", _KEY_TEXT, comment="Stream of that event"),
+        Column("event_version", _BIG, comment="Version of that event"),
+        PrimaryKeyConstraint("name", name="es_checkpoints_pkey"),
+        CheckConstraint("position >= 0", name="es_checkpoints_position_check"),
+        CheckConstraint("length(name) BETWEEN 1 AND 255", name="es_checkpoints_name_check"),
+        comment="One row a projection: how far it has come",
+    )
+    _set_fillfactor(table, 50)
+    return table
+
+
+def _dead_letters(metadata: MetaData) -> Table:
+    pending = text("status = 'pending'")
+    checkpoints = f"{metadata.schema}.es_checkpoints" if metadata.schema else "es_checkpoints"
+    return Table(
+        "es_dead_letters",
+        metadata,
+        Column("position", _BIG, nullable=False, comment="Of the event"),
+        Column("version", _BIG, nullable=False, comment="Of the event, in its stream"),
+        Column("first_failed_at", _TIME, nullable=False, server_default=now(), comment="When it was put here"),
+        Column("last_failed_at", _TIME, nullable=False, server_default=now(), comment="When it was last tried in vain"),
+        Column("closed_at", _TIME, comment="When it was resolved or discarded"),
+        Column("attempts", Integer(), nullable=False, comment="How often it was tried; 0 where it only follows"),
+        Column("event_id", Uuid(), nullable=False, comment="Of the event"),
+        Column("projection", _KEY_TEXT, nullable=False, comment="The projection that could not handle it"),
+        Column("status", _KEY_TEXT, nullable=False, comment="pending, resolved or discarded"),
+        Column("stream_id", _KEY_TEXT, nullable=False, comment="The stream: its later events follow, in order"),
+        Column("event_type", _KEY_TEXT, nullable=False, comment="Of the event"),
+        Column("error", Text(), comment="The type of the error, no payload; NULL where it only follows"),
+        Column("note", Text(), comment="What somebody has said about it"),
+        PrimaryKeyConstraint("projection", "position", name="es_dead_letters_pkey"),
+        ForeignKeyConstraint(
+            ["projection"],
+            [f"{checkpoints}.name"],
+            name="es_dead_letters_projection_fkey",
+            onupdate="CASCADE",
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("attempts >= 0", name="es_dead_letters_attempts_check"),
+        CheckConstraint("status IN ('pending', 'resolved', 'discarded')", name="es_dead_letters_status_check"),
+        Index(
+            "es_dead_letters_pending_idx",
+            "projection",
+            "stream_id",
+            "position",
+            postgresql_where=pending,
+            sqlite_where=pending,
+        ),
+        comment="Events that a projection could not handle, and those of the same streams that follow them",
+    )
+
+
+def _permission(metadata: MetaData) -> Table:
+    return Table(
+        PERMISSION_TABLE,
+        metadata,
+        Column("id", Integer(), nullable=False, autoincrement=False, comment="Always 1"),
+        PrimaryKeyConstraint("id", name=f"{PERMISSION_TABLE}_pkey"),
+        CheckConstraint("id = 1", name=f"{PERMISSION_TABLE}_id_check"),
+        comment="A row, within a transaction that may change history; otherwise none",
+    )
+
+
+def _set_fillfactor(table: Table, percent: int) -> None:
+    """Leave room beside each row for its next version, so that indexes need not be updated (PostgreSQL)."""
+    name = qualified_name(table).replace("%", "%%")
+    set_fillfactor = DDL(f"ALTER TABLE {name} SET (fillfactor = {percent})")  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    event.listen(table, "after_create", set_fillfactor.execute_if(dialect="postgresql"))
+
+
+def _stream_key(metadata: MetaData, name: str) -> ForeignKeyConstraint:
+    streams = f"{metadata.schema}.es_streams" if metadata.schema else "es_streams"
+    return ForeignKeyConstraint(["stream_id"], [f"{streams}.stream_id"], name=name)
+
+
+def _category() -> Column[Any]:
+    return Column(
+        "category",
+        _KEY_TEXT,
+        Computed(_CategoryOf(), persisted=True),
+        nullable=False,
+        comment="The part of stream_id before the first hyphen",
+    )
