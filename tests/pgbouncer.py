@@ -65,10 +65,10 @@ class PgBouncer:
 
     def wait_for_server(self) -> None:
         """Wait until it has a connection to the server that it leads to."""
-        url = self.url(self._server).set(drivername="postgresql")
+        url = self.url(self._server).set(drivername="postgresql").render_as_string(hide_password=False)
         deadline = time.monotonic() + _TIMEOUT_SECONDS
         while True:
-            with suppress(psycopg.OperationalError), psycopg.connect(url.render_as_string(False)) as connection:
+            with suppress(psycopg.OperationalError), psycopg.connect(url) as connection:
                 connection.execute("SELECT")
                 return
             assert time.monotonic() < deadline, self._read_log()

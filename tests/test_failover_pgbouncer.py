@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from eventstore import EventStore, migrations
-from eventstore.backends import postgresql_listening
+from eventstore.backends.postgresql.settings import refuse_open_transaction
 from tests.fix_clusters import Cluster
 from tests.pgbouncer import PgBouncer
 from tests.readers import Subscriber, append, opened, places, stored
@@ -206,7 +206,8 @@ def test_a_planned_move_in_a_pause_goes_unnoticed(
             load.primary = standby
             time.sleep(generator.random() * 0.5)
         check_that_nothing_was_lost(load)
-        assert [each.failures for each in (*load.writers, *load.readers)] == [0] * 8
+        failures = [each.failures for each in load.writers] + [each.failures for each in load.readers]
+        assert failures == [0] * len(failures)
 
 
 # --- notifications
@@ -224,8 +225,7 @@ def test_a_subscription_whose_server_is_lost_as_it_begins_to_listen_goes_on(
             lost.set()
         refuse_open_transaction(connection)
 
-    refuse_open_transaction = postgresql_listening.refuse_open_transaction
-    monkeypatch.setattr(postgresql_listening, "refuse_open_transaction", lose_the_server)
+    monkeypatch.setattr("eventstore.backends.postgresql.listener.refuse_open_transaction", lose_the_server)
     with opened(cluster.url) as engine:
         migrations.upgrade(engine)
     with sessions(PgBouncer) as pgbouncer, opened(pgbouncer.url(cluster.url)) as engine:

@@ -1,18 +1,14 @@
 """The ways in: printed SQL, an application's own Alembic, a schema of its own, the wheel."""
 
-import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import textwrap
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import URL, Engine, inspect, text
 from sqlalchemy.orm import Session
