@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from eventstore.common.validation import check_category, check_event_type, check_number, check_stream_id
 from eventstore.errors import InvalidFilter, InvalidInput
-from eventstore.events import check_event_type
-from eventstore.streams import check_category, check_number, check_stream_id
 
 MAX_FILTERS: Final = 100
 """How many filters one read may have, after those that differ in one list only have become one."""

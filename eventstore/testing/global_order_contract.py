@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 
 from eventstore import (
     ANY,
-    STREAM_DELETED,
+    STREAM_DELETED_EVENT,
     Append,
     EventFilter,
     EventStore,
@@ -171,7 +171,7 @@ class GlobalOrderContract(ContractBase):
         last, *_ = [event.token for event in store.read_all() if event.stream_id == "order-1"]
         store.delete_stream("order-1", expected_version=2, reason="asked for")
         found = [(event.stream_id, event.event_type) for event in store.read_all(after_position=last)]
-        assert found == [("order-2", "placed"), ("order-1", STREAM_DELETED)]
+        assert found == [("order-2", "placed"), ("order-1", STREAM_DELETED_EVENT)]
 
     def test_a_read_after_an_event_that_never_was_is_refused(self, store: EventStore) -> None:
         fill(store)

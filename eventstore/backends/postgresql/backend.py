@@ -285,7 +285,8 @@ class PostgreSQL:
     def is_passing(self, error: Exception) -> bool:
         """Return whether the connection was lost, or the pool or server is full, or not there, or takes no writes.
 
-        An error without a SQLSTATE comes from the driver: it could not connect, or could no longer.
+        An error without a SQLSTATE comes from the driver: it could not connect, or could no longer. A FATAL one ends
+        the session; PgBouncer's own say nothing else: a lost server is a protocol violation (08P01) to it.
         """
         if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
             return True
@@ -293,7 +294,7 @@ class PostgreSQL:
         state = getattr(cause, "sqlstate", None)
         if state is None:
             return isinstance(cause, psycopg.OperationalError)
-        return isinstance(cause, psycopg.Error) and state in _PASSING_STATES
+        return isinstance(cause, psycopg.Error) and (state in _PASSING_STATES or _ends_the_session(cause))
 
     def is_contention(self, error: BaseException) -> bool:
         """Return whether it was a deadlock, a serialization failure or a lock timeout, also as the cause of another."""
@@ -511,6 +512,11 @@ def _is_aborted(connection: Connection) -> bool:
     """Return whether it is known to be: a lost connection is left to the commit, whose error says what is wrong."""
     raw: Any = None if connection.closed or connection.invalidated else connection.connection.driver_connection
     return raw is not None and raw.pgconn.transaction_status == TransactionStatus.INERROR
+
+
+def _ends_the_session(error: psycopg.Error) -> bool:
+    """Return whether the error is FATAL. PgBouncer sends the severity in one field only, in English."""
+    return "FATAL" in (error.diag.severity_nonlocalized, error.diag.severity)
 
 
 def _positions_behind(diagnostics: Any) -> PositionsBehind | None:

@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
+from eventstore.common.validation import MAX_VERSION
 from eventstore.statements.columns import event_columns
 from eventstore.statements.global_order import page_of_events
 from eventstore.statements.pages import (
@@ -37,7 +38,6 @@ from eventstore.statements.pages import (
     with_header,
 )
 from eventstore.statements.postgresql.servers import server_columns
-from eventstore.streams import MAX_VERSION
 from eventstore.tables import Tables
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, func,
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
+from eventstore.common.validation import MAX_VERSION
 from eventstore.statements.columns import event_columns
 from eventstore.statements.global_order import page_of_events
 from eventstore.statements.pages import (
@@ -21,7 +22,6 @@ from eventstore.statements.pages import (
     positions_of_all,
     with_header,
 )
-from eventstore.streams import MAX_VERSION
 from eventstore.tables import Tables
 
 
