@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from eventstore.errors import ConcurrencyConflict, InvalidInput
-from eventstore.events import Append, AppendResult, RecordedEvent
+from eventstore.events import Append, AppendResult
 from eventstore.projections.definition import Projection
 from eventstore.projections.targets import target_of, write_out
 from eventstore.store import EventStore
@@ -124,10 +124,10 @@ class _ProjectingStore(EventStore):
     def _call(
         self, projection: Projection, transaction: EventStore, result: AppendResult, count: int, target: Any
     ) -> None:
-        first = result.version - count
+        first, filters = result.version - count, projection.filters
         for event in transaction.read_stream(result.stream_id, after_version=first, up_to_version=result.version):
             handler = projection.handler_of(event)
-            if handler is not None and _matches(projection, event):
+            if handler is not None and (not filters or any(each.matches(event) for each in filters)):
                 handler(event, target)
 
 
@@ -138,10 +138,3 @@ def _counted(append: Append) -> tuple[Append, int]:
         events = list(events)
         append = Append(append.stream_id, events, expected_version=append.expected_version, metadata=append.metadata)
     return append, len(events) if isinstance(events, Sized) else 0  # what is neither will be refused
-
-
-def _matches(projection: Projection, event: RecordedEvent) -> bool:
-    values = {"event_types": event.event_type, "categories": event.category, "stream_ids": event.stream_id}
-    return not projection.filters or any(
-        all(values[field] in names for field, names in filter_.named.items()) for filter_ in projection.filters
-    )
