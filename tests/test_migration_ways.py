@@ -26,8 +26,8 @@ from eventstore import (
     SchemaMissing,
     migrations,
 )
-from eventstore.testing.postgresql import find_binaries
 from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
+from tests.postgresql.launcher import find_binaries
 
 pytestmark = pytest.mark.slow
 

@@ -19,8 +19,8 @@ from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, ProjectionRu
 from eventstore.backends import engine_for
 from eventstore.common.waker import Waker
 from eventstore.projections import Outcome, Projection, Projections, Worker
-from eventstore.testing.postgresql import PostgreSQLServer, find_binaries
 from tests.fix_engines import sqlite_when_there_is_time
+from tests.postgresql.launcher import PostgreSQLServer, find_binaries
 from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
 from tests.waiting import stands_in, start_reading, until, wait_until_it_says
 

@@ -155,7 +155,7 @@ def statistics(store: EventStore, *, exact_up_to: int = 1_000_000) -> Statistics
     """
     inspection = Inspection.of(store)
     check_number("exact_up_to", exact_up_to)
-    with store._execution.statement() as run:
+    with store.core.execution.statement() as run:
         return _Counter(inspection, run, exact_up_to).statistics()
 
 

@@ -62,7 +62,7 @@ def verify(
     if event_types is not None:
         check_registry(event_types).validate()
     check_flag("payloads", payloads)
-    mapper = EventMapper(event_types or store.event_types, store._mapper.codec)
+    mapper = EventMapper(event_types or store.event_types, store.core.mapper.codec)
     return _findings(store, inspection, after or _BEGINNING, mapper, payloads=payloads)
 
 

@@ -104,7 +104,7 @@ class Projections:
     """
 
     def __init__(self, store: EventStore) -> None:
-        if not isinstance(store, EventStore) or store._execution.is_joined:
+        if not isinstance(store, EventStore) or store.core.execution.is_joined:
             msg = "store is an EventStore that is not joined to a transaction: pass the application's own"
             raise InvalidInput(msg)
         self._store = store
@@ -121,7 +121,7 @@ class Projections:
         Args:
             names: Which. Defaults to all.
         """
-        to_time = self._store._backend.to_time
+        to_time = self._store.core.backend.to_time
         found = []
         with self._run() as run:
             pending: dict[str, int] = {row[0]: row[1] for row in run(count_dead_letters)}
@@ -263,7 +263,7 @@ class Projections:
 
     @contextmanager
     def _run(self) -> Iterator[Run]:
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             self._gate(run)
             yield run
 
@@ -272,7 +272,7 @@ class Projections:
         """Open a transaction in which no worker can begin a batch of these projections."""
         for name in names:
             check_projection_name(name)
-        with self._store.transaction() as transaction, transaction._execution.statement() as run:
+        with self._store.transaction() as transaction, transaction.core.execution.statement() as run:
             self._gate(run)
             for name in names:
                 locked = run(lock_checkpoint, name=name)
@@ -285,5 +285,5 @@ class Projections:
             yield run, transaction.connection
 
     def _was_seen(self, seen: Any, now: Any) -> bool:
-        to_time = self._store._backend.to_time
+        to_time = self._store.core.backend.to_time
         return seen is not None and (to_time(now) - to_time(seen)).total_seconds() < SEEN_WITHIN_SECONDS

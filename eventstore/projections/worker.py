@@ -78,7 +78,7 @@ class Worker:
         longest_interval_seconds: float = 0.25,
         name: str | None = None,
     ) -> None:
-        if not isinstance(store, EventStore) or store._execution.is_joined:
+        if not isinstance(store, EventStore) or store.core.execution.is_joined:
             msg = (
                 "store is an EventStore that is not joined to a transaction: a worker commits batches of its own; pass "
                 "the application's"
@@ -94,7 +94,7 @@ class Worker:
         own_name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self.name = own_name if name is None else check_text("the name of a worker", name, MAX_NAME_LENGTH)
         self._projection = projection
-        self._backend = store._backend
+        self._backend = store.core.backend
         self._batches = Batches(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
         self._repeated = (0, 0)
         self._seen_at = float("-inf")

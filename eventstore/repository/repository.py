@@ -1,6 +1,7 @@
 """The repository: aggregates out of events."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, TypeVarTuple
 from uuid import UUID
@@ -110,7 +111,7 @@ class Repository(Generic[State]):
         first = first_state(initial)
         self._states: StateCodec[State] | None = None
         try:
-            self._states = state_codec(store._mapper.codec, first, to_snapshot, from_snapshot)
+            self._states = state_codec(store.core.mapper.codec, first, to_snapshot, from_snapshot)
         except InvalidInput:
             if snapshots is not never or to_snapshot is not None or from_snapshot is not None:
                 raise
@@ -257,8 +258,8 @@ class Repository(Generic[State]):
             events = decided_events(self._store.event_types, command(loaded.state, *arguments))
             return self._append(loaded, events, metadata, attempts=attempts)
 
-        with self._store._observer.operation("execute", stream_id=self.stream_id(id)) as observed:
-            if self._store._execution.is_joined:
+        with self._store.core.observer.operation("execute", stream_id=self.stream_id(id)) as observed:
+            if self._store.core.execution.is_joined:
                 saved = attempt()
             else:
                 saved = retry_conflicts(attempt, attempts=self._attempts, backoff_seconds=self._backoff_seconds)
@@ -294,8 +295,9 @@ class Repository(Generic[State]):
                 "join one of its database"
             )
             raise DatabaseMismatch(msg)
-        return self._store._joined(
-            JoinedTransaction(lambda: target.connection, self._store._backend, self._store._gate)
+        core = self._store.core
+        return self._store.with_core(
+            replace(core, execution=JoinedTransaction(lambda: target.connection, core.backend, core.gate))
         )
 
     def _on(self, store: EventStore) -> "Repository[State]":
@@ -327,7 +329,7 @@ class Repository(Generic[State]):
             InvalidInput: The state's class needs `to_snapshot` and `from_snapshot`.
             UnsuitableTransaction: This repository is joined to a transaction.
         """
-        if self._store._execution.is_joined:
+        if self._store.core.execution.is_joined:
             raise UnsuitableTransaction("would be open for as long as this takes")
         if self._writer is None:
             msg = "there can be no snapshots of these states: give the repository to_snapshot and from_snapshot"

@@ -64,8 +64,8 @@ class Frame:
         batch_size: int,
     ) -> None:
         self._source = source
-        self._mapper = store._mapper
-        self._to_time = store._backend.to_time
+        self._mapper = store.core.mapper
+        self._to_time = store.core.backend.to_time
         self._upcast = upcast
         self._payloads = Payloads(self._mapper, upcast=upcast)
         self._fields = _check_fields(fields)
