@@ -7,7 +7,6 @@ from functools import partial
 from eventstore.core.core import Appended, AppendHook, Core
 from eventstore.core.reading import Reader
 from eventstore.errors import InvalidInput
-from eventstore.events import RecordedEvent
 from eventstore.projections.definition import Projection
 from eventstore.projections.targets import target_of, write_out
 from eventstore.store import EventStore
@@ -52,24 +51,18 @@ def _call_handlers(projections: Sequence[Projection], core: Core, appended: Sequ
     """Call the handlers in the transaction of the append; of each projection in the order of what was appended."""
     reader = Reader(core)
     for projection in projections:
+        filters = projection.filters
         with target_of(projection, core.execution.connection) as target:
-            for each in appended:
+            for append in appended:
                 for event in reader.read_stream(
-                    each.stream_id,
-                    after_version=each.after_version,
-                    up_to_version=each.version,
+                    append.stream_id,
+                    after_version=append.after_version,
+                    up_to_version=append.version,
                     limit=None,
                     backwards=False,
                     upcast=True,
                 ):
                     handler = projection.handler_of(event)
-                    if handler is not None and _matches(projection, event):
+                    if handler is not None and (not filters or any(each.matches(event) for each in filters)):
                         handler(event, target)
             write_out(target)
-
-
-def _matches(projection: Projection, event: RecordedEvent) -> bool:
-    values = {"event_types": event.event_type, "categories": event.category, "stream_ids": event.stream_id}
-    return not projection.filters or any(
-        all(values[field] in names for field, names in filter_.named.items()) for filter_ in projection.filters
-    )

@@ -17,7 +17,6 @@ from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.projections import find_checkpoints
 from eventstore.statements.transfer import page_of_snapshots, page_of_streams
 from eventstore.store import EventStore
-from eventstore.streams import category_of
 from eventstore.tokens import After, PositionToken
 from eventstore.transfer.files import Format, Writer, format_of, writer_to
 from eventstore.transfer.records import Beginning, Checkpoint, End, SavedSnapshot, StreamTimes
@@ -215,14 +214,8 @@ class _Export:
             return
         for row in self._keyset(page_of_streams, stream_id=0):
             stream_id, version, created_at, updated_at = row
-            if version and self._has(stream_id):
+            if version and (not self._filters or any(each.matches_stream(stream_id) for each in self._filters)):
                 yield StreamTimes(stream_id, version, self._to_time(created_at), self._to_time(updated_at))
-
-    def _has(self, stream_id: str) -> bool:
-        values = {"categories": category_of(stream_id), "stream_ids": stream_id}
-        return not self._filters or any(
-            all(values[field] in names for field, names in filter_.named.items()) for filter_ in self._filters
-        )
 
     def _snapshots(self) -> Iterator[SavedSnapshot]:
         for row in self._keyset(page_of_snapshots, stream_id=0, schema_version=1):
