@@ -16,7 +16,7 @@ from eventstore.backends.protocol import Backend
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
 from eventstore.core.appending import Appender
 from eventstore.core.deletion import Closer
-from eventstore.core.event_type_check import EventTypeFinding, check_event_types
+from eventstore.core.event_type_check import check_event_types
 from eventstore.core.execution import Execution, JoinedTransaction, OwnConnections
 from eventstore.core.global_order import GlobalOrder
 from eventstore.core.history import history_changes
@@ -30,7 +30,8 @@ from eventstore.errors import (
     NotInTransaction,
     UnsuitableTransaction,
 )
-from eventstore.event_types import EventTypes, check_registry
+from eventstore.event_types import EventTypeFinding, EventTypes
+from eventstore.event_types.registry import check_registry
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.filters import EventFilter, combine
 from eventstore.health import Health, HealthCheck, Thresholds

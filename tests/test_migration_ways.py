@@ -17,15 +17,8 @@ import pytest
 from sqlalchemy import URL, Engine, inspect, text
 from sqlalchemy.orm import Session
 
-from eventstore import (
-    DirectConnectionRequired,
-    EventStore,
-    InvalidInput,
-    MigrationError,
-    NewEvent,
-    SchemaMissing,
-    migrations,
-)
+from eventstore import EventStore, InvalidInput, NewEvent, migrations
+from eventstore.errors import DirectConnectionRequired, MigrationError, SchemaMissing
 from eventstore.testing.postgresql import find_binaries
 from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
 
