@@ -95,7 +95,8 @@ class SnapshotStore:
 
     def __init__(self, core: Core) -> None:
         self._execution = core.execution
-        self._backend = core.backend
+        self._dialect = core.dialect
+        self._driver = core.driver
         self._codec = core.mapper.codec
         self._observer = core.observer
 
@@ -124,7 +125,7 @@ class SnapshotStore:
         codec, data = self._codec.encode(state)
         with (
             self._observer.operation("save_snapshot", stream_id=stream_id),
-            serialization_is_a_conflict(self._execution, self._backend, [stream_id]),
+            serialization_is_a_conflict(self._execution, self._driver, [stream_id]),
             self._execution.statement() as run,
         ):
             saved = run(
@@ -163,7 +164,7 @@ class SnapshotStore:
             told = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
             _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, version, error, extra=told)
             return None
-        return Snapshot(stream_id, version, state, schema_version, self._backend.to_time(created_at))
+        return Snapshot(stream_id, version, state, schema_version, self._dialect.to_time(created_at))
 
     def list(
         self,
@@ -216,7 +217,7 @@ class SnapshotStore:
 
     def _info(self, row: Row) -> SnapshotInfo:
         stream_id, schema_version, version, codec, size_bytes, created_at, stream_version = row
-        created_at = self._backend.to_time(created_at)
+        created_at = self._dialect.to_time(created_at)
         return SnapshotInfo(stream_id, schema_version, version, stream_version, size_bytes, codec, created_at)
 
     def coverage(self, *, category: str | None = None, min_version: int = 1) -> SnapshotCoverage:
@@ -252,7 +253,7 @@ class SnapshotStore:
             InvalidInput: An argument is not valid.
         """
         stream_id = check_stream_id(stream_id)
-        conflicting = serialization_is_a_conflict(self._execution, self._backend, [stream_id])
+        conflicting = serialization_is_a_conflict(self._execution, self._driver, [stream_id])
         with conflicting, self._execution.statement() as run:
             if schema_version is None:
                 return len(run(delete_snapshots, stream_id=stream_id))

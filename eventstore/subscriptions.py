@@ -10,7 +10,7 @@ from typing import Final, Self
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from eventstore.backends.protocol import Backend, Listener
+from eventstore.backends.protocol import Driver, Listener
 from eventstore.common.waker import Waker
 from eventstore.core.global_order import GlobalOrder, Page
 from eventstore.errors import DatabaseBusy, InvalidInput
@@ -59,7 +59,7 @@ class Subscription:
     def __init__(
         self,
         order: GlobalOrder,
-        backend: Backend,
+        driver: Driver,
         filters: Sequence[EventFilter],
         *,
         after: After,
@@ -68,7 +68,7 @@ class Subscription:
         observer: Observer,
     ) -> None:
         self._order = order
-        self._backend = backend
+        self._driver = driver
         self._filters = filters
         self._after = after
         self._last: RecordedEvent | None = None  # the last event of a page that is not done
@@ -171,7 +171,7 @@ class Subscription:
         except Exception as error:
             # What has never worked is not tried again: a wrong password looks like a server that is starting.
             is_first = not self._has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
-            if is_first or not self._backend.is_passing(error):
+            if is_first or not self._driver.is_passing(error):
                 raise
             if not self._is_lost:
                 kind = _kind(error)
@@ -212,7 +212,7 @@ class Subscription:
             woken = self._waker.wait(seconds, listener)
             listener.drain()
         except Exception as error:
-            if not self._backend.is_passing(error):
+            if not self._driver.is_passing(error):
                 raise
             kind = _kind(error)
             _log.warning(
@@ -231,7 +231,7 @@ class Subscription:
             try:
                 self._listener = self._listen()
             except Exception as error:
-                if not self._backend.is_passing(error):
+                if not self._driver.is_passing(error):
                     raise
         return self._listener
 

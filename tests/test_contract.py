@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 from eventstore import EventStore, migrations
-from eventstore.backends.postgresql import backend as postgresql
+from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.closing_contract import ClosingContract
 from eventstore.testing.contract import EventStoreContract

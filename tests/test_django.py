@@ -25,7 +25,7 @@ from eventstore import (
     RecordedEvent,
     Repository,
 )
-from eventstore.backends.postgresql import backend as postgresql
+from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
 from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker, inline
@@ -444,7 +444,7 @@ def test_a_lost_connection_is_made_anew_outside_of_an_atomic_block(
     in_thread(end_other_sessions)
     with pytest.raises(OperationalError) as raised:
         store().append("invoice-1", [new()], expected_version=1)
-    assert store().core.backend.is_passing(raised.value)
+    assert store().core.driver.is_passing(raised.value)
     assert store().append("invoice-1", [new()], expected_version=1).version == 2
     with pytest.raises((OperationalError, InterfaceError)), transaction.atomic():
         store().append("invoice-1", [new()], expected_version=2)

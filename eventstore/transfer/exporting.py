@@ -156,7 +156,7 @@ class _Export:
         self._words = words
         self._wait_seconds = wait_seconds
         self._on_progress = on_progress
-        self._to_time = store.core.backend.to_time
+        self._to_time = store.core.dialect.to_time
 
     def run(self, open_writer: Callable[[], Writer], after: After, *, snapshots: bool, checkpoints: bool) -> Exported:
         with self._store.core.execution.statement() as run:
@@ -172,7 +172,7 @@ class _Export:
             events, last = 0, after.token
             for page, end in chain(first, pages):
                 for row in page.rows:
-                    writer.write(StoredEvent.of(row, self._store.core.backend.to_uuid, self._to_time))
+                    writer.write(StoredEvent.of(row, self._store.core.dialect.to_uuid, self._to_time))
                 if page.rows:
                     last = GlobalOrder(self._store.core).token_of(page.rows[-1])
                 events, after = events + len(page.rows), page.after
