@@ -117,6 +117,7 @@ class OwnConnections:
         """Open a new transaction."""
         self._leave_parents_connections()
         with self._connections.transaction(self._engine) as connection:
+            self._connections.run_on(connection)  # refuses a connection that would look for the tables elsewhere
             yield JoinedTransaction(lambda: connection, self._connections, self._before_use)
 
     def without_gate(self) -> "OwnConnections":
