@@ -35,9 +35,9 @@ def archive_stream(
     last of the stream, with the data `{"reason": …, "reusable": False}`; projections receive it. Whoever reads all
     events from now on, to rebuild a projection say, does not find those of the archive.
 
-    The archive commits first, then this store. Interrupted between the two, the events are in both; repeat the call.
-    One archive takes the streams of one store, because it keeps positions. Nobody should subscribe to it: streams come
-    into it with positions that a reader may have passed.
+    The archive commits first, then this store. Interrupted between the two, or refused by a handler of an inline
+    projection, the events are in both; repeat the call. One archive takes the streams of one store, because it keeps
+    positions. Nobody should subscribe to it: streams come into it with positions that a reader may have passed.
 
     Args:
         store: The store.
