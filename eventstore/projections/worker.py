@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from eventstore.common.backoff import LONGEST_WITHOUT_CONNECTION, Backoff
 from eventstore.common.validation import MAX_NAME_LENGTH, MAX_VERSION, check_number, check_seconds, check_text
 from eventstore.common.waker import Waker
 from eventstore.core.settling import Horizon
@@ -31,7 +32,6 @@ SEEN_EVERY_SECONDS: Final = 5.0
 """How often a worker that has nothing to do says that it is there."""
 
 _LONGEST_BACKOFF_SECONDS: Final = 60.0
-_LONGEST_PAUSE_WITHOUT_CONNECTION: Final = 5.0
 
 
 class Worker:
@@ -153,19 +153,18 @@ class Worker:
             EventStoreError: As for `once`.
         """
         end = self._batches.newest_position()
-        handled, pause = 0, self._shortest
+        handled, backoff = 0, Backoff(self._shortest, self._longest)
         with self._seen():
             while not self._stopped:
                 batch = self.once()
                 self._say_seen(batch)
                 handled += batch.handled
                 if batch.outcome is Outcome.ADVANCED:
-                    pause = self._shortest
+                    backoff.reset()
                 elif self._batches.place().position >= end:
                     break
                 else:
-                    self._waker.wait(pause)
-                    pause = min(pause * 2, self._longest)
+                    self._waker.wait(backoff.pause())
         return handled
 
     def run_forever(self, *, handle_signals: bool = False) -> None:
@@ -183,7 +182,7 @@ class Worker:
             InvalidInput: `handle_signals` was asked for in another thread than the main one.
         """
         with self._signals(handle_signals=handle_signals), self._seen():
-            pause, trouble, has_worked = self._shortest, "", False
+            backoff, trouble, has_worked = Backoff(self._shortest, self._longest), "", False
             while not self._stopped:
                 try:
                     batch = self.once()
@@ -196,18 +195,16 @@ class Worker:
                         trouble = _kind(error)
                         extra = {"projection": self._projection.name, "error_type": trouble}
                         _log.warning("projection %r tries again after %s", self._projection.name, trouble, extra=extra)
-                    self._waker.wait(pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE_WITHOUT_CONNECTION)
+                    self._waker.wait(backoff.pause(LONGEST_WITHOUT_CONNECTION))
                     continue
                 if trouble:
                     name = self._projection.name
                     _log.info("projection %r goes on", name, extra={"projection": name})
                 trouble, has_worked = "", True
                 if batch.outcome is Outcome.ADVANCED:
-                    pause = self._shortest
+                    backoff.reset()
                 else:
-                    self._waker.wait(pause)
-                    pause = min(pause * 2, self._longest)
+                    self._waker.wait(backoff.pause())
 
     def __enter__(self) -> Self:
         return self
@@ -258,10 +255,11 @@ class Worker:
             if batch.outcome is Outcome.CAUGHT_UP:
                 break
         attempts, cause = 1, failed.__cause__ or failed
+        backoff = Backoff(self._projection.backoff_seconds, _LONGEST_BACKOFF_SECONDS)
         while attempts < self._projection.attempts:
             self._log(logging.WARNING, "failed, and is tried again", failed, cause, attempts)
             self._say_retrying(failed, cause, attempts)
-            self._back_off(min(self._projection.backoff_seconds * 2 ** (attempts - 1), _LONGEST_BACKOFF_SECONDS))
+            self._back_off(backoff.pause())
             if self._stopped:
                 return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
             attempts += 1
