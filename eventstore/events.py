@@ -17,13 +17,13 @@ from eventstore.errors import InvalidEvent, InvalidMetadata, StreamArchived, Str
 from eventstore.streams import ExpectedVersion, category_of, check_expected_version
 from eventstore.tokens import PositionToken
 
-STREAM_DELETED: Final = "$stream-deleted"
+STREAM_DELETED_EVENT: Final = "$stream-deleted"
 """The type of the event that `EventStore.delete_stream` leaves: data `{"reason": …, "reusable": …}`."""
 
-STREAM_ARCHIVED: Final = "$stream-archived"
+STREAM_ARCHIVED_EVENT: Final = "$stream-archived"
 """The type of the event that `eventstore.transfer.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
 
-CLOSING_ERRORS: Final = {STREAM_DELETED: StreamDeleted, STREAM_ARCHIVED: StreamArchived}
+CLOSING_ERRORS: Final = {STREAM_DELETED_EVENT: StreamDeleted, STREAM_ARCHIVED_EVENT: StreamArchived}
 """By the types of those events: what is raised where a stream has ended with one."""
 
 

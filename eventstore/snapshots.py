@@ -165,7 +165,7 @@ class SnapshotStore:
             return None
         return Snapshot(stream_id, version, state, schema_version, self._backend.to_time(created_at))
 
-    def find(
+    def list(
         self,
         *,
         category: str | None = None,

@@ -16,7 +16,8 @@ from eventstore.core.global_order import GlobalOrder
 from eventstore.core.settling import Horizon
 from eventstore.errors import TablesPlace
 from eventstore.filters import combine
-from eventstore.statements.global_order import end_of_run, first_event_from
+from eventstore.statements.global_order import first_event_from
+from eventstore.statements.postgresql.look import end_of_run
 from eventstore.tokens import After, PositionToken
 from tests.fix_postgresql import Databases
 

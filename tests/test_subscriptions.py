@@ -23,15 +23,14 @@ from eventstore import (
     DecodingError,
     EventFilter,
     EventStore,
-    InvalidFilter,
     InvalidInput,
     NewEvent,
-    SchemaMissing,
     Subscription,
     migrations,
 )
 from eventstore.common.waker import Waker
-from eventstore.statements.notifications import notification_channel
+from eventstore.errors import InvalidFilter, SchemaMissing
+from eventstore.statements.postgresql.notifications import notification_channel
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET

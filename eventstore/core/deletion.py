@@ -14,7 +14,7 @@ from eventstore.core.core import Appended, Core
 from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidExpectedVersion
-from eventstore.events import STREAM_DELETED, Append, AppendResult, NewEvent
+from eventstore.events import STREAM_DELETED_EVENT, Append, AppendResult, NewEvent
 from eventstore.statements.closing import delete_events, discard_dead_letters_of_stream, mark_deleted
 from eventstore.statements.snapshots import delete_snapshots
 from eventstore.streams import ANY, NO_STREAM, ExpectedVersion
@@ -45,7 +45,7 @@ class StreamDeleter:
         check_flag("reusable", reusable)
         reason = check_reason(reason)
         data = {"reason": reason, "reusable": reusable}
-        closing = closing_append(stream_id, STREAM_DELETED, data, expected_version, metadata)
+        closing = closing_append(stream_id, STREAM_DELETED_EVENT, data, expected_version, metadata)
         with self.ending(closing) as (run, core, result):
             note = f"the stream was deleted: {reason}"
             remove_events(core.backend, run, result.stream_id, before_version=result.version, note=note)

@@ -90,7 +90,7 @@ class ProjectionStatus:
         return "running" if self.retrying is None else "retrying"
 
 
-class Projections:
+class ProjectionAdmin:
     """The projections of one store, by name.
 
     Args:
@@ -98,7 +98,7 @@ class Projections:
 
     Example:
         ```python
-        projections = Projections(store)
+        projections = ProjectionAdmin(store)
         result = store.append("order-42", events, expected_version=1)
         projections.wait_for("order-totals", result)
         ```

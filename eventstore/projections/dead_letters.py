@@ -79,16 +79,16 @@ class DeadLetter:
 
 
 class DeadLetters:
-    """The dead letters of one store's projections: `Projections(store).dead_letters`."""
+    """The dead letters of one store's projections: `ProjectionAdmin(store).dead_letters`."""
 
     def __init__(self, store: EventStore, gate: SchemaGate) -> None:
         self._store = store
         self._gate = gate
 
-    def find(
+    def list(
         self, projection: str, *, status: DeadLetterStatus = DeadLetterStatus.PENDING, after_position: int = 0
     ) -> Iterator[DeadLetter]:
-        """Return those of a projection, in order of position, page by page.
+        """List the dead letters of a projection, in order of position, page by page.
 
         Args:
             projection: Its name.

@@ -40,7 +40,7 @@ class Worker:
     Several workers, in any number of processes, may run the same projection: one of them works at a time, batch by
     batch, and another takes over as soon as it is gone. One worker is used by one thread.
 
-    Where you call `once` in a loop of your own, use the worker as a context manager: at the end it says that it is
+    Where you call `run_once` in a loop of your own, use the worker as a context manager: at the end it says that it is
     gone, so that the projection can be reset at once.
 
     A batch is one transaction: the rows that handlers write and the checkpoint are committed together. On PostgreSQL it
@@ -111,7 +111,7 @@ class Worker:
         self._stopped = True
         self._waker.wake()
 
-    def once(self) -> Batch:
+    def run_once(self) -> Batch:
         """Handle one batch of events, if there are any.
 
         Returns:
@@ -149,14 +149,14 @@ class Worker:
             How many events were handed to handlers.
 
         Raises:
-            ProjectionFailed: As for `once`.
-            EventStoreError: As for `once`.
+            ProjectionFailed: As for `run_once`.
+            EventStoreError: As for `run_once`.
         """
         end = self._batches.newest_position()
         handled, backoff = 0, Backoff(self._shortest, self._longest)
         with self._seen():
             while not self._stopped:
-                batch = self.once()
+                batch = self.run_once()
                 self._say_seen(batch)
                 handled += batch.handled
                 if batch.outcome is Outcome.ADVANCED:
@@ -177,15 +177,15 @@ class Worker:
             handle_signals: Stop at SIGTERM and SIGINT, after the current batch. In the main thread only.
 
         Raises:
-            ProjectionFailed: As for `once`.
-            EventStoreError: As for `once`.
+            ProjectionFailed: As for `run_once`.
+            EventStoreError: As for `run_once`.
             InvalidInput: `handle_signals` was asked for in another thread than the main one.
         """
         with self._signals(handle_signals=handle_signals), self._seen():
             backoff, trouble, has_worked = Backoff(self._shortest, self._longest), "", False
             while not self._stopped:
                 try:
-                    batch = self.once()
+                    batch = self.run_once()
                     self._say_seen(batch)
                 except Exception as error:
                     is_first = not has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)

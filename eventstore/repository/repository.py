@@ -29,7 +29,7 @@ from eventstore.errors import (
 from eventstore.events import RecordedEvent
 from eventstore.repository.folding import Folder
 from eventstore.repository.inputs import decided_events, first_state, stream_id_of
-from eventstore.repository.loaded import Loaded, Saved
+from eventstore.repository.loaded import LoadedAggregate, SaveResult
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, never
 from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry_conflicts
 from eventstore.repository.snapshotting import Counter, RefreshProgress, SnapshotCounts, SnapshotWriter
@@ -163,7 +163,7 @@ class Repository(Generic[State]):
         version: int | None = None,
         as_of: datetime | None = None,
         must_exist: bool = True,
-    ) -> Loaded[State]:
+    ) -> LoadedAggregate[State]:
         """Load an aggregate: as it is, or as it was.
 
         The snapshot and the events after it come in one round trip, as long as these are no more than a page of the
@@ -201,9 +201,11 @@ class Repository(Generic[State]):
             raise AggregateNotFound(stream_id, as_of)
         if version is not None and found < version:
             raise VersionNotReached(stream_id, version, found)
-        return Loaded(stream_id, found, state, snapshot_version)
+        return LoadedAggregate(stream_id, found, state, snapshot_version)
 
-    def save(self, loaded: Loaded[State], events: Iterable[Any], *, metadata: Mapping[str, Any] | None = None) -> Saved:
+    def save(
+        self, loaded: LoadedAggregate[State], events: Iterable[Any], *, metadata: Mapping[str, Any] | None = None
+    ) -> SaveResult:
         """Append events that were decided on a loaded state, at its version.
 
         Args:
@@ -216,7 +218,7 @@ class Repository(Generic[State]):
                 be wrong by now.
             EventStoreError: As for `EventStore.append`.
         """
-        if not isinstance(loaded, Loaded) or not loaded.stream_id.startswith(f"{self._category}-"):
+        if not isinstance(loaded, LoadedAggregate) or not loaded.stream_id.startswith(f"{self._category}-"):
             msg = f"save takes what load of this repository, of category {self._category!r}, has returned"
             raise InvalidInput(msg)
         return self._append(loaded, decided_events(self._store.event_types, events), metadata, attempts=1)
@@ -228,7 +230,7 @@ class Repository(Generic[State]):
         *arguments: *Arguments,
         metadata: Mapping[str, Any] | None = None,
         must_exist: bool = False,
-    ) -> Saved:
+    ) -> SaveResult:
         """Load an aggregate, let a command decide, and append its events at the loaded version.
 
         Where another writer was quicker, all of it is done again, on the state as it is then: the command is called
@@ -251,7 +253,7 @@ class Repository(Generic[State]):
         """
         attempts = 0
 
-        def attempt() -> Saved:
+        def attempt() -> SaveResult:
             nonlocal attempts
             attempts += 1
             loaded = self.load(id, must_exist=must_exist)
@@ -337,15 +339,20 @@ class Repository(Generic[State]):
         return self._writer.refresh(self._category, policy or self._policy, on_progress)
 
     def _append(
-        self, loaded: Loaded[State], events: tuple[Any, ...], metadata: Mapping[str, Any] | None, *, attempts: int
-    ) -> Saved:
+        self,
+        loaded: LoadedAggregate[State],
+        events: tuple[Any, ...],
+        metadata: Mapping[str, Any] | None,
+        *,
+        attempts: int,
+    ) -> SaveResult:
         if not events:
-            return Saved(loaded.stream_id, loaded.version, 0, (), attempts)
+            return SaveResult(loaded.stream_id, loaded.version, 0, (), attempts)
         result = self._store.append(loaded.stream_id, events, expected_version=loaded.version, metadata=metadata)
         since = SinceSnapshot(loaded.stream_id, result.version, loaded.snapshot_version)
         if self._writer is not None:
             self._writer.after_append(since, self._policy)
-        return Saved(loaded.stream_id, result.version, result.position, events, attempts)
+        return SaveResult(loaded.stream_id, result.version, result.position, events, attempts)
 
     def __repr__(self) -> str:
         return f"<Repository of category {self._category!r}>"

@@ -10,7 +10,7 @@ from eventstore.common.validation import MAX_VERSION, check_event_type, check_st
 from eventstore.core.core import Appended, Core
 from eventstore.core.deletion import remove_events
 from eventstore.errors import DamagedExport, DecodingError, ImportConflict
-from eventstore.events import CLOSING_ERRORS, STREAM_DELETED, closing_error
+from eventstore.events import CLOSING_ERRORS, STREAM_DELETED_EVENT, closing_error
 from eventstore.rows.mapper import EVENT_TYPE, StoredEvent
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.reading import read_forwards
@@ -147,7 +147,7 @@ class EventLoader:
             except DecodingError as error:
                 raise DamagedExport(f"the event at position {event.position}", f"can't be read: {error}") from None
             ended = closing_error(event.event_type, data)
-        is_deleted = event.event_type == STREAM_DELETED
+        is_deleted = event.event_type == STREAM_DELETED_EVENT
         return {
             "stream_id": event.stream_id,
             "version": head.version,
