@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore.backends.protocol import Backend, Listener
 from eventstore.common.backoff import LONGEST_WITHOUT_CONNECTION, Backoff
+from eventstore.common.error_type import error_type
 from eventstore.common.waker import Waker
 from eventstore.core.global_order import GlobalOrder, Page
 from eventstore.errors import DatabaseBusy, InvalidInput
@@ -175,7 +175,7 @@ class Subscription:
             if is_first or not self._backend.is_passing(error):
                 raise
             if not self._is_lost:
-                kind = _kind(error)
+                kind = error_type(error)
                 _log.warning(
                     "a subscription has lost its connection (%s), and tries again", kind, extra={"error_type": kind}
                 )
@@ -220,7 +220,7 @@ class Subscription:
         except Exception as error:
             if not self._backend.is_passing(error):
                 raise
-            kind = _kind(error)
+            kind = error_type(error)
             _log.warning(
                 "a subscription has lost its notifications (%s), and polls until it has them back",
                 kind,
@@ -245,9 +245,3 @@ class Subscription:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-
-
-def _kind(error: Exception) -> str:
-    """Name an error, without its text: that has the statement in it."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return type(cause).__name__
