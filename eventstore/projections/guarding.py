@@ -1,9 +1,9 @@
 """Whose failure it is, if a batch fails: a handler's, and so its event's, or that of the connection."""
 
-import random
 from typing import Any, Final
 
 from eventstore.backends.protocol import Driver, Row, Run, TransactionState
+from eventstore.common.backoff import spread
 from eventstore.errors import TransactionBroken
 from eventstore.store import EventStore
 
@@ -29,7 +29,7 @@ def pause_before_repeat(times: int) -> float:
     By chance, so that two who are in each other's way do not meet again.
     """
     longest: float = min(0.02 * 2**times, _LONGEST_PAUSE_SECONDS)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # guards nothing
+    return spread(longest / 2, longest)
 
 
 class HandlerFailed(Exception):  # never leaves the package

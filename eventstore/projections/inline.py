@@ -90,4 +90,4 @@ def _events_of(projection: Projection, core: Core, append: Appended) -> Iterator
     )
     for rows in pages:
         matching = [row for row in rows if any(names is None or row[EVENT_TYPE] in names for names in event_types)]
-        yield from core.mapper.recorded(matching, core.backend.to_uuid, core.backend.to_time)
+        yield from core.mapper.recorded(matching, core.dialect.to_uuid, core.dialect.to_time)

@@ -29,6 +29,7 @@ from eventstore.errors import (
 from eventstore.filters import EventFilter
 from eventstore.rows.mapper import Expectation, PendingAppend
 from eventstore.statements.heads import advance_existing_head, advance_head, create_head, create_or_advance_head
+from eventstore.statements.pages import page_parameters, shape_of
 from eventstore.statements.sqlite.append import (
     find_heads,
     insert_event,
@@ -148,20 +149,16 @@ class SQLiteDialect:
         token_position: int,
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one JSON array for each field of a filter."""
-        parameters: dict[str, Any] = {
-            "up_to_position": up_to_position,
-            "page_size": page_size,
-            "settled_position": settled_position,
-            "token_position": token_position,
-        }
-        statement: Statement = read_everything
-        if filters:
-            statement = read_matching(tuple(tuple(filter_.named) for filter_ in filters))
-            for number, filter_ in enumerate(filters):
-                parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
-                parameters |= {f"{field}_{number}": json.dumps(values) for field, values in filter_.named.items()}
-        else:
-            parameters["after_position"] = after_position
+        statement: Statement = read_matching(shape_of(filters)) if filters else read_everything
+        parameters = page_parameters(
+            filters,
+            json.dumps,
+            after_position=after_position,
+            up_to_position=up_to_position,
+            page_size=page_size,
+            settled_position=settled_position,
+            token_position=token_position,
+        )
         header, *rows = run(statement, **parameters)
         settled_id, token_id = (None if found is None else self.to_uuid(found) for found in header[3:5])
         return PageHeader(_SERVER, settled_id, token_id), rows
