@@ -18,9 +18,9 @@ from eventstore import (
     ANY,
     EventStore,
     EventsWouldBeLost,
+    ForeignMigrationHistory,
     InvalidInput,
     NewEvent,
-    OtherHistory,
     SchemaMissing,
     SchemaOutdated,
     SchemaTooNew,
@@ -182,10 +182,10 @@ def test_undoing_the_first_revision_refuses_to_lose_events(new_engine: Engine) -
 
 def test_tables_of_another_history_are_left_alone(new_engine: Engine) -> None:
     create_schema(new_engine, EventStore(new_engine).tables)
-    with pytest.raises(OtherHistory, match="alembic upgrade heads"):
+    with pytest.raises(ForeignMigrationHistory, match="alembic upgrade heads"):
         migrations.upgrade(new_engine)
     assert not inspect(new_engine).has_table(VERSION_TABLE)
-    with pytest.raises(OtherHistory):
+    with pytest.raises(ForeignMigrationHistory):
         migrations.pending(new_engine)
     assert migrations.check(new_engine) == (SCHEMA_VERSION, 1)
 

@@ -31,7 +31,7 @@ from eventstore import (
     migrations,
 )
 from eventstore.common.waker import Waker
-from eventstore.statements.notifications import notification_channel
+from eventstore.statements.postgresql.notifications import notification_channel
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
@@ -411,7 +411,7 @@ def listening(store: EventStore) -> Iterator[Callable[[], int]]:
     """
     url = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as listener:
-        ((channel,),) = listener.execute(*store._backend.sql(notification_channel)).fetchall()
+        ((channel,),) = listener.execute(*store.core.backend.sql(notification_channel)).fetchall()
         for name in (channel, "the_end"):
             listener.execute(f'LISTEN "{name}"')
 

@@ -34,7 +34,7 @@ from eventstore import (
 )
 from eventstore.backends import engine_for
 from eventstore.maintenance import verify
-from eventstore.projections import Projection, Projections, Worker
+from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.tokens import PositionToken
 from eventstore.transfer import Exported, ExportProgress, ImportProgress, export_events, import_events
 from eventstore.transfer.resuming import read_end
@@ -140,7 +140,7 @@ def test_there_and_back_every_column_is_the_same(
     import_events(back, second, keep_positions=True)
     assert content(back, snapshots=True) == before
     assert [event.data for event in back.read_all()] == [event.data for event in here.read_all()]
-    assert Projections(back).position("totals") == Projections(here).position("totals")
+    assert ProjectionAdmin(back).position("totals") == ProjectionAdmin(here).position("totals")
     assert migrations.verify(there.engine) == []
 
 

@@ -124,7 +124,7 @@ def projection_batch(url: str) -> Trip:
 
     with _store(url) as store:
         worker = Worker(store, projection)
-        run_once = getattr(worker, "run_once", None) or worker.once  # its name until 2026-11-30
+        run_once = getattr(worker, "run_once", None) or getattr(worker, "once")  # noqa: B009  # its name until 2026-11-30
         for _ in range(3):
             worker.run_until_caught_up()
             totals.clear()

@@ -29,16 +29,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
+from eventstore.common.validation import MAX_VERSION
+from eventstore.filters import FIELDS
 from eventstore.statements.reading import event_columns
 from eventstore.statements.servers import with_header, with_plain_header
-from eventstore.streams import MAX_VERSION
 from eventstore.tables import Tables
 
 Shape = tuple[tuple[str, ...], ...]
 """For each filter, the fields that it names."""
-
-_COLUMNS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
-"""The column of each field; of several fields, the first here is looked up and the others are compared."""
 
 _UP_TO: Final = bindparam("up_to_position", type_=BigInteger)
 _PAGE_SIZE: Final = bindparam("page_size", type_=BigInteger)
@@ -76,8 +74,8 @@ def _lookups(tables: Tables, number: int, fields: tuple[str, ...]) -> Select[Any
     first, *others = _by_choice(fields)
     wanted = func.unnest(_array(first, number)).table_valued("value").render_derived(name=f"wanted_{number}")
     events = tables.events.alias("candidate").c
-    also = [events[_COLUMNS[field]].concat("") == func.any(_array(field, number)) for field in others]
-    key: tuple[Any, Any] = (events[_COLUMNS[first]], events.position)
+    also = [events[FIELDS[field]].concat("") == func.any(_array(field, number)) for field in others]
+    key: tuple[Any, Any] = (events[FIELDS[first]], events.position)
     start, end = tuple_(wanted.c.value, _after(number)), tuple_(wanted.c.value, _UP_TO)
     if first == "stream_ids":
         key = (events.stream_id, events.version)
@@ -146,8 +144,8 @@ def _lookups_by_json(tables: Tables, number: int, fields: tuple[str, ...]) -> Se
 
     def matches(events: Any, value: Any, last: Any) -> list[ColumnElement[bool]]:
         return [
-            events[_COLUMNS[first]] == value,
-            *[events[_COLUMNS[field]].in_(select(_values_of_json(field, number).c.value)) for field in others],
+            events[FIELDS[first]] == value,
+            *[events[FIELDS[field]].in_(select(_values_of_json(field, number).c.value)) for field in others],
             events.position > _after(number),
             events.position <= last,  # one bound: of two, SQLite takes one for the index, and that may be the far one
         ]
@@ -172,7 +170,7 @@ def _lookups_by_json(tables: Tables, number: int, fields: tuple[str, ...]) -> Se
 
 
 def _by_choice(fields: tuple[str, ...]) -> list[str]:
-    return [field for field in _COLUMNS if field in fields]
+    return [field for field in FIELDS if field in fields]
 
 
 def _positions_of_all(tables: Tables, number: int) -> Select[Any]:
