@@ -19,7 +19,7 @@ from eventstore.common.validation import check_flag, check_seconds
 from eventstore.core.appending import Appender
 from eventstore.core.core import Core
 from eventstore.core.deletion import StreamDeleter, history_changes
-from eventstore.core.event_type_check import EventTypeFinding, check_event_types
+from eventstore.core.event_type_check import check_event_types
 from eventstore.core.execution import JoinedTransaction, OwnConnections
 from eventstore.core.global_order import GlobalOrder
 from eventstore.core.reading import Reader
@@ -31,7 +31,7 @@ from eventstore.errors import (
     NotInTransaction,
     UnsuitableTransaction,
 )
-from eventstore.event_types import EventTypes
+from eventstore.event_types import EventTypeFinding, EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.filters import EventFilter, combine
 from eventstore.health import Health, HealthCheck, Thresholds

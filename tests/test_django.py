@@ -24,12 +24,10 @@ from eventstore import (
     ProjectionFailed,
     RecordedEvent,
     Repository,
-    SchemaMissing,
-    UnsuitableTransaction,
 )
 from eventstore.backends.postgresql import backend as postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
-from eventstore.errors import InvalidInput, NotInTransaction
+from eventstore.errors import InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
 from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker, inline
 from eventstore.streams import STREAM_EXISTS
 from tests.django_project.events import Deposited, totals

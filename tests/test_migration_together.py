@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine, inspect, text
 
-from eventstore import EventStore, ForeignMigrationHistory, NewEvent, migrations
-from eventstore.errors import MigratedMeanwhile, ReadOnlyDatabase
+from eventstore import EventStore, NewEvent, migrations
+from eventstore.errors import ForeignMigrationHistory, MigratedMeanwhile, ReadOnlyDatabase
 from eventstore.migrations import Progress
 from tests.fix_migrations import run_alembic, url_of
 from tests.test_migration_drivers import SYNCHRONOUS

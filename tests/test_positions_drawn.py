@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from eventstore import ANY, STREAM_EXISTS, Append, EventStore, NewEvent, PositionCacheEnabled, maintenance, migrations
-from eventstore.errors import EventStoreError, PositionsBehind, UnloggedEvents
+from eventstore import ANY, STREAM_EXISTS, Append, EventStore, NewEvent, maintenance, migrations
+from eventstore.errors import EventStoreError, PositionCacheEnabled, PositionsBehind, UnloggedEvents
 from eventstore.maintenance import FindingKind, Level
 from eventstore.projections import Projection, Worker
 from eventstore.transfer import archive_stream, export_events, import_events

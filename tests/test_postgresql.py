@@ -13,19 +13,10 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from eventstore import (
-    ANY,
-    NO_STREAM,
-    STREAM_EXISTS,
-    Append,
-    ConcurrencyConflict,
-    EventStore,
-    ExpectedVersion,
-    NewEvent,
-    NotInTransaction,
-)
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, ConcurrencyConflict, EventStore, ExpectedVersion, NewEvent
 from eventstore.backends.postgresql.backend import PostgreSQL
 from eventstore.backends.protocol import Statement
+from eventstore.errors import NotInTransaction
 from eventstore.statements.aggregates import load_aggregate, snapshot_versions, version_as_of
 from eventstore.statements.postgresql.append import (
     append_at_version,

@@ -12,9 +12,10 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, DatabaseBusy, EventStore, NewEvent, NotInTransaction
+from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, DatabaseBusy, EventStore, NewEvent
 from eventstore.backends.protocol import Statement
 from eventstore.backends.sqlite.backend import SQLite
+from eventstore.errors import NotInTransaction
 from eventstore.statements.aggregates import count_streams, load_aggregate, snapshot_versions, version_as_of
 from eventstore.statements.heads import advance_existing_head, advance_head
 from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, EventStore, NewEvent, SchemaMissing
+from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, EventStore, NewEvent
 from eventstore.backends.direct import can_be_unwatched
 from eventstore.backends.sqlite.direct_connection import unwatched
+from eventstore.errors import SchemaMissing
 from eventstore.statements.heads import create_head
 
 

@@ -23,14 +23,13 @@ from eventstore import (
     DecodingError,
     EventFilter,
     EventStore,
-    InvalidFilter,
     InvalidInput,
     NewEvent,
-    SchemaMissing,
     Subscription,
     migrations,
 )
 from eventstore.common.waker import Waker
+from eventstore.errors import InvalidFilter, SchemaMissing
 from eventstore.statements.postgresql.notifications import notification_channel
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history

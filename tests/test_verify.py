@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from eventstore import Append, EventStore, EventTypes, InvalidInput, NewEvent, RecordedEvent, SchemaMissing
+from eventstore import Append, EventStore, EventTypes, InvalidInput, NewEvent, RecordedEvent
+from eventstore.errors import SchemaMissing
 from eventstore.maintenance import (
     Finding,
     FindingKind,

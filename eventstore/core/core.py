@@ -11,7 +11,8 @@ from eventstore.common.validation import check_number
 from eventstore.core.execution import Execution
 from eventstore.core.schema_version import SchemaGate
 from eventstore.core.settling import Settling
-from eventstore.event_types import EventTypes, check_registry
+from eventstore.event_types import EventTypes
+from eventstore.event_types.registry import check_registry
 from eventstore.observer import NO_OBSERVER, Observer
 from eventstore.rows.mapper import EventMapper
 

@@ -6,7 +6,8 @@ from typing import Final
 from eventstore import migrations
 from eventstore.common.validation import check_flag
 from eventstore.errors import InvalidInput, PermissionDenied, SchemaMissing
-from eventstore.event_types import EventTypes, check_registry
+from eventstore.event_types import EventTypes
+from eventstore.event_types.registry import check_registry
 from eventstore.maintenance.event_checks import check_events
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection

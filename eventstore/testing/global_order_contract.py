@@ -6,20 +6,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, Engine
 
-from eventstore import (
-    ANY,
-    STREAM_DELETED_EVENT,
-    Append,
-    EventFilter,
-    EventStore,
-    InvalidFilter,
-    InvalidInput,
-    LogWentBack,
-    NewEvent,
-    PositionBeyondLog,
-    PositionToken,
-    UnsuitableTransaction,
-)
+from eventstore import ANY, Append, EventFilter, EventStore, InvalidInput, LogWentBack, NewEvent, PositionToken
+from eventstore.errors import InvalidFilter, PositionBeyondLog, UnsuitableTransaction
+from eventstore.events import STREAM_DELETED_EVENT
 from eventstore.filters import MAX_FILTERS
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 

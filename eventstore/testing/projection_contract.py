@@ -19,8 +19,8 @@ from eventstore import (
     ProjectionBehind,
     ProjectionFailed,
     RecordedEvent,
-    UnknownProjection,
 )
+from eventstore.errors import UnknownProjection
 from eventstore.projections import (
     Batch,
     DeadLetterStatus,

@@ -24,10 +24,10 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from eventstore.common.validation import MAX_VERSION
+from eventstore.filters import FIELDS
 from eventstore.statements.columns import event_columns
 from eventstore.statements.global_order import page_of_events
 from eventstore.statements.pages import (
-    COLUMNS,
     PAGE_SIZE,
     UP_TO,
     Shape,
@@ -78,8 +78,8 @@ def _lookups(tables: Tables, number: int, fields: tuple[str, ...]) -> Select[Any
     first, *others = by_choice(fields)
     wanted = func.unnest(_array(first, number)).table_valued("value").render_derived(name=f"wanted_{number}")
     events = tables.events.alias("candidate").c
-    also = [events[COLUMNS[field]].concat("") == func.any(_array(field, number)) for field in others]
-    key: tuple[Any, Any] = (events[COLUMNS[first]], events.position)
+    also = [events[FIELDS[field]].concat("") == func.any(_array(field, number)) for field in others]
+    key: tuple[Any, Any] = (events[FIELDS[first]], events.position)
     start, end = tuple_(wanted.c.value, after(number)), tuple_(wanted.c.value, UP_TO)
     if first == "stream_ids":
         key = (events.stream_id, events.version)

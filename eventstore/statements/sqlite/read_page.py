@@ -9,10 +9,10 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from eventstore.common.validation import MAX_VERSION
+from eventstore.filters import FIELDS
 from eventstore.statements.columns import event_columns
 from eventstore.statements.global_order import page_of_events
 from eventstore.statements.pages import (
-    COLUMNS,
     PAGE_SIZE,
     UP_TO,
     Shape,
@@ -56,8 +56,8 @@ def _lookups_by_json(tables: Tables, number: int, fields: tuple[str, ...]) -> Se
 
     def matches(events: Any, value: Any, last: Any) -> list[ColumnElement[bool]]:
         return [
-            events[COLUMNS[first]] == value,
-            *[events[COLUMNS[field]].in_(select(_values_of_json(field, number).c.value)) for field in others],
+            events[FIELDS[first]] == value,
+            *[events[FIELDS[field]].in_(select(_values_of_json(field, number).c.value)) for field in others],
             events.position > after(number),
             events.position <= last,  # one bound: of two, SQLite takes one for the index, and that may be the far one
         ]
