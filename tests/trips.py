@@ -4,6 +4,7 @@ The functions called are the same on every run and every machine, so a test can 
 too: see `tests/house.py`.
 """
 
+import gc
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -81,11 +82,14 @@ def trip_of(call: Callable[[], object]) -> Trip:
         if frame.f_code.co_filename.startswith(_PACKAGE):
             stops.append(frame.f_code.co_filename.removeprefix(_PACKAGE))
 
+    gc.collect()
+    gc.disable()  # what others have left behind is not called on this way
     sys.setprofile(note)
     try:
         call()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return Trip(tuple(stops), calls - 1)  # but for `call` itself
 
 
@@ -96,7 +100,7 @@ def _store(url: str) -> Iterator[EventStore]:
     engine.dispose()
 
 
-def append(url: str) -> Trip:
+def trip_of_append(url: str) -> Trip:
     """Return the way of an append of one typed event to a stream that exists, by a store that has appended before.
 
     Args:
@@ -109,7 +113,7 @@ def append(url: str) -> Trip:
         return trip_of(lambda: store.append(stream_id, [event], expected_version=2))
 
 
-def projection_batch(url: str) -> Trip:
+def trip_of_batch(url: str) -> Trip:
     """Return the way of a worker's batch of one event, when there have been batches before.
 
     Args:
@@ -142,6 +146,6 @@ def all_trips() -> dict[str, Trip]:
             engine = engine_for(url)
             migrations.upgrade(engine)
             engine.dispose()
-            trips[f"append of one typed event, {database}"] = append(url)
-            trips[f"projection batch of one event, {database}"] = projection_batch(url)
+            trips[f"append of one typed event, {database}"] = trip_of_append(url)
+            trips[f"projection batch of one event, {database}"] = trip_of_batch(url)
     return trips
