@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import eventstore
@@ -36,16 +36,28 @@ class OrderPlaced:
     total: int
 
 
+class Stop(NamedTuple):
+    """A call of a function of the package.
+
+    Attributes:
+        file: Where it is, below the package.
+        function: Its name.
+    """
+
+    file: str
+    function: str
+
+
 @dataclass(frozen=True, slots=True)
 class Trip:
     """The way of one call.
 
     Attributes:
-        stops: The file of each function that was called, below the package, in order; other code is left out.
+        stops: The functions of the package that were called, in order.
         calls: How many functions of Python were called, in the package and elsewhere.
     """
 
-    stops: tuple[str, ...]
+    stops: tuple[Stop, ...]
     calls: int
 
     @property
@@ -56,22 +68,22 @@ class Trip:
     @property
     def files(self) -> int:
         """How many files they are in."""
-        return len(set(self.stops))
+        return len(self.way)
 
     @property
     def moves(self) -> int:
         """How often the file of a call differs from that of the one before."""
-        return sum(before != after for before, after in zip(self.stops, self.stops[1:], strict=False))
+        return sum(before.file != after.file for before, after in zip(self.stops, self.stops[1:], strict=False))
 
     @property
     def way(self) -> tuple[str, ...]:
         """The files, in the order in which they were first entered."""
-        return tuple(dict.fromkeys(self.stops))
+        return tuple(dict.fromkeys(stop.file for stop in self.stops))
 
 
 def trip_of(call: Callable[[], object]) -> Trip:
     """Call, and note which functions are called on the way, in this thread."""
-    stops: list[str] = []
+    stops: list[Stop] = []
     calls = 0
 
     def note(frame: FrameType, happening: str, _: object) -> None:
@@ -80,7 +92,7 @@ def trip_of(call: Callable[[], object]) -> Trip:
             return
         calls += 1
         if frame.f_code.co_filename.startswith(_PACKAGE):
-            stops.append(frame.f_code.co_filename.removeprefix(_PACKAGE))
+            stops.append(Stop(frame.f_code.co_filename.removeprefix(_PACKAGE), frame.f_code.co_qualname))
 
     gc.collect()
     gc.disable()  # what others have left behind is not called on this way
