@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL, make_url
 
-from eventstore.testing import _postgresql_supervisor as supervisor
+from tests.postgresql import supervisor
 
 _TIMEOUT_SECONDS: Final = 20.0
 

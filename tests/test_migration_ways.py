@@ -13,18 +13,11 @@ import pytest
 from sqlalchemy import URL, Engine, inspect, text
 from sqlalchemy.orm import Session
 
-from eventstore import (
-    DirectConnectionRequired,
-    EventStore,
-    InvalidInput,
-    MigrationError,
-    NewEvent,
-    SchemaMissing,
-    migrations,
-)
-from eventstore.testing.postgresql import find_binaries
+from eventstore import EventStore, InvalidInput, NewEvent, migrations
+from eventstore.errors import DirectConnectionRequired, MigrationError, SchemaMissing
 from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
 from tests.pgbouncer import PgBouncer
+from tests.postgresql.launcher import find_binaries
 
 pytestmark = pytest.mark.slow
 
@@ -279,7 +272,7 @@ def test_inside_a_transaction_of_theirs_it_says_what_to_change(
     python = ("-O",) if optimised else ()
     refused = application.alembic("upgrade", "heads", python=python)
     assert refused.returncode != 0
-    assert "TransactionOpen" in refused.stderr
+    assert "MigrationInsideTransaction" in refused.stderr
     assert "a connection that is not in a transaction" in refused.stderr
     application.write(locations=OURS)
     done = application.alembic("upgrade", "heads", python=python)

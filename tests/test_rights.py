@@ -10,10 +10,11 @@ import click
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, ExpectedVersion, NewEvent, PermissionDenied
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, ExpectedVersion, NewEvent
 from eventstore.backends import engine_for
 from eventstore.backends.postgresql.backend import COPY_FROM
 from eventstore.cli import main
+from eventstore.errors import PermissionDenied
 from eventstore.maintenance import verify
 from eventstore.projections import OnFailure, Projection, Worker
 from eventstore.tables import SCHEMA_VERSION
