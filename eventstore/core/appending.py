@@ -21,6 +21,7 @@ def check_positions(run: Run, dialect: Dialect) -> None:
     """Check, once for each connection, that what is appended will come after all that is there.
 
     A store may live through a failover to a server whose sequence is behind; its connections to that one are new.
+    Behind PgBouncer in transaction mode they are not: there only the next look of a reader finds out.
 
     Raises:
         GlobalOrderError: As `Dialect.check_positions` raises it; nothing was written.
