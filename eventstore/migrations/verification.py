@@ -194,7 +194,7 @@ def _problem(deviation: Deviation) -> str:
     if found is None:
         return f"{said}is not there, expected was {expected}"
     if expected is None and kind in _SAID_OF_ITSELF:
-        article = "an" if kind == "index" else "a"
+        article = "an" if kind[0] in "aeiou" else "a"
         return f"is {article} {kind} that is not ours, {_harm(kind)}: {found}"
     if kind == "index" and found == f"{expected}{INVALID}":
         return "is an invalid index, left behind by a failed build"
