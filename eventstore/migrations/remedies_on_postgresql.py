@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from eventstore.migrations.comparison import Deviation, columns_of
 from eventstore.migrations.definitions import DISABLED, INVALID, NOT_VALID, TABLES, USUAL, Definitions, Key
 from eventstore.migrations.inventory import Inventory
-from eventstore.migrations.remedies import IF_THE_SAME, RESTORE, REWRITES, UNLESS_MEANT, Remedy
+from eventstore.migrations.remedies import IF_THE_SAME, RENAME, RESTORE, REWRITES, UNLESS_MEANT, Remedy
 from eventstore.migrations.sql_text import block, literal
 from eventstore.tables.immutability import FUNCTION
 
@@ -44,6 +44,8 @@ class _Remedies:
     # Of tables
 
     def of_table(self) -> Remedy:
+        if self._expected is None:
+            return Remedy((), RENAME)
         if self._found is not None or self._key.table not in _CAN_BE_EMPTY:
             return Remedy((), RESTORE)
         ours = [(key, text) for key, text in self._definitions.items() if key.table == self._key.table]

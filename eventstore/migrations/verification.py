@@ -206,6 +206,8 @@ def _problem(deviation: Deviation) -> str:
 def _harm(kind: str) -> str:
     if kind in {"rule", "trigger"}:
         return "and can change or lose what is written"
+    if kind == "table":
+        return "and in the way of a later revision"
     if kind == "column":
         return "of which the store knows nothing"
     if kind == "owned sequence":
