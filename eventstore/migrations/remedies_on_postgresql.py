@@ -32,7 +32,7 @@ class _Remedies:
         self._definitions = expected
         self._schema = inventory.schema
         self._table = f"{inventory.schema}{self._key.table}"
-        self._name = quoted(self._key.name)
+        self._name = quoted(self._key.name) if self._key.name else ""  # SQLAlchemy 2.0 can't quote an empty one
 
     def remedy(self) -> Remedy:
         return _BY_KIND[self._key.kind](self)
