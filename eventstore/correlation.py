@@ -55,7 +55,7 @@ def metadata_context(metadata: Mapping[str, Any] | None = None, /, **more: Any) 
         _current.reset(token)
 
 
-def ask_for_metadata(function: Callable[[], Mapping[str, Any]]) -> None:
+def add_metadata_provider(function: Callable[[], Mapping[str, Any]]) -> None:
     """Call a function at each append from now on, for metadata to add to it: for integrations with frameworks.
 
     What it returns may be known only late (who has signed in), and may end by itself (a request): it returns nothing

@@ -7,9 +7,7 @@ EventStoreError
 │   ├── InvalidExpectedVersion
 │   ├── InvalidEvent
 │   ├── InvalidMetadata
-│   ├── InvalidFilter
-│   ├── EmptyAppend
-│   └── RepeatedEventId
+│   └── InvalidFilter
 ├── ConcurrencyConflict             the stream is not at the expected version
 │   └── SerializationConflict       the same, in a joined transaction that is over
 ├── EventIdReused                   a retry that says something else than the first time
@@ -40,12 +38,12 @@ EventStoreError
 │   ├── MigrationLockLost
 │   ├── MigrationConnectionLost
 │   ├── DirectConnectionRequired
-│   ├── TransactionOpen
+│   ├── MigrationInsideTransaction
 │   ├── TableLocked
 │   ├── ConstraintViolated
 │   ├── EventsWouldBeLost
 │   ├── NoSchema
-│   ├── OtherHistory
+│   ├── ForeignMigrationHistory
 │   ├── TableTaken                  another table has the name of one of ours
 │   ├── ReferredTo                  something of the application's needs what is to be dropped
 │   ├── DefinitionsProtected        SQLite does not let the definition of a table be changed
@@ -64,7 +62,7 @@ EventStoreError
 │   └── ImportConflict              what is imported does not fit what is there
 ├── GlobalOrderError                the global order can't be read, or not be written
 │   ├── UnsuitableTransaction       not in this transaction
-│   ├── CachedPositions             not in this database: positions are not drawn in order
+│   ├── PositionCacheEnabled        not in this database: positions are not drawn in order
 │   ├── PositionsBehind             not in this database: new events would come before old ones
 │   ├── UnloggedEvents              not in this database: a crash would empty it
 │   ├── SeveralServers              not by this engine: statements reach more than one server
@@ -138,39 +136,6 @@ class InvalidMetadata(InvalidInput):
 
 class InvalidFilter(InvalidInput):
     """A filter that could match nothing, or that names what can't be a name."""
-
-
-class EmptyAppend(InvalidInput):
-    """An append without events.
-
-    Attributes:
-        stream_id: The stream that was to be appended to.
-    """
-
-    def __init__(self, stream_id: str) -> None:
-        self.stream_id = stream_id
-        super().__init__(
-            f"nothing to append to stream {stream_id!r}: the list of events is empty; pass at least one event"
-        )
-
-
-class RepeatedEventId(InvalidInput):
-    """One event id used twice in one append.
-
-    Attributes:
-        stream_id: The stream that was to be appended to.
-        event_id: The repeated id.
-        index: The place of the second use in the list of events, from 0.
-    """
-
-    def __init__(self, stream_id: str, event_id: UUID, index: int) -> None:
-        self.stream_id = stream_id
-        self.event_id = event_id
-        self.index = index
-        super().__init__(
-            f"event {index} of the append to stream {stream_id!r} repeats the event id {event_id}; "
-            "every event needs its own"
-        )
 
 
 class ConcurrencyConflict(EventStoreError):
@@ -664,7 +629,7 @@ class DirectConnectionRequired(MigrationError):
         )
 
 
-class TransactionOpen(MigrationError):
+class MigrationInsideTransaction(MigrationError):
     """A step that PostgreSQL can't do inside a transaction, inside one that somebody else began.
 
     Attributes:
@@ -744,7 +709,7 @@ class NoSchema(MigrationError):
         )
 
 
-class OtherHistory(MigrationError):
+class ForeignMigrationHistory(MigrationError):
     """The tables are there, but this history has not made them: another one looks after them.
 
     Attributes:
@@ -936,7 +901,7 @@ class UnsuitableTransaction(GlobalOrderError):
         super().__init__(f"the joined transaction {reason}; read with the store itself, outside of it")
 
 
-class CachedPositions(GlobalOrderError):
+class PositionCacheEnabled(GlobalOrderError):
     """The sequence of positions gives each session a stock of them, so that they are not used in order.
 
     Attributes:

@@ -33,7 +33,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 
 from eventstore import EventFilter, EventStore, RecordedEvent, migrations
-from eventstore.projections import Projection, Projections, ProjectionStatus, Worker
+from eventstore.projections import Projection, ProjectionAdmin, ProjectionStatus, Worker
 
 Figures = dict[tuple[str, date], tuple[int, int]]
 """By airline and day: how many departures, and how many minutes late they were, all in all."""
@@ -141,7 +141,7 @@ class Run:
 
     def status(self) -> ProjectionStatus | None:
         """Return how the projection is doing; None before it was ever run."""
-        return next((status for status in Projections(self.store).status() if status.name == delays.name), None)
+        return next((status for status in ProjectionAdmin(self.store).status() if status.name == delays.name), None)
 
     def project(self, batch_size: int, console: Console) -> bool:
         """Run the worker until everything is counted or somebody stops it; return whether everything is."""

@@ -11,24 +11,20 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from eventstore import (
     ANY,
-    STREAM_ARCHIVED,
     STREAM_EXISTS,
     Append,
     AppendResult,
     ConcurrencyConflict,
     EventStore,
     ExpectedVersion,
-    ImportConflict,
     InvalidInput,
     NewEvent,
-    PermissionDenied,
     Repository,
-    SchemaOutdated,
-    StreamArchived,
-    StreamDeleted,
     migrations,
 )
 from eventstore.backends import engine_for
+from eventstore.errors import ImportConflict, PermissionDenied, SchemaOutdated, StreamArchived, StreamDeleted
+from eventstore.events import STREAM_ARCHIVED_EVENT
 from eventstore.testing._base import numbered, numbers
 from eventstore.transfer import archive_stream
 from tests.fix_engines import changing_history, migrated_sqlite
@@ -189,7 +185,7 @@ def test_an_archived_stream_is_read_from_the_archive(store: EventStore, archive:
     result = archive_stream(store, "order-1", into=archive, expected_version=5, reason="closed", metadata={"by": 7})
     assert list(archive.read_stream("order-1")) == before
     (left,) = store.read_stream("order-1")
-    assert (left.event_type, left.version, left.position) == (STREAM_ARCHIVED, 6, result.position)
+    assert (left.event_type, left.version, left.position) == (STREAM_ARCHIVED_EVENT, 6, result.position)
     assert (left.data, left.metadata) == ({"reason": "closed", "reusable": False}, {"by": 7})
     assert store.snapshots.load("order-1") is None
     for expected in (0, 5, 6, ANY, STREAM_EXISTS):

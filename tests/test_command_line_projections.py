@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from eventstore import EventStore, NewEvent
-from eventstore.projections import DeadLetterStatus, Projections, Worker
+from eventstore.projections import DeadLetterStatus, ProjectionAdmin, Worker
 from tests import projections_of_shop
 from tests.fix_command_line import CommandLine, on_sqlite
 
@@ -42,7 +42,7 @@ def test_status_tells_state_lag_and_dead_letters(command: CommandLine, store: Ev
     assert command.lines("projections", "status", "totals")[0][:2] == ["totals", "stopped"]
     assert command.lines("projections", "status", "others") == []
     with Worker(store, projections_of_shop.totals) as worker:
-        worker._say_seen(worker.once())
+        worker._say_seen(worker.run_once())
         assert command.json("projections", "status")[0]["state"] == "running"
 
 
@@ -77,31 +77,31 @@ def test_what_is_tried_again_is_told_below_the_table(command: CommandLine, store
 def test_reset_begins_again_and_empties_what_it_is_told_to(command: CommandLine, store: EventStore) -> None:
     options = ("--in-transaction", f"{MODULE}:empty", "--yes")
     assert command.json("projections", "reset", "totals", *options) == [{"projection": "totals", "done": "reset"}]
-    assert (Projections(store).position("totals"), prices(store)) == (0, [])
+    assert (ProjectionAdmin(store).position("totals"), prices(store)) == (0, [])
     Worker(store, projections_of_shop.totals).run_until_caught_up()
     assert prices(store) == [3, 4, 7]
 
 
 def test_nothing_is_done_without_a_yes(command: CommandLine, store: EventStore) -> None:
-    before = Projections(store).status()[0].position
+    before = ProjectionAdmin(store).status()[0].position
     for name in ("reset", "remove"):
         asked = command("projections", name, "totals", stdin="n\n")
         assert (asked.exit_code, "Aborted" in asked.stderr) == (1, True)
     assert "left as they are" in command("projections", "reset", "totals", stdin="").stderr
-    assert Projections(store).position("totals") == before
+    assert ProjectionAdmin(store).position("totals") == before
     assert command("projections", "remove", "totals", stdin="y\n").exit_code == 0
-    assert Projections(store).status() == []
+    assert ProjectionAdmin(store).status() == []
 
 
 def test_a_projection_that_runs_or_is_unknown_is_refused(command: CommandLine, store: EventStore) -> None:
     with Worker(store, projections_of_shop.totals) as worker:
-        worker._say_seen(worker.once())
+        worker._say_seen(worker.run_once())
         for name in ("reset", "remove"):
             assert command("projections", name, "totals", "--yes").exit_code == 7
     assert command("projections", "reset", "others", "--yes").exit_code == 1
     rebuild = ("projections", "rebuild", "others", "--projection", f"{MODULE}:rebuilt", "--yes")
     assert command(*rebuild).exit_code == 1
-    assert [status.name for status in Projections(store).status()] == ["totals"]
+    assert [status.name for status in ProjectionAdmin(store).status()] == ["totals"]
 
 
 def test_rebuild_beside_the_old_one_and_swap(command: CommandLine, store: EventStore) -> None:
@@ -109,7 +109,7 @@ def test_rebuild_beside_the_old_one_and_swap(command: CommandLine, store: EventS
     (told,) = command.json("projections", "rebuild", "totals", *definition)
     assert told == {"projection": "totals", "done": "rebuilt", "handled": 5}
     assert prices(store) == [2, 3, 4, 5, 7]
-    (status,) = Projections(store).status()
+    (status,) = ProjectionAdmin(store).status()
     assert (status.name, status.dead_letters, status.lag_events) == ("totals", 0, 0)
 
 
@@ -171,7 +171,7 @@ def test_discard_takes_a_note(command: CommandLine, store: EventStore) -> None:
     _, poison, follower = positions(store, "order-2")
     discard = ("projections", "dead-letters", "discard", "totals", str(poison))
     assert command(*discard, "--note", "a gift").exit_code == 0
-    (letter,) = Projections(store).dead_letters.find("totals", status=DeadLetterStatus.DISCARDED)
+    (letter,) = ProjectionAdmin(store).dead_letters.list("totals", status=DeadLetterStatus.DISCARDED)
     assert (letter.position, letter.note) == (poison, "a gift")
     assert command(*discard).exit_code == 1
     (still,) = command.json("projections", "dead-letters", "list", "totals")

@@ -17,14 +17,13 @@ from eventstore import (
     Append,
     EventStore,
     InvalidInput,
-    InvalidMetadata,
     NewEvent,
     RecordedEvent,
     caused_by,
-    current_metadata,
     metadata_context,
 )
-from eventstore.correlation import ask_for_metadata
+from eventstore.correlation import add_metadata_provider, current_metadata
+from eventstore.errors import InvalidMetadata
 
 
 @pytest.fixture
@@ -64,8 +63,8 @@ def test_a_function_is_asked_at_each_append_and_every_context_wins_over_it(store
         return next(answers)
 
     def in_context() -> None:
-        ask_for_metadata(ask)
-        ask_for_metadata(ask)  # is called once all the same
+        add_metadata_provider(ask)
+        add_metadata_provider(ask)  # is called once all the same
         with metadata_context(step="payment"):
             assert append(store).metadata == {"user_id": 7, "step": "payment"}
         assert append(store, metadata={"a": 1}).metadata == {"user_id": 8, "a": 1}

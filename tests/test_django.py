@@ -24,13 +24,11 @@ from eventstore import (
     ProjectionFailed,
     RecordedEvent,
     Repository,
-    SchemaMissing,
-    UnsuitableTransaction,
 )
 from eventstore.backends.postgresql import backend as postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
-from eventstore.errors import InvalidInput, NotInTransaction
-from eventstore.projections import OnFailure, Projection, Projections, Worker, inline
+from eventstore.errors import InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
+from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker, inline
 from eventstore.streams import STREAM_EXISTS
 from tests.django_project.events import Deposited, totals
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database
@@ -277,7 +275,7 @@ def test_a_worker_runs_on_djangos_connection_and_handlers_write_models_with_the_
         assert total() == 7
         store().append("account-1", [Deposited(5)], expected_version=2)
         with CaptureQueriesContext(connection) as captured:
-            worker.once()
+            worker.run_once()
         batch = [query["sql"] for query in captured.captured_queries]
         first = next(number for number, sql in enumerate(batch) if sql.startswith("BEGIN"))
         assert any("tests_total" in sql or "django_project_total" in sql for sql in batch[first:])
@@ -323,8 +321,8 @@ def test_a_handler_that_leaves_the_atomic_block_unusable_has_failed(spoil: str) 
         handled.append(event.stream_id)
 
     Worker(store(), projection).run_until_caught_up()
-    projections = Projections(store())
-    (letter,) = projections.dead_letters.find("spoiled")
+    projections = ProjectionAdmin(store())
+    (letter,) = projections.dead_letters.list("spoiled")
     assert (letter.stream_id, letter.error) == ("account-2", "TransactionBroken")
     assert (projections.status("spoiled")[0].lag_events, handled[-1]) == (0, "account-3")
     with pytest.raises(ProjectionFailed):
@@ -446,7 +444,7 @@ def test_a_lost_connection_is_made_anew_outside_of_an_atomic_block(
     in_thread(end_other_sessions)
     with pytest.raises(OperationalError) as raised:
         store().append("invoice-1", [new()], expected_version=1)
-    assert store()._backend.is_passing(raised.value)
+    assert store().core.backend.is_passing(raised.value)
     assert store().append("invoice-1", [new()], expected_version=1).version == 2
     with pytest.raises((OperationalError, InterfaceError)), transaction.atomic():
         store().append("invoice-1", [new()], expected_version=2)

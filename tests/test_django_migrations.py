@@ -12,10 +12,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.test import override_settings
 
-from eventstore import EventsWouldBeLost, NewEvent, SchemaMissing, TransactionOpen, migrations
+from eventstore import NewEvent, migrations
 from eventstore.contrib.django import engine_of, get_store
 from eventstore.contrib.django.revisions import RunRevision
-from eventstore.errors import UnknownRevision
+from eventstore.errors import EventsWouldBeLost, MigrationInsideTransaction, SchemaMissing, UnknownRevision
 from eventstore.migrations.commands import revisions_after
 from tests.django_project.events import Deposited
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database
@@ -147,7 +147,11 @@ def test_a_router_keeps_the_tables_away_and_the_store_says_what_to_run() -> None
 @pytest.mark.usefixtures("django_postgresql")
 def test_a_revision_is_not_run_in_an_atomic_block() -> None:  # on SQLite, Django itself refuses
     executor = MigrationExecutor(connection)
-    with pytest.raises(TransactionOpen), transaction.atomic(), connection.schema_editor(atomic=False) as editor:
+    with (
+        pytest.raises(MigrationInsideTransaction),
+        transaction.atomic(),
+        connection.schema_editor(atomic=False) as editor,
+    ):
         state = executor.loader.project_state()
         RunRevision("es_0001").database_forwards("eventstore", editor, state, state)
 

@@ -16,17 +16,8 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from eventstore import (
-    ANY,
-    Append,
-    CachedPositions,
-    ConcurrencyConflict,
-    EventFilter,
-    EventStore,
-    NewEvent,
-    UnsuitableTransaction,
-    migrations,
-)
+from eventstore import ANY, Append, ConcurrencyConflict, EventFilter, EventStore, NewEvent, migrations
+from eventstore.errors import PositionCacheEnabled, UnsuitableTransaction
 from tests.fix_postgresql import Databases
 from tests.waiting import start_reading
 
@@ -316,7 +307,7 @@ def test_positions_that_are_cached_are_refused(postgres_engine: Engine, cache: i
         lambda: next(store.subscribe(after_position=1)),
     ]
     for attempt in reads:
-        with pytest.raises(CachedPositions) as error:
+        with pytest.raises(PositionCacheEnabled) as error:
             attempt()
         assert error.value.cache == cache
 
@@ -413,5 +404,5 @@ def test_stores_in_schemas_of_one_database_do_not_wait_for_each_other(postgres_e
     assert positions(stores[odd]) == positions(stores[odd], ORDERS) == [1, 2]
     with postgres_engine.begin() as connection:
         connection.execute(text('ALTER TABLE "Odd ""Schema""".es_events ALTER COLUMN position SET CACHE 3'))
-    with pytest.raises(CachedPositions):
+    with pytest.raises(PositionCacheEnabled):
         list(EventStore(postgres_engine, schema=odd).read_all())

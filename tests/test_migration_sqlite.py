@@ -14,17 +14,9 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.pool import StaticPool
 
-from eventstore import (
-    ConstraintViolated,
-    DefinitionsProtected,
-    DiskTooSmall,
-    EventStore,
-    MigrationError,
-    NewEvent,
-    ReferredTo,
-    migrations,
-)
+from eventstore import EventStore, NewEvent, migrations
 from eventstore.backends import engine_for
+from eventstore.errors import ConstraintViolated, DefinitionsProtected, DiskTooSmall, MigrationError, ReferredTo
 from eventstore.migrations.sqlite_definitions import definition_of, redefine
 from tests.application_objects import dump, fill, run
 from tests.fix_migrations import catalog

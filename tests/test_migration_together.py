@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine, inspect, text
 
-from eventstore import EventStore, NewEvent, OtherHistory, migrations
-from eventstore.errors import MigratedMeanwhile, ReadOnlyDatabase
+from eventstore import EventStore, NewEvent, migrations
+from eventstore.errors import ForeignMigrationHistory, MigratedMeanwhile, ReadOnlyDatabase
 from eventstore.migrations import Progress
 from tests.fix_migrations import run_alembic, url_of
 from tests.test_migration_drivers import SYNCHRONOUS
@@ -149,7 +149,7 @@ def test_a_history_of_theirs_does_not_begin_with_tables_that_ours_has_made(tmp_p
     application.write(locations=OURS)
     refused = application.alembic("upgrade", "eventstore@head")
     assert refused.returncode != 0
-    assert "OtherHistory: the tables are there, at es_0005" in refused.stderr
+    assert "ForeignMigrationHistory: the tables are there, at es_0005" in refused.stderr
     assert "`alembic stamp es_0005`" in refused.stderr
     assert application.alembic("stamp", "es_0005").returncode == 0  # the way out that it names
     with new_engine.begin() as connection:
@@ -157,7 +157,7 @@ def test_a_history_of_theirs_does_not_begin_with_tables_that_ours_has_made(tmp_p
     done = application.alembic("upgrade", "heads")
     assert done.returncode == 0, done.stderr
     assert migrations.verify(new_engine) == []
-    with pytest.raises(OtherHistory):
+    with pytest.raises(ForeignMigrationHistory):
         migrations.upgrade(new_engine)
 
 

@@ -14,19 +14,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, select, text
 
-from eventstore import (
-    ANY,
-    EventStore,
-    EventsWouldBeLost,
-    InvalidInput,
-    NewEvent,
-    OtherHistory,
-    SchemaMissing,
-    SchemaOutdated,
-    SchemaTooNew,
-    migrations,
-)
+from eventstore import ANY, EventStore, InvalidInput, NewEvent, migrations
 from eventstore.core.schema_version import create_schema
+from eventstore.errors import EventsWouldBeLost, ForeignMigrationHistory, SchemaMissing, SchemaOutdated, SchemaTooNew
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_engines import changing_history
@@ -182,10 +172,10 @@ def test_undoing_the_first_revision_refuses_to_lose_events(new_engine: Engine) -
 
 def test_tables_of_another_history_are_left_alone(new_engine: Engine) -> None:
     create_schema(new_engine, EventStore(new_engine).tables)
-    with pytest.raises(OtherHistory, match="alembic upgrade heads"):
+    with pytest.raises(ForeignMigrationHistory, match="alembic upgrade heads"):
         migrations.upgrade(new_engine)
     assert not inspect(new_engine).has_table(VERSION_TABLE)
-    with pytest.raises(OtherHistory):
+    with pytest.raises(ForeignMigrationHistory):
         migrations.pending(new_engine)
     assert migrations.check(new_engine) == (SCHEMA_VERSION, 1)
 

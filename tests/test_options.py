@@ -81,7 +81,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
         },
     ),
     "snapshots.find": (
-        lambda store, **options: store.snapshots.find(**options),
+        lambda store, **options: store.snapshots.list(**options),
         {"after": ["order-1", 7, (), ("order-1",)], "limit": ["a", -1]},
     ),
     "EventFilter": (

@@ -324,7 +324,7 @@ def test_a_worker_stops_if_its_checkpoint_is_newer_than_the_events_that_were_res
         if count:
             append(store, "refund-1", count)
         with pytest.raises(LogWentBack) as raised:
-            Worker(store, projection).once()
+            Worker(store, projection).run_once()
         assert (raised.value.position, raised.value.projection) == (newest, "counting")
     assert seen == list(range(1, newest + 1))
 

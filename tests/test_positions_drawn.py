@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from eventstore import ANY, STREAM_EXISTS, Append, CachedPositions, EventStore, NewEvent, maintenance, migrations
-from eventstore.errors import EventStoreError, PositionsBehind, UnloggedEvents
+from eventstore import ANY, STREAM_EXISTS, Append, EventStore, NewEvent, maintenance, migrations
+from eventstore.errors import EventStoreError, PositionCacheEnabled, PositionsBehind, UnloggedEvents
 from eventstore.maintenance import FindingKind, Level
 from eventstore.projections import Projection, Worker
 from eventstore.transfer import archive_stream, export_events, import_events
@@ -88,7 +88,7 @@ READERS: dict[str, Callable[[EventStore], object]] = {
     "read_all": lambda store: list(store.read_all()),
     "settled_position": lambda store: store.settled_position(),
     "subscribe": lambda store: next(store.subscribe(after_position=0)),
-    "worker": lambda store: Worker(store, Projection("totals")).once(),
+    "worker": lambda store: Worker(store, Projection("totals")).run_once(),
 }
 
 
@@ -186,7 +186,7 @@ def test_a_fresh_table_is_not_behind(postgres_engine: Engine) -> None:
 
 
 CHANGES: list[tuple[str, type[EventStoreError]]] = [
-    ("ALTER SEQUENCE es_events_position_seq CACHE 20", CachedPositions),
+    ("ALTER SEQUENCE es_events_position_seq CACHE 20", PositionCacheEnabled),
     ("ALTER TABLE es_dead_letters SET UNLOGGED; ALTER TABLE es_events SET UNLOGGED", UnloggedEvents),
 ]
 

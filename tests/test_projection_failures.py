@@ -14,18 +14,10 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from eventstore import (
-    DatabaseBusy,
-    EventStore,
-    NewEvent,
-    ProjectionBehind,
-    ProjectionFailed,
-    ProjectionRunning,
-    RecordedEvent,
-    TransactionBroken,
-)
+from eventstore import DatabaseBusy, EventStore, NewEvent, ProjectionBehind, ProjectionFailed, RecordedEvent
 from eventstore.backends import engine_for
-from eventstore.projections import OnFailure, Outcome, Projection, Projections, Worker, guarding, inline
+from eventstore.errors import ProjectionRunning, TransactionBroken
+from eventstore.projections import OnFailure, Outcome, Projection, ProjectionAdmin, Worker, guarding, inline
 from eventstore.projections.batches import Batches
 from eventstore.testing.projection_contract import append, counted, counting, log, metadata, totals
 
@@ -126,10 +118,10 @@ def test_what_happens_to_a_handler_elsewhere_is_its_events_failure(store: EventS
 
     assert Worker(store, projection).run_until_caught_up() == 2
     assert (tried, noted(store.engine)) == ([bad] * 2, [first, last])
-    (letter,) = Projections(store).dead_letters.find("totals")
+    (letter,) = ProjectionAdmin(store).dead_letters.list("totals")
     assert (letter.position, letter.attempts, letter.error) == (bad, 2, expected.__name__)
     with pytest.raises(ProjectionFailed) as failed:
-        Projections(store).dead_letters.retry(projection, "order-2")
+        ProjectionAdmin(store).dead_letters.retry(projection, "order-2")
     assert isinstance(failed.value.__cause__, expected)
     assert failed.value.attempts == 3
 
@@ -185,14 +177,14 @@ def test_a_handler_that_ends_the_transaction_has_failed(store: EventStore, spoil
             SPOILS[spoil](connection)
 
     Worker(store, projection).run_until_caught_up()
-    (letter,) = Projections(store).dead_letters.find("totals")
+    (letter,) = ProjectionAdmin(store).dead_letters.list("totals")
     assert (letter.position, letter.attempts) == (positions[place], 1)
     good = [position for position in positions if position != positions[place]]
     if "ROLLBACK" in spoil or "rollback" in spoil:
         assert noted(store.engine) == good
     else:  # what the handler has committed is there, and is handled again
         assert set(good) <= set(noted(store.engine))
-    assert Projections(store).position("totals") == positions[-1]
+    assert ProjectionAdmin(store).position("totals") == positions[-1]
 
 
 def test_a_handler_that_goes_on_after_an_error_of_the_database_has_failed(on_postgresql: EventStore) -> None:
@@ -248,7 +240,7 @@ def test_what_the_database_refuses_at_the_commit_is_an_events_failure(store: Eve
             connection.exec_driver_sql("INSERT INTO children VALUES (1)")
 
     Worker(store, projection).run_until_caught_up()
-    (letter,) = Projections(store).dead_letters.find("totals")
+    (letter,) = ProjectionAdmin(store).dead_letters.list("totals")
     assert (letter.position, letter.error) == (positions[2], "IntegrityError")
     assert noted(store.engine) == [position for position in positions if position != positions[2]]
 
@@ -267,7 +259,7 @@ def test_a_handler_that_moves_the_checkpoint_itself_has_failed(store: EventStore
         Worker(store, projection).run_until_caught_up()
     assert failed.value.position == positions[1]
     assert getattr(failed.value.__cause__, "reason", None) == "moved"
-    assert (noted(store.engine), Projections(store).position("totals")) == (positions[:1], positions[0])
+    assert (noted(store.engine), ProjectionAdmin(store).position("totals")) == (positions[:1], positions[0])
 
 
 def test_a_transaction_of_the_store_that_was_aborted_inside_does_not_end_as_if_it_were_committed(
@@ -310,7 +302,7 @@ def test_contention_repeats_the_batch_before_it_counts(on_postgresql: EventStore
 
     assert Worker(on_postgresql, projection).run_until_caught_up() == 3
     assert noted(on_postgresql.engine) == positions
-    (status,) = Projections(on_postgresql).status()
+    (status,) = ProjectionAdmin(on_postgresql).status()
     assert (status.failure, status.retrying) == (None, None)
 
 
@@ -328,7 +320,7 @@ def test_contention_without_end_is_the_events_failure(
         note(event, connection)
         if event.position == positions[1]:
             tried.append(event.position)
-            shown.update(status.retrying for status in Projections(on_postgresql).status())
+            shown.update(status.retrying for status in ProjectionAdmin(on_postgresql).status())
             with connection.begin_nested():
                 connection.execute(text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$"))
 
@@ -336,7 +328,7 @@ def test_contention_without_end_is_the_events_failure(
     assert len(tried) == 1 + guarding.REPEATS_IN_CONTENTION + 1
     place = f"DeadlockDetected at position {positions[1]}: 'counted', version 1 of stream 'order-1'"
     assert {f"OperationalError{place.removeprefix('DeadlockDetected')}, tried 10 times"} < shown
-    (letter,) = Projections(on_postgresql).dead_letters.find("totals")
+    (letter,) = ProjectionAdmin(on_postgresql).dead_letters.list("totals")
     assert (letter.position, letter.attempts) == (positions[1], 2)
     assert noted(on_postgresql.engine) == [positions[0], positions[2]]
 
@@ -398,14 +390,14 @@ def test_a_handler_slower_than_the_server_allows_is_its_events_failure(
         worker.run_until_caught_up()
     else:
         with running(worker):
-            Projections(on_postgresql).wait_for("totals", positions[-1], timeout_seconds=TIMEOUT_SECONDS)
+            ProjectionAdmin(on_postgresql).wait_for("totals", positions[-1], timeout_seconds=TIMEOUT_SECONDS)
     assert len(tried) == guarding.REPEATS_IF_LOST + 1
     assert noted(on_postgresql.engine) == [positions[0], positions[2]]
-    (letter,) = Projections(on_postgresql).dead_letters.find("totals")
+    (letter,) = ProjectionAdmin(on_postgresql).dead_letters.list("totals")
     assert (letter.position, letter.error) == (positions[1], "InternalError" if raising else "TransactionBroken")
     if raising:
         with pytest.raises(ProjectionFailed):
-            Projections(on_postgresql).dead_letters.retry(projection, "order-1")
+            ProjectionAdmin(on_postgresql).dead_letters.retry(projection, "order-1")
         assert len(tried) == 2 * (guarding.REPEATS_IF_LOST + 1)
 
 
@@ -448,8 +440,8 @@ def test_a_connection_lost_just_before_the_commit_fails_no_event(
     monkeypatch.setattr(Batches, "_advance", advance_and_lose)
     worker = Worker(on_postgresql, projection)
     with pytest.raises(OperationalError):
-        worker.once()
-    assert worker.once().handled == 3
+        worker.run_once()
+    assert worker.run_once().handled == 3
     assert noted(on_postgresql.engine) == positions
 
 
@@ -490,14 +482,14 @@ def test_a_full_pool_is_waited_out(any_url: str, store: EventStore, caplog: pyte
     for _ in range(2):  # before it has ever worked, and afterwards
         with running(Worker(small, counting())):
             if caplog.records:
-                Projections(store).wait_for("totals", append(store, "order-1"))
+                ProjectionAdmin(store).wait_for("totals", append(store, "order-1"))
             caplog.clear()
             taken: list[Any] = []
             until(partial(_take, engine, taken))
             position = append(store, "order-1")
             until(lambda: "tries again after TimeoutError" in caplog.text)
             taken[0].close()
-            Projections(store).wait_for("totals", position, timeout_seconds=TIMEOUT_SECONDS)
+            ProjectionAdmin(store).wait_for("totals", position, timeout_seconds=TIMEOUT_SECONDS)
     engine.dispose()
 
 
@@ -530,8 +522,8 @@ def test_a_worker_that_stands_by_never_waits_for_the_one_at_work(on_postgresql: 
         try:
             standby = Worker(on_postgresql, counting(), name="standby", longest_interval_seconds=0.005)
             outcomes = []
-            once = standby.once
-            standby.once = lambda: outcomes.append(once()) or outcomes[-1]  # type: ignore[method-assign,func-returns-value]
+            one = standby.run_once
+            standby.run_once = lambda: outcomes.append(one()) or outcomes[-1]  # type: ignore[method-assign,func-returns-value]
             with running(standby):  # and ends at once when it is stopped
                 until(lambda: len(outcomes) > 3)
                 assert {batch.outcome for batch in outcomes} == {Outcome.BUSY}
@@ -542,16 +534,16 @@ def test_a_worker_that_stands_by_never_waits_for_the_one_at_work(on_postgresql: 
 
 def test_what_a_worker_says_of_itself_waits_for_nobody(on_postgresql: EventStore) -> None:
     append(on_postgresql, "order-1")
-    Worker(on_postgresql, counting(), name="at work").once()
+    Worker(on_postgresql, counting(), name="at work").run_once()
     batches = Batches(on_postgresql, counting(), worker="standby", size=1, seconds=1)
     with on_postgresql.engine.begin() as batch:
         batch.execute(on_postgresql.tables.checkpoints.select().with_for_update())
         with ThreadPoolExecutor(1) as threads:
             for say in (batches.mark_seen, batches.mark_stopped):
                 threads.submit(say).result(timeout=TIMEOUT_SECONDS)
-    assert Projections(on_postgresql).status()[0].worker == "at work"
+    assert ProjectionAdmin(on_postgresql).status()[0].worker == "at work"
     batches.mark_seen()
-    assert Projections(on_postgresql).status()[0].worker == "standby"
+    assert ProjectionAdmin(on_postgresql).status()[0].worker == "standby"
 
 
 @pytest.mark.slow
@@ -560,12 +552,12 @@ def test_a_database_that_takes_no_writes_for_a_while_is_waited_for(
 ) -> None:
     separate = engine_for(postgres_url, connect_args={"application_name": "the worker"})
     with running(Worker(EventStore(separate), counting())):
-        Projections(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
+        ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
         set_read_only(postgres_url, "on")
         last = append(on_postgresql, "order-1")
         until(lambda: "tries again after ReadOnlySqlTransaction" in caplog.text)
         set_read_only(postgres_url, "off")
-        Projections(on_postgresql).wait_for("totals", last, timeout_seconds=TIMEOUT_SECONDS)
+        ProjectionAdmin(on_postgresql).wait_for("totals", last, timeout_seconds=TIMEOUT_SECONDS)
     separate.dispose()
     assert counted(on_postgresql.engine) == {"order-1": 2}
 
@@ -584,11 +576,11 @@ def test_a_table_locked_for_longer_than_lock_timeout_is_waited_for(
 ) -> None:
     hasty = engine_for(postgres_url, connect_args={"options": "-c lock_timeout=10ms"})
     with running(Worker(EventStore(hasty), counting())):
-        Projections(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
+        ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
         with on_postgresql.engine.begin() as connection:
             connection.execute(text("LOCK TABLE es_checkpoints"))
             until(lambda: "tries again after LockNotAvailable" in caplog.text)
-        Projections(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
+        ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
     hasty.dispose()
 
 
@@ -602,12 +594,12 @@ def test_workers_of_one_process_have_names_of_their_own(store: EventStore) -> No
     append(store, "order-1")
     idle, other = Worker(store, counting()), Worker(store, counting())
     assert idle.name != other.name
-    idle.once()
+    idle.run_once()
     with other:
         pass  # it stops, and says so
-    assert Projections(store).status()[0].is_running, "the one that has worked has not stopped"
+    assert ProjectionAdmin(store).status()[0].is_running, "the one that has worked has not stopped"
     with pytest.raises(ProjectionRunning):
-        Projections(store).reset("totals")
+        ProjectionAdmin(store).reset("totals")
 
 
 def test_the_status_and_health_show_what_is_tried_again(store: EventStore) -> None:
@@ -616,11 +608,11 @@ def test_the_status_and_health_show_what_is_tried_again(store: EventStore) -> No
     projection.on("counted")(lambda *_: 1 // 0)
     shown = f"ZeroDivisionError at position {position}: 'counted', version 1 of stream 'order-1', tried once"
     with running(Worker(store, projection)):
-        until(lambda: any(status.retrying for status in Projections(store).status()))
-        (status,) = Projections(store).status()
+        until(lambda: any(status.retrying for status in ProjectionAdmin(store).status()))
+        (status,) = ProjectionAdmin(store).status()
         assert (status.retrying, status.failure, status.failed_at, status.is_running) == (shown, None, None, True)
         health = store.health()
         assert health.ok
         assert [(each.retrying, each.failure) for each in health.projections] == [(shown, None)]
         with pytest.raises(ProjectionBehind, match="an event is tried again: ZeroDivisionError"):
-            Projections(store).wait_for("totals", position, timeout_seconds=0)
+            ProjectionAdmin(store).wait_for("totals", position, timeout_seconds=0)

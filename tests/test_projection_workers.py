@@ -15,12 +15,13 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, ProjectionRunning, RecordedEvent
+from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, RecordedEvent
 from eventstore.backends import engine_for
 from eventstore.common.waker import Waker
-from eventstore.projections import Outcome, Projection, Projections, Worker
-from eventstore.testing.postgresql import PostgreSQLServer, find_binaries
+from eventstore.errors import ProjectionRunning
+from eventstore.projections import Outcome, Projection, ProjectionAdmin, Worker
 from tests.fix_engines import sqlite_when_there_is_time
+from tests.postgresql.launcher import PostgreSQLServer, find_binaries
 from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
 from tests.waiting import stands_in, start_reading, until, wait_until_it_says
 
@@ -94,10 +95,10 @@ def test_a_worker_handles_events_as_they_come(store: EventStore) -> None:
     append(store, "order-1")
     with running(Worker(store, folding())):
         for number in range(2, 6):
-            Projections(store).wait_for("totals", append(store, "order-1"))
+            ProjectionAdmin(store).wait_for("totals", append(store, "order-1"))
             assert folded(store.engine) == {"order-1": (number, number)}
-        assert Projections(store).status()[0].is_running
-    assert not Projections(store).status()[0].is_running
+        assert ProjectionAdmin(store).status()[0].is_running
+    assert not ProjectionAdmin(store).status()[0].is_running
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -105,11 +106,11 @@ def test_a_signal_ends_a_worker_after_its_batch(
     store: EventStore, start_worker: Callable[..., Process], number: int
 ) -> None:
     worker = start_worker(store.engine)
-    Projections(store).wait_for("totals", append(store, "order-1"), timeout_seconds=30)
+    ProjectionAdmin(store).wait_for("totals", append(store, "order-1"), timeout_seconds=30)
     worker.send(number)
     assert worker.end() == (0, "stopped\n")
-    assert not Projections(store).status()[0].is_running
-    Projections(store).reset("totals")
+    assert not ProjectionAdmin(store).status()[0].is_running
+    ProjectionAdmin(store).reset("totals")
 
 
 def send_when_it_waits(thread_id: int) -> None:
@@ -132,7 +133,7 @@ def test_two_workers_compete_and_each_event_is_handled_once(store: EventStore) -
     with running(Worker(store, folding(), batch_size=3)), running(Worker(store, folding(), batch_size=3)):
         for number in range(100):
             last = append(store, f"order-{number % 7}", number)
-        Projections(store).wait_for("totals", last, timeout_seconds=60)
+        ProjectionAdmin(store).wait_for("totals", last, timeout_seconds=60)
     assert folded(store.engine) == fold_of_log(store)
 
 
@@ -148,13 +149,13 @@ def test_a_worker_that_finds_another_at_work_leaves_it_alone(on_postgresql: Even
 
     with running(Worker(on_postgresql, slow)):
         assert held.wait(30)
-        assert Worker(on_postgresql, folding()).once().outcome is Outcome.BUSY
+        assert Worker(on_postgresql, folding()).run_once().outcome is Outcome.BUSY
         with pytest.raises(ProjectionRunning):
-            Projections(on_postgresql).reset("totals")
+            ProjectionAdmin(on_postgresql).reset("totals")
         with pytest.raises(ProjectionBehind):
-            Projections(on_postgresql).wait_for("totals", 1, timeout_seconds=0.05)
+            ProjectionAdmin(on_postgresql).wait_for("totals", 1, timeout_seconds=0.05)
         release.set()
-    assert Projections(on_postgresql).position("totals") == 1
+    assert ProjectionAdmin(on_postgresql).position("totals") == 1
 
 
 def test_a_batch_by_a_worker_that_nobody_has_seen_yet_is_respected(on_postgresql: EventStore) -> None:
@@ -168,9 +169,9 @@ def test_a_batch_by_a_worker_that_nobody_has_seen_yet_is_respected(on_postgresql
         assert release.wait(30)
 
     with ThreadPoolExecutor(1) as threads:
-        batch = threads.submit(Worker(on_postgresql, slow).once)
+        batch = threads.submit(Worker(on_postgresql, slow).run_once)
         assert held.wait(30)
-        for call in (Projections(on_postgresql).reset, Projections(on_postgresql).remove):
+        for call in (ProjectionAdmin(on_postgresql).reset, ProjectionAdmin(on_postgresql).remove):
             with pytest.raises(ProjectionRunning) as running_:
                 call("totals")
             assert running_.value.worker is None
@@ -190,7 +191,7 @@ def test_another_worker_takes_over_at_once_when_one_dies(
     first.end()
     assert folded(store.engine) == {}
     with running(Worker(store, folding())):
-        Projections(store).wait_for("totals", append(store, "order-1"), timeout_seconds=30)
+        ProjectionAdmin(store).wait_for("totals", append(store, "order-1"), timeout_seconds=30)
     assert folded(store.engine) == fold_of_log(store)
 
 
@@ -248,11 +249,11 @@ def test_nothing_behind_a_hole_is_handled_until_it_is_closed(on_postgresql: Even
             on_postgresql.join(connection).append("held-1", [NewEvent("counted", {"number": 7})], expected_version=0)
             behind = append(on_postgresql, "order-1")
             with pytest.raises(ProjectionBehind) as projection:
-                Projections(on_postgresql).wait_for("totals", behind, timeout_seconds=0.5)
+                ProjectionAdmin(on_postgresql).wait_for("totals", behind, timeout_seconds=0.5)
             assert projection.value.position == behind - 2
             assert folded(on_postgresql.engine) == {"order-1": (1, 1)}
             getattr(connection, ending)()
-        Projections(on_postgresql).wait_for("totals", behind)
+        ProjectionAdmin(on_postgresql).wait_for("totals", behind)
     held = {"held-1": (1, 7)} if ending == "commit" else {}
     assert folded(on_postgresql.engine) == {"order-1": (2, 2), **held}
 
@@ -284,11 +285,11 @@ def test_a_worker_survives_the_termination_of_its_connections(
     separate = engine_for(postgres_url, connect_args={"application_name": "the worker"})
     with running(Worker(EventStore(separate), folding())):
         for number in range(5):
-            Projections(on_postgresql).wait_for("totals", append(on_postgresql, "order-1", number))
+            ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1", number))
             with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
                 of_worker = "FROM pg_stat_activity WHERE application_name = 'the worker'"
                 connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {of_worker}")
-        Projections(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
+        ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
     separate.dispose()
     assert folded(on_postgresql.engine) == fold_of_log(on_postgresql)
     assert "tries again" in caplog.text
@@ -307,7 +308,7 @@ def test_a_connection_lost_in_a_handler_is_not_the_events_failure(on_postgresql:
             connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
     with running(Worker(on_postgresql, projection, batch_seconds=0)):
-        Projections(on_postgresql).wait_for("totals", last)
+        ProjectionAdmin(on_postgresql).wait_for("totals", last)
     assert first < lost[0]
     assert folded(on_postgresql.engine) == {"order-1": (2, 2)}
 
@@ -319,8 +320,8 @@ def test_projections_go_on_after_a_restore_into_a_new_cluster(on_postgresql: Eve
     with on_postgresql.engine.connect() as connection:  # a hole before the last position
         on_postgresql.join(connection).append("order-1", [NewEvent("counted", {"number": 0})], expected_version=ANY)
         connection.rollback()
-    Worker(on_postgresql, folding(), batch_size=12).once()
-    before = Projections(on_postgresql).position("totals")
+    Worker(on_postgresql, folding(), batch_size=12).run_once()
+    before = ProjectionAdmin(on_postgresql).position("totals")
     last = append(on_postgresql, "order-1")
     binaries = find_binaries()
     source = on_postgresql.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -335,7 +336,7 @@ def test_projections_go_on_after_a_restore_into_a_new_cluster(on_postgresql: Eve
         )  # fmt: skip
         engine = engine_for(server.url)
         restored = EventStore(engine)
-        assert Projections(restored).position("totals") == before
+        assert ProjectionAdmin(restored).position("totals") == before
         assert append(restored, "order-1") > last
         Worker(restored, folding()).run_until_caught_up()
         assert folded(engine) == fold_of_log(restored)

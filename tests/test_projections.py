@@ -18,22 +18,24 @@ from eventstore import (
     EventTypes,
     InvalidInput,
     NewEvent,
-    NotInTransaction,
     ProjectionBehind,
     ProjectionFailed,
-    ProjectionRunning,
     RecordedEvent,
+    migrations,
+)
+from eventstore.errors import (
+    NotInTransaction,
+    ProjectionRunning,
     SchemaOutdated,
     TransactionBroken,
     UnknownProjection,
     UnregisteredEventType,
-    migrations,
 )
 from eventstore.projections import (
     DeadLetterStatus,
     OnFailure,
     Projection,
-    Projections,
+    ProjectionAdmin,
     Worker,
     inline,
 )
@@ -150,7 +152,7 @@ def test_what_the_database_refuses_at_flush_is_that_events_failure(store: EventS
     Worker(store, projection).run_until_caught_up()
     with Session(store.engine) as session:
         assert sorted(session.scalars(select(Order.stream_id))) == ["order-1", "order-3"]
-    assert [letter.position for letter in Projections(store).dead_letters.find("orders")] == [bad]
+    assert [letter.position for letter in ProjectionAdmin(store).dead_letters.list("orders")] == [bad]
 
 
 def test_a_handler_may_append_with_the_connection_of_its_batch(store: EventStore) -> None:
@@ -168,7 +170,7 @@ def test_a_handler_may_append_with_the_connection_of_its_batch(store: EventStore
 
 def test_a_batch_is_committed_after_its_time(store: EventStore) -> None:
     append(store, "order-1", 5)
-    assert Worker(store, counting(), batch_seconds=0).once().handled == 1
+    assert Worker(store, counting(), batch_seconds=0).run_once().handled == 1
 
 
 def test_events_that_an_upcaster_has_split_are_handled_together(store: EventStore) -> None:
@@ -233,7 +235,7 @@ def test_a_class_that_the_store_does_not_know_is_an_error_before_anything_is_han
     twice.on(Added)(lambda *_: None)
     twice.on("added")(lambda *_: None)
     with pytest.raises(InvalidInput, match=r"two handlers for 'added', one of them for Added"):
-        Worker(typed, twice).once()
+        Worker(typed, twice).run_once()
     with pytest.raises(InvalidInput, match="has a handler for Added already"):
         twice.on(Added)(lambda *_: None)
 
@@ -261,7 +263,7 @@ def test_it_stops_before_an_event_that_fails_and_says_which(store: EventStore, p
     assert isinstance(failed.value.__cause__, ValueError)
     assert PAYLOAD not in str(failed.value)
     assert handled(store.engine) == positions[:place]
-    (status,) = Projections(store).status()
+    (status,) = ProjectionAdmin(store).status()
     assert (
         status.failure == f"ValueError at position {positions[place]}: 'counted', version 1 of stream 'order-{place}'"
     )
@@ -269,7 +271,7 @@ def test_it_stops_before_an_event_that_fails_and_says_which(store: EventStore, p
     assert not status.is_running
     assert Worker(store, counting()).run_until_caught_up() == 10 - place
     assert handled(store.engine) == positions
-    assert Projections(store).status()[0].failure is None
+    assert ProjectionAdmin(store).status()[0].failure is None
 
 
 def test_it_is_tried_again_as_often_as_was_asked(store: EventStore, caplog: pytest.LogCaptureFixture) -> None:
@@ -336,7 +338,7 @@ def test_no_event_before_a_dead_letter_is_lost_though_time_is_up_in_between(stor
 
     Worker(store, projection, batch_seconds=0.2).run_until_caught_up()
     assert handled(store.engine) == [position for position in positions if position != positions[3]]
-    assert [letter.position for letter in Projections(store).dead_letters.find("totals")] == [positions[3]]
+    assert [letter.position for letter in ProjectionAdmin(store).dead_letters.list("totals")] == [positions[3]]
 
 
 def test_a_worker_that_was_stopped_before_it_ran_does_not_run(store: EventStore) -> None:
@@ -354,7 +356,7 @@ def test_events_without_a_handler_do_not_follow_a_dead_letter(store: EventStore)
     projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
     failing(projection, lambda _: True)
     Worker(store, projection).run_until_caught_up()
-    assert [letter.version for letter in Projections(store).dead_letters.find("totals")] == [1, 3]
+    assert [letter.version for letter in ProjectionAdmin(store).dead_letters.list("totals")] == [1, 3]
 
 
 def test_a_discarded_dead_letter_is_not_tried_again(store: EventStore) -> None:
@@ -368,18 +370,18 @@ def test_a_discarded_dead_letter_is_not_tried_again(store: EventStore) -> None:
         connection.execute(log.insert().values(position=event.version))
 
     Worker(store, projection).run_until_caught_up()
-    letters = Projections(store).dead_letters
-    second, third = letters.find("seen")
+    letters = ProjectionAdmin(store).dead_letters
+    second, third = letters.list("seen")
     assert letters.discard("seen", second.position, note="a test order")
     assert not letters.discard("seen", second.position)
     assert not letters.discard("seen", 999_999)
     assert letters.retry(projection, "order-1") == 1
     assert handled(store.engine) == [1, 3]
-    (discarded,) = letters.find("seen", status=DeadLetterStatus.DISCARDED)
+    (discarded,) = letters.list("seen", status=DeadLetterStatus.DISCARDED)
     assert (discarded.version, discarded.note) == (2, "a test order")
     assert discarded.closed_at is not None
     assert discarded.closed_at >= discarded.first_failed_at
-    assert [letter.position for letter in letters.find("seen", status=DeadLetterStatus.RESOLVED)] == [third.position]
+    assert [letter.position for letter in letters.list("seen", status=DeadLetterStatus.RESOLVED)] == [third.position]
 
 
 def test_many_dead_letters_are_read_page_by_page(store: EventStore) -> None:
@@ -387,22 +389,22 @@ def test_many_dead_letters_are_read_page_by_page(store: EventStore) -> None:
     projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
     failing(projection, lambda _: True)
     Worker(store, projection).run_until_caught_up()
-    letters = Projections(store).dead_letters
-    versions = [letter.version for letter in letters.find("totals")]
+    letters = ProjectionAdmin(store).dead_letters
+    versions = [letter.version for letter in letters.list("totals")]
     assert versions == list(range(1, 1204))
     fifth = next(store.read_stream("order-1", after_version=4)).position
-    assert next(letters.find("totals", after_position=fifth)).version == 6
+    assert next(letters.list("totals", after_position=fifth)).version == 6
 
 
 # --- looking after projections
 
 
 def test_the_status_tells_how_far_behind(store: EventStore) -> None:
-    assert Projections(store).status() == []
+    assert ProjectionAdmin(store).status() == []
     append(store, "order-1", 7)
-    Worker(store, counting(), batch_size=3, name="host:1").once()
+    Worker(store, counting(), batch_size=3, name="host:1").run_once()
     Worker(store, Projection("another")).run_until_caught_up()
-    another, one = Projections(store).status()
+    another, one = ProjectionAdmin(store).status()
     assert (another.name, another.lag_events, another.lag_seconds) == ("another", 0, 0.0)
     assert (one.name, one.lag_events, one.worker, one.dead_letters) == ("totals", 4, "host:1", 0)
     assert 0 < one.lag_seconds < 600
@@ -416,22 +418,22 @@ def test_wait_for_says_why_it_waited_in_vain(store: EventStore) -> None:
     with pytest.raises(ProjectionFailed):
         Worker(store, projection).run_until_caught_up()
     with pytest.raises(ProjectionBehind, match="it has stopped: ValueError at position"):
-        Projections(store).wait_for("totals", position, timeout_seconds=0)
+        ProjectionAdmin(store).wait_for("totals", position, timeout_seconds=0)
 
 
 def test_the_status_of_some(store: EventStore) -> None:
     for name in ("one", "other"):
         Worker(store, Projection(name)).run_until_caught_up()
-    assert [status.name for status in Projections(store).status("other", "unknown")] == ["other"]
+    assert [status.name for status in ProjectionAdmin(store).status("other", "unknown")] == ["other"]
 
 
 def test_a_worker_used_as_a_context_manager_says_when_it_is_gone(store: EventStore) -> None:
     append(store, "order-1")
     with Worker(store, counting()) as worker:
-        worker.once()
+        worker.run_once()
         with pytest.raises(ProjectionRunning):
-            Projections(store).reset("totals")
-    Projections(store).reset("totals")
+            ProjectionAdmin(store).reset("totals")
+    ProjectionAdmin(store).reset("totals")
 
 
 def test_a_worker_goes_on_being_seen_when_another_has_stopped(store: EventStore) -> None:
@@ -439,15 +441,17 @@ def test_a_worker_goes_on_being_seen_when_another_has_stopped(store: EventStore)
     idle = Worker(store, counting(), name="host:1")
     with ThreadPoolExecutor(1) as threads:
         running = threads.submit(idle.run_forever)
-        Projections(store).wait_for("totals", 1)
+        ProjectionAdmin(store).wait_for("totals", 1)
         Worker(store, counting(), name="host:2").run_until_caught_up()
         deadline = time.monotonic() + 4  # less than it takes until it would say so by itself
-        while Projections(store).status()[0].worker != "host:1" or not Projections(store).status()[0].is_running:
+        while (
+            ProjectionAdmin(store).status()[0].worker != "host:1" or not ProjectionAdmin(store).status()[0].is_running
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         idle.stop()
         running.result(timeout=30)
-    assert not Projections(store).status()[0].is_running
+    assert not ProjectionAdmin(store).status()[0].is_running
 
 
 def test_a_reset_that_fails_changes_nothing(store: EventStore) -> None:
@@ -458,10 +462,10 @@ def test_a_reset_that_fails_changes_nothing(store: EventStore) -> None:
         connection.execute(totals.delete())
         raise RuntimeError
 
-    for call in (Projections(store).reset, Projections(store).remove):
+    for call in (ProjectionAdmin(store).reset, ProjectionAdmin(store).remove):
         with pytest.raises(RuntimeError):
             call("totals", in_transaction=fail)
-    assert (Projections(store).position("totals"), counted(store.engine)) == (position, {"order-1": 3})
+    assert (ProjectionAdmin(store).position("totals"), counted(store.engine)) == (position, {"order-1": 3})
 
 
 def test_a_removed_projection_is_unknown(store: EventStore) -> None:
@@ -469,22 +473,22 @@ def test_a_removed_projection_is_unknown(store: EventStore) -> None:
     projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
     failing(projection, lambda event: event.version == 2)
     Worker(store, projection).run_until_caught_up()
-    Projections(store).remove("totals")
-    assert Projections(store).status() == []
-    for call in (Projections(store).position, Projections(store).reset, Projections(store).remove):
+    ProjectionAdmin(store).remove("totals")
+    assert ProjectionAdmin(store).status() == []
+    for call in (ProjectionAdmin(store).position, ProjectionAdmin(store).reset, ProjectionAdmin(store).remove):
         with pytest.raises(UnknownProjection, match="'totals'"):
             call("totals")
     with pytest.raises(UnknownProjection):
-        Projections(store).dead_letters.retry(projection, "order-1")
+        ProjectionAdmin(store).dead_letters.retry(projection, "order-1")
 
 
 def test_what_is_running_is_not_touched(store: EventStore) -> None:
     append(store, "order-1")
-    Worker(store, counting("one"), name="host:7").once()
+    Worker(store, counting("one"), name="host:7").run_once()
     with store.engine.begin() as connection:
         connection.execute(totals.delete())
     Worker(store, counting("other")).run_until_caught_up()
-    projections = Projections(store)
+    projections = ProjectionAdmin(store)
     calls: list[Callable[[], None]] = [
         lambda: projections.reset("one"),
         lambda: projections.remove("one"),
@@ -604,7 +608,7 @@ def test_a_session_that_would_not_be_committed_is_refused(store: EventStore, ses
     with pytest.raises(InvalidInput, match=r"Session\(bind=connection\)"):
         append(inline(store, projection), "order-1")
     assert store.stream_version("order-1") == 1
-    assert list(Projections(store).dead_letters.find("totals")) == []
+    assert list(ProjectionAdmin(store).dead_letters.list("totals")) == []
 
 
 # --- bad input
@@ -629,23 +633,23 @@ def test_definitions_that_can_not_be_right(store: EventStore) -> None:
         lambda: Worker(store, projection, batch_size=0),
         lambda: Worker(store, projection, batch_seconds=-1),
         lambda: Worker(store, projection, longest_interval_seconds=0.001),
-        lambda: Projections(store).wait_for("totals", -1),
-        lambda: Projections(store).wait_for("totals", "7"),  # type: ignore[arg-type]
-        lambda: Projections(store).wait_for("totals", 1, timeout_seconds=-1),
-        lambda: Projections(store).swap("totals", "totals"),
-        lambda: Projections(store).dead_letters.find("totals", status="pending"),  # type: ignore[arg-type]
-        lambda: Projections(store).dead_letters.discard("totals", 0),
-        lambda: Projections(store).dead_letters.discard("totals", 1, note="\0"),
-        lambda: Projections(store).dead_letters.retry("totals", "order-1"),  # type: ignore[arg-type]
+        lambda: ProjectionAdmin(store).wait_for("totals", -1),
+        lambda: ProjectionAdmin(store).wait_for("totals", "7"),  # type: ignore[arg-type]
+        lambda: ProjectionAdmin(store).wait_for("totals", 1, timeout_seconds=-1),
+        lambda: ProjectionAdmin(store).swap("totals", "totals"),
+        lambda: ProjectionAdmin(store).dead_letters.list("totals", status="pending"),  # type: ignore[arg-type]
+        lambda: ProjectionAdmin(store).dead_letters.discard("totals", 0),
+        lambda: ProjectionAdmin(store).dead_letters.discard("totals", 1, note="\0"),
+        lambda: ProjectionAdmin(store).dead_letters.retry("totals", "order-1"),  # type: ignore[arg-type]
     ]
     for place, call in enumerate(calls):
         with pytest.raises(InvalidInput):
             print(place, call())
     with joined as transaction:
-        for call in (lambda: Worker(transaction, projection), lambda: Projections(transaction)):
+        for call in (lambda: Worker(transaction, projection), lambda: ProjectionAdmin(transaction)):
             with pytest.raises(InvalidInput, match="joined"):
                 call()
-    assert Projections(store).status() == []
+    assert ProjectionAdmin(store).status() == []
 
 
 def test_only_a_joined_store_has_a_connection(store: EventStore) -> None:
@@ -660,7 +664,11 @@ def test_an_older_schema_says_what_to_run(new_engine: Engine) -> None:
     migrations.upgrade(new_engine, "es_0004")
     store = EventStore(new_engine)
     append(store, "order-1")
-    for call in (Worker(store, counting()).once, Projections(store).status, lambda: Projections(store).reset("totals")):
+    for call in (
+        Worker(store, counting()).run_once,
+        ProjectionAdmin(store).status,
+        lambda: ProjectionAdmin(store).reset("totals"),
+    ):
         with pytest.raises(SchemaOutdated) as outdated:
             call()
         assert (outdated.value.found, outdated.value.required) == (4, 7)

@@ -17,22 +17,18 @@ from eventstore import (
     ANY,
     AggregateNotFound,
     ConcurrencyConflict,
-    DatabaseMismatch,
     EventStore,
     EventTypes,
     InvalidInput,
-    InvalidStreamId,
-    Loaded,
     NewEvent,
-    NotInTransaction,
     RecordedEvent,
     Repository,
-    VersionNotReached,
     metadata_context,
     migrations,
 )
+from eventstore.errors import DatabaseMismatch, InvalidStreamId, NotInTransaction, VersionNotReached
 from eventstore.projections import Projection, inline
-from eventstore.repository import always, every, never, retry_conflicts
+from eventstore.repository import LoadedAggregate, always, every, never, retry_conflicts
 from tests.accounts import (
     KINDS,
     Closed,
@@ -122,7 +118,7 @@ def test_an_aggregate_is_loaded_at_every_version_and_time(accounts: Repository[F
         by_hand = FrozenAccount()
         for event in events[:version]:
             by_hand = by_hand.after(event)
-        assert accounts.load("1", version=version, must_exist=False) == Loaded("account-1", version, by_hand)
+        assert accounts.load("1", version=version, must_exist=False) == LoadedAggregate("account-1", version, by_hand)
     for event in events:
         at = accounts.load("1", as_of=event.recorded_at)
         assert at.version == max(each.version for each in events if each.recorded_at <= event.recorded_at)
@@ -167,11 +163,11 @@ def test_the_version_is_that_of_the_stream_where_upcasters_drop_and_split(any_en
                 store, category="log", initial=list, evolve=lambda seen, event: [*seen, event.event_type],
                 snapshots=snapshots,
             )  # fmt: skip
-            assert logs.load("1") == Loaded("log-1", 4, ["kept", "left", "right"])
+            assert logs.load("1") == LoadedAggregate("log-1", 4, ["kept", "left", "right"])
             assert logs.load("1", version=3).state == ["kept", "left", "right"]
-            assert logs.load("2") == Loaded("log-2", 1, [])
+            assert logs.load("2") == LoadedAggregate("log-2", 1, [])
     assert logs.execute("1", lambda _: [NewEvent("kept")]).version == 5
-    assert logs.load("1") == Loaded("log-1", 5, ["kept", "left", "right", "kept"], 5)
+    assert logs.load("1") == LoadedAggregate("log-1", 5, ["kept", "left", "right", "kept"], 5)
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 4])
@@ -204,7 +200,7 @@ def test_save_appends_at_the_loaded_version(accounts: Repository[FrozenAccount])
     assert accounts.save(loaded, []).version == 2
     assert accounts.save(loaded, (each for each in [Withdrawn(Decimal(5))])).version == 3
     with pytest.raises(InvalidInput):
-        accounts.save(Loaded("order-1", 0, FrozenAccount()), [Opened("Ada")])
+        accounts.save(LoadedAggregate("order-1", 0, FrozenAccount()), [Opened("Ada")])
 
 
 def test_a_command_is_called_again_on_fresh_state_after_a_conflict(accounts: Repository[FrozenAccount]) -> None:

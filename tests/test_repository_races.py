@@ -11,8 +11,8 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine, event
 
-from eventstore import ConcurrencyConflict, EventStore, Loaded, RecordedEvent, Repository
-from eventstore.repository import SnapshotCounts, every, retry_conflicts
+from eventstore import ConcurrencyConflict, EventStore, RecordedEvent, Repository
+from eventstore.repository import LoadedAggregate, SnapshotCounts, every, retry_conflicts
 from tests.accounts import Deposited, FrozenAccount, NotEnough, Withdrawn, deposit, event_types, withdraw
 from tests.fix_engines import sqlite_when_there_is_time
 
@@ -134,7 +134,7 @@ def test_loading_does_not_grow_with_the_length_of_the_stream(any_engine: Engine)
 
     reading = Repository(store, category="account", initial=FrozenAccount, evolve=counting)
 
-    def measure() -> Loaded[FrozenAccount]:
+    def measure() -> LoadedAggregate[FrozenAccount]:
         statements.clear()
         evolved[0] = 0
         began = time.perf_counter()

@@ -6,8 +6,8 @@ from typing import Any, assert_type
 
 import pytest
 
-from eventstore import EventStore, InvalidInput, Loaded, RecordedEvent, Repository, Saved
-from eventstore.repository import SinceSnapshot, every
+from eventstore import EventStore, InvalidInput, RecordedEvent, Repository
+from eventstore.repository import LoadedAggregate, SaveResult, SinceSnapshot, every
 from tests.accounts import Deposited, FrozenAccount
 
 
@@ -29,12 +29,12 @@ def test_mypy_knows_what_load_returns(store: EventStore) -> None:
     accounts = Repository(store, category="account", initial=FrozenAccount, evolve=FrozenAccount.after)
     totals = Repository(store, category="total", initial=int, evolve=evolve_total)
     assert_type(accounts, Repository[FrozenAccount])
-    assert_type(accounts.load("1", must_exist=False), Loaded[FrozenAccount])
+    assert_type(accounts.load("1", must_exist=False), LoadedAggregate[FrozenAccount])
     assert_type(accounts.load("1", must_exist=False).state.balance, Decimal)
     assert_type(totals.load("1", must_exist=False).state, int)
-    assert_type(totals.execute("1", add, 2), Saved)
-    assert_type(totals.execute("1", add, 2, 3), Saved)
-    assert_type(totals.execute("1", lambda total: add(total, 2, times=3)), Saved)
+    assert_type(totals.execute("1", add, 2), SaveResult)
+    assert_type(totals.execute("1", add, 2, 3), SaveResult)
+    assert_type(totals.execute("1", lambda total: add(total, 2, times=3)), SaveResult)
     with store.transaction() as transaction:
         assert_type(accounts.join(transaction).load("1", must_exist=False).state, FrozenAccount)
 

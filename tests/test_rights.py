@@ -10,20 +10,11 @@ import click
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from eventstore import (
-    ANY,
-    NO_STREAM,
-    STREAM_EXISTS,
-    Append,
-    EventStore,
-    ExpectedVersion,
-    NewEvent,
-    PermissionDenied,
-    migrations,
-)
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, ExpectedVersion, NewEvent, migrations
 from eventstore.backends import engine_for
 from eventstore.backends.postgresql.backend import COPY_FROM
 from eventstore.cli import main
+from eventstore.errors import PermissionDenied
 from eventstore.maintenance import verify
 from eventstore.migrations.remedies_on_postgresql import quoted
 from eventstore.projections import OnFailure, Projection, Worker

@@ -14,8 +14,8 @@ from eventstore import ANY, EventStore, NewEvent, maintenance, migrations
 from eventstore.backends.postgresql import backend as postgresql
 from eventstore.errors import InvalidInput, NoSchema, TableLocked, UnsuitableSetting
 from eventstore.migrations.environment import VERSION_TABLE
-from eventstore.testing.postgresql import find_binaries
 from tests.fix_migrations import url_of
+from tests.postgresql.launcher import find_binaries
 
 NAMES: Final = ["100%", "a:b", "%s:x", "%(x)s", "%%", 'My "Events"', "select", "_%Ä'\\:name", "tenant$1", "a$$b"]
 

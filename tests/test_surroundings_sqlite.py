@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from eventstore import ANY, AggregateNotFound, EventStore, NewEvent, NotInTransaction, Repository, migrations
+from eventstore import ANY, AggregateNotFound, EventStore, NewEvent, Repository, migrations
 from eventstore.backends.sqlite.settings import BegunByNone
-from eventstore.errors import UnsuitableSetting
+from eventstore.errors import NotInTransaction, UnsuitableSetting
 from tests.test_surroundings_postgresql import MAP, check_everything, watch, watched
 
 HARMLESS: Final = [

@@ -15,16 +15,15 @@ from eventstore import (
     EventFilter,
     EventStore,
     InvalidInput,
-    InvalidStreamId,
     LogWentBack,
     NewEvent,
-    PositionBeyondLog,
     PositionToken,
     RecordedEvent,
     maintenance,
 )
 from eventstore.backends import engine_for
-from eventstore.projections import Projection, Projections, Worker
+from eventstore.errors import InvalidStreamId, PositionBeyondLog
+from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.transfer import export_events
 from tests.fix_engines import changing_history
 
@@ -176,12 +175,12 @@ def test_a_projection_stops_if_what_it_has_handled_is_another_event_now(any_engi
     other = replace_event(store, events[-1].position)
     fill(store)
     with pytest.raises(LogWentBack) as error:
-        worker.once()
+        worker.run_once()
     assert (error.value.position, error.value.found_id, error.value.projection) == (
         events[-1].position, other, "counts",
     )  # fmt: skip
     assert positions == [event.position for event in events]
-    (status,) = Projections(store).status()
+    (status,) = ProjectionAdmin(store).status()
     assert status.log_went_back
     assert any("'counts'" in problem and "went back" in problem for problem in store.health().problems)
     (finding,) = maintenance.verify(store)
@@ -195,7 +194,7 @@ def test_a_projection_goes_on_if_the_stream_of_its_last_event_was_deleted(any_en
     events = fill(store)
     worker.run_until_caught_up()
     store.delete_stream("order-1", expected_version=3, reason="asked for")
-    (status,) = Projections(store).status()
+    (status,) = ProjectionAdmin(store).status()
     assert not status.log_went_back
     later = fill(store, stream_id="order-2")
     worker.run_until_caught_up()
@@ -233,7 +232,7 @@ def test_old_code_that_advances_a_checkpoint_raises_no_false_alarm(any_engine: E
     with store.engine.begin() as connection:
         connection.execute(text(f"UPDATE es_checkpoints SET position = {last.position}"))
     worker.run_until_caught_up()
-    assert not Projections(store).status()[0].log_went_back
+    assert not ProjectionAdmin(store).status()[0].log_went_back
     assert fill(store)[-1].position not in positions
     worker.run_until_caught_up()
     assert len(positions) == 6
@@ -247,9 +246,9 @@ def test_an_old_checkpoint_beyond_the_log_stops_its_projection(any_engine: Engin
     with store.engine.begin() as connection:
         connection.execute(text("UPDATE es_checkpoints SET position = 1000, event_position = NULL, event_id = NULL"))
     with pytest.raises(LogWentBack) as error:
-        worker.once()
+        worker.run_once()
     assert (error.value.position, error.value.expected_id, error.value.projection) == (1000, None, "counts")
-    assert Projections(store).status()[0].log_went_back
+    assert ProjectionAdmin(store).status()[0].log_went_back
 
 
 def test_a_projection_that_is_reset_begins_again_after_the_log_went_back(any_engine: Engine) -> None:
@@ -259,8 +258,8 @@ def test_a_projection_that_is_reset_begins_again_after_the_log_went_back(any_eng
     worker.run_until_caught_up()
     replace_event(store, events[-1].position)
     with worker, pytest.raises(LogWentBack):
-        worker.once()
-    Projections(store).reset("counts")
+        worker.run_once()
+    ProjectionAdmin(store).reset("counts")
     again, positions = handled(store)
     again.run_until_caught_up()
     assert positions == [event.position for event in events]

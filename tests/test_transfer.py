@@ -16,25 +16,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, select
 
-from eventstore import (
-    ANY,
-    Append,
-    DamagedExport,
-    EventFilter,
-    EventStore,
-    ExtraMissing,
-    ImportConflict,
-    InvalidInput,
-    JSONCodec,
-    NewEvent,
-    SchemaMissing,
-    SchemaOutdated,
-    StreamDeleted,
-    migrations,
-)
+from eventstore import ANY, Append, EventFilter, EventStore, InvalidInput, NewEvent, migrations
 from eventstore.backends import engine_for
+from eventstore.codecs import JSONCodec
+from eventstore.errors import DamagedExport, ExtraMissing, ImportConflict, SchemaMissing, SchemaOutdated, StreamDeleted
 from eventstore.maintenance import verify
-from eventstore.projections import Projection, Projections, Worker
+from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.tokens import PositionToken
 from eventstore.transfer import Exported, ExportProgress, ImportProgress, export_events, import_events
 from eventstore.transfer.resuming import read_end
@@ -140,7 +127,7 @@ def test_there_and_back_every_column_is_the_same(
     import_events(back, second, keep_positions=True)
     assert content(back, snapshots=True) == before
     assert [event.data for event in back.read_all()] == [event.data for event in here.read_all()]
-    assert Projections(back).position("totals") == Projections(here).position("totals")
+    assert ProjectionAdmin(back).position("totals") == ProjectionAdmin(here).position("totals")
     assert migrations.verify(there.engine) == []
 
 

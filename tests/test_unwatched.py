@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from eventstore import ANY, EventStore, NewEvent, SchemaMissing
+from eventstore import ANY, EventStore, NewEvent
 from eventstore.backends.direct import is_watched
 from eventstore.backends.postgresql.direct_connection import unwatched
+from eventstore.errors import SchemaMissing
 from tests.waiting import until
 
 

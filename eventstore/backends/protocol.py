@@ -439,7 +439,7 @@ class Backend(Protocol):
         """Check that positions are drawn one by one, and after those of all events that are there.
 
         Raises:
-            CachedPositions: Each session draws a stock of them.
+            PositionCacheEnabled: Each session draws a stock of them.
             PositionsBehind: The next one comes before the newest event.
             UnloggedEvents: A crash would empty the table, and begin again.
         """

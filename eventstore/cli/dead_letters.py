@@ -27,7 +27,7 @@ from eventstore.cli.projections import event_types_option, projection_option, ty
 from eventstore.cli.reading import NOT_NEGATIVE, POSITIVE
 from eventstore.errors import EventStoreError, ProjectionFailed
 from eventstore.event_types import EventTypes
-from eventstore.projections import DeadLetter, DeadLetters, DeadLetterStatus, Projection, Projections
+from eventstore.projections import DeadLetter, DeadLetters, DeadLetterStatus, Projection, ProjectionAdmin
 from eventstore.store import EventStore
 
 _COLUMNS: Final = (
@@ -67,8 +67,8 @@ def list_(
 
     In a pipe, the lines have: projection, position, stream id, version, event type, attempts, error, time, note.
     """
-    letters = Projections(store).dead_letters
-    found = letters.find(projection, status=DeadLetterStatus(status), after_position=after)
+    letters = ProjectionAdmin(store).dead_letters
+    found = letters.list(projection, status=DeadLetterStatus(status), after_position=after)
     shown = Limited(found, None if without_limit else limit)
     print_rows(_COLUMNS, map(_told, shown), as_json=as_json, empty=f"none is {status}")
     if shown.has_more and shown.last is not None:
@@ -85,7 +85,7 @@ def _told(letter: DeadLetter) -> dict[str, Any]:
 @store_options
 def show(*, store: EventStore, as_json: bool, projection: str, position: int) -> None:
     """Print one dead letter of PROJECTION, and its event with the payload as it is stored."""
-    letter = _letter(Projections(store).dead_letters, projection, position)
+    letter = _letter(ProjectionAdmin(store).dead_letters, projection, position)
     event = next(store.read_all(after_position=position - 1, limit=1, upcast=False))
     if as_json:
         print_json({**_told(letter), "event": event_as_json(event)})
@@ -98,7 +98,7 @@ def show(*, store: EventStore, as_json: bool, projection: str, position: int) ->
 
 def _letter(letters: DeadLetters, projection: str, position: int) -> DeadLetter:
     found = chain.from_iterable(
-        letters.find(projection, status=status, after_position=position - 1) for status in DeadLetterStatus
+        letters.list(projection, status=status, after_position=position - 1) for status in DeadLetterStatus
     )
     for letter in found:
         if letter.position == position:
@@ -128,7 +128,7 @@ def retry(
     if every_stream == bool(stream_ids):
         msg = "name the streams, or give --all"
         raise click.UsageError(msg)
-    letters = Projections(typed(store, event_types)).dead_letters
+    letters = ProjectionAdmin(typed(store, event_types)).dead_letters
     has_failed = False
     for stream_id in _pending(letters, projection.name) if every_stream else stream_ids:
         failure: str | None = None
@@ -149,7 +149,7 @@ def retry(
 
 def _pending(letters: DeadLetters, projection: str) -> Iterator[str]:
     """Yield each stream once; those that resolve meanwhile are gone from the list, and need not be there."""
-    return iter(dict.fromkeys(letter.stream_id for letter in letters.find(projection)))
+    return iter(dict.fromkeys(letter.stream_id for letter in letters.list(projection)))
 
 
 @dead_letters.command()
@@ -159,7 +159,7 @@ def _pending(letters: DeadLetters, projection: str) -> Iterator[str]:
 @store_options
 def discard(*, store: EventStore, as_json: bool, projection: str, position: int, note: str | None) -> None:
     """Do without the event at POSITION: it is not tried again. Those behind it still wait for retry."""
-    if not Projections(store).dead_letters.discard(projection, position, note=note):
+    if not ProjectionAdmin(store).dead_letters.discard(projection, position, note=note):
         msg = (
             f"projection {projection!r} has no pending dead letter at position {position}; `dead-letters list` has them"
         )

@@ -15,7 +15,7 @@ from eventstore.cli.imports import imported
 from eventstore.cli.output import Column, console, has_person, print_json, print_line, print_rows, printable
 from eventstore.cli.reading import POSITIVE
 from eventstore.event_types import EventTypes
-from eventstore.projections import Outcome, Projection, Projections, Worker
+from eventstore.projections import Outcome, Projection, ProjectionAdmin, Worker
 from eventstore.statements.global_order import newest_position
 from eventstore.store import EventStore
 
@@ -55,7 +55,7 @@ def status(*, store: EventStore, as_json: bool, names: tuple[str, ...]) -> None:
     In a pipe, the lines have: name, state, position, events behind, seconds behind, dead letters, when it last came
     forward, worker, failure: also the one after which an event is tried again.
     """
-    found = Projections(store).status(*names)
+    found = ProjectionAdmin(store).status(*names)
     rows = [{**asdict(each), "state": each.state} for each in found]
     is_table = has_person() and not as_json
     if as_json or is_table:
@@ -104,7 +104,7 @@ def reset(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, y
     """
     empties = "" if in_transaction else " Your tables are left as they are!"
     _confirmed(f"Reset {printable(name)} to the first event?{empties}", yes=yes)
-    Projections(store).reset(name, in_transaction=in_transaction)
+    ProjectionAdmin(store).reset(name, in_transaction=in_transaction)
     _tell({"projection": name, "done": "reset"}, as_json=as_json)
 
 
@@ -116,7 +116,7 @@ def reset(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, y
 def remove(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, yes: bool) -> None:
     """Forget the projection NAME, its checkpoint and its dead letters. Your tables stay."""
     _confirmed(f"Forget {printable(name)}, its checkpoint and its dead letters?", yes=yes)
-    Projections(store).remove(name, in_transaction=in_transaction)
+    ProjectionAdmin(store).remove(name, in_transaction=in_transaction)
     _tell({"projection": name, "done": "removed"}, as_json=as_json)
 
 
@@ -141,7 +141,7 @@ def rebuild(
 
     Workers of both have to be stopped: before the swap, or before the reset.
     """
-    found = Projections(store)
+    found = ProjectionAdmin(store)
     is_beside = projection.name != name
     new = printable(projection.name)
     how = f"Run {new} until it has caught up, and put it in the place of" if is_beside else "Reset and run"
@@ -159,7 +159,7 @@ def rebuild(
 
 def typed(store: EventStore, event_types: EventTypes | None) -> EventStore:
     """Return the store, with other event types where they are given."""
-    return store if event_types is None else store._with_event_types(event_types)
+    return store if event_types is None else store.with_core(store.core.with_event_types(event_types))
 
 
 def run_until_caught_up(
@@ -170,12 +170,12 @@ def run_until_caught_up(
     Raises:
         ProjectionFailed: An event could not be handled.
     """
-    with store._execution.statement() as run:
+    with store.core.execution.statement() as run:
         ((end,),) = run(newest_position)
     handled = 0
     with Worker(store, projection, batch_size=batch_size) as worker:
         while True:
-            batch = worker.once()
+            batch = worker.run_once()
             handled += batch.handled
             report(min(batch.position, end), end)
             if batch.outcome is Outcome.ADVANCED:

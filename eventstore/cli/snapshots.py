@@ -41,7 +41,7 @@ def list_(
     In a pipe, the lines have: stream id, schema version, version, events after it, bytes, time.
     """
     at_most = None if without_limit else limit
-    found = store.snapshots.find(
+    found = store.snapshots.list(
         category=category,
         after=None if after is None else (after, 2**31 - 1),
         limit=None if at_most is None else at_most + 1,

@@ -88,7 +88,7 @@ class Settling:
 
         Raises:
             UnsuitableTransaction: The transaction would not see what others commit, or has itself appended.
-            CachedPositions: The database does not draw positions one by one.
+            PositionCacheEnabled: The database does not draw positions one by one.
             PositionsBehind: It draws positions that come before the newest event.
             UnloggedEvents: A crash would empty the log.
             LogWentBack: The log does not have the event any more that the reader knows.

@@ -11,7 +11,7 @@ from eventstore.maintenance.findings import Finding
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.projection_checks import check_checkpoints
 from eventstore.maintenance.schema_checks import check_positions
-from eventstore.projections import Projections, ProjectionStatus
+from eventstore.projections import ProjectionAdmin, ProjectionStatus
 from eventstore.store import EventStore
 from eventstore.tables import SCHEMA_VERSION
 
@@ -95,7 +95,7 @@ def _of_positions(inspection: Inspection) -> Iterator[Diagnosis]:
 
 def _of_projections(store: EventStore, inspection: Inspection) -> Iterator[Diagnosis]:
     yield from map(_damaged, check_checkpoints(inspection))
-    statuses = Projections(store).status()
+    statuses = ProjectionAdmin(store).status()
     if not statuses:
         yield Diagnosis(Level.OK, "projections", "none was ever run")
     for status in statuses:
@@ -122,4 +122,4 @@ def _of_projection(status: ProjectionStatus) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.OK, subject, lag)
     if status.dead_letters:
         message = f"{status.dead_letters:,} dead letters are pending"
-        yield Diagnosis(Level.WARNING, subject, message, "retry or discard them: Projections.dead_letters")
+        yield Diagnosis(Level.WARNING, subject, message, "retry or discard them: ProjectionAdmin.dead_letters")

@@ -24,7 +24,7 @@ def check_checkpoints(inspection: Inspection) -> Iterator[Finding]:
             expected=expected,
             remedy=(
                 "it has seen events that are not here, and would pass over those to come: restore the events, or build "
-                "it again (Projections.reset)"
+                "it again (ProjectionAdmin.reset)"
             ),
         )
 

@@ -141,7 +141,7 @@ def pending(engine: Engine, revision: str = "head", *, schema: str | None = None
     """Return what `upgrade` would apply, in order: each revision and its description; none if the tables are newer.
 
     Raises:
-        OtherHistory, TableTaken, TablesElsewhere, UnknownRevision, SchemaTooNew: As for `upgrade`.
+        ForeignMigrationHistory, TableTaken, TablesElsewhere, UnknownRevision, SchemaTooNew: As for `upgrade`.
         alembic.util.CommandError: There is no such revision.
     """
     with refusals(engine, schema), engine.connect() as connection:

@@ -17,10 +17,10 @@ from eventstore.core.execution import refuse_other_schema
 from eventstore.core.schema_version import check_version
 from eventstore.errors import (
     EventsWouldBeLost,
+    ForeignMigrationHistory,
     InvalidInput,
     MigratedMeanwhile,
     NoSchema,
-    OtherHistory,
     UnknownRevision,
 )
 from eventstore.migrations.lock import deploy_lock
@@ -239,11 +239,11 @@ def refuse_tables_of_another_history(connection: Connection, schema: str | None)
     """Look whether our version table is there, if the tables are.
 
     Raises:
-        OtherHistory: It is not.
+        ForeignMigrationHistory: It is not.
     """
     inspector = inspect(connection)
     if inspector.has_table("es_schema", schema) and not inspector.has_table(VERSION_TABLE, schema):
-        raise OtherHistory
+        raise ForeignMigrationHistory
     _end_looking(connection)
 
 

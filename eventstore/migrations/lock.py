@@ -15,8 +15,8 @@ from eventstore.errors import (
     DirectConnectionRequired,
     MigrationError,
     MigrationInProgress,
+    MigrationInsideTransaction,
     MigrationLockLost,
-    TransactionOpen,
 )
 from eventstore.migrations import catalog
 from eventstore.migrations.place import schemas_to_lock
@@ -66,14 +66,14 @@ def deploy_lock(
     Raises:
         MigrationInProgress: Another one was not done in time.
         DirectConnectionRequired: The engine leads to a pool in transaction mode.
-        TransactionOpen: The connection is in a transaction.
+        MigrationInsideTransaction: The connection is in a transaction.
         MigrationLockLost: The lock's connection was lost, and another migration has taken the lock.
     """
     if connection.dialect.name == "sqlite":
         yield
         return
     if connection.in_transaction():
-        raise TransactionOpen("taking the lock of migrations")
+        raise MigrationInsideTransaction("taking the lock of migrations")
     settings = Settings(on_progress=on_progress)
     # beside the application's pool, which may allow no second connection; with its dialect, which may be asynchronous
     application = connection.engine

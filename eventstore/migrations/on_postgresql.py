@@ -16,8 +16,8 @@ from eventstore.errors import (
     ConstraintViolated,
     MigrationConnectionLost,
     MigrationError,
+    MigrationInsideTransaction,
     TableLocked,
-    TransactionOpen,
 )
 from eventstore.migrations import catalog
 from eventstore.migrations.session import no_timeouts, refuse_other_transactions, set_all
@@ -359,7 +359,7 @@ def _outside_transaction(step: str, lock_timeout_seconds: float) -> Iterator[Con
     """Commit what is open, and run statements that each commit by themselves; yields None if SQL is only printed.
 
     Raises:
-        TransactionOpen: The connection was in a transaction before the migration began.
+        MigrationInsideTransaction: The connection was in a transaction before the migration began.
         MigrationConnectionLost: It is lost.
     """
     context = op.get_context()
@@ -369,7 +369,7 @@ def _outside_transaction(step: str, lock_timeout_seconds: float) -> Iterator[Con
             try:
                 stack.enter_context(context.autocommit_block())
             except (AssertionError, AttributeError):  # Alembic's own, and the same under python -O
-                raise TransactionOpen(step) from None
+                raise MigrationInsideTransaction(step) from None
             if context.as_sql:
                 values = {"lock_timeout": _or_none(lock_timeout_seconds), "statement_timeout": "0"}
                 for setting, value in values.items():

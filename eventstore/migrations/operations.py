@@ -58,7 +58,7 @@ def create_schema() -> None:
     """Create the PostgreSQL schema of the tables, unless it is there or none was named.
 
     Raises:
-        OtherHistory: Our tables are there already, so another history has made them.
+        ForeignMigrationHistory: Our tables are there already, so another history has made them.
         TableTaken: One of our tables, whichever revision creates it, is there already, and so another one.
     """
     name = schema()
@@ -137,7 +137,7 @@ def create_index_concurrently(name: str, table: str, *columns: str, using: str =
         options: Storage parameters, as `autosummarize = on`. On SQLite there are none.
 
     Raises:
-        TransactionOpen: The connection was in a transaction before the migration began.
+        MigrationInsideTransaction: The connection was in a transaction before the migration began.
         MigrationError: There is an index of that name that is another one.
     """
     if _on_sqlite():
@@ -169,7 +169,7 @@ def add_constraints(table: str, **definitions: str) -> None:
     Raises:
         TableLocked: The lock could not be had in all the time there was (PostgreSQL).
         ConstraintViolated: A row does not satisfy one of them (SQLite).
-        TransactionOpen: The connection was in a transaction before the migration began (PostgreSQL).
+        MigrationInsideTransaction: The connection was in a transaction before the migration began (PostgreSQL).
     """
     if _on_sqlite():
         on_sqlite.add_constraints(table, definitions)
@@ -191,7 +191,7 @@ def validate_constraints(table: str, *names: str) -> None:
 
     Raises:
         ConstraintViolated: A row does not satisfy one of them.
-        TransactionOpen: The connection was in a transaction before the migration began.
+        MigrationInsideTransaction: The connection was in a transaction before the migration began.
     """
     if not _on_sqlite():
         on_postgresql.validate_constraints(_name(table), names)

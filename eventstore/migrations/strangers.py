@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Inspector, inspect, text
 
-from eventstore.errors import OtherHistory, TableTaken
+from eventstore.errors import ForeignMigrationHistory, TableTaken
 from eventstore.tables import Tables, define_tables
 
 CREATED_BY: Final = {
@@ -55,12 +55,12 @@ def refuse_own(connection: Connection, schema: str | None) -> None:
     """Look whether our tables are there already, before the first revision makes them.
 
     Raises:
-        OtherHistory: They are, so another history looks after them.
+        ForeignMigrationHistory: They are, so another history looks after them.
     """
     tables = define_tables(schema=schema, position_is_key=connection.dialect.name == "sqlite")
     version = _version(connection, inspect(connection), tables, schema)
     if version:
-        raise OtherHistory(f"es_{version:04}")
+        raise ForeignMigrationHistory(f"es_{version:04}")
 
 
 def is_ours(inspector: Inspector, name: str, schema: str | None) -> bool:

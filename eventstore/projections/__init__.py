@@ -1,10 +1,10 @@
 """Projections: read models, and whatever else is computed from events, each one applied once.
 
-A `Projection` says what to do with which events, a `Worker` runs it, `Projections` looks after it. `inline` runs
+A `Projection` says what to do with which events, a `Worker` runs it, `ProjectionAdmin` looks after it. `inline` runs
 handlers inside the appends themselves.
 """
 
-from eventstore.projections.administration import Projections, ProjectionStatus
+from eventstore.projections.administration import ProjectionAdmin, ProjectionStatus
 from eventstore.projections.batches import Batch, Outcome
 from eventstore.projections.dead_letters import DeadLetter, DeadLetters, DeadLetterStatus
 from eventstore.projections.definition import OnFailure, Projection
@@ -19,8 +19,8 @@ __all__ = [
     "OnFailure",
     "Outcome",
     "Projection",
+    "ProjectionAdmin",
     "ProjectionStatus",
-    "Projections",
     "Worker",
     "inline",
 ]

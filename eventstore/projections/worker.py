@@ -15,15 +15,15 @@ from typing import Any, Final, Self
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from eventstore.common.validation import MAX_NAME_LENGTH, MAX_VERSION, check_number, check_seconds, check_text
 from eventstore.common.waker import Waker
 from eventstore.core.settling import Horizon
 from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWentBack
 from eventstore.projections.batches import Batch, Batches, Outcome
-from eventstore.projections.definition import MAX_NAME_LENGTH, OnFailure, Projection
+from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
 from eventstore.rows.mapper import POSITION
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, check_number, check_seconds, unstorable_text
 
 _log = logging.getLogger("eventstore.projections")
 
@@ -40,7 +40,7 @@ class Worker:
     Several workers, in any number of processes, may run the same projection: one of them works at a time, batch by
     batch, and another takes over as soon as it is gone. One worker is used by one thread.
 
-    Where you call `once` in a loop of your own, use the worker as a context manager: at the end it says that it is
+    Where you call `run_once` in a loop of your own, use the worker as a context manager: at the end it says that it is
     gone, so that the projection can be reset at once.
 
     A batch is one transaction: the rows that handlers write and the checkpoint are committed together. On PostgreSQL it
@@ -78,7 +78,7 @@ class Worker:
         longest_interval_seconds: float = 0.25,
         name: str | None = None,
     ) -> None:
-        if not isinstance(store, EventStore) or store._execution.is_joined:
+        if not isinstance(store, EventStore) or store.core.execution.is_joined:
             msg = (
                 "store is an EventStore that is not joined to a transaction: a worker commits batches of its own; pass "
                 "the application's"
@@ -91,12 +91,10 @@ class Worker:
         check_seconds("batch_seconds", batch_seconds)
         self._shortest = check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001)
         self._longest = check_seconds("longest_interval_seconds", longest_interval_seconds, minimum=self._shortest)
-        if name is not None and (not isinstance(name, str) or unstorable_text(name, MAX_NAME_LENGTH)):
-            msg = f"name is a string of 1 to {MAX_NAME_LENGTH} storable characters, or None, not {name!r}"
-            raise InvalidInput(msg)
-        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}" if name is None else name
+        own_name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.name = own_name if name is None else check_text("the name of a worker", name, MAX_NAME_LENGTH)
         self._projection = projection
-        self._backend = store._backend
+        self._backend = store.core.backend
         self._batches = Batches(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
         self._repeated = (0, 0)
         self._seen_at = float("-inf")
@@ -113,7 +111,7 @@ class Worker:
         self._stopped = True
         self._waker.wake()
 
-    def once(self) -> Batch:
+    def run_once(self) -> Batch:
         """Handle one batch of events, if there are any.
 
         Returns:
@@ -151,14 +149,14 @@ class Worker:
             How many events were handed to handlers.
 
         Raises:
-            ProjectionFailed: As for `once`.
-            EventStoreError: As for `once`.
+            ProjectionFailed: As for `run_once`.
+            EventStoreError: As for `run_once`.
         """
         end = self._batches.newest_position()
         handled, pause = 0, self._shortest
         with self._seen():
             while not self._stopped:
-                batch = self.once()
+                batch = self.run_once()
                 self._say_seen(batch)
                 handled += batch.handled
                 if batch.outcome is Outcome.ADVANCED:
@@ -180,15 +178,15 @@ class Worker:
             handle_signals: Stop at SIGTERM and SIGINT, after the current batch. In the main thread only.
 
         Raises:
-            ProjectionFailed: As for `once`.
-            EventStoreError: As for `once`.
+            ProjectionFailed: As for `run_once`.
+            EventStoreError: As for `run_once`.
             InvalidInput: `handle_signals` was asked for in another thread than the main one.
         """
         with self._signals(handle_signals=handle_signals), self._seen():
             pause, trouble, has_worked = self._shortest, "", False
             while not self._stopped:
                 try:
-                    batch = self.once()
+                    batch = self.run_once()
                     self._say_seen(batch)
                 except Exception as error:
                     is_first = not has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)

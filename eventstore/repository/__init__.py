@@ -1,16 +1,16 @@
 """Repositories: aggregates out of events, with snapshots and retries."""
 
-from eventstore.repository.loaded import Loaded, Saved
+from eventstore.repository.loaded import LoadedAggregate, SaveResult
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, always, every, never
 from eventstore.repository.repository import Repository
 from eventstore.repository.retrying import retry_conflicts
 from eventstore.repository.snapshotting import RefreshProgress, SnapshotCounts
 
 __all__ = [
-    "Loaded",
+    "LoadedAggregate",
     "RefreshProgress",
     "Repository",
-    "Saved",
+    "SaveResult",
     "SinceSnapshot",
     "SnapshotCounts",
     "SnapshotPolicy",

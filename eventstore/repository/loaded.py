@@ -7,7 +7,7 @@ from eventstore.repository.states import State
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded(Generic[State]):
+class LoadedAggregate(Generic[State]):
     """An aggregate as it was loaded.
 
     The state belongs to whoever has loaded it: no other load returns the same object.
@@ -32,7 +32,7 @@ class Loaded(Generic[State]):
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SaveResult:
     """What a command has done.
 
     Attributes:

@@ -11,20 +11,19 @@ from uuid import UUID
 
 from eventstore.codecs import MessagePackCodec, PayloadCodec, difference, value_at
 from eventstore.codecs.metadata import METADATA_DECODER, decode_metadata, encode_metadata
+from eventstore.common.validation import MAX_VERSION
 from eventstore.correlation import with_context
 from eventstore.errors import (
     DecodingError,
-    EmptyAppend,
     EncodingError,
     InvalidEvent,
     InvalidExpectedVersion,
     InvalidInput,
-    RepeatedEventId,
 )
 from eventstore.event_types import EventTypes
 from eventstore.event_types.upcasting import PlainEvent, Shape
 from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
-from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
+from eventstore.streams import STREAM_EXISTS, ExpectedVersion
 
 POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
 """Where these are in a row of `statements.read_forwards`."""
@@ -142,7 +141,11 @@ class EventMapper:
         seen: set[UUID] = set()
         for index, event in enumerate(events):
             if event.event_id in seen:
-                raise RepeatedEventId(append.stream_id, event.event_id, index)
+                msg = (
+                    f"event {index} of the append to stream {append.stream_id!r} repeats the event id "
+                    f"{event.event_id}; every event needs its own"
+                )
+                raise InvalidInput(msg)
             seen.add(event.event_id)
             codec, data = self._encode(event, index)
             pending.event_ids.append(event.event_id)
@@ -284,7 +287,11 @@ class EventMapper:
             raise InvalidInput(msg)
         new_events = [event if isinstance(event, NewEvent) else self.event_types.new_event(event) for event in events]
         if not new_events:
-            raise EmptyAppend(append.stream_id)
+            msg = (
+                f"nothing to append to stream {append.stream_id!r}: the list of events is empty; "
+                "pass at least one event"
+            )
+            raise InvalidInput(msg)
         return new_events
 
 

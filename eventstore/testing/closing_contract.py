@@ -10,7 +10,6 @@ from sqlalchemy.exc import IntegrityError
 from eventstore import (
     ANY,
     NO_STREAM,
-    STREAM_DELETED,
     STREAM_EXISTS,
     AggregateNotFound,
     Append,
@@ -18,16 +17,15 @@ from eventstore import (
     EventFilter,
     EventStore,
     EventTypes,
-    InvalidEvent,
-    InvalidExpectedVersion,
     InvalidInput,
     NewEvent,
     RecordedEvent,
     Repository,
     StreamClosed,
-    StreamDeleted,
 )
-from eventstore.projections import DeadLetterStatus, OnFailure, Projection, Projections, Worker, inline
+from eventstore.errors import InvalidEvent, InvalidExpectedVersion, StreamDeleted
+from eventstore.events import STREAM_DELETED_EVENT
+from eventstore.projections import DeadLetterStatus, OnFailure, Projection, ProjectionAdmin, Worker, inline
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 
 REASON = "asked for by the customer, ticket 7"
@@ -52,7 +50,7 @@ class ClosingContract(ContractBase):
         before = two.settled_position()
         result = two.delete_stream("order-1", expected_version=3, reason=REASON, metadata={"user_id": 7})
         (left,) = two.read_stream("order-1")
-        assert (left.event_type, left.version, left.position) == (STREAM_DELETED, 4, result.position)
+        assert (left.event_type, left.version, left.position) == (STREAM_DELETED_EVENT, 4, result.position)
         assert (left.data, left.metadata) == ({"reason": REASON, "reusable": False}, {"user_id": 7})
         assert (result.version, two.stream_version("order-1")) == (4, 4)
         assert [event.position for event in two.read_all(after_position=before)] == [result.position]
@@ -196,12 +194,12 @@ class ClosingContract(ContractBase):
 
     def test_nobody_else_appends_such_an_event(self, two: EventStore) -> None:
         with pytest.raises(InvalidEvent, match="delete_stream"):
-            two.append("order-1", [NewEvent("a"), NewEvent(STREAM_DELETED)], expected_version=3)
+            two.append("order-1", [NewEvent("a"), NewEvent(STREAM_DELETED_EVENT)], expected_version=3)
 
     def test_strict_event_types_know_it(self, two: EventStore, make_store: MakeStore) -> None:
         delete(two)
         strict = make_store(event_types=EventTypes(unregistered="error"))
-        assert [event.event_type for event in strict.read_stream("order-1")] == [STREAM_DELETED]
+        assert [event.event_type for event in strict.read_stream("order-1")] == [STREAM_DELETED_EVENT]
 
     def test_projections_are_told(self, two: EventStore) -> None:
         seen: list[tuple[str, int]] = []
@@ -214,10 +212,10 @@ class ClosingContract(ContractBase):
         Worker(two, projection).run_until_caught_up()
         delete(two)
         Worker(two, projection).run_until_caught_up()
-        assert seen[6:] == [(STREAM_DELETED, 4)]
+        assert seen[6:] == [(STREAM_DELETED_EVENT, 4)]
         told: list[str] = []
         on_the_spot = Projection("closing-contract-inline")
-        on_the_spot.on(STREAM_DELETED)(lambda event, _: told.append(event.stream_id))
+        on_the_spot.on(STREAM_DELETED_EVENT)(lambda event, _: told.append(event.stream_id))
         delete(inline(two, on_the_spot), "order-2")
         assert told == ["order-2"]
 
@@ -230,14 +228,14 @@ class ClosingContract(ContractBase):
             if event.data["number"] == 2:
                 raise ZeroDivisionError
 
-        projection.on(STREAM_DELETED)(lambda event, _: seen.append(event.stream_id))
+        projection.on(STREAM_DELETED_EVENT)(lambda event, _: seen.append(event.stream_id))
         Worker(two, projection).run_until_caught_up()
-        projections = Projections(two)
-        assert len(list(projections.dead_letters.find("closing-contract-strict"))) == 4
+        projections = ProjectionAdmin(two)
+        assert len(list(projections.dead_letters.list("closing-contract-strict"))) == 4
         delete(two)
         Worker(two, projection).run_until_caught_up()
         assert seen == ["order-1"]
-        letters = list(projections.dead_letters.find("closing-contract-strict", status=DeadLetterStatus.DISCARDED))
+        letters = list(projections.dead_letters.list("closing-contract-strict", status=DeadLetterStatus.DISCARDED))
         assert [letter.stream_id for letter in letters] == ["order-1"] * 2
         assert all(REASON in (letter.note or "") for letter in letters)
 

@@ -9,24 +9,15 @@ from uuid import UUID
 
 import pytest
 
-from eventstore import (
-    Append,
-    EmptyAppend,
-    EncodingError,
-    EventFilter,
-    EventStore,
-    EventTypes,
+from eventstore import Append, EncodingError, EventFilter, EventStore, EventTypes, InvalidInput, NewEvent, Repository
+from eventstore.errors import (
     InvalidEvent,
     InvalidExpectedVersion,
-    InvalidInput,
     InvalidMetadata,
     InvalidStreamId,
-    NewEvent,
-    RepeatedEventId,
-    Repository,
     UnregisteredEventType,
 )
-from eventstore.projections import Projection, Projections, Worker
+from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.testing._base import ContractBase, MakeStore, numbered
 
 
@@ -130,7 +121,7 @@ class InputContract(ContractBase):
         assert list(store.streams(after_stream_id=Kind.STREAM)) == []
         assert store.snapshots.save(Kind.STREAM, version=1, state=1)
         assert store.snapshots.load(Kind.STREAM) is not None
-        assert [info.stream_id for info in store.snapshots.find(category=Kind.ORDER)] == ["order-1"]
+        assert [info.stream_id for info in store.snapshots.list(category=Kind.ORDER)] == ["order-1"]
         orders = Repository(store, category=Kind.ORDER, initial=int, evolve=lambda state, _: state + 1)
         assert [orders.stream_id(id_) for id_ in (Kind.ORDER, Number.ONE)] == ["order-order", "order-1"]
         assert orders.load(Number.ONE).state == 1
@@ -139,7 +130,7 @@ class InputContract(ContractBase):
         projection = Projection(Kind.ORDER)
         projection.on(Kind.PLACED)(lambda event, _: seen.append(event.event_type))
         Worker(store, projection).run_until_caught_up()
-        assert (seen, Projections(store).position(Kind.ORDER)) == (["order-placed"], first.position)
+        assert (seen, ProjectionAdmin(store).position(Kind.ORDER)) == (["order-placed"], first.position)
 
         event_types = EventTypes()
         event_types.register(Kind.PLACED, Placed, schema_version=2)
@@ -160,10 +151,9 @@ class InputContract(ContractBase):
             store.append("order-1", numbered(2), expected_version=2**63 - 2)
 
     def test_no_events(self, store: EventStore) -> None:
-        with pytest.raises(EmptyAppend) as error:
+        with pytest.raises(InvalidInput, match="nothing to append to stream 'order-1'"):
             store.append("order-1", [], expected_version=0)
-        assert error.value.stream_id == "order-1"
-        with pytest.raises(EmptyAppend):
+        with pytest.raises(InvalidInput, match="nothing to append to stream 'order-3'"):
             store.append_many(
                 [Append("order-2", numbered(1), expected_version=0), Append("order-3", [], expected_version=0)]
             )
@@ -204,9 +194,8 @@ class InputContract(ContractBase):
     def test_one_event_id_twice(self, store: EventStore) -> None:
         event_id = UUID(int=7)
         events = [NewEvent("placed", event_id=event_id), NewEvent("other"), NewEvent("paid", event_id=event_id)]
-        with pytest.raises(RepeatedEventId) as error:
+        with pytest.raises(InvalidInput, match=f"event 2 .* repeats the event id {event_id}"):
             store.append("order-1", events, expected_version=0)
-        assert (error.value.index, error.value.event_id) == (2, event_id)
         assert store.stream_version("order-1") == 0
 
     def test_data_that_cannot_be_encoded(self, store: EventStore) -> None:

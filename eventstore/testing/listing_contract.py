@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, EventFilter, EventStore, InvalidFilter, InvalidInput, NewEvent, StreamOrder
+from eventstore import ANY, EventFilter, EventStore, InvalidInput, NewEvent
+from eventstore.errors import InvalidFilter
+from eventstore.streams import StreamOrder
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 
 _STREAMS = {"order-2": 3, "order": 1, "order-1": 5, "order.x": 2, "order!-1": 2, "invoice-1": 3}
@@ -78,7 +80,7 @@ class ListingContract(ContractBase):
         lists = [{"category": 1}, {"after": ("", 1)}, {"after": ("a", -1)}, {"limit": True}]
         for arguments in lists:
             with pytest.raises(InvalidInput):
-                store.snapshots.find(**arguments)
+                store.snapshots.list(**arguments)
         with pytest.raises(InvalidInput):
             store.snapshots.coverage(min_version=0)
         with pytest.raises(InvalidInput):
@@ -87,7 +89,7 @@ class ListingContract(ContractBase):
     def test_snapshots_are_listed_by_stream_and_schema_version(self, many: EventStore) -> None:
         for stream_id, version, schema_version in (("order-2", 1, 1), ("order-1", 4, 2), ("order-1", 6, 1)):
             many.snapshots.save(stream_id, version=version, state={"n": 1}, schema_version=schema_version)
-        found = list(many.snapshots.find())
+        found = list(many.snapshots.list())
         keys = [(each.stream_id, each.schema_version) for each in found]
         assert keys == [("order-1", 1), ("order-1", 2), ("order-2", 1)]
         assert [(each.version, each.stream_version, each.events_after) for each in found] == [
@@ -96,10 +98,10 @@ class ListingContract(ContractBase):
         loaded = many.snapshots.load("order-1")
         assert loaded is not None
         assert (found[0].created_at, found[0].codec, found[0].size_bytes) == (loaded.created_at, 1, 4)
-        assert list(many.snapshots.find(after=("order-1", 1))) == found[1:]
-        assert list(many.snapshots.find(limit=2)) == found[:2]
-        assert list(many.snapshots.find(category="order", limit=5)) == found
-        assert list(many.snapshots.find(category="invoice")) == []
+        assert list(many.snapshots.list(after=("order-1", 1))) == found[1:]
+        assert list(many.snapshots.list(limit=2)) == found[:2]
+        assert list(many.snapshots.list(category="order", limit=5)) == found
+        assert list(many.snapshots.list(category="invoice")) == []
 
     def test_coverage_counts_what_is_read_in_spite_of_snapshots(self, many: EventStore) -> None:
         many.snapshots.save("order-1", version=4, state=1, schema_version=1)

@@ -19,15 +19,15 @@ from eventstore import (
     ProjectionBehind,
     ProjectionFailed,
     RecordedEvent,
-    UnknownProjection,
 )
+from eventstore.errors import UnknownProjection
 from eventstore.projections import (
     Batch,
     DeadLetterStatus,
     OnFailure,
     Outcome,
     Projection,
-    Projections,
+    ProjectionAdmin,
     Worker,
     administration,
     inline,
@@ -113,9 +113,9 @@ class ProjectionContract(ContractBase):
     def test_events_are_handled_once_and_in_order(self, store: EventStore) -> None:
         positions = [append(store, f"order-{number % 3}") for number in range(10)]
         worker = Worker(store, counting(), batch_size=4)
-        assert worker.once() == Batch(Outcome.ADVANCED, 4, positions[3])
+        assert worker.run_once() == Batch(Outcome.ADVANCED, 4, positions[3])
         assert worker.run_until_caught_up() == 6
-        assert worker.once() == Batch(Outcome.CAUGHT_UP, 0, positions[-1])
+        assert worker.run_once() == Batch(Outcome.CAUGHT_UP, 0, positions[-1])
         assert handled(store.engine) == positions
         positions.append(append(store, "order-1"))
         assert Worker(store, counting()).run_until_caught_up() == 1
@@ -142,7 +142,7 @@ class ProjectionContract(ContractBase):
         worker = Worker(store, counting("totals", EventFilter(categories=["order"])), batch_size=2)
         assert worker.run_until_caught_up() == 1
         assert handled(store.engine) == [wanted]
-        assert Projections(store).position("totals") == last
+        assert ProjectionAdmin(store).position("totals") == last
 
     def test_what_a_handler_writes_and_the_checkpoint_commit_together(self, store: EventStore) -> None:
         append(store, "order-1", 3)
@@ -152,7 +152,7 @@ class ProjectionContract(ContractBase):
             Worker(store, projection).run_until_caught_up()
         assert len(failed) == 1
         assert counted(store.engine) == {"order-1": 2}
-        assert Projections(store).position("totals") == failed[0] - 1
+        assert ProjectionAdmin(store).position("totals") == failed[0] - 1
 
     def test_dead_letters_take_later_events_of_their_stream_with_them(self, store: EventStore) -> None:
         append(store, "order-1", 2)
@@ -165,8 +165,8 @@ class ProjectionContract(ContractBase):
         append(store, "order-2")
         worker.run_until_caught_up()
         assert counted(store.engine) == {"order-1": 1, "order-2": 3}
-        projections = Projections(store)
-        letters = list(projections.dead_letters.find("totals"))
+        projections = ProjectionAdmin(store)
+        letters = list(projections.dead_letters.list("totals"))
         assert [(letter.stream_id, letter.version, letter.attempts, letter.error) for letter in letters] == [
             ("order-1", 2, 1, "ValueError"),
             ("order-1", 3, 0, None),
@@ -185,7 +185,7 @@ class ProjectionContract(ContractBase):
         failing(projection, lambda event: event.version in broken)
         worker = Worker(store, projection)
         worker.run_until_caught_up()
-        letters = Projections(store).dead_letters
+        letters = ProjectionAdmin(store).dead_letters
         with pytest.raises(ProjectionFailed) as failed:
             letters.retry(projection, "order-1")
         assert (failed.value.version, failed.value.attempts) == (2, 2)
@@ -193,21 +193,21 @@ class ProjectionContract(ContractBase):
         with pytest.raises(ProjectionFailed) as failed:
             letters.retry(projection, "order-1")
         assert (failed.value.version, failed.value.attempts) == (3, 1)
-        assert [letter.version for letter in letters.find("totals", status=DeadLetterStatus.RESOLVED)] == [2]
-        assert [(letter.version, letter.attempts, letter.error) for letter in letters.find("totals")] == [
+        assert [letter.version for letter in letters.list("totals", status=DeadLetterStatus.RESOLVED)] == [2]
+        assert [(letter.version, letter.attempts, letter.error) for letter in letters.list("totals")] == [
             (3, 1, "ValueError"),
             (4, 0, None),
         ]
         broken.clear()
         assert letters.retry(projection, "order-1") == 2
         assert letters.retry(projection, "order-1") == 0
-        assert list(letters.find("totals")) == []
+        assert list(letters.list("totals")) == []
         append(store, "order-1")
         assert worker.run_until_caught_up() == 1
         assert counted(store.engine) == {"order-1": 5}
 
     def test_wait_for_is_exact(self, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        projections = Projections(store)
+        projections = ProjectionAdmin(store)
         first = store.append("order-1", [NewEvent("counted")], expected_version=0)
         with pytest.raises(ProjectionBehind) as behind:
             projections.wait_for("totals", first, timeout_seconds=0.05)
@@ -230,9 +230,9 @@ class ProjectionContract(ContractBase):
         projection = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
         failing(projection, lambda event: event.version == 2)
         Worker(store, projection).run_until_caught_up()
-        projections = Projections(store)
+        projections = ProjectionAdmin(store)
         projections.reset("totals", in_transaction=lambda connection: connection.execute(totals.delete()))
-        assert (projections.position("totals"), list(projections.dead_letters.find("totals"))) == (0, [])
+        assert (projections.position("totals"), list(projections.dead_letters.list("totals"))) == (0, [])
         assert counted(store.engine) == {}
         Worker(store, counting()).run_until_caught_up()
         assert counted(store.engine) == {"order-1": 3}
@@ -245,10 +245,10 @@ class ProjectionContract(ContractBase):
         seen: list[int] = []
         new = Projection("totals-2")
         new.on("counted")(lambda event, _: seen.append(event.version))
-        projections = Projections(store)
+        projections = ProjectionAdmin(store)
         with pytest.raises(UnknownProjection):
             projections.swap("totals", "totals-2")
-        Worker(store, new, batch_size=1).once()
+        Worker(store, new, batch_size=1).run_once()
         with store.engine.begin() as connection:
             connection.execute(store.tables.checkpoints.update().values(seen_at=None))
         with pytest.raises(ProjectionBehind):
@@ -267,13 +267,13 @@ class ProjectionContract(ContractBase):
         new = Projection("totals-2", on_failure=OnFailure.DEAD_LETTER)
         failing(new, lambda event: event.version == 2)
         Worker(store, new).run_until_caught_up()
-        projections = Projections(store)
+        projections = ProjectionAdmin(store)
         projections.swap("totals", "totals-2")
-        assert list(projections.dead_letters.find("totals-2")) == []
+        assert list(projections.dead_letters.list("totals-2")) == []
         assert projections.status()[0].dead_letters == 1
         append(store, "order-1")
         Worker(store, counting(on_failure=OnFailure.DEAD_LETTER)).run_until_caught_up()
-        letters = [(letter.version, letter.attempts) for letter in projections.dead_letters.find("totals")]
+        letters = [(letter.version, letter.attempts) for letter in projections.dead_letters.list("totals")]
         assert letters == [(2, 1), (3, 0)], "later events of the stream follow, under the new name"
 
     def test_what_happens_to_a_handler_elsewhere_is_its_events_failure(self, store: EventStore) -> None:
@@ -288,7 +288,7 @@ class ProjectionContract(ContractBase):
 
         Worker(store, projection).run_until_caught_up()
         assert counted(store.engine) == {"order-0": 1, "order-2": 1}
-        (letter,) = Projections(store).dead_letters.find("totals")
+        (letter,) = ProjectionAdmin(store).dead_letters.list("totals")
         assert (letter.position, letter.error) == (positions[1], "TimeoutError")
 
     @pytest.mark.parametrize("ending", ["commit", "rollback"])
@@ -305,7 +305,7 @@ class ProjectionContract(ContractBase):
 
         Worker(store, projection).run_until_caught_up()
         assert {positions[0], positions[2]} <= set(handled(store.engine)) <= set(positions)
-        (letter,) = Projections(store).dead_letters.find("totals")
+        (letter,) = ProjectionAdmin(store).dead_letters.list("totals")
         assert (letter.position, letter.error) == (positions[1], "TransactionBroken")
 
     def test_an_inline_projection_never_lags(self, store: EventStore) -> None:

@@ -27,7 +27,7 @@ from eventstore.codecs import Codec
 from eventstore.event_types import EventTypes
 from eventstore.events import NewEvent
 from eventstore.projections import Projection, Worker
-from eventstore.repository import Loaded, Repository
+from eventstore.repository import LoadedAggregate, Repository
 from eventstore.store import EventStore
 from eventstore.streams import ANY
 
@@ -113,7 +113,7 @@ class Scenario(Generic[State]):
         return self
 
     @property
-    def loaded(self) -> Loaded[State]:
+    def loaded(self) -> LoadedAggregate[State]:
         """The aggregate as it is now, for assertions of your own."""
         self._look()
         return self._repository.load(_ID, must_exist=False)

@@ -7,9 +7,9 @@ from django.db import transaction
 
 from django_shop.models import OrderSummary
 from django_shop.orders import Order, OrderPlaced
-from eventstore import Loaded, Repository
+from eventstore import Repository
 from eventstore.contrib.django import get_store
-from eventstore.repository import retry_conflicts
+from eventstore.repository import LoadedAggregate, retry_conflicts
 
 
 def orders() -> Repository[Order]:
@@ -17,25 +17,25 @@ def orders() -> Repository[Order]:
     return Repository(get_store(), category="order", initial=Order, evolve=Order.after)
 
 
-def place(order_id: str, placed: OrderPlaced) -> Loaded[Order]:
+def place(order_id: str, placed: OrderPlaced) -> LoadedAggregate[Order]:
     """Place an order. Who does not know whether it was done does it again."""
     return _change(order_id, Order.place, placed)
 
 
-def pay(order_id: str) -> Loaded[Order]:
+def pay(order_id: str) -> LoadedAggregate[Order]:
     """Pay an order."""
     return _change(order_id, Order.pay)
 
 
-def cancel(order_id: str, reason: str) -> Loaded[Order]:
+def cancel(order_id: str, reason: str) -> LoadedAggregate[Order]:
     """Cancel an order."""
     return _change(order_id, Order.cancel, reason)
 
 
-def _change(order_id: str, command: Callable[..., Any], *arguments: Any) -> Loaded[Order]:
+def _change(order_id: str, command: Callable[..., Any], *arguments: Any) -> LoadedAggregate[Order]:
     """Append what a command decides, and write the summary; all of it again where somebody else was quicker."""
 
-    def in_one_transaction() -> Loaded[Order]:
+    def in_one_transaction() -> LoadedAggregate[Order]:
         with transaction.atomic():
             saved = orders().execute(order_id, command, *arguments)
             loaded = orders().load(order_id)

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import Engine, create_engine
 
-from eventstore import EventStore, EventTypes, JSONCodec, NewEvent, migrations
+from eventstore import EventStore, EventTypes, NewEvent, migrations
+from eventstore.codecs import JSONCodec
 
 HERE = Path(__file__).parent
 
@@ -76,7 +77,7 @@ def main(binaries: Path, postgresql_url: str) -> None:
 
 
 if __name__ == "__main__":
-    from eventstore.testing.postgresql import PostgreSQLServer, find_binaries
+    from tests.postgresql.launcher import PostgreSQLServer, find_binaries
 
     found = find_binaries()
     with PostgreSQLServer(found) as server:

@@ -2,8 +2,8 @@
 
 from eventstore.backends.maintenance import Positions
 from eventstore.backends.protocol import Run
-from eventstore.errors import CachedPositions, PositionsBehind, UnloggedEvents
-from eventstore.statements.positions import drawn_positions, position_sequence
+from eventstore.errors import PositionCacheEnabled, PositionsBehind, UnloggedEvents
+from eventstore.statements.postgresql.positions import drawn_positions, position_sequence
 
 
 def positions_of(run: Run) -> Positions | None:
@@ -23,13 +23,13 @@ def check_drawing(run: Run, newest: int, persistence: str, cache: int | None, dr
 
     Raises:
         UnloggedEvents: es_events is no ordinary table.
-        CachedPositions: Sessions draw several positions at once, and use them up later.
+        PositionCacheEnabled: Sessions draw several positions at once, and use them up later.
         PositionsBehind: The sequence is behind the newest event.
     """
     if persistence != "p":
         raise UnloggedEvents
     if cache is not None and cache != 1:
-        raise CachedPositions(cache)
+        raise PositionCacheEnabled(cache)
     if drawn == -1:  # nothing was drawn since the sequence was made or set: what will be first is in itself only
         positions = positions_of(run) if newest else None
         newest, drawn = (newest, 0) if positions is None else (positions.newest, positions.given)

@@ -7,7 +7,7 @@ from django.db.migrations.operations.base import Operation
 
 from eventstore import migrations
 from eventstore.contrib.django.engines import engine_of
-from eventstore.errors import MigrationError, TransactionOpen
+from eventstore.errors import MigrationError, MigrationInsideTransaction
 from eventstore.migrations.commands import revisions_after
 
 _NOTHING: Final = "base"
@@ -66,7 +66,7 @@ class RunRevision(Operation):
     def _engine(self, schema_editor: Any) -> Any:
         connection = schema_editor.connection
         if connection.in_atomic_block:
-            raise TransactionOpen(f"revision {self.revision}")
+            raise MigrationInsideTransaction(f"revision {self.revision}")
         return engine_of(connection.alias)
 
     def _before(self) -> str:

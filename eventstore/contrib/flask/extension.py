@@ -15,7 +15,7 @@ from eventstore.backends import prepare_savepoints
 from eventstore.cli import make_group
 from eventstore.codecs import Codec
 from eventstore.contrib.flask.request_metadata import RequestMetadata
-from eventstore.correlation import ask_for_metadata
+from eventstore.correlation import add_metadata_provider
 from eventstore.errors import InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.store import EventStore
@@ -246,7 +246,7 @@ def _installed(prefix: str) -> _Installed:
 
 
 def _ask_for_request_metadata() -> None:
-    ask_for_metadata(_request_metadata)
+    add_metadata_provider(_request_metadata)
 
 
 def _request_metadata() -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Ours:
 
     def _project(self) -> Iterator[Delivered]:
         """Handle what can be handled now; whoever iterates gets all that the projection's table has."""
-        while self._worker.once().outcome is Outcome.ADVANCED:
+        while self._worker.run_once().outcome is Outcome.ADVANCED:
             pass
         return self._projected()
 

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from eventstore import migrations
-from eventstore.projections import Projections, Worker
+from eventstore.projections import ProjectionAdmin, Worker
 from eventstore.testing.scenario import given
 from flask_shop import command_line, create_app, ordering
 from flask_shop.agreement import customers_in_events, customers_in_table, orders_in_events, orders_in_table
@@ -150,7 +150,7 @@ def test_one_command_starts_all_of_it(shop: Flask, monkeypatch: pytest.MonkeyPat
         client.post(f"{place(client, tea=1)}/pay")
         with app.app_context():
             newest = db.session.scalars(select(func.max(OrderRow.position))).one()
-            Projections(events.store).wait_for("customers", newest, timeout_seconds=30)
+            ProjectionAdmin(events.store).wait_for("customers", newest, timeout_seconds=30)
         assert "€ 4.20" in client.get("/customers").text
 
     monkeypatch.setattr(command_line, "run_simple", visit)
