@@ -9,7 +9,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, func, inspect, select
-from sqlalchemy.dialects import registry
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
@@ -182,8 +181,7 @@ def run_offline(dialect: str, settings: Settings) -> None:
         if settings.schema is None and dialect == "postgresql":
             context.execute(refuse_elsewhere_in_script())
         if settings.schema is not None and dialect == "postgresql" and _begins_at_nothing():
-            create = CreateSchema(settings.schema, if_not_exists=True)
-            context.execute(str(create.compile(dialect=registry.load(dialect)())))
+            context.execute(CreateSchema(settings.schema, if_not_exists=True))
         context.run_migrations()
 
 

@@ -3928,7 +3928,7 @@ SELECT pg_backend_pid();
 LISTEN {};
 
 -- backends/postgresql/rights.py
-LOCK TABLE (\S+);
+LOCK TABLE {…};
 
 -- backends/postgresql/rights.py: rights_on
 INSERT ({…});
