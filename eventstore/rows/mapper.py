@@ -12,7 +12,7 @@ from uuid import UUID
 from eventstore.codecs import MessagePackCodec, PayloadCodec, difference, value_at
 from eventstore.codecs.metadata import METADATA_DECODER, decode_metadata, encode_metadata
 from eventstore.common.validation import MAX_VERSION
-from eventstore.correlation import with_context
+from eventstore.correlation import CONTEXT, PROVIDERS, with_context
 from eventstore.errors import (
     DecodingError,
     EncodingError,
@@ -37,6 +37,13 @@ class Expectation(Enum):
     EXISTING = "existing"
     NOTHING = "nothing"
 
+    @classmethod
+    def of(cls, expected: ExpectedVersion) -> "Expectation":
+        """Return the kind of an expected version."""
+        if isinstance(expected, int):
+            return cls.VERSION if expected else cls.NEW
+        return cls.EXISTING if expected is STREAM_EXISTS else cls.NOTHING
+
 
 @dataclass(slots=True)  # a frozen one takes twice as long to make
 class PendingAppend:
@@ -44,6 +51,7 @@ class PendingAppend:
 
     stream_id: str
     expected: ExpectedVersion
+    expectation: Expectation
     event_ids: list[UUID] = field(default_factory=list)
     event_types: list[str] = field(default_factory=list)
     schema_versions: list[int] = field(default_factory=list)
@@ -53,13 +61,6 @@ class PendingAppend:
 
     def __len__(self) -> int:
         return len(self.event_ids)
-
-    @property
-    def expectation(self) -> Expectation:
-        """The kind of what is expected."""
-        if isinstance(self.expected, int):
-            return Expectation.VERSION if self.expected else Expectation.NEW
-        return Expectation.EXISTING if self.expected is STREAM_EXISTS else Expectation.NOTHING
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -132,12 +133,15 @@ class EventMapper:
             UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
         """
         events = self._new_events(append)
-        if isinstance(append.expected_version, int) and append.expected_version > MAX_VERSION - len(events):
+        expected = append.expected_version
+        if isinstance(expected, int) and expected > MAX_VERSION - len(events):
             msg = f"stream {append.stream_id!r} would pass the largest version, {MAX_VERSION}"
             raise InvalidExpectedVersion(msg)
-        pending = PendingAppend(append.stream_id, append.expected_version)
-        metadata = with_context(append.metadata)
-        shared_metadata = encode_metadata(metadata)
+        pending = PendingAppend(append.stream_id, expected, Expectation.of(expected))
+        metadata = append.metadata
+        if CONTEXT.get() or PROVIDERS.get():
+            metadata = with_context(metadata)
+        shared_metadata = None if metadata is None else encode_metadata(metadata)
         seen: set[UUID] = set()
         for index, event in enumerate(events):
             if event.event_id in seen:
