@@ -28,7 +28,7 @@ from eventstore.observer import Observation, Operation
 from eventstore.projections import Projection, ProjectionAdmin, Worker, inline
 from eventstore.testing._base import numbered
 from eventstore.testing.projection_contract import PAYLOAD
-from eventstore.transfer import archive_stream, export_events, import_events
+from eventstore.transfer import Format, archive_stream, export_events, import_events
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def exported() -> BytesIO:
     file = BytesIO()
     with EventStore.in_memory() as other:
         other.append("order-7", [NewEvent("order-opened", 30), NewEvent("other")], expected_version=0)
-        export_events(other, file, format="json-lines")
+        export_events(other, file, format=Format.JSON_LINES)
     file.seek(0)
     return file
 
@@ -213,7 +213,7 @@ def test_filters_choose_what_they_choose_for_a_worker(
     typed: EventStore, exported: BytesIO, filters: list[EventFilter], expected: list[Any]
 ) -> None:
     seen: list[Any] = []
-    import_events(inline(typed, listing(*filters, seen=seen)), exported, format="json-lines")
+    import_events(inline(typed, listing(*filters, seen=seen)), exported, format=Format.JSON_LINES)
     assert seen == expected
     Worker(typed, listing(*filters, seen=seen)).run_until_caught_up()
     assert seen == expected * 2
@@ -245,10 +245,10 @@ def test_an_import_that_handlers_could_not_read_is_undone(typed: EventStore) -> 
     file = BytesIO()
     with EventStore.in_memory() as other:
         other.append("order-7", [NewEvent("placed", "not one")], expected_version=0)
-        export_events(other, file, format="json-lines")
+        export_events(other, file, format=Format.JSON_LINES)
     file.seek(0)
     with pytest.raises(DecodingError):
-        import_events(inline(typed, listing(seen=[])), file, format="json-lines")
+        import_events(inline(typed, listing(seen=[])), file, format=Format.JSON_LINES)
     assert typed.stream_version("order-7") == 0
 
 

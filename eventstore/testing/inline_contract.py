@@ -1,6 +1,7 @@
 """Inline projections: several of them, on every way of appending, all or nothing."""
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 
 import pytest
@@ -20,7 +21,7 @@ from eventstore import (
 from eventstore.projections import Projection, inline
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 from eventstore.testing.projection_contract import PAYLOAD
-from eventstore.transfer import archive_stream, export_events, import_events
+from eventstore.transfer import Format, archive_stream, export_events, import_events
 
 metadata = MetaData()
 sums = Table(
@@ -191,7 +192,7 @@ class InlineContract(ContractBase):
             other.delete_stream("order-3", expected_version=2, reason="ticket 7", reusable=True)
             other.append("order-3", numbered(1, 5), expected_version=3)
             file = BytesIO()
-            export_events(other, file, format="json-lines")
+            export_events(other, file, format=Format.JSON_LINES)
         file.seek(0)
         return file
 
@@ -279,13 +280,13 @@ class InlineContract(ContractBase):
         batch_size: int,
     ) -> None:
         projecting = inline(inline(store, summing()), noting())
-        options = {"keep_positions": keep_positions, "batch_size": batch_size}
-        import_events(projecting, exported, format="json-lines", **options)  # type: ignore[arg-type]  # they fit
+        run = partial(import_events, format=Format.JSON_LINES, keep_positions=keep_positions, batch_size=batch_size)
+        run(projecting, exported)
         assert summed(engine) == {"order-1": 10, "order-2": 10, "order-3": 5}
         assert entries(engine) == [f"{event.stream_id} {event.version}" for event in store.read_all()]
         exported.seek(0)
         before = entries(engine)
-        import_events(projecting, exported, format="json-lines", **options)  # type: ignore[arg-type]  # they fit
+        run(projecting, exported)
         assert entries(engine) == before, "what is there already is handled once"
 
     @pytest.mark.parametrize("keep_positions", [False, True])
@@ -307,14 +308,14 @@ class InlineContract(ContractBase):
             import_events(
                 inline(projecting, calling(fail)),
                 exported,
-                format="json-lines",
+                format=Format.JSON_LINES,
                 keep_positions=keep_positions,
                 batch_size=5,
             )
         assert (summed(engine), len(list(store.read_all()))) == ({"order-1": 6, "order-2": 3}, 5)
         assert entries(engine) == ["order-1 1", "order-1 2", "order-2 1", "order-2 2", "order-1 3"]
         exported.seek(0)
-        import_events(projecting, exported, format="json-lines", keep_positions=keep_positions, batch_size=5)
+        import_events(projecting, exported, format=Format.JSON_LINES, keep_positions=keep_positions, batch_size=5)
         assert summed(engine) == {"order-1": 10, "order-2": 10, "order-3": 5}
 
     def test_composed_projections_are_called_in_the_order_in_which_they_were_given(
