@@ -8,8 +8,6 @@ import pytest
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, func, select
 
 from eventstore import (
-    STREAM_ARCHIVED_EVENT,
-    STREAM_DELETED_EVENT,
     STREAM_EXISTS,
     Append,
     ConcurrencyConflict,
@@ -18,6 +16,7 @@ from eventstore import (
     RecordedEvent,
     Repository,
 )
+from eventstore.events import STREAM_ARCHIVED_EVENT, STREAM_DELETED_EVENT
 from eventstore.projections import Projection, inline
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 from eventstore.testing.projection_contract import PAYLOAD
