@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
 from functools import partial
 from typing import Any, Self
 from uuid import UUID
@@ -23,19 +22,10 @@ from eventstore.errors import (
 from eventstore.event_types import EventTypes
 from eventstore.event_types.upcasting import PlainEvent, Shape
 from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
-from eventstore.streams import STREAM_EXISTS, ExpectedVersion
+from eventstore.streams import STREAM_EXISTS, Expectation, ExpectedVersion
 
 POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
 """Where these are in a row of `statements.read_forwards`."""
-
-
-class Expectation(Enum):
-    """What an append expects of its stream: which statement it needs."""
-
-    NEW = "new"
-    VERSION = "version"
-    EXISTING = "existing"
-    NOTHING = "nothing"
 
 
 @dataclass(slots=True)  # a frozen one takes twice as long to make

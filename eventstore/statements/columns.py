@@ -14,6 +14,12 @@ APPENDED_COLUMNS: Final = (
 STORED_COLUMNS: Final = (*APPENDED_COLUMNS, "recorded_at")
 """The columns of a stored event, but for its position."""
 
+POSITIONED_COLUMNS: Final = (*STORED_COLUMNS, "position")
+
+
+FIELD_COLUMNS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
+"""The column of each field of a filter. Of several, the first here is looked up, and the others are compared."""
+
 
 def event_columns(tables: Tables) -> list[ColumnElement[Any]]:
     """Return the columns in the order that `rows.EventMapper` takes them; metadata as text, for the quicker decoder."""

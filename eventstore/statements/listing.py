@@ -1,22 +1,22 @@
 """Statements that list streams and snapshots, a page at a time."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, ColumnElement, DateTime, Integer, Text, and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements import Statement
+from eventstore.statements.columns import FIELD_COLUMNS
 from eventstore.streams import StreamOrder
 from eventstore.tables import Tables
 
 _PAGE_SIZE: Final = bindparam("page_size", type_=BigInteger)
 _AFTER_ID: Final = bindparam("after_stream_id", type_=Text)
-_FIELDS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
 
 
 @cache
-def list_streams(order: StreamOrder, *, of_category: bool, is_first: bool) -> Callable[[Tables], ClauseElement]:
+def list_streams(order: StreamOrder, *, of_category: bool, is_first: bool) -> Statement:
     """Return the statement for a page of (stream_id, version, created_at, updated_at).
 
     Its parameters are `page_size`; of a category, `category`; and unless it is the first page,
@@ -66,7 +66,7 @@ def find_stream(tables: Tables) -> ClauseElement:
 
 
 @cache
-def list_snapshots(*, of_category: bool) -> Callable[[Tables], ClauseElement]:
+def list_snapshots(*, of_category: bool) -> Statement:
     """Return the statement for a page of snapshots after (after_stream_id, after_schema_version), in that order.
 
     The rows: (stream_id, schema_version, version, codec, bytes, created_at, the stream's version).
@@ -92,7 +92,7 @@ def list_snapshots(*, of_category: bool) -> Callable[[Tables], ClauseElement]:
 
 
 @cache
-def snapshot_coverage(*, of_category: bool) -> Callable[[Tables], ClauseElement]:
+def snapshot_coverage(*, of_category: bool) -> Statement:
     """Return the statement for one row about streams of at least `min_version` events, and their newest snapshots.
 
     The row: how many streams; how many of them have a snapshot; of all of them together, the events after it (after
@@ -123,7 +123,7 @@ def snapshot_coverage(*, of_category: bool) -> Callable[[Tables], ClauseElement]
 
 
 @cache
-def newest_matching(fields: tuple[str, ...]) -> Callable[[Tables], ClauseElement]:
+def newest_matching(fields: tuple[str, ...]) -> Statement:
     """Return the statement for the highest positions, at most `page_size`, of events with one value in each field.
 
     Its parameters are besides `after_position`, and a value for each of the fields, such as `event_types`.
@@ -131,7 +131,7 @@ def newest_matching(fields: tuple[str, ...]) -> Callable[[Tables], ClauseElement
 
     def newest_matching_page(tables: Tables) -> ClauseElement:
         events = tables.events.c
-        matches = [events[_FIELDS[field]] == bindparam(field, type_=Text) for field in fields]
+        matches = [events[FIELD_COLUMNS[field]] == bindparam(field, type_=Text) for field in fields]
         after = events.position > bindparam("after_position", type_=BigInteger)
         # in a stream, positions ascend with versions, and those are in its key
         newest_first = events.version if "stream_ids" in fields else events.position

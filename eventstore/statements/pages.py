@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements.columns import FIELD_COLUMNS
 from eventstore.tables import Tables
 
 
@@ -68,10 +69,6 @@ Shape = tuple[tuple[str, ...], ...]
 """For each filter, the fields that it names."""
 
 
-COLUMNS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
-"""The column of each field; of several fields, the first here is looked up and the others are compared."""
-
-
 UP_TO: Final = bindparam("up_to_position", type_=BigInteger)
 
 
@@ -80,7 +77,7 @@ PAGE_SIZE: Final = bindparam("page_size", type_=BigInteger)
 
 def by_choice(fields: tuple[str, ...]) -> list[str]:
     """Return the fields of a filter: the one that is looked up, and the others."""
-    return [field for field in COLUMNS if field in fields]
+    return [field for field in FIELD_COLUMNS if field in fields]
 
 
 def positions_of_all(tables: Tables, number: int) -> Select[Any]:

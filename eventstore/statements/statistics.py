@@ -1,6 +1,5 @@
 """Statements that count, and that estimate where counting would take long."""
 
-from collections.abc import Callable
 from functools import cache
 
 from sqlalchemy import (
@@ -12,11 +11,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements import Statement
 from eventstore.tables import Tables, now
 
 
 @cache
-def count_rows(table_name: str) -> Callable[[Tables], ClauseElement]:
+def count_rows(table_name: str) -> Statement:
     """Return the statement that counts the rows of a table, named as an attribute of `Tables`."""
 
     def count_rows_of_table(tables: Tables) -> ClauseElement:

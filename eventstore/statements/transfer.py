@@ -55,17 +55,6 @@ def set_times_of_stream(tables: Tables) -> ClauseElement:
     )
 
 
-def page_of_streams(tables: Tables) -> ClauseElement:
-    """Return a page of (stream_id, version, created_at, updated_at), by stream id."""
-    head = tables.streams.c
-    return (
-        select(head.stream_id, head.version, head.created_at, head.updated_at)
-        .where(head.stream_id > bindparam("after_stream_id", type_=Text))
-        .order_by(head.stream_id)
-        .limit(bindparam("page_size", type_=BigInteger))
-    )
-
-
 def page_of_snapshots(tables: Tables) -> ClauseElement:
     """Return a page of snapshots, by stream id and schema version."""
     saved = tables.snapshots.c

@@ -3,7 +3,6 @@
 So an append that commits while the store is verified is seen with its head or not at all.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -22,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements import Statement
 from eventstore.statements.closing import CLOSING_TYPES
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.projections import has_log_gone_back
@@ -43,7 +43,7 @@ def end_of_streams(tables: Tables) -> ClauseElement:
 
 
 @cache
-def stream_states(*, bounded: bool) -> Callable[[Tables], ClauseElement]:
+def stream_states(*, bounded: bool) -> Statement:
     """Return the statement for streams after `after`, and up to `last` where it is bounded.
 
     Its rows, in order: stream id, version of the head, how many events, largest version among them (NULL where there
@@ -80,7 +80,7 @@ def stream_states(*, bounded: bool) -> Callable[[Tables], ClauseElement]:
 
 
 @cache
-def events_without_stream(*, bounded: bool) -> Callable[[Tables], ClauseElement]:
+def events_without_stream(*, bounded: bool) -> Statement:
     """Return the statement for a page of the streams in a range that have events, but no head.
 
     Its rows, in order: stream id, how many events, largest version among them.

@@ -50,12 +50,13 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
-from eventstore.rows.mapper import Expectation, PendingAppend
-from eventstore.statements.heads import advance_existing_head, advance_head, create_head, create_or_advance_head
+from eventstore.rows.mapper import PendingAppend
+from eventstore.statements.columns import APPENDED_COLUMNS
+from eventstore.statements.heads import write_head
 from eventstore.statements.sqlite.append import (
     find_heads,
     insert_event,
-    insert_single_event,
+    insert_one_event,
     last_position,
     set_head,
     take_write_lock,
@@ -70,12 +71,6 @@ from eventstore.tokens import PositionToken
 _SWITCH_TIMEOUT_SECONDS: Final = 30.0
 """How long a new connection waits to find, or make, the database's journal a write-ahead log."""
 
-_ADVANCE: Final[dict[Expectation, Statement]] = {
-    Expectation.NEW: create_head,
-    Expectation.VERSION: advance_head,
-    Expectation.EXISTING: advance_existing_head,
-    Expectation.NOTHING: create_or_advance_head,
-}
 NO_NOTIFICATIONS: Final = "notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it"
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
@@ -246,7 +241,7 @@ class SQLite:
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in three statements: head, events, position."""
         rows = run(
-            _ADVANCE[pending.expectation], stream_id=pending.stream_id, count=len(pending), expected=pending.expected
+            write_head(pending.expectation), stream_id=pending.stream_id, count=len(pending), expected=pending.expected
         )
         if not rows:
             return None
@@ -388,10 +383,10 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
         for index, event_id in enumerate(pending.event_ids)
     ]
     if len(rows) == 1:
-        ((position,),) = run(insert_single_event, **rows[0])
+        ((position,),) = run(insert_one_event, **rows[0])
         ((pending, version),) = appends
         return {(pending.stream_id, version + 1): position}
-    run.many(insert_event, rows)
+    run.many(insert_event(APPENDED_COLUMNS), rows)
     ((position,),) = run(last_position)
     # Nobody else writes: AUTOINCREMENT has given each row the next position.
     before, positions = position - len(rows), {}

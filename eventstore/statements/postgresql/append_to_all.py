@@ -1,5 +1,6 @@
 """The statement that appends to several streams at once on PostgreSQL: to all of them, or it changes nothing."""
 
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -7,7 +8,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Integer,
-    Select,
     Text,
     case,
     cast,
@@ -21,7 +21,9 @@ from sqlalchemy import insert as insert_into
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.postgresql.append import insert_events, notification, unnest, unnested_events
+from eventstore.statements import Statement
+from eventstore.statements.postgresql.append import insert_events, unnest, unnested_events
+from eventstore.statements.postgresql.notifications import notifications
 from eventstore.tables import Tables, now
 
 OVERTAKEN: Final = frozenset({"22012", "23505", "40001"})
@@ -29,12 +31,13 @@ OVERTAKEN: Final = frozenset({"22012", "23505", "40001"})
 where the database's default is not READ COMMITTED."""
 
 
-def append_to_all(tables: Tables) -> Select[Any]:
-    """Append to several streams, each of which must be at a version between two bounds.
+@cache
+def append_to_all(*, notify: bool) -> Statement:
+    """Return the statement that appends to several streams, each of which must be at a version between two bounds.
 
-    Returns one row: the versions that the streams had before, and the positions of the events at the places `ends`, as
-    arrays. No row where a stream is at another version; then nothing is changed. It fails with one of `OVERTAKEN` where
-    another writer came between.
+    It returns one row: the versions that the streams had before, and the positions of the events at the places `ends`,
+    as arrays. No row where a stream is at another version; then nothing is changed. It fails with one of `OVERTAKEN`
+    where another writer came between.
 
     In this order, each step reading from the one before:
 
@@ -50,36 +53,40 @@ def append_to_all(tables: Tables) -> Select[Any]:
     A plan that was made for few streams is used for many. So lists are joined to `es_streams` only, which has an index;
     what is known of the streams comes to the events as an array.
     """
-    known = _known(tables)
-    is_plausible = select(func.bool_and(_is_expected(func.coalesce(known.c.version, 0), known))).select_from(known)
-    plausible = is_plausible.scalar_subquery()
-    created = _create(tables, known, plausible)
-    number_created = select(func.count()).select_from(created).scalar_subquery()
-    locked = _lock(tables, known, plausible & (number_created >= 0))  # always so, but known only when all are created
-    verdict = _verdict(known, locked, number_created)
-    streams = tables.streams
-    advanced = (
-        update(streams)
-        .where(streams.c.stream_id == locked.c.stream_id, verdict.c.is_accepted)
-        .values(version=locked.c.version + locked.c.count, updated_at=now())
-        .returning(streams.c.stream_id)
-        .cte("advanced")
-    )
-    event = unnested_events(
-        ("event_streams", "stream_id", Text()), ("numbers", "number", Integer()), ("places", "version", BigInteger())
-    )
-    version = verdict.c.versions[event.c.number] + event.c.version
-    stored = insert_events(tables, event.c.stream_id, version, event, event.join(verdict, verdict.c.is_accepted))
 
-    positions = select(_array(stored.c.position, stored.c.position).label("all")).cte("positions")
-    end = unnest(("ends", "place", BigInteger()), place="number")
-    of_ends = select(_array(positions.c.all[end.c.place], end.c.number)).select_from(end.join(positions, true()))
-    return select(verdict.c.versions, of_ends.scalar_subquery()).where(verdict.c.is_accepted).add_cte(advanced)
+    def append_to_streams(tables: Tables) -> ClauseElement:
+        known = _known(tables)
+        is_plausible = select(func.bool_and(_is_expected(func.coalesce(known.c.version, 0), known))).select_from(known)
+        plausible = is_plausible.scalar_subquery()
+        created = _create(tables, known, plausible)
+        number_created = select(func.count()).select_from(created).scalar_subquery()
+        locked = _lock(
+            tables, known, plausible & (number_created >= 0)
+        )  # always so, but known only when all are created
+        verdict = _verdict(known, locked, number_created)
+        streams = tables.streams
+        advanced = (
+            update(streams)
+            .where(streams.c.stream_id == locked.c.stream_id, verdict.c.is_accepted)
+            .values(version=locked.c.version + locked.c.count, updated_at=now())
+            .returning(streams.c.stream_id)
+            .cte("advanced")
+        )
+        event = unnested_events(
+            ("event_streams", "stream_id", Text()),
+            ("numbers", "number", Integer()),
+            ("places", "version", BigInteger()),
+        )
+        version = verdict.c.versions[event.c.number] + event.c.version
+        stored = insert_events(tables, event.c.stream_id, version, event, event.join(verdict, verdict.c.is_accepted))
 
+        positions = select(_array(stored.c.position, stored.c.position).label("all")).cte("positions")
+        end = unnest(("ends", "place", BigInteger()), place="number")
+        of_ends = select(_array(positions.c.all[end.c.place], end.c.number)).select_from(end.join(positions, true()))
+        columns = [verdict.c.versions, of_ends.scalar_subquery(), *notifications(tables, notify=notify)]
+        return select(*columns).where(verdict.c.is_accepted).add_cte(advanced)
 
-def append_to_all_and_notify(tables: Tables) -> ClauseElement:
-    """Do the same, and tell those who listen."""
-    return append_to_all(tables).add_columns(notification(tables))
+    return append_to_streams
 
 
 def _known(tables: Tables) -> CTE:

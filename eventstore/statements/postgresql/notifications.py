@@ -1,5 +1,7 @@
 """Notifications of PostgreSQL: on which channel a store's appends are told."""
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, Text, cast, func, select
 from sqlalchemy.dialects.postgresql import OID
 from sqlalchemy.sql import ClauseElement
@@ -15,7 +17,7 @@ def notification_channel(tables: Tables) -> ClauseElement:
 
 def notify(tables: Tables) -> ClauseElement:
     """Send an empty notification when the transaction commits; of several, PostgreSQL delivers one."""
-    return select(func.pg_notify(channel_of(tables), ""))
+    return select(*notifications(tables, notify=True))
 
 
 def channel_of(tables: Tables) -> ColumnElement[str]:
@@ -26,3 +28,8 @@ def channel_of(tables: Tables) -> ColumnElement[str]:
     """
     number = cast(cast(func.to_regclass(name_of_events(tables)), OID), Text)
     return func.concat("eventstore_", number)
+
+
+def notifications(tables: Tables, *, notify: bool) -> list[ColumnElement[Any]]:
+    """Return a column that does so, or none: for statements that notify if they are asked to."""
+    return [func.pg_notify(channel_of(tables), "")] if notify else []

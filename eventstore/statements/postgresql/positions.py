@@ -1,6 +1,5 @@
 """Statements about what gives out positions: a sequence on PostgreSQL, sqlite_sequence on SQLite."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -21,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements import Statement
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.postgresql.names import name_of_events
 from eventstore.tables import Tables
@@ -72,7 +72,7 @@ def position_sequence(tables: Tables) -> ClauseElement:
 
 
 @cache
-def drawn_positions(schema: str, name: str) -> Callable[[Tables], ClauseElement]:
+def drawn_positions(schema: str, name: str) -> Statement:
     """Return the statement for (newest stored position, last value, whether that was given out) of a sequence.
 
     The newest position is of the statement's snapshot, the sequence is read later: so a healthy one is never behind.

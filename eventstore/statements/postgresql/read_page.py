@@ -1,6 +1,5 @@
 """Statements that read a page of the global order."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -24,10 +23,10 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from eventstore.common.validation import MAX_VERSION
-from eventstore.statements.columns import event_columns
+from eventstore.statements import Statement
+from eventstore.statements.columns import FIELD_COLUMNS, event_columns
 from eventstore.statements.global_order import page_of_events
 from eventstore.statements.pages import (
-    COLUMNS,
     PAGE_SIZE,
     UP_TO,
     Shape,
@@ -47,7 +46,7 @@ def read_everything(tables: Tables) -> ClauseElement:
 
 
 @cache
-def read_matching(shape: Shape) -> Callable[[Tables], ClauseElement]:
+def read_matching(shape: Shape) -> Statement:
     """Return the statement for filters that name these fields, behind a header.
 
     Its parameters are `up_to_position` and `page_size`, and for filter 0, 1, …: `after_position_0`, and one array for
@@ -78,8 +77,8 @@ def _lookups(tables: Tables, number: int, fields: tuple[str, ...]) -> Select[Any
     first, *others = by_choice(fields)
     wanted = func.unnest(_array(first, number)).table_valued("value").render_derived(name=f"wanted_{number}")
     events = tables.events.alias("candidate").c
-    also = [events[COLUMNS[field]].concat("") == func.any(_array(field, number)) for field in others]
-    key: tuple[Any, Any] = (events[COLUMNS[first]], events.position)
+    also = [events[FIELD_COLUMNS[field]].concat("") == func.any(_array(field, number)) for field in others]
+    key: tuple[Any, Any] = (events[FIELD_COLUMNS[first]], events.position)
     start, end = tuple_(wanted.c.value, after(number)), tuple_(wanted.c.value, UP_TO)
     if first == "stream_ids":
         key = (events.stream_id, events.version)

@@ -1,5 +1,8 @@
 """Statements that append: the whole database is locked, and the driver sends one row at a time."""
 
+from collections.abc import Callable
+from functools import cache
+
 from sqlalchemy import Text, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql import ClauseElement
@@ -27,15 +30,17 @@ def set_head(tables: Tables) -> ClauseElement:
     return row.on_conflict_do_update(index_elements=["stream_id"], set_=change)
 
 
-def insert_event(tables: Tables) -> Insert:
-    """Insert one event (by executemany)."""
-    types = {"event_id": Text(), "metadata": Text()}
-    return insert(tables.events).values({name: bindparam(name, type_=types.get(name)) for name in APPENDED_COLUMNS})
+@cache
+def insert_event(columns: tuple[str, ...]) -> Callable[[Tables], Insert]:
+    """Return the statement that inserts one event (by executemany); without its position, that is the next."""
+    types = {"event_id": Text(), "metadata": Text(), "recorded_at": Text()}
+    values = {name: bindparam(name, type_=types.get(name)) for name in columns}
+    return lambda tables: insert(tables.events).values(values)
 
 
-def insert_single_event(tables: Tables) -> ClauseElement:
+def insert_one_event(tables: Tables) -> ClauseElement:
     """Insert one event, and return its position."""
-    return insert_event(tables).returning(tables.events.c.position)
+    return insert_event(APPENDED_COLUMNS)(tables).returning(tables.events.c.position)
 
 
 def last_position(_tables: Tables) -> ClauseElement:

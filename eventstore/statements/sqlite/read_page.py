@@ -1,6 +1,5 @@
 """Statements that read a page of the global order."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -9,10 +8,10 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from eventstore.common.validation import MAX_VERSION
-from eventstore.statements.columns import event_columns
+from eventstore.statements import Statement
+from eventstore.statements.columns import FIELD_COLUMNS, event_columns
 from eventstore.statements.global_order import page_of_events
 from eventstore.statements.pages import (
-    COLUMNS,
     PAGE_SIZE,
     UP_TO,
     Shape,
@@ -31,7 +30,7 @@ def read_everything(tables: Tables) -> ClauseElement:
 
 
 @cache
-def read_matching(shape: Shape) -> Callable[[Tables], ClauseElement]:
+def read_matching(shape: Shape) -> Statement:
     """Return the statement for filters that name these fields, behind a header.
 
     Its parameters are those of PostgreSQL's, with JSON arrays. There is no LATERAL: the bound is a position instead.
@@ -56,8 +55,8 @@ def _lookups_by_json(tables: Tables, number: int, fields: tuple[str, ...]) -> Se
 
     def matches(events: Any, value: Any, last: Any) -> list[ColumnElement[bool]]:
         return [
-            events[COLUMNS[first]] == value,
-            *[events[COLUMNS[field]].in_(select(_values_of_json(field, number).c.value)) for field in others],
+            events[FIELD_COLUMNS[first]] == value,
+            *[events[FIELD_COLUMNS[field]].in_(select(_values_of_json(field, number).c.value)) for field in others],
             events.position > after(number),
             events.position <= last,  # one bound: of two, SQLite takes one for the index, and that may be the far one
         ]

@@ -1,16 +1,16 @@
 """The statement that asks for a setting."""
 
-from collections.abc import Callable
 from functools import cache
 
 from sqlalchemy import column, func, select
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements import Statement
 from eventstore.tables import Tables
 
 
 @cache
-def setting(name: str) -> Callable[[Tables], ClauseElement]:
+def setting(name: str) -> Statement:
     """Return the statement for the value of a PRAGMA that only tells."""
 
     def value_of_setting(_: Tables) -> ClauseElement:

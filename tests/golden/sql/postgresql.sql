@@ -227,7 +227,23 @@ WHERE es_events.position > %(after_position)b::BIGINT AND es_events.position <= 
 ORDER BY es_events.position
 LIMIT %(page_size)b::BIGINT;
 
--- heads.advance_existing_head
+-- heads.write_head(Expectation.NEW)
+INSERT INTO es_streams (version, stream_id)
+VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+ON CONFLICT (stream_id)
+DO NOTHING
+RETURNING es_streams.version;
+
+-- heads.write_head(Expectation.VERSION)
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version = %(expected)b::BIGINT
+RETURNING es_streams.version;
+
+-- heads.write_head(Expectation.EXISTING)
 -- with version_1 = 0
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -237,23 +253,7 @@ WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
     AND es_streams.version > %(version_1)b::BIGINT
 RETURNING es_streams.version;
 
--- heads.advance_head
-UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND es_streams.deleted_version IS NULL
-    AND es_streams.archived_version IS NULL
-    AND es_streams.version = %(expected)b::BIGINT
-RETURNING es_streams.version;
-
--- heads.create_head
-INSERT INTO es_streams (version, stream_id)
-VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-ON CONFLICT (stream_id)
-DO NOTHING
-RETURNING es_streams.version;
-
--- heads.create_or_advance_head
+-- heads.write_head(Expectation.NOTHING)
 INSERT INTO es_streams (version, stream_id)
 VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
 ON CONFLICT (stream_id)
@@ -530,7 +530,96 @@ WHERE es_streams.version >= %(min_version)b::BIGINT
     AND es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR);
 
--- postgresql.append.append_at_version
+-- postgresql.append.append(Expectation.NEW, notify=False)
+-- with count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO NOTHING
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append(Expectation.NEW, notify=True)
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO NOTHING
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS max_1,
+    max(stored.position) AS max_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append(Expectation.VERSION, notify=False)
 -- with count_1 = 0
 WITH
     head AS (
@@ -572,7 +661,7 @@ SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
 FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
--- postgresql.append.append_at_version_and_notify
+-- postgresql.append.append(Expectation.VERSION, notify=True)
 -- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
 WITH
     head AS (
@@ -623,102 +712,7 @@ SELECT
 FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
--- postgresql.append.append_to_any
--- with count_1 = 0
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO UPDATE SET
-            version = (es_streams.version + %(count)b::BIGINT),
-            updated_at = clock_timestamp()
-        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- postgresql.append.append_to_any_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO UPDATE SET
-            version = (es_streams.version + %(count)b::BIGINT),
-            updated_at = clock_timestamp()
-        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- postgresql.append.append_to_existing
+-- postgresql.append.append(Expectation.EXISTING, notify=False)
 -- with version_1 = 0, count_1 = 0
 WITH
     head AS (
@@ -760,7 +754,7 @@ SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
 FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
--- postgresql.append.append_to_existing_and_notify
+-- postgresql.append.append(Expectation.EXISTING, notify=True)
 -- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0, count_1 = 0
 WITH
     head AS (
@@ -811,7 +805,102 @@ SELECT
 FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
--- postgresql.append.append_to_many
+-- postgresql.append.append(Expectation.NOTHING, notify=False)
+-- with count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO UPDATE SET
+            version = (es_streams.version + %(count)b::BIGINT),
+            updated_at = clock_timestamp()
+        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append(Expectation.NOTHING, notify=True)
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO UPDATE SET
+            version = (es_streams.version + %(count)b::BIGINT),
+            updated_at = clock_timestamp()
+        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS max_1,
+    max(stored.position) AS max_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append_to_many(notify=False)
 WITH
     advanced AS (
         UPDATE es_streams
@@ -851,7 +940,7 @@ FROM stored
 JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
     ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
 
--- postgresql.append.append_to_many_and_notify
+-- postgresql.append.append_to_many(notify=True)
 -- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
 WITH
     advanced AS (
@@ -902,95 +991,6 @@ FROM stored
 JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
     ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
 
--- postgresql.append.append_to_new
--- with count_1 = 0
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO NOTHING
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- postgresql.append.append_to_new_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO NOTHING
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
 -- postgresql.append.create_heads
 -- with param_1 = 0
 INSERT INTO es_streams (stream_id, version)
@@ -1007,7 +1007,59 @@ WHERE es_streams.stream_id = any(%(stream_ids)b::TEXT[])
 ORDER BY es_streams.stream_id
 FOR NO KEY UPDATE;
 
--- postgresql.append_one.append_one_at_version
+-- postgresql.append_one.append_one(Expectation.NEW, notify=False)
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO NOTHING
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- postgresql.append_one.append_one(Expectation.NEW, notify=True)
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO NOTHING
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1;
+
+-- postgresql.append_one.append_one(Expectation.VERSION, notify=False)
 WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -1030,7 +1082,7 @@ SELECT
 FROM head
 RETURNING es_events.version, es_events.position;
 
--- postgresql.append_one.append_one_at_version_and_notify
+-- postgresql.append_one.append_one(Expectation.VERSION, notify=True)
 -- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
 WITH head AS (
     UPDATE es_streams
@@ -1063,61 +1115,7 @@ RETURNING
         %(pg_notify_2)b::VARCHAR
     ) AS pg_notify_1;
 
--- postgresql.append_one.append_one_to_any
-WITH head AS (
-    INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-    ON CONFLICT (stream_id)
-    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
-    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING es_events.version, es_events.position;
-
--- postgresql.append_one.append_one_to_any_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
-WITH head AS (
-    INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-    ON CONFLICT (stream_id)
-    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
-    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
-
--- postgresql.append_one.append_one_to_existing
+-- postgresql.append_one.append_one(Expectation.EXISTING, notify=False)
 -- with version_1 = 0
 WITH head AS (
     UPDATE es_streams
@@ -1141,7 +1139,7 @@ SELECT
 FROM head
 RETURNING es_events.version, es_events.position;
 
--- postgresql.append_one.append_one_to_existing_and_notify
+-- postgresql.append_one.append_one(Expectation.EXISTING, notify=True)
 -- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0
 WITH head AS (
     UPDATE es_streams
@@ -1174,12 +1172,13 @@ RETURNING
         %(pg_notify_2)b::VARCHAR
     ) AS pg_notify_1;
 
--- postgresql.append_one.append_one_to_new
+-- postgresql.append_one.append_one(Expectation.NOTHING, notify=False)
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
     ON CONFLICT (stream_id)
-    DO NOTHING
+    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
@@ -1195,13 +1194,14 @@ SELECT
 FROM head
 RETURNING es_events.version, es_events.position;
 
--- postgresql.append_one.append_one_to_new_and_notify
+-- postgresql.append_one.append_one(Expectation.NOTHING, notify=True)
 -- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
     ON CONFLICT (stream_id)
-    DO NOTHING
+    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
@@ -1226,7 +1226,7 @@ RETURNING
         %(pg_notify_2)b::VARCHAR
     ) AS pg_notify_1;
 
--- postgresql.append_to_all.append_to_all
+-- postgresql.append_to_all.append_to_all(notify=False)
 -- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0
 WITH
     known AS (
@@ -1370,7 +1370,7 @@ SELECT
 FROM verdict
 WHERE verdict.is_accepted;
 
--- postgresql.append_to_all.append_to_all_and_notify
+-- postgresql.append_to_all.append_to_all(notify=True)
 -- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0, concat_1 = 'eventstore_',
 --   name_of_es_events = 'es_events', pg_notify_2 = ''
 WITH
@@ -1522,11 +1522,17 @@ SELECT
 FROM verdict
 WHERE verdict.is_accepted;
 
--- postgresql.copy.copy_events
+-- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 FROM STDIN (FORMAT BINARY);
 
--- postgresql.copy.copy_positioned_events
+-- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata', 'recorded_at'))
+COPY es_events (
+    stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at
+)
+FROM STDIN (FORMAT BINARY);
+
+-- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata', 'recorded_at', 'position'))
 COPY es_events (
     stream_id,
     version,
@@ -1538,12 +1544,6 @@ COPY es_events (
     metadata,
     recorded_at,
     position
-)
-FROM STDIN (FORMAT BINARY);
-
--- postgresql.copy.copy_stored_events
-COPY es_events (
-    stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at
 )
 FROM STDIN (FORMAT BINARY);
 
@@ -3635,13 +3635,6 @@ WHERE snapshots.stream_id > %(after_stream_id)b::VARCHAR
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
--- transfer.page_of_streams
-SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
-FROM es_streams
-WHERE es_streams.stream_id > %(after_stream_id)b::VARCHAR
-ORDER BY es_streams.stream_id
-LIMIT %(page_size)b::BIGINT;
-
 -- transfer.set_imported_head
 INSERT INTO es_streams (version, created_at, updated_at, stream_id, deleted_version, archived_version)
 VALUES (
@@ -3960,7 +3953,15 @@ LEFT OUTER JOIN es_events
         AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
--- heads.advance_existing_head
+-- heads.write_head(Expectation.VERSION)
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND true
+    AND es_streams.version = %(expected)b::BIGINT
+RETURNING es_streams.version;
+
+-- heads.write_head(Expectation.EXISTING)
 -- with version_1 = 0
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -3969,15 +3970,7 @@ WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
     AND es_streams.version > %(version_1)b::BIGINT
 RETURNING es_streams.version;
 
--- heads.advance_head
-UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND true
-    AND es_streams.version = %(expected)b::BIGINT
-RETURNING es_streams.version;
-
--- heads.create_or_advance_head
+-- heads.write_head(Expectation.NOTHING)
 INSERT INTO es_streams (version, stream_id)
 VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
 ON CONFLICT (stream_id)
@@ -3988,7 +3981,7 @@ RETURNING es_streams.version;
 
 -- ======== with schema="Shop"
 
--- postgresql.append_one.append_one_at_version_and_notify
+-- postgresql.append_one.append_one(Expectation.VERSION, notify=True)
 -- with concat_1 = 'eventstore_', name_of_es_events = '"Shop".es_events', pg_notify_2 = ''
 WITH head AS (
     UPDATE "Shop".es_streams
@@ -4021,7 +4014,7 @@ RETURNING
         %(pg_notify_2)b::VARCHAR
     ) AS pg_notify_1;
 
--- postgresql.copy.copy_events
+-- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 COPY "Shop".es_events (
     stream_id, version, event_id, event_type, schema_version, codec, data, metadata
 )

@@ -228,7 +228,23 @@ ORDER BY es_events.position
 LIMIT :page_size
 OFFSET :param_1;
 
--- heads.advance_existing_head
+-- heads.write_head(Expectation.NEW)
+INSERT INTO es_streams (version, stream_id)
+VALUES (:count, :stream_id)
+ON CONFLICT (stream_id)
+DO NOTHING
+RETURNING version;
+
+-- heads.write_head(Expectation.VERSION)
+UPDATE es_streams
+SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.stream_id = :stream_id
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version = :expected
+RETURNING version;
+
+-- heads.write_head(Expectation.EXISTING)
 -- with version_1 = 0
 UPDATE es_streams
 SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
@@ -238,23 +254,7 @@ WHERE es_streams.stream_id = :stream_id
     AND es_streams.version > :version_1
 RETURNING version;
 
--- heads.advance_head
-UPDATE es_streams
-SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.stream_id = :stream_id
-    AND es_streams.deleted_version IS NULL
-    AND es_streams.archived_version IS NULL
-    AND es_streams.version = :expected
-RETURNING version;
-
--- heads.create_head
-INSERT INTO es_streams (version, stream_id)
-VALUES (:count, :stream_id)
-ON CONFLICT (stream_id)
-DO NOTHING
-RETURNING version;
-
--- heads.create_or_advance_head
+-- heads.write_head(Expectation.NOTHING)
 INSERT INTO es_streams (version, stream_id)
 VALUES (:count, :stream_id)
 ON CONFLICT (stream_id)
@@ -1023,11 +1023,53 @@ SELECT es_streams.stream_id, es_streams.version
 FROM es_streams
 WHERE es_streams.stream_id IN (SELECT anon_1.value FROM json_each(:stream_ids) AS anon_1);
 
--- sqlite.append.insert_event
+-- sqlite.append.insert_event(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 INSERT INTO es_events (version, event_id, schema_version, codec, stream_id, event_type, data, metadata)
 VALUES (:version, :event_id, :schema_version, :codec, :stream_id, :event_type, :data, :metadata);
 
--- sqlite.append.insert_single_event
+-- sqlite.append.insert_event(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata', 'recorded_at'))
+INSERT INTO es_events (
+    version, recorded_at, event_id, schema_version, codec, stream_id, event_type, data, metadata
+)
+VALUES (
+    :version,
+    :recorded_at,
+    :event_id,
+    :schema_version,
+    :codec,
+    :stream_id,
+    :event_type,
+    :data,
+    :metadata
+);
+
+-- sqlite.append.insert_event(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata', 'recorded_at', 'position'))
+INSERT INTO es_events (
+    position,
+    version,
+    recorded_at,
+    event_id,
+    schema_version,
+    codec,
+    stream_id,
+    event_type,
+    data,
+    metadata
+)
+VALUES (
+    :position,
+    :version,
+    :recorded_at,
+    :event_id,
+    :schema_version,
+    :codec,
+    :stream_id,
+    :event_type,
+    :data,
+    :metadata
+);
+
+-- sqlite.append.insert_one_event
 INSERT INTO es_events (version, event_id, schema_version, codec, stream_id, event_type, data, metadata)
 VALUES (:version, :event_id, :schema_version, :codec, :stream_id, :event_type, :data, :metadata)
 RETURNING position;
@@ -2069,48 +2111,6 @@ JOIN json_each(:places) AS anon_1
     ON es_events.stream_id = json_extract(anon_1.value, '$[0]')
         AND es_events.version = json_extract(anon_1.value, '$[1]');
 
--- sqlite.transfer.insert_positioned_event
-INSERT INTO es_events (
-    position,
-    version,
-    recorded_at,
-    event_id,
-    schema_version,
-    codec,
-    stream_id,
-    event_type,
-    data,
-    metadata
-)
-VALUES (
-    :position,
-    :version,
-    :recorded_at,
-    :event_id,
-    :schema_version,
-    :codec,
-    :stream_id,
-    :event_type,
-    :data,
-    :metadata
-);
-
--- sqlite.transfer.insert_stored_event
-INSERT INTO es_events (
-    version, recorded_at, event_id, schema_version, codec, stream_id, event_type, data, metadata
-)
-VALUES (
-    :version,
-    :recorded_at,
-    :event_id,
-    :schema_version,
-    :codec,
-    :stream_id,
-    :event_type,
-    :data,
-    :metadata
-);
-
 -- statistics.count_events_since
 -- with param_1 = 0
 SELECT count(*) AS count_1
@@ -2188,15 +2188,6 @@ WHERE snapshots.stream_id > :after_stream_id
     OR snapshots.stream_id = :after_stream_id
     AND snapshots.schema_version > :after_schema_version
 ORDER BY snapshots.stream_id, snapshots.schema_version
-LIMIT :page_size
-OFFSET :param_1;
-
--- transfer.page_of_streams
--- with param_1 = 0
-SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
-FROM es_streams
-WHERE es_streams.stream_id > :after_stream_id
-ORDER BY es_streams.stream_id
 LIMIT :page_size
 OFFSET :param_1;
 
@@ -2528,20 +2519,20 @@ LEFT OUTER JOIN es_events
         AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 WHERE es_streams.stream_id = :stream_id;
 
--- heads.advance_existing_head
+-- heads.write_head(Expectation.VERSION)
+UPDATE es_streams
+SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version = :expected
+RETURNING version;
+
+-- heads.write_head(Expectation.EXISTING)
 -- with version_1 = 0
 UPDATE es_streams
 SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
 WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version > :version_1
 RETURNING version;
 
--- heads.advance_head
-UPDATE es_streams
-SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version = :expected
-RETURNING version;
-
--- heads.create_or_advance_head
+-- heads.write_head(Expectation.NOTHING)
 INSERT INTO es_streams (version, stream_id)
 VALUES (:count, :stream_id)
 ON CONFLICT (stream_id)
