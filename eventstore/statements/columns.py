@@ -17,8 +17,25 @@ STORED_COLUMNS: Final = (*APPENDED_COLUMNS, "recorded_at")
 POSITIONED_COLUMNS: Final = (*STORED_COLUMNS, "position")
 
 
+Shape = tuple[tuple[str, ...], ...]
+"""For each filter, the fields that it names."""
+
 FIELD_COLUMNS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
 """The column of each field of a filter. Of several, the first here is looked up, and the others are compared."""
+
+EVENT_COLUMNS: Final = """
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+"""
+"""What `event_columns` returns, as SQL."""
 
 
 def event_columns(tables: Tables) -> list[ColumnElement[Any]]:

@@ -5,10 +5,8 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Select,
-    Subquery,
     bindparam,
     func,
-    literal_column,
     select,
 )
 from sqlalchemy.sql import ClauseElement
@@ -50,14 +48,6 @@ def first_event_from(tables: Tables) -> ClauseElement:
         .order_by(events.position)
         .limit(1)
     )
-
-
-def newest_event(tables: Tables) -> Subquery:
-    """Return (position, event id, stream id, version) of the newest event, as a part of a statement."""
-    newest = tables.events.alias("newest_event").c
-    columns = (newest.position, newest.event_id, newest.stream_id, newest.version)
-    # One that is a parameter makes the planner expect a tenth of the table, and plan at each execution again.
-    return select(*columns).order_by(newest.position.desc()).limit(literal_column("1")).subquery("newest")
 
 
 def page_of_events(tables: Tables) -> Select[Any]:

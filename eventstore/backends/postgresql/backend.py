@@ -73,7 +73,7 @@ from eventstore.statements.postgresql.notifications import notification_channel
 from eventstore.statements.postgresql.notifications import notify as send_notification
 from eventstore.statements.postgresql.positions import drawing
 from eventstore.statements.postgresql.read_page import read_everything, read_matching
-from eventstore.statements.postgresql.servers import transaction_id
+from eventstore.statements.postgresql.transactions import transaction_id
 from eventstore.statements.reading import read_forwards
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tables.immutability import TRIGGER

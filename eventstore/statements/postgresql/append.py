@@ -44,7 +44,11 @@ def append(expectation: Expectation, *, notify: bool) -> Statement:
         event = unnested_events()
         version = head.c.version - bindparam("count", type_=BigInteger) + event.c.place
         stored = insert_events(tables, bindparam("stream_id", type_=Text), version, event, head.join(event, true()))
-        columns = [func.max(stored.c.version), func.max(stored.c.position), *notifications(tables, notify=notify)]
+        columns: list[Any] = [
+            func.max(stored.c.version),
+            func.max(stored.c.position),
+            *notifications(tables, notify=notify),
+        ]
         return select(*columns).having(func.count() > 0)
 
     return append_to_stream

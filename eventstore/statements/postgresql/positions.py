@@ -1,15 +1,12 @@
 """Statements about what gives out positions: a sequence on PostgreSQL, sqlite_sequence on SQLite."""
 
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Subquery,
-    Text,
     bindparam,
-    case,
     cast,
     column,
     func,
@@ -23,6 +20,7 @@ from sqlalchemy.sql import ClauseElement
 from eventstore.statements import Statement
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.postgresql.names import name_of_events
+from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
 _CLASSES = table(
@@ -32,34 +30,43 @@ _SEQUENCES = table("pg_sequence", column("seqrelid"), column("seqcache"), schema
 _NAMESPACES = table("pg_namespace", column("oid"), column("nspname"), schema="pg_catalog")
 
 
-def drawing_state(tables: Tables, name: str) -> Subquery:
-    """Return how positions are drawn, as a part of a statement, with one row.
-
-    The columns: whether es_events is `p`ermanent, `u`nlogged or `t`emporary; how many positions a session draws from
-    the sequence at once; and the last position that was drawn, -1 if the sequence does not say without being read
-    itself, NULL for a role without SELECT on it. The sequence is read after the statement's snapshot was taken: so a
-    healthy one is never behind an event that the statement can see.
-    """
-    sequence = _SEQUENCES.c.seqrelid
-    persistence = cast(_CLASSES.c.relpersistence, Text)
-    may_read = func.has_sequence_privilege(sequence, "SELECT") & (persistence == "p")
-    last = func.coalesce(func.pg_sequence_last_value(sequence), literal_column("-1"))
-    return (
-        select(
-            persistence.label("persistence"),
-            _SEQUENCES.c.seqcache.label("cache"),
-            case((may_read, last)).label("drawn"),
-        )
-        .select_from(_CLASSES.outerjoin(_SEQUENCES, sequence == select(_sequence(tables)).scalar_subquery()))
-        .where(_CLASSES.c.oid == func.to_regclass(name_of_events(tables)))
-        .subquery(name)
+DRAWING_STATE: Final = """
+    SELECT
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT') AND CAST(pg_class.relpersistence AS TEXT) = 'p'
+            )
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
+        END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT JOIN pg_catalog.pg_sequence ON pg_sequence.seqrelid = (
+        SELECT to_regclass(pg_get_serial_sequence(:name_of_es_events, 'position')) AS sequence
     )
+    WHERE pg_class.oid = to_regclass(:name_of_es_events)
+"""
+"""How positions are drawn, as a part of a statement, with one row.
+
+The columns: whether es_events is `p`ermanent, `u`nlogged or `t`emporary; how many positions a session draws from the
+sequence at once; and the last position that was drawn, -1 if the sequence does not say without being read itself, NULL
+for a role without SELECT on it. The sequence is read after the statement's snapshot was taken: so a healthy one is
+never behind an event that the statement can see.
+"""
+
+_DRAWING: Final = """
+SELECT
+    (SELECT coalesce(max(event.position), 0) AS newest FROM {events} AS event) AS newest,
+    state.persistence,
+    state.cache,
+    state.drawn
+FROM ({drawing_state}) AS state
+"""
 
 
 def drawing(tables: Tables) -> ClauseElement:
-    """Return the position of the newest event, and `drawing_state`."""
-    state = drawing_state(tables, "state")
-    return select(newest_position(tables).scalar_subquery().label("newest"), *state.c).select_from(state)
+    """Return the position of the newest event, and `DRAWING_STATE`."""
+    return sql_text(_DRAWING, tables, drawing_state=DRAWING_STATE).bindparams(name_of_events(tables))
 
 
 def position_sequence(tables: Tables) -> ClauseElement:

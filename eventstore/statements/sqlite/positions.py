@@ -1,8 +1,6 @@
 """Statements about positions, which sqlite_sequence numbers."""
 
-from typing import Any
-
-from sqlalchemy import BigInteger, ScalarSelect, bindparam, column, func, select, table
+from sqlalchemy import BigInteger, bindparam, column, func, select, table
 from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
 from sqlalchemy.sql import ClauseElement
@@ -15,13 +13,9 @@ _SQLITE_SEQUENCES = table("sqlite_sequence", column("name"), column("seq"))
 
 def last_numbered(tables: Tables) -> ClauseElement:
     """Return (newest stored position, last one given out); the second NULL where SQLite knows of none."""
-    return select(newest_position(tables).scalar_subquery(), last_number(tables))
-
-
-def last_number(tables: Tables) -> ScalarSelect[Any]:
-    """Return the last position that was drawn; NULL if there was none."""
     of_events = _SQLITE_SEQUENCES.c.name == tables.events.name
-    return select(func.max(_SQLITE_SEQUENCES.c.seq)).where(of_events).scalar_subquery()
+    last = select(func.max(_SQLITE_SEQUENCES.c.seq)).where(of_events)
+    return select(newest_position(tables).scalar_subquery(), last.scalar_subquery())
 
 
 def forget_last_numbered(tables: Tables) -> ClauseElement:

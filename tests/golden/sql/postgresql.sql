@@ -571,7 +571,7 @@ FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
 -- postgresql.append.append(Expectation.NEW, notify=True)
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+-- with name_of_es_events = 'es_events', count_1 = 0
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
@@ -611,11 +611,10 @@ SELECT
     max(stored.position) AS max_2,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
+        ''
+    ) AS notification
 FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
@@ -662,7 +661,7 @@ FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
 -- postgresql.append.append(Expectation.VERSION, notify=True)
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+-- with name_of_es_events = 'es_events', count_1 = 0
 WITH
     head AS (
         UPDATE es_streams
@@ -704,11 +703,10 @@ SELECT
     max(stored.position) AS max_2,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
+        ''
+    ) AS notification
 FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
@@ -755,7 +753,7 @@ FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
 -- postgresql.append.append(Expectation.EXISTING, notify=True)
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0, count_1 = 0
+-- with name_of_es_events = 'es_events', version_1 = 0, count_1 = 0
 WITH
     head AS (
         UPDATE es_streams
@@ -797,11 +795,10 @@ SELECT
     max(stored.position) AS max_2,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
+        ''
+    ) AS notification
 FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
@@ -849,7 +846,7 @@ FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
 -- postgresql.append.append(Expectation.NOTHING, notify=True)
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+-- with name_of_es_events = 'es_events', count_1 = 0
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
@@ -892,11 +889,10 @@ SELECT
     max(stored.position) AS max_2,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
+        ''
+    ) AS notification
 FROM stored
 HAVING count(*) > %(count_1)b::INTEGER;
 
@@ -941,7 +937,7 @@ JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(
     ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
 
 -- postgresql.append.append_to_many(notify=True)
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+-- with name_of_es_events = 'es_events'
 WITH
     advanced AS (
         UPDATE es_streams
@@ -982,11 +978,10 @@ SELECT
     stored.position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
+        ''
+    ) AS notification
 FROM stored
 JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
     ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
@@ -1029,7 +1024,7 @@ FROM head
 RETURNING es_events.version, es_events.position;
 
 -- postgresql.append_one.append_one(Expectation.NEW, notify=True)
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+-- with name_of_es_events = 'es_events'
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
@@ -1053,11 +1048,10 @@ RETURNING
     es_events.position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
+        ''
+    ) AS notification;
 
 -- postgresql.append_one.append_one(Expectation.VERSION, notify=False)
 WITH head AS (
@@ -1083,7 +1077,7 @@ FROM head
 RETURNING es_events.version, es_events.position;
 
 -- postgresql.append_one.append_one(Expectation.VERSION, notify=True)
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+-- with name_of_es_events = 'es_events'
 WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -1109,11 +1103,10 @@ RETURNING
     es_events.position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
+        ''
+    ) AS notification;
 
 -- postgresql.append_one.append_one(Expectation.EXISTING, notify=False)
 -- with version_1 = 0
@@ -1140,7 +1133,7 @@ FROM head
 RETURNING es_events.version, es_events.position;
 
 -- postgresql.append_one.append_one(Expectation.EXISTING, notify=True)
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0
+-- with name_of_es_events = 'es_events', version_1 = 0
 WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -1166,11 +1159,10 @@ RETURNING
     es_events.position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
+        ''
+    ) AS notification;
 
 -- postgresql.append_one.append_one(Expectation.NOTHING, notify=False)
 WITH head AS (
@@ -1195,7 +1187,7 @@ FROM head
 RETURNING es_events.version, es_events.position;
 
 -- postgresql.append_one.append_one(Expectation.NOTHING, notify=True)
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+-- with name_of_es_events = 'es_events'
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
@@ -1220,119 +1212,103 @@ RETURNING
     es_events.position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
+        ''
+    ) AS notification;
 
 -- postgresql.append_to_all.append_to_all(notify=False)
--- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0
 WITH
     known AS (
         SELECT
-            anon_1.number AS number,
-            anon_1.stream_id COLLATE "C" AS stream_id,
-            anon_1.count AS count,
-            anon_1.lowest AS lowest,
-            anon_1.highest AS highest,
-            es_streams.version AS version
+            wanted.number,
+            wanted.stream_id COLLATE "C" AS stream_id,
+            wanted.count,
+            wanted.lowest,
+            wanted.highest,
+            head.version
         FROM unnest(
             %(stream_ids)b::TEXT[],
             %(counts)b::BIGINT[],
             %(lowest)b::BIGINT[],
             %(highest)b::BIGINT[]
-        ) WITH ORDINALITY AS anon_1(stream_id, count, lowest, highest, number)
-        LEFT OUTER JOIN es_streams ON es_streams.stream_id = (anon_1.stream_id COLLATE "C")
+        ) WITH ORDINALITY AS wanted(stream_id, count, lowest, highest, number)
+        LEFT JOIN es_streams AS head ON head.stream_id = (wanted.stream_id COLLATE "C")
     ),
     created AS (
         INSERT INTO es_streams (stream_id, version)
-        SELECT known.stream_id AS stream_id, known.count AS count
+        SELECT known.stream_id, known.count
         FROM known
         WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
+            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
             FROM known
         )
             AND known.version IS NULL
         ORDER BY known.number
-        RETURNING es_streams.stream_id
+        RETURNING stream_id
     ),
     locked AS (
         SELECT
-            known.number AS number,
-            es_streams.stream_id AS stream_id,
-            known.count AS count,
-            es_streams.version AS version,
-            es_streams.version BETWEEN known.lowest AND known.highest AS is_expected
+            known.number,
+            head.stream_id,
+            known.count,
+            head.version,
+            head.version BETWEEN known.lowest AND known.highest AS is_expected
         FROM known
-        JOIN es_streams ON es_streams.stream_id = known.stream_id
+        JOIN es_streams AS head ON head.stream_id = known.stream_id
         WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
+            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
             FROM known
         )
-            AND (SELECT count(*) AS count_1 FROM created) >= %(param_1)b::INTEGER
+            AND (SELECT count(*) AS number FROM created) >= 0
         ORDER BY known.number
-        FOR NO KEY UPDATE OF es_streams
+        FOR NO KEY UPDATE OF head
     ),
     verdict AS (
         SELECT
             CASE
                 WHEN (
                     bool_and(heads.is_expected)
-                        AND (SELECT count(*) AS count_1 FROM created) + (
-                            SELECT count(*) AS count_2 FROM locked
-                        ) = (SELECT count(*) AS count_3 FROM known)
+                        AND (SELECT count(*) AS number FROM created) + (
+                            SELECT count(*) AS number FROM locked
+                        ) = (SELECT count(*) AS number FROM known)
                 )
                     THEN true
-                WHEN ((SELECT count(*) AS count_1 FROM created) = %(param_2)b::INTEGER) THEN false
-                ELSE %(param_3)b::INTEGER / CAST(
-                    (
-                        (SELECT count(*) AS count_1 FROM created) - (
-                            SELECT count(*) AS count_1 FROM created
-                        )
-                    ) AS NUMERIC
-                ) = %(param_4)b::INTEGER
+                WHEN (SELECT count(*) AS number FROM created) = 0 THEN false
+                ELSE 1 / (
+                    (SELECT count(*) AS number FROM created) - (
+                        SELECT count(*) AS number FROM created
+                    )
+                ) = 1
                 END AS is_accepted,
             array_agg(heads.version ORDER BY heads.number) AS versions
         FROM (
-            SELECT
-                known.number AS number,
-                CAST(%(param_5)b::BIGINT AS BIGINT) AS version,
-                true AS is_expected
+            SELECT known.number, CAST(0 AS BIGINT) AS version, true AS is_expected
             FROM known
             WHERE known.version IS NULL
             UNION ALL
-            SELECT
-                locked.number AS number,
-                locked.version AS version,
-                locked.is_expected AS is_expected
+            SELECT locked.number, locked.version, locked.is_expected
             FROM locked
         ) AS heads
     ),
     advanced AS (
-        UPDATE es_streams
-        SET version=(locked.version + locked.count), updated_at=clock_timestamp()
+        UPDATE es_streams AS head
+        SET version = locked.version + locked.count, updated_at = clock_timestamp()
         FROM locked, verdict
-        WHERE es_streams.stream_id = locked.stream_id AND verdict.is_accepted
-        RETURNING es_streams.stream_id
+        WHERE head.stream_id = locked.stream_id AND verdict.is_accepted
+        RETURNING head.stream_id
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            anon_4.stream_id AS stream_id,
-            verdict.versions[anon_4.number] + anon_4.version AS anon_5,
-            anon_4.event_id AS event_id,
-            anon_4.event_type AS event_type,
-            anon_4.schema_version AS schema_version,
-            anon_4.codec AS codec,
-            anon_4.data AS data,
-            CAST(anon_4.metadata AS JSONB) AS metadata
+            event.stream_id,
+            verdict.versions[event.number] + event.version AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM unnest(
             %(event_streams)b::TEXT[],
             %(numbers)b::INTEGER[],
@@ -1343,7 +1319,7 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_4(
+        ) WITH ORDINALITY AS event(
             stream_id,
             number,
             version,
@@ -1356,128 +1332,113 @@ WITH
             place
         )
         JOIN verdict ON verdict.is_accepted
-        ORDER BY anon_4.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
+        ORDER BY event.place
+        RETURNING position
     ),
-    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS "all" FROM stored)
+    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS of_all FROM stored)
 SELECT
     verdict.versions,
     (
-        SELECT array_agg(positions."all"[anon_3.place] ORDER BY anon_3.number) AS array_agg_1
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS anon_3(place, number)
+        SELECT array_agg(positions.of_all[last.place] ORDER BY last.number) AS positions
+        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(place, number)
         JOIN positions ON true
-    ) AS anon_2
+    ) AS positions
 FROM verdict
 WHERE verdict.is_accepted;
 
 -- postgresql.append_to_all.append_to_all(notify=True)
--- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0, concat_1 = 'eventstore_',
---   name_of_es_events = 'es_events', pg_notify_2 = ''
+-- with name_of_es_events = 'es_events'
 WITH
     known AS (
         SELECT
-            anon_1.number AS number,
-            anon_1.stream_id COLLATE "C" AS stream_id,
-            anon_1.count AS count,
-            anon_1.lowest AS lowest,
-            anon_1.highest AS highest,
-            es_streams.version AS version
+            wanted.number,
+            wanted.stream_id COLLATE "C" AS stream_id,
+            wanted.count,
+            wanted.lowest,
+            wanted.highest,
+            head.version
         FROM unnest(
             %(stream_ids)b::TEXT[],
             %(counts)b::BIGINT[],
             %(lowest)b::BIGINT[],
             %(highest)b::BIGINT[]
-        ) WITH ORDINALITY AS anon_1(stream_id, count, lowest, highest, number)
-        LEFT OUTER JOIN es_streams ON es_streams.stream_id = (anon_1.stream_id COLLATE "C")
+        ) WITH ORDINALITY AS wanted(stream_id, count, lowest, highest, number)
+        LEFT JOIN es_streams AS head ON head.stream_id = (wanted.stream_id COLLATE "C")
     ),
     created AS (
         INSERT INTO es_streams (stream_id, version)
-        SELECT known.stream_id AS stream_id, known.count AS count
+        SELECT known.stream_id, known.count
         FROM known
         WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
+            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
             FROM known
         )
             AND known.version IS NULL
         ORDER BY known.number
-        RETURNING es_streams.stream_id
+        RETURNING stream_id
     ),
     locked AS (
         SELECT
-            known.number AS number,
-            es_streams.stream_id AS stream_id,
-            known.count AS count,
-            es_streams.version AS version,
-            es_streams.version BETWEEN known.lowest AND known.highest AS is_expected
+            known.number,
+            head.stream_id,
+            known.count,
+            head.version,
+            head.version BETWEEN known.lowest AND known.highest AS is_expected
         FROM known
-        JOIN es_streams ON es_streams.stream_id = known.stream_id
+        JOIN es_streams AS head ON head.stream_id = known.stream_id
         WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
+            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
             FROM known
         )
-            AND (SELECT count(*) AS count_1 FROM created) >= %(param_1)b::INTEGER
+            AND (SELECT count(*) AS number FROM created) >= 0
         ORDER BY known.number
-        FOR NO KEY UPDATE OF es_streams
+        FOR NO KEY UPDATE OF head
     ),
     verdict AS (
         SELECT
             CASE
                 WHEN (
                     bool_and(heads.is_expected)
-                        AND (SELECT count(*) AS count_1 FROM created) + (
-                            SELECT count(*) AS count_2 FROM locked
-                        ) = (SELECT count(*) AS count_3 FROM known)
+                        AND (SELECT count(*) AS number FROM created) + (
+                            SELECT count(*) AS number FROM locked
+                        ) = (SELECT count(*) AS number FROM known)
                 )
                     THEN true
-                WHEN ((SELECT count(*) AS count_1 FROM created) = %(param_2)b::INTEGER) THEN false
-                ELSE %(param_3)b::INTEGER / CAST(
-                    (
-                        (SELECT count(*) AS count_1 FROM created) - (
-                            SELECT count(*) AS count_1 FROM created
-                        )
-                    ) AS NUMERIC
-                ) = %(param_4)b::INTEGER
+                WHEN (SELECT count(*) AS number FROM created) = 0 THEN false
+                ELSE 1 / (
+                    (SELECT count(*) AS number FROM created) - (
+                        SELECT count(*) AS number FROM created
+                    )
+                ) = 1
                 END AS is_accepted,
             array_agg(heads.version ORDER BY heads.number) AS versions
         FROM (
-            SELECT
-                known.number AS number,
-                CAST(%(param_5)b::BIGINT AS BIGINT) AS version,
-                true AS is_expected
+            SELECT known.number, CAST(0 AS BIGINT) AS version, true AS is_expected
             FROM known
             WHERE known.version IS NULL
             UNION ALL
-            SELECT
-                locked.number AS number,
-                locked.version AS version,
-                locked.is_expected AS is_expected
+            SELECT locked.number, locked.version, locked.is_expected
             FROM locked
         ) AS heads
     ),
     advanced AS (
-        UPDATE es_streams
-        SET version=(locked.version + locked.count), updated_at=clock_timestamp()
+        UPDATE es_streams AS head
+        SET version = locked.version + locked.count, updated_at = clock_timestamp()
         FROM locked, verdict
-        WHERE es_streams.stream_id = locked.stream_id AND verdict.is_accepted
-        RETURNING es_streams.stream_id
+        WHERE head.stream_id = locked.stream_id AND verdict.is_accepted
+        RETURNING head.stream_id
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            anon_4.stream_id AS stream_id,
-            verdict.versions[anon_4.number] + anon_4.version AS anon_5,
-            anon_4.event_id AS event_id,
-            anon_4.event_type AS event_type,
-            anon_4.schema_version AS schema_version,
-            anon_4.codec AS codec,
-            anon_4.data AS data,
-            CAST(anon_4.metadata AS JSONB) AS metadata
+            event.stream_id,
+            verdict.versions[event.number] + event.version AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM unnest(
             %(event_streams)b::TEXT[],
             %(numbers)b::INTEGER[],
@@ -1488,7 +1449,7 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_4(
+        ) WITH ORDINALITY AS event(
             stream_id,
             number,
             version,
@@ -1501,24 +1462,23 @@ WITH
             place
         )
         JOIN verdict ON verdict.is_accepted
-        ORDER BY anon_4.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
+        ORDER BY event.place
+        RETURNING position
     ),
-    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS "all" FROM stored)
+    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS of_all FROM stored)
 SELECT
     verdict.versions,
     (
-        SELECT array_agg(positions."all"[anon_3.place] ORDER BY anon_3.number) AS array_agg_1
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS anon_3(place, number)
+        SELECT array_agg(positions.of_all[last.place] ORDER BY last.number) AS positions
+        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(place, number)
         JOIN positions ON true
-    ) AS anon_2,
+    ) AS positions,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
+        ''
+    ) AS notification
 FROM verdict
 WHERE verdict.is_accepted;
 
@@ -1641,9 +1601,9 @@ SELECT
     found.stream_id,
     found.version,
     (
-        SELECT event_at_after_position.event_id
-        FROM es_events AS event_at_after_position
-        WHERE event_at_after_position.position = %(after_position)b::BIGINT
+        SELECT event_before.event_id
+        FROM es_events AS event_before
+        WHERE event_before.position = %(after_position)b::BIGINT
     ) AS id_before,
     server.es_events,
     server.started_at,
@@ -1653,22 +1613,16 @@ FROM (
     pg_postmaster_start_time() AS started_at,
     pg_is_in_recovery() AS in_recovery
 ) AS server
-LEFT OUTER JOIN (
-    SELECT
-        last_event.position AS position,
-        last_event.event_id AS event_id,
-        last_event.stream_id AS stream_id,
-        last_event.version AS version
+LEFT JOIN (
+    SELECT last_event.position, last_event.event_id, last_event.stream_id, last_event.version
     FROM es_events AS last_event
     WHERE last_event.position = (
-        SELECT max(following.position) AS max_1
+        SELECT max(following.position) AS position
         FROM (
-            SELECT
-                es_events.position AS position,
-                row_number() OVER (ORDER BY es_events.position) AS place
-            FROM es_events
-            WHERE es_events.position > %(after_position)b::BIGINT
-            ORDER BY es_events.position
+            SELECT event.position, row_number() OVER (ORDER BY event.position) AS place
+            FROM es_events AS event
+            WHERE event.position > %(after_position)b::BIGINT
+            ORDER BY event.position
             LIMIT %(size)b::BIGINT
         ) AS following
         WHERE following.position = %(after_position)b::BIGINT + following.place
@@ -1677,8 +1631,7 @@ LEFT OUTER JOIN (
     ON true;
 
 -- postgresql.look.look
--- with current_setting_1 = 'transaction_isolation', name_of_es_events = 'es_events', has_sequence_privilege_1 =
---   'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
+-- with name_of_es_events = 'es_events'
 SELECT
     newest.position,
     newest.event_id,
@@ -1686,12 +1639,14 @@ SELECT
     newest.version,
     kept.positions,
     kept.ids,
-    coalesce(newest.position, 0) > %(settled)b::BIGINT
-        OR %(settled)b::BIGINT > 0
-        AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false) AS has_looked,
-    appenders.appenders,
-    appenders.own,
-    current_setting(%(current_setting_1)b::VARCHAR) AS isolation_level,
+    (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+    ) AS has_looked,
+    holders.appenders,
+    holders.own,
+    current_setting('transaction_isolation') AS isolation_level,
     server.es_events,
     server.started_at,
     server.in_recovery,
@@ -1715,83 +1670,72 @@ FROM (
 ) AS server
 JOIN (
     SELECT
-        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
-        pg_catalog.pg_sequence.seqcache AS cache,
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
         CASE
             WHEN (
-                has_sequence_privilege(
-                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
-                )
-                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT')
+                    AND CAST(pg_class.relpersistence AS TEXT) = 'p'
             )
-                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
             END AS drawn
     FROM pg_catalog.pg_class
-    LEFT OUTER JOIN pg_catalog.pg_sequence
-        ON pg_catalog.pg_sequence.seqrelid = (
-            SELECT to_regclass(
-                pg_get_serial_sequence(
-                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
-                )
-            ) AS to_regclass_1
+    LEFT JOIN pg_catalog.pg_sequence
+        ON pg_sequence.seqrelid = (
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')) AS sequence
         )
-    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
 ) AS state
     ON true
-LEFT OUTER JOIN (
+LEFT JOIN (
     SELECT
-        newest_event.position AS position,
-        newest_event.event_id AS event_id,
-        newest_event.stream_id AS stream_id,
-        newest_event.version AS version
+        newest_event.position,
+        newest_event.event_id,
+        newest_event.stream_id,
+        newest_event.version
     FROM es_events AS newest_event
     ORDER BY newest_event.position DESC
     LIMIT 1
 ) AS newest
     ON true
 JOIN (
-    SELECT array_agg(kept_events.position) AS positions, array_agg(kept_events.event_id) AS ids
-    FROM es_events AS kept_events
-    WHERE kept_events.position = any(%(positions)b::BIGINT[])
+    SELECT array_agg(kept_event.position) AS positions, array_agg(kept_event.event_id) AS ids
+    FROM es_events AS kept_event
+    WHERE kept_event.position = any(%(positions)b::BIGINT[])
 ) AS kept
     ON true
 JOIN LATERAL (
     SELECT
-        array_agg(pg_catalog.pg_locks.virtualtransaction) AS appenders,
-        bool_or(pg_catalog.pg_locks.pid = pg_backend_pid()) AS own
+        array_agg(pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_locks.pid = pg_backend_pid()) AS own
     FROM pg_catalog.pg_locks
     WHERE (
         coalesce(newest.position, 0) > %(settled)b::BIGINT
             OR %(settled)b::BIGINT > 0
             AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
     )
-        AND pg_catalog.pg_locks.locktype = 'relation'
-        AND pg_catalog.pg_locks.database = (
-            SELECT pg_catalog.pg_database.oid
+        AND pg_locks.locktype = 'relation'
+        AND pg_locks.database = (
+            SELECT pg_database.oid
             FROM pg_catalog.pg_database
-            WHERE pg_catalog.pg_database.datname = current_database()
+            WHERE pg_database.datname = current_database()
         )
-        AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
-        AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
-        AND pg_catalog.pg_locks.granted
-) AS appenders
+        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+        AND pg_locks.mode = 'RowExclusiveLock'
+        AND pg_locks.granted
+) AS holders
     ON true;
 
 -- postgresql.notifications.notification_channel
--- with concat_2 = 'eventstore_', name_of_es_events = 'es_events'
-SELECT concat(
-    %(concat_2)b::VARCHAR, CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-) AS concat_1;
+-- with name_of_es_events = 'es_events'
+SELECT concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)) AS channel;
 
 -- postgresql.notifications.notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+-- with name_of_es_events = 'es_events'
 SELECT pg_notify(
-    concat(
-        %(concat_1)b::VARCHAR,
-        CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-    ),
-    %(pg_notify_2)b::VARCHAR
-) AS pg_notify_1;
+    concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)),
+    ''
+) AS notification;
 
 -- postgresql.positions.continue_positions
 -- with name_of_es_events = 'es_events'
@@ -1808,36 +1752,29 @@ WHERE newest.position > coalesce(
 );
 
 -- postgresql.positions.drawing
--- with coalesce_2 = 0, has_sequence_privilege_1 = 'SELECT', param_1 = 'p', name_of_es_events = 'es_events',
---   pg_get_serial_sequence_1 = 'position'
+-- with name_of_es_events = 'es_events'
 SELECT
-    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS newest,
+    (SELECT coalesce(max(event.position), 0) AS newest FROM es_events AS event) AS newest,
     state.persistence,
     state.cache,
     state.drawn
 FROM (
     SELECT
-        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
-        pg_catalog.pg_sequence.seqcache AS cache,
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
         CASE
             WHEN (
-                has_sequence_privilege(
-                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
-                )
-                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT')
+                    AND CAST(pg_class.relpersistence AS TEXT) = 'p'
             )
-                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
             END AS drawn
     FROM pg_catalog.pg_class
-    LEFT OUTER JOIN pg_catalog.pg_sequence
-        ON pg_catalog.pg_sequence.seqrelid = (
-            SELECT to_regclass(
-                pg_get_serial_sequence(
-                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
-                )
-            ) AS to_regclass_1
+    LEFT JOIN pg_catalog.pg_sequence
+        ON pg_sequence.seqrelid = (
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')) AS sequence
         )
-    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
 ) AS state;
 
 -- postgresql.positions.drawn_positions('public', 'es_events_position_seq')
@@ -1875,15 +1812,15 @@ SELECT
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -1892,53 +1829,42 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position > %(after_position)b::BIGINT
-        AND es_events.position <= %(up_to_position)b::BIGINT
-    ORDER BY es_events.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position > %(after_position)b::BIGINT AND event.position <= %(up_to_position)b::BIGINT
+    ORDER BY event.position
     LIMIT %(page_size)b::BIGINT
 ) AS page
 ORDER BY position;
 
 -- postgresql.read_page.read_matching(((),))
--- with name_of_es_events = 'es_events', param_1 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -1947,39 +1873,19 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM (
-                SELECT es_events.position AS position
-                FROM es_events
-                WHERE es_events.position > %(after_position_0)b::BIGINT
-                    AND es_events.position <= %(up_to_position)b::BIGINT
-                ORDER BY es_events.position
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > %(after_position_0)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.position
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
         ) AS found
@@ -1988,19 +1894,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2008,22 +1914,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('stream_ids',),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2032,85 +1937,62 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
                     wanted_0.value,
                     (
-                        WITH RECURSIVE between_0(low, high) AS (
+                        WITH RECURSIVE search(low, high) AS (
                             SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                CAST(0 AS BIGINT) AS low,
                                 (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
                                     WHERE newest.stream_id = wanted_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
                                         THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
+                                    ELSE search.low
+                                    END AS low,
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
                             JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
+                                SELECT probed.version, probed.position
                                 FROM es_events AS probed
                                 WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                    wanted_0.value, (search.low + search.high + 1) / 2
                                 )
                                 ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
+                                LIMIT 1
                             ) AS probe
                                 ON true
-                            WHERE between_0.low < between_0.high
+                            WHERE search.low < search.high
                         )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                        wanted_0.value, 9223372036854775807
                     )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
@@ -2121,19 +2003,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2141,21 +2023,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('event_types',),))
--- with name_of_es_events = 'es_events', param_1 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2164,36 +2046,16 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
                     wanted_0.value, %(after_position_0)b::BIGINT
@@ -2211,19 +2073,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2231,21 +2093,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('categories',),))
--- with name_of_es_events = 'es_events', param_1 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2254,36 +2116,16 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(categories_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.category, candidate.position) > (
                     wanted_0.value, %(after_position_0)b::BIGINT
@@ -2301,19 +2143,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2321,22 +2163,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('stream_ids', 'event_types'),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, event_type_1 = '', position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2345,88 +2186,63 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
                     wanted_0.value,
                     (
-                        WITH RECURSIVE between_0(low, high) AS (
+                        WITH RECURSIVE search(low, high) AS (
                             SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                CAST(0 AS BIGINT) AS low,
                                 (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
                                     WHERE newest.stream_id = wanted_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
                                         THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
+                                    ELSE search.low
+                                    END AS low,
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
                             JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
+                                SELECT probed.version, probed.position
                                 FROM es_events AS probed
                                 WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                    wanted_0.value, (search.low + search.high + 1) / 2
                                 )
                                 ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
+                                LIMIT 1
                             ) AS probe
                                 ON true
-                            WHERE between_0.low < between_0.high
+                            WHERE search.low < search.high
                         )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                        wanted_0.value, 9223372036854775807
                     )
-                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
-                        %(event_types_0)b::TEXT[]
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                    AND (candidate.event_type || '') = any(%(event_types_0)b::TEXT[])
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
@@ -2437,19 +2253,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2457,22 +2273,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('stream_ids', 'categories'),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, category_1 = '', position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2481,88 +2296,63 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
                     wanted_0.value,
                     (
-                        WITH RECURSIVE between_0(low, high) AS (
+                        WITH RECURSIVE search(low, high) AS (
                             SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                CAST(0 AS BIGINT) AS low,
                                 (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
                                     WHERE newest.stream_id = wanted_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
                                         THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
+                                    ELSE search.low
+                                    END AS low,
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
                             JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
+                                SELECT probed.version, probed.position
                                 FROM es_events AS probed
                                 WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                    wanted_0.value, (search.low + search.high + 1) / 2
                                 )
                                 ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
+                                LIMIT 1
                             ) AS probe
                                 ON true
-                            WHERE between_0.low < between_0.high
+                            WHERE search.low < search.high
                         )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                        wanted_0.value, 9223372036854775807
                     )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
@@ -2573,19 +2363,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2593,21 +2383,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('event_types', 'categories'),))
--- with name_of_es_events = 'es_events', category_1 = '', param_1 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2616,36 +2406,16 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
                     wanted_0.value, %(after_position_0)b::BIGINT
@@ -2653,9 +2423,7 @@ FROM (
                     AND (candidate.event_type, candidate.position) <= (
                         wanted_0.value, %(up_to_position)b::BIGINT
                     )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                 ORDER BY candidate.event_type, candidate.position
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
@@ -2666,19 +2434,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2686,22 +2454,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('stream_ids', 'event_types', 'categories'),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, event_type_1 = '', category_1 = '', position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2710,91 +2477,64 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
                     wanted_0.value,
                     (
-                        WITH RECURSIVE between_0(low, high) AS (
+                        WITH RECURSIVE search(low, high) AS (
                             SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                CAST(0 AS BIGINT) AS low,
                                 (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
                                     WHERE newest.stream_id = wanted_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
                                         THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
+                                    ELSE search.low
+                                    END AS low,
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
                             JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
+                                SELECT probed.version, probed.position
                                 FROM es_events AS probed
                                 WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                    wanted_0.value, (search.low + search.high + 1) / 2
                                 )
                                 ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
+                                LIMIT 1
                             ) AS probe
                                 ON true
-                            WHERE between_0.low < between_0.high
+                            WHERE search.low < search.high
                         )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                        wanted_0.value, 9223372036854775807
                     )
-                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
-                        %(event_types_0)b::TEXT[]
-                    )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                    AND (candidate.event_type || '') = any(%(event_types_0)b::TEXT[])
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
@@ -2805,19 +2545,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2825,22 +2565,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('categories', 'event_types'), ('stream_ids',), ()))
--- with name_of_es_events = 'es_events', category_1 = '', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5
---   = 1, param_6 = 1, param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2849,36 +2588,16 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
                     wanted_0.value, %(after_position_0)b::BIGINT
@@ -2886,79 +2605,74 @@ FROM (
                     AND (candidate.event_type, candidate.position) <= (
                         wanted_0.value, %(up_to_position)b::BIGINT
                     )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                 ORDER BY candidate.event_type, candidate.position
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
                 ON true
             UNION
-            SELECT found_1.position AS position
+            SELECT found_1.position
             FROM unnest(%(stream_ids_1)b::TEXT[]) AS wanted_1(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
                     wanted_1.value,
                     (
-                        WITH RECURSIVE between_1(low, high) AS (
+                        WITH RECURSIVE search(low, high) AS (
                             SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                CAST(0 AS BIGINT) AS low,
                                 (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
                                     WHERE newest.stream_id = wanted_1.value
                                 ) AS high
                             UNION ALL
                             SELECT
                                 CASE
-                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
+                                    WHEN probe.position <= %(after_position_1)b::BIGINT
                                         THEN probe.version
-                                    ELSE between_1.low
-                                    END AS anon_1,
+                                    ELSE search.low
+                                    END AS low,
                                 CASE
-                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
-                                        THEN between_1.high
-                                    ELSE (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_1
+                                    WHEN probe.position <= %(after_position_1)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
                             JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
+                                SELECT probed.version, probed.position
                                 FROM es_events AS probed
                                 WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_1.value,
-                                    (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                    wanted_1.value, (search.low + search.high + 1) / 2
                                 )
                                 ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
+                                LIMIT 1
                             ) AS probe
                                 ON true
-                            WHERE between_1.low < between_1.high
+                            WHERE search.low < search.high
                         )
-                        SELECT between_1.low
-                        FROM between_1
-                        WHERE between_1.low = between_1.high
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_1.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                        wanted_1.value, 9223372036854775807
                     )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS found_1
                 ON true
             UNION
-            SELECT found_2.position AS position
+            SELECT found_2.position
             FROM (
-                SELECT es_events.position AS position
-                FROM es_events
-                WHERE es_events.position > %(after_position_2)b::BIGINT
-                    AND es_events.position <= %(up_to_position)b::BIGINT
-                ORDER BY es_events.position
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > %(after_position_2)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.position
                 LIMIT %(page_size)b::BIGINT
             ) AS found_2
         ) AS found
@@ -2967,27 +2681,24 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
 ) AS page
 ORDER BY position;
-
--- postgresql.servers.transaction_id
-SELECT CAST(pg_current_xact_id() AS TEXT) AS pg_current_xact_id_1;
 
 -- postgresql.statistics.database_size
 SELECT pg_database_size(current_database()) AS pg_database_size_1;
@@ -3050,6 +2761,9 @@ WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_events)b::VARCHAR),
     to_regclass(%(name_of_snapshots)b::VARCHAR)
 );
+
+-- postgresql.transactions.transaction_id
+SELECT CAST(pg_current_xact_id() AS TEXT) AS id;
 
 -- postgresql.transfer.find_stored
 SELECT
@@ -3982,7 +3696,7 @@ RETURNING es_streams.version;
 -- ======== with schema="Shop"
 
 -- postgresql.append_one.append_one(Expectation.VERSION, notify=True)
--- with concat_1 = 'eventstore_', name_of_es_events = '"Shop".es_events', pg_notify_2 = ''
+-- with name_of_es_events = '"Shop".es_events'
 WITH head AS (
     UPDATE "Shop".es_streams
     SET version=("Shop".es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -4008,11 +3722,10 @@ RETURNING
     "Shop".es_events.position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
+        ''
+    ) AS notification;
 
 -- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 COPY "Shop".es_events (
@@ -4021,8 +3734,7 @@ COPY "Shop".es_events (
 FROM STDIN (FORMAT BINARY);
 
 -- postgresql.look.look
--- with current_setting_1 = 'transaction_isolation', name_of_es_events = '"Shop".es_events', has_sequence_privilege_1
---   = 'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
+-- with name_of_es_events = '"Shop".es_events'
 SELECT
     newest.position,
     newest.event_id,
@@ -4030,12 +3742,14 @@ SELECT
     newest.version,
     kept.positions,
     kept.ids,
-    coalesce(newest.position, 0) > %(settled)b::BIGINT
-        OR %(settled)b::BIGINT > 0
-        AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false) AS has_looked,
-    appenders.appenders,
-    appenders.own,
-    current_setting(%(current_setting_1)b::VARCHAR) AS isolation_level,
+    (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+    ) AS has_looked,
+    holders.appenders,
+    holders.own,
+    current_setting('transaction_isolation') AS isolation_level,
     server.es_events,
     server.started_at,
     server.in_recovery,
@@ -4059,64 +3773,58 @@ FROM (
 ) AS server
 JOIN (
     SELECT
-        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
-        pg_catalog.pg_sequence.seqcache AS cache,
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
         CASE
             WHEN (
-                has_sequence_privilege(
-                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
-                )
-                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT')
+                    AND CAST(pg_class.relpersistence AS TEXT) = 'p'
             )
-                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
             END AS drawn
     FROM pg_catalog.pg_class
-    LEFT OUTER JOIN pg_catalog.pg_sequence
-        ON pg_catalog.pg_sequence.seqrelid = (
-            SELECT to_regclass(
-                pg_get_serial_sequence(
-                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
-                )
-            ) AS to_regclass_1
+    LEFT JOIN pg_catalog.pg_sequence
+        ON pg_sequence.seqrelid = (
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')) AS sequence
         )
-    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
 ) AS state
     ON true
-LEFT OUTER JOIN (
+LEFT JOIN (
     SELECT
-        newest_event.position AS position,
-        newest_event.event_id AS event_id,
-        newest_event.stream_id AS stream_id,
-        newest_event.version AS version
+        newest_event.position,
+        newest_event.event_id,
+        newest_event.stream_id,
+        newest_event.version
     FROM "Shop".es_events AS newest_event
     ORDER BY newest_event.position DESC
     LIMIT 1
 ) AS newest
     ON true
 JOIN (
-    SELECT array_agg(kept_events.position) AS positions, array_agg(kept_events.event_id) AS ids
-    FROM "Shop".es_events AS kept_events
-    WHERE kept_events.position = any(%(positions)b::BIGINT[])
+    SELECT array_agg(kept_event.position) AS positions, array_agg(kept_event.event_id) AS ids
+    FROM "Shop".es_events AS kept_event
+    WHERE kept_event.position = any(%(positions)b::BIGINT[])
 ) AS kept
     ON true
 JOIN LATERAL (
     SELECT
-        array_agg(pg_catalog.pg_locks.virtualtransaction) AS appenders,
-        bool_or(pg_catalog.pg_locks.pid = pg_backend_pid()) AS own
+        array_agg(pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_locks.pid = pg_backend_pid()) AS own
     FROM pg_catalog.pg_locks
     WHERE (
         coalesce(newest.position, 0) > %(settled)b::BIGINT
             OR %(settled)b::BIGINT > 0
             AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
     )
-        AND pg_catalog.pg_locks.locktype = 'relation'
-        AND pg_catalog.pg_locks.database = (
-            SELECT pg_catalog.pg_database.oid
+        AND pg_locks.locktype = 'relation'
+        AND pg_locks.database = (
+            SELECT pg_database.oid
             FROM pg_catalog.pg_database
-            WHERE pg_catalog.pg_database.datname = current_database()
+            WHERE pg_database.datname = current_database()
         )
-        AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
-        AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
-        AND pg_catalog.pg_locks.granted
-) AS appenders
+        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+        AND pg_locks.mode = 'RowExclusiveLock'
+        AND pg_locks.granted
+) AS holders
     ON true;

@@ -1094,7 +1094,6 @@ INSERT INTO es_history_permission (id) VALUES (1) ON CONFLICT DO NOTHING RETURNI
 DELETE FROM es_history_permission;
 
 -- sqlite.look.look
--- with name_1 = 'es_events', param_1 = 0
 SELECT
     newest.position,
     newest.event_id,
@@ -1104,34 +1103,25 @@ SELECT
     known.token_id,
     known.drawn
 FROM (
-    SELECT (
-        SELECT event_at_settled.event_id
-        FROM es_events AS event_at_settled
-        WHERE event_at_settled.position = :settled
-    ) AS settled_id,
+    SELECT (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled) AS settled_id,
+    (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS token_id,
     (
-        SELECT event_at_token_position.event_id
-        FROM es_events AS event_at_token_position
-        WHERE event_at_token_position.position = :token_position
-    ) AS token_id,
-    (
-        SELECT max(sqlite_sequence.seq) AS max_1
+        SELECT max(sqlite_sequence.seq) AS seq
         FROM sqlite_sequence
-        WHERE sqlite_sequence.name = :name_1
+        WHERE sqlite_sequence.name = 'es_events'
     ) AS drawn
 ) AS known
-LEFT OUTER JOIN (
+LEFT JOIN (
     SELECT
-        newest_event.position AS position,
-        newest_event.event_id AS event_id,
-        newest_event.stream_id AS stream_id,
-        newest_event.version AS version
+        newest_event.position,
+        newest_event.event_id,
+        newest_event.stream_id,
+        newest_event.version
     FROM es_events AS newest_event
     ORDER BY newest_event.position DESC
     LIMIT 1
-    OFFSET :param_1
 ) AS newest
-    ON 1 = 1;
+    ON true;
 
 -- sqlite.positions.add_last_numbered
 -- with name = 'es_events'
@@ -1147,22 +1137,13 @@ SELECT (SELECT coalesce(max(es_events.position), :coalesce_2) AS coalesce_1 FROM
 (SELECT max(sqlite_sequence.seq) AS max_1 FROM sqlite_sequence WHERE sqlite_sequence.name = :name_1) AS anon_2;
 
 -- sqlite.read_page.read_everything
--- with param_1 = 0
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
     ) AS event_type,
     0 AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
@@ -1170,54 +1151,34 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     NULL AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position > :after_position AND es_events.position <= :up_to_position
-    ORDER BY es_events.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position > :after_position AND event.position <= :up_to_position
+    ORDER BY event.position
     LIMIT :page_size
-    OFFSET :param_1
 ) AS page
 ORDER BY position;
 
 -- sqlite.read_page.read_matching(((),))
--- with param_1 = 0, param_2 = 0
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
     ) AS event_type,
     0 AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
@@ -1225,71 +1186,47 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     NULL AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT found.position
         FROM (
-            SELECT found.position AS position
+            SELECT found_0.position
             FROM (
-                SELECT found_0.position AS position
-                FROM (
-                    SELECT es_events.position AS position
-                    FROM es_events
-                    WHERE es_events.position > :after_position_0 AND es_events.position <= :up_to_position
-                    ORDER BY es_events.position
-                    LIMIT :page_size
-                    OFFSET :param_1
-                ) AS found_0
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_2
-        ) AS page
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > :after_position_0 AND candidate.position <= :up_to_position
+                ORDER BY candidate.position
+                LIMIT :page_size
+            ) AS found_0
+        ) AS found
+        ORDER BY found.position
+        LIMIT :page_size
     )
-    ORDER BY es_events.position
+    ORDER BY event.position
 ) AS page
 ORDER BY position;
 
 -- sqlite.read_page.read_matching((('stream_ids',),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
     ) AS event_type,
     0 AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
@@ -1297,88 +1234,64 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     NULL AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT found.position
         FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.stream_id = wanted_0.value
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.version
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:stream_ids_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.stream_id = end_0.value
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        wanted_0.value,
+                        coalesce(
+                            (
+                                SELECT counted.position
+                                FROM es_events AS counted
+                                WHERE counted.stream_id = wanted_0.value
+                                    AND counted.position > :after_position_0
+                                    AND counted.position <= :up_to_position
+                                ORDER BY counted.version
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :up_to_position
+                        ) AS position
+                    FROM json_each(:stream_ids_0) AS wanted_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.stream_id = end_0.value
+                AND candidate.position > :after_position_0
+                AND candidate.position <= end_0.position
+        ) AS found
+        ORDER BY found.position
+        LIMIT :page_size
     )
-    ORDER BY es_events.position
+    ORDER BY event.position
 ) AS page
 ORDER BY position;
 
 -- sqlite.read_page.read_matching((('event_types',),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
     ) AS event_type,
     0 AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
@@ -1386,88 +1299,64 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     NULL AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT found.position
         FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.event_type = wanted_0.value
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.position
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:event_types_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.event_type = end_0.value
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        wanted_0.value,
+                        coalesce(
+                            (
+                                SELECT counted.position
+                                FROM es_events AS counted
+                                WHERE counted.event_type = wanted_0.value
+                                    AND counted.position > :after_position_0
+                                    AND counted.position <= :up_to_position
+                                ORDER BY counted.position
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :up_to_position
+                        ) AS position
+                    FROM json_each(:event_types_0) AS wanted_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.event_type = end_0.value
+                AND candidate.position > :after_position_0
+                AND candidate.position <= end_0.position
+        ) AS found
+        ORDER BY found.position
+        LIMIT :page_size
     )
-    ORDER BY es_events.position
+    ORDER BY event.position
 ) AS page
 ORDER BY position;
 
 -- sqlite.read_page.read_matching((('categories',),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
     ) AS event_type,
     0 AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
@@ -1475,88 +1364,64 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     NULL AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT found.position
         FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.category = wanted_0.value
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.position
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:categories_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.category = end_0.value
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        wanted_0.value,
+                        coalesce(
+                            (
+                                SELECT counted.position
+                                FROM es_events AS counted
+                                WHERE counted.category = wanted_0.value
+                                    AND counted.position > :after_position_0
+                                    AND counted.position <= :up_to_position
+                                ORDER BY counted.position
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :up_to_position
+                        ) AS position
+                    FROM json_each(:categories_0) AS wanted_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.category = end_0.value
+                AND candidate.position > :after_position_0
+                AND candidate.position <= end_0.position
+        ) AS found
+        ORDER BY found.position
+        LIMIT :page_size
     )
-    ORDER BY es_events.position
+    ORDER BY event.position
 ) AS page
 ORDER BY position;
 
 -- sqlite.read_page.read_matching((('stream_ids', 'event_types'),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
     ) AS event_type,
     0 AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
@@ -1564,95 +1429,68 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     NULL AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT found.position
         FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.stream_id = wanted_0.value
-                                        AND counted.event_type IN (
-                                            SELECT anon_1.value
-                                            FROM json_each(:event_types_0) AS anon_1
-                                        )
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.version
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:stream_ids_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.stream_id = end_0.value
-                    AND candidate.event_type IN (
-                        SELECT anon_2.value FROM json_each(:event_types_0) AS anon_2
-                    )
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        wanted_0.value,
+                        coalesce(
+                            (
+                                SELECT counted.position
+                                FROM es_events AS counted
+                                WHERE counted.stream_id = wanted_0.value
+                                    AND counted.event_type IN (
+                                        SELECT value FROM json_each(:event_types_0)
+                                    )
+                                    AND counted.position > :after_position_0
+                                    AND counted.position <= :up_to_position
+                                ORDER BY counted.version
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :up_to_position
+                        ) AS position
+                    FROM json_each(:stream_ids_0) AS wanted_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.stream_id = end_0.value
+                AND candidate.event_type IN (SELECT value FROM json_each(:event_types_0))
+                AND candidate.position > :after_position_0
+                AND candidate.position <= end_0.position
+        ) AS found
+        ORDER BY found.position
+        LIMIT :page_size
     )
-    ORDER BY es_events.position
+    ORDER BY event.position
 ) AS page
 ORDER BY position;
 
 -- sqlite.read_page.read_matching((('stream_ids', 'categories'),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
     ) AS event_type,
     0 AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
@@ -1660,95 +1498,68 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     NULL AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT found.position
         FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.stream_id = wanted_0.value
-                                        AND counted.category IN (
-                                            SELECT anon_1.value
-                                            FROM json_each(:categories_0) AS anon_1
-                                        )
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.version
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:stream_ids_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.stream_id = end_0.value
-                    AND candidate.category IN (
-                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
-                    )
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        wanted_0.value,
+                        coalesce(
+                            (
+                                SELECT counted.position
+                                FROM es_events AS counted
+                                WHERE counted.stream_id = wanted_0.value
+                                    AND counted.category IN (
+                                        SELECT value FROM json_each(:categories_0)
+                                    )
+                                    AND counted.position > :after_position_0
+                                    AND counted.position <= :up_to_position
+                                ORDER BY counted.version
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :up_to_position
+                        ) AS position
+                    FROM json_each(:stream_ids_0) AS wanted_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.stream_id = end_0.value
+                AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+                AND candidate.position > :after_position_0
+                AND candidate.position <= end_0.position
+        ) AS found
+        ORDER BY found.position
+        LIMIT :page_size
     )
-    ORDER BY es_events.position
+    ORDER BY event.position
 ) AS page
 ORDER BY position;
 
 -- sqlite.read_page.read_matching((('event_types', 'categories'),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
     ) AS event_type,
     0 AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
@@ -1756,95 +1567,68 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     NULL AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT found.position
         FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.event_type = wanted_0.value
-                                        AND counted.category IN (
-                                            SELECT anon_1.value
-                                            FROM json_each(:categories_0) AS anon_1
-                                        )
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.position
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:event_types_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.event_type = end_0.value
-                    AND candidate.category IN (
-                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
-                    )
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        wanted_0.value,
+                        coalesce(
+                            (
+                                SELECT counted.position
+                                FROM es_events AS counted
+                                WHERE counted.event_type = wanted_0.value
+                                    AND counted.category IN (
+                                        SELECT value FROM json_each(:categories_0)
+                                    )
+                                    AND counted.position > :after_position_0
+                                    AND counted.position <= :up_to_position
+                                ORDER BY counted.position
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :up_to_position
+                        ) AS position
+                    FROM json_each(:event_types_0) AS wanted_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.event_type = end_0.value
+                AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+                AND candidate.position > :after_position_0
+                AND candidate.position <= end_0.position
+        ) AS found
+        ORDER BY found.position
+        LIMIT :page_size
     )
-    ORDER BY es_events.position
+    ORDER BY event.position
 ) AS page
 ORDER BY position;
 
 -- sqlite.read_page.read_matching((('stream_ids', 'event_types', 'categories'),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
     ) AS event_type,
     0 AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
@@ -1852,103 +1636,72 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     NULL AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT found.position
         FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.stream_id = wanted_0.value
-                                        AND counted.event_type IN (
-                                            SELECT anon_1.value
-                                            FROM json_each(:event_types_0) AS anon_1
-                                        )
-                                        AND counted.category IN (
-                                            SELECT anon_2.value
-                                            FROM json_each(:categories_0) AS anon_2
-                                        )
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.version
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:stream_ids_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.stream_id = end_0.value
-                    AND candidate.event_type IN (
-                        SELECT anon_3.value FROM json_each(:event_types_0) AS anon_3
-                    )
-                    AND candidate.category IN (
-                        SELECT anon_4.value FROM json_each(:categories_0) AS anon_4
-                    )
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        wanted_0.value,
+                        coalesce(
+                            (
+                                SELECT counted.position
+                                FROM es_events AS counted
+                                WHERE counted.stream_id = wanted_0.value
+                                    AND counted.event_type IN (
+                                        SELECT value FROM json_each(:event_types_0)
+                                    )
+                                    AND counted.category IN (
+                                        SELECT value FROM json_each(:categories_0)
+                                    )
+                                    AND counted.position > :after_position_0
+                                    AND counted.position <= :up_to_position
+                                ORDER BY counted.version
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :up_to_position
+                        ) AS position
+                    FROM json_each(:stream_ids_0) AS wanted_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.stream_id = end_0.value
+                AND candidate.event_type IN (SELECT value FROM json_each(:event_types_0))
+                AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+                AND candidate.position > :after_position_0
+                AND candidate.position <= end_0.position
+        ) AS found
+        ORDER BY found.position
+        LIMIT :page_size
     )
-    ORDER BY es_events.position
+    ORDER BY event.position
 ) AS page
 ORDER BY position;
 
 -- sqlite.read_page.read_matching((('categories', 'event_types'), ('stream_ids',), ()))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 1, param_6 = 1, param_7 =
---   9223372036854775807, param_8 = 0, param_9 = 0, param_10 = 0
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
     CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
     ) AS event_type,
     0 AS schema_version,
     CAST(NULL AS SMALLINT) AS codec,
@@ -1956,112 +1709,92 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     NULL AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT found.position
         FROM (
-            SELECT found.position AS position
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        wanted_0.value,
+                        coalesce(
+                            (
+                                SELECT counted.position
+                                FROM es_events AS counted
+                                WHERE counted.event_type = wanted_0.value
+                                    AND counted.category IN (
+                                        SELECT value FROM json_each(:categories_0)
+                                    )
+                                    AND counted.position > :after_position_0
+                                    AND counted.position <= :up_to_position
+                                ORDER BY counted.position
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :up_to_position
+                        ) AS position
+                    FROM json_each(:event_types_0) AS wanted_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.event_type = end_0.value
+                AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+                AND candidate.position > :after_position_0
+                AND candidate.position <= end_0.position
+            UNION
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        wanted_1.value,
+                        coalesce(
+                            (
+                                SELECT counted.position
+                                FROM es_events AS counted
+                                WHERE counted.stream_id = wanted_1.value
+                                    AND counted.position > :after_position_1
+                                    AND counted.position <= :up_to_position
+                                ORDER BY counted.version
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :up_to_position
+                        ) AS position
+                    FROM json_each(:stream_ids_1) AS wanted_1
+                    LIMIT 9223372036854775807
+                ) AS end_1
+            WHERE candidate.stream_id = end_1.value
+                AND candidate.position > :after_position_1
+                AND candidate.position <= end_1.position
+            UNION
+            SELECT found_2.position
             FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.event_type = wanted_0.value
-                                        AND counted.category IN (
-                                            SELECT anon_1.value
-                                            FROM json_each(:categories_0) AS anon_1
-                                        )
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.position
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:event_types_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.event_type = end_0.value
-                    AND candidate.category IN (
-                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
-                    )
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-                UNION
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_1.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.stream_id = wanted_1.value
-                                        AND counted.position > :after_position_1
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.version
-                                    LIMIT :param_5
-                                    OFFSET :page_size - :param_6
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:stream_ids_1) AS wanted_1
-                        LIMIT :param_7
-                        OFFSET :param_8
-                    ) AS end_1
-                WHERE candidate.stream_id = end_1.value
-                    AND candidate.position > :after_position_1
-                    AND candidate.position <= end_1.position
-                UNION
-                SELECT found_2.position AS position
-                FROM (
-                    SELECT es_events.position AS position
-                    FROM es_events
-                    WHERE es_events.position > :after_position_2 AND es_events.position <= :up_to_position
-                    ORDER BY es_events.position
-                    LIMIT :page_size
-                    OFFSET :param_9
-                ) AS found_2
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_10
-        ) AS page
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > :after_position_2 AND candidate.position <= :up_to_position
+                ORDER BY candidate.position
+                LIMIT :page_size
+            ) AS found_2
+        ) AS found
+        ORDER BY found.position
+        LIMIT :page_size
     )
-    ORDER BY es_events.position
+    ORDER BY event.position
 ) AS page
 ORDER BY position;
 
