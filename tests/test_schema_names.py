@@ -12,7 +12,7 @@ from eventstore.backends.postgresql import backend as postgresql
 from eventstore.errors import InvalidInput, NoSchema, UnsuitableSetting
 from eventstore.migrations.environment import VERSION_TABLE
 
-NAMES: Final = ["100%", "a:b", "%s:x", "%(x)s", "%%", 'My "Events"', "select", "_%Ä'\\:name"]
+NAMES: Final = ["100%", "a:b", "%s:x", "%(x)s", "%%", 'My "Events"', "select", "{events}", "_%Ä'\\:name"]
 
 
 @pytest.fixture

@@ -7,13 +7,7 @@ would abort a transaction of the caller's.
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    and_,
-    bindparam,
-    true,
-    update,
-)
+from sqlalchemy import ColumnElement, and_, bindparam, literal_column, true, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate, Update
 
@@ -44,7 +38,9 @@ def _advance_head(tables: Tables) -> ReturningUpdate[Any]:
 
 def _advance_existing_head(tables: Tables) -> ReturningUpdate[Any]:
     """Expect that the stream exists."""
-    return _advanced_head(tables).where(tables.streams.c.version > 0).returning(tables.streams.c.version)
+    return (
+        _advanced_head(tables).where(tables.streams.c.version > literal_column("0")).returning(tables.streams.c.version)
+    )
 
 
 def _create_or_advance_head(tables: Tables) -> ReturningInsert[Any]:

@@ -2,15 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Text,
-    bindparam,
-    case,
-    literal_column,
-    select,
-)
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, case, literal_column, select
 from sqlalchemy import update as update_table
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ClauseElement

@@ -14,8 +14,10 @@ from uuid import UUID, uuid4
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import sqlite as dialect_module
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from eventstore.backends.direct import can_be_unwatched
 from eventstore.backends.protocol import (
@@ -396,12 +398,20 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
     return positions
 
 
+class _Compiler(SQLiteCompiler):
+    """Sends no OFFSET unless one is asked for: SQLAlchemy's sends 0, as a parameter."""
+
+    limit_clause = SQLCompiler.limit_clause
+
+
 @cache
 def _compile(
     statement: Statement, paramstyle: Any, streams_can_end: bool
 ) -> tuple[str, dict[str, Any]]:  # a key of the cache
     tables = define_tables(position_is_key=True, streams_can_end=streams_can_end)
-    compiled = statement(tables).compile(dialect=dialect_module.dialect(paramstyle=paramstyle))
+    dialect = dialect_module.dialect(paramstyle=paramstyle)
+    dialect.statement_compiler = _Compiler
+    compiled = statement(tables).compile(dialect=dialect)
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 

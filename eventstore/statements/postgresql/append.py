@@ -14,6 +14,7 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    literal_column,
     select,
     true,
     update,
@@ -45,11 +46,11 @@ def append(expectation: Expectation, *, notify: bool) -> Statement:
         version = head.c.version - bindparam("count", type_=BigInteger) + event.c.place
         stored = insert_events(tables, bindparam("stream_id", type_=Text), version, event, head.join(event, true()))
         columns: list[Any] = [
-            func.max(stored.c.version),
-            func.max(stored.c.position),
+            func.max(stored.c.version).label("version"),
+            func.max(stored.c.position).label("position"),
             *notifications(tables, notify=notify),
         ]
-        return select(*columns).having(func.count() > 0)
+        return select(*columns).having(func.count() > literal_column("0"))
 
     return append_to_stream
 
@@ -57,6 +58,7 @@ def append(expectation: Expectation, *, notify: bool) -> Statement:
 def unnested_events(*more: tuple[str, str, Any]) -> TableValuedAlias:
     """Return events as rows of arrays, with their places in the list."""
     return unnest(
+        "event",
         *more,
         ("event_ids", "event_id", Uuid()),
         ("event_types", "event_type", Text()),
@@ -68,19 +70,19 @@ def unnested_events(*more: tuple[str, str, Any]) -> TableValuedAlias:
     )
 
 
-def unnest(*columns: tuple[str, str, Any], place: str | None = None) -> TableValuedAlias:
-    """Return arrays (parameter, column, type) as rows: as many parameters, however many rows."""
+def unnest(name: str, *columns: tuple[str, str, Any], place: str | None = None) -> TableValuedAlias:
+    """Return arrays (parameter, column, type) as rows of an alias: as many parameters, however many rows."""
     arrays = [bindparam(parameter, type_=ARRAY(type_)) for parameter, _, type_ in columns]
-    named = [column(name, type_) for _, name, type_ in columns]
-    return func.unnest(*arrays).table_valued(*named, with_ordinality=place).render_derived()
+    named = [column(column_name, type_) for _, column_name, type_ in columns]
+    return func.unnest(*arrays).table_valued(*named, with_ordinality=place).render_derived(name)
 
 
 def insert_events(tables: Tables, stream_id: Any, version: Any, event: TableValuedAlias, source: Any) -> Any:
     """Return the INSERT of events, in the order of the list, as a CTE of stream ids, versions and positions."""
     values = (
         select(
-            stream_id,
-            version,
+            stream_id.label("stream_id"),
+            version.label("version"),
             event.c.event_id,
             event.c.event_type,
             event.c.schema_version,
@@ -102,8 +104,10 @@ def insert_events(tables: Tables, stream_id: Any, version: Any, event: TableValu
 
 def create_heads(tables: Tables) -> ClauseElement:
     """Create the missing heads at version 0, in sorted order, so that they are locked like the others."""
-    wanted = unnest(("stream_ids", "stream_id", Text()))
-    rows = select(wanted.c.stream_id, cast(0, BigInteger)).order_by(wanted.c.stream_id.collate("C"))
+    wanted = unnest("wanted", ("stream_ids", "stream_id", Text()))
+    rows = select(wanted.c.stream_id, cast(literal_column("0"), BigInteger).label("version")).order_by(
+        wanted.c.stream_id.collate("C")
+    )
     return (
         insert(tables.streams)
         .from_select(["stream_id", "version"], rows, include_defaults=False)
@@ -135,7 +139,7 @@ def append_to_many(*, notify: bool) -> Statement:
 
     def append_to_streams(tables: Tables) -> ClauseElement:
         streams = tables.streams
-        head = unnest(("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
+        head = unnest("head", ("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
         advanced = (
             update(streams)
             .where(streams.c.stream_id == head.c.stream_id)
@@ -145,7 +149,7 @@ def append_to_many(*, notify: bool) -> Statement:
         )
         event = unnested_events(("stream_ids", "stream_id", Text()), ("versions", "version", BigInteger()))
         stored = insert_events(tables, event.c.stream_id, event.c.version, event, event)
-        last = unnest(("last_stream_ids", "stream_id", Text()), ("last_versions", "version", BigInteger()))
+        last = unnest("last", ("last_stream_ids", "stream_id", Text()), ("last_versions", "version", BigInteger()))
         same = (stored.c.stream_id == last.c.stream_id.collate("C")) & (stored.c.version == last.c.version)
         return (
             select(stored.c.stream_id, stored.c.version, stored.c.position, *notifications(tables, notify=notify))

@@ -42,7 +42,11 @@ def append_one(expectation: Expectation, *, notify: bool) -> Statement:
         events = tables.events
         return (
             insert_into(events)
-            .from_select(list(row), select(*row.values()).select_from(head), include_defaults=False)
+            .from_select(
+                list(row),
+                select(*(value.label(name) for name, value in row.items())).select_from(head),
+                include_defaults=False,
+            )
             .returning(events.c.version, events.c.position, *notifications(tables, notify=notify))
         )
 

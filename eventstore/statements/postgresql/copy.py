@@ -30,7 +30,7 @@ def _copy(element: _Copy, _: Any, **__: Any) -> str:
 
 def row_security(tables: Tables) -> ClauseElement:
     """Return whether row level security is in force on es_events, for this role; NULL if there is no such table."""
-    return select(func.row_security_active(func.to_regclass(name_of_events(tables))))
+    return select(func.row_security_active(func.to_regclass(name_of_events(tables))).label("is_in_force"))
 
 
 @cache

@@ -3,17 +3,7 @@
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    bindparam,
-    cast,
-    column,
-    func,
-    literal_column,
-    select,
-    table,
-)
+from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, column, func, literal_column, select, table
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.sql import ClauseElement
 
@@ -87,18 +77,20 @@ def drawn_positions(schema: str, name: str) -> Statement:
     sequence = table(name, column("last_value"), column("is_called"), schema=schema)
 
     def positions_drawn(tables: Tables) -> ClauseElement:
-        return select(newest_position(tables).scalar_subquery(), sequence.c.last_value, sequence.c.is_called)
+        return select(
+            newest_position(tables).scalar_subquery().label("newest"), sequence.c.last_value, sequence.c.is_called
+        )
 
     return positions_drawn
 
 
 def set_last_position(tables: Tables) -> ClauseElement:
     """Let the sequence go on after a position."""
-    return select(func.setval(_sequence(tables), bindparam("position", type_=BigInteger)))
+    return select(func.setval(_sequence(tables), bindparam("position", type_=BigInteger)).label("position"))
 
 
 def _sequence(tables: Tables) -> ColumnElement[Any]:
-    return func.to_regclass(func.pg_get_serial_sequence(name_of_events(tables), "position"))
+    return func.to_regclass(func.pg_get_serial_sequence(name_of_events(tables), literal_column("'position'")))
 
 
 def continue_positions(tables: Tables) -> ClauseElement:
@@ -106,4 +98,4 @@ def continue_positions(tables: Tables) -> ClauseElement:
     sequence = cast(func.pg_get_serial_sequence(name_of_events(tables), literal_column("'position'")), REGCLASS)
     newest = select(func.max(tables.events.c.position).label("position")).subquery("newest")
     last = func.coalesce(func.pg_sequence_last_value(sequence), literal_column("0"))
-    return select(func.setval(sequence, newest.c.position)).where(newest.c.position > last)
+    return select(func.setval(sequence, newest.c.position).label("position")).where(newest.c.position > last)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 
-from sqlalchemy import Text, bindparam, func, select, update
+from sqlalchemy import Text, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql import ClauseElement
 
@@ -13,12 +13,16 @@ from eventstore.tables import Tables, now
 
 def take_write_lock(tables: Tables) -> ClauseElement:
     """Change no row, but become the one writer."""
-    return update(tables.streams).where(tables.streams.c.stream_id == "").values(version=tables.streams.c.version)
+    return (
+        update(tables.streams)
+        .where(tables.streams.c.stream_id == literal_column("''"))
+        .values(version=tables.streams.c.version)
+    )
 
 
 def find_heads(tables: Tables) -> ClauseElement:
     """Return (stream_id, version) of the streams in a JSON array."""
-    wanted = func.json_each(bindparam("stream_ids", type_=Text)).table_valued("value")
+    wanted = func.json_each(bindparam("stream_ids", type_=Text)).table_valued("value").alias("wanted")
     streams = tables.streams
     return select(streams.c.stream_id, streams.c.version).where(streams.c.stream_id.in_(select(wanted.c.value)))
 
@@ -45,4 +49,4 @@ def insert_one_event(tables: Tables) -> ClauseElement:
 
 def last_position(_tables: Tables) -> ClauseElement:
     """Return the position of the event that this connection has inserted last."""
-    return select(func.last_insert_rowid())
+    return select(func.last_insert_rowid().label("position"))

@@ -14,6 +14,6 @@ def setting(name: str) -> Statement:
     """Return the statement for the value of a PRAGMA that only tells."""
 
     def value_of_setting(_: Tables) -> ClauseElement:
-        return select(column(name)).select_from(getattr(func, f"pragma_{name}")().table_valued(name))
+        return select(column(name)).select_from(getattr(func, f"pragma_{name}")().table_valued(name).alias("pragma"))
 
     return value_of_setting

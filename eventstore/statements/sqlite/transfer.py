@@ -9,7 +9,7 @@ from eventstore.tables import Tables
 
 def find_stored(tables: Tables) -> ClauseElement:
     """Return `stored_columns` of those of some places, pairs in a JSON array, that are taken."""
-    wanted = func.json_each(bindparam("places", type_=Text)).table_valued("value")
+    wanted = func.json_each(bindparam("places", type_=Text)).table_valued("value").alias("wanted")
     events = tables.events.c
     same = and_(
         events.stream_id == func.json_extract(wanted.c.value, literal_column("'$[0]'")),

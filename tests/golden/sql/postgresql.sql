@@ -4,7 +4,7 @@
 -- ======== statements
 
 -- aggregates.count_streams
-SELECT count(*) AS count_1
+SELECT count(*) AS streams
 FROM es_streams
 WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
@@ -25,16 +25,16 @@ WITH snapshot AS (
         AND snapshots.version <= es_streams.version
 )
 SELECT
-    NULL AS anon_1,
-    NULL AS anon__1,
-    snapshot.version,
-    NULL AS anon__2,
-    NULL AS anon__3,
-    snapshot.schema_version,
-    snapshot.codec,
-    snapshot.state,
-    NULL AS anon__4,
-    NULL AS anon__5
+    NULL AS position,
+    NULL AS stream_id,
+    snapshot.version AS version,
+    NULL AS event_id,
+    NULL AS event_type,
+    snapshot.schema_version AS schema_version,
+    snapshot.codec AS codec,
+    snapshot.state AS data,
+    NULL AS metadata,
+    NULL AS recorded_at
 FROM snapshot
 UNION ALL
 SELECT
@@ -65,11 +65,11 @@ FROM (
         AND es_events.version > coalesce((SELECT snapshot.version FROM snapshot), 0)
         AND es_events.version <= %(up_to_version)b::BIGINT
     ORDER BY es_events.version
-    LIMIT (SELECT %(page_size)b::BIGINT AS anon_2)
+    LIMIT (SELECT %(page_size)b::BIGINT AS page_size)
 ) AS tail;
 
 -- aggregates.snapshot_versions
-SELECT es_streams.stream_id, es_streams.version, coalesce(snapshots.version, 0) AS coalesce_1
+SELECT es_streams.stream_id, es_streams.version, coalesce(snapshots.version, 0) AS snapshot_version
 FROM es_streams
 LEFT OUTER JOIN snapshots
     ON snapshots.stream_id = es_streams.stream_id
@@ -133,25 +133,25 @@ WITH RECURSIVE present(event_type) AS (
     FROM es_events
     UNION ALL
     SELECT (
-        SELECT min(es_events.event_type) AS min_2
+        SELECT min(es_events.event_type) AS event_type
         FROM es_events
         WHERE es_events.event_type > present.event_type
-    ) AS anon_3
+    ) AS event_type
     FROM present
     WHERE present.event_type IS NOT NULL
 )
 SELECT
     present.event_type,
     (
-        SELECT min(es_events.position) AS min_1
+        SELECT min(es_events.position) AS position
         FROM es_events
         WHERE es_events.event_type = present.event_type
-    ) AS anon_1,
+    ) AS first_position,
     (
-        SELECT max(es_events.position) AS max_1
+        SELECT max(es_events.position) AS position
         FROM es_events
         WHERE es_events.event_type = present.event_type
-    ) AS anon_2
+    ) AS last_position
 FROM present
 WHERE present.event_type IS NOT NULL
 ORDER BY present.event_type;
@@ -162,14 +162,14 @@ WITH RECURSIVE sample(position) AS (
     UNION ALL
     SELECT coalesce(
         (
-            SELECT min(es_events.position) AS min_1
+            SELECT min(es_events.position) AS position
             FROM es_events
             WHERE es_events.event_type = %(event_type)b::VARCHAR
                 AND es_events.position >= sample.position + %(stride)b::BIGINT
                 AND es_events.position <= %(last)b::BIGINT
         ),
         %(last)b::BIGINT
-    ) AS coalesce_1
+    ) AS position
     FROM sample
     WHERE sample.position < %(last)b::BIGINT
 )
@@ -189,26 +189,23 @@ WHERE es_events.position IN (SELECT sample.position FROM sample)
 ORDER BY es_events.position;
 
 -- global_order.closing_event_after
--- with param_1 = 1
 SELECT es_events.position
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
     AND es_events.version > %(version)b::BIGINT
     AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 ORDER BY es_events.version DESC
-LIMIT %(param_1)b::INTEGER;
+LIMIT 1;
 
 -- global_order.first_event_from
--- with param_1 = 1
 SELECT es_events.position, es_events.event_id, es_events.stream_id, es_events.version
 FROM es_events
 WHERE es_events.position >= %(position)b::BIGINT
 ORDER BY es_events.position
-LIMIT %(param_1)b::INTEGER;
+LIMIT 1;
 
 -- global_order.newest_position
--- with coalesce_2 = 0
-SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events;
+SELECT coalesce(max(es_events.position), 0) AS position FROM es_events;
 
 -- global_order.page_of_events
 SELECT
@@ -244,13 +241,12 @@ WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
 RETURNING es_streams.version;
 
 -- heads.write_head(Expectation.EXISTING)
--- with version_1 = 0
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
     AND es_streams.deleted_version IS NULL
     AND es_streams.archived_version IS NULL
-    AND es_streams.version > %(version_1)b::BIGINT
+    AND es_streams.version > 0
 RETURNING es_streams.version;
 
 -- heads.write_head(Expectation.NOTHING)
@@ -272,9 +268,9 @@ SELECT
     snapshots.schema_version,
     snapshots.version,
     snapshots.codec,
-    length(snapshots.state) AS length_1,
+    length(snapshots.state) AS bytes,
     snapshots.created_at,
-    es_streams.version AS version_1
+    es_streams.version AS stream_version
 FROM snapshots
 JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (
@@ -284,15 +280,14 @@ ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_snapshots(of_category=True)
--- with param_1 = '.'
 SELECT
     snapshots.stream_id,
     snapshots.schema_version,
     snapshots.version,
     snapshots.codec,
-    length(snapshots.state) AS length_1,
+    length(snapshots.state) AS bytes,
     snapshots.created_at,
-    es_streams.version AS version_1
+    es_streams.version AS stream_version
 FROM snapshots
 JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (
@@ -300,7 +295,7 @@ WHERE (snapshots.stream_id, snapshots.schema_version) > (
 )
     AND es_streams.category = %(category)b::VARCHAR
     AND snapshots.stream_id >= %(category)b::VARCHAR
-    AND snapshots.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND snapshots.stream_id < (%(category)b::VARCHAR || '.')
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
@@ -318,23 +313,21 @@ ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=False)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
     AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=True)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -354,12 +347,11 @@ ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=False)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
     AND (
         es_streams.version < %(after_version)b::BIGINT
             OR es_streams.version = %(after_version)b::BIGINT
@@ -369,12 +361,11 @@ ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=True)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
 ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -394,12 +385,11 @@ ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=False)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
     AND (
         es_streams.updated_at < %(after_time)b::TIMESTAMP WITH TIME ZONE
             OR es_streams.updated_at = %(after_time)b::TIMESTAMP WITH TIME ZONE
@@ -409,12 +399,11 @@ ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=True)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
 ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -484,18 +473,11 @@ ORDER BY es_events.version DESC
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.snapshot_coverage(of_category=False)
--- with coalesce_2 = 0, coalesce_3 = 0, coalesce_5 = 0
 SELECT
-    count(*) AS count_1,
-    count(newest.stream_id) AS count_2,
-    coalesce(
-        sum(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
-        %(coalesce_3)b::INTEGER
-    ) AS coalesce_1,
-    coalesce(
-        max(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
-        %(coalesce_5)b::INTEGER
-    ) AS coalesce_4
+    count(*) AS streams,
+    count(newest.stream_id) AS with_snapshot,
+    coalesce(sum(es_streams.version - coalesce(newest.version, 0)), 0) AS events_after,
+    coalesce(max(es_streams.version - coalesce(newest.version, 0)), 0) AS most_events_after
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT snapshots.stream_id AS stream_id, max(snapshots.version) AS version
@@ -506,18 +488,11 @@ LEFT OUTER JOIN (
 WHERE es_streams.version >= %(min_version)b::BIGINT;
 
 -- listing.snapshot_coverage(of_category=True)
--- with coalesce_2 = 0, coalesce_3 = 0, coalesce_5 = 0, param_1 = '.'
 SELECT
-    count(*) AS count_1,
-    count(newest.stream_id) AS count_2,
-    coalesce(
-        sum(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
-        %(coalesce_3)b::INTEGER
-    ) AS coalesce_1,
-    coalesce(
-        max(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
-        %(coalesce_5)b::INTEGER
-    ) AS coalesce_4
+    count(*) AS streams,
+    count(newest.stream_id) AS with_snapshot,
+    coalesce(sum(es_streams.version - coalesce(newest.version, 0)), 0) AS events_after,
+    coalesce(max(es_streams.version - coalesce(newest.version, 0)), 0) AS most_events_after
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT snapshots.stream_id AS stream_id, max(snapshots.version) AS version
@@ -528,10 +503,9 @@ LEFT OUTER JOIN (
 WHERE es_streams.version >= %(min_version)b::BIGINT
     AND es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR);
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.');
 
 -- postgresql.append.append(Expectation.NEW, notify=False)
--- with count_1 = 0
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
@@ -543,14 +517,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -559,19 +533,19 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+SELECT max(stored.version) AS version, max(stored.position) AS position
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
 -- postgresql.append.append(Expectation.NEW, notify=True)
--- with name_of_es_events = 'es_events', count_1 = 0
+-- with name_of_es_events = 'es_events'
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
@@ -583,14 +557,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -599,16 +573,16 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
+    max(stored.version) AS version,
+    max(stored.position) AS position,
     pg_notify(
         concat(
             'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
@@ -616,10 +590,9 @@ SELECT
         ''
     ) AS notification
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
 -- postgresql.append.append(Expectation.VERSION, notify=False)
--- with count_1 = 0
 WITH
     head AS (
         UPDATE es_streams
@@ -633,14 +606,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -649,19 +622,19 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+SELECT max(stored.version) AS version, max(stored.position) AS position
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
 -- postgresql.append.append(Expectation.VERSION, notify=True)
--- with name_of_es_events = 'es_events', count_1 = 0
+-- with name_of_es_events = 'es_events'
 WITH
     head AS (
         UPDATE es_streams
@@ -675,14 +648,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -691,16 +664,16 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
+    max(stored.version) AS version,
+    max(stored.position) AS position,
     pg_notify(
         concat(
             'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
@@ -708,10 +681,9 @@ SELECT
         ''
     ) AS notification
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
 -- postgresql.append.append(Expectation.EXISTING, notify=False)
--- with version_1 = 0, count_1 = 0
 WITH
     head AS (
         UPDATE es_streams
@@ -719,20 +691,20 @@ WITH
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
             AND es_streams.deleted_version IS NULL
             AND es_streams.archived_version IS NULL
-            AND es_streams.version > %(version_1)b::BIGINT
+            AND es_streams.version > 0
         RETURNING es_streams.version
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -741,19 +713,19 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+SELECT max(stored.version) AS version, max(stored.position) AS position
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
 -- postgresql.append.append(Expectation.EXISTING, notify=True)
--- with name_of_es_events = 'es_events', version_1 = 0, count_1 = 0
+-- with name_of_es_events = 'es_events'
 WITH
     head AS (
         UPDATE es_streams
@@ -761,20 +733,20 @@ WITH
         WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
             AND es_streams.deleted_version IS NULL
             AND es_streams.archived_version IS NULL
-            AND es_streams.version > %(version_1)b::BIGINT
+            AND es_streams.version > 0
         RETURNING es_streams.version
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -783,16 +755,16 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
+    max(stored.version) AS version,
+    max(stored.position) AS position,
     pg_notify(
         concat(
             'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
@@ -800,10 +772,9 @@ SELECT
         ''
     ) AS notification
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
 -- postgresql.append.append(Expectation.NOTHING, notify=False)
--- with count_1 = 0
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
@@ -818,14 +789,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -834,19 +805,19 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+SELECT max(stored.version) AS version, max(stored.position) AS position
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
 -- postgresql.append.append(Expectation.NOTHING, notify=True)
--- with name_of_es_events = 'es_events', count_1 = 0
+-- with name_of_es_events = 'es_events'
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
@@ -861,14 +832,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -877,16 +848,16 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
+    max(stored.version) AS version,
+    max(stored.position) AS position,
     pg_notify(
         concat(
             'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
@@ -894,28 +865,28 @@ SELECT
         ''
     ) AS notification
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
 -- postgresql.append.append_to_many(notify=False)
 WITH
     advanced AS (
         UPDATE es_streams
-        SET version=anon_1.version, updated_at=clock_timestamp()
-        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS anon_1(stream_id, version)
-        WHERE es_streams.stream_id = anon_1.stream_id
+        SET version=head.version, updated_at=clock_timestamp()
+        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS head(stream_id, version)
+        WHERE es_streams.stream_id = head.stream_id
         RETURNING es_streams.stream_id
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            anon_2.stream_id AS stream_id,
-            anon_2.version AS version,
-            anon_2.event_id AS event_id,
-            anon_2.event_type AS event_type,
-            anon_2.schema_version AS schema_version,
-            anon_2.codec AS codec,
-            anon_2.data AS data,
-            CAST(anon_2.metadata AS JSONB) AS metadata
+            event.stream_id AS stream_id,
+            event.version AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM unnest(
             %(stream_ids)b::TEXT[],
             %(versions)b::BIGINT[],
@@ -925,38 +896,38 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_2(
+        ) WITH ORDINALITY AS event(
             stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
         )
-        ORDER BY anon_2.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT stored.stream_id, stored.version, stored.position
 FROM stored
-JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
-    ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
+JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS last(stream_id, version)
+    ON stored.stream_id = (last.stream_id COLLATE "C") AND stored.version = last.version;
 
 -- postgresql.append.append_to_many(notify=True)
 -- with name_of_es_events = 'es_events'
 WITH
     advanced AS (
         UPDATE es_streams
-        SET version=anon_1.version, updated_at=clock_timestamp()
-        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS anon_1(stream_id, version)
-        WHERE es_streams.stream_id = anon_1.stream_id
+        SET version=head.version, updated_at=clock_timestamp()
+        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS head(stream_id, version)
+        WHERE es_streams.stream_id = head.stream_id
         RETURNING es_streams.stream_id
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            anon_2.stream_id AS stream_id,
-            anon_2.version AS version,
-            anon_2.event_id AS event_id,
-            anon_2.event_type AS event_type,
-            anon_2.schema_version AS schema_version,
-            anon_2.codec AS codec,
-            anon_2.data AS data,
-            CAST(anon_2.metadata AS JSONB) AS metadata
+            event.stream_id AS stream_id,
+            event.version AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM unnest(
             %(stream_ids)b::TEXT[],
             %(versions)b::BIGINT[],
@@ -966,10 +937,10 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_2(
+        ) WITH ORDINALITY AS event(
             stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
         )
-        ORDER BY anon_2.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
@@ -983,15 +954,14 @@ SELECT
         ''
     ) AS notification
 FROM stored
-JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
-    ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
+JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS last(stream_id, version)
+    ON stored.stream_id = (last.stream_id COLLATE "C") AND stored.version = last.version;
 
 -- postgresql.append.create_heads
--- with param_1 = 0
 INSERT INTO es_streams (stream_id, version)
-SELECT anon_1.stream_id, CAST(%(param_1)b::BIGINT AS BIGINT) AS anon_2
-FROM unnest(%(stream_ids)b::TEXT[]) AS anon_1(stream_id)
-ORDER BY anon_1.stream_id COLLATE "C"
+SELECT wanted.stream_id, CAST(0 AS BIGINT) AS version
+FROM unnest(%(stream_ids)b::TEXT[]) AS wanted(stream_id)
+ORDER BY wanted.stream_id COLLATE "C"
 ON CONFLICT (stream_id)
 DO NOTHING;
 
@@ -1012,14 +982,14 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING es_events.version, es_events.position;
 
@@ -1034,14 +1004,14 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING
     es_events.version,
@@ -1065,14 +1035,14 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING es_events.version, es_events.position;
 
@@ -1089,14 +1059,14 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING
     es_events.version,
@@ -1109,50 +1079,49 @@ RETURNING
     ) AS notification;
 
 -- postgresql.append_one.append_one(Expectation.EXISTING, notify=False)
--- with version_1 = 0
 WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
         AND es_streams.deleted_version IS NULL
         AND es_streams.archived_version IS NULL
-        AND es_streams.version > %(version_1)b::BIGINT
+        AND es_streams.version > 0
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING es_events.version, es_events.position;
 
 -- postgresql.append_one.append_one(Expectation.EXISTING, notify=True)
--- with name_of_es_events = 'es_events', version_1 = 0
+-- with name_of_es_events = 'es_events'
 WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
     WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
         AND es_streams.deleted_version IS NULL
         AND es_streams.archived_version IS NULL
-        AND es_streams.version > %(version_1)b::BIGINT
+        AND es_streams.version > 0
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING
     es_events.version,
@@ -1175,14 +1144,14 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING es_events.version, es_events.position;
 
@@ -1198,14 +1167,14 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING
     es_events.version,
@@ -1509,27 +1478,27 @@ FROM STDIN (FORMAT BINARY);
 
 -- postgresql.copy.row_security
 -- with name_of_es_events = 'es_events'
-SELECT row_security_active(to_regclass(%(name_of_es_events)b::VARCHAR)) AS row_security_active_1;
+SELECT row_security_active(to_regclass(%(name_of_es_events)b::VARCHAR)) AS is_in_force;
 
 -- postgresql.diagnosis.prepared_transactions
 SELECT
     CAST(pg_catalog.pg_prepared_xacts.gid AS TEXT) AS gid,
     CAST(pg_catalog.pg_prepared_xacts.owner AS TEXT) AS owner,
-    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_prepared_xacts.prepared) AS BIGINT) AS date_part_1
+    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_prepared_xacts.prepared) AS BIGINT) AS seconds
 FROM pg_catalog.pg_prepared_xacts
 WHERE pg_catalog.pg_prepared_xacts.database = current_database()
 ORDER BY pg_catalog.pg_prepared_xacts.prepared;
 
 -- postgresql.diagnosis.server_process
-SELECT pg_is_in_recovery() AS pg_is_in_recovery_1,
+SELECT pg_is_in_recovery() AS in_recovery,
 (
-    SELECT count(*) AS count_1
+    SELECT count(*) AS number
     FROM pg_catalog.pg_stat_activity
     WHERE coalesce(
         pg_catalog.pg_stat_activity.backend_type = 'client backend',
         pg_catalog.pg_stat_activity.usesysid IS NOT NULL
     )
-) AS anon_1;
+) AS clients;
 
 -- postgresql.diagnosis.server_settings
 SELECT
@@ -1543,9 +1512,9 @@ WHERE pg_catalog.pg_settings.name = any(%(names)b::TEXT[]);
 --   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    array_to_string(pg_catalog.pg_class.reloptions, ',') AS array_to_string_1,
-    pg_stat_get_live_tuples(pg_catalog.pg_class.oid) AS pg_stat_get_live_tuples_1,
-    pg_stat_get_dead_tuples(pg_catalog.pg_class.oid) AS pg_stat_get_dead_tuples_1
+    array_to_string(pg_catalog.pg_class.reloptions, ',') AS settings,
+    pg_stat_get_live_tuples(pg_catalog.pg_class.oid) AS live_rows,
+    pg_stat_get_dead_tuples(pg_catalog.pg_class.oid) AS dead_rows
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
@@ -1564,7 +1533,7 @@ SELECT
     CAST(pg_catalog.pg_stat_activity.usename AS TEXT) AS usename,
     CAST(pg_catalog.pg_stat_activity.application_name AS TEXT) AS application_name,
     CAST(pg_catalog.pg_stat_activity.state AS TEXT) AS state,
-    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_stat_activity.xact_start) AS BIGINT) AS date_part_1
+    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_stat_activity.xact_start) AS BIGINT) AS seconds
 FROM pg_catalog.pg_stat_activity
 JOIN pg_catalog.pg_locks ON pg_catalog.pg_locks.pid = pg_catalog.pg_stat_activity.pid
 WHERE pg_catalog.pg_locks.locktype = 'relation'
@@ -1581,11 +1550,11 @@ ORDER BY pg_catalog.pg_stat_activity.xact_start;
 
 -- postgresql.history.find_setting_of_history_changes
 -- with setting = 'eventstore.allow_history_changes'
-SELECT current_setting(%(setting)b::VARCHAR, true) AS current_setting_1;
+SELECT current_setting(%(setting)b::VARCHAR, true) AS value;
 
 -- postgresql.history.set_history_changes
 -- with setting = 'eventstore.allow_history_changes'
-SELECT set_config(%(setting)b::VARCHAR, %(value)b::VARCHAR, true) AS set_config_1;
+SELECT set_config(%(setting)b::VARCHAR, %(value)b::VARCHAR, true) AS value;
 
 -- postgresql.lock_table.lock_events
 LOCK TABLE es_events IN SHARE ROW EXCLUSIVE MODE;
@@ -1742,7 +1711,7 @@ SELECT pg_notify(
 SELECT setval(
     CAST(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position') AS REGCLASS),
     newest.position
-) AS setval_1
+) AS position
 FROM (SELECT max(es_events.position) AS position FROM es_events) AS newest
 WHERE newest.position > coalesce(
     pg_sequence_last_value(
@@ -1778,32 +1747,27 @@ FROM (
 ) AS state;
 
 -- postgresql.positions.drawn_positions('public', 'es_events_position_seq')
--- with coalesce_2 = 0
 SELECT
-    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS anon_1,
+    (SELECT coalesce(max(es_events.position), 0) AS position FROM es_events) AS newest,
     public.es_events_position_seq.last_value,
     public.es_events_position_seq.is_called
 FROM public.es_events_position_seq;
 
 -- postgresql.positions.position_sequence
--- with name_of_es_events = 'es_events', pg_get_serial_sequence_1 = 'position'
+-- with name_of_es_events = 'es_events'
 SELECT pg_catalog.pg_namespace.nspname, pg_catalog.pg_class.relname
 FROM pg_catalog.pg_class
 JOIN pg_catalog.pg_namespace ON pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace
 WHERE pg_catalog.pg_class.oid = to_regclass(
-    pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR)
+    pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')
 );
 
 -- postgresql.positions.set_last_position
--- with name_of_es_events = 'es_events', pg_get_serial_sequence_1 = 'position'
+-- with name_of_es_events = 'es_events'
 SELECT setval(
-    to_regclass(
-        pg_get_serial_sequence(
-            %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
-        )
-    ),
+    to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')),
     %(position)b::BIGINT
-) AS setval_1;
+) AS position;
 
 -- postgresql.read_page.read_everything
 -- with name_of_es_events = 'es_events'
@@ -2701,7 +2665,7 @@ FROM (
 ORDER BY position;
 
 -- postgresql.statistics.database_size
-SELECT pg_database_size(current_database()) AS pg_database_size_1;
+SELECT pg_database_size(current_database()) AS bytes;
 
 -- postgresql.statistics.estimated_rows
 -- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
@@ -2718,7 +2682,7 @@ SELECT
                 )
             ELSE pg_stat_get_live_tuples(pg_catalog.pg_class.oid)
             END AS BIGINT
-    ) AS anon_1
+    ) AS rows
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
@@ -2733,9 +2697,9 @@ WHERE pg_catalog.pg_class.oid IN (
 -- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
 --   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
-    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    CAST(NULL AS TEXT) AS anon_1,
-    pg_table_size(pg_catalog.pg_class.oid) AS pg_table_size_1
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
+    CAST(NULL AS TEXT) AS index,
+    pg_table_size(pg_catalog.pg_class.oid) AS bytes
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
@@ -2747,9 +2711,9 @@ WHERE pg_catalog.pg_class.oid IN (
 )
 UNION ALL
 SELECT
-    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    CAST(index_class.relname AS TEXT) AS relname__1,
-    pg_relation_size(index_class.oid) AS pg_relation_size_1
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
+    CAST(index_class.relname AS TEXT) AS index,
+    pg_relation_size(index_class.oid) AS bytes
 FROM pg_catalog.pg_class
 JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.oid
 JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
@@ -2776,8 +2740,8 @@ SELECT
     es_events.data,
     es_events.position
 FROM es_events
-JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS anon_1(stream_id, version)
-    ON es_events.stream_id = (anon_1.stream_id COLLATE "C") AND es_events.version = anon_1.version;
+JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS wanted(stream_id, version)
+    ON es_events.stream_id = (wanted.stream_id COLLATE "C") AND es_events.version = wanted.version;
 
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
@@ -2789,10 +2753,10 @@ SELECT
     es_events.event_id,
     es_events.stream_id,
     es_events.event_type,
-    %(projection)b::VARCHAR AS anon_1,
-    %(attempts)b::INTEGER AS anon_2,
-    %(error)b::VARCHAR AS anon_3,
-    'pending'
+    %(projection)b::VARCHAR AS projection,
+    %(attempts)b::INTEGER AS attempts,
+    %(error)b::VARCHAR AS error,
+    'pending' AS status
 FROM es_events
 WHERE es_events.position = %(position)b::BIGINT;
 
@@ -2829,15 +2793,15 @@ WHERE es_dead_letters.projection = %(projection)b::VARCHAR
 RETURNING es_dead_letters.position;
 
 -- projections.count_dead_letters
-SELECT es_dead_letters.projection, count(*) AS count_1
+SELECT es_dead_letters.projection, count(*) AS pending
 FROM es_dead_letters
 WHERE es_dead_letters.status = 'pending'
 GROUP BY es_dead_letters.projection;
 
 -- projections.count_events_after
-SELECT count(*) AS count_1
+SELECT count(*) AS events
 FROM (
-    SELECT 1
+    SELECT 1 AS event
     FROM es_events
     WHERE es_events.position > %(after_position)b::BIGINT
     LIMIT %(at_most)b::BIGINT
@@ -2856,11 +2820,10 @@ DELETE FROM es_checkpoints WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE
 DELETE FROM es_dead_letters WHERE es_dead_letters.projection = %(projection)b::VARCHAR COLLATE "C";
 
 -- projections.fail_dead_letter
--- with attempts_1 = 1
 UPDATE es_dead_letters
 SET
     last_failed_at=clock_timestamp(),
-    attempts=(es_dead_letters.attempts + %(attempts_1)b::INTEGER),
+    attempts=(es_dead_letters.attempts + 1),
     error=%(error)b::VARCHAR
 WHERE es_dead_letters.projection = %(projection)b::VARCHAR
     AND es_dead_letters.status = 'pending'
@@ -2873,7 +2836,7 @@ SELECT
     es_checkpoints.seen_at,
     es_checkpoints.worker,
     es_checkpoints.failure,
-    clock_timestamp() AS anon_1,
+    clock_timestamp() AS now,
     es_checkpoints.failed_at,
     es_checkpoints.event_position,
     es_checkpoints.event_id,
@@ -2896,11 +2859,11 @@ SELECT
     es_checkpoints.updated_at,
     es_checkpoints.seen_at,
     es_checkpoints.failed_at,
-    clock_timestamp() AS anon_1,
+    clock_timestamp() AS now,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
             THEN es_checkpoints.position > (
-                SELECT coalesce(max(newest_event.position), 0) AS coalesce_1
+                SELECT coalesce(max(newest_event.position), 0) AS position
                 FROM es_events AS newest_event
             )
         ELSE NOT (
@@ -3013,49 +2976,48 @@ WHERE es_checkpoints.name = (
 SELECT es_checkpoints.name FROM es_checkpoints ORDER BY es_checkpoints.name;
 
 -- projections.next_event_time
--- with param_1 = 1
 SELECT es_events.recorded_at
 FROM es_events
 WHERE es_events.position > %(after_position)b::BIGINT
 ORDER BY es_events.position
-LIMIT %(param_1)b::INTEGER;
+LIMIT 1;
 
 -- projections.projection_health
 SELECT
     es_checkpoints.name,
     es_checkpoints.position,
     (
-        SELECT count(*) AS count_1
+        SELECT count(*) AS number
         FROM (
             SELECT es_events.position AS position
             FROM es_events
             WHERE es_events.position > es_checkpoints.position
             LIMIT %(at_most)b::BIGINT
         ) AS behind
-    ) AS anon_1,
+    ) AS behind,
     (
         SELECT es_events.recorded_at
         FROM es_events
         WHERE es_events.position > es_checkpoints.position
         ORDER BY es_events.position
         LIMIT 1
-    ) AS anon_2,
+    ) AS oldest,
     (
-        SELECT count(*) AS count_2
+        SELECT count(*) AS number
         FROM (
             SELECT es_dead_letters.position AS position
             FROM es_dead_letters
             WHERE es_dead_letters.projection = es_checkpoints.name AND es_dead_letters.status = 'pending'
             LIMIT %(at_most)b::BIGINT
         ) AS pending
-    ) AS anon_3,
+    ) AS dead_letters,
     es_checkpoints.failure,
     es_checkpoints.failed_at,
-    clock_timestamp() AS anon_4,
+    clock_timestamp() AS now,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
             THEN es_checkpoints.position > (
-                SELECT coalesce(max(newest_event.position), 0) AS coalesce_1
+                SELECT coalesce(max(newest_event.position), 0) AS position
                 FROM es_events AS newest_event
             )
         ELSE NOT (
@@ -3123,7 +3085,7 @@ SET
 WHERE es_checkpoints.name = %(name)b::VARCHAR;
 
 -- reading.newest_stored_version
-SELECT max(es_events.version) AS max_1
+SELECT max(es_events.version) AS version
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
@@ -3203,9 +3165,9 @@ RETURNING snapshots.version;
 INSERT INTO es_streams (stream_id, version, created_at, updated_at)
 SELECT
     es_events.stream_id,
-    max(es_events.version) AS max_1,
-    min(es_events.recorded_at) AS min_1,
-    max(es_events.recorded_at) AS max_2
+    max(es_events.version) AS version,
+    min(es_events.recorded_at) AS created_at,
+    max(es_events.recorded_at) AS updated_at
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::VARCHAR
 GROUP BY es_events.stream_id
@@ -3242,11 +3204,11 @@ WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
 -- snapshots.save_snapshot
 INSERT INTO snapshots (stream_id, schema_version, version, codec, state)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    %(schema_version)b::INTEGER AS anon_2,
-    %(version)b::BIGINT AS anon_3,
-    %(codec)b::SMALLINT AS anon_4,
-    %(state)b AS anon_5
+    %(stream_id)b::VARCHAR AS stream_id,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(version)b::BIGINT AS version,
+    %(codec)b::SMALLINT AS codec,
+    %(state)b AS state
 FROM es_streams
 JOIN es_events ON es_events.stream_id = es_streams.stream_id AND es_events.version = %(version)b::BIGINT
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
@@ -3261,34 +3223,34 @@ WHERE snapshots.version < excluded.version
 RETURNING snapshots.version;
 
 -- statistics.count_events_since
-SELECT count(*) AS count_1
+SELECT count(*) AS events
 FROM (
-    SELECT 1
+    SELECT 1 AS event
     FROM es_events
     WHERE es_events.recorded_at >= %(since)b::TIMESTAMP WITH TIME ZONE
     LIMIT %(at_most)b::BIGINT
 ) AS counted;
 
 -- statistics.count_rows('streams')
-SELECT count(*) AS count_1 FROM es_streams;
+SELECT count(*) AS rows FROM es_streams;
 
 -- statistics.count_rows('events')
-SELECT count(*) AS count_1 FROM es_events;
+SELECT count(*) AS rows FROM es_events;
 
 -- statistics.count_rows('snapshots')
-SELECT count(*) AS count_1 FROM snapshots;
+SELECT count(*) AS rows FROM snapshots;
 
 -- statistics.count_rows('schema')
-SELECT count(*) AS count_1 FROM es_schema;
+SELECT count(*) AS rows FROM es_schema;
 
 -- statistics.count_rows('checkpoints')
-SELECT count(*) AS count_1 FROM es_checkpoints;
+SELECT count(*) AS rows FROM es_checkpoints;
 
 -- statistics.count_rows('dead_letters')
-SELECT count(*) AS count_1 FROM es_dead_letters;
+SELECT count(*) AS rows FROM es_dead_letters;
 
 -- statistics.events_by_category_and_type
-SELECT es_events.category, es_events.event_type, count(*) AS count_1
+SELECT es_events.category, es_events.event_type, count(*) AS events
 FROM es_events
 GROUP BY es_events.category, es_events.event_type;
 
@@ -3298,23 +3260,23 @@ WITH RECURSIVE sample(position) AS (
     FROM es_events
     UNION ALL
     SELECT (
-        SELECT min(es_events.position) AS min_1
+        SELECT min(es_events.position) AS position
         FROM es_events
         WHERE es_events.position >= sample.position + %(stride)b::BIGINT
-    ) AS anon_1
+    ) AS position
     FROM sample
     WHERE sample.position IS NOT NULL
 )
-SELECT es_events.category, es_events.event_type, count(*) AS count_1
+SELECT es_events.category, es_events.event_type, count(*) AS events
 FROM es_events
 WHERE es_events.position IN (SELECT sample.position FROM sample WHERE sample.position IS NOT NULL)
 GROUP BY es_events.category, es_events.event_type;
 
 -- statistics.streams_by_category
-SELECT es_streams.category, count(*) AS count_1 FROM es_streams GROUP BY es_streams.category;
+SELECT es_streams.category, count(*) AS streams FROM es_streams GROUP BY es_streams.category;
 
 -- statistics.time_now
-SELECT clock_timestamp() AS anon_1;
+SELECT clock_timestamp() AS now;
 
 -- transfer.insert_snapshot
 INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
@@ -3382,7 +3344,6 @@ SET
 WHERE es_streams.stream_id = %(of_stream)b::VARCHAR;
 
 -- verification.breaks_of_stream
--- with lag_1 = 1, version_1 = 1, lag_2 = 1, lag_3 = 0, version_before_1 = 1
 SELECT placed.version, placed.position, placed.version_before, placed.position_before
 FROM (
     SELECT
@@ -3391,36 +3352,34 @@ FROM (
         es_events.position AS position,
         lag(
             es_events.version,
-            %(lag_1)b::INTEGER,
+            1,
             CASE
                 WHEN (es_events.event_type IN ('$stream-deleted', '$stream-archived'))
-                    THEN es_events.version - %(version_1)b::BIGINT
+                    THEN es_events.version - 1
                 ELSE 0
                 END
         ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
-        lag(es_events.position, %(lag_2)b::INTEGER, %(lag_3)b::INTEGER) OVER (
+        lag(es_events.position, 1, 0) OVER (
             PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
         ) AS position_before
     FROM es_events
     WHERE es_events.stream_id = %(stream_id)b::VARCHAR
 ) AS placed
-WHERE placed.version != placed.version_before + %(version_before_1)b::INTEGER
-    OR placed.position <= placed.position_before
+WHERE placed.version != placed.version_before + 1 OR placed.position <= placed.position_before
 ORDER BY placed.version, placed.position
 LIMIT %(page_size)b::BIGINT;
 
 -- verification.checkpoints_beyond_log
--- with coalesce_2 = 0
 SELECT
     es_checkpoints.name,
     es_checkpoints.position,
-    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS anon_1,
+    (SELECT coalesce(max(es_events.position), 0) AS position FROM es_events) AS newest,
     es_checkpoints.event_id
 FROM es_checkpoints
 WHERE CASE
     WHEN (es_checkpoints.event_id IS NULL)
         THEN es_checkpoints.position > (
-            SELECT coalesce(max(newest_event.position), 0) AS coalesce_3
+            SELECT coalesce(max(newest_event.position), 0) AS position
             FROM es_events AS newest_event
         )
     ELSE NOT (
@@ -3446,25 +3405,23 @@ WHERE CASE
 ORDER BY es_checkpoints.name;
 
 -- verification.doubled_positions
--- with count_2 = 1
-SELECT es_events.position, count(*) AS count_1
+SELECT es_events.position, count(*) AS count
 FROM es_events
 WHERE es_events.position > %(after_position)b::BIGINT AND es_events.position <= %(up_to_position)b::BIGINT
 GROUP BY es_events.position
-HAVING count(*) > %(count_2)b::INTEGER
+HAVING count(*) > 1
 ORDER BY es_events.position;
 
 -- verification.end_of_streams
--- with param_1 = 1
 SELECT es_streams.stream_id
 FROM es_streams
 WHERE es_streams.stream_id > %(after)b::VARCHAR
 ORDER BY es_streams.stream_id
-LIMIT %(param_1)b::INTEGER
+LIMIT 1
 OFFSET %(skipped)b::BIGINT;
 
 -- verification.events_without_stream(bounded=False)
-SELECT es_events.stream_id, count(*) AS count_1, max(es_events.version) AS max_1
+SELECT es_events.stream_id, count(*) AS count, max(es_events.version) AS newest
 FROM es_events
 WHERE es_events.stream_id > %(after)b::VARCHAR
     AND NOT (EXISTS (SELECT 1 FROM es_streams WHERE es_streams.stream_id = es_events.stream_id))
@@ -3473,7 +3430,7 @@ ORDER BY es_events.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- verification.events_without_stream(bounded=True)
-SELECT es_events.stream_id, count(*) AS count_1, max(es_events.version) AS max_1
+SELECT es_events.stream_id, count(*) AS count, max(es_events.version) AS newest
 FROM es_events
 WHERE es_events.stream_id > %(after)b::VARCHAR
     AND es_events.stream_id <= %(last)b::VARCHAR
@@ -3494,7 +3451,7 @@ SELECT
         WHERE es_events.position = es_dead_letters.position
             AND es_events.stream_id = es_dead_letters.stream_id
             AND es_events.version = es_dead_letters.version
-    ) AS anon_1
+    ) AS is_there
 FROM es_dead_letters
 WHERE (es_dead_letters.projection, es_dead_letters.position) > (
     %(projection)b::VARCHAR, %(position)b::BIGINT
@@ -3510,7 +3467,7 @@ SELECT
     snapshots.version,
     snapshots.codec,
     snapshots.state,
-    es_streams.version AS version_1
+    es_streams.version AS stream_version
 FROM snapshots
 LEFT OUTER JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (
@@ -3520,13 +3477,12 @@ ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
 -- verification.stream_states(bounded=False)
--- with coalesce_2 = 0, coalesce_4 = 0, version_before_1 = 1, lag_1 = 1, version_1 = 1, lag_2 = 1, lag_3 = 0
 SELECT
     es_streams.stream_id,
     es_streams.version,
-    coalesce(found.count, %(coalesce_2)b::INTEGER) AS coalesce_1,
+    coalesce(found.count, 0) AS count,
     found.newest,
-    coalesce(found.breaks, %(coalesce_4)b::INTEGER) AS coalesce_3
+    coalesce(found.breaks, 0) AS breaks
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -3534,7 +3490,7 @@ LEFT OUTER JOIN (
         count(*) AS count,
         max(placed.version) AS newest,
         count(*) FILTER (
-            WHERE placed.version != placed.version_before + %(version_before_1)b::INTEGER
+            WHERE placed.version != placed.version_before + 1
                 OR placed.position <= placed.position_before
         ) AS breaks
     FROM (
@@ -3544,14 +3500,14 @@ LEFT OUTER JOIN (
             es_events.position AS position,
             lag(
                 es_events.version,
-                %(lag_1)b::INTEGER,
+                1,
                 CASE
                     WHEN (es_events.event_type IN ('$stream-deleted', '$stream-archived'))
-                        THEN es_events.version - %(version_1)b::BIGINT
+                        THEN es_events.version - 1
                     ELSE 0
                     END
             ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
-            lag(es_events.position, %(lag_2)b::INTEGER, %(lag_3)b::INTEGER) OVER (
+            lag(es_events.position, 1, 0) OVER (
                 PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
             ) AS position_before
         FROM es_events
@@ -3564,13 +3520,12 @@ WHERE es_streams.stream_id > %(after)b::VARCHAR
 ORDER BY es_streams.stream_id;
 
 -- verification.stream_states(bounded=True)
--- with coalesce_2 = 0, coalesce_4 = 0, version_before_1 = 1, lag_1 = 1, version_1 = 1, lag_2 = 1, lag_3 = 0
 SELECT
     es_streams.stream_id,
     es_streams.version,
-    coalesce(found.count, %(coalesce_2)b::INTEGER) AS coalesce_1,
+    coalesce(found.count, 0) AS count,
     found.newest,
-    coalesce(found.breaks, %(coalesce_4)b::INTEGER) AS coalesce_3
+    coalesce(found.breaks, 0) AS breaks
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -3578,7 +3533,7 @@ LEFT OUTER JOIN (
         count(*) AS count,
         max(placed.version) AS newest,
         count(*) FILTER (
-            WHERE placed.version != placed.version_before + %(version_before_1)b::INTEGER
+            WHERE placed.version != placed.version_before + 1
                 OR placed.position <= placed.position_before
         ) AS breaks
     FROM (
@@ -3588,14 +3543,14 @@ LEFT OUTER JOIN (
             es_events.position AS position,
             lag(
                 es_events.version,
-                %(lag_1)b::INTEGER,
+                1,
                 CASE
                     WHEN (es_events.event_type IN ('$stream-deleted', '$stream-archived'))
-                        THEN es_events.version - %(version_1)b::BIGINT
+                        THEN es_events.version - 1
                     ELSE 0
                     END
             ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
-            lag(es_events.position, %(lag_2)b::INTEGER, %(lag_3)b::INTEGER) OVER (
+            lag(es_events.position, 1, 0) OVER (
                 PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
             ) AS position_before
         FROM es_events
@@ -3676,12 +3631,9 @@ WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
 RETURNING es_streams.version;
 
 -- heads.write_head(Expectation.EXISTING)
--- with version_1 = 0
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND true
-    AND es_streams.version > %(version_1)b::BIGINT
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C" AND true AND es_streams.version > 0
 RETURNING es_streams.version;
 
 -- heads.write_head(Expectation.NOTHING)
@@ -3708,14 +3660,14 @@ WITH head AS (
 )
 INSERT INTO "Shop".es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING
     "Shop".es_events.version,
