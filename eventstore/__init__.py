@@ -1,198 +1,70 @@
-"""An event store on SQLAlchemy Core: PostgreSQL in production, SQLite embedded, inside your own transactions."""
+"""An event store on SQLAlchemy Core: PostgreSQL in production, SQLite embedded, inside your own transactions.
+
+Here is what most applications use. The rest is in its module: all errors in `eventstore.errors`, codecs in
+`eventstore.codecs`, and so on; `docs/reference/index.md` lists it by task.
+"""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
-from eventstore.core.event_type_check import EventTypeFinding
-from eventstore.correlation import caused_by, current_metadata, metadata_context
+from eventstore.correlation import caused_by, metadata_context
 from eventstore.errors import (
-    AggregateError,
     AggregateNotFound,
     ConcurrencyConflict,
-    ConstraintViolated,
-    DamagedExport,
     DatabaseBusy,
-    DatabaseMismatch,
-    DatabaseMissing,
     DecodingError,
-    DefinitionsProtected,
-    DirectConnectionRequired,
-    DiskTooSmall,
-    DriverMissing,
     EncodingError,
     EventIdReused,
     EventStoreError,
-    EventsWouldBeLost,
-    EventTooNew,
-    EventTypeError,
-    EventTypeTaken,
-    ExtraMissing,
-    FieldMismatch,
-    ForeignMigrationHistory,
-    GlobalOrderError,
-    HistoryChangeRefused,
-    ImportConflict,
-    InvalidEvent,
-    InvalidExpectedVersion,
-    InvalidFilter,
     InvalidInput,
-    InvalidMetadata,
-    InvalidStreamId,
     LogWentBack,
-    MigrationError,
-    MigrationInProgress,
-    MigrationInsideTransaction,
-    NotInTransaction,
-    PermissionDenied,
-    PositionBeyondLog,
-    PositionCacheEnabled,
-    PositionsBehind,
     ProjectionBehind,
-    ProjectionError,
     ProjectionFailed,
-    ProjectionRunning,
-    ReferredTo,
-    SchemaError,
-    SchemaMissing,
-    SchemaOutdated,
-    SchemaTooNew,
-    SeveralServers,
-    StreamArchived,
     StreamClosed,
-    StreamDeleted,
-    TableLocked,
-    TableTaken,
-    TransactionBroken,
-    TransferError,
-    UnknownProjection,
-    UnloggedEvents,
-    UnregisteredEventType,
-    UnsuitableTransaction,
-    UnsupportedDatabase,
-    UpcasterCycle,
-    UpcasterMissing,
-    UpcasterTaken,
-    UpcastingFailed,
-    VersionNotReached,
 )
 from eventstore.event_types import EventTypes
-from eventstore.events import STREAM_ARCHIVED_EVENT, STREAM_DELETED_EVENT, Append, AppendResult, NewEvent, RecordedEvent
+from eventstore.events import Append, AppendResult, NewEvent, RecordedEvent
 from eventstore.filters import EventFilter
-from eventstore.health import Health
-from eventstore.repository import LoadedAggregate, Repository, SaveResult
-from eventstore.snapshots import Snapshot, SnapshotCoverage, SnapshotInfo, SnapshotStore
+from eventstore.repository import Repository
 from eventstore.store import EventStore
-from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, Expected, ExpectedVersion, StreamInfo, StreamOrder
+from eventstore.streams import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion
 from eventstore.subscriptions import Subscription
-from eventstore.tables import Tables
 from eventstore.tokens import PositionToken
 
 if TYPE_CHECKING:
     from eventstore import maintenance, migrations, projections, transfer
+    from eventstore.projections import Projection, Worker
 
 __all__ = [
     "ANY",
     "NO_STREAM",
-    "STREAM_ARCHIVED_EVENT",
-    "STREAM_DELETED_EVENT",
     "STREAM_EXISTS",
-    "AggregateError",
     "AggregateNotFound",
     "Append",
     "AppendResult",
-    "Codec",
     "ConcurrencyConflict",
-    "ConstraintViolated",
-    "DamagedExport",
     "DatabaseBusy",
-    "DatabaseMismatch",
-    "DatabaseMissing",
     "DecodingError",
-    "DefinitionsProtected",
-    "DirectConnectionRequired",
-    "DiskTooSmall",
-    "DriverMissing",
     "EncodingError",
     "EventFilter",
     "EventIdReused",
     "EventStore",
     "EventStoreError",
-    "EventTooNew",
-    "EventTypeError",
-    "EventTypeFinding",
-    "EventTypeTaken",
     "EventTypes",
-    "EventsWouldBeLost",
-    "Expected",
     "ExpectedVersion",
-    "ExtraMissing",
-    "FieldMismatch",
-    "ForeignMigrationHistory",
-    "GlobalOrderError",
-    "Health",
-    "HistoryChangeRefused",
-    "ImportConflict",
-    "InvalidEvent",
-    "InvalidExpectedVersion",
-    "InvalidFilter",
     "InvalidInput",
-    "InvalidMetadata",
-    "InvalidStreamId",
-    "JSONCodec",
-    "LoadedAggregate",
     "LogWentBack",
-    "MessagePackCodec",
-    "MigrationError",
-    "MigrationInProgress",
-    "MigrationInsideTransaction",
     "NewEvent",
-    "NotInTransaction",
-    "PermissionDenied",
-    "PositionBeyondLog",
-    "PositionCacheEnabled",
     "PositionToken",
-    "PositionsBehind",
+    "Projection",
     "ProjectionBehind",
-    "ProjectionError",
     "ProjectionFailed",
-    "ProjectionRunning",
     "RecordedEvent",
-    "ReferredTo",
     "Repository",
-    "SaveResult",
-    "SchemaError",
-    "SchemaMissing",
-    "SchemaOutdated",
-    "SchemaTooNew",
-    "SeveralServers",
-    "Snapshot",
-    "SnapshotCoverage",
-    "SnapshotInfo",
-    "SnapshotStore",
-    "StreamArchived",
     "StreamClosed",
-    "StreamDeleted",
-    "StreamInfo",
-    "StreamOrder",
     "Subscription",
-    "TableLocked",
-    "TableTaken",
-    "Tables",
-    "TransactionBroken",
-    "TransferError",
-    "UnknownProjection",
-    "UnloggedEvents",
-    "UnregisteredEventType",
-    "UnsuitableTransaction",
-    "UnsupportedDatabase",
-    "UpcasterCycle",
-    "UpcasterMissing",
-    "UpcasterTaken",
-    "UpcastingFailed",
-    "VersionNotReached",
+    "Worker",
     "caused_by",
-    "current_metadata",
     "maintenance",
     "metadata_context",
     "migrations",
@@ -200,10 +72,14 @@ __all__ = [
     "transfer",
 ]
 
+_LAZY_MODULES: Final = frozenset({"maintenance", "migrations", "projections", "transfer"})
+
 
 def __getattr__(name: str) -> Any:
-    """Import these when they are first asked for: some need Alembic, which running applications don't."""
-    if name in {"maintenance", "migrations", "projections", "transfer"}:
+    """Import these at their first use: a process that only appends and reads needs neither them nor Alembic."""
+    if name in _LAZY_MODULES:
         return import_module(f"eventstore.{name}")
+    if name in {"Projection", "Worker"}:
+        return getattr(import_module("eventstore.projections"), name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

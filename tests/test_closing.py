@@ -11,24 +11,20 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from eventstore import (
     ANY,
-    STREAM_ARCHIVED_EVENT,
     STREAM_EXISTS,
     Append,
     AppendResult,
     ConcurrencyConflict,
     EventStore,
     ExpectedVersion,
-    ImportConflict,
     InvalidInput,
     NewEvent,
-    PermissionDenied,
     Repository,
-    SchemaOutdated,
-    StreamArchived,
-    StreamDeleted,
     migrations,
 )
 from eventstore.backends import engine_for
+from eventstore.errors import ImportConflict, PermissionDenied, SchemaOutdated, StreamArchived, StreamDeleted
+from eventstore.events import STREAM_ARCHIVED_EVENT
 from eventstore.testing._base import numbered, numbers
 from eventstore.transfer import archive_stream
 from tests.fix_engines import changing_history, migrated_sqlite

@@ -26,8 +26,8 @@ import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eventstore import Codec, DecodingError, EncodingError, InvalidInput, JSONCodec, MessagePackCodec
-from eventstore.codecs import PayloadCodec
+from eventstore import DecodingError, EncodingError, InvalidInput
+from eventstore.codecs import Codec, JSONCodec, MessagePackCodec, PayloadCodec
 from tests.fix_leaks import SECRET
 
 CODECS: dict[str, PayloadCodec] = {

@@ -17,14 +17,13 @@ from eventstore import (
     Append,
     EventStore,
     InvalidInput,
-    InvalidMetadata,
     NewEvent,
     RecordedEvent,
     caused_by,
-    current_metadata,
     metadata_context,
 )
-from eventstore.correlation import add_metadata_provider
+from eventstore.correlation import add_metadata_provider, current_metadata
+from eventstore.errors import InvalidMetadata
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.test import override_settings
 
-from eventstore import EventsWouldBeLost, MigrationInsideTransaction, NewEvent, SchemaMissing, migrations
+from eventstore import NewEvent, migrations
 from eventstore.contrib.django import engine_of, get_store
 from eventstore.contrib.django.revisions import RunRevision
-from eventstore.errors import UnknownRevision
+from eventstore.errors import EventsWouldBeLost, MigrationInsideTransaction, SchemaMissing, UnknownRevision
 from eventstore.migrations.commands import revisions_after
 from tests.django_project.events import Deposited
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database

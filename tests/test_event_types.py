@@ -21,19 +21,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import (
-    DecodingError,
-    EncodingError,
-    EventTypeError,
-    EventTypes,
-    EventTypeTaken,
-    InvalidEvent,
-    JSONCodec,
-    MessagePackCodec,
-    NewEvent,
-    UnregisteredEventType,
-)
-from eventstore.codecs import PayloadCodec
+from eventstore import DecodingError, EncodingError, EventTypes, NewEvent
+from eventstore.codecs import JSONCodec, MessagePackCodec, PayloadCodec
+from eventstore.errors import EventTypeError, EventTypeTaken, InvalidEvent, UnregisteredEventType
 from tests.fix_leaks import SECRET
 
 CODECS = [

@@ -21,20 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from eventstore import (
-    Codec,
-    EncodingError,
-    EventStore,
-    EventTypeError,
-    EventTypes,
-    JSONCodec,
-    MessagePackCodec,
-    NewEvent,
-    RecordedEvent,
-    Repository,
-    UnregisteredEventType,
-)
-from eventstore.codecs import PayloadCodec
+from eventstore import EncodingError, EventStore, EventTypes, NewEvent, RecordedEvent, Repository
+from eventstore.codecs import Codec, JSONCodec, MessagePackCodec, PayloadCodec
+from eventstore.errors import EventTypeError, UnregisteredEventType
 from eventstore.events import Append
 from eventstore.repository import SnapshotCounts, always
 from eventstore.repository.states import state_codec

@@ -9,18 +9,10 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from eventstore import (
-    ANY,
-    NO_STREAM,
-    EventStore,
-    InvalidInput,
-    InvalidMetadata,
-    NewEvent,
-    current_metadata,
-    metadata_context,
-    migrations,
-)
+from eventstore import ANY, NO_STREAM, EventStore, InvalidInput, NewEvent, metadata_context, migrations
 from eventstore.contrib.flask import FlaskEventStore, current_session, current_store
+from eventstore.correlation import current_metadata
+from eventstore.errors import InvalidMetadata
 from tests.fix_engines import migrated_sqlite
 from tests.flask_applications import (
     PLACED,

@@ -22,17 +22,10 @@ import pydantic
 import pytest
 from sqlalchemy import Engine, event
 
-from eventstore import (
-    EventFilter,
-    EventStore,
-    EventTooNew,
-    EventTypes,
-    FieldMismatch,
-    InvalidInput,
-    JSONCodec,
-    NewEvent,
-)
+from eventstore import EventFilter, EventStore, EventTypes, InvalidInput, NewEvent
+from eventstore.codecs import JSONCodec
 from eventstore.contrib import frames
+from eventstore.errors import EventTooNew, FieldMismatch
 
 BERLIN = ZoneInfo("Europe/Berlin")
 KEPT = EventFilter(event_types=["kept"])
@@ -480,7 +473,8 @@ for name in {EXTRAS}:
 
 def test_all_runs_without_the_extras_and_frames_say_what_they_need() -> None:
     code = """
-from eventstore import EventFilter, EventStore, ExtraMissing, NewEvent, Repository, projections, migrations, testing
+from eventstore import EventFilter, EventStore, NewEvent, Repository, migrations, projections, testing
+from eventstore.errors import ExtraMissing
 import eventstore.cli
 store = EventStore.in_memory()
 result = store.append("order-1", [NewEvent("placed", {"n": 1})], expected_version=0)

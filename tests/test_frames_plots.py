@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 from matplotlib.dates import num2date
 
-from eventstore import EventFilter, EventStore, ExtraMissing, InvalidInput, NewEvent
+from eventstore import EventFilter, EventStore, InvalidInput, NewEvent
 from eventstore.contrib import frames
+from eventstore.errors import ExtraMissing
 
 mpl.use("Agg")
 

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from eventstore import DecodingError, EventFilter, EventStore, JSONCodec, MessagePackCodec, NewEvent
+from eventstore import DecodingError, EventFilter, EventStore, NewEvent
+from eventstore.codecs import JSONCodec, MessagePackCodec
 from eventstore.contrib import frames
 from eventstore.testing.value_contract import VALUES
 

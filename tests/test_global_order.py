@@ -16,17 +16,8 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from eventstore import (
-    ANY,
-    Append,
-    ConcurrencyConflict,
-    EventFilter,
-    EventStore,
-    NewEvent,
-    PositionCacheEnabled,
-    UnsuitableTransaction,
-    migrations,
-)
+from eventstore import ANY, Append, ConcurrencyConflict, EventFilter, EventStore, NewEvent, migrations
+from eventstore.errors import PositionCacheEnabled, UnsuitableTransaction
 from tests.fix_postgresql import Databases
 from tests.waiting import start_reading
 

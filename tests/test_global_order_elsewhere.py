@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
-from eventstore import ANY, EventFilter, EventStore, NewEvent, UnsuitableTransaction, migrations
+from eventstore import ANY, EventFilter, EventStore, NewEvent, migrations
+from eventstore.errors import UnsuitableTransaction
 from tests.fix_clusters import Cluster
 
 pytestmark = pytest.mark.slow

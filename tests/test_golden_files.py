@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import EncodingError, EventTypes, JSONCodec, NewEvent, UnregisteredEventType
+from eventstore import EncodingError, EventTypes, NewEvent
+from eventstore.codecs import JSONCodec
+from eventstore.errors import UnregisteredEventType
 from eventstore.testing.event_types import GoldenFiles
 
 

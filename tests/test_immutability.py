@@ -6,14 +6,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from eventstore import (
-    EventStore,
-    HistoryChangeRefused,
-    NewEvent,
-    NotInTransaction,
-    SchemaOutdated,
-    migrations,
-)
+from eventstore import EventStore, NewEvent, migrations
+from eventstore.errors import HistoryChangeRefused, NotInTransaction, SchemaOutdated
 from tests.fix_engines import changing_history
 
 CHANGES = [

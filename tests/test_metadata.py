@@ -16,8 +16,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eventstore import DecodingError, InvalidMetadata
+from eventstore import DecodingError
 from eventstore.codecs.metadata import decode_metadata, encode_metadata
+from eventstore.errors import InvalidMetadata
 from tests.fix_leaks import SECRET
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

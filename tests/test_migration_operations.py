@@ -13,16 +13,8 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from eventstore import (
-    ConstraintViolated,
-    DatabaseBusy,
-    EventStore,
-    MigrationError,
-    MigrationInProgress,
-    NewEvent,
-    TableLocked,
-    migrations,
-)
+from eventstore import DatabaseBusy, EventStore, NewEvent, migrations
+from eventstore.errors import ConstraintViolated, MigrationError, MigrationInProgress, TableLocked
 from eventstore.migrations import Progress
 from tests.fix_migrations import catalog, url_of
 from tests.waiting import until, wait_until_it_says, waiters_for

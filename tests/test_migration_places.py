@@ -12,9 +12,9 @@ from alembic.config import Config
 from click.testing import CliRunner
 from sqlalchemy import URL, Engine, text
 
-from eventstore import EventStore, MigrationInProgress, NewEvent, migrations
+from eventstore import EventStore, NewEvent, migrations
 from eventstore.cli import main
-from eventstore.errors import TablesElsewhere
+from eventstore.errors import MigrationInProgress, TablesElsewhere
 from eventstore.migrations import place
 from tests.fix_migrations import run_alembic, url_of
 from tests.test_migration_ways import OURS, Application, psql

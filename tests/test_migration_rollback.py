@@ -15,9 +15,9 @@ from alembic.util import CommandError
 from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
-from eventstore import EventStore, NewEvent, SchemaTooNew, migrations
+from eventstore import EventStore, NewEvent, migrations
 from eventstore.cli import main
-from eventstore.errors import UnknownRevision
+from eventstore.errors import SchemaTooNew, UnknownRevision
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_migrations import ROOT, catalog, url_of

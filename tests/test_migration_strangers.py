@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Engine, create_engine, inspect, text
 
-from eventstore import TableTaken, migrations
+from eventstore import migrations
 from eventstore.cli import main
+from eventstore.errors import TableTaken
 from eventstore.migrations.strangers import CREATED_BY
 from eventstore.tables import define_tables
 from tests.fix_migrations import catalog, run_alembic, url_of

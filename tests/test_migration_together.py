@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine, inspect, text
 
-from eventstore import EventStore, ForeignMigrationHistory, NewEvent, migrations
-from eventstore.errors import MigratedMeanwhile, ReadOnlyDatabase
+from eventstore import EventStore, NewEvent, migrations
+from eventstore.errors import ForeignMigrationHistory, MigratedMeanwhile, ReadOnlyDatabase
 from eventstore.migrations import Progress
 from tests.fix_migrations import run_alembic, url_of
 from tests.test_migration_drivers import SYNCHRONOUS
@@ -196,7 +196,7 @@ def test_the_command_says_that_its_lock_is_lost(new_postgres_engine: Engine) -> 
         wait_until_it_says(ours.stderr, "waiting for pid")
         with engine.connect() as killer:
             assert killer.execute(end).scalars().all() == [True]
-        wait_until_it_says(ours.stderr, "holds the lock of migrations is lost: terminating connection")
+        wait_until_it_says(ours.stderr, "holds the lock of migrations is lost: ", "terminating connection")
         reader.rollback()
     ours.communicate(timeout=120)
     migrations.upgrade(engine)

@@ -13,15 +13,8 @@ import pytest
 from sqlalchemy import URL, Engine, inspect, text
 from sqlalchemy.orm import Session
 
-from eventstore import (
-    DirectConnectionRequired,
-    EventStore,
-    InvalidInput,
-    MigrationError,
-    NewEvent,
-    SchemaMissing,
-    migrations,
-)
+from eventstore import EventStore, InvalidInput, NewEvent, migrations
+from eventstore.errors import DirectConnectionRequired, MigrationError, SchemaMissing
 from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
 from tests.pgbouncer import PgBouncer
 from tests.postgresql.launcher import find_binaries

@@ -14,19 +14,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, select, text
 
-from eventstore import (
-    ANY,
-    EventStore,
-    EventsWouldBeLost,
-    ForeignMigrationHistory,
-    InvalidInput,
-    NewEvent,
-    SchemaMissing,
-    SchemaOutdated,
-    SchemaTooNew,
-    migrations,
-)
+from eventstore import ANY, EventStore, InvalidInput, NewEvent, migrations
 from eventstore.core.schema_version import create_schema
+from eventstore.errors import EventsWouldBeLost, ForeignMigrationHistory, SchemaMissing, SchemaOutdated, SchemaTooNew
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import SCHEMA_VERSION
 from tests.fix_engines import changing_history

@@ -13,19 +13,10 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from eventstore import (
-    ANY,
-    NO_STREAM,
-    STREAM_EXISTS,
-    Append,
-    ConcurrencyConflict,
-    EventStore,
-    ExpectedVersion,
-    NewEvent,
-    NotInTransaction,
-)
-from eventstore.backends.postgresql.backend import PostgreSQL
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, ConcurrencyConflict, EventStore, ExpectedVersion, NewEvent
+from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.protocol import Statement
+from eventstore.errors import NotInTransaction
 from eventstore.statements.aggregates import load_aggregate, snapshot_versions, version_as_of
 from eventstore.statements.postgresql.append import append, append_to_many, create_heads, lock_heads
 from eventstore.statements.postgresql.append_one import append_one
@@ -245,7 +236,7 @@ def filled(postgres_databases: Any, postgres_template: str) -> Iterator[Engine]:
 
 
 def plan_nodes(engine: Engine, statement: Statement, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    sql, constants = PostgreSQL().sql(statement)
+    sql, constants = PostgreSQLDialect().sql(statement)
 
     def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield node

@@ -14,17 +14,9 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from eventstore import (
-    DatabaseBusy,
-    EventStore,
-    NewEvent,
-    ProjectionBehind,
-    ProjectionFailed,
-    ProjectionRunning,
-    RecordedEvent,
-    TransactionBroken,
-)
+from eventstore import DatabaseBusy, EventStore, NewEvent, ProjectionBehind, ProjectionFailed, RecordedEvent
 from eventstore.backends import engine_for
+from eventstore.errors import ProjectionRunning, TransactionBroken
 from eventstore.projections import OnFailure, Outcome, Projection, ProjectionAdmin, Worker, guarding, inline
 from eventstore.projections.batches import Batches
 from eventstore.testing.projection_contract import append, counted, counting, log, metadata, totals

@@ -15,9 +15,10 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, ProjectionRunning, RecordedEvent
+from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, RecordedEvent
 from eventstore.backends import engine_for
 from eventstore.common.waker import Waker
+from eventstore.errors import ProjectionRunning
 from eventstore.projections import Outcome, Projection, ProjectionAdmin, Worker
 from tests.fix_engines import sqlite_when_there_is_time
 from tests.postgresql.launcher import PostgreSQLServer, find_binaries

@@ -18,16 +18,18 @@ from eventstore import (
     EventTypes,
     InvalidInput,
     NewEvent,
-    NotInTransaction,
     ProjectionBehind,
     ProjectionFailed,
-    ProjectionRunning,
     RecordedEvent,
+    migrations,
+)
+from eventstore.errors import (
+    NotInTransaction,
+    ProjectionRunning,
     SchemaOutdated,
     TransactionBroken,
     UnknownProjection,
     UnregisteredEventType,
-    migrations,
 )
 from eventstore.projections import (
     DeadLetterStatus,

@@ -17,22 +17,18 @@ from eventstore import (
     ANY,
     AggregateNotFound,
     ConcurrencyConflict,
-    DatabaseMismatch,
     EventStore,
     EventTypes,
     InvalidInput,
-    InvalidStreamId,
-    LoadedAggregate,
     NewEvent,
-    NotInTransaction,
     RecordedEvent,
     Repository,
-    VersionNotReached,
     metadata_context,
     migrations,
 )
+from eventstore.errors import DatabaseMismatch, InvalidStreamId, NotInTransaction, VersionNotReached
 from eventstore.projections import Projection, inline
-from eventstore.repository import always, every, never, retry_conflicts
+from eventstore.repository import LoadedAggregate, always, every, never, retry_conflicts
 from tests.accounts import (
     KINDS,
     Closed,

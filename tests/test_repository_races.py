@@ -11,8 +11,8 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine, event
 
-from eventstore import ConcurrencyConflict, EventStore, LoadedAggregate, RecordedEvent, Repository
-from eventstore.repository import SnapshotCounts, every, retry_conflicts
+from eventstore import ConcurrencyConflict, EventStore, RecordedEvent, Repository
+from eventstore.repository import LoadedAggregate, SnapshotCounts, every, retry_conflicts
 from tests.accounts import Deposited, FrozenAccount, NotEnough, Withdrawn, deposit, event_types, withdraw
 from tests.fix_engines import sqlite_when_there_is_time
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, select, text, update
 
-from eventstore import ANY, EventStore, InvalidInput, NewEvent, RecordedEvent, Repository, UnsuitableTransaction
+from eventstore import ANY, EventStore, InvalidInput, NewEvent, RecordedEvent, Repository
+from eventstore.errors import UnsuitableTransaction
 from eventstore.repository import RefreshProgress, SinceSnapshot, SnapshotCounts, always, every, never
 from tests.accounts import KINDS, Deposited, FrozenAccount, Kind, Opened, Withdrawn, deposit, event_types
 from tests.fix_engines import changing_history

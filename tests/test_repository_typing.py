@@ -6,8 +6,8 @@ from typing import Any, assert_type
 
 import pytest
 
-from eventstore import EventStore, InvalidInput, LoadedAggregate, RecordedEvent, Repository, SaveResult
-from eventstore.repository import SinceSnapshot, every
+from eventstore import EventStore, InvalidInput, RecordedEvent, Repository
+from eventstore.repository import LoadedAggregate, SaveResult, SinceSnapshot, every
 from tests.accounts import Deposited, FrozenAccount
 
 

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from eventstore import ANY, EventStore, NewEvent, TableLocked, migrations
-from eventstore.errors import ConstraintViolated, DatabaseBusy
+from eventstore import ANY, EventStore, NewEvent, migrations
+from eventstore.errors import ConstraintViolated, DatabaseBusy, TableLocked
 
 pytestmark = pytest.mark.slow
 

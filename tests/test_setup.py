@@ -13,16 +13,10 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
-from eventstore import (
-    DatabaseMismatch,
-    DriverMissing,
-    EventStore,
-    InvalidInput,
-    JSONCodec,
-    NewEvent,
-    UnsupportedDatabase,
-)
+from eventstore import EventStore, InvalidInput, NewEvent
 from eventstore.backends import backend_for, same_database
+from eventstore.codecs import JSONCodec
+from eventstore.errors import DatabaseMismatch, DriverMissing, UnsupportedDatabase
 from tests.fix_engines import migrated_sqlite
 
 

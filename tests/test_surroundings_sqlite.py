@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from eventstore import ANY, AggregateNotFound, EventStore, NewEvent, NotInTransaction, Repository, migrations
+from eventstore import ANY, AggregateNotFound, EventStore, NewEvent, Repository, migrations
 from eventstore.backends.sqlite.settings import BegunByNone
-from eventstore.errors import UnsuitableSetting
+from eventstore.errors import NotInTransaction, UnsuitableSetting
 from tests.test_surroundings_postgresql import MAP, check_everything, watch, watched
 
 HARMLESS: Final = [
@@ -81,6 +81,18 @@ def test_a_pragma_that_would_break_a_promise_is_refused(engine: Engine, pragma: 
         store.join(connection).stream_version("note-1")
     with pytest.raises(UnsuitableSetting, match=f"PRAGMA {pragma}"):
         store.append("note-1", new(), expected_version=ANY)
+
+
+def test_a_file_without_a_journal_is_refused(sqlite_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{sqlite_path.with_name('without-journal.db')}")  # one in WAL mode keeps that
+    migrations.upgrade(engine, "es_0001")
+    engine.dispose()
+    on_connect(engine, lambda connection: connection.execute("PRAGMA journal_mode = OFF"))
+    with pytest.raises(UnsuitableSetting, match=r"PRAGMA journal_mode is off, .*WAL"):
+        EventStore(engine).append("note-1", new(), expected_version=ANY)
+    with pytest.raises(UnsuitableSetting, match="PRAGMA journal_mode"):
+        migrations.upgrade(engine)
+    engine.dispose()
 
 
 def test_an_engine_that_reads_what_is_not_committed_is_refused(url: str) -> None:

@@ -15,15 +15,14 @@ from eventstore import (
     EventFilter,
     EventStore,
     InvalidInput,
-    InvalidStreamId,
     LogWentBack,
     NewEvent,
-    PositionBeyondLog,
     PositionToken,
     RecordedEvent,
     maintenance,
 )
 from eventstore.backends import engine_for
+from eventstore.errors import InvalidStreamId, PositionBeyondLog
 from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.transfer import export_events
 from tests.fix_engines import changing_history

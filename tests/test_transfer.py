@@ -16,23 +16,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, select
 
-from eventstore import (
-    ANY,
-    Append,
-    DamagedExport,
-    EventFilter,
-    EventStore,
-    ExtraMissing,
-    ImportConflict,
-    InvalidInput,
-    JSONCodec,
-    NewEvent,
-    SchemaMissing,
-    SchemaOutdated,
-    StreamDeleted,
-    migrations,
-)
+from eventstore import ANY, Append, EventFilter, EventStore, InvalidInput, NewEvent, migrations
 from eventstore.backends import engine_for
+from eventstore.codecs import JSONCodec
+from eventstore.errors import DamagedExport, ExtraMissing, ImportConflict, SchemaMissing, SchemaOutdated, StreamDeleted
 from eventstore.maintenance import verify
 from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.tokens import PositionToken

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from eventstore import ANY, DamagedExport, EventStore, ImportConflict, NewEvent
+from eventstore import ANY, EventStore, NewEvent
+from eventstore.errors import DamagedExport, ImportConflict
 from eventstore.projections import Projection, Worker
 from eventstore.transfer import Format, export_events, import_events
 from tests.fix_engines import changing_history

@@ -9,23 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from eventstore import (
-    ANY,
-    NO_STREAM,
-    DecodingError,
-    EventStore,
-    EventTooNew,
-    EventTypes,
-    InvalidEvent,
-    InvalidInput,
-    JSONCodec,
-    NewEvent,
-    RecordedEvent,
-    UpcasterCycle,
-    UpcasterMissing,
-    UpcasterTaken,
-    UpcastingFailed,
-)
+from eventstore import ANY, NO_STREAM, DecodingError, EventStore, EventTypes, InvalidInput, NewEvent, RecordedEvent
+from eventstore.codecs import JSONCodec
+from eventstore.errors import EventTooNew, InvalidEvent, UpcasterCycle, UpcasterMissing, UpcasterTaken, UpcastingFailed
 from tests.fix_leaks import SECRET
 
 

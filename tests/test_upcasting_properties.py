@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import ANY, NO_STREAM, EventStore, EventTypes, NewEvent, UpcasterCycle
+from eventstore import ANY, NO_STREAM, EventStore, EventTypes, NewEvent
+from eventstore.errors import UpcasterCycle
 
 Shape = tuple[str, int]
 Plain = tuple[str, int, Any]

@@ -1,38 +1,17 @@
 """Whether this code reads the events that are stored: a sample of every event type and schema version."""
 
-from dataclasses import dataclass
 from typing import Final
 
-from eventstore.backends.protocol import Backend, Row
+from eventstore.backends.protocol import Dialect, Row
 from eventstore.common.validation import check_number
 from eventstore.core.core import Core
 from eventstore.errors import DecodingError
+from eventstore.event_types import EventTypeFinding
 from eventstore.event_types.upcasting import Shape
 from eventstore.rows.mapper import SCHEMA_VERSION, EventMapper
 from eventstore.statements.event_types import event_type_spans, sample_events
 
 _MAX_FAILURES: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class EventTypeFinding:
-    """How the events of one type and schema version are read.
-
-    Attributes:
-        event_type: The event type, as it is stored.
-        schema_version: The schema version, as it is stored.
-        sampled: How many events were read.
-        failed: How many of them can't be read.
-        failures: Why, for the first ten of them: each names its stream and version.
-        read_as: The event types and schema versions that were made of them, sorted; none where all were dropped.
-    """
-
-    event_type: str
-    schema_version: int
-    sampled: int
-    failed: int
-    failures: tuple[DecodingError, ...]
-    read_as: tuple[Shape, ...]
 
 
 def check_event_types(core: Core, *, sample_size: int) -> list[EventTypeFinding]:
@@ -48,18 +27,18 @@ def check_event_types(core: Core, *, sample_size: int) -> list[EventTypeFinding]
         by_version: dict[int, list[Row]] = {}
         for row in rows:
             by_version.setdefault(row[SCHEMA_VERSION], []).append(row)
-        findings.extend(_finding(event_type, *each, core.backend, core.mapper) for each in sorted(by_version.items()))
+        findings.extend(_finding(event_type, *each, core.dialect, core.mapper) for each in sorted(by_version.items()))
     return findings
 
 
 def _finding(
-    event_type: str, schema_version: int, rows: list[Row], backend: Backend, mapper: EventMapper
+    event_type: str, schema_version: int, rows: list[Row], dialect: Dialect, mapper: EventMapper
 ) -> EventTypeFinding:
     failures: list[DecodingError] = []
     read_as: set[Shape] = set()
     for row in rows:
         try:
-            events = list(mapper.recorded([row], backend.to_uuid, backend.to_time))
+            events = list(mapper.recorded([row], dialect.to_uuid, dialect.to_time))
         except DecodingError as error:
             failures.append(error)
         else:

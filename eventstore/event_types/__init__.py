@@ -1,5 +1,7 @@
 """The registry of event classes and upcasters: stable names and schema versions instead of class names."""
 
-from eventstore.event_types.registry import EventTypes, check_registry
+from eventstore.event_types.finding import EventTypeFinding
+from eventstore.event_types.registry import EventTypes
+from eventstore.event_types.upcasting import PlainEvent
 
-__all__ = ["EventTypes", "check_registry"]
+__all__ = ["EventTypeFinding", "EventTypes", "PlainEvent"]

@@ -6,7 +6,8 @@ from typing import Final
 from eventstore import migrations
 from eventstore.common.validation import check_flag
 from eventstore.errors import InvalidInput, PermissionDenied, SchemaMissing
-from eventstore.event_types import EventTypes, check_registry
+from eventstore.event_types import EventTypes
+from eventstore.event_types.registry import check_registry
 from eventstore.maintenance.event_checks import check_events
 from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
@@ -76,7 +77,7 @@ def _findings(
         yield _not_looked_at("the schema", denied)
     missing = [difference.name for difference in differences if difference.kind in _UNREADABLE]
     if missing.count(None) == len(store.tables.metadata.tables):
-        raise SchemaMissing(inspection.backend.place)
+        raise SchemaMissing(inspection.dialect.place)
     yield from map(to_finding, differences)
     if missing:
         return

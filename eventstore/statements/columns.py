@@ -17,12 +17,6 @@ STORED_COLUMNS: Final = (*APPENDED_COLUMNS, "recorded_at")
 POSITIONED_COLUMNS: Final = (*STORED_COLUMNS, "position")
 
 
-Shape = tuple[tuple[str, ...], ...]
-"""For each filter, the fields that it names."""
-
-FIELD_COLUMNS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
-"""The column of each field of a filter. Of several, the first here is looked up, and the others are compared."""
-
 EVENT_COLUMNS: Final = """
         event.position,
         event.stream_id,

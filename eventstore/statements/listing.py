@@ -19,8 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.filters import FIELDS
 from eventstore.statements import Statement
-from eventstore.statements.columns import FIELD_COLUMNS
 from eventstore.streams import StreamOrder
 from eventstore.tables import Tables
 
@@ -150,7 +150,7 @@ def newest_matching(fields: tuple[str, ...]) -> Statement:
 
     def newest_matching_page(tables: Tables) -> ClauseElement:
         events = tables.events.c
-        matches = [events[FIELD_COLUMNS[field]] == bindparam(field, type_=Text) for field in fields]
+        matches = [events[FIELDS[field]] == bindparam(field, type_=Text) for field in fields]
         after = events.position > bindparam("after_position", type_=BigInteger)
         # in a stream, positions ascend with versions, and those are in its key
         newest_first = events.version if "stream_ids" in fields else events.position

@@ -20,10 +20,9 @@ from eventstore import (
     EventIdReused,
     EventStore,
     ExpectedVersion,
-    JSONCodec,
-    MessagePackCodec,
     NewEvent,
 )
+from eventstore.codecs import JSONCodec, MessagePackCodec
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 
 SAME: list[tuple[Any, Any]] = [

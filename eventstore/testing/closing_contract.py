@@ -10,7 +10,6 @@ from sqlalchemy.exc import IntegrityError
 from eventstore import (
     ANY,
     NO_STREAM,
-    STREAM_DELETED_EVENT,
     STREAM_EXISTS,
     AggregateNotFound,
     Append,
@@ -18,15 +17,14 @@ from eventstore import (
     EventFilter,
     EventStore,
     EventTypes,
-    InvalidEvent,
-    InvalidExpectedVersion,
     InvalidInput,
     NewEvent,
     RecordedEvent,
     Repository,
     StreamClosed,
-    StreamDeleted,
 )
+from eventstore.errors import InvalidEvent, InvalidExpectedVersion, StreamDeleted
+from eventstore.events import STREAM_DELETED_EVENT
 from eventstore.projections import DeadLetterStatus, OnFailure, Projection, ProjectionAdmin, Worker, inline
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 

@@ -9,19 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from eventstore import (
-    Append,
-    EncodingError,
-    EventFilter,
-    EventStore,
-    EventTypes,
+from eventstore import Append, EncodingError, EventFilter, EventStore, EventTypes, InvalidInput, NewEvent, Repository
+from eventstore.errors import (
     InvalidEvent,
     InvalidExpectedVersion,
-    InvalidInput,
     InvalidMetadata,
     InvalidStreamId,
-    NewEvent,
-    Repository,
     UnregisteredEventType,
 )
 from eventstore.projections import Projection, ProjectionAdmin, Worker

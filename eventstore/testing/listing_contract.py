@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, EventFilter, EventStore, InvalidFilter, InvalidInput, NewEvent, StreamOrder
+from eventstore import ANY, EventFilter, EventStore, InvalidInput, NewEvent
+from eventstore.errors import InvalidFilter
+from eventstore.streams import StreamOrder
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 
 _STREAMS = {"order-2": 3, "order": 1, "order-1": 5, "order.x": 2, "order!-1": 2, "invoice-1": 3}

@@ -6,15 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, update
 
-from eventstore import (
-    AggregateNotFound,
-    ConcurrencyConflict,
-    EventStore,
-    NewEvent,
-    RecordedEvent,
-    Repository,
-    VersionNotReached,
-)
+from eventstore import AggregateNotFound, ConcurrencyConflict, EventStore, NewEvent, RecordedEvent, Repository
+from eventstore.errors import VersionNotReached
 from eventstore.repository import RefreshProgress, SnapshotPolicy, always, every, never
 from eventstore.testing._base import ContractBase, MakeStore
 

@@ -10,16 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from eventstore import (
-    Codec,
-    EncodingError,
-    EventStore,
-    EventTypes,
-    InvalidEvent,
-    JSONCodec,
-    MessagePackCodec,
-    NewEvent,
-)
+from eventstore import EncodingError, EventStore, EventTypes, NewEvent
+from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
+from eventstore.errors import InvalidEvent
 from eventstore.testing._base import ContractBase, MakeStore
 
 VALUES: list[Any] = [

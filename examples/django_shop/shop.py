@@ -7,9 +7,9 @@ from django.db import transaction
 
 from django_shop.models import OrderSummary
 from django_shop.orders import Order, OrderPlaced
-from eventstore import LoadedAggregate, Repository
+from eventstore import Repository
 from eventstore.contrib.django import get_store
-from eventstore.repository import retry_conflicts
+from eventstore.repository import LoadedAggregate, retry_conflicts
 
 
 def orders() -> Repository[Order]:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import Engine, create_engine
 
-from eventstore import EventStore, EventTypes, JSONCodec, NewEvent, migrations
+from eventstore import EventStore, EventTypes, NewEvent, migrations
+from eventstore.codecs import JSONCodec
 
 HERE = Path(__file__).parent
 

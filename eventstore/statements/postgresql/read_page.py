@@ -13,8 +13,10 @@ from sqlalchemy import ARRAY, BigInteger, Text
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.common.validation import MAX_VERSION
+from eventstore.filters import FIELDS
 from eventstore.statements import Statement
-from eventstore.statements.columns import EVENT_COLUMNS, FIELD_COLUMNS, Shape
+from eventstore.statements.columns import EVENT_COLUMNS
+from eventstore.statements.pages import Shape
 from eventstore.statements.postgresql.names import name_of_events
 from eventstore.statements.text import sql_text, table_name
 from eventstore.tables import Tables
@@ -99,14 +101,14 @@ def _lookup(events: str, n: int, fields: tuple[str, ...]) -> str:
                 LIMIT :page_size
             ) AS found_{n}
         """
-    first, *others = [field for field in FIELD_COLUMNS if field in fields]
-    matches = "".join(f" AND (candidate.{FIELD_COLUMNS[field]} || '') = any(:{field}_{n})" for field in others)
+    first, *others = [field for field in FIELDS if field in fields]
+    matches = "".join(f" AND (candidate.{FIELDS[field]} || '') = any(:{field}_{n})" for field in others)
     if first == "stream_ids":
         key = "candidate.stream_id, candidate.version"
         after, last = f"({_last_version(events, n)})", str(MAX_VERSION)
         matches += " AND candidate.position + 0 <= :up_to_position"
     else:
-        key = f"candidate.{FIELD_COLUMNS[first]}, candidate.position"
+        key = f"candidate.{FIELDS[first]}, candidate.position"
         after, last = f":after_position_{n}", ":up_to_position"
     return f"""
             SELECT found_{n}.position

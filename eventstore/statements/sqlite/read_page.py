@@ -9,8 +9,10 @@ from typing import Final
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.common.validation import MAX_VERSION
+from eventstore.filters import FIELDS
 from eventstore.statements import Statement
-from eventstore.statements.columns import EVENT_COLUMNS, FIELD_COLUMNS, Shape
+from eventstore.statements.columns import EVENT_COLUMNS
+from eventstore.statements.pages import Shape
 from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
@@ -81,15 +83,15 @@ def _lookup(n: int, fields: tuple[str, ...]) -> str:
                 LIMIT :page_size
             ) AS found_{n}
         """
-    first, *others = [field for field in FIELD_COLUMNS if field in fields]
+    first, *others = [field for field in FIELDS if field in fields]
     order = "version" if first == "stream_ids" else "position"
 
     def matches(event: str, value: str, last: str) -> str:
         # one upper bound: of two, SQLite takes one for the index, and that may be the far one
         return "\n                    AND ".join(
             [
-                f"{event}.{FIELD_COLUMNS[first]} = {value}",
-                *(f"{event}.{FIELD_COLUMNS[field]} IN (SELECT value FROM json_each(:{field}_{n}))" for field in others),
+                f"{event}.{FIELDS[first]} = {value}",
+                *(f"{event}.{FIELDS[field]} IN (SELECT value FROM json_each(:{field}_{n}))" for field in others),
                 f"{event}.position > :after_position_{n}",
                 f"{event}.position <= {last}",
             ]
