@@ -29,6 +29,15 @@ ExpectedVersion = int | Expected
 """A version of 0 or more, `NO_STREAM` (which is 0), `ANY` or `STREAM_EXISTS`."""
 
 
+class Expectation(Enum):
+    """The kinds of expected versions: each needs a statement of its own."""
+
+    NEW = "new"
+    VERSION = "version"
+    EXISTING = "existing"
+    NOTHING = "nothing"
+
+
 class StreamOrder(Enum):
     """In which order streams are listed."""
 

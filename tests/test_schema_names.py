@@ -17,7 +17,19 @@ from eventstore.migrations.environment import VERSION_TABLE
 from tests.fix_migrations import url_of
 from tests.postgresql.launcher import find_binaries
 
-NAMES: Final = ["100%", "a:b", "%s:x", "%(x)s", "%%", 'My "Events"', "select", "_%Ä'\\:name", "tenant$1", "a$$b"]
+NAMES: Final = [
+    "100%",
+    "a:b",
+    "%s:x",
+    "%(x)s",
+    "%%",
+    'My "Events"',
+    "select",
+    "{events}",
+    "_%Ä'\\:name",
+    "tenant$1",
+    "a$$b",
+]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
 from functools import partial
 from typing import Any, Self
 from uuid import UUID
@@ -23,26 +22,10 @@ from eventstore.errors import (
 from eventstore.event_types import EventTypes
 from eventstore.event_types.upcasting import PlainEvent, Shape
 from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
-from eventstore.streams import STREAM_EXISTS, ExpectedVersion
+from eventstore.streams import STREAM_EXISTS, Expectation, ExpectedVersion
 
 POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
 """Where these are in a row of `statements.read_forwards`."""
-
-
-class Expectation(Enum):
-    """What an append expects of its stream: which statement it needs."""
-
-    NEW = "new"
-    VERSION = "version"
-    EXISTING = "existing"
-    NOTHING = "nothing"
-
-    @classmethod
-    def of(cls, expected: ExpectedVersion) -> "Expectation":
-        """Return the kind of an expected version."""
-        if isinstance(expected, int):
-            return cls.VERSION if expected else cls.NEW
-        return cls.EXISTING if expected is STREAM_EXISTS else cls.NOTHING
 
 
 @dataclass(slots=True)  # a frozen one takes twice as long to make
@@ -137,7 +120,7 @@ class EventMapper:
         if isinstance(expected, int) and expected > MAX_VERSION - len(events):
             msg = f"stream {append.stream_id!r} would pass the largest version, {MAX_VERSION}"
             raise InvalidExpectedVersion(msg)
-        pending = PendingAppend(append.stream_id, expected, Expectation.of(expected))
+        pending = PendingAppend(append.stream_id, expected, _expectation_of(expected))
         metadata = append.metadata
         if CONTEXT.get() or PROVIDERS.get():
             metadata = with_context(metadata)
@@ -301,3 +284,9 @@ class EventMapper:
 
 def _as_stored(_event_type: str, _schema_version: int, data: Any) -> Any:
     return data
+
+
+def _expectation_of(expected: ExpectedVersion) -> Expectation:
+    if isinstance(expected, int):
+        return Expectation.VERSION if expected else Expectation.NEW
+    return Expectation.EXISTING if expected is STREAM_EXISTS else Expectation.NOTHING

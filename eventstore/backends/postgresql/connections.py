@@ -27,7 +27,7 @@ from eventstore.backends.protocol import Dialect, Listener, Row, Run, Transactio
 from eventstore.backends.running import ConnectionRun, StatementRun, goes_direct, sqlalchemy_error
 from eventstore.errors import TransactionBroken, UnsuitableSetting
 from eventstore.statements.postgresql.notifications import notification_channel
-from eventstore.statements.postgresql.servers import transaction_id
+from eventstore.statements.postgresql.transactions import transaction_id
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
     "pool_size": 5,
