@@ -25,7 +25,7 @@ from benchmarks.servers import SETTINGS, Database
 from eventstore import Append, EventFilter, EventStore
 from eventstore.contrib import frames
 from eventstore.contrib.frames import Frame
-from eventstore.testing.postgresql import PostgreSQLServer
+from tests.postgresql.launcher import PostgreSQLServer
 
 _STREAM: Final = 100
 _PAGE: Final = 10_000

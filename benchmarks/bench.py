@@ -17,7 +17,7 @@ from benchmarks.peers import Peer, PeerMissing
 from benchmarks.race import FEWEST_ROUNDS, Contestant, run_race
 from benchmarks.results import Comparison
 from benchmarks.servers import SETTINGS, Database
-from eventstore.testing.postgresql import PostgreSQLServer
+from tests.postgresql.launcher import PostgreSQLServer
 
 Quick = TypeVar("Quick")
 Full = TypeVar("Full")

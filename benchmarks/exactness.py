@@ -104,7 +104,7 @@ def _appending(store: EventStore, example: Any) -> tuple[float, float]:
 
 def _encoding(store: EventStore, example: Any) -> tuple[float, float]:
     append: Any = Append("order-1", [example], expected_version=ANY)
-    return _in_turns(lambda: store._mapper.pending(append))  # noqa: SLF001  # what the store does first
+    return _in_turns(lambda: store.core.mapper.pending(append))  # what the store does first
 
 
 def _in_turns(call: Callable[[], object]) -> tuple[float, float]:

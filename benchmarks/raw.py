@@ -13,7 +13,7 @@ import psycopg
 
 from benchmarks.events import METADATA, item
 from benchmarks.servers import Database
-from eventstore.testing.postgresql import PostgreSQLServer
+from tests.postgresql.launcher import PostgreSQLServer
 
 Row = tuple[str, int, UUID, str, int, int, bytes, str]
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, make_url
 from benchmarks.events import event_types
 from eventstore import EventStore, migrations
 from eventstore.backends import engine_for
-from eventstore.testing.postgresql import PostgreSQLServer
+from tests.postgresql.launcher import PostgreSQLServer
 
 SETTINGS: Final = {
     "fsync": "on",

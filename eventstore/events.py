@@ -12,12 +12,10 @@ from uuid import UUID
 import msgspec
 
 from eventstore.common.notebook_html import thing_html
+from eventstore.common.validation import check_event_type, check_schema_version, check_stream_id
 from eventstore.errors import InvalidEvent, InvalidMetadata, StreamArchived, StreamClosed, StreamDeleted
-from eventstore.streams import ExpectedVersion, category_of, check_expected_version, check_stream_id, unstorable_text
+from eventstore.streams import ExpectedVersion, category_of, check_expected_version
 from eventstore.tokens import PositionToken
-
-MAX_EVENT_TYPE_LENGTH: Final = 255
-MAX_SCHEMA_VERSION: Final = 2**31 - 1
 
 STREAM_DELETED_EVENT: Final = "$stream-deleted"
 """The type of the event that `EventStore.delete_stream` leaves: data `{"reason": …, "reusable": …}`."""
@@ -89,37 +87,6 @@ class NewEvent:
             raise InvalidEvent(msg)
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
             raise InvalidMetadata("$", f"is not a mapping but {type(self.metadata).__name__}")
-
-
-def check_event_type(event_type: object) -> str:
-    """Return the event type, as a string and nothing more: of an enum of strings its value.
-
-    Raises:
-        InvalidEvent: It is not a string of 1 to 255 characters, or holds NUL or a lone surrogate.
-    """
-    if not isinstance(event_type, str):
-        msg = f"an event type is a string, not {type(event_type).__name__}"
-        raise InvalidEvent(msg)
-    event_type = str.__str__(event_type)
-    problem = unstorable_text(event_type, MAX_EVENT_TYPE_LENGTH)
-    if problem:
-        raise InvalidEvent(f"an event type {problem}")
-    return event_type
-
-
-def check_schema_version(schema_version: object) -> int:
-    """Return the schema version of an event's or a state's shape.
-
-    Raises:
-        InvalidEvent: It is not an integer of 1 to 2^31-1.
-    """
-    if isinstance(schema_version, bool) or not isinstance(schema_version, int):
-        msg = f"a schema version is an integer, not {type(schema_version).__name__}"
-        raise InvalidEvent(msg)
-    if not 1 <= schema_version <= MAX_SCHEMA_VERSION:
-        msg = f"a schema version is between 1 and {MAX_SCHEMA_VERSION}, not {schema_version}"
-        raise InvalidEvent(msg)
-    return int(schema_version)
 
 
 class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes ten times as long to make

@@ -4,14 +4,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from eventstore.common.validation import check_category, check_event_type, check_number, check_stream_id
 from eventstore.errors import InvalidFilter, InvalidInput
-from eventstore.events import check_event_type
-from eventstore.streams import check_category, check_number, check_stream_id
+from eventstore.events import RecordedEvent
+from eventstore.streams import category_of
 
 MAX_FILTERS: Final = 100
 """How many filters one read may have, after those that differ in one list only have become one."""
 
-FIELDS: Final = ("event_types", "categories", "stream_ids")
+FIELDS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
+"""The fields that name values: the attribute of an event, and column of es_events, that each is compared with.
+
+The order is that of choice: of several fields, statements look up the first and compare the others.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,17 @@ class EventFilter:
     def named(self) -> dict[str, tuple[str, ...]]:
         """The fields that are given, with their values."""
         return {name: tuple(getattr(self, name)) for name in FIELDS if getattr(self, name) is not None}
+
+    def matches(self, event: RecordedEvent) -> bool:
+        """Return whether an event matches, by the type that it has now: upcasting may have changed it."""
+        return event.position > self.after_position and all(
+            getattr(event, FIELDS[name]) in values for name, values in self.named.items()
+        )
+
+    def matches_stream(self, stream_id: str) -> bool:
+        """Return whether events of a stream can match, by its id and category."""
+        names = {"stream_ids": stream_id, "categories": category_of(stream_id)}
+        return all(names[field] in values for field, values in self.named.items() if field in names)
 
 
 def _names(field: str, value: Any, check: Any) -> tuple[str, ...]:

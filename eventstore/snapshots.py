@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from eventstore.backends.protocol import Backend, Row
-from eventstore.codecs import PayloadCodec
-from eventstore.core.execution import Execution, serialization_is_a_conflict
+from eventstore.backends.protocol import Row
+from eventstore.common.validation import (
+    MAX_VERSION,
+    check_category,
+    check_number,
+    check_schema_version,
+    check_stream_id,
+)
+from eventstore.core.core import Core
+from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.errors import DecodingError, InvalidInput
-from eventstore.events import check_schema_version
-from eventstore.observer import Observer
 from eventstore.statements.listing import list_snapshots, snapshot_coverage
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
-from eventstore.streams import MAX_VERSION, check_category, check_number, check_stream_id
 
 _log = logging.getLogger(__name__)
 
@@ -89,11 +93,11 @@ class SnapshotCoverage:
 class SnapshotStore:
     """The snapshots of one store: `store.snapshots`. They are a cache; to delete them loses nothing."""
 
-    def __init__(self, execution: Execution, backend: Backend, codec: PayloadCodec, observer: Observer) -> None:
-        self._execution = execution
-        self._backend = backend
-        self._codec = codec
-        self._observer = observer
+    def __init__(self, core: Core) -> None:
+        self._execution = core.execution
+        self._backend = core.backend
+        self._codec = core.mapper.codec
+        self._observer = core.observer
 
     def save(self, stream_id: str, *, version: int, state: Any, schema_version: int = 1) -> bool:
         """Save a state, unless there is a newer or equal one.

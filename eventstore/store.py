@@ -4,6 +4,8 @@ import math
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -12,17 +14,16 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
 from eventstore.backends import backend_for, check_engine, engine_for, same_database
-from eventstore.backends.protocol import Backend
-from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
+from eventstore.codecs import Codec
+from eventstore.common.validation import check_flag, check_seconds
 from eventstore.core.appending import Appender
-from eventstore.core.deletion import Closer
+from eventstore.core.core import Core
+from eventstore.core.deletion import StreamDeleter, history_changes
 from eventstore.core.event_type_check import check_event_types
-from eventstore.core.execution import Execution, JoinedTransaction, OwnConnections
+from eventstore.core.execution import JoinedTransaction, OwnConnections
 from eventstore.core.global_order import GlobalOrder
-from eventstore.core.history import history_changes
 from eventstore.core.reading import Reader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
-from eventstore.core.settling import Settling
 from eventstore.errors import (
     ConcurrencyConflict,
     DatabaseMismatch,
@@ -31,14 +32,12 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.event_types import EventTypeFinding, EventTypes
-from eventstore.event_types.registry import check_registry
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.filters import EventFilter, combine
 from eventstore.health import Health, HealthCheck, Thresholds
-from eventstore.observer import UNOBSERVED, Observer
-from eventstore.rows.mapper import EventMapper
+from eventstore.observer import Observer
 from eventstore.snapshots import SnapshotStore
-from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder, check_flag, check_number, check_seconds
+from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import Pace, Subscription
 from eventstore.tables import Tables
 from eventstore.tokens import After, PositionToken
@@ -94,53 +93,48 @@ class EventStore:
         notify: bool = False,
     ) -> None:
         self._engine = check_engine(engine)
-        self._owns_engine = False
-        self._prepare(
-            backend_for(engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema, notify=notify),
+        self._own_engine: _OwnEngine | None = None
+        backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema, notify=notify)
+        core = Core.of(
+            backend,
+            lambda gate: OwnConnections(engine, backend, gate),
             event_types=event_types,
             codec=codec,
             also_reads=also_reads,
             compress_above=compress_above,
             page_size=page_size,
         )
-        own = OwnConnections(engine, self._backend, self._gate)
-        self._check_health = HealthCheck(engine, own, self._backend)
-        self._use(own)
+        self._check_health = HealthCheck(engine, core.execution, backend)
+        self._use(core)
 
-    def _prepare(
-        self,
-        backend: Backend,
-        *,
-        event_types: EventTypes | None,
-        codec: Codec | None,
-        also_reads: Iterable[Codec],
-        compress_above: int | None,
-        page_size: int,
-    ) -> None:
-        """Take in all but where statements run."""
-        self._backend = backend
-        self._page_size = check_number("page_size", page_size, minimum=1)
-        event_types = EventTypes() if event_types is None else check_registry(event_types)
-        event_types.validate()
-        self._mapper = EventMapper(
-            event_types,
-            PayloadCodec(
-                MessagePackCodec() if codec is None else codec, compress_above=compress_above, also_reads=also_reads
-            ),
-        )
-        self._gate = SchemaGate(suit=backend.suit)
-        self._settling = Settling(self._backend)
-        self._observer = UNOBSERVED
+    def _use(self, core: Core) -> None:
+        self._core = core
+        for part in ("_appender", "_reader", "_global_order", "snapshots"):
+            self.__dict__.pop(part, None)
 
-    def _use(self, execution: Execution) -> None:
-        self._execution = execution
-        self._appender = Appender(execution, self._backend, self._mapper)
-        self._reader = Reader(execution, self._backend, self._mapper, self._page_size, self._observer)
-        self._global_order = GlobalOrder(
-            execution, self._backend, self._mapper, self._settling, self._page_size, observer=self._observer
-        )
-        self._snapshots = SnapshotStore(execution, self._backend, self._mapper.codec, self._observer)
-        self._closer = Closer(execution, self._backend, self._mapper)
+    @property
+    def core(self) -> Core:
+        """The inner parts, for the package itself: without any promise to applications."""
+        return self._core
+
+    def with_core(self, core: Core) -> Self:
+        """Return this store with other inner parts: for the package itself, without any promise to applications."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._use(core)
+        return other
+
+    @cached_property
+    def _appender(self) -> Appender:
+        return Appender(self._core)
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self._core)
+
+    @cached_property
+    def _global_order(self) -> GlobalOrder:
+        return GlobalOrder(self._core)
 
     @classmethod
     def from_url(
@@ -190,8 +184,7 @@ class EventStore:
             schema=schema,
             notify=notify,
         )
-        store._owns_engine = True
-        weakref.finalize(store, store.engine.dispose)  # a store that nobody has closed
+        store._own_engine = _OwnEngine(store.engine)
         return store
 
     @classmethod
@@ -234,22 +227,22 @@ class EventStore:
     @property
     def tables(self) -> Tables:
         """The tables, for queries of your own."""
-        return self._backend.tables
+        return self._core.backend.tables
 
     @property
     def event_types(self) -> EventTypes:
         """The classes of typed events."""
-        return self._mapper.event_types
+        return self._core.mapper.event_types
 
     @property
     def codec(self) -> Codec:
         """How payloads are written."""
-        return self._mapper.codec.codec
+        return self._core.mapper.codec.codec
 
-    @property
+    @cached_property
     def snapshots(self) -> SnapshotStore:
         """The snapshots, in the same transaction as this store."""
-        return self._snapshots
+        return SnapshotStore(self._core)
 
     @property
     def connection(self) -> Connection:
@@ -258,17 +251,17 @@ class EventStore:
         Raises:
             NotInTransaction: This store is not joined to one: see `transaction` and `join`.
         """
-        return self._execution.connection
+        return self._core.execution.connection
 
     def close(self) -> None:
         """Close the pool of a store made by `from_url` or `in_memory`. An engine of the application's is left alone."""
-        if self._owns_engine:
-            self._engine.dispose()
+        if self._own_engine is not None and not self._core.execution.is_joined:
+            self._own_engine.dispose()
 
     @property
     def observer(self) -> Observer:
         """Who is told of each operation."""
-        return self._observer
+        return self._core.observer
 
     def observe(self, observer: Observer) -> None:
         """Tell an observer of each operation from now on: of this store, and of what is made of it later.
@@ -279,11 +272,10 @@ class EventStore:
         Raises:
             InvalidInput: This store is joined to a transaction.
         """
-        if self._execution.is_joined:
+        if self._core.execution.is_joined:
             msg = "observe the application's store; this one is joined to a transaction, and gone with it"
             raise InvalidInput(msg)
-        self._observer = observer
-        self._use(self._execution)
+        self._use(replace(self._core, observer=observer))
 
     def __enter__(self) -> Self:
         return self
@@ -346,9 +338,9 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
             DatabaseBusy: SQLite's write lock could not be had in time.
         """
-        with self._observer.operation("append", stream_id=stream_id) as observed:
+        with self._core.observer.operation("append", stream_id=stream_id) as observed:
             append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
-            pending = self._mapper.pending(append)
+            pending = self._core.mapper.pending(append)
             result = self._appender.append(pending)
             observed.note(events=len(pending))
         return result
@@ -391,8 +383,8 @@ class EventStore:
     def _append_many(
         self, appends: Iterable[Append], *, all_or_nothing: bool
     ) -> list[AppendResult | ConcurrencyConflict]:
-        with self._observer.operation("append_many") as observed:
-            pending = [self._mapper.pending(append) for append in appends]
+        with self._core.observer.operation("append_many") as observed:
+            pending = [self._core.mapper.pending(append) for append in appends]
             results = self._appender.append_many(pending, all_or_nothing=all_or_nothing)
             stored = [isinstance(result, AppendResult) for result in results]
             observed.note(
@@ -440,7 +432,7 @@ class EventStore:
             InvalidInput: An argument is not valid.
             SchemaOutdated: The tables are older than `es_0006`.
         """
-        return self._closer.delete(
+        return StreamDeleter(self._core).delete(
             stream_id, expected_version=expected_version, reason=reason, metadata=metadata, reusable=reusable
         )
 
@@ -657,9 +649,9 @@ class EventStore:
                     print(event.position, event.event_type)
             ```
         """
-        if self._execution.is_joined:
+        if self._core.execution.is_joined:
             raise UnsuitableTransaction("would be open for as long as the subscription")
-        if check_flag("notify", notify) and not self._backend.has_notifications:
+        if check_flag("notify", notify) and not self._core.backend.has_notifications:
             raise InvalidInput("notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it")
         pace = Pace(
             shortest=check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001),
@@ -670,12 +662,12 @@ class EventStore:
         )
         return Subscription(
             self._global_order,
-            self._backend,
+            self._core.backend,
             combine(filters),
             after=After.of(after_position),
             pace=pace,
-            listen=(lambda: self._backend.listen(self._engine)) if notify else None,
-            observer=self._observer,
+            listen=(lambda: self._core.backend.listen(self._engine)) if notify else None,
+            observer=self._core.observer,
         )
 
     def check_event_types(self, *, sample_size: int = 1000) -> list[EventTypeFinding]:
@@ -695,7 +687,7 @@ class EventStore:
             InvalidInput: An argument is not valid.
             SchemaError: The database does not have the tables that this code needs.
         """
-        return check_event_types(self._execution, self._backend, self._mapper, sample_size=sample_size)
+        return check_event_types(self._core, sample_size=sample_size)
 
     def health(
         self,
@@ -781,13 +773,15 @@ class EventStore:
             )
             raise DatabaseMismatch(msg)
 
+        backend = self._core.backend
+
         def connect() -> Connection:
             connection = target if isinstance(target, Connection) else target.connection()
-            if self._backend.commits_by_itself(connection):
+            if backend.commits_by_itself(connection):
                 raise NotInTransaction
             return connection
 
-        return self._joined(JoinedTransaction(connect, self._backend, self._gate))
+        return self.with_core(replace(self._core, execution=JoinedTransaction(connect, backend, self._core.gate)))
 
     @contextmanager
     def transaction(self) -> Iterator["EventStore"]:
@@ -808,8 +802,8 @@ class EventStore:
                 tx.connection.execute(invoices.insert(), {"number": 7})
             ```
         """
-        with self._execution.begin() as execution:
-            yield self._joined(execution)
+        with self._core.begin() as core:
+            yield self.with_core(core)
 
     @contextmanager
     def allow_history_changes(self) -> Iterator[None]:
@@ -829,25 +823,20 @@ class EventStore:
                 tx.connection.execute(update(tx.tables.events).where(…).values(…))
             ```
         """
-        if not self._execution.is_joined:
+        if not self._core.execution.is_joined:
             raise NotInTransaction("history is changed in a transaction; open one: with store.transaction() as tx")
-        with self._execution.statement() as run:
+        with self._core.execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
-            with history_changes(self._backend, run):
+            with history_changes(self._core.backend, run):
                 yield
 
-    def _with_event_types(self, event_types: EventTypes) -> "EventStore":
-        """Return this store with other event types; with none, data is plain values, never upcast."""
-        event_types.validate()
-        return self._joined(self._execution, EventMapper(event_types, self._mapper.codec))
 
-    def _joined(self, execution: Execution, mapper: EventMapper | None = None) -> "EventStore":
-        joined = object.__new__(type(self))
-        joined.__dict__.update(self.__dict__)
-        joined._mapper = mapper or self._mapper
-        joined._owns_engine = False
-        joined._use(execution)
-        return joined
+class _OwnEngine:
+    """The engine of a store made by `from_url`. Its pool is closed with the last store that was made of that one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.dispose = engine.dispose
+        weakref.finalize(self, engine.dispose)
 
 
 def _bind_of(session: Session | scoped_session[Any]) -> Engine:

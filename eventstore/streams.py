@@ -1,18 +1,12 @@
-"""Stream ids, categories and expected versions: what they may be."""
+"""Streams: their categories, their orders, and the versions that an append expects."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Final
 
-from eventstore.errors import InvalidExpectedVersion, InvalidInput, InvalidStreamId
-
-MAX_STREAM_ID_LENGTH: Final = 255
-MAX_VERSION: Final = 2**63 - 1
-"""The largest version and position: both are 64-bit integers in the database."""
-
-MAX_SECONDS: Final = 86_400.0
-"""The longest time to wait that can be asked for: a day."""
+from eventstore.common.validation import MAX_VERSION
+from eventstore.errors import InvalidExpectedVersion
 
 NO_STREAM: Final = 0
 """Expect that the stream does not exist yet: a stream with no events has version 0."""
@@ -79,53 +73,6 @@ def category_of(stream_id: str) -> str:
     return stream_id.partition("-")[0]
 
 
-def check_stream_id(stream_id: object) -> str:
-    """Return the stream id, as a string and nothing more: of an enum of strings its value.
-
-    Raises:
-        InvalidStreamId: It is not a string of 1 to 255 characters, or holds NUL or a lone surrogate.
-    """
-    if not isinstance(stream_id, str):
-        msg = f"a stream id is a string, not {type(stream_id).__name__}"
-        raise InvalidStreamId(msg)
-    stream_id = str.__str__(stream_id)
-    problem = unstorable_text(stream_id, MAX_STREAM_ID_LENGTH)
-    if problem:
-        raise InvalidStreamId(f"a stream id {problem}")
-    return stream_id
-
-
-def check_category(category: object) -> str:
-    """Return the category, as a string and nothing more.
-
-    Raises:
-        InvalidInput: It is not a string, or contains a hyphen, so that no stream could be of it.
-    """
-    if not isinstance(category, str):
-        msg = f"a category is a string, not {type(category).__name__}"
-        raise InvalidInput(msg)
-    category = str.__str__(category)
-    problem = category and unstorable_text(category, MAX_STREAM_ID_LENGTH)  # that of the stream `-` is empty
-    if not problem and "-" in category:
-        problem = "is what stands before the first hyphen of a stream id: it contains none"
-    if problem:
-        raise InvalidInput(f"a category {problem}")
-    return category
-
-
-def unstorable_text(text: str, max_length: int) -> str | None:
-    """Say why a name can't be a key in every database, or return None where it can."""
-    if not 1 <= len(text) <= max_length:
-        return f"has 1 to {max_length} characters, not {len(text)}"
-    if "\0" in text:
-        return "must not contain the character NUL"
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return f"must be valid Unicode; at character {error.start} is half of a surrogate pair"
-    return None
-
-
 def check_expected_version(expected: object) -> ExpectedVersion:
     """Return the expected version.
 
@@ -141,45 +88,3 @@ def check_expected_version(expected: object) -> ExpectedVersion:
         msg = f"an expected version is between 0 and {MAX_VERSION}, not {expected}"
         raise InvalidExpectedVersion(msg)
     return int(expected)
-
-
-def check_seconds(name: str, value: object, *, minimum: float = 0.0) -> float:
-    """Return a time given for the parameter `name`.
-
-    Raises:
-        InvalidInput: It is not a number of seconds between `minimum` and a day.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        msg = f"{name} is a number of seconds, not {type(value).__name__}"
-        raise InvalidInput(msg)
-    if not minimum <= value <= MAX_SECONDS:
-        msg = f"{name} is between {minimum:g} and {MAX_SECONDS:g} seconds, not {value}"
-        raise InvalidInput(msg)
-    return float(value)
-
-
-def check_flag(name: str, value: object) -> bool:
-    """Return what was given for the parameter `name`.
-
-    Raises:
-        InvalidInput: It is neither True nor False, but a text such as "no", say.
-    """
-    if not isinstance(value, bool):
-        msg = f"{name} is True or False, not {type(value).__name__}"
-        raise InvalidInput(msg)
-    return value
-
-
-def check_number(name: str, value: object, *, minimum: int = 0) -> int:
-    """Return a version, position or limit given for the parameter `name`.
-
-    Raises:
-        InvalidInput: It is not an integer between `minimum` and 2^63-1.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        msg = f"{name} is an integer, not {type(value).__name__}"
-        raise InvalidInput(msg)
-    if not minimum <= value <= MAX_VERSION:
-        msg = f"{name} is between {minimum} and {MAX_VERSION}, not {value}"
-        raise InvalidInput(msg)
-    return int(value)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
+from eventstore.common.validation import check_number, check_stream_id
 from eventstore.errors import InvalidInput
-from eventstore.streams import check_number, check_stream_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 
 from eventstore import ANY, EventStore, NewEvent
 from eventstore.tables import define_tables
-from eventstore.testing.postgresql import find_binaries
 from tests.fix_migrations import url_of
+from tests.postgresql.launcher import find_binaries
 
 Entry = tuple[str, ...]
 Dump = Counter[Entry]

@@ -29,7 +29,7 @@ def fill(engine: Engine) -> EventStore:
     store.append_many(appends)
     store.snapshots.save("order-1", version=3, state={"card": SECRET})
     store.snapshots.save("order-2", version=2, state=[1, 2])
-    with store._execution.transaction() as run:
+    with store.core.execution.transaction() as run:
         run(create_checkpoint, name="totals", position=len(appends))
         run(add_dead_letter, projection="totals", attempts=1, error="ValueError", position=3)
     return store

@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from eventstore.testing import _postgresql_supervisor as supervisor
-from eventstore.testing.postgresql import (
+from tests.postgresql import supervisor
+from tests.postgresql.launcher import (
     CAPACITY_SETTINGS,
     PostgreSQLNotFound,
     find_binaries,

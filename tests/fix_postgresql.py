@@ -22,7 +22,7 @@ import sqlalchemy
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from eventstore.testing.postgresql import (
+from tests.postgresql.launcher import (
     CAPACITY_SETTINGS,
     NOT_DURABLE_SETTINGS,
     PostgreSQLServer,

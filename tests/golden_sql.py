@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, get_origin, get_type_hints
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, FromClause
 from sqlalchemy.sql import ClauseElement
 
 import eventstore
@@ -36,10 +36,12 @@ DATABASES: Final[dict[str, Callable[[], Backend]]] = {"postgresql": PostgreSQL, 
 
 _PACKAGE: Final = Path(eventstore.__file__).parent
 _FIELDS: Final = ("stream_ids", "event_types", "categories")
-_SHOWN_IN_SCHEMA: Final = {"appending_one.append_one_at_version_and_notify", "copying.copy_events", "global_order.look"}
+_SHOWN_IN_SCHEMA: Final = {
+    "postgresql.append_one.append_one_at_version_and_notify", "postgresql.copy.copy_events", "postgresql.look.look",
+}  # fmt: skip
 """Enough for reviewers; a test compares all."""
 _SHOWN_ON_OLDER_TABLES: Final = {
-    "appending.advance_head", "appending.advance_existing_head", "appending.create_or_advance_head", "closing.find_end",
+    "heads.advance_head", "heads.advance_existing_head", "heads.create_or_advance_head", "closing.find_end",
 }  # fmt: skip
 
 
@@ -97,7 +99,7 @@ def _statements_of(database: str) -> Iterator[tuple[str, Statement]]:
     families, users = _families(), _users()
     for module_name, function in _public_functions():
         name = f"{module_name}.{function.__name__}"
-        if database not in users.get(function.__name__, set()):
+        if database not in users.get((module_name, function.__name__), set()):
             continue
         if not _makes_statements(function):
             yield name, function
@@ -115,12 +117,14 @@ def _show(argument: Any) -> str:
 
 def _public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Find each function that returns a statement, or makes functions that do; one for an expression is neither."""
-    for found in sorted(pkgutil.walk_packages(statements.__path__), key=lambda found: found.name):
-        module = importlib.import_module(f"{statements.__name__}.{found.name}")
+    for found in sorted(
+        pkgutil.walk_packages(statements.__path__, f"{statements.__name__}."), key=lambda found: found.name
+    ):
+        module = importlib.import_module(found.name)
         for name, function in sorted(vars(module).items()):
             is_own = getattr(function, "__module__", None) == module.__name__ and inspect.isroutine(function)
             if is_own and not name.startswith("_") and (_is_statement(function) or _makes_statements(function)):
-                yield found.name, function
+                yield found.name.removeprefix(f"{statements.__name__}."), function
 
 
 def _is_statement(function: Callable[..., Any]) -> bool:
@@ -131,7 +135,7 @@ def _is_statement(function: Callable[..., Any]) -> bool:
         list(hints.values()) == [Tables]
         and inspect.isclass(returned)
         and issubclass(returned, ClauseElement)
-        and not issubclass(returned, ColumnElement)
+        and not issubclass(returned, ColumnElement | FromClause)
     )
 
 
@@ -157,9 +161,8 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
         ],
         "newest_matching": [((named,), {}) for named in combinations],
         "read_matching": [((shape,), {}) for shape in shapes],
-        "read_matching_by_json": [((shape,), {}) for shape in shapes],
+        "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
-        "sqlite_setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "stream_states": bounded,
     }
 
@@ -167,27 +170,30 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
 # --- who uses what
 
 
-def unused() -> set[str]:
-    """Return the statements that no code of the package names."""
+def unused() -> set[tuple[str, str]]:
+    """Return the statements that no code of the package imports: their modules and names."""
     return names() - _users().keys()
 
 
-def names() -> set[str]:
-    """Return the names of all functions that return a statement, or make functions that do."""
-    return {function.__name__ for _, function in _public_functions()}
+def names() -> set[tuple[str, str]]:
+    """Return the modules and names of all functions that return a statement, or make functions that do."""
+    return {(module, function.__name__) for module, function in _public_functions()}
 
 
 @cache
-def _users() -> dict[str, set[str]]:
-    """Return the databases of each statement: those of the modules that name it, as `look`."""
-    users: dict[str, set[str]] = {}
+def _users() -> dict[tuple[str, str], set[str]]:
+    """Return the databases of each statement: that of its folder, otherwise those of the modules that import it."""
+    users: dict[tuple[str, str], set[str]] = {}
+    prefix = f"{statements.__name__}."
     for path in _modules():
-        if "statements" in path.parts:
+        if "statements" in path.relative_to(_PACKAGE).parts:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(statements.__name__):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(prefix):
+                module = str(node.module).removeprefix(prefix)
+                of_folder = [database for database in DATABASES if module.startswith(f"{database}.")]
                 for alias in node.names:
-                    users.setdefault(alias.name, set()).update(_databases_of(path))
+                    users.setdefault((module, alias.name), set()).update(of_folder or _databases_of(path))
     return users
 
 
@@ -218,7 +224,7 @@ def written_as_text(database: str) -> Iterator[Golden]:
     """Find SQL that is written as text in the code, but for migrations and for the advice that people get."""
     for path in _modules():
         name = path.relative_to(_PACKAGE).as_posix()
-        if {"statements", "migrations"} & set(path.parts) or name in _REVISED or database not in _databases_of(path):
+        if name.startswith(("statements/", "migrations/")) or name in _REVISED or database not in _databases_of(path):
             continue
         texts = dict.fromkeys(_texts(ast.parse(path.read_text(encoding="utf-8")), name))
         for where, text in sorted(texts, key=lambda found: found[0]):

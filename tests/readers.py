@@ -64,8 +64,12 @@ class Background:
 class Subscriber(Background):
     """Follows a subscription."""
 
-    def __init__(self, store: EventStore, *filters: EventFilter, after: PositionToken | int = 0) -> None:
-        self.subscription = store.subscribe(*filters, after_position=after, longest_interval_seconds=0.05)
+    def __init__(
+        self, store: EventStore, *filters: EventFilter, after: PositionToken | int = 0, notify: bool = False
+    ) -> None:
+        self.subscription = store.subscribe(
+            *filters, after_position=after, longest_interval_seconds=0.05, notify=notify
+        )
         self.events: list[RecordedEvent] = []
         super().__init__(lambda: self.events.extend(self.subscription), self.subscription.stop)
 

@@ -8,9 +8,9 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final, Self
+from typing import Any, ClassVar, Final, Protocol, Self
 
 from sqlalchemy import URL, make_url
 
@@ -18,6 +18,23 @@ _SSL_OR_GSS_REQUESTS: Final = (80877103, 80877104)
 _CANCEL_REQUEST: Final = 80877102
 _SERVER_TIMEOUT_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.01
+
+
+class Between(Protocol):
+    """What leads a client to one server after another."""
+
+    @property
+    def engine_options(self) -> Mapping[str, Any]:
+        """What an engine needs to work through it."""
+        ...
+
+    def url(self, server: str) -> URL:
+        """Return the URL of a server, by the way through here."""
+        ...
+
+    def switch_to(self, port: int | None) -> None:
+        """Lead to another server on this machine, or to nowhere."""
+        ...
 
 
 class _Listening:
@@ -107,6 +124,8 @@ class Address(_Listening):
     Switching cuts all connections. While it leads to nowhere, new ones are closed at once.
     """
 
+    engine_options: ClassVar[Mapping[str, Any]] = {"pool_pre_ping": True}
+
     def switch_to(self, port: int | None) -> None:
         """Lead to another server on this machine, or to nowhere, and cut all connections."""
         super().switch_to(port)
@@ -135,8 +154,10 @@ class Pooler(_Listening):
     """Takes each statement that begins outside a transaction to the server it chooses, as PgBouncer may.
 
     A client's connection stays when that of the server ends, and a statement waits while there is no server: in a
-    transaction, the client is cut off. The driver has to leave statements unprepared (`prepare_threshold=None`).
+    transaction, the client is cut off. The driver has to leave statements unprepared.
     """
+
+    engine_options: ClassVar[Mapping[str, Any]] = {"connect_args": {"prepare_threshold": None}}
 
     def __init__(self) -> None:
         super().__init__()

@@ -156,7 +156,7 @@ def test_an_ordinary_conflict_fails_nowhere_in_the_database(store: EventStore) -
 
 def test_what_several_appends_expect_of_one_stream_is_one_expectation(store: EventStore) -> None:
     def bounds(*expected: ExpectedVersion) -> tuple[int, int]:
-        pending = [store._mapper.pending(append("a", each, 2)) for each in expected]
+        pending = [store.core.mapper.pending(append("a", each, 2)) for each in expected]
         parameters = many_appends(pending).parameters
         return parameters["lowest"][0], parameters["highest"][0]
 

@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import Engine
 
 from eventstore import errors
-from eventstore.testing import _postgresql_supervisor as supervisor
-from eventstore.testing.postgresql import CAPACITY_SETTINGS
 from tests.fix_clusters import Cluster
+from tests.postgresql import supervisor
+from tests.postgresql.launcher import CAPACITY_SETTINGS
 
 GUIDE = Path(__file__).parent.parent / "docs" / "how-to" / "database-setup.md"
 WRITES_FILES_OF_A_CLUSTER = ("pg_ctl", "pg_basebackup", "$BACKUPS/recovered")

@@ -12,10 +12,12 @@ from sqlalchemy import Engine, create_engine, text
 
 from eventstore import EventFilter, EventStore, migrations
 from eventstore.backends.protocol import Row, Server, Statement
+from eventstore.core.global_order import GlobalOrder
 from eventstore.core.settling import Horizon
 from eventstore.errors import TablesPlace
 from eventstore.filters import combine
-from eventstore.statements.global_order import end_of_run, first_event_from
+from eventstore.statements.global_order import first_event_from
+from eventstore.statements.postgresql.look import end_of_run
 from eventstore.tokens import After, PositionToken
 from tests.fix_postgresql import Databases
 
@@ -77,12 +79,12 @@ class Explaining:
 
     @property
     def place(self) -> TablesPlace:
-        return self._store._backend.place
+        return self._store.core.backend.place
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         if statement is first_event_from:  # where the page ends
             return [(parameters["position"], UUID(int=1), "order-1", 1)]
-        sql, constants = self._store._backend.sql(statement)
+        sql, constants = self._store.core.backend.sql(statement)
         values = {**constants, **parameters}
         names: list[str] = []
 
@@ -130,7 +132,7 @@ def explain(engine: Engine, filters: list[EventFilter], *, mode: str, after: int
     with engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection
         with pytest.raises(Explained) as explained:
-            store._global_order.page(
+            GlobalOrder(store.core).page(
                 Explaining(store, raw, mode), combine(filters), after=After(after), horizon=SETTLED
             )
     return explained.value.plan
@@ -188,6 +190,6 @@ def test_the_number_of_parameters_does_not_depend_on_what_filters_hold(million: 
 
         run.many = None  # type: ignore[attr-defined]  # a Run has it
         with pytest.raises(ValueError, match="not enough values"):  # there is no header
-            store._global_order.page(run, combine(filters), after=After(0), horizon=SETTLED)  # type: ignore[arg-type]
+            GlobalOrder(store.core).page(run, combine(filters), after=After(0), horizon=SETTLED)  # type: ignore[arg-type]
         counts.append(len(sent[0]))
     assert counts == [9, 9]

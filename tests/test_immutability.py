@@ -127,7 +127,7 @@ def test_a_refusal_of_the_stores_own_statement_is_an_error_of_its_own(store: Eve
     def delete_all(tables: object) -> object:
         return store.tables.events.delete()
 
-    with pytest.raises(HistoryChangeRefused), store._execution.statement() as run:
+    with pytest.raises(HistoryChangeRefused), store.core.execution.statement() as run:
         run(delete_all)  # type: ignore[arg-type]  # a statement that the store has not
     assert types(store) == ["placed", "paid", "shipped"]
 

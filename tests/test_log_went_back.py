@@ -17,7 +17,7 @@ from eventstore import EventFilter, EventStore, LogWentBack, migrations
 from eventstore.projections import Worker
 from tests.fix_clusters import Cluster
 from tests.readers import Place, Projecting, Subscriber, append, handled, opened, places, stored, writing_down
-from tests.servers import Address, Pooler
+from tests.servers import Address, Between, Pooler
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ class Way:
         address: By which readers know it.
     """
 
-    def __init__(self, new_cluster: Callable[[], Cluster], address: Address | Pooler) -> None:
+    def __init__(self, new_cluster: Callable[[], Cluster], address: Between) -> None:
         self.server = new_cluster()
         self.new_cluster = new_cluster
         self.address = address
@@ -185,15 +185,20 @@ def way(request: pytest.FixtureRequest, new_cluster: Callable[[], Cluster]) -> I
     with between() as address:
         way = kind(new_cluster, address)
         way.start()
-        with opened(way.url) as engine:
-            migrations.upgrade(engine)
-            with engine.begin() as connection:
-                connection.execute(text("CREATE TABLE handled (name text, position bigint, event_id uuid)"))
-            store = EventStore(engine)
-            assert append(store, count=KEPT) == KEPT
-            for projection in (ALL, RARE_ONES):
-                Worker(store, projection).run_until_caught_up()
+        fill(way)
         yield way
+
+
+def fill(way: Way) -> None:
+    """Make the tables, and append the events that will be kept."""
+    with opened(way.url) as engine:
+        migrations.upgrade(engine)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE handled (name text, position bigint, event_id uuid)"))
+        store = EventStore(engine)
+        assert append(store, count=KEPT) == KEPT
+        for projection in (ALL, RARE_ONES):
+            Worker(store, projection).run_until_caught_up()
 
 
 # --- readers
@@ -219,10 +224,7 @@ class Readers:
 
     def __init__(self, way: Way, stack: ExitStack) -> None:
         """Begin when the log is remembered; append what will be lost."""
-        pools = isinstance(way.address, Pooler)
-        url = way.address.url(way.url)
-        connect_args = {"prepare_threshold": None} if pools else {}
-        engine = stack.enter_context(opened(url, pool_pre_ping=not pools, connect_args=connect_args))
+        engine = stack.enter_context(opened(way.address.url(way.url), **way.address.engine_options))
         self.store = EventStore(engine, page_size=20)
         way.address.switch_to(way.server.port)
         self.subscribers = {"all": Subscriber(self.store), "rare": Subscriber(self.store, RARE)}

@@ -1,26 +1,23 @@
 """The ways in: printed SQL, an application's own Alembic, a schema of its own, the wheel."""
 
-import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import textwrap
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import URL, Engine, inspect, text
 from sqlalchemy.orm import Session
 
 from eventstore import EventStore, InvalidInput, NewEvent, migrations
 from eventstore.errors import DirectConnectionRequired, MigrationError, SchemaMissing
-from eventstore.testing.postgresql import find_binaries
 from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
+from tests.pgbouncer import PgBouncer
+from tests.postgresql.launcher import find_binaries
 
 pytestmark = pytest.mark.slow
 
@@ -402,45 +399,15 @@ def test_the_wheel_alone_migrates(tmp_path: Path, new_engine: Engine) -> None:
 # --- PgBouncer
 
 
-@pytest.fixture(params=["pool_mode = transaction", "pool_mode = transaction\nserver_round_robin = 1"])
-def pgbouncer_url(request: pytest.FixtureRequest, postgres_engine: Engine, unused_port: int) -> Iterator[URL]:
+@pytest.fixture(params=[["transaction"], ["transaction", "server_round_robin = 1"]])
+def pgbouncer_url(request: pytest.FixtureRequest, postgres_engine: Engine) -> Iterator[URL]:
     """The same database, through a pool; in transaction mode, unless the test says otherwise."""
     server = postgres_engine.url
-    password = f" password={server.password}" if server.password else ""
-    with tempfile.TemporaryDirectory() as folder:
-        configuration = Path(folder) / "pgbouncer.ini"
-        configuration.write_text(
-            f"[databases]\n* = host={server.host} port={server.port} user={server.username}{password}\n"
-            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {unused_port}\nunix_socket_dir =\nauth_type = any\n"
-            f"{request.param}\ndefault_pool_size = 2\nignore_startup_parameters = extra_float_digits\n",
-            encoding="utf-8",
-        )
-        Path(folder).chmod(0o755)
-        user = ["-u", "nobody"] if os.getuid() == 0 else []
-        command = ["pgbouncer", "-q", *user, str(configuration)]
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as bouncer:
-            try:
-                url = server.set(host="127.0.0.1", port=unused_port)
-                wait_until_it_answers(url.set(drivername="postgresql").render_as_string(hide_password=False))
-                yield url
-            finally:
-                bouncer.terminate()
+    ignored = "ignore_startup_parameters = extra_float_digits"
+    with PgBouncer(server, *request.param, "default_pool_size = 2", ignored) as bouncer:
+        yield bouncer.url(server)
 
 
-def wait_until_it_answers(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
-
-
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="no pgbouncer: apt-get install pgbouncer")
 def test_behind_pgbouncer_the_store_works_and_migrations_say_what_they_need(pgbouncer_url: URL) -> None:
     with EventStore.from_url(pgbouncer_url, connect_args={"prepare_threshold": None}) as store:
         for version in range(20):
@@ -453,8 +420,7 @@ def test_behind_pgbouncer_the_store_works_and_migrations_say_what_they_need(pgbo
         assert migrations.check(store.engine)[0] > 0
 
 
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="no pgbouncer: apt-get install pgbouncer")
-@pytest.mark.parametrize("pgbouncer_url", ["pool_mode = session"], indirect=True)
+@pytest.mark.parametrize("pgbouncer_url", [["session"]], indirect=True)
 def test_behind_pgbouncer_in_session_mode_migrations_run(pgbouncer_url: URL) -> None:
     with EventStore.from_url(pgbouncer_url) as store:
         for _ in range(2):

@@ -18,7 +18,7 @@ from eventstore.backends.postgresql.backend import PostgreSQL
 from eventstore.backends.protocol import Statement
 from eventstore.errors import NotInTransaction
 from eventstore.statements.aggregates import load_aggregate, snapshot_versions, version_as_of
-from eventstore.statements.appending import (
+from eventstore.statements.postgresql.append import (
     append_at_version,
     append_to_any,
     append_to_existing,
@@ -27,13 +27,13 @@ from eventstore.statements.appending import (
     create_heads,
     lock_heads,
 )
-from eventstore.statements.appending_one import (
+from eventstore.statements.postgresql.append_one import (
     append_one_at_version,
     append_one_to_any,
     append_one_to_existing,
     append_one_to_new,
 )
-from eventstore.statements.appending_to_all import append_to_all
+from eventstore.statements.postgresql.append_to_all import append_to_all
 from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
 from tests.waiting import start_waiting

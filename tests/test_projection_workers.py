@@ -20,8 +20,8 @@ from eventstore.backends import engine_for
 from eventstore.common.waker import Waker
 from eventstore.errors import ProjectionRunning
 from eventstore.projections import Outcome, Projection, ProjectionAdmin, Worker
-from eventstore.testing.postgresql import PostgreSQLServer, find_binaries
 from tests.fix_engines import sqlite_when_there_is_time
+from tests.postgresql.launcher import PostgreSQLServer, find_binaries
 from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
 from tests.waiting import stands_in, start_reading, until, wait_until_it_says
 

@@ -140,7 +140,7 @@ def test_times_come_from_the_driver_in_utc_whatever_the_session_is_in(postgres_u
     for watched in (False, True):
         if watched:
             event.listen(engine, "before_cursor_execute", lambda *_: None)
-        with EventStore(engine)._execution.statement() as run:
+        with EventStore(engine).core.execution.statement() as run:
             ((*_, recorded_at),) = run(read_forwards, **page)
             assert recorded_at.tzinfo is UTC
     engine.dispose()

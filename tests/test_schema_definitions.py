@@ -11,8 +11,8 @@ from eventstore import EventStore, NewEvent, migrations
 from eventstore.core.schema_version import create_schema
 from eventstore.migrations import definitions
 from eventstore.migrations.definitions import on_sqlite
-from eventstore.testing.postgresql import find_binaries
 from tests.fix_migrations import url_of
+from tests.postgresql.launcher import find_binaries
 from tests.schema_definitions import FOLDER, read, read_each_revision
 from tests.test_schema_remedies import change_text
 

@@ -17,9 +17,10 @@ from eventstore.backends.protocol import Statement
 from eventstore.backends.sqlite.backend import SQLite
 from eventstore.errors import NotInTransaction
 from eventstore.statements.aggregates import count_streams, load_aggregate, snapshot_versions, version_as_of
-from eventstore.statements.appending import advance_existing_head, advance_head, find_heads, take_write_lock
+from eventstore.statements.heads import advance_existing_head, advance_head
 from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
+from eventstore.statements.sqlite.append import find_heads, take_write_lock
 from tests.fix_engines import changing_history
 
 

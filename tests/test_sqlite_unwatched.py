@@ -15,7 +15,7 @@ from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, EventStore, 
 from eventstore.backends.direct import can_be_unwatched
 from eventstore.backends.sqlite.direct_connection import unwatched
 from eventstore.errors import SchemaMissing
-from eventstore.statements.appending import create_head
+from eventstore.statements.heads import create_head
 
 
 def events(count: int) -> list[NewEvent]:
@@ -121,7 +121,7 @@ def test_what_is_left_open_is_never_committed(sqlite_url: str, reset: Any, isola
 
 def test_what_is_interrupted_is_rolled_back(engine: Engine) -> None:
     store = EventStore(engine)
-    with pytest.raises(KeyboardInterrupt), store._execution.transaction() as run:
+    with pytest.raises(KeyboardInterrupt), store.core.execution.transaction() as run:
         run(create_head, stream_id="order-1", count=1)
         raise KeyboardInterrupt
     assert store.stream_version("order-1") == 0

@@ -30,7 +30,7 @@ from eventstore import (
 )
 from eventstore.common.waker import Waker
 from eventstore.errors import InvalidFilter, SchemaMissing
-from eventstore.statements.notifications import notification_channel
+from eventstore.statements.postgresql.notifications import notification_channel
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
@@ -410,7 +410,7 @@ def listening(store: EventStore) -> Iterator[Callable[[], int]]:
     """
     url = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as listener:
-        ((channel,),) = listener.execute(*store._backend.sql(notification_channel)).fetchall()
+        ((channel,),) = listener.execute(*store.core.backend.sql(notification_channel)).fetchall()
         for name in (channel, "the_end"):
             listener.execute(f'LISTEN "{name}"')
 

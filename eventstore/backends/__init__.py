@@ -11,8 +11,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.orm import Session, scoped_session
 
 from eventstore.backends.protocol import Backend
+from eventstore.common.validation import check_flag, check_seconds
 from eventstore.errors import DriverMissing, InvalidInput, TablesPlace, UnsupportedDatabase
-from eventstore.streams import check_flag, check_seconds
 
 
 def backend_for(

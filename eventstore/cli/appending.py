@@ -65,7 +65,7 @@ def append(
     if shared is not None and not isinstance(shared, dict):
         msg = "--metadata is a JSON object"
         raise InvalidInput(msg)
-    result = store._with_event_types(EventTypes()).append(
+    result = store.with_core(store.core.with_event_types(EventTypes())).append(
         stream_id, events, expected_version=expected_version, metadata=shared
     )
     if as_json:

@@ -26,7 +26,7 @@ def complete_projections(ctx: click.Context, _parameter: click.Parameter, incomp
     """Return names of projections that begin so."""
 
     def find(store: EventStore) -> list[str]:
-        with store._execution.statement() as run:
+        with store.core.execution.statement() as run:
             names = [name for (name,) in run(names_of_projections)]
         return [name for name in names if name.startswith(incomplete)]
 

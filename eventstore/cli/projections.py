@@ -159,7 +159,7 @@ def rebuild(
 
 def typed(store: EventStore, event_types: EventTypes | None) -> EventStore:
     """Return the store, with other event types where they are given."""
-    return store if event_types is None else store._with_event_types(event_types)
+    return store if event_types is None else store.with_core(store.core.with_event_types(event_types))
 
 
 def run_until_caught_up(
@@ -170,7 +170,7 @@ def run_until_caught_up(
     Raises:
         ProjectionFailed: An event could not be handled.
     """
-    with store._execution.statement() as run:
+    with store.core.execution.statement() as run:
         ((end,),) = run(newest_position)
     handled = 0
     with Worker(store, projection, batch_size=batch_size) as worker:

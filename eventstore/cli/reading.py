@@ -13,6 +13,7 @@ from eventstore.cli.completion import complete_streams
 from eventstore.cli.database import store_options
 from eventstore.cli.events import EventPrinter, StoredPrinter
 from eventstore.cli.output import Column, Limited, note, print_rows
+from eventstore.core.reading import Reader
 from eventstore.errors import DecodingError, EventStoreError
 from eventstore.event_types import EventTypes
 from eventstore.events import RecordedEvent
@@ -95,8 +96,8 @@ def show(
     wanted: dict[str, Any] = {"after_version": after, "up_to_version": up_to, "limit": limit, "backwards": backwards}
     is_empty = True
     if raw:
-        print_row = StoredPrinter(store._backend, as_json=as_json)
-        for rows in store._reader.pages(stream_id, **wanted):
+        print_row = StoredPrinter(store.core.backend, as_json=as_json)
+        for rows in Reader(store.core).pages(stream_id, **wanted):
             for row in rows:
                 is_empty = False
                 print_row(row)
@@ -139,7 +140,7 @@ def tail(
         msg = "--last and --after are two ways to say where to begin; give one of them"
         raise click.UsageError(msg)
     wanted = EventFilter(event_types=types or None, categories=categories or None, stream_ids=stream_ids or None)
-    store = store._with_event_types(EventTypes())
+    store = store.with_core(store.core.with_event_types(EventTypes()))
     if after is None:
         after = _position_before_last(store, 10 if last is None else last, wanted)
     print_event = EventPrinter(as_json=as_json, in_blocks=False)

@@ -10,8 +10,8 @@ from eventstore.codecs.messagepack import MessagePackCodec
 from eventstore.codecs.plain import plain, step_to
 from eventstore.codecs.protocol import Codec
 from eventstore.codecs.refusals import NOT_EXACT, TOO_DEEP, NotStorableError
+from eventstore.common.validation import check_number
 from eventstore.errors import DecodingError, EncodingError, InvalidInput
-from eventstore.streams import check_number
 
 _ZSTD: Final = 256
 """Added to the number of the codec in a row whose bytes are compressed."""

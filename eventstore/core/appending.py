@@ -1,14 +1,16 @@
 """How appends are made: expectations, repetitions, several at once. The SQL is the backend's."""
 
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 from eventstore.backends.protocol import Backend, HeadClosed, Overtaken, Run, VersionTaken
-from eventstore.core.execution import Execution, serialization_is_a_conflict
+from eventstore.core.core import Appended, Core
+from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed
 from eventstore.events import AppendResult, closing_error
-from eventstore.rows.mapper import EVENT_ID, POSITION, VERSION, EventMapper, PendingAppend
+from eventstore.rows.mapper import EVENT_ID, POSITION, VERSION, PendingAppend
 from eventstore.statements.closing import find_end
 from eventstore.statements.reading import newest_stored_version, read_forwards
 
@@ -33,19 +35,28 @@ def check_positions(run: Run, backend: Backend) -> None:
 class Appender:
     """Makes the appends of one store."""
 
-    def __init__(self, execution: Execution, backend: Backend, mapper: EventMapper) -> None:
-        self._execution = execution
-        self._backend = backend
-        self._mapper = mapper
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._execution = core.execution
+        self._backend = core.backend
+        self._mapper = core.mapper
 
     def append(self, pending: PendingAppend) -> AppendResult:
-        """Store one append.
+        """Store one append, and call the hooks.
 
         Raises:
             ConcurrencyConflict: The stream is at another version; as `SerializationConflict`, the transaction is over.
             EventIdReused: The event ids are stored at these versions already, with another content.
             StreamClosed: The stream was deleted or archived.
         """
+        if not self._core.after_append:
+            return self._append(pending)
+        with self._hooking() as inside:
+            result = Appender(inside).append(pending)
+            self._call_hooks(inside, [pending], [result])
+        return result
+
+    def _append(self, pending: PendingAppend) -> AppendResult:
         one = self._backend.append_is_one_statement(pending)
         scope = self._execution.statement if one else self._execution.transaction
         try:
@@ -66,7 +77,7 @@ class Appender:
     def append_many(
         self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
     ) -> list[AppendResult | ConcurrencyConflict]:
-        """Store several appends in one transaction, in the order of the list.
+        """Store several appends in one transaction, in the order of the list, and call the hooks.
 
         Raises:
             ConcurrencyConflict: One of the streams is at another version; only where `all_or_nothing`.
@@ -75,6 +86,39 @@ class Appender:
         """
         if not appends:
             return []
+        if not self._core.after_append:
+            return self._append_many(appends, all_or_nothing=all_or_nothing)
+        with self._hooking() as inside:
+            results = Appender(inside).append_many(appends, all_or_nothing=all_or_nothing)
+            self._call_hooks(inside, appends, results)
+        return results
+
+    @contextmanager
+    def _hooking(self) -> Iterator[Core]:
+        """Open a transaction, if a hook must run in that of the append."""
+        alone = replace(self._core, after_append=())
+        if not any(hook.in_transaction for hook in self._core.after_append):
+            yield alone
+            return
+        with alone.begin() as inside:
+            yield inside
+
+    def _call_hooks(
+        self,
+        inside: Core,
+        appends: Sequence[PendingAppend],
+        results: Sequence[AppendResult | ConcurrencyConflict],
+    ) -> None:
+        appended = [
+            Appended(result.stream_id, result.version - len(pending), result.version, result.position)
+            for pending, result in zip(appends, results, strict=True)
+            if isinstance(result, AppendResult) and not result.duplicate
+        ]
+        replace(inside, after_append=self._core.after_append).call_hooks(appended)
+
+    def _append_many(
+        self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
+    ) -> list[AppendResult | ConcurrencyConflict]:
         with self._conflicting(appends):
             return self._append_to_all(appends) or self._append_to_each(appends, all_or_nothing=all_or_nothing)
 

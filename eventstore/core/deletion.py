@@ -1,28 +1,30 @@
 """How streams end: their events are deleted, and a last event says that they were, when, why and by whom."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from eventstore.backends.protocol import Backend, Run
+from eventstore.common.validation import check_flag, check_reason
 from eventstore.core.appending import Appender
-from eventstore.core.execution import Execution, serialization_is_a_conflict
-from eventstore.core.history import history_changes
+from eventstore.core.core import Appended, Core
+from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
-from eventstore.errors import InvalidExpectedVersion, InvalidInput
+from eventstore.errors import InvalidExpectedVersion
 from eventstore.events import STREAM_DELETED_EVENT, Append, AppendResult, NewEvent
-from eventstore.rows.mapper import EventMapper
 from eventstore.statements.closing import delete_events, discard_dead_letters_of_stream, mark_deleted
 from eventstore.statements.snapshots import delete_snapshots
-from eventstore.streams import ANY, NO_STREAM, ExpectedVersion, check_flag
+from eventstore.streams import ANY, NO_STREAM, ExpectedVersion
 
 
-class Closer:
+class StreamDeleter:
     """Ends streams of one store."""
 
-    def __init__(self, execution: Execution, backend: Backend, mapper: EventMapper) -> None:
-        self._execution = execution
-        self._backend = backend
-        self._mapper = mapper
+    def __init__(self, core: Core) -> None:
+        self._core = core
         self._gate = SchemaGate(REQUIRED_BY_HISTORY_CHANGES)
 
     def delete(
@@ -44,29 +46,65 @@ class Closer:
         reason = check_reason(reason)
         data = {"reason": reason, "reusable": reusable}
         closing = closing_append(stream_id, STREAM_DELETED_EVENT, data, expected_version, metadata)
-        pending = self._mapper.pending(closing, closes=True)
-        stream_id = pending.stream_id
-        with (
-            serialization_is_a_conflict(self._execution, self._backend, [stream_id]),
-            self._execution.begin() as execution,
-        ):
-            with execution.statement() as run:
-                self._gate(run)
-            # first: from here on the head is locked, so nobody appends what would not be deleted
-            result = Appender(execution, self._backend, self._mapper).append(pending)
-            with execution.statement() as run:
-                self.remove(run, stream_id, before_version=result.version, note=f"the stream was deleted: {reason}")
-                if not reusable:
-                    run(mark_deleted, stream_id=stream_id)
+        with self.ending(closing) as (run, core, result):
+            note = f"the stream was deleted: {reason}"
+            remove_events(core.backend, run, result.stream_id, before_version=result.version, note=note)
+            if not reusable:
+                run(mark_deleted, stream_id=result.stream_id)
         return result
 
-    def remove(self, run: Run, stream_id: str, *, before_version: int, note: str) -> None:
-        """Delete the events before a version, and what was made of them; the head is locked."""
-        with history_changes(self._backend, run):
-            run(delete_events, stream_id=stream_id, before_version=before_version)
-        run(discard_dead_letters_of_stream, stream_id=stream_id, note=note)
-        self._backend.lock_snapshots(run)  # of an old state one may be being saved
-        run(delete_snapshots, stream_id=stream_id)
+    @contextmanager
+    def ending(self, closing: Append) -> Iterator[tuple[Run, Core, AppendResult]]:
+        """Append the last event of a stream; in the block, in the same transaction, do what ends it.
+
+        From the append on the stream's head is locked, so that no other writer appends what would not be removed. The
+        hooks are called after the block.
+
+        Raises:
+            ConcurrencyConflict: The stream is at another version.
+            StreamClosed: It has ended already.
+        """
+        pending = self._core.mapper.pending(closing, closes=True)
+        with self._core.begin() as core:
+            with serialization_is_a_conflict(self._core.execution, core.backend, [pending.stream_id]):
+                with core.execution.statement() as run:
+                    self._gate(run)
+                result = Appender(replace(core, after_append=())).append(pending)
+                with core.execution.statement() as run:
+                    yield run, core, result
+            core.call_hooks([Appended(result.stream_id, result.version - 1, result.version, result.position)])
+
+
+def remove_events(backend: Backend, run: Run, stream_id: str, *, before_version: int, note: str) -> None:
+    """Delete the events of a stream before a version, and what was made of them; its head is locked.
+
+    Args:
+        backend: How the database is used.
+        run: In the transaction.
+        stream_id: The stream.
+        before_version: Exclusive.
+        note: Kept with the stream's dead letters, which are discarded.
+    """
+    with history_changes(backend, run):
+        run(delete_events, stream_id=stream_id, before_version=before_version)
+    run(discard_dead_letters_of_stream, stream_id=stream_id, note=note)
+    backend.lock_snapshots(run)  # one may be being saved, of an old state
+    run(delete_snapshots, stream_id=stream_id)
+
+
+@contextmanager
+def history_changes(backend: Backend, run: Run) -> Iterator[None]:
+    """Let statements of this transaction change es_events until the end of the block."""
+    was_permitted = backend.permit_history_changes(run)
+    try:
+        yield
+    except BaseException:
+        if not was_permitted:
+            with suppress(SQLAlchemyError):  # an aborted transaction takes the permission with it
+                backend.forbid_history_changes(run)
+        raise
+    if not was_permitted:
+        backend.forbid_history_changes(run)
 
 
 def closing_append(
@@ -86,15 +124,3 @@ def closing_append(
         msg = f"what is ended exists: expect its version, or STREAM_EXISTS, not {name}"
         raise InvalidExpectedVersion(msg)
     return Append(stream_id, [NewEvent(event_type, data)], expected_version=expected_version, metadata=metadata)
-
-
-def check_reason(reason: object) -> str:
-    """Return the reason for which a stream ends.
-
-    Raises:
-        InvalidInput: It is no string, or an empty one, or holds NUL.
-    """
-    if not isinstance(reason, str) or not reason.strip() or "\0" in reason:
-        msg = "reason is a string that says why, for those who come later; it is kept, so it names no person"
-        raise InvalidInput(msg)
-    return str.__str__(reason)

@@ -3,33 +3,31 @@
 from typing import Final
 
 from eventstore.backends.protocol import Backend, Row
-from eventstore.core.execution import Execution
+from eventstore.common.validation import check_number
+from eventstore.core.core import Core
 from eventstore.errors import DecodingError
 from eventstore.event_types import EventTypeFinding
 from eventstore.event_types.upcasting import Shape
 from eventstore.rows.mapper import SCHEMA_VERSION, EventMapper
 from eventstore.statements.event_types import event_type_spans, sample_events
-from eventstore.streams import check_number
 
 _MAX_FAILURES: Final = 10
 
 
-def check_event_types(
-    execution: Execution, backend: Backend, mapper: EventMapper, *, sample_size: int
-) -> list[EventTypeFinding]:
+def check_event_types(core: Core, *, sample_size: int) -> list[EventTypeFinding]:
     """Read a sample of each event type; see `EventStore.check_event_types`."""
     check_number("sample_size", sample_size, minimum=1)
-    with execution.statement() as run:
+    with core.execution.statement() as run:
         spans = run(event_type_spans)
     findings: list[EventTypeFinding] = []
     for event_type, first, last in spans:
         stride = max(1, -((first - last) // sample_size))
-        with execution.statement() as run:
+        with core.execution.statement() as run:
             rows = run(sample_events, event_type=event_type, first=first, last=last, stride=stride)
         by_version: dict[int, list[Row]] = {}
         for row in rows:
             by_version.setdefault(row[SCHEMA_VERSION], []).append(row)
-        findings.extend(_finding(event_type, *each, backend, mapper) for each in sorted(by_version.items()))
+        findings.extend(_finding(event_type, *each, core.backend, core.mapper) for each in sorted(by_version.items()))
     return findings
 
 

@@ -7,17 +7,16 @@ from heapq import nlargest
 from itertools import product
 from typing import Final
 
-from eventstore.backends.protocol import Backend, Row, Run
-from eventstore.core.execution import Execution
-from eventstore.core.settling import Horizon, Settling, check_loss
+from eventstore.backends.protocol import Row, Run
+from eventstore.common.validation import MAX_VERSION, check_flag, check_number, check_seconds
+from eventstore.core.core import Core
+from eventstore.core.settling import Horizon, check_loss
 from eventstore.errors import SeveralServers
 from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter, combine
-from eventstore.observer import Observer
-from eventstore.rows.mapper import EVENT_ID, POSITION, STREAM_ID, VERSION, EventMapper
+from eventstore.rows.mapper import EVENT_ID, POSITION, STREAM_ID, VERSION
 from eventstore.statements.global_order import first_event_from
 from eventstore.statements.listing import newest_matching
-from eventstore.streams import MAX_VERSION, check_flag, check_number, check_seconds
 from eventstore.tokens import START, After, PositionToken
 
 _FIRST_PAUSE_SECONDS: Final = 0.001
@@ -50,22 +49,13 @@ class Page:
 class GlobalOrder:
     """Reads the global order of one store."""
 
-    def __init__(
-        self,
-        execution: Execution,
-        backend: Backend,
-        mapper: EventMapper,
-        settling: Settling,
-        page_size: int,
-        *,
-        observer: Observer,
-    ) -> None:
-        self._execution = execution
-        self._backend = backend
-        self._mapper = mapper
-        self._settling = settling
-        self._page_size = page_size
-        self._observer = observer
+    def __init__(self, core: Core) -> None:
+        self._execution = core.execution
+        self._backend = core.backend
+        self._mapper = core.mapper
+        self._settling = core.settling
+        self._page_size = core.page_size
+        self._observer = core.observer
 
     def settled_position(self) -> int:
         """Look once, and return how far the global order is settled."""

@@ -3,36 +3,26 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from eventstore.backends.protocol import Backend, Row
-from eventstore.core.execution import Execution
+from eventstore.backends.protocol import Row
+from eventstore.common.validation import MAX_VERSION, check_category, check_flag, check_number, check_stream_id
+from eventstore.core.core import Core
 from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
-from eventstore.observer import Observer
-from eventstore.rows.mapper import VERSION, EventMapper
+from eventstore.rows.mapper import VERSION
 from eventstore.statements.listing import find_stream, list_streams
 from eventstore.statements.reading import read_backwards, read_forwards, stream_version
-from eventstore.streams import (
-    MAX_VERSION,
-    StreamInfo,
-    StreamOrder,
-    check_category,
-    check_flag,
-    check_number,
-    check_stream_id,
-)
+from eventstore.streams import StreamInfo, StreamOrder
 
 
 class Reader:
     """Reads the events of one store."""
 
-    def __init__(
-        self, execution: Execution, backend: Backend, mapper: EventMapper, page_size: int, observer: Observer
-    ) -> None:
-        self._execution = execution
-        self._backend = backend
-        self._mapper = mapper
-        self._page_size = page_size
-        self._observer = observer
+    def __init__(self, core: Core) -> None:
+        self._execution = core.execution
+        self._backend = core.backend
+        self._mapper = core.mapper
+        self._page_size = core.page_size
+        self._observer = core.observer
 
     def stream_version(self, stream_id: str) -> int:
         """Return the version of a stream, 0 where it does not exist."""

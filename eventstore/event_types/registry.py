@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, overload
 from uuid import UUID
 
+from eventstore.common.validation import check_event_type, check_schema_version
 from eventstore.errors import (
     DecodingError,
     EventTooNew,
@@ -18,7 +19,7 @@ from eventstore.errors import (
 )
 from eventstore.event_types.classes import builder, check_class, check_fields, exact_types, reader
 from eventstore.event_types.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
-from eventstore.events import CLOSING_ERRORS, NewEvent, check_event_type, check_schema_version
+from eventstore.events import CLOSING_ERRORS, NewEvent
 
 EventClass = TypeVar("EventClass", bound=type)
 UpcasterFunction = TypeVar("UpcasterFunction", bound=Callable[[Any], Mapping[str, object] | Sequence[object]])

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from eventstore.common.validation import check_event_type, check_schema_version
 from eventstore.errors import UpcasterCycle, UpcasterMissing, UpcasterTaken, UpcastingFailed
-from eventstore.events import check_event_type, check_schema_version
 
 Shape = tuple[str, int]
 """An event type and a schema version."""

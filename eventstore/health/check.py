@@ -11,6 +11,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
 from eventstore.backends import without_password
 from eventstore.backends.protocol import Backend, Row, Run
+from eventstore.common.validation import check_seconds
 from eventstore.core.execution import Execution
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, check_version
 from eventstore.errors import GlobalOrderError, PermissionDenied, SchemaError, SchemaMissing
@@ -25,7 +26,6 @@ from eventstore.health.report import (
 from eventstore.health.thresholds import Thresholds
 from eventstore.statements.projections import projection_health
 from eventstore.statements.schema import schema_version
-from eventstore.streams import check_seconds
 
 _UNKNOWN_SCHEMA: Final = SchemaHealth(fits=False, version=None, error=None)
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from eventstore.common.validation import check_number
 from eventstore.errors import InvalidInput
 from eventstore.health.report import COUNTED_AT_MOST, PoolHealth, ProjectionHealth
-from eventstore.streams import check_number
 
 
 @dataclass(frozen=True, slots=True)

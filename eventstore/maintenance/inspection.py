@@ -5,11 +5,11 @@ from typing import Self
 
 from eventstore.backends.maintenance import MaintenanceBackend, maintenance_backend
 from eventstore.backends.protocol import Backend
+from eventstore.common.validation import check_number
 from eventstore.core.execution import OwnConnections
 from eventstore.errors import InvalidInput
 from eventstore.maintenance.progress import Part, Place, Progress, Report
 from eventstore.store import EventStore
-from eventstore.streams import check_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class Inspection:
         Raises:
             InvalidInput: It is not a store, or joined to a transaction; or the batch size is no number from 1.
         """
-        if not isinstance(store, EventStore) or store._execution.is_joined:
+        if not isinstance(store, EventStore) or store.core.execution.is_joined:
             msg = "store is an EventStore that is not joined to a transaction: pass the application's own"
             raise InvalidInput(msg)
         return cls(
-            execution=OwnConnections(store.engine, store._backend, lambda _: None),
-            backend=store._backend,
+            execution=OwnConnections(store.engine, store.core.backend, lambda _: None),
+            backend=store.core.backend,
             maintenance=maintenance_backend(store.engine),
             batch_size=check_number("batch_size", batch_size, minimum=1),
             report=report,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Self
 
+from eventstore.common.validation import MAX_VERSION, check_number
 from eventstore.errors import InvalidInput
-from eventstore.streams import MAX_VERSION, check_number
 
 
 class Part(Enum):

@@ -8,6 +8,7 @@ from typing import Final
 
 from eventstore.backends.maintenance import Size
 from eventstore.backends.protocol import Run
+from eventstore.common.validation import check_number
 from eventstore.errors import PermissionDenied
 from eventstore.maintenance.inspection import Inspection
 from eventstore.statements.global_order import newest_position as read_newest_position
@@ -21,7 +22,6 @@ from eventstore.statements.statistics import (
     time_now,
 )
 from eventstore.store import EventStore
-from eventstore.streams import check_number
 
 LONG_STREAM: Final = 100
 """Streams at this version or a higher one are worth a snapshot."""
@@ -155,7 +155,7 @@ def statistics(store: EventStore, *, exact_up_to: int = 1_000_000) -> Statistics
     """
     inspection = Inspection.of(store)
     check_number("exact_up_to", exact_up_to)
-    with store._execution.statement() as run:
+    with store.core.execution.statement() as run:
         return _Counter(inspection, run, exact_up_to).statistics()
 
 

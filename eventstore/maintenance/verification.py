@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from eventstore import migrations
+from eventstore.common.validation import check_flag
 from eventstore.errors import InvalidInput, PermissionDenied, SchemaMissing
 from eventstore.event_types import EventTypes
 from eventstore.event_types.registry import check_registry
@@ -18,7 +19,6 @@ from eventstore.maintenance.stream_checks import check_streams
 from eventstore.migrations import Difference
 from eventstore.rows.mapper import EventMapper
 from eventstore.store import EventStore
-from eventstore.streams import check_flag
 
 _UNREADABLE: Final = (Difference.PENDING, Difference.MISSING)
 """With these, what is in the tables can't be read."""
@@ -63,7 +63,7 @@ def verify(
     if event_types is not None:
         check_registry(event_types).validate()
     check_flag("payloads", payloads)
-    mapper = EventMapper(event_types or store.event_types, store._mapper.codec)
+    mapper = EventMapper(event_types or store.event_types, store.core.mapper.codec)
     return _findings(store, inspection, after or _BEGINNING, mapper, payloads=payloads)
 
 

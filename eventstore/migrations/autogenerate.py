@@ -6,10 +6,11 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, inspect
 
+from eventstore.common.validation import check_schema_name
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.migrations.place import schema_of, schema_of_tables
 from eventstore.migrations.strangers import is_ours
-from eventstore.tables import check_schema_name, define_tables
+from eventstore.tables import define_tables
 
 IncludeName = Callable[[str | None, Any, Any], bool]
 """What Alembic takes as `include_name`: (name, type_, parent_names) -> bool."""

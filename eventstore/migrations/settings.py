@@ -7,9 +7,8 @@ from typing import ClassVar, Final
 
 from alembic.config import Config
 
+from eventstore.common.validation import check_schema_name, check_seconds
 from eventstore.errors import InvalidInput
-from eventstore.streams import check_seconds
-from eventstore.tables import check_schema_name
 
 logger: Final = logging.getLogger("eventstore.migrations")
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from eventstore.backends.protocol import Run
+from eventstore.common.validation import check_number, check_projection_name, check_seconds
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
 from eventstore.errors import InvalidInput, ProjectionBehind, ProjectionRunning, UnknownProjection
 from eventstore.events import AppendResult
 from eventstore.projections.dead_letters import DeadLetters
-from eventstore.projections.definition import check_name
 from eventstore.statements.projections import (
     count_dead_letters,
     count_events_after,
@@ -29,7 +29,6 @@ from eventstore.statements.projections import (
     set_checkpoint,
 )
 from eventstore.store import EventStore
-from eventstore.streams import check_number, check_seconds
 
 SEEN_WITHIN_SECONDS: Final = 20.0
 """A worker that was not seen for longer than this is dead, or has no connection."""
@@ -105,7 +104,7 @@ class ProjectionAdmin:
     """
 
     def __init__(self, store: EventStore) -> None:
-        if not isinstance(store, EventStore) or store._execution.is_joined:
+        if not isinstance(store, EventStore) or store.core.execution.is_joined:
             msg = "store is an EventStore that is not joined to a transaction: pass the application's own"
             raise InvalidInput(msg)
         self._store = store
@@ -122,7 +121,7 @@ class ProjectionAdmin:
         Args:
             names: Which. Defaults to all.
         """
-        to_time = self._store._backend.to_time
+        to_time = self._store.core.backend.to_time
         found = []
         with self._run() as run:
             pending: dict[str, int] = {row[0]: row[1] for row in run(count_dead_letters)}
@@ -156,7 +155,7 @@ class ProjectionAdmin:
             UnknownProjection: None has ever been run under this name.
         """
         with self._run() as run:
-            rows = run(find_checkpoint, name=check_name(name))
+            rows = run(find_checkpoint, name=check_projection_name(name))
         if not rows:
             raise UnknownProjection(name)
         return int(rows[0][0])
@@ -179,7 +178,7 @@ class ProjectionAdmin:
             ProjectionBehind: It has not come so far in time. It is a TimeoutError, too.
             InvalidInput: An argument is not valid.
         """
-        check_name(name)
+        check_projection_name(name)
         check_seconds("timeout_seconds", timeout_seconds)
         wanted = result_or_position.position if isinstance(result_or_position, AppendResult) else result_or_position
         wanted = check_number("result_or_position", wanted)
@@ -247,7 +246,7 @@ class ProjectionAdmin:
             UnknownProjection: None has ever been run under one of these names.
             InvalidInput: Both names are the same.
         """
-        if check_name(name) == check_name(rebuilt):
+        if check_projection_name(name) == check_projection_name(rebuilt):
             msg = f"a projection can't be swapped with itself: both names are {name!r}"
             raise InvalidInput(msg)
         with self._stopped(*sorted({name, rebuilt})) as (run, connection):
@@ -264,7 +263,7 @@ class ProjectionAdmin:
 
     @contextmanager
     def _run(self) -> Iterator[Run]:
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             self._gate(run)
             yield run
 
@@ -272,8 +271,8 @@ class ProjectionAdmin:
     def _stopped(self, *names: str) -> Iterator[tuple[Run, Connection]]:
         """Open a transaction in which no worker can begin a batch of these projections."""
         for name in names:
-            check_name(name)
-        with self._store.transaction() as transaction, transaction._execution.statement() as run:
+            check_projection_name(name)
+        with self._store.transaction() as transaction, transaction.core.execution.statement() as run:
             self._gate(run)
             for name in names:
                 locked = run(lock_checkpoint, name=name)
@@ -286,5 +285,5 @@ class ProjectionAdmin:
             yield run, transaction.connection
 
     def _was_seen(self, seen: Any, now: Any) -> bool:
-        to_time = self._store._backend.to_time
+        to_time = self._store.core.backend.to_time
         return seen is not None and (to_time(now) - to_time(seen)).total_seconds() < SEEN_WITHIN_SECONDS

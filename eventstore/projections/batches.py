@@ -8,6 +8,8 @@ from enum import Enum
 from typing import Any
 
 from eventstore.backends.protocol import Row, Run
+from eventstore.common.validation import MAX_VERSION
+from eventstore.core.global_order import GlobalOrder
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
 from eventstore.core.settling import Horizon, check_loss
 from eventstore.errors import DecodingError, LogWentBack, PositionBeyondLog, ProjectionFailed, TransactionBroken
@@ -29,7 +31,6 @@ from eventstore.statements.projections import (
     mark_stopped,
 )
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION
 from eventstore.tokens import START, After, PositionToken
 
 
@@ -79,7 +80,7 @@ class Batches:
         self._size = size
         self._seconds = seconds
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
-        self._to_uuid = store._backend.to_uuid
+        self._to_uuid = store.core.backend.to_uuid
         self._one_by_one_up_to = 0
         self.is_seen = False
         """Whether a worker was marked as seen when `place` looked: one that stops takes the mark of all away."""
@@ -90,7 +91,7 @@ class Batches:
         Raises:
             LogWentBack: The log does not have that event any more.
         """
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             self._gate(run)
             rows = run(find_checkpoint, name=self._projection.name)
             if not rows:
@@ -130,8 +131,8 @@ class Batches:
 
     def newest_position(self) -> int:
         """Return the position of the newest event, settled or not."""
-        with self._store._execution.global_reading() as run:
-            return self._store._global_order.horizon(run).newest
+        with self._store.core.execution.global_reading() as run:
+            return GlobalOrder(self._store.core).horizon(run).newest
 
     def settled_after(self, place: After) -> Horizon:
         """Return how far events can be handled by one who has come to a place; look if no more is known to be settled.
@@ -139,8 +140,8 @@ class Batches:
         Raises:
             LogWentBack: The log has never come as far.
         """
-        with self._store._execution.global_reading() as run, self._naming_this():
-            return self._store._global_order.settled_after(run, place)
+        with self._store.core.execution.global_reading() as run, self._naming_this():
+            return GlobalOrder(self._store.core).settled_after(run, place)
 
     def handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
         """Handle a batch of events that are settled.
@@ -155,9 +156,9 @@ class Batches:
         """
         with (
             self.blaming() as blame,
-            self._store._observer.operation("project", projection=self._projection.name) as observed,
+            self._store.core.observer.operation("project", projection=self._projection.name) as observed,
             self._store.transaction() as transaction,
-            transaction._execution.statement() as run,
+            transaction.core.execution.statement() as run,
         ):
             rows = run(lock_checkpoint, name=self._projection.name)
             if not rows:  # or it was removed; then `place` makes it again
@@ -166,7 +167,7 @@ class Batches:
             before = self._checked(run, position, event)
             if position >= min(horizon.settled, up_to_position):
                 return Batch(Outcome.CAUGHT_UP, 0, position)
-            page = transaction._global_order.page(
+            page = GlobalOrder(transaction.core).page(
                 run,
                 self._projection.filters,
                 after=before,
@@ -203,7 +204,7 @@ class Batches:
             if blame.failed is not None:  # it failed, and then the connection could not even roll back
                 raise blame.failed from blame.failed.__cause__
             is_ours = blame.is_ours and not isinstance(error, TransactionBroken)
-            if not blame.rows or is_ours or self._store._backend.is_passing(error):
+            if not blame.rows or is_ours or self._store.core.backend.is_passing(error):
                 raise
             if len(blame.rows) == 1:
                 raise HandlerFailed(blame.rows[0]) from error
@@ -224,7 +225,7 @@ class Batches:
         self._projection.check_event_types(self._store.event_types)
         blocked = self._blocked_streams(run) if rows else frozenset()
         deadline = time.monotonic() + self._seconds
-        guard = Guard(self._store._backend, transaction, run, blame)
+        guard = Guard(self._store.core.backend, transaction, run, blame)
         handled = dead_letters = 0
         with target_of(self._projection, transaction.connection) as target:
             for row in rows:
@@ -235,7 +236,7 @@ class Batches:
                     continue
                 handled += self._call_guarded(transaction, row, target, observed, guard)
                 if time.monotonic() > deadline:
-                    end = After(row[POSITION], transaction._global_order.token_of(row))
+                    end = After(row[POSITION], GlobalOrder(transaction.core).token_of(row))
                     break
         guard.end()
         observed.note(dead_letters=dead_letters)
@@ -259,7 +260,7 @@ class Batches:
     def _call(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
         """Hand the events of a row to their handlers; return how many there were."""
         handled = 0
-        for event in transaction._global_order.recorded([row]):
+        for event in GlobalOrder(transaction.core).recorded([row]):
             handler = self._projection.handler_of(event)
             if handler is not None:
                 observed.caused_by(event.metadata)
@@ -274,7 +275,7 @@ class Batches:
     def _concerns(self, transaction: EventStore, row: Row) -> bool:
         """Return whether there is a handler for an event; perhaps, where it can't be read."""
         try:
-            events = list(transaction._global_order.recorded([row]))
+            events = list(GlobalOrder(transaction.core).recorded([row]))
         except DecodingError:
             return True
         return any(self._projection.handler_of(event) is not None for event in events)
@@ -286,10 +287,10 @@ class Batches:
             HandlerFailed: Its handler failed; roll back.
         """
         self._projection.check_event_types(self._store.event_types)
-        guard = Guard(self._store._backend, transaction, run, blame)
+        guard = Guard(self._store.core.backend, transaction, run, blame)
         with (
             target_of(self._projection, transaction.connection) as target,
-            self._store._observer.operation("project", projection=self._projection.name) as observed,
+            self._store.core.observer.operation("project", projection=self._projection.name) as observed,
         ):
             observed.note(events=self._call_guarded(transaction, row, target, observed, guard))
         guard.end()
@@ -300,15 +301,15 @@ class Batches:
     def put_aside(self, row: Row, *, attempts: int, error: str) -> Batch:
         """Make a dead letter of the event that is next, and go past it."""
         with (
-            self._store._observer.operation("project", projection=self._projection.name) as observed,
+            self._store.core.observer.operation("project", projection=self._projection.name) as observed,
             self._store.transaction() as transaction,
-            transaction._execution.statement() as run,
+            transaction.core.execution.statement() as run,
         ):
             rows = run(lock_checkpoint, name=self._projection.name)
             if not rows or rows[0][0] != row[POSITION] - 1:  # it is not the next one: another worker was at work
                 return Batch(Outcome.BUSY, 0, 0)
             self._add_dead_letter(run, row, attempts=attempts, error=error)
-            self._advance(run, rows[0][0], After(row[POSITION], self._store._global_order.token_of(row)))
+            self._advance(run, rows[0][0], After(row[POSITION], GlobalOrder(self._store.core).token_of(row)))
             observed.note(dead_letters=1)
         return Batch(Outcome.ADVANCED, 0, row[POSITION])
 
@@ -324,7 +325,7 @@ class Batches:
             old=old,
             position=end.position,
             event_position=None if token is None else token.position,
-            event_id=None if token is None else self._store._backend.from_uuid(token.event_id),
+            event_id=None if token is None else self._store.core.backend.from_uuid(token.event_id),
             event_stream_id=None if token is None else token.stream_id,
             event_version=None if token is None else token.version,
             worker=self._worker,
@@ -340,31 +341,31 @@ class Batches:
             stream_id=row[STREAM_ID],
             version=row[VERSION],
             event_type=row[EVENT_TYPE],
-            event_id=self._store._backend.to_uuid(row[EVENT_ID]),
+            event_id=self._store.core.backend.to_uuid(row[EVENT_ID]),
             error_type=type(cause).__name__,
             attempts=attempts,
         )
 
     def mark_failed(self, failure: ProjectionFailed) -> None:
         """Keep, for whoever asks for the status, which event has failed."""
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             run(mark_failed, name=self._projection.name, failure=_shown(failure))
 
     def mark_retrying(self, failure: ProjectionFailed) -> None:
         """Keep, for whoever asks for the status, which event is tried again."""
         times = "once" if failure.attempts == 1 else f"{failure.attempts} times"
         shown = f"{_shown(failure)}, tried {times}"
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             run(mark_retrying, name=self._projection.name, failure=shown, worker=self._worker)
 
     def mark_seen(self) -> None:
         """Say that this worker is there."""
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             run(mark_seen, name=self._projection.name, worker=self._worker)
 
     def mark_stopped(self) -> None:
         """Say that this worker is gone."""
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             run(mark_stopped, name=self._projection.name, worker=self._worker)
 
 

@@ -9,10 +9,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from eventstore.backends.protocol import Row
+from eventstore.common.validation import check_number, check_projection_name, check_stream_id
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput, ProjectionRunning, UnknownProjection
 from eventstore.projections.batches import Batches
-from eventstore.projections.definition import Projection, check_name
+from eventstore.projections.definition import Projection
 from eventstore.projections.guarding import HandlerFailed, pause_before_repeat
 from eventstore.rows.mapper import POSITION
 from eventstore.statements.projections import (
@@ -24,7 +25,6 @@ from eventstore.statements.projections import (
     read_pending,
 )
 from eventstore.store import EventStore
-from eventstore.streams import check_number, check_stream_id
 
 _PAGE: Final = 500
 
@@ -98,7 +98,7 @@ class DeadLetters:
         Raises:
             InvalidInput: An argument is not valid.
         """
-        check_name(projection)
+        check_projection_name(projection)
         check_number("after_position", after_position)
         if not isinstance(status, DeadLetterStatus):
             msg = f"status is a DeadLetterStatus, not {status!r}"
@@ -107,7 +107,7 @@ class DeadLetters:
 
     def _pages(self, projection: str, status: DeadLetterStatus, after_position: int) -> Iterator[DeadLetter]:
         while True:
-            with self._store._execution.statement() as run:
+            with self._store.core.execution.statement() as run:
                 self._gate(run)
                 rows = run(
                     find_dead_letters,
@@ -126,9 +126,9 @@ class DeadLetters:
             projection, position, stream_id, version, event_id, event_type, status, attempts, error, note, first, last,
             closed,
         ) = row  # fmt: skip
-        to_time = self._store._backend.to_time
+        to_time = self._store.core.backend.to_time
         return DeadLetter(
-            projection, position, stream_id, version, self._store._backend.to_uuid(event_id), event_type,
+            projection, position, stream_id, version, self._store.core.backend.to_uuid(event_id), event_type,
             DeadLetterStatus(status), attempts, error, note, to_time(first), to_time(last),
             None if closed is None else to_time(closed),
         )  # fmt: skip
@@ -177,7 +177,7 @@ class DeadLetters:
         with (
             batches.blaming() as blame,
             self._store.transaction() as transaction,
-            transaction._execution.statement() as run,
+            transaction.core.execution.statement() as run,
         ):
             self._gate(run)
             self._lock(run, projection.name)
@@ -205,7 +205,7 @@ class DeadLetters:
             raise ProjectionRunning(name, rows[0][2])
 
     def _fail_again(self, projection: Projection, row: Row, error: str) -> int:
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             position = row[POSITION]
             rows = run(fail_dead_letter, projection=projection.name, at_position=position, error=error)
         return int(rows[0][1]) if rows else 1
@@ -224,12 +224,12 @@ class DeadLetters:
         Raises:
             InvalidInput: An argument is not valid.
         """
-        check_name(projection)
+        check_projection_name(projection)
         check_number("position", position, minimum=1)
         if note is not None and (not isinstance(note, str) or "\0" in note):
             msg = "note is a string without the character NUL, or None"
             raise InvalidInput(msg)
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             self._gate(run)
             status = DeadLetterStatus.DISCARDED.value
             closed = run(close_dead_letter, projection=projection, at_position=position, status=status, note=note)

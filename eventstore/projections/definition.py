@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from eventstore.common.validation import check_event_type, check_number, check_projection_name, check_seconds
 from eventstore.errors import InvalidInput, UnregisteredEventType
 from eventstore.event_types import EventTypes
-from eventstore.events import RecordedEvent, check_event_type
+from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter, combine
-from eventstore.streams import check_number, check_seconds, unstorable_text
 
 MAX_NAME_LENGTH = 255
 
@@ -74,7 +74,7 @@ class Projection:
         on_failure: OnFailure = OnFailure.STOP,
         session: MakeSession | None = None,
     ) -> None:
-        self.name = check_name(name)
+        self.name = check_projection_name(name)
         self.filters = combine(filters)
         self.attempts = check_number("attempts", attempts, minimum=1)
         self.backoff_seconds = check_seconds("backoff_seconds", backoff_seconds)
@@ -152,19 +152,3 @@ class Projection:
 
     def __repr__(self) -> str:
         return f"<Projection {self.name!r}>"
-
-
-def check_name(name: object) -> str:
-    """Return the name of a projection.
-
-    Raises:
-        InvalidInput: It is not a string of 1 to 255 storable characters.
-    """
-    if not isinstance(name, str):
-        msg = f"the name of a projection is a string, not {type(name).__name__}"
-        raise InvalidInput(msg)
-    name = str.__str__(name)
-    problem = unstorable_text(name, MAX_NAME_LENGTH)
-    if problem:
-        raise InvalidInput(f"the name of a projection {problem}")
-    return name

@@ -84,7 +84,7 @@ class Guard:
     def __init__(self, backend: Backend, transaction: EventStore, run: Run, blame: Blame) -> None:
         self.blame = blame
         self._backend = backend
-        self._execution = transaction._execution
+        self._execution = transaction.core.execution
         self._connection: Any = transaction.connection
         self._run = run
         self._transaction: object = None

@@ -15,15 +15,15 @@ from typing import Any, Final, Self
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from eventstore.common.validation import MAX_NAME_LENGTH, MAX_VERSION, check_number, check_seconds, check_text
 from eventstore.common.waker import Waker
 from eventstore.core.settling import Horizon
 from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWentBack
 from eventstore.projections.batches import Batch, Batches, Outcome
-from eventstore.projections.definition import MAX_NAME_LENGTH, OnFailure, Projection
+from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
 from eventstore.rows.mapper import POSITION
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, check_number, check_seconds, unstorable_text
 
 _log = logging.getLogger("eventstore.projections")
 
@@ -78,7 +78,7 @@ class Worker:
         longest_interval_seconds: float = 0.25,
         name: str | None = None,
     ) -> None:
-        if not isinstance(store, EventStore) or store._execution.is_joined:
+        if not isinstance(store, EventStore) or store.core.execution.is_joined:
             msg = (
                 "store is an EventStore that is not joined to a transaction: a worker commits batches of its own; pass "
                 "the application's"
@@ -91,12 +91,10 @@ class Worker:
         check_seconds("batch_seconds", batch_seconds)
         self._shortest = check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001)
         self._longest = check_seconds("longest_interval_seconds", longest_interval_seconds, minimum=self._shortest)
-        if name is not None and (not isinstance(name, str) or unstorable_text(name, MAX_NAME_LENGTH)):
-            msg = f"name is a string of 1 to {MAX_NAME_LENGTH} storable characters, or None, not {name!r}"
-            raise InvalidInput(msg)
-        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}" if name is None else name
+        own_name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.name = own_name if name is None else check_text("the name of a worker", name, MAX_NAME_LENGTH)
         self._projection = projection
-        self._backend = store._backend
+        self._backend = store.core.backend
         self._batches = Batches(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
         self._repeated = (0, 0)
         self._seen_at = float("-inf")

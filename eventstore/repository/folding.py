@@ -7,6 +7,7 @@ from typing import Any, Generic
 
 from eventstore.backends.protocol import Row, Statement
 from eventstore.codecs import difference
+from eventstore.common.validation import MAX_VERSION
 from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import CLOSING_ERRORS, RecordedEvent, closing_error
 from eventstore.repository.states import State, StateCodec
@@ -15,7 +16,6 @@ from eventstore.statements.aggregates import load_aggregate, version_as_of
 from eventstore.statements.closing import find_end
 from eventstore.statements.reading import read_forwards
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION
 
 _log = logging.getLogger("eventstore.repository")
 
@@ -54,7 +54,7 @@ class Folder(Generic[State]):
 
     def fold(self, stream_id: str, up_to_version: int = MAX_VERSION) -> tuple[State, int, int]:
         """Return the state, the version of the stream that it was computed at, and that of the snapshot, or 0."""
-        with self._store._observer.operation("load", stream_id=stream_id) as observed:
+        with self._store.core.observer.operation("load", stream_id=stream_id) as observed:
             state, version, snapshot_version = self._fold(stream_id, up_to_version)
             observed.note(events=version - snapshot_version, snapshot_version=snapshot_version)
         if version > 0 == snapshot_version and not self._warned and not self._store.event_types.classes:
@@ -68,7 +68,7 @@ class Folder(Generic[State]):
         """
         first = self._initial()
         now, before = (vars(each) if hasattr(each, "__dict__") else each for each in (state, first))
-        if type(state) is not type(first) or difference(before, now, self._store._mapper.codec.encode) is not None:
+        if type(state) is not type(first) or difference(before, now, self._store.core.mapper.codec.encode) is not None:
             return
         self._warned.add(stream_id)
         told = {"stream_id": stream_id, "version": version}
@@ -103,14 +103,14 @@ class Folder(Generic[State]):
                 return *self._replay(stream_id, state, 0, up_to_version), 0
         state = self._evolved(state, rows)
         version = rows[-1][VERSION] if rows else snapshot_version
-        if len(rows) == self._store._page_size:
+        if len(rows) == self._store.core.page_size:
             state, version = self._replay(stream_id, state, version, up_to_version)
         return state, version, snapshot_version
 
     def version_as_of(self, stream_id: str, as_of: datetime) -> int:
         """Return the version that a stream had at a time."""
-        with self._store._execution.statement() as run:
-            rows = run(version_as_of, stream_id=stream_id, as_of=self._store._backend.from_time(as_of))
+        with self._store.core.execution.statement() as run:
+            rows = run(version_as_of, stream_id=stream_id, as_of=self._store.core.backend.from_time(as_of))
         return int(rows[0][0]) if rows else 0
 
     def refuse_ended(self, stream_id: str) -> None:
@@ -119,11 +119,11 @@ class Folder(Generic[State]):
         Raises:
             StreamClosed: It has.
         """
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             rows = run(find_end, stream_id=stream_id)
         if rows and rows[0][1] is not None:
             _, event_type, codec, data = rows[0]
-            closing = None if codec is None else self._store._mapper.codec.decode(codec, data)
+            closing = None if codec is None else self._store.core.mapper.codec.decode(codec, data)
             error = closing_error(event_type, closing)
             if error is not None:
                 raise error(stream_id)
@@ -137,17 +137,17 @@ class Folder(Generic[State]):
             rows = self._read(read_forwards, stream_id=stream_id, after_version=version, up_to_version=up_to_version)
             state = self._evolved(state, rows)
             version = rows[-1][VERSION] if rows else version
-            if len(rows) < self._store._page_size:
+            if len(rows) < self._store.core.page_size:
                 return state, version
 
     def _read(self, statement: Statement, **parameters: Any) -> list[Row]:
         """Return a page. The connection is back in its pool before the application's code runs on what was read."""
-        with self._store._execution.statement() as run:
-            return list(run(statement, **parameters, page_size=self._store._page_size))
+        with self._store.core.execution.statement() as run:
+            return list(run(statement, **parameters, page_size=self._store.core.page_size))
 
     def _evolved(self, state: State, rows: list[Row]) -> State:
-        backend = self._store._backend
-        for event in self._store._mapper.recorded(rows, backend.to_uuid, backend.to_time):
+        backend = self._store.core.backend
+        for event in self._store.core.mapper.recorded(rows, backend.to_uuid, backend.to_time):
             if event.event_type in CLOSING_ERRORS:
                 closed = closing_error(event.event_type, event.data)
                 if closed is not None:

@@ -4,35 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from eventstore.common.validation import check_stream_id
 from eventstore.errors import InvalidInput, InvalidStreamId
 from eventstore.event_types import EventTypes
 from eventstore.events import NewEvent
 from eventstore.repository.states import State
-from eventstore.streams import check_stream_id
-
-
-def check_category(category: str) -> str:
-    """Return the category.
-
-    Raises:
-        InvalidInput: It can't be what stands before the first `-` of a stream id.
-    """
-    category = check_stream_id(category)
-    if "-" in category:
-        msg = f"a category ends at the first '-' of a stream id, so it has none itself: {category!r}"
-        raise InvalidInput(msg)
-    return category
-
-
-def check_function(name: str, value: object) -> None:
-    """Check that what was given for the parameter `name` can be called.
-
-    Raises:
-        InvalidInput: It can't.
-    """
-    if not callable(value):
-        msg = f"{name} is a function or class, not {type(value).__name__}"
-        raise InvalidInput(msg)
 
 
 def first_state(initial: Callable[[], State]) -> State:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from eventstore.streams import check_number
+from eventstore.common.validation import check_number
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The repository: aggregates out of events."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, TypeVarTuple
 from uuid import UUID
@@ -9,6 +10,14 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
 from eventstore.backends import same_database
+from eventstore.common.validation import (
+    MAX_VERSION,
+    check_category,
+    check_function,
+    check_number,
+    check_schema_version,
+    check_seconds,
+)
 from eventstore.core.execution import JoinedTransaction
 from eventstore.errors import (
     AggregateNotFound,
@@ -17,22 +26,15 @@ from eventstore.errors import (
     UnsuitableTransaction,
     VersionNotReached,
 )
-from eventstore.events import RecordedEvent, check_schema_version
+from eventstore.events import RecordedEvent
 from eventstore.repository.folding import Folder
-from eventstore.repository.inputs import (
-    check_category,
-    check_function,
-    decided_events,
-    first_state,
-    stream_id_of,
-)
+from eventstore.repository.inputs import decided_events, first_state, stream_id_of
 from eventstore.repository.loaded import LoadedAggregate, SaveResult
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, never
 from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry_conflicts
 from eventstore.repository.snapshotting import Counter, RefreshProgress, SnapshotCounts, SnapshotWriter
 from eventstore.repository.states import State, StateCodec, state_codec
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, check_number, check_seconds
 
 Arguments = TypeVarTuple("Arguments")
 
@@ -96,6 +98,10 @@ class Repository(Generic[State]):
         for name, function in (("initial", initial), ("evolve", evolve), ("snapshots", snapshots)):
             check_function(name, function)
         self._category = check_category(category)
+        if not self._category:
+            raise InvalidInput(
+                "category is empty; name what stands before the first hyphen of the stream ids, such as order"
+            )
         self._schema_version = check_schema_version(schema_version)
         self._attempts = check_number("attempts", attempts, minimum=1)
         self._backoff_seconds = check_seconds("backoff_seconds", backoff_seconds)
@@ -105,7 +111,7 @@ class Repository(Generic[State]):
         first = first_state(initial)
         self._states: StateCodec[State] | None = None
         try:
-            self._states = state_codec(store._mapper.codec, first, to_snapshot, from_snapshot)
+            self._states = state_codec(store.core.mapper.codec, first, to_snapshot, from_snapshot)
         except InvalidInput:
             if snapshots is not never or to_snapshot is not None or from_snapshot is not None:
                 raise
@@ -254,8 +260,8 @@ class Repository(Generic[State]):
             events = decided_events(self._store.event_types, command(loaded.state, *arguments))
             return self._append(loaded, events, metadata, attempts=attempts)
 
-        with self._store._observer.operation("execute", stream_id=self.stream_id(id)) as observed:
-            if self._store._execution.is_joined:
+        with self._store.core.observer.operation("execute", stream_id=self.stream_id(id)) as observed:
+            if self._store.core.execution.is_joined:
                 saved = attempt()
             else:
                 saved = retry_conflicts(attempt, attempts=self._attempts, backoff_seconds=self._backoff_seconds)
@@ -291,8 +297,9 @@ class Repository(Generic[State]):
                 "join one of its database"
             )
             raise DatabaseMismatch(msg)
-        return self._store._joined(
-            JoinedTransaction(lambda: target.connection, self._store._backend, self._store._gate)
+        core = self._store.core
+        return self._store.with_core(
+            replace(core, execution=JoinedTransaction(lambda: target.connection, core.backend, core.gate))
         )
 
     def _on(self, store: EventStore) -> "Repository[State]":
@@ -324,7 +331,7 @@ class Repository(Generic[State]):
             InvalidInput: The state's class needs `to_snapshot` and `from_snapshot`.
             UnsuitableTransaction: This repository is joined to a transaction.
         """
-        if self._store._execution.is_joined:
+        if self._store.core.execution.is_joined:
             raise UnsuitableTransaction("would be open for as long as this takes")
         if self._writer is None:
             msg = "there can be no snapshots of these states: give the repository to_snapshot and from_snapshot"

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from eventstore.common.validation import check_number, check_seconds
 from eventstore.errors import ConcurrencyConflict
-from eventstore.streams import check_number, check_seconds
 
 Result = TypeVar("Result")
 

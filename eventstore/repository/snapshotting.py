@@ -117,8 +117,8 @@ class SnapshotWriter(Generic[State]):
         state, version, _ = self._folder.fold(stream_id, up_to_version)
         codec, data = self._states.encode(state)
         with (
-            self._store._observer.operation("save_snapshot", stream_id=stream_id),
-            self._store._execution.statement() as run,
+            self._store.core.observer.operation("save_snapshot", stream_id=stream_id),
+            self._store.core.execution.statement() as run,
         ):
             rows = run(
                 save_snapshot,
@@ -142,7 +142,7 @@ class SnapshotWriter(Generic[State]):
         self, category: str, policy: SnapshotPolicy, on_progress: Callable[[RefreshProgress], object] | None
     ) -> RefreshProgress:
         """Save those that the policy asks for, stream by stream."""
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             ((total,),) = run(count_streams, category=category)
         streams = saved = failed = 0
         progress = RefreshProgress(streams, total, saved, failed)
@@ -160,7 +160,7 @@ class SnapshotWriter(Generic[State]):
     def _streams(self, category: str) -> Iterator[SinceSnapshot]:
         after = ""
         while True:
-            with self._store._execution.statement() as run:
+            with self._store.core.execution.statement() as run:
                 rows = run(
                     snapshot_versions,
                     category=category,
@@ -176,4 +176,4 @@ class SnapshotWriter(Generic[State]):
 
     def _scope(self) -> AbstractContextManager[object]:
         """Open a savepoint in a transaction of the caller's: on PostgreSQL a failed statement would abort it."""
-        return self._store._execution.transaction() if self._store._execution.is_joined else nullcontext()
+        return self._store.core.execution.transaction() if self._store.core.execution.is_joined else nullcontext()

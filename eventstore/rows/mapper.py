@@ -11,6 +11,7 @@ from uuid import UUID
 
 from eventstore.codecs import MessagePackCodec, PayloadCodec, difference, value_at
 from eventstore.codecs.metadata import METADATA_DECODER, decode_metadata, encode_metadata
+from eventstore.common.validation import MAX_VERSION
 from eventstore.correlation import with_context
 from eventstore.errors import (
     DecodingError,
@@ -22,7 +23,7 @@ from eventstore.errors import (
 from eventstore.event_types import EventTypes
 from eventstore.event_types.upcasting import PlainEvent, Shape
 from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
-from eventstore.streams import MAX_VERSION, STREAM_EXISTS, ExpectedVersion
+from eventstore.streams import STREAM_EXISTS, ExpectedVersion
 
 POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
 """Where these are in a row of `statements.read_forwards`."""

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, func, literal_column, null, select, union_all
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.reading import event_columns
+from eventstore.statements.columns import event_columns
 from eventstore.tables import Tables
 
 

@@ -8,7 +8,6 @@ from sqlalchemy import update as update_table
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.events import CLOSING_ERRORS
-from eventstore.statements.locking import lock_of
 from eventstore.tables import ENDS, Tables, now
 
 CLOSING_TYPES: Final[list[ColumnElement[str]]] = [literal_column(f"'{event_type}'") for event_type in CLOSING_ERRORS]
@@ -73,8 +72,3 @@ def discard_dead_letters_of_stream(tables: Tables) -> ClauseElement:
         .where(pending, letters.c.stream_id == bindparam("stream_id"))
         .values(status=literal_column("'discarded'"), closed_at=now(), note=bindparam("note", type_=Text))
     )
-
-
-def lock_snapshots(tables: Tables) -> ClauseElement:
-    """Wait for those who are saving snapshots, and keep others from it until the transaction ends (PostgreSQL)."""
-    return lock_of(tables.snapshots)

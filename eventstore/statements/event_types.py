@@ -6,7 +6,7 @@ With the index (event_type, position) each row costs one look into it, however m
 from sqlalchemy import BigInteger, Text, bindparam, cast, func, select
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.reading import event_columns
+from eventstore.statements.columns import event_columns
 from eventstore.tables import Tables
 
 

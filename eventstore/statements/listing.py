@@ -7,12 +7,12 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, ColumnElement, DateTime, Integer, Text, and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.filters import FIELDS
 from eventstore.streams import StreamOrder
 from eventstore.tables import Tables
 
 _PAGE_SIZE: Final = bindparam("page_size", type_=BigInteger)
 _AFTER_ID: Final = bindparam("after_stream_id", type_=Text)
-_FIELDS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
 
 
 @cache
@@ -131,7 +131,7 @@ def newest_matching(fields: tuple[str, ...]) -> Callable[[Tables], ClauseElement
 
     def newest_matching_page(tables: Tables) -> ClauseElement:
         events = tables.events.c
-        matches = [events[_FIELDS[field]] == bindparam(field, type_=Text) for field in fields]
+        matches = [events[FIELDS[field]] == bindparam(field, type_=Text) for field in fields]
         after = events.position > bindparam("after_position", type_=BigInteger)
         # in a stream, positions ascend with versions, and those are in its key
         newest_first = events.version if "stream_ids" in fields else events.position

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     case,
-    cast,
     exists,
     func,
     literal_column,
@@ -27,7 +26,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import ReturningUpdate, Update
 
 from eventstore.statements.closing import CLOSING_TYPES
-from eventstore.statements.reading import event_columns
+from eventstore.statements.columns import event_columns
 from eventstore.tables import Tables, now
 
 # --- checkpoints
@@ -131,11 +130,6 @@ def advance_checkpoint(tables: Tables) -> ClauseElement:
         )
         .returning(checkpoints.c.position)
     )
-
-
-def transaction_id(tables: Tables) -> ClauseElement:  # noqa: ARG001  # of none of them
-    """Return the id of this transaction, for PostgreSQL. It names no table, so Citus always asks the same server."""
-    return select(cast(func.pg_current_xact_id(), Text))
 
 
 def mark_seen(tables: Tables) -> ClauseElement:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, cast, func, select
+from sqlalchemy import BigInteger, Select, bindparam, func, select
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements.columns import event_columns
 from eventstore.tables import Tables
 
 
@@ -39,20 +40,3 @@ def _read_stream(tables: Tables) -> Select[Any]:
         )
         .limit(bindparam("page_size", type_=BigInteger))
     )
-
-
-def event_columns(tables: Tables) -> list[ColumnElement[Any]]:
-    """Return the columns in the order that `rows.EventMapper` takes them; metadata as text, for the quicker decoder."""
-    events = tables.events.c
-    return [
-        events.position,
-        events.stream_id,
-        events.version,
-        events.event_id,
-        events.event_type,
-        events.schema_version,
-        events.codec,
-        events.data,
-        cast(events.metadata, Text).label("metadata"),
-        events.recorded_at,
-    ]

@@ -1,14 +1,9 @@
 """Statements that mend what can be computed anew. Heads are locked before."""
 
-from typing import Any
-
 from sqlalchemy import BigInteger, Integer, Text, bindparam, func, literal_column, select
 from sqlalchemy import delete as delete_from
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.expression import Executable
 
 from eventstore.tables import Tables
 
@@ -62,21 +57,3 @@ def delete_snapshot_at_version(tables: Tables) -> ClauseElement:
         )
         .returning(snapshots.c.version)
     )
-
-
-class _LockAppends(Executable, ClauseElement):
-    inherit_cache = False
-
-    def __init__(self, tables: Tables) -> None:
-        self.table = tables.events
-
-
-@compiles(_LockAppends)
-def _lock_appends(element: _LockAppends, _: Any, **__: Any) -> str:
-    table = postgresql.dialect().identifier_preparer.format_table(element.table)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    return f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"
-
-
-def lock_appends(tables: Tables) -> ClauseElement:
-    """Wait for all appends under way, and keep others out until the transaction ends (PostgreSQL)."""
-    return _LockAppends(tables)

@@ -1,94 +1,27 @@
 """Statements that export and import: rows as they are, with their times, and where asked their positions."""
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Select,
+    ColumnElement,
     Text,
-    and_,
     bindparam,
     case,
-    cast,
-    column,
-    func,
     literal_column,
     select,
 )
 from sqlalchemy import update as update_table
-from sqlalchemy.dialects.postgresql import ARRAY, REGCLASS, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.copying import COPIED_COLUMNS, copy_of
-from eventstore.statements.locking import lock_of
-from eventstore.statements.names import name_of_events
 from eventstore.tables import Tables
 
-STORED_COLUMNS: Final = (*COPIED_COLUMNS, "recorded_at")
-"""The columns of a stored event, but for its position."""
 
-
-def copy_stored_events(tables: Tables) -> ClauseElement:
-    """Store rows of `STORED_COLUMNS`; positions are drawn in their order (PostgreSQL)."""
-    return copy_of(tables, STORED_COLUMNS)
-
-
-def copy_positioned_events(tables: Tables) -> ClauseElement:
-    """Store rows of `STORED_COLUMNS` and the position (PostgreSQL)."""
-    return copy_of(tables, (*STORED_COLUMNS, "position"))
-
-
-def insert_stored_event(tables: Tables) -> ClauseElement:
-    """Insert one event; its position is the next (SQLite, by executemany)."""
-    return insert(tables.events).values({name: bindparam(name, type_=_TEXTS.get(name)) for name in STORED_COLUMNS})
-
-
-def insert_positioned_event(tables: Tables) -> ClauseElement:
-    """Insert one event at its position (SQLite, by executemany)."""
-    names = (*STORED_COLUMNS, "position")
-    return insert(tables.events).values({name: bindparam(name, type_=_TEXTS.get(name)) for name in names})
-
-
-_TEXTS: Final = {"event_id": Text(), "metadata": Text(), "recorded_at": Text()}
-
-
-def find_stored(tables: Tables) -> ClauseElement:
-    """Return `_stored` of those of some places that are taken (PostgreSQL)."""
-    arrays = [bindparam("stream_ids", type_=ARRAY(Text)), bindparam("versions", type_=ARRAY(BigInteger))]
-    named = (column("stream_id", Text), column("version", BigInteger))
-    wanted = func.unnest(*arrays).table_valued(*named).render_derived()
-    events = tables.events.c
-    same = and_(events.stream_id == wanted.c.stream_id.collate("C"), events.version == wanted.c.version)
-    return _stored(tables).select_from(tables.events.join(wanted, same))
-
-
-def find_stored_by_json(tables: Tables) -> ClauseElement:
-    """Return `_stored` of those of some places, pairs in a JSON array, that are taken (SQLite)."""
-    wanted = func.json_each(bindparam("places", type_=Text)).table_valued("value")
-    events = tables.events.c
-    same = and_(
-        events.stream_id == func.json_extract(wanted.c.value, literal_column("'$[0]'")),
-        events.version == func.json_extract(wanted.c.value, literal_column("'$[1]'")),
-    )
-    return _stored(tables).select_from(tables.events.join(wanted, same))
-
-
-def _stored(tables: Tables) -> Select[Any]:
+def stored_columns(tables: Tables) -> list[ColumnElement[Any]]:
+    """Return what tells whether an event is the same as one that is to be imported."""
     names = ("stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "position")
-    return select(*(tables.events.c[name] for name in names))
-
-
-def lock_events(tables: Tables) -> ClauseElement:
-    """Keep appends out until the transaction ends (PostgreSQL)."""
-    return lock_of(tables.events)
-
-
-def continue_positions(tables: Tables) -> ClauseElement:
-    """Have the sequence go on after the largest position, if it is behind (PostgreSQL)."""
-    sequence = cast(func.pg_get_serial_sequence(name_of_events(tables), literal_column("'position'")), REGCLASS)
-    newest = select(func.max(tables.events.c.position).label("position")).subquery("newest")
-    last = func.coalesce(func.pg_sequence_last_value(sequence), literal_column("0"))
-    return select(func.setval(sequence, newest.c.position)).where(newest.c.position > last)
+    return [tables.events.c[name] for name in names]
 
 
 def set_imported_head(tables: Tables) -> ClauseElement:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.closing import CLOSING_TYPES
+from eventstore.statements.global_order import newest_position
 from eventstore.statements.projections import has_log_gone_back
 from eventstore.tables import Tables
 
@@ -186,7 +187,7 @@ def checkpoints_beyond_log(tables: Tables) -> ClauseElement:
     That is: beyond its newest event, or past an event that it does not have any more.
     """
     checkpoints = tables.checkpoints.c
-    newest = select(func.coalesce(func.max(tables.events.c.position), 0)).scalar_subquery()
+    newest = newest_position(tables).scalar_subquery()
     return (
         select(checkpoints.name, checkpoints.position, newest, checkpoints.event_id)
         .where(has_log_gone_back(tables))

@@ -5,6 +5,7 @@ store: it keeps heads and events in step. Alembic revisions create them (`events
 same.
 """
 
+from eventstore.common.validation import check_schema_name
 from eventstore.tables.definition import (
     ARCHIVED_CHECK,
     BREAKING_VERSION,
@@ -13,7 +14,6 @@ from eventstore.tables.definition import (
     SCHEMA_VERSION,
     STREAMS_CAN_END,
     Tables,
-    check_schema_name,
     define_tables,
     now,
 )

@@ -37,8 +37,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import JSON
 
-from eventstore.errors import InvalidInput
-from eventstore.streams import unstorable_text
+from eventstore.common.validation import check_schema_name
 from eventstore.tables.immutability import PERMISSION_TABLE, protect, qualified_name
 
 SCHEMA_VERSION: Final = 7
@@ -56,9 +55,6 @@ ARCHIVED_CHECK: Final = "es_streams_archived_version_check"
 
 ENDS: Final = ("deleted_version", "archived_version")
 """The columns of es_streams that say it; NULL as long as a stream goes on."""
-
-MAX_SCHEMA_NAME_BYTES: Final = 63
-"""PostgreSQL's own limit."""
 
 _KEY_TEXT: Final = Text(collation="C").with_variant(Text(), "sqlite")
 """Compared byte by byte: the same order on every machine, and quicker than a language's."""
@@ -137,26 +133,6 @@ def _category_of_sqlite(*_: Any, **__: Any) -> str:
 def now() -> ColumnElement[Any]:
     """Return the SQL for the database's clock at this moment."""
     return _Now()
-
-
-def check_schema_name(name: object) -> str | None:
-    """Return the name of a database schema, None where none is named.
-
-    Raises:
-        InvalidInput: It is not a string of 1 to 63 bytes, or holds NUL; PostgreSQL would cut a longer one off.
-    """
-    if name is None:
-        return None
-    if not isinstance(name, str):
-        msg = f"schema is a string, or None for the connection's own, not {type(name).__name__}"
-        raise InvalidInput(msg)
-    name = str.__str__(name)
-    problem = unstorable_text(name, MAX_SCHEMA_NAME_BYTES)
-    if problem is None and len(name.encode()) > MAX_SCHEMA_NAME_BYTES:
-        problem = f"has at most {MAX_SCHEMA_NAME_BYTES} bytes, not {len(name.encode())}"
-    if problem:
-        raise InvalidInput(f"the name of a schema {problem}")
-    return name
 
 
 @cache

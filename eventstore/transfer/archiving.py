@@ -5,9 +5,9 @@ from typing import Any
 
 from eventstore.backends import same_database
 from eventstore.backends.protocol import Run
-from eventstore.core.appending import Appender
-from eventstore.core.deletion import Closer, check_reason, closing_append
-from eventstore.core.execution import serialization_is_a_conflict
+from eventstore.common.validation import check_reason
+from eventstore.core.core import Core
+from eventstore.core.deletion import StreamDeleter, closing_append, remove_events
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidInput
 from eventstore.events import STREAM_ARCHIVED_EVENT, AppendResult
@@ -57,7 +57,7 @@ def archive_stream(
         InvalidInput: An argument is not valid, or the archive is the store itself.
         SchemaOutdated: The tables of one of them are older than `es_0006`.
     """
-    if not isinstance(into, EventStore) or into._execution.is_joined:
+    if not isinstance(into, EventStore) or into.core.execution.is_joined:
         msg = "into is an EventStore, not joined to a transaction: the archive"
         raise InvalidInput(msg)
     same_schema = into.tables.metadata.schema == store.tables.metadata.schema
@@ -67,29 +67,25 @@ def archive_stream(
     reason = check_reason(reason)
     data = {"reason": reason, "reusable": False}
     closing = closing_append(stream_id, STREAM_ARCHIVED_EVENT, data, expected_version, metadata)
-    pending = store._mapper.pending(closing, closes=True)
-    stream_id = pending.stream_id
-    with (
-        serialization_is_a_conflict(store._execution, store._backend, [stream_id]),
-        store._execution.begin() as execution,
-    ):
-        with execution.statement() as run:
-            SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
-        result = Appender(execution, store._backend, store._mapper).append(pending)
-        with execution.statement() as run:
-            _copy(store, run, stream_id, into, up_to_version=result.version - 1)
-            closer = Closer(execution, store._backend, store._mapper)
-            closer.remove(run, stream_id, before_version=result.version, note=f"the stream was archived: {reason}")
-            run(mark_archived, stream_id=stream_id)
+    with StreamDeleter(store.core).ending(closing) as (run, core, result):
+        _copy(core, run, result.stream_id, into.core, up_to_version=result.version - 1)
+        remove_events(
+            core.backend,
+            run,
+            result.stream_id,
+            before_version=result.version,
+            note=f"the stream was archived: {reason}",
+        )
+        run(mark_archived, stream_id=result.stream_id)
     return result
 
 
-def _copy(store: EventStore, run: Run, stream_id: str, archive: EventStore, *, up_to_version: int) -> None:
+def _copy(core: Core, run: Run, stream_id: str, archive: Core, *, up_to_version: int) -> None:
     """Copy page by page, in one transaction of the archive."""
-    loader = EventLoader(archive, positions=True, in_order=False)
-    to_uuid, to_time = store._backend.to_uuid, store._backend.to_time
-    with archive._execution.transaction() as into:
+    to_uuid, to_time = core.backend.to_uuid, core.backend.to_time
+    with archive.begin() as inside, inside.execution.statement() as into:
         SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(into)
+        loader = EventLoader(inside, positions=True, in_order=False)
         version = 0
         while True:
             rows = run(
@@ -97,7 +93,7 @@ def _copy(store: EventStore, run: Run, stream_id: str, archive: EventStore, *, u
                 stream_id=stream_id,
                 after_version=version,
                 up_to_version=up_to_version,
-                page_size=store._page_size,
+                page_size=core.page_size,
             )
             if not rows:
                 return

@@ -3,14 +3,18 @@
 from datetime import UTC, datetime
 
 from eventstore.codecs.metadata import decode_metadata, encode_metadata
+from eventstore.common.validation import (
+    MAX_SCHEMA_VERSION,
+    MAX_VERSION,
+    check_event_type,
+    check_projection_name,
+    check_stream_id,
+)
 from eventstore.errors import InvalidInput
-from eventstore.events import MAX_SCHEMA_VERSION, check_event_type
 from eventstore.rows.mapper import StoredEvent
-from eventstore.streams import MAX_VERSION, check_stream_id, unstorable_text
 from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
 
 _MAX_CODEC = 2**15 - 1
-_MAX_NAME_LENGTH = 255
 
 
 def checked(record: Record) -> Record:
@@ -41,9 +45,7 @@ def checked(record: Record) -> Record:
             _check_number("codec", record.codec, 0, _MAX_CODEC)
             _check_times(record.created_at)
         case Checkpoint():
-            problem = unstorable_text(record.name, _MAX_NAME_LENGTH)
-            if problem:
-                raise InvalidInput(f"the name of a projection {problem}")
+            check_projection_name(record.name)
             _check_number("position", record.position, 0)
         case Beginning(after_position=position) | End(position=position):
             _check_number("position", position, 0)

@@ -8,7 +8,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final
 
-from eventstore.core.global_order import Page
+from eventstore.common.validation import MAX_VERSION, check_flag, check_seconds
+from eventstore.core.global_order import GlobalOrder, Page
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidInput
 from eventstore.filters import EventFilter, combine
@@ -16,7 +17,6 @@ from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.projections import find_checkpoints
 from eventstore.statements.transfer import page_of_snapshots, page_of_streams
 from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, category_of, check_flag, check_seconds
 from eventstore.tokens import After, PositionToken
 from eventstore.transfer.files import Format, Writer, format_of, writer_to
 from eventstore.transfer.records import Beginning, Checkpoint, End, SavedSnapshot, StreamTimes
@@ -127,7 +127,7 @@ def export_events(
     export = _Export(store, combined, words, wait_seconds, on_progress)
     keep_bytes = end.size if resume else None
     return export.run(
-        lambda: writer_to(target, chosen, store._mapper.codec, keep_bytes=keep_bytes),
+        lambda: writer_to(target, chosen, store.core.mapper.codec, keep_bytes=keep_bytes),
         end.after,
         snapshots=snapshots,
         checkpoints=checkpoints,
@@ -156,10 +156,10 @@ class _Export:
         self._words = words
         self._wait_seconds = wait_seconds
         self._on_progress = on_progress
-        self._to_time = store._backend.to_time
+        self._to_time = store.core.backend.to_time
 
     def run(self, open_writer: Callable[[], Writer], after: After, *, snapshots: bool, checkpoints: bool) -> Exported:
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
         # before the events: each is then at or behind what the events say, and never ahead of them
         positions = list(self._checkpoints()) if checkpoints else []
@@ -172,9 +172,9 @@ class _Export:
             events, last = 0, after.token
             for page, end in chain(first, pages):
                 for row in page.rows:
-                    writer.write(StoredEvent.of(row, self._store._backend.to_uuid, self._to_time))
+                    writer.write(StoredEvent.of(row, self._store.core.backend.to_uuid, self._to_time))
                 if page.rows:
-                    last = self._store._global_order.token_of(page.rows[-1])
+                    last = GlobalOrder(self._store.core).token_of(page.rows[-1])
                 events, after = events + len(page.rows), page.after
                 writer.flush()
                 if self._on_progress is not None:
@@ -187,7 +187,7 @@ class _Export:
 
     def _pages(self, after: After) -> Iterator[tuple[Page, int]]:
         """Yield settled pages up to what is the newest position now."""
-        order, end, looks, waited = self._store._global_order, MAX_VERSION, True, 0.0
+        order, end, looks, waited = GlobalOrder(self._store.core), MAX_VERSION, True, 0.0
         while looks or after.position < end:
             horizon, page = order.step(self._filters, after, looks=looks, up_to_position=end)
             if looks:
@@ -214,14 +214,8 @@ class _Export:
             return
         for row in self._keyset(page_of_streams, stream_id=0):
             stream_id, version, created_at, updated_at = row
-            if version and self._has(stream_id):
+            if version and (not self._filters or any(each.matches_stream(stream_id) for each in self._filters)):
                 yield StreamTimes(stream_id, version, self._to_time(created_at), self._to_time(updated_at))
-
-    def _has(self, stream_id: str) -> bool:
-        values = {"categories": category_of(stream_id), "stream_ids": stream_id}
-        return not self._filters or any(
-            all(values[field] in names for field, names in filter_.named.items()) for filter_ in self._filters
-        )
 
     def _snapshots(self) -> Iterator[SavedSnapshot]:
         for row in self._keyset(page_of_snapshots, stream_id=0, schema_version=1):
@@ -230,9 +224,9 @@ class _Export:
 
     def _keyset(self, statement: Any, **places: int) -> Iterator[tuple[Any, ...]]:
         after: dict[str, Any] = {f"after_{name}": "" if name == "stream_id" else 0 for name in places}
-        size = self._store._page_size
+        size = self._store.core.page_size
         while True:
-            with self._store._execution.statement() as run:
+            with self._store.core.execution.statement() as run:
                 rows = run(statement, **after, page_size=size)
             yield from rows
             if len(rows) < size:
@@ -240,7 +234,7 @@ class _Export:
             after = {f"after_{name}": rows[-1][place] for name, place in places.items()}
 
     def _checkpoints(self) -> Iterator[Checkpoint]:
-        with self._store._execution.statement() as run:
+        with self._store.core.execution.statement() as run:
             rows = run(find_checkpoints)
         for name, position, *_ in rows:
             yield Checkpoint(name, position)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from eventstore.backends.protocol import Run
+from eventstore.common.validation import check_flag, check_number
 from eventstore.core.appending import check_positions
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import DamagedExport, InvalidInput
@@ -13,7 +14,6 @@ from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.projections import create_checkpoint
 from eventstore.statements.transfer import insert_snapshot, set_times_of_stream
 from eventstore.store import EventStore
-from eventstore.streams import check_flag, check_number
 from eventstore.transfer.files import Format, format_of, records_of
 from eventstore.transfer.loading import EventLoader
 from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
@@ -95,7 +95,7 @@ def import_events(
         raise InvalidInput(msg)
     chosen = format_of(source, format)
     work = _Import(store, batch_size, on_progress, keep_positions=keep_positions)
-    with records_of(source, chosen, store._mapper.codec) as records:
+    with records_of(source, chosen, store.core.mapper.codec) as records:
         return work.run(records)
 
 
@@ -108,17 +108,16 @@ class _Import:
         *,
         keep_positions: bool,
     ) -> None:
-        self._store = store
+        self._core = store.core
         self._batch_size = batch_size
         self._on_progress = on_progress
         self._keep_positions = keep_positions
-        self._loader = EventLoader(store, positions=keep_positions, in_order=True)
         self._part = 0
         self._position: int | None = None
         self._events = self._repeated = self._snapshots = self._checkpoints = 0
 
     def run(self, records: Iterator[Record]) -> Imported:
-        with self._store._execution.statement() as run:
+        with self._core.execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
         is_complete = False
         for batch in _batches(self._checked(records), self._batch_size):
@@ -152,10 +151,11 @@ class _Import:
 
     def _store_batch(self, batch: list[Record]) -> None:
         events = [record for record in batch if isinstance(record, StoredEvent)]
-        with self._store._execution.transaction() as run:
+        with self._core.begin() as core, core.execution.statement() as run:
             if not self._keep_positions:  # else the file says them, and the sequence follows
-                check_positions(run, self._store._backend)
-            stored = self._loader.load(run, events) if events else 0
+                check_positions(run, core.backend)
+            loader = EventLoader(core, positions=self._keep_positions, in_order=True)
+            stored = loader.load(run, events) if events else 0
             self._store_others(run, batch)
         self._events += stored
         self._repeated += len(events) - stored
@@ -164,7 +164,7 @@ class _Import:
 
     def _store_others(self, run: Run, batch: list[Record]) -> None:
         """In the order of the export they come after all events."""
-        from_time = self._store._backend.from_time
+        from_time = self._core.backend.from_time
         times: list[dict[str, Any]] = []
         snapshots: list[dict[str, Any]] = []
         for record in batch:
@@ -207,7 +207,7 @@ class _Import:
     def _check_snapshots(self, run: Run, snapshots: list[dict[str, Any]]) -> None:
         """Refuse what no stream here has come to: later it would stand for events that it was not made of."""
         stream_ids = list({each["stream_id"]: None for each in snapshots})
-        versions = self._store._backend.lock_heads(run, stream_ids, create=())
+        versions = self._core.backend.lock_heads(run, stream_ids, create=())
         for each in snapshots:
             if each["version"] > versions.get(each["stream_id"], 0):
                 problem = f"is at version {each['version']}, which the stream {each['stream_id']!r} has not reached"

@@ -13,10 +13,9 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from eventstore.codecs import PayloadCodec
+from eventstore.common.validation import MAX_SCHEMA_VERSION, MAX_VERSION
 from eventstore.errors import DamagedExport, DecodingError, EventStoreError
-from eventstore.events import MAX_SCHEMA_VERSION
 from eventstore.rows.mapper import StoredEvent
-from eventstore.streams import MAX_VERSION
 from eventstore.tokens import PositionToken
 from eventstore.transfer.checking import checked
 from eventstore.transfer.payloads import readable, stored

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from eventstore.backends.protocol import Place, Row, Run
-from eventstore.core.deletion import Closer
+from eventstore.common.validation import MAX_VERSION, check_event_type, check_stream_id
+from eventstore.core.core import Appended, Core
+from eventstore.core.deletion import remove_events
 from eventstore.errors import DamagedExport, DecodingError, ImportConflict
-from eventstore.events import CLOSING_ERRORS, STREAM_DELETED_EVENT, check_event_type, closing_error
+from eventstore.events import CLOSING_ERRORS, STREAM_DELETED_EVENT, closing_error
 from eventstore.rows.mapper import EVENT_TYPE, StoredEvent
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.reading import read_forwards
 from eventstore.statements.transfer import set_imported_head
-from eventstore.store import EventStore
-from eventstore.streams import MAX_VERSION, check_stream_id
 
 
 @dataclass(slots=True)
@@ -29,19 +29,19 @@ class EventLoader:
     """Stores batches of events in one store.
 
     Args:
-        store: Where to.
+        core: Of the store, in the transaction to store them in.
         positions: Whether events keep their positions.
         in_order: Whether positions have to be above all that are there, so that no reader has passed them.
     """
 
-    def __init__(self, store: EventStore, *, positions: bool, in_order: bool) -> None:
-        self._store = store
-        self._backend = store._backend
+    def __init__(self, core: Core, *, positions: bool, in_order: bool) -> None:
+        self._core = core
+        self._backend = core.backend
         self._positions = positions
         self._in_order = in_order
 
     def load(self, run: Run, events: Sequence[StoredEvent]) -> int:
-        """Store a batch, in its order, in a transaction; return how many were not there yet.
+        """Store a batch, in its order, and call the hooks; return how many were not there yet.
 
         Raises:
             ImportConflict: One does not fit.
@@ -59,6 +59,8 @@ class EventLoader:
         self._backend.loader.store(run, new, positions=self._positions)
         if self._positions:
             self._backend.loader.continue_positions(run)
+        if self._core.after_append:
+            self._core.call_hooks(_spans(new))
         return len(new)
 
     def _new(self, run: Run, events: Sequence[StoredEvent], versions: Mapping[str, int]) -> list[StoredEvent]:
@@ -89,9 +91,8 @@ class EventLoader:
 
     def _end(self, run: Run, event: StoredEvent, new: list[StoredEvent]) -> list[StoredEvent]:
         """Do what an event says that ends a stream: what was before it is gone, here as there."""
-        Closer(self._store._execution, self._backend, self._store._mapper).remove(
-            run, event.stream_id, before_version=event.version, note="the stream has ended, says what was imported"
-        )
+        note = "the stream has ended, says what was imported"
+        remove_events(self._backend, run, event.stream_id, before_version=event.version, note=note)
         return [each for each in new if each.stream_id != event.stream_id]
 
     def _check_same(self, run: Run, event: StoredEvent, row: Row | None) -> None:
@@ -121,7 +122,7 @@ class EventLoader:
 
     def _says_the_same(self, event: StoredEvent, codec: int, data: bytes) -> bool:
         try:
-            return self._store._mapper.codec.says_the_same((codec, data), (event.codec, event.data))
+            return self._core.mapper.codec.says_the_same((codec, data), (event.codec, event.data))
         except DecodingError:
             return False
 
@@ -142,7 +143,7 @@ class EventLoader:
         ended = None
         if event.event_type in CLOSING_ERRORS:
             try:
-                data = self._store._mapper.codec.decode(event.codec, event.data)
+                data = self._core.mapper.codec.decode(event.codec, event.data)
             except DecodingError as error:
                 raise DamagedExport(f"the event at position {event.position}", f"can't be read: {error}") from None
             ended = closing_error(event.event_type, data)
@@ -155,6 +156,18 @@ class EventLoader:
             "deleted_version": head.version if ended is not None and is_deleted else None,
             "archived_version": head.version if ended is not None and not is_deleted else None,
         }
+
+
+def _spans(new: Sequence[StoredEvent]) -> list[Appended]:
+    """Return what was stored, in its order; events of one stream that follow each other in one piece."""
+    spans: list[Appended] = []
+    for event in new:
+        last = spans[-1] if spans else None
+        if last is not None and (last.stream_id, last.version + 1) == (event.stream_id, event.version):
+            spans[-1] = Appended(event.stream_id, last.after_version, event.version, None)
+        else:
+            spans.append(Appended(event.stream_id, event.version - 1, event.version, None))
+    return spans
 
 
 def _heads(new: Sequence[StoredEvent]) -> dict[str, _Head]:

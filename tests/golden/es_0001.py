@@ -77,7 +77,7 @@ def main(binaries: Path, postgresql_url: str) -> None:
 
 
 if __name__ == "__main__":
-    from eventstore.testing.postgresql import PostgreSQLServer, find_binaries
+    from tests.postgresql.launcher import PostgreSQLServer, find_binaries
 
     found = find_binaries()
     with PostgreSQLServer(found) as server:

@@ -60,9 +60,8 @@ from eventstore.errors import (
 )
 from eventstore.filters import EventFilter
 from eventstore.rows.mapper import POSITION, Expectation, PendingAppend
-from eventstore.statements.appending import (
-    advance_existing_head,
-    advance_head,
+from eventstore.statements.heads import advance_existing_head, advance_head, create_head, create_or_advance_head
+from eventstore.statements.postgresql.append import (
     append_at_version,
     append_at_version_and_notify,
     append_to_any,
@@ -73,12 +72,10 @@ from eventstore.statements.appending import (
     append_to_many_and_notify,
     append_to_new,
     append_to_new_and_notify,
-    create_head,
     create_heads,
-    create_or_advance_head,
     lock_heads,
 )
-from eventstore.statements.appending_one import (
+from eventstore.statements.postgresql.append_one import (
     append_one_at_version,
     append_one_at_version_and_notify,
     append_one_to_any,
@@ -88,16 +85,16 @@ from eventstore.statements.appending_one import (
     append_one_to_new,
     append_one_to_new_and_notify,
 )
-from eventstore.statements.appending_to_all import OVERTAKEN, append_to_all, append_to_all_and_notify
-from eventstore.statements.closing import lock_snapshots
-from eventstore.statements.copying import copy_events, row_security
-from eventstore.statements.filtering import read_matching
-from eventstore.statements.global_order import end_of_run, look, read_everything
-from eventstore.statements.history import find_setting_of_history_changes, set_history_changes
-from eventstore.statements.notifications import notification_channel
-from eventstore.statements.notifications import notify as send_notification
-from eventstore.statements.positions import drawing
-from eventstore.statements.projections import transaction_id
+from eventstore.statements.postgresql.append_to_all import OVERTAKEN, append_to_all, append_to_all_and_notify
+from eventstore.statements.postgresql.copy import copy_events, row_security
+from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
+from eventstore.statements.postgresql.lock_table import lock_snapshots
+from eventstore.statements.postgresql.look import end_of_run, look
+from eventstore.statements.postgresql.notifications import notification_channel
+from eventstore.statements.postgresql.notifications import notify as send_notification
+from eventstore.statements.postgresql.positions import drawing
+from eventstore.statements.postgresql.read_page import read_everything, read_matching
+from eventstore.statements.postgresql.servers import transaction_id
 from eventstore.statements.reading import read_forwards
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tables.immutability import TRIGGER
@@ -288,7 +285,8 @@ class PostgreSQL:
     def is_passing(self, error: Exception) -> bool:
         """Return whether the connection was lost, or the pool or server is full, or not there, or takes no writes.
 
-        An error without a SQLSTATE comes from the driver: it could not connect, or could no longer.
+        An error without a SQLSTATE comes from the driver: it could not connect, or could no longer. A FATAL one ends
+        the session; PgBouncer's own say nothing else: a lost server is a protocol violation (08P01) to it.
         """
         if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
             return True
@@ -296,7 +294,7 @@ class PostgreSQL:
         state = getattr(cause, "sqlstate", None)
         if state is None:
             return isinstance(cause, psycopg.OperationalError)
-        return isinstance(cause, psycopg.Error) and state in _PASSING_STATES
+        return isinstance(cause, psycopg.Error) and (state in _PASSING_STATES or _ends_the_session(cause))
 
     def is_contention(self, error: BaseException) -> bool:
         """Return whether it was a deadlock, a serialization failure or a lock timeout, also as the cause of another."""
@@ -514,6 +512,11 @@ def _is_aborted(connection: Connection) -> bool:
     """Return whether it is known to be: a lost connection is left to the commit, whose error says what is wrong."""
     raw: Any = None if connection.closed or connection.invalidated else connection.connection.driver_connection
     return raw is not None and raw.pgconn.transaction_status == TransactionStatus.INERROR
+
+
+def _ends_the_session(error: psycopg.Error) -> bool:
+    """Return whether the error is FATAL. PgBouncer sends the severity in one field only, in English."""
+    return "FATAL" in (error.diag.severity_nonlocalized, error.diag.severity)
 
 
 def _positions_behind(diagnostics: Any) -> PositionsBehind | None:

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, QueuePool
 
 from eventstore.backends.maintenance import Diagnosis, Level
 from eventstore.backends.protocol import Run
-from eventstore.statements.diagnosis import (
+from eventstore.statements.postgresql.diagnosis import (
     prepared_transactions,
     server_process,
     server_settings,

@@ -43,4 +43,7 @@ class PostgreSQLListener:
 
     def close(self) -> None:
         """Close the connection."""
-        self._owner.close()
+        if self._connection.closed:
+            self._owner.invalidate()  # the pool would try a rollback on it, and log that it failed
+        else:
+            self._owner.close()

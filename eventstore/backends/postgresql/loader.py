@@ -7,14 +7,10 @@ from eventstore.backends.postgresql.parameters import COPIED_TYPES, JSONB
 from eventstore.backends.protocol import Place, Row, Run
 from eventstore.errors import UnsuitableSetting
 from eventstore.rows.mapper import StoredEvent
-from eventstore.statements.copying import row_security
-from eventstore.statements.transfer import (
-    continue_positions,
-    copy_positioned_events,
-    copy_stored_events,
-    find_stored,
-    lock_events,
-)
+from eventstore.statements.postgresql.copy import copy_positioned_events, copy_stored_events, row_security
+from eventstore.statements.postgresql.lock_table import lock_events
+from eventstore.statements.postgresql.positions import continue_positions
+from eventstore.statements.postgresql.transfer import find_stored
 
 _STORED_TYPES: Final = (*COPIED_TYPES, "timestamptz")
 

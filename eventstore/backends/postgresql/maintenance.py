@@ -6,9 +6,9 @@ from eventstore.backends.maintenance import Diagnosis, Positions, Size
 from eventstore.backends.postgresql.diagnosis import diagnose
 from eventstore.backends.postgresql.positions import positions_of
 from eventstore.backends.protocol import Run
-from eventstore.statements.positions import set_last_position
-from eventstore.statements.repairs import lock_appends
-from eventstore.statements.statistics import database_size, estimated_rows, sizes
+from eventstore.statements.postgresql.lock_table import lock_events
+from eventstore.statements.postgresql.positions import set_last_position
+from eventstore.statements.postgresql.statistics import database_size, estimated_rows, sizes
 
 
 class PostgreSQLMaintenance:
@@ -20,7 +20,7 @@ class PostgreSQLMaintenance:
 
     def advance_positions(self, run: Run) -> bool:
         """Set the sequence, while nobody draws from it: otherwise it could be set back by a moment."""
-        run(lock_appends)
+        run(lock_events)
         positions = self.positions(run)
         if positions is None or positions.given >= positions.newest:
             return False

@@ -6,8 +6,8 @@ from itertools import accumulate, repeat
 from typing import Any, Final
 
 from eventstore.backends.protocol import Row
+from eventstore.common.validation import MAX_VERSION
 from eventstore.rows.mapper import PendingAppend
-from eventstore.streams import MAX_VERSION
 
 COPIED_TYPES: Final = ("text", "int8", "uuid", "text", "int4", "int2", "bytea", "text")
 """The last one is jsonb, which in binary is text after a byte that says so: `JSONB`."""

@@ -3,7 +3,7 @@
 from eventstore.backends.maintenance import Positions
 from eventstore.backends.protocol import Run
 from eventstore.errors import PositionCacheEnabled, PositionsBehind, UnloggedEvents
-from eventstore.statements.positions import drawn_positions, position_sequence
+from eventstore.statements.postgresql.positions import drawn_positions, position_sequence
 
 
 def positions_of(run: Run) -> Positions | None:

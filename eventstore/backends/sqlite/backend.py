@@ -51,11 +51,8 @@ from eventstore.errors import (
 )
 from eventstore.filters import EventFilter
 from eventstore.rows.mapper import Expectation, PendingAppend
-from eventstore.statements.appending import (
-    advance_existing_head,
-    advance_head,
-    create_head,
-    create_or_advance_head,
+from eventstore.statements.heads import advance_existing_head, advance_head, create_head, create_or_advance_head
+from eventstore.statements.sqlite.append import (
     find_heads,
     insert_event,
     insert_single_event,
@@ -63,9 +60,9 @@ from eventstore.statements.appending import (
     set_head,
     take_write_lock,
 )
-from eventstore.statements.filtering import read_matching_by_json
-from eventstore.statements.global_order import look_at_newest, read_everything_plainly
-from eventstore.statements.history import give_permission, take_permission
+from eventstore.statements.sqlite.history import give_permission, take_permission
+from eventstore.statements.sqlite.look import look
+from eventstore.statements.sqlite.read_page import read_everything, read_matching
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tables.immutability import REFUSAL
 from eventstore.tokens import PositionToken
@@ -289,9 +286,7 @@ class SQLite:
         """Look at the newest position: there is one writer at a time, so nothing is under way below it."""
         token = others[-1] if others else None  # the reader's: where nobody is waited for, nothing else is asked
         asked = [0 if each is None else each.position for each in (settled, token)]
-        ((position, event_id, stream_id, version, *ids, drawn),) = run(
-            look_at_newest, settled=asked[0], token_position=asked[1]
-        )
+        ((position, event_id, stream_id, version, *ids, drawn),) = run(look, settled=asked[0], token_position=asked[1])
         newest = None if position is None else PositionToken(position, self.to_uuid(event_id), stream_id, version)
         kept = {place: self.to_uuid(found) for place, found in zip(asked, ids, strict=True) if found is not None}
         return _Look(newest, kept, drawn or 0)
@@ -321,9 +316,9 @@ class SQLite:
             "settled_position": settled_position,
             "token_position": token_position,
         }
-        statement: Statement = read_everything_plainly
+        statement: Statement = read_everything
         if filters:
-            statement = read_matching_by_json(tuple(tuple(filter_.named) for filter_ in filters))
+            statement = read_matching(tuple(tuple(filter_.named) for filter_ in filters))
             for number, filter_ in enumerate(filters):
                 parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
                 parameters |= {f"{field}_{number}": json.dumps(values) for field, values in filter_.named.items()}

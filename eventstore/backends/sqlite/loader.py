@@ -7,7 +7,7 @@ from typing import Any
 
 from eventstore.backends.protocol import Place, Row, Run
 from eventstore.rows.mapper import StoredEvent
-from eventstore.statements.transfer import find_stored_by_json, insert_positioned_event, insert_stored_event
+from eventstore.statements.sqlite.transfer import find_stored, insert_positioned_event, insert_stored_event
 
 
 class SQLiteLoader:
@@ -22,7 +22,7 @@ class SQLiteLoader:
 
     def find(self, run: Run, places: Sequence[Place]) -> Sequence[Row]:
         """Find by one JSON array."""
-        return run(find_stored_by_json, places=json.dumps(places))
+        return run(find_stored, places=json.dumps(places))
 
     def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:
         """Insert row by row."""

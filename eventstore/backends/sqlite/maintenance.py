@@ -8,10 +8,11 @@ from sqlalchemy.exc import OperationalError
 
 from eventstore.backends.maintenance import Diagnosis, Level, Positions, Size
 from eventstore.backends.protocol import Run
-from eventstore.statements.diagnosis import sqlite_setting
 from eventstore.statements.global_order import newest_position
-from eventstore.statements.positions import add_last_numbered, forget_last_numbered, last_numbered
-from eventstore.statements.statistics import count_rows, database_size_on_sqlite, sizes_on_sqlite
+from eventstore.statements.sqlite.positions import add_last_numbered, forget_last_numbered, last_numbered
+from eventstore.statements.sqlite.settings import setting
+from eventstore.statements.sqlite.statistics import database_size, sizes
+from eventstore.statements.statistics import count_rows
 
 _COUNTED: Final = ("streams", "snapshots", "checkpoints", "dead_letters", "schema")
 _SYNCHRONOUS: Final = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
@@ -46,7 +47,7 @@ class SQLiteMaintenance:
         if quickly:
             return []
         try:
-            return [Size(*row) for row in run(sizes_on_sqlite)]
+            return [Size(*row) for row in run(sizes)]
         except OperationalError as error:
             if "no such table: dbstat" not in str(error.orig):
                 raise
@@ -54,7 +55,7 @@ class SQLiteMaintenance:
 
     def database_bytes(self, run: Run) -> int:
         """Return the size of the file."""
-        return int(run(database_size_on_sqlite)[0][0])
+        return int(run(database_size)[0][0])
 
     def diagnose(self, engine: Engine, run: Run) -> list[Diagnosis]:
         """Look at the version and at what each connection has set."""
@@ -67,7 +68,7 @@ class SQLiteMaintenance:
         ]
 
     def _setting(self, run: Run, name: str) -> Any:
-        return run(sqlite_setting(name))[0][0]
+        return run(setting(name))[0][0]
 
 
 def _journal(mode: str, database: str) -> Diagnosis:

@@ -9,7 +9,7 @@ from eventstore.backends.sqlite.backend import SQLite
 from eventstore.backends.sqlite.settings import check_connection
 from eventstore.contrib.django.backend import OnDjango, place_of
 from eventstore.errors import UnsuitableTransaction
-from eventstore.statements.appending import take_write_lock
+from eventstore.statements.sqlite.append import take_write_lock
 
 _INFO: Final = "_eventstore_settings"
 """Its place in Django's object for a connection, which keeps its settings when it connects again."""

@@ -8,12 +8,13 @@ from typing import Any, NoReturn
 from django.apps import apps
 from django.db import connections, router
 
+from eventstore.common.validation import check_flag
 from eventstore.contrib.django import configuration
 from eventstore.contrib.django.backend import DjangoBackend
 from eventstore.contrib.django.execution import DjangoConnections
+from eventstore.core.core import Core
 from eventstore.errors import InvalidInput, UnsupportedDatabase
 from eventstore.store import EventStore
-from eventstore.streams import check_flag
 
 
 class DjangoEventStore(EventStore):
@@ -32,18 +33,15 @@ class DjangoEventStore(EventStore):
         InvalidInput: An option is not valid.
     """
 
-    _backend: DjangoBackend
-
     def __init__(self, using: str = "default", **options: Any) -> None:
         self._using = using
-        self._owns_engine = False
+        self._own_engine = None
         notify = options.pop("notify", False)
         given = {
             "event_types": None, "codec": None, "also_reads": (), "compress_above": None, "page_size": 1000, **options,
         }  # fmt: skip
-        backend = _backend_of(using, notify=notify)
-        self._prepare(backend, **given)
-        self._use(DjangoConnections(using, backend, self._gate))
+        self._django = backend = _backend_of(using, notify=notify)
+        self._use(Core.of(backend, lambda gate: DjangoConnections(using, backend, gate), **given))
 
     @property
     def using(self) -> str:
@@ -70,7 +68,7 @@ class DjangoEventStore(EventStore):
         Raises:
             NotInTransaction: None is open.
         """
-        return self._execution.connection
+        return self.core.execution.connection
 
     def join(self, target: object) -> NoReturn:
         """Refuse.
@@ -118,7 +116,7 @@ class DjangoEventStore(EventStore):
             NotInTransaction: No atomic block is open.
             SchemaOutdated: The tables are older than `es_0006`.
         """
-        self._backend.defer_foreign_keys(self.connection)
+        self._django.defer_foreign_keys(self.connection)
         with self.allow_history_changes():
             yield
 

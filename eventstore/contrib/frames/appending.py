@@ -11,13 +11,14 @@ from uuid import UUID, uuid5
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from eventstore.common.notebook_html import thing_html
+from eventstore.common.validation import check_number
 from eventstore.contrib.frames.incoming import Row, rows_of
 from eventstore.contrib.frames.kinds import json_text
 from eventstore.errors import InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, NewEvent
 from eventstore.store import EventStore
-from eventstore.streams import NO_STREAM, check_number
+from eventstore.streams import NO_STREAM
 
 NAMESPACE: Final = UUID("3b0b1f0e-6f0e-5d4c-9a2e-5f6c1f7d9b10")
 """What event ids are derived from. Never changed: an event must have the same id in every run."""

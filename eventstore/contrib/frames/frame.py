@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from eventstore.backends.protocol import Row
 from eventstore.common.notebook_html import table_html
+from eventstore.common.validation import check_number
 from eventstore.contrib.frames.fields import Seen, of_class
 from eventstore.contrib.frames.kinds import Kind, declared
 from eventstore.contrib.frames.layout import Layout, field_values, has_fields, names_of, record_batch
 from eventstore.contrib.frames.payloads import Payloads
 from eventstore.errors import ExtraMissing, FieldMismatch, InvalidInput
 from eventstore.store import EventStore
-from eventstore.streams import check_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +64,8 @@ class Frame:
         batch_size: int,
     ) -> None:
         self._source = source
-        self._mapper = store._mapper
-        self._to_time = store._backend.to_time
+        self._mapper = store.core.mapper
+        self._to_time = store.core.backend.to_time
         self._upcast = upcast
         self._payloads = Payloads(self._mapper, upcast=upcast)
         self._fields = _check_fields(fields)

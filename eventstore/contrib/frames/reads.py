@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from eventstore.backends.protocol import Row
+from eventstore.common.validation import check_number
 from eventstore.contrib.frames.frame import Fields, Frame, Source
+from eventstore.core.global_order import GlobalOrder
+from eventstore.core.reading import Reader
 from eventstore.filters import EventFilter, combine
 from eventstore.store import EventStore
-from eventstore.streams import check_number
 from eventstore.tokens import PositionToken
 
 
@@ -44,7 +46,7 @@ def read_stream(
     """
 
     def pages(at_most: int | None, page_size: int) -> Iterator[Sequence[Row]]:
-        return store._reader.pages(
+        return Reader(store.core).pages(
             stream_id,
             after_version=after_version,
             up_to_version=up_to_version,
@@ -116,7 +118,7 @@ def read_all(
     combined = combine(filters)
 
     def pages(at_most: int | None, page_size: int) -> Iterator[Sequence[Row]]:
-        found = store._global_order.pages(
+        found = GlobalOrder(store.core).pages(
             combined,
             after_position=after_position,
             limit=_smaller(limit, at_most),

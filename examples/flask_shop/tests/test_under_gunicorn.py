@@ -15,12 +15,12 @@ import pytest
 from sqlalchemy import text
 
 from eventstore.projections import Worker
-from eventstore.testing._postgresql_supervisor import free_port
 from flask_shop import create_app
 from flask_shop.agreement import customers_in_events, customers_in_table, orders_in_events, orders_in_table
 from flask_shop.database import db, events
 from flask_shop.read_models import customers
 from flask_shop.tests.crowd import Crowd
+from tests.postgresql.supervisor import free_port
 
 SHOP = Path(__file__).parent.parent
 CLIENTS = 16

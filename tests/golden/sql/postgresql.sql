@@ -89,1032 +89,6 @@ WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
 ORDER BY es_events.version DESC
 LIMIT 1;
 
--- appending.advance_existing_head
--- with version_1 = 0
-UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND es_streams.deleted_version IS NULL
-    AND es_streams.archived_version IS NULL
-    AND es_streams.version > %(version_1)b::BIGINT
-RETURNING es_streams.version;
-
--- appending.advance_head
-UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND es_streams.deleted_version IS NULL
-    AND es_streams.archived_version IS NULL
-    AND es_streams.version = %(expected)b::BIGINT
-RETURNING es_streams.version;
-
--- appending.append_at_version
--- with count_1 = 0
-WITH
-    head AS (
-        UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-            AND es_streams.deleted_version IS NULL
-            AND es_streams.archived_version IS NULL
-            AND es_streams.version = %(expected)b::BIGINT
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- appending.append_at_version_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
-WITH
-    head AS (
-        UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-            AND es_streams.deleted_version IS NULL
-            AND es_streams.archived_version IS NULL
-            AND es_streams.version = %(expected)b::BIGINT
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- appending.append_to_any
--- with count_1 = 0
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO UPDATE SET
-            version = (es_streams.version + %(count)b::BIGINT),
-            updated_at = clock_timestamp()
-        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- appending.append_to_any_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO UPDATE SET
-            version = (es_streams.version + %(count)b::BIGINT),
-            updated_at = clock_timestamp()
-        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- appending.append_to_existing
--- with version_1 = 0, count_1 = 0
-WITH
-    head AS (
-        UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-            AND es_streams.deleted_version IS NULL
-            AND es_streams.archived_version IS NULL
-            AND es_streams.version > %(version_1)b::BIGINT
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- appending.append_to_existing_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0, count_1 = 0
-WITH
-    head AS (
-        UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-            AND es_streams.deleted_version IS NULL
-            AND es_streams.archived_version IS NULL
-            AND es_streams.version > %(version_1)b::BIGINT
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- appending.append_to_many
-WITH
-    advanced AS (
-        UPDATE es_streams
-        SET version=anon_1.version, updated_at=clock_timestamp()
-        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS anon_1(stream_id, version)
-        WHERE es_streams.stream_id = anon_1.stream_id
-        RETURNING es_streams.stream_id
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            anon_2.stream_id AS stream_id,
-            anon_2.version AS version,
-            anon_2.event_id AS event_id,
-            anon_2.event_type AS event_type,
-            anon_2.schema_version AS schema_version,
-            anon_2.codec AS codec,
-            anon_2.data AS data,
-            CAST(anon_2.metadata AS JSONB) AS metadata
-        FROM unnest(
-            %(stream_ids)b::TEXT[],
-            %(versions)b::BIGINT[],
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_2(
-            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
-        )
-        ORDER BY anon_2.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT stored.stream_id, stored.version, stored.position
-FROM stored
-JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
-    ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
-
--- appending.append_to_many_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
-WITH
-    advanced AS (
-        UPDATE es_streams
-        SET version=anon_1.version, updated_at=clock_timestamp()
-        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS anon_1(stream_id, version)
-        WHERE es_streams.stream_id = anon_1.stream_id
-        RETURNING es_streams.stream_id
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            anon_2.stream_id AS stream_id,
-            anon_2.version AS version,
-            anon_2.event_id AS event_id,
-            anon_2.event_type AS event_type,
-            anon_2.schema_version AS schema_version,
-            anon_2.codec AS codec,
-            anon_2.data AS data,
-            CAST(anon_2.metadata AS JSONB) AS metadata
-        FROM unnest(
-            %(stream_ids)b::TEXT[],
-            %(versions)b::BIGINT[],
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_2(
-            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
-        )
-        ORDER BY anon_2.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    stored.stream_id,
-    stored.version,
-    stored.position,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
-FROM stored
-JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
-    ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
-
--- appending.append_to_new
--- with count_1 = 0
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO NOTHING
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- appending.append_to_new_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO NOTHING
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- appending.create_head
-INSERT INTO es_streams (version, stream_id)
-VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-ON CONFLICT (stream_id)
-DO NOTHING
-RETURNING es_streams.version;
-
--- appending.create_heads
--- with param_1 = 0
-INSERT INTO es_streams (stream_id, version)
-SELECT anon_1.stream_id, CAST(%(param_1)b::BIGINT AS BIGINT) AS anon_2
-FROM unnest(%(stream_ids)b::TEXT[]) AS anon_1(stream_id)
-ORDER BY anon_1.stream_id COLLATE "C"
-ON CONFLICT (stream_id)
-DO NOTHING;
-
--- appending.create_or_advance_head
-INSERT INTO es_streams (version, stream_id)
-VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-ON CONFLICT (stream_id)
-DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
-WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-RETURNING es_streams.version;
-
--- appending.lock_heads
-SELECT es_streams.stream_id, es_streams.version
-FROM es_streams
-WHERE es_streams.stream_id = any(%(stream_ids)b::TEXT[])
-ORDER BY es_streams.stream_id
-FOR NO KEY UPDATE;
-
--- appending_one.append_one_at_version
-WITH head AS (
-    UPDATE es_streams
-    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-        AND es_streams.deleted_version IS NULL
-        AND es_streams.archived_version IS NULL
-        AND es_streams.version = %(expected)b::BIGINT
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING es_events.version, es_events.position;
-
--- appending_one.append_one_at_version_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
-WITH head AS (
-    UPDATE es_streams
-    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-        AND es_streams.deleted_version IS NULL
-        AND es_streams.archived_version IS NULL
-        AND es_streams.version = %(expected)b::BIGINT
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
-
--- appending_one.append_one_to_any
-WITH head AS (
-    INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-    ON CONFLICT (stream_id)
-    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
-    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING es_events.version, es_events.position;
-
--- appending_one.append_one_to_any_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
-WITH head AS (
-    INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-    ON CONFLICT (stream_id)
-    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
-    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
-
--- appending_one.append_one_to_existing
--- with version_1 = 0
-WITH head AS (
-    UPDATE es_streams
-    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-        AND es_streams.deleted_version IS NULL
-        AND es_streams.archived_version IS NULL
-        AND es_streams.version > %(version_1)b::BIGINT
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING es_events.version, es_events.position;
-
--- appending_one.append_one_to_existing_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0
-WITH head AS (
-    UPDATE es_streams
-    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-        AND es_streams.deleted_version IS NULL
-        AND es_streams.archived_version IS NULL
-        AND es_streams.version > %(version_1)b::BIGINT
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
-
--- appending_one.append_one_to_new
-WITH head AS (
-    INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-    ON CONFLICT (stream_id)
-    DO NOTHING
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING es_events.version, es_events.position;
-
--- appending_one.append_one_to_new_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
-WITH head AS (
-    INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-    ON CONFLICT (stream_id)
-    DO NOTHING
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
-
--- appending_to_all.append_to_all
--- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0
-WITH
-    known AS (
-        SELECT
-            anon_1.number AS number,
-            anon_1.stream_id COLLATE "C" AS stream_id,
-            anon_1.count AS count,
-            anon_1.lowest AS lowest,
-            anon_1.highest AS highest,
-            es_streams.version AS version
-        FROM unnest(
-            %(stream_ids)b::TEXT[],
-            %(counts)b::BIGINT[],
-            %(lowest)b::BIGINT[],
-            %(highest)b::BIGINT[]
-        ) WITH ORDINALITY AS anon_1(stream_id, count, lowest, highest, number)
-        LEFT OUTER JOIN es_streams ON es_streams.stream_id = (anon_1.stream_id COLLATE "C")
-    ),
-    created AS (
-        INSERT INTO es_streams (stream_id, version)
-        SELECT known.stream_id AS stream_id, known.count AS count
-        FROM known
-        WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
-            FROM known
-        )
-            AND known.version IS NULL
-        ORDER BY known.number
-        RETURNING es_streams.stream_id
-    ),
-    locked AS (
-        SELECT
-            known.number AS number,
-            es_streams.stream_id AS stream_id,
-            known.count AS count,
-            es_streams.version AS version,
-            es_streams.version BETWEEN known.lowest AND known.highest AS is_expected
-        FROM known
-        JOIN es_streams ON es_streams.stream_id = known.stream_id
-        WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
-            FROM known
-        )
-            AND (SELECT count(*) AS count_1 FROM created) >= %(param_1)b::INTEGER
-        ORDER BY known.number
-        FOR NO KEY UPDATE OF es_streams
-    ),
-    verdict AS (
-        SELECT
-            CASE
-                WHEN (
-                    bool_and(heads.is_expected)
-                        AND (SELECT count(*) AS count_1 FROM created) + (
-                            SELECT count(*) AS count_2 FROM locked
-                        ) = (SELECT count(*) AS count_3 FROM known)
-                )
-                    THEN true
-                WHEN ((SELECT count(*) AS count_1 FROM created) = %(param_2)b::INTEGER) THEN false
-                ELSE %(param_3)b::INTEGER / CAST(
-                    (
-                        (SELECT count(*) AS count_1 FROM created) - (
-                            SELECT count(*) AS count_1 FROM created
-                        )
-                    ) AS NUMERIC
-                ) = %(param_4)b::INTEGER
-                END AS is_accepted,
-            array_agg(heads.version ORDER BY heads.number) AS versions
-        FROM (
-            SELECT
-                known.number AS number,
-                CAST(%(param_5)b::BIGINT AS BIGINT) AS version,
-                true AS is_expected
-            FROM known
-            WHERE known.version IS NULL
-            UNION ALL
-            SELECT
-                locked.number AS number,
-                locked.version AS version,
-                locked.is_expected AS is_expected
-            FROM locked
-        ) AS heads
-    ),
-    advanced AS (
-        UPDATE es_streams
-        SET version=(locked.version + locked.count), updated_at=clock_timestamp()
-        FROM locked, verdict
-        WHERE es_streams.stream_id = locked.stream_id AND verdict.is_accepted
-        RETURNING es_streams.stream_id
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            anon_4.stream_id AS stream_id,
-            verdict.versions[anon_4.number] + anon_4.version AS anon_5,
-            anon_4.event_id AS event_id,
-            anon_4.event_type AS event_type,
-            anon_4.schema_version AS schema_version,
-            anon_4.codec AS codec,
-            anon_4.data AS data,
-            CAST(anon_4.metadata AS JSONB) AS metadata
-        FROM unnest(
-            %(event_streams)b::TEXT[],
-            %(numbers)b::INTEGER[],
-            %(places)b::BIGINT[],
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_4(
-            stream_id,
-            number,
-            version,
-            event_id,
-            event_type,
-            schema_version,
-            codec,
-            data,
-            metadata,
-            place
-        )
-        JOIN verdict ON verdict.is_accepted
-        ORDER BY anon_4.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    ),
-    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS "all" FROM stored)
-SELECT
-    verdict.versions,
-    (
-        SELECT array_agg(positions."all"[anon_3.place] ORDER BY anon_3.number) AS array_agg_1
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS anon_3(place, number)
-        JOIN positions ON true
-    ) AS anon_2
-FROM verdict
-WHERE verdict.is_accepted;
-
--- appending_to_all.append_to_all_and_notify
--- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0, concat_1 = 'eventstore_',
---   name_of_es_events = 'es_events', pg_notify_2 = ''
-WITH
-    known AS (
-        SELECT
-            anon_1.number AS number,
-            anon_1.stream_id COLLATE "C" AS stream_id,
-            anon_1.count AS count,
-            anon_1.lowest AS lowest,
-            anon_1.highest AS highest,
-            es_streams.version AS version
-        FROM unnest(
-            %(stream_ids)b::TEXT[],
-            %(counts)b::BIGINT[],
-            %(lowest)b::BIGINT[],
-            %(highest)b::BIGINT[]
-        ) WITH ORDINALITY AS anon_1(stream_id, count, lowest, highest, number)
-        LEFT OUTER JOIN es_streams ON es_streams.stream_id = (anon_1.stream_id COLLATE "C")
-    ),
-    created AS (
-        INSERT INTO es_streams (stream_id, version)
-        SELECT known.stream_id AS stream_id, known.count AS count
-        FROM known
-        WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
-            FROM known
-        )
-            AND known.version IS NULL
-        ORDER BY known.number
-        RETURNING es_streams.stream_id
-    ),
-    locked AS (
-        SELECT
-            known.number AS number,
-            es_streams.stream_id AS stream_id,
-            known.count AS count,
-            es_streams.version AS version,
-            es_streams.version BETWEEN known.lowest AND known.highest AS is_expected
-        FROM known
-        JOIN es_streams ON es_streams.stream_id = known.stream_id
-        WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
-            FROM known
-        )
-            AND (SELECT count(*) AS count_1 FROM created) >= %(param_1)b::INTEGER
-        ORDER BY known.number
-        FOR NO KEY UPDATE OF es_streams
-    ),
-    verdict AS (
-        SELECT
-            CASE
-                WHEN (
-                    bool_and(heads.is_expected)
-                        AND (SELECT count(*) AS count_1 FROM created) + (
-                            SELECT count(*) AS count_2 FROM locked
-                        ) = (SELECT count(*) AS count_3 FROM known)
-                )
-                    THEN true
-                WHEN ((SELECT count(*) AS count_1 FROM created) = %(param_2)b::INTEGER) THEN false
-                ELSE %(param_3)b::INTEGER / CAST(
-                    (
-                        (SELECT count(*) AS count_1 FROM created) - (
-                            SELECT count(*) AS count_1 FROM created
-                        )
-                    ) AS NUMERIC
-                ) = %(param_4)b::INTEGER
-                END AS is_accepted,
-            array_agg(heads.version ORDER BY heads.number) AS versions
-        FROM (
-            SELECT
-                known.number AS number,
-                CAST(%(param_5)b::BIGINT AS BIGINT) AS version,
-                true AS is_expected
-            FROM known
-            WHERE known.version IS NULL
-            UNION ALL
-            SELECT
-                locked.number AS number,
-                locked.version AS version,
-                locked.is_expected AS is_expected
-            FROM locked
-        ) AS heads
-    ),
-    advanced AS (
-        UPDATE es_streams
-        SET version=(locked.version + locked.count), updated_at=clock_timestamp()
-        FROM locked, verdict
-        WHERE es_streams.stream_id = locked.stream_id AND verdict.is_accepted
-        RETURNING es_streams.stream_id
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            anon_4.stream_id AS stream_id,
-            verdict.versions[anon_4.number] + anon_4.version AS anon_5,
-            anon_4.event_id AS event_id,
-            anon_4.event_type AS event_type,
-            anon_4.schema_version AS schema_version,
-            anon_4.codec AS codec,
-            anon_4.data AS data,
-            CAST(anon_4.metadata AS JSONB) AS metadata
-        FROM unnest(
-            %(event_streams)b::TEXT[],
-            %(numbers)b::INTEGER[],
-            %(places)b::BIGINT[],
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_4(
-            stream_id,
-            number,
-            version,
-            event_id,
-            event_type,
-            schema_version,
-            codec,
-            data,
-            metadata,
-            place
-        )
-        JOIN verdict ON verdict.is_accepted
-        ORDER BY anon_4.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    ),
-    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS "all" FROM stored)
-SELECT
-    verdict.versions,
-    (
-        SELECT array_agg(positions."all"[anon_3.place] ORDER BY anon_3.number) AS array_agg_1
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS anon_3(place, number)
-        JOIN positions ON true
-    ) AS anon_2,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
-FROM verdict
-WHERE verdict.is_accepted;
-
 -- closing.delete_events
 DELETE FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
@@ -1143,9 +117,6 @@ LEFT OUTER JOIN es_events
         AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
--- closing.lock_snapshots
-LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE;
-
 -- closing.mark_archived
 UPDATE es_streams
 SET archived_version=es_streams.version
@@ -1155,82 +126,6 @@ WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 UPDATE es_streams
 SET deleted_version=es_streams.version
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
-
--- copying.copy_events
-COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-FROM STDIN (FORMAT BINARY);
-
--- copying.row_security
--- with name_of_es_events = 'es_events'
-SELECT row_security_active(to_regclass(%(name_of_es_events)b::VARCHAR)) AS row_security_active_1;
-
--- diagnosis.prepared_transactions
-SELECT
-    CAST(pg_catalog.pg_prepared_xacts.gid AS TEXT) AS gid,
-    CAST(pg_catalog.pg_prepared_xacts.owner AS TEXT) AS owner,
-    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_prepared_xacts.prepared) AS BIGINT) AS date_part_1
-FROM pg_catalog.pg_prepared_xacts
-WHERE pg_catalog.pg_prepared_xacts.database = current_database()
-ORDER BY pg_catalog.pg_prepared_xacts.prepared;
-
--- diagnosis.server_process
-SELECT pg_is_in_recovery() AS pg_is_in_recovery_1,
-(
-    SELECT count(*) AS count_1
-    FROM pg_catalog.pg_stat_activity
-    WHERE coalesce(
-        pg_catalog.pg_stat_activity.backend_type = 'client backend',
-        pg_catalog.pg_stat_activity.usesysid IS NOT NULL
-    )
-) AS anon_1;
-
--- diagnosis.server_settings
-SELECT
-    CAST(pg_catalog.pg_settings.name AS TEXT) AS name,
-    CAST(pg_catalog.pg_settings.setting AS TEXT) AS setting
-FROM pg_catalog.pg_settings
-WHERE pg_catalog.pg_settings.name = any(%(names)b::TEXT[]);
-
--- diagnosis.table_upkeep
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
---   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
-SELECT
-    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    array_to_string(pg_catalog.pg_class.reloptions, ',') AS array_to_string_1,
-    pg_stat_get_live_tuples(pg_catalog.pg_class.oid) AS pg_stat_get_live_tuples_1,
-    pg_stat_get_dead_tuples(pg_catalog.pg_class.oid) AS pg_stat_get_dead_tuples_1
-FROM pg_catalog.pg_class
-WHERE pg_catalog.pg_class.oid IN (
-    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
-    to_regclass(%(name_of_es_schema)b::VARCHAR),
-    to_regclass(%(name_of_es_streams)b::VARCHAR),
-    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
-    to_regclass(%(name_of_es_events)b::VARCHAR),
-    to_regclass(%(name_of_snapshots)b::VARCHAR)
-)
-ORDER BY pg_catalog.pg_class.relname;
-
--- diagnosis.unfinished_appends
--- with name_of_es_events = 'es_events'
-SELECT
-    pg_catalog.pg_stat_activity.pid,
-    CAST(pg_catalog.pg_stat_activity.usename AS TEXT) AS usename,
-    CAST(pg_catalog.pg_stat_activity.application_name AS TEXT) AS application_name,
-    CAST(pg_catalog.pg_stat_activity.state AS TEXT) AS state,
-    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_stat_activity.xact_start) AS BIGINT) AS date_part_1
-FROM pg_catalog.pg_stat_activity
-JOIN pg_catalog.pg_locks ON pg_catalog.pg_locks.pid = pg_catalog.pg_stat_activity.pid
-WHERE pg_catalog.pg_locks.locktype = 'relation'
-    AND pg_catalog.pg_locks.database = (
-        SELECT pg_catalog.pg_database.oid
-        FROM pg_catalog.pg_database
-        WHERE pg_catalog.pg_database.datname = current_database()
-    )
-    AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
-    AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
-    AND pg_catalog.pg_locks.granted
-    AND pg_catalog.pg_stat_activity.pid != pg_backend_pid()
-ORDER BY pg_catalog.pg_stat_activity.xact_start;
 
 -- event_types.event_type_spans
 WITH RECURSIVE present(event_type) AS (
@@ -1293,1069 +188,6 @@ FROM es_events
 WHERE es_events.position IN (SELECT sample.position FROM sample)
 ORDER BY es_events.position;
 
--- filtering.read_matching(((),))
--- with name_of_es_events = 'es_events', param_1 = 1
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
-        ) AS TEXT
-    ) AS event_type,
-    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BYTEA) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    pg_postmaster_start_time() AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
-    FROM (
-        SELECT found.position AS position
-        FROM (
-            SELECT found_0.position AS position
-            FROM (
-                SELECT es_events.position AS position
-                FROM es_events
-                WHERE es_events.position > %(after_position_0)b::BIGINT
-                    AND es_events.position <= %(up_to_position)b::BIGINT
-                ORDER BY es_events.position
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-        ) AS found
-        ORDER BY found.position
-        LIMIT %(page_size)b::BIGINT
-    ) AS page
-    JOIN LATERAL (
-        SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
-    ) AS event
-        ON true
-    ORDER BY page.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching((('stream_ids',),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
-        ) AS TEXT
-    ) AS event_type,
-    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BYTEA) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    pg_postmaster_start_time() AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
-    FROM (
-        SELECT found.position AS position
-        FROM (
-            SELECT found_0.position AS position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
-            JOIN LATERAL (
-                SELECT candidate.position AS position
-                FROM es_events AS candidate
-                WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
-                    (
-                        WITH RECURSIVE between_0(low, high) AS (
-                            SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
-                                (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
-                                    FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
-                                ) AS high
-                            UNION ALL
-                            SELECT
-                                CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
-                                CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
-                            JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
-                                )
-                                ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
-                            ) AS probe
-                                ON true
-                            WHERE between_0.low < between_0.high
-                        )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
-                    )
-                )
-                    AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
-                ORDER BY candidate.stream_id, candidate.version
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-                ON true
-        ) AS found
-        ORDER BY found.position
-        LIMIT %(page_size)b::BIGINT
-    ) AS page
-    JOIN LATERAL (
-        SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
-    ) AS event
-        ON true
-    ORDER BY page.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching((('event_types',),))
--- with name_of_es_events = 'es_events', param_1 = 1
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
-        ) AS TEXT
-    ) AS event_type,
-    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BYTEA) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    pg_postmaster_start_time() AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
-    FROM (
-        SELECT found.position AS position
-        FROM (
-            SELECT found_0.position AS position
-            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
-            JOIN LATERAL (
-                SELECT candidate.position AS position
-                FROM es_events AS candidate
-                WHERE (candidate.event_type, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
-                )
-                    AND (candidate.event_type, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
-                    )
-                ORDER BY candidate.event_type, candidate.position
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-                ON true
-        ) AS found
-        ORDER BY found.position
-        LIMIT %(page_size)b::BIGINT
-    ) AS page
-    JOIN LATERAL (
-        SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
-    ) AS event
-        ON true
-    ORDER BY page.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching((('categories',),))
--- with name_of_es_events = 'es_events', param_1 = 1
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
-        ) AS TEXT
-    ) AS event_type,
-    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BYTEA) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    pg_postmaster_start_time() AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
-    FROM (
-        SELECT found.position AS position
-        FROM (
-            SELECT found_0.position AS position
-            FROM unnest(%(categories_0)b::TEXT[]) AS wanted_0(value)
-            JOIN LATERAL (
-                SELECT candidate.position AS position
-                FROM es_events AS candidate
-                WHERE (candidate.category, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
-                )
-                    AND (candidate.category, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
-                    )
-                ORDER BY candidate.category, candidate.position
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-                ON true
-        ) AS found
-        ORDER BY found.position
-        LIMIT %(page_size)b::BIGINT
-    ) AS page
-    JOIN LATERAL (
-        SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
-    ) AS event
-        ON true
-    ORDER BY page.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching((('stream_ids', 'event_types'),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, event_type_1 = '', position_1 = 0, param_8 = 1
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
-        ) AS TEXT
-    ) AS event_type,
-    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BYTEA) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    pg_postmaster_start_time() AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
-    FROM (
-        SELECT found.position AS position
-        FROM (
-            SELECT found_0.position AS position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
-            JOIN LATERAL (
-                SELECT candidate.position AS position
-                FROM es_events AS candidate
-                WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
-                    (
-                        WITH RECURSIVE between_0(low, high) AS (
-                            SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
-                                (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
-                                    FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
-                                ) AS high
-                            UNION ALL
-                            SELECT
-                                CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
-                                CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
-                            JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
-                                )
-                                ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
-                            ) AS probe
-                                ON true
-                            WHERE between_0.low < between_0.high
-                        )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
-                    )
-                )
-                    AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
-                    )
-                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
-                        %(event_types_0)b::TEXT[]
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
-                ORDER BY candidate.stream_id, candidate.version
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-                ON true
-        ) AS found
-        ORDER BY found.position
-        LIMIT %(page_size)b::BIGINT
-    ) AS page
-    JOIN LATERAL (
-        SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
-    ) AS event
-        ON true
-    ORDER BY page.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching((('stream_ids', 'categories'),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, category_1 = '', position_1 = 0, param_8 = 1
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
-        ) AS TEXT
-    ) AS event_type,
-    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BYTEA) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    pg_postmaster_start_time() AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
-    FROM (
-        SELECT found.position AS position
-        FROM (
-            SELECT found_0.position AS position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
-            JOIN LATERAL (
-                SELECT candidate.position AS position
-                FROM es_events AS candidate
-                WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
-                    (
-                        WITH RECURSIVE between_0(low, high) AS (
-                            SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
-                                (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
-                                    FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
-                                ) AS high
-                            UNION ALL
-                            SELECT
-                                CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
-                                CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
-                            JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
-                                )
-                                ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
-                            ) AS probe
-                                ON true
-                            WHERE between_0.low < between_0.high
-                        )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
-                    )
-                )
-                    AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
-                    )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
-                ORDER BY candidate.stream_id, candidate.version
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-                ON true
-        ) AS found
-        ORDER BY found.position
-        LIMIT %(page_size)b::BIGINT
-    ) AS page
-    JOIN LATERAL (
-        SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
-    ) AS event
-        ON true
-    ORDER BY page.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching((('event_types', 'categories'),))
--- with name_of_es_events = 'es_events', category_1 = '', param_1 = 1
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
-        ) AS TEXT
-    ) AS event_type,
-    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BYTEA) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    pg_postmaster_start_time() AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
-    FROM (
-        SELECT found.position AS position
-        FROM (
-            SELECT found_0.position AS position
-            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
-            JOIN LATERAL (
-                SELECT candidate.position AS position
-                FROM es_events AS candidate
-                WHERE (candidate.event_type, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
-                )
-                    AND (candidate.event_type, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
-                    )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
-                ORDER BY candidate.event_type, candidate.position
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-                ON true
-        ) AS found
-        ORDER BY found.position
-        LIMIT %(page_size)b::BIGINT
-    ) AS page
-    JOIN LATERAL (
-        SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
-    ) AS event
-        ON true
-    ORDER BY page.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching((('stream_ids', 'event_types', 'categories'),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, event_type_1 = '', category_1 = '', position_1 = 0, param_8 = 1
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
-        ) AS TEXT
-    ) AS event_type,
-    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BYTEA) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    pg_postmaster_start_time() AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
-    FROM (
-        SELECT found.position AS position
-        FROM (
-            SELECT found_0.position AS position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
-            JOIN LATERAL (
-                SELECT candidate.position AS position
-                FROM es_events AS candidate
-                WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
-                    (
-                        WITH RECURSIVE between_0(low, high) AS (
-                            SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
-                                (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
-                                    FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
-                                ) AS high
-                            UNION ALL
-                            SELECT
-                                CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
-                                CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
-                            JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
-                                )
-                                ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
-                            ) AS probe
-                                ON true
-                            WHERE between_0.low < between_0.high
-                        )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
-                    )
-                )
-                    AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
-                    )
-                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
-                        %(event_types_0)b::TEXT[]
-                    )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
-                ORDER BY candidate.stream_id, candidate.version
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-                ON true
-        ) AS found
-        ORDER BY found.position
-        LIMIT %(page_size)b::BIGINT
-    ) AS page
-    JOIN LATERAL (
-        SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
-    ) AS event
-        ON true
-    ORDER BY page.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching((('categories', 'event_types'), ('stream_ids',), ()))
--- with name_of_es_events = 'es_events', category_1 = '', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5
---   = 1, param_6 = 1, param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
-        ) AS TEXT
-    ) AS event_type,
-    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BYTEA) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    pg_postmaster_start_time() AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
-    FROM (
-        SELECT found.position AS position
-        FROM (
-            SELECT found_0.position AS position
-            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
-            JOIN LATERAL (
-                SELECT candidate.position AS position
-                FROM es_events AS candidate
-                WHERE (candidate.event_type, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
-                )
-                    AND (candidate.event_type, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
-                    )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
-                ORDER BY candidate.event_type, candidate.position
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-                ON true
-            UNION
-            SELECT found_1.position AS position
-            FROM unnest(%(stream_ids_1)b::TEXT[]) AS wanted_1(value)
-            JOIN LATERAL (
-                SELECT candidate.position AS position
-                FROM es_events AS candidate
-                WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_1.value,
-                    (
-                        WITH RECURSIVE between_1(low, high) AS (
-                            SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
-                                (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
-                                    FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_1.value
-                                ) AS high
-                            UNION ALL
-                            SELECT
-                                CASE
-                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
-                                        THEN probe.version
-                                    ELSE between_1.low
-                                    END AS anon_1,
-                                CASE
-                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
-                                        THEN between_1.high
-                                    ELSE (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_1
-                            JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_1.value,
-                                    (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
-                                )
-                                ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
-                            ) AS probe
-                                ON true
-                            WHERE between_1.low < between_1.high
-                        )
-                        SELECT between_1.low
-                        FROM between_1
-                        WHERE between_1.low = between_1.high
-                    )
-                )
-                    AND (candidate.stream_id, candidate.version) <= (
-                        wanted_1.value, CAST(%(param_7)b::BIGINT AS BIGINT)
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
-                ORDER BY candidate.stream_id, candidate.version
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_1
-                ON true
-            UNION
-            SELECT found_2.position AS position
-            FROM (
-                SELECT es_events.position AS position
-                FROM es_events
-                WHERE es_events.position > %(after_position_2)b::BIGINT
-                    AND es_events.position <= %(up_to_position)b::BIGINT
-                ORDER BY es_events.position
-                LIMIT %(page_size)b::BIGINT
-            ) AS found_2
-        ) AS found
-        ORDER BY found.position
-        LIMIT %(page_size)b::BIGINT
-    ) AS page
-    JOIN LATERAL (
-        SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
-    ) AS event
-        ON true
-    ORDER BY page.position
-) AS page
-ORDER BY position;
-
 -- global_order.closing_event_after
 -- with param_1 = 1
 SELECT es_events.position
@@ -2366,49 +198,6 @@ WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
 ORDER BY es_events.version DESC
 LIMIT %(param_1)b::INTEGER;
 
--- global_order.end_of_run
--- with name_of_es_events = 'es_events'
-SELECT
-    found.position,
-    found.event_id,
-    found.stream_id,
-    found.version,
-    (
-        SELECT event_at_after_position.event_id
-        FROM es_events AS event_at_after_position
-        WHERE event_at_after_position.position = %(after_position)b::BIGINT
-    ) AS id_before,
-    server.es_events,
-    server.started_at,
-    server.in_recovery
-FROM (
-    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
-    pg_postmaster_start_time() AS started_at,
-    pg_is_in_recovery() AS in_recovery
-) AS server
-LEFT OUTER JOIN (
-    SELECT
-        last_event.position AS position,
-        last_event.event_id AS event_id,
-        last_event.stream_id AS stream_id,
-        last_event.version AS version
-    FROM es_events AS last_event
-    WHERE last_event.position = (
-        SELECT max(following.position) AS max_1
-        FROM (
-            SELECT
-                es_events.position AS position,
-                row_number() OVER (ORDER BY es_events.position) AS place
-            FROM es_events
-            WHERE es_events.position > %(after_position)b::BIGINT
-            ORDER BY es_events.position
-            LIMIT %(size)b::BIGINT
-        ) AS following
-        WHERE following.position = %(after_position)b::BIGINT + following.place
-    )
-) AS found
-    ON true;
-
 -- global_order.first_event_from
 -- with param_1 = 1
 SELECT es_events.position, es_events.event_id, es_events.stream_id, es_events.version
@@ -2416,107 +205,6 @@ FROM es_events
 WHERE es_events.position >= %(position)b::BIGINT
 ORDER BY es_events.position
 LIMIT %(param_1)b::INTEGER;
-
--- global_order.look
--- with current_setting_1 = 'transaction_isolation', name_of_es_events = 'es_events', has_sequence_privilege_1 =
---   'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
-SELECT
-    newest.position,
-    newest.event_id,
-    newest.stream_id,
-    newest.version,
-    kept.positions,
-    kept.ids,
-    coalesce(newest.position, 0) > %(settled)b::BIGINT
-        OR %(settled)b::BIGINT > 0
-        AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false) AS has_looked,
-    appenders.appenders,
-    appenders.own,
-    current_setting(%(current_setting_1)b::VARCHAR) AS isolation_level,
-    server.es_events,
-    server.started_at,
-    server.in_recovery,
-    state.persistence,
-    state.cache,
-    state.drawn,
-    CASE
-        WHEN server.in_recovery
-            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)
-        END AS oldest,
-    CASE
-        WHEN server.in_recovery
-            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) + age(
-                xid(pg_snapshot_xmin(pg_current_snapshot()))
-            )
-        END AS next_id
-FROM (
-    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
-    pg_postmaster_start_time() AS started_at,
-    pg_is_in_recovery() AS in_recovery
-) AS server
-JOIN (
-    SELECT
-        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
-        pg_catalog.pg_sequence.seqcache AS cache,
-        CASE
-            WHEN (
-                has_sequence_privilege(
-                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
-                )
-                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
-            )
-                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
-            END AS drawn
-    FROM pg_catalog.pg_class
-    LEFT OUTER JOIN pg_catalog.pg_sequence
-        ON pg_catalog.pg_sequence.seqrelid = (
-            SELECT to_regclass(
-                pg_get_serial_sequence(
-                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
-                )
-            ) AS to_regclass_1
-        )
-    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
-) AS state
-    ON true
-LEFT OUTER JOIN (
-    SELECT
-        newest_event.position AS position,
-        newest_event.event_id AS event_id,
-        newest_event.stream_id AS stream_id,
-        newest_event.version AS version
-    FROM es_events AS newest_event
-    ORDER BY newest_event.position DESC
-    LIMIT 1
-) AS newest
-    ON true
-JOIN (
-    SELECT array_agg(kept_events.position) AS positions, array_agg(kept_events.event_id) AS ids
-    FROM es_events AS kept_events
-    WHERE kept_events.position = any(%(positions)b::BIGINT[])
-) AS kept
-    ON true
-JOIN LATERAL (
-    SELECT
-        array_agg(pg_catalog.pg_locks.virtualtransaction) AS appenders,
-        bool_or(pg_catalog.pg_locks.pid = pg_backend_pid()) AS own
-    FROM pg_catalog.pg_locks
-    WHERE (
-        coalesce(newest.position, 0) > %(settled)b::BIGINT
-            OR %(settled)b::BIGINT > 0
-            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
-    )
-        AND pg_catalog.pg_locks.locktype = 'relation'
-        AND pg_catalog.pg_locks.database = (
-            SELECT pg_catalog.pg_database.oid
-            FROM pg_catalog.pg_database
-            WHERE pg_catalog.pg_database.datname = current_database()
-        )
-        AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
-        AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
-        AND pg_catalog.pg_locks.granted
-) AS appenders
-    ON true;
 
 -- global_order.newest_position
 -- with coalesce_2 = 0
@@ -2539,68 +227,39 @@ WHERE es_events.position > %(after_position)b::BIGINT AND es_events.position <= 
 ORDER BY es_events.position
 LIMIT %(page_size)b::BIGINT;
 
--- global_order.read_everything
--- with name_of_es_events = 'es_events'
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
-        ) AS TEXT
-    ) AS event_type,
-    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BYTEA) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    pg_postmaster_start_time() AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position > %(after_position)b::BIGINT
-        AND es_events.position <= %(up_to_position)b::BIGINT
-    ORDER BY es_events.position
-    LIMIT %(page_size)b::BIGINT
-) AS page
-ORDER BY position;
+-- heads.advance_existing_head
+-- with version_1 = 0
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version > %(version_1)b::BIGINT
+RETURNING es_streams.version;
 
--- history.find_setting_of_history_changes
--- with setting = 'eventstore.allow_history_changes'
-SELECT current_setting(%(setting)b::VARCHAR, true) AS current_setting_1;
+-- heads.advance_head
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version = %(expected)b::BIGINT
+RETURNING es_streams.version;
 
--- history.set_history_changes
--- with setting = 'eventstore.allow_history_changes'
-SELECT set_config(%(setting)b::VARCHAR, %(value)b::VARCHAR, true) AS set_config_1;
+-- heads.create_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+ON CONFLICT (stream_id)
+DO NOTHING
+RETURNING es_streams.version;
+
+-- heads.create_or_advance_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+ON CONFLICT (stream_id)
+DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
+RETURNING es_streams.version;
 
 -- listing.find_stream
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
@@ -2871,13 +530,1260 @@ WHERE es_streams.version >= %(min_version)b::BIGINT
     AND es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR);
 
--- notifications.notification_channel
+-- postgresql.append.append_at_version
+-- with count_1 = 0
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
+            AND es_streams.version = %(expected)b::BIGINT
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append_at_version_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
+            AND es_streams.version = %(expected)b::BIGINT
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS max_1,
+    max(stored.position) AS max_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append_to_any
+-- with count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO UPDATE SET
+            version = (es_streams.version + %(count)b::BIGINT),
+            updated_at = clock_timestamp()
+        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append_to_any_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO UPDATE SET
+            version = (es_streams.version + %(count)b::BIGINT),
+            updated_at = clock_timestamp()
+        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS max_1,
+    max(stored.position) AS max_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append_to_existing
+-- with version_1 = 0, count_1 = 0
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
+            AND es_streams.version > %(version_1)b::BIGINT
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append_to_existing_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0, count_1 = 0
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
+            AND es_streams.version > %(version_1)b::BIGINT
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS max_1,
+    max(stored.position) AS max_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append_to_many
+WITH
+    advanced AS (
+        UPDATE es_streams
+        SET version=anon_1.version, updated_at=clock_timestamp()
+        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS anon_1(stream_id, version)
+        WHERE es_streams.stream_id = anon_1.stream_id
+        RETURNING es_streams.stream_id
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            anon_2.stream_id AS stream_id,
+            anon_2.version AS version,
+            anon_2.event_id AS event_id,
+            anon_2.event_type AS event_type,
+            anon_2.schema_version AS schema_version,
+            anon_2.codec AS codec,
+            anon_2.data AS data,
+            CAST(anon_2.metadata AS JSONB) AS metadata
+        FROM unnest(
+            %(stream_ids)b::TEXT[],
+            %(versions)b::BIGINT[],
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_2(
+            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
+        )
+        ORDER BY anon_2.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT stored.stream_id, stored.version, stored.position
+FROM stored
+JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
+    ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
+
+-- postgresql.append.append_to_many_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH
+    advanced AS (
+        UPDATE es_streams
+        SET version=anon_1.version, updated_at=clock_timestamp()
+        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS anon_1(stream_id, version)
+        WHERE es_streams.stream_id = anon_1.stream_id
+        RETURNING es_streams.stream_id
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            anon_2.stream_id AS stream_id,
+            anon_2.version AS version,
+            anon_2.event_id AS event_id,
+            anon_2.event_type AS event_type,
+            anon_2.schema_version AS schema_version,
+            anon_2.codec AS codec,
+            anon_2.data AS data,
+            CAST(anon_2.metadata AS JSONB) AS metadata
+        FROM unnest(
+            %(stream_ids)b::TEXT[],
+            %(versions)b::BIGINT[],
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_2(
+            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
+        )
+        ORDER BY anon_2.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    stored.stream_id,
+    stored.version,
+    stored.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
+    ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
+
+-- postgresql.append.append_to_new
+-- with count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO NOTHING
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.append_to_new_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+WITH
+    head AS (
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO NOTHING
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS anon_1,
+            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
+            anon_3.event_id AS event_id,
+            anon_3.event_type AS event_type,
+            anon_3.schema_version AS schema_version,
+            anon_3.codec AS codec,
+            anon_3.data AS data,
+            CAST(anon_3.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_3(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY anon_3.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS max_1,
+    max(stored.position) AS max_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM stored
+HAVING count(*) > %(count_1)b::INTEGER;
+
+-- postgresql.append.create_heads
+-- with param_1 = 0
+INSERT INTO es_streams (stream_id, version)
+SELECT anon_1.stream_id, CAST(%(param_1)b::BIGINT AS BIGINT) AS anon_2
+FROM unnest(%(stream_ids)b::TEXT[]) AS anon_1(stream_id)
+ORDER BY anon_1.stream_id COLLATE "C"
+ON CONFLICT (stream_id)
+DO NOTHING;
+
+-- postgresql.append.lock_heads
+SELECT es_streams.stream_id, es_streams.version
+FROM es_streams
+WHERE es_streams.stream_id = any(%(stream_ids)b::TEXT[])
+ORDER BY es_streams.stream_id
+FOR NO KEY UPDATE;
+
+-- postgresql.append_one.append_one_at_version
+WITH head AS (
+    UPDATE es_streams
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
+        AND es_streams.version = %(expected)b::BIGINT
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- postgresql.append_one.append_one_at_version_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH head AS (
+    UPDATE es_streams
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
+        AND es_streams.version = %(expected)b::BIGINT
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1;
+
+-- postgresql.append_one.append_one_to_any
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- postgresql.append_one.append_one_to_any_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1;
+
+-- postgresql.append_one.append_one_to_existing
+-- with version_1 = 0
+WITH head AS (
+    UPDATE es_streams
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
+        AND es_streams.version > %(version_1)b::BIGINT
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- postgresql.append_one.append_one_to_existing_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0
+WITH head AS (
+    UPDATE es_streams
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
+        AND es_streams.version > %(version_1)b::BIGINT
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1;
+
+-- postgresql.append_one.append_one_to_new
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO NOTHING
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- postgresql.append_one.append_one_to_new_and_notify
+-- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO NOTHING
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS anon_1,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS anon_2,
+    %(event_type)b::VARCHAR AS anon_3,
+    %(schema_version)b::INTEGER AS anon_4,
+    %(codec)b::SMALLINT AS anon_5,
+    %(data)b AS anon_6,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1;
+
+-- postgresql.append_to_all.append_to_all
+-- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0
+WITH
+    known AS (
+        SELECT
+            anon_1.number AS number,
+            anon_1.stream_id COLLATE "C" AS stream_id,
+            anon_1.count AS count,
+            anon_1.lowest AS lowest,
+            anon_1.highest AS highest,
+            es_streams.version AS version
+        FROM unnest(
+            %(stream_ids)b::TEXT[],
+            %(counts)b::BIGINT[],
+            %(lowest)b::BIGINT[],
+            %(highest)b::BIGINT[]
+        ) WITH ORDINALITY AS anon_1(stream_id, count, lowest, highest, number)
+        LEFT OUTER JOIN es_streams ON es_streams.stream_id = (anon_1.stream_id COLLATE "C")
+    ),
+    created AS (
+        INSERT INTO es_streams (stream_id, version)
+        SELECT known.stream_id AS stream_id, known.count AS count
+        FROM known
+        WHERE (
+            SELECT bool_and(
+                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
+                    AND known.highest
+            ) AS bool_and_1
+            FROM known
+        )
+            AND known.version IS NULL
+        ORDER BY known.number
+        RETURNING es_streams.stream_id
+    ),
+    locked AS (
+        SELECT
+            known.number AS number,
+            es_streams.stream_id AS stream_id,
+            known.count AS count,
+            es_streams.version AS version,
+            es_streams.version BETWEEN known.lowest AND known.highest AS is_expected
+        FROM known
+        JOIN es_streams ON es_streams.stream_id = known.stream_id
+        WHERE (
+            SELECT bool_and(
+                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
+                    AND known.highest
+            ) AS bool_and_1
+            FROM known
+        )
+            AND (SELECT count(*) AS count_1 FROM created) >= %(param_1)b::INTEGER
+        ORDER BY known.number
+        FOR NO KEY UPDATE OF es_streams
+    ),
+    verdict AS (
+        SELECT
+            CASE
+                WHEN (
+                    bool_and(heads.is_expected)
+                        AND (SELECT count(*) AS count_1 FROM created) + (
+                            SELECT count(*) AS count_2 FROM locked
+                        ) = (SELECT count(*) AS count_3 FROM known)
+                )
+                    THEN true
+                WHEN ((SELECT count(*) AS count_1 FROM created) = %(param_2)b::INTEGER) THEN false
+                ELSE %(param_3)b::INTEGER / CAST(
+                    (
+                        (SELECT count(*) AS count_1 FROM created) - (
+                            SELECT count(*) AS count_1 FROM created
+                        )
+                    ) AS NUMERIC
+                ) = %(param_4)b::INTEGER
+                END AS is_accepted,
+            array_agg(heads.version ORDER BY heads.number) AS versions
+        FROM (
+            SELECT
+                known.number AS number,
+                CAST(%(param_5)b::BIGINT AS BIGINT) AS version,
+                true AS is_expected
+            FROM known
+            WHERE known.version IS NULL
+            UNION ALL
+            SELECT
+                locked.number AS number,
+                locked.version AS version,
+                locked.is_expected AS is_expected
+            FROM locked
+        ) AS heads
+    ),
+    advanced AS (
+        UPDATE es_streams
+        SET version=(locked.version + locked.count), updated_at=clock_timestamp()
+        FROM locked, verdict
+        WHERE es_streams.stream_id = locked.stream_id AND verdict.is_accepted
+        RETURNING es_streams.stream_id
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            anon_4.stream_id AS stream_id,
+            verdict.versions[anon_4.number] + anon_4.version AS anon_5,
+            anon_4.event_id AS event_id,
+            anon_4.event_type AS event_type,
+            anon_4.schema_version AS schema_version,
+            anon_4.codec AS codec,
+            anon_4.data AS data,
+            CAST(anon_4.metadata AS JSONB) AS metadata
+        FROM unnest(
+            %(event_streams)b::TEXT[],
+            %(numbers)b::INTEGER[],
+            %(places)b::BIGINT[],
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_4(
+            stream_id,
+            number,
+            version,
+            event_id,
+            event_type,
+            schema_version,
+            codec,
+            data,
+            metadata,
+            place
+        )
+        JOIN verdict ON verdict.is_accepted
+        ORDER BY anon_4.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    ),
+    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS "all" FROM stored)
+SELECT
+    verdict.versions,
+    (
+        SELECT array_agg(positions."all"[anon_3.place] ORDER BY anon_3.number) AS array_agg_1
+        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS anon_3(place, number)
+        JOIN positions ON true
+    ) AS anon_2
+FROM verdict
+WHERE verdict.is_accepted;
+
+-- postgresql.append_to_all.append_to_all_and_notify
+-- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0, concat_1 = 'eventstore_',
+--   name_of_es_events = 'es_events', pg_notify_2 = ''
+WITH
+    known AS (
+        SELECT
+            anon_1.number AS number,
+            anon_1.stream_id COLLATE "C" AS stream_id,
+            anon_1.count AS count,
+            anon_1.lowest AS lowest,
+            anon_1.highest AS highest,
+            es_streams.version AS version
+        FROM unnest(
+            %(stream_ids)b::TEXT[],
+            %(counts)b::BIGINT[],
+            %(lowest)b::BIGINT[],
+            %(highest)b::BIGINT[]
+        ) WITH ORDINALITY AS anon_1(stream_id, count, lowest, highest, number)
+        LEFT OUTER JOIN es_streams ON es_streams.stream_id = (anon_1.stream_id COLLATE "C")
+    ),
+    created AS (
+        INSERT INTO es_streams (stream_id, version)
+        SELECT known.stream_id AS stream_id, known.count AS count
+        FROM known
+        WHERE (
+            SELECT bool_and(
+                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
+                    AND known.highest
+            ) AS bool_and_1
+            FROM known
+        )
+            AND known.version IS NULL
+        ORDER BY known.number
+        RETURNING es_streams.stream_id
+    ),
+    locked AS (
+        SELECT
+            known.number AS number,
+            es_streams.stream_id AS stream_id,
+            known.count AS count,
+            es_streams.version AS version,
+            es_streams.version BETWEEN known.lowest AND known.highest AS is_expected
+        FROM known
+        JOIN es_streams ON es_streams.stream_id = known.stream_id
+        WHERE (
+            SELECT bool_and(
+                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
+                    AND known.highest
+            ) AS bool_and_1
+            FROM known
+        )
+            AND (SELECT count(*) AS count_1 FROM created) >= %(param_1)b::INTEGER
+        ORDER BY known.number
+        FOR NO KEY UPDATE OF es_streams
+    ),
+    verdict AS (
+        SELECT
+            CASE
+                WHEN (
+                    bool_and(heads.is_expected)
+                        AND (SELECT count(*) AS count_1 FROM created) + (
+                            SELECT count(*) AS count_2 FROM locked
+                        ) = (SELECT count(*) AS count_3 FROM known)
+                )
+                    THEN true
+                WHEN ((SELECT count(*) AS count_1 FROM created) = %(param_2)b::INTEGER) THEN false
+                ELSE %(param_3)b::INTEGER / CAST(
+                    (
+                        (SELECT count(*) AS count_1 FROM created) - (
+                            SELECT count(*) AS count_1 FROM created
+                        )
+                    ) AS NUMERIC
+                ) = %(param_4)b::INTEGER
+                END AS is_accepted,
+            array_agg(heads.version ORDER BY heads.number) AS versions
+        FROM (
+            SELECT
+                known.number AS number,
+                CAST(%(param_5)b::BIGINT AS BIGINT) AS version,
+                true AS is_expected
+            FROM known
+            WHERE known.version IS NULL
+            UNION ALL
+            SELECT
+                locked.number AS number,
+                locked.version AS version,
+                locked.is_expected AS is_expected
+            FROM locked
+        ) AS heads
+    ),
+    advanced AS (
+        UPDATE es_streams
+        SET version=(locked.version + locked.count), updated_at=clock_timestamp()
+        FROM locked, verdict
+        WHERE es_streams.stream_id = locked.stream_id AND verdict.is_accepted
+        RETURNING es_streams.stream_id
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            anon_4.stream_id AS stream_id,
+            verdict.versions[anon_4.number] + anon_4.version AS anon_5,
+            anon_4.event_id AS event_id,
+            anon_4.event_type AS event_type,
+            anon_4.schema_version AS schema_version,
+            anon_4.codec AS codec,
+            anon_4.data AS data,
+            CAST(anon_4.metadata AS JSONB) AS metadata
+        FROM unnest(
+            %(event_streams)b::TEXT[],
+            %(numbers)b::INTEGER[],
+            %(places)b::BIGINT[],
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS anon_4(
+            stream_id,
+            number,
+            version,
+            event_id,
+            event_type,
+            schema_version,
+            codec,
+            data,
+            metadata,
+            place
+        )
+        JOIN verdict ON verdict.is_accepted
+        ORDER BY anon_4.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    ),
+    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS "all" FROM stored)
+SELECT
+    verdict.versions,
+    (
+        SELECT array_agg(positions."all"[anon_3.place] ORDER BY anon_3.number) AS array_agg_1
+        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS anon_3(place, number)
+        JOIN positions ON true
+    ) AS anon_2,
+    pg_notify(
+        concat(
+            %(concat_1)b::VARCHAR,
+            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        %(pg_notify_2)b::VARCHAR
+    ) AS pg_notify_1
+FROM verdict
+WHERE verdict.is_accepted;
+
+-- postgresql.copy.copy_events
+COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+FROM STDIN (FORMAT BINARY);
+
+-- postgresql.copy.copy_positioned_events
+COPY es_events (
+    stream_id,
+    version,
+    event_id,
+    event_type,
+    schema_version,
+    codec,
+    data,
+    metadata,
+    recorded_at,
+    position
+)
+FROM STDIN (FORMAT BINARY);
+
+-- postgresql.copy.copy_stored_events
+COPY es_events (
+    stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at
+)
+FROM STDIN (FORMAT BINARY);
+
+-- postgresql.copy.row_security
+-- with name_of_es_events = 'es_events'
+SELECT row_security_active(to_regclass(%(name_of_es_events)b::VARCHAR)) AS row_security_active_1;
+
+-- postgresql.diagnosis.prepared_transactions
+SELECT
+    CAST(pg_catalog.pg_prepared_xacts.gid AS TEXT) AS gid,
+    CAST(pg_catalog.pg_prepared_xacts.owner AS TEXT) AS owner,
+    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_prepared_xacts.prepared) AS BIGINT) AS date_part_1
+FROM pg_catalog.pg_prepared_xacts
+WHERE pg_catalog.pg_prepared_xacts.database = current_database()
+ORDER BY pg_catalog.pg_prepared_xacts.prepared;
+
+-- postgresql.diagnosis.server_process
+SELECT pg_is_in_recovery() AS pg_is_in_recovery_1,
+(
+    SELECT count(*) AS count_1
+    FROM pg_catalog.pg_stat_activity
+    WHERE coalesce(
+        pg_catalog.pg_stat_activity.backend_type = 'client backend',
+        pg_catalog.pg_stat_activity.usesysid IS NOT NULL
+    )
+) AS anon_1;
+
+-- postgresql.diagnosis.server_settings
+SELECT
+    CAST(pg_catalog.pg_settings.name AS TEXT) AS name,
+    CAST(pg_catalog.pg_settings.setting AS TEXT) AS setting
+FROM pg_catalog.pg_settings
+WHERE pg_catalog.pg_settings.name = any(%(names)b::TEXT[]);
+
+-- postgresql.diagnosis.table_upkeep
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
+SELECT
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
+    array_to_string(pg_catalog.pg_class.reloptions, ',') AS array_to_string_1,
+    pg_stat_get_live_tuples(pg_catalog.pg_class.oid) AS pg_stat_get_live_tuples_1,
+    pg_stat_get_dead_tuples(pg_catalog.pg_class.oid) AS pg_stat_get_dead_tuples_1
+FROM pg_catalog.pg_class
+WHERE pg_catalog.pg_class.oid IN (
+    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
+    to_regclass(%(name_of_es_schema)b::VARCHAR),
+    to_regclass(%(name_of_es_streams)b::VARCHAR),
+    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
+    to_regclass(%(name_of_es_events)b::VARCHAR),
+    to_regclass(%(name_of_snapshots)b::VARCHAR)
+)
+ORDER BY pg_catalog.pg_class.relname;
+
+-- postgresql.diagnosis.unfinished_appends
+-- with name_of_es_events = 'es_events'
+SELECT
+    pg_catalog.pg_stat_activity.pid,
+    CAST(pg_catalog.pg_stat_activity.usename AS TEXT) AS usename,
+    CAST(pg_catalog.pg_stat_activity.application_name AS TEXT) AS application_name,
+    CAST(pg_catalog.pg_stat_activity.state AS TEXT) AS state,
+    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_stat_activity.xact_start) AS BIGINT) AS date_part_1
+FROM pg_catalog.pg_stat_activity
+JOIN pg_catalog.pg_locks ON pg_catalog.pg_locks.pid = pg_catalog.pg_stat_activity.pid
+WHERE pg_catalog.pg_locks.locktype = 'relation'
+    AND pg_catalog.pg_locks.database = (
+        SELECT pg_catalog.pg_database.oid
+        FROM pg_catalog.pg_database
+        WHERE pg_catalog.pg_database.datname = current_database()
+    )
+    AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+    AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
+    AND pg_catalog.pg_locks.granted
+    AND pg_catalog.pg_stat_activity.pid != pg_backend_pid()
+ORDER BY pg_catalog.pg_stat_activity.xact_start;
+
+-- postgresql.history.find_setting_of_history_changes
+-- with setting = 'eventstore.allow_history_changes'
+SELECT current_setting(%(setting)b::VARCHAR, true) AS current_setting_1;
+
+-- postgresql.history.set_history_changes
+-- with setting = 'eventstore.allow_history_changes'
+SELECT set_config(%(setting)b::VARCHAR, %(value)b::VARCHAR, true) AS set_config_1;
+
+-- postgresql.lock_table.lock_events
+LOCK TABLE es_events IN SHARE ROW EXCLUSIVE MODE;
+
+-- postgresql.lock_table.lock_snapshots
+LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE;
+
+-- postgresql.look.end_of_run
+-- with name_of_es_events = 'es_events'
+SELECT
+    found.position,
+    found.event_id,
+    found.stream_id,
+    found.version,
+    (
+        SELECT event_at_after_position.event_id
+        FROM es_events AS event_at_after_position
+        WHERE event_at_after_position.position = %(after_position)b::BIGINT
+    ) AS id_before,
+    server.es_events,
+    server.started_at,
+    server.in_recovery
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+LEFT OUTER JOIN (
+    SELECT
+        last_event.position AS position,
+        last_event.event_id AS event_id,
+        last_event.stream_id AS stream_id,
+        last_event.version AS version
+    FROM es_events AS last_event
+    WHERE last_event.position = (
+        SELECT max(following.position) AS max_1
+        FROM (
+            SELECT
+                es_events.position AS position,
+                row_number() OVER (ORDER BY es_events.position) AS place
+            FROM es_events
+            WHERE es_events.position > %(after_position)b::BIGINT
+            ORDER BY es_events.position
+            LIMIT %(size)b::BIGINT
+        ) AS following
+        WHERE following.position = %(after_position)b::BIGINT + following.place
+    )
+) AS found
+    ON true;
+
+-- postgresql.look.look
+-- with current_setting_1 = 'transaction_isolation', name_of_es_events = 'es_events', has_sequence_privilege_1 =
+--   'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
+SELECT
+    newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    kept.positions,
+    kept.ids,
+    coalesce(newest.position, 0) > %(settled)b::BIGINT
+        OR %(settled)b::BIGINT > 0
+        AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false) AS has_looked,
+    appenders.appenders,
+    appenders.own,
+    current_setting(%(current_setting_1)b::VARCHAR) AS isolation_level,
+    server.es_events,
+    server.started_at,
+    server.in_recovery,
+    state.persistence,
+    state.cache,
+    state.drawn,
+    CASE
+        WHEN server.in_recovery
+            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)
+        END AS oldest,
+    CASE
+        WHEN server.in_recovery
+            THEN CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) + age(
+                xid(pg_snapshot_xmin(pg_current_snapshot()))
+            )
+        END AS next_id
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+JOIN (
+    SELECT
+        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
+        pg_catalog.pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(
+                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
+                )
+                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+            )
+                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+            END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT OUTER JOIN pg_catalog.pg_sequence
+        ON pg_catalog.pg_sequence.seqrelid = (
+            SELECT to_regclass(
+                pg_get_serial_sequence(
+                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
+                )
+            ) AS to_regclass_1
+        )
+    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+) AS state
+    ON true
+LEFT OUTER JOIN (
+    SELECT
+        newest_event.position AS position,
+        newest_event.event_id AS event_id,
+        newest_event.stream_id AS stream_id,
+        newest_event.version AS version
+    FROM es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
+) AS newest
+    ON true
+JOIN (
+    SELECT array_agg(kept_events.position) AS positions, array_agg(kept_events.event_id) AS ids
+    FROM es_events AS kept_events
+    WHERE kept_events.position = any(%(positions)b::BIGINT[])
+) AS kept
+    ON true
+JOIN LATERAL (
+    SELECT
+        array_agg(pg_catalog.pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_catalog.pg_locks.pid = pg_backend_pid()) AS own
+    FROM pg_catalog.pg_locks
+    WHERE (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+    )
+        AND pg_catalog.pg_locks.locktype = 'relation'
+        AND pg_catalog.pg_locks.database = (
+            SELECT pg_catalog.pg_database.oid
+            FROM pg_catalog.pg_database
+            WHERE pg_catalog.pg_database.datname = current_database()
+        )
+        AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+        AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
+        AND pg_catalog.pg_locks.granted
+) AS appenders
+    ON true;
+
+-- postgresql.notifications.notification_channel
 -- with concat_2 = 'eventstore_', name_of_es_events = 'es_events'
 SELECT concat(
     %(concat_2)b::VARCHAR, CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
 ) AS concat_1;
 
--- notifications.notify
+-- postgresql.notifications.notify
 -- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
 SELECT pg_notify(
     concat(
@@ -2887,7 +1793,21 @@ SELECT pg_notify(
     %(pg_notify_2)b::VARCHAR
 ) AS pg_notify_1;
 
--- positions.drawing
+-- postgresql.positions.continue_positions
+-- with name_of_es_events = 'es_events'
+SELECT setval(
+    CAST(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position') AS REGCLASS),
+    newest.position
+) AS setval_1
+FROM (SELECT max(es_events.position) AS position FROM es_events) AS newest
+WHERE newest.position > coalesce(
+    pg_sequence_last_value(
+        CAST(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position') AS REGCLASS)
+    ),
+    0
+);
+
+-- postgresql.positions.drawing
 -- with coalesce_2 = 0, has_sequence_privilege_1 = 'SELECT', param_1 = 'p', name_of_es_events = 'es_events',
 --   pg_get_serial_sequence_1 = 'position'
 SELECT
@@ -2920,7 +1840,7 @@ FROM (
     WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
 ) AS state;
 
--- positions.drawn_positions('public', 'es_events_position_seq')
+-- postgresql.positions.drawn_positions('public', 'es_events_position_seq')
 -- with coalesce_2 = 0
 SELECT
     (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS anon_1,
@@ -2928,7 +1848,7 @@ SELECT
     public.es_events_position_seq.is_called
 FROM public.es_events_position_seq;
 
--- positions.position_sequence
+-- postgresql.positions.position_sequence
 -- with name_of_es_events = 'es_events', pg_get_serial_sequence_1 = 'position'
 SELECT pg_catalog.pg_namespace.nspname, pg_catalog.pg_class.relname
 FROM pg_catalog.pg_class
@@ -2937,7 +1857,7 @@ WHERE pg_catalog.pg_class.oid = to_regclass(
     pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR)
 );
 
--- positions.set_last_position
+-- postgresql.positions.set_last_position
 -- with name_of_es_events = 'es_events', pg_get_serial_sequence_1 = 'position'
 SELECT setval(
     to_regclass(
@@ -2947,6 +1867,1203 @@ SELECT setval(
     ),
     %(position)b::BIGINT
 ) AS setval_1;
+
+-- postgresql.read_page.read_everything
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position > %(after_position)b::BIGINT
+        AND es_events.position <= %(up_to_position)b::BIGINT
+    ORDER BY es_events.position
+    LIMIT %(page_size)b::BIGINT
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching(((),))
+-- with name_of_es_events = 'es_events', param_1 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM (
+                SELECT es_events.position AS position
+                FROM es_events
+                WHERE es_events.position > %(after_position_0)b::BIGINT
+                    AND es_events.position <= %(up_to_position)b::BIGINT
+                ORDER BY es_events.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids',),))
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('event_types',),))
+-- with name_of_es_events = 'es_events', param_1 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('categories',),))
+-- with name_of_es_events = 'es_events', param_1 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(categories_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.category, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.category, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                ORDER BY candidate.category, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids', 'event_types'),))
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, event_type_1 = '', position_1 = 0, param_8 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
+                        %(event_types_0)b::TEXT[]
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids', 'categories'),))
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, category_1 = '', position_1 = 0, param_8 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('event_types', 'categories'),))
+-- with name_of_es_events = 'es_events', category_1 = '', param_1 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_1)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids', 'event_types', 'categories'),))
+-- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
+--   param_7 = 9223372036854775807, event_type_1 = '', category_1 = '', position_1 = 0, param_8 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_0.value,
+                    (
+                        WITH RECURSIVE between_0(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_0.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                        THEN between_0.high
+                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_0
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_0.value,
+                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_0.low < between_0.high
+                        )
+                        SELECT between_0.low
+                        FROM between_0
+                        WHERE between_0.low = between_0.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
+                        %(event_types_0)b::TEXT[]
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('categories', 'event_types'), ('stream_ids',), ()))
+-- with name_of_es_events = 'es_events', category_1 = '', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5
+--   = 1, param_6 = 1, param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        event.position AS position,
+        event.stream_id AS stream_id,
+        event.version AS version,
+        event.event_id AS event_id,
+        event.event_type AS event_type,
+        event.schema_version AS schema_version,
+        event.codec AS codec,
+        event.data AS data,
+        event.metadata AS metadata,
+        event.recorded_at AS recorded_at
+    FROM (
+        SELECT found.position AS position
+        FROM (
+            SELECT found_0.position AS position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    wanted_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        wanted_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
+                        %(categories_0)b::TEXT[]
+                    )
+                ORDER BY candidate.event_type, candidate.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_0
+                ON true
+            UNION
+            SELECT found_1.position AS position
+            FROM unnest(%(stream_ids_1)b::TEXT[]) AS wanted_1(value)
+            JOIN LATERAL (
+                SELECT candidate.position AS position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    wanted_1.value,
+                    (
+                        WITH RECURSIVE between_1(low, high) AS (
+                            SELECT
+                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(
+                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
+                                    ) AS coalesce_1
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = wanted_1.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
+                                        THEN probe.version
+                                    ELSE between_1.low
+                                    END AS anon_1,
+                                CASE
+                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
+                                        THEN between_1.high
+                                    ELSE (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
+                                    END AS anon_2
+                            FROM between_1
+                            JOIN LATERAL (
+                                SELECT probed.version AS version, probed.position AS position
+                                FROM es_events AS probed
+                                WHERE (probed.stream_id, probed.version) >= (
+                                    wanted_1.value,
+                                    (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                )
+                                ORDER BY probed.stream_id, probed.version
+                                LIMIT %(param_6)b::INTEGER
+                            ) AS probe
+                                ON true
+                            WHERE between_1.low < between_1.high
+                        )
+                        SELECT between_1.low
+                        FROM between_1
+                        WHERE between_1.low = between_1.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        wanted_1.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                    )
+                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.stream_id, candidate.version
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_1
+                ON true
+            UNION
+            SELECT found_2.position AS position
+            FROM (
+                SELECT es_events.position AS position
+                FROM es_events
+                WHERE es_events.position > %(after_position_2)b::BIGINT
+                    AND es_events.position <= %(up_to_position)b::BIGINT
+                ORDER BY es_events.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS found_2
+        ) AS found
+        ORDER BY found.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            es_events.position AS position,
+            es_events.stream_id AS stream_id,
+            es_events.version AS version,
+            es_events.event_id AS event_id,
+            es_events.event_type AS event_type,
+            es_events.schema_version AS schema_version,
+            es_events.codec AS codec,
+            es_events.data AS data,
+            CAST(es_events.metadata AS TEXT) AS metadata,
+            es_events.recorded_at AS recorded_at
+        FROM es_events
+        WHERE es_events.position = page.position
+        LIMIT %(param_8)b::INTEGER
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.servers.transaction_id
+SELECT CAST(pg_current_xact_id() AS TEXT) AS pg_current_xact_id_1;
+
+-- postgresql.statistics.database_size
+SELECT pg_database_size(current_database()) AS pg_database_size_1;
+
+-- postgresql.statistics.estimated_rows
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
+SELECT
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
+    CAST(
+        CASE
+            WHEN (pg_catalog.pg_class.reltuples > 0 AND pg_catalog.pg_class.relpages > 0)
+                THEN (pg_catalog.pg_class.reltuples / CAST(pg_catalog.pg_class.relpages AS NUMERIC)) * (
+                    CAST(pg_relation_size(pg_catalog.pg_class.oid) AS FLOAT) / CAST(
+                        CAST(current_setting('block_size') AS BIGINT) AS NUMERIC
+                    )
+                )
+            ELSE pg_stat_get_live_tuples(pg_catalog.pg_class.oid)
+            END AS BIGINT
+    ) AS anon_1
+FROM pg_catalog.pg_class
+WHERE pg_catalog.pg_class.oid IN (
+    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
+    to_regclass(%(name_of_es_schema)b::VARCHAR),
+    to_regclass(%(name_of_es_streams)b::VARCHAR),
+    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
+    to_regclass(%(name_of_es_events)b::VARCHAR),
+    to_regclass(%(name_of_snapshots)b::VARCHAR)
+);
+
+-- postgresql.statistics.sizes
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
+--   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
+SELECT
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
+    CAST(NULL AS TEXT) AS anon_1,
+    pg_table_size(pg_catalog.pg_class.oid) AS pg_table_size_1
+FROM pg_catalog.pg_class
+WHERE pg_catalog.pg_class.oid IN (
+    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
+    to_regclass(%(name_of_es_schema)b::VARCHAR),
+    to_regclass(%(name_of_es_streams)b::VARCHAR),
+    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
+    to_regclass(%(name_of_es_events)b::VARCHAR),
+    to_regclass(%(name_of_snapshots)b::VARCHAR)
+)
+UNION ALL
+SELECT
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
+    CAST(index_class.relname AS TEXT) AS relname__1,
+    pg_relation_size(index_class.oid) AS pg_relation_size_1
+FROM pg_catalog.pg_class
+JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.oid
+JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
+WHERE pg_catalog.pg_class.oid IN (
+    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
+    to_regclass(%(name_of_es_schema)b::VARCHAR),
+    to_regclass(%(name_of_es_streams)b::VARCHAR),
+    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
+    to_regclass(%(name_of_es_events)b::VARCHAR),
+    to_regclass(%(name_of_snapshots)b::VARCHAR)
+);
+
+-- postgresql.transfer.find_stored
+SELECT
+    es_events.stream_id,
+    es_events.version,
+    es_events.event_id,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec,
+    es_events.data,
+    es_events.position
+FROM es_events
+JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS anon_1(stream_id, version)
+    ON es_events.stream_id = (anon_1.stream_id COLLATE "C") AND es_events.version = anon_1.version;
 
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
@@ -3291,9 +3408,6 @@ SET
     event_version=NULL
 WHERE es_checkpoints.name = %(name)b::VARCHAR;
 
--- projections.transaction_id
-SELECT CAST(pg_current_xact_id() AS TEXT) AS pg_current_xact_id_1;
-
 -- reading.newest_stored_version
 SELECT max(es_events.version) AS max_1
 FROM es_events
@@ -3370,9 +3484,6 @@ WHERE snapshots.stream_id = %(stream_id)b::VARCHAR
             AND (EXISTS (SELECT 1 FROM es_events WHERE es_events.stream_id = snapshots.stream_id))
     )
 RETURNING snapshots.version;
-
--- repairs.lock_appends
-LOCK TABLE es_events IN SHARE ROW EXCLUSIVE MODE;
 
 -- repairs.restore_head
 INSERT INTO es_streams (stream_id, version, created_at, updated_at)
@@ -3462,35 +3573,6 @@ SELECT count(*) AS count_1 FROM es_checkpoints;
 -- statistics.count_rows('dead_letters')
 SELECT count(*) AS count_1 FROM es_dead_letters;
 
--- statistics.database_size
-SELECT pg_database_size(current_database()) AS pg_database_size_1;
-
--- statistics.estimated_rows
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
---   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
-SELECT
-    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    CAST(
-        CASE
-            WHEN (pg_catalog.pg_class.reltuples > 0 AND pg_catalog.pg_class.relpages > 0)
-                THEN (pg_catalog.pg_class.reltuples / CAST(pg_catalog.pg_class.relpages AS NUMERIC)) * (
-                    CAST(pg_relation_size(pg_catalog.pg_class.oid) AS FLOAT) / CAST(
-                        CAST(current_setting('block_size') AS BIGINT) AS NUMERIC
-                    )
-                )
-            ELSE pg_stat_get_live_tuples(pg_catalog.pg_class.oid)
-            END AS BIGINT
-    ) AS anon_1
-FROM pg_catalog.pg_class
-WHERE pg_catalog.pg_class.oid IN (
-    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
-    to_regclass(%(name_of_es_schema)b::VARCHAR),
-    to_regclass(%(name_of_es_streams)b::VARCHAR),
-    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
-    to_regclass(%(name_of_es_events)b::VARCHAR),
-    to_regclass(%(name_of_snapshots)b::VARCHAR)
-);
-
 -- statistics.events_by_category_and_type
 SELECT es_events.category, es_events.event_type, count(*) AS count_1
 FROM es_events
@@ -3514,93 +3596,11 @@ FROM es_events
 WHERE es_events.position IN (SELECT sample.position FROM sample WHERE sample.position IS NOT NULL)
 GROUP BY es_events.category, es_events.event_type;
 
--- statistics.sizes
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
---   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
-SELECT
-    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    CAST(NULL AS TEXT) AS anon_1,
-    pg_table_size(pg_catalog.pg_class.oid) AS pg_table_size_1
-FROM pg_catalog.pg_class
-WHERE pg_catalog.pg_class.oid IN (
-    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
-    to_regclass(%(name_of_es_schema)b::VARCHAR),
-    to_regclass(%(name_of_es_streams)b::VARCHAR),
-    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
-    to_regclass(%(name_of_es_events)b::VARCHAR),
-    to_regclass(%(name_of_snapshots)b::VARCHAR)
-)
-UNION ALL
-SELECT
-    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    CAST(index_class.relname AS TEXT) AS relname__1,
-    pg_relation_size(index_class.oid) AS pg_relation_size_1
-FROM pg_catalog.pg_class
-JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.oid
-JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
-WHERE pg_catalog.pg_class.oid IN (
-    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
-    to_regclass(%(name_of_es_schema)b::VARCHAR),
-    to_regclass(%(name_of_es_streams)b::VARCHAR),
-    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
-    to_regclass(%(name_of_es_events)b::VARCHAR),
-    to_regclass(%(name_of_snapshots)b::VARCHAR)
-);
-
 -- statistics.streams_by_category
 SELECT es_streams.category, count(*) AS count_1 FROM es_streams GROUP BY es_streams.category;
 
 -- statistics.time_now
 SELECT clock_timestamp() AS anon_1;
-
--- transfer.continue_positions
--- with name_of_es_events = 'es_events'
-SELECT setval(
-    CAST(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position') AS REGCLASS),
-    newest.position
-) AS setval_1
-FROM (SELECT max(es_events.position) AS position FROM es_events) AS newest
-WHERE newest.position > coalesce(
-    pg_sequence_last_value(
-        CAST(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position') AS REGCLASS)
-    ),
-    0
-);
-
--- transfer.copy_positioned_events
-COPY es_events (
-    stream_id,
-    version,
-    event_id,
-    event_type,
-    schema_version,
-    codec,
-    data,
-    metadata,
-    recorded_at,
-    position
-)
-FROM STDIN (FORMAT BINARY);
-
--- transfer.copy_stored_events
-COPY es_events (
-    stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at
-)
-FROM STDIN (FORMAT BINARY);
-
--- transfer.find_stored
-SELECT
-    es_events.stream_id,
-    es_events.version,
-    es_events.event_id,
-    es_events.event_type,
-    es_events.schema_version,
-    es_events.codec,
-    es_events.data,
-    es_events.position
-FROM es_events
-JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS anon_1(stream_id, version)
-    ON es_events.stream_id = (anon_1.stream_id COLLATE "C") AND es_events.version = anon_1.version;
 
 -- transfer.insert_snapshot
 INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
@@ -3619,9 +3619,6 @@ DO UPDATE SET
     codec = excluded.codec,
     state = excluded.state
 WHERE snapshots.version < excluded.version;
-
--- transfer.lock_events
-LOCK TABLE es_events IN SHARE ROW EXCLUSIVE MODE;
 
 -- transfer.page_of_snapshots
 SELECT
@@ -3954,31 +3951,6 @@ RELEASE SAVEPOINT eventstore;
 
 -- ======== on tables before version 6
 
--- appending.advance_existing_head
--- with version_1 = 0
-UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND true
-    AND es_streams.version > %(version_1)b::BIGINT
-RETURNING es_streams.version;
-
--- appending.advance_head
-UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND true
-    AND es_streams.version = %(expected)b::BIGINT
-RETURNING es_streams.version;
-
--- appending.create_or_advance_head
-INSERT INTO es_streams (version, stream_id)
-VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-ON CONFLICT (stream_id)
-DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
-WHERE true
-RETURNING es_streams.version;
-
 -- closing.find_end
 SELECT es_streams.version, es_events.event_type AS event_type, es_events.codec, es_events.data
 FROM es_streams
@@ -3988,10 +3960,35 @@ LEFT OUTER JOIN es_events
         AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
+-- heads.advance_existing_head
+-- with version_1 = 0
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND true
+    AND es_streams.version > %(version_1)b::BIGINT
+RETURNING es_streams.version;
+
+-- heads.advance_head
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND true
+    AND es_streams.version = %(expected)b::BIGINT
+RETURNING es_streams.version;
+
+-- heads.create_or_advance_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+ON CONFLICT (stream_id)
+DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+WHERE true
+RETURNING es_streams.version;
+
 
 -- ======== with schema="Shop"
 
--- appending_one.append_one_at_version_and_notify
+-- postgresql.append_one.append_one_at_version_and_notify
 -- with concat_1 = 'eventstore_', name_of_es_events = '"Shop".es_events', pg_notify_2 = ''
 WITH head AS (
     UPDATE "Shop".es_streams
@@ -4024,13 +4021,13 @@ RETURNING
         %(pg_notify_2)b::VARCHAR
     ) AS pg_notify_1;
 
--- copying.copy_events
+-- postgresql.copy.copy_events
 COPY "Shop".es_events (
     stream_id, version, event_id, event_type, schema_version, codec, data, metadata
 )
 FROM STDIN (FORMAT BINARY);
 
--- global_order.look
+-- postgresql.look.look
 -- with current_setting_1 = 'transaction_isolation', name_of_es_events = '"Shop".es_events', has_sequence_privilege_1
 --   = 'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
 SELECT

@@ -93,69 +93,6 @@ ORDER BY es_events.version DESC
 LIMIT 1
 OFFSET :param_1;
 
--- appending.advance_existing_head
--- with version_1 = 0
-UPDATE es_streams
-SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.stream_id = :stream_id
-    AND es_streams.deleted_version IS NULL
-    AND es_streams.archived_version IS NULL
-    AND es_streams.version > :version_1
-RETURNING version;
-
--- appending.advance_head
-UPDATE es_streams
-SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.stream_id = :stream_id
-    AND es_streams.deleted_version IS NULL
-    AND es_streams.archived_version IS NULL
-    AND es_streams.version = :expected
-RETURNING version;
-
--- appending.create_head
-INSERT INTO es_streams (version, stream_id)
-VALUES (:count, :stream_id)
-ON CONFLICT (stream_id)
-DO NOTHING
-RETURNING version;
-
--- appending.create_or_advance_head
-INSERT INTO es_streams (version, stream_id)
-VALUES (:count, :stream_id)
-ON CONFLICT (stream_id)
-DO UPDATE SET
-    version = (es_streams.version + :count),
-    updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-RETURNING version;
-
--- appending.find_heads
-SELECT es_streams.stream_id, es_streams.version
-FROM es_streams
-WHERE es_streams.stream_id IN (SELECT anon_1.value FROM json_each(:stream_ids) AS anon_1);
-
--- appending.insert_event
-INSERT INTO es_events (version, event_id, schema_version, codec, stream_id, event_type, data, metadata)
-VALUES (:version, :event_id, :schema_version, :codec, :stream_id, :event_type, :data, :metadata);
-
--- appending.insert_single_event
-INSERT INTO es_events (version, event_id, schema_version, codec, stream_id, event_type, data, metadata)
-VALUES (:version, :event_id, :schema_version, :codec, :stream_id, :event_type, :data, :metadata)
-RETURNING position;
-
--- appending.last_position
-SELECT last_insert_rowid() AS last_insert_rowid_1;
-
--- appending.set_head
-INSERT INTO es_streams (version, stream_id)
-VALUES (:version, :stream_id)
-ON CONFLICT (stream_id)
-DO UPDATE SET version = :version, updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'));
-
--- appending.take_write_lock
--- with stream_id_1 = ''
-UPDATE es_streams SET version=es_streams.version WHERE es_streams.stream_id = :stream_id_1;
-
 -- closing.delete_events
 DELETE FROM es_events WHERE es_events.stream_id = :stream_id AND es_events.version < :before_version;
 
@@ -186,15 +123,6 @@ UPDATE es_streams SET archived_version=es_streams.version WHERE es_streams.strea
 
 -- closing.mark_deleted
 UPDATE es_streams SET deleted_version=es_streams.version WHERE es_streams.stream_id = :stream_id;
-
--- diagnosis.sqlite_setting('foreign_keys')
-SELECT foreign_keys FROM pragma_foreign_keys() AS anon_1;
-
--- diagnosis.sqlite_setting('journal_mode')
-SELECT journal_mode FROM pragma_journal_mode() AS anon_1;
-
--- diagnosis.sqlite_setting('synchronous')
-SELECT synchronous FROM pragma_synchronous() AS anon_1;
 
 -- event_types.event_type_spans
 WITH RECURSIVE present(event_type) AS (
@@ -257,870 +185,6 @@ FROM es_events
 WHERE es_events.position IN (SELECT sample.position FROM sample)
 ORDER BY es_events.position;
 
--- filtering.read_matching_by_json(((),))
--- with param_1 = 0, param_2 = 0
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
-    ) AS event_type,
-    0 AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BLOB) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    NULL AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
-        FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT found_0.position AS position
-                FROM (
-                    SELECT es_events.position AS position
-                    FROM es_events
-                    WHERE es_events.position > :after_position_0 AND es_events.position <= :up_to_position
-                    ORDER BY es_events.position
-                    LIMIT :page_size
-                    OFFSET :param_1
-                ) AS found_0
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_2
-        ) AS page
-    )
-    ORDER BY es_events.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching_by_json((('stream_ids',),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
-    ) AS event_type,
-    0 AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BLOB) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    NULL AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
-        FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.stream_id = wanted_0.value
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.version
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:stream_ids_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.stream_id = end_0.value
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
-    )
-    ORDER BY es_events.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching_by_json((('event_types',),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
-    ) AS event_type,
-    0 AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BLOB) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    NULL AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
-        FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.event_type = wanted_0.value
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.position
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:event_types_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.event_type = end_0.value
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
-    )
-    ORDER BY es_events.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching_by_json((('categories',),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
-    ) AS event_type,
-    0 AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BLOB) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    NULL AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
-        FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.category = wanted_0.value
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.position
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:categories_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.category = end_0.value
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
-    )
-    ORDER BY es_events.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching_by_json((('stream_ids', 'event_types'),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
-    ) AS event_type,
-    0 AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BLOB) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    NULL AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
-        FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.stream_id = wanted_0.value
-                                        AND counted.event_type IN (
-                                            SELECT anon_1.value
-                                            FROM json_each(:event_types_0) AS anon_1
-                                        )
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.version
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:stream_ids_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.stream_id = end_0.value
-                    AND candidate.event_type IN (
-                        SELECT anon_2.value FROM json_each(:event_types_0) AS anon_2
-                    )
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
-    )
-    ORDER BY es_events.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching_by_json((('stream_ids', 'categories'),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
-    ) AS event_type,
-    0 AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BLOB) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    NULL AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
-        FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.stream_id = wanted_0.value
-                                        AND counted.category IN (
-                                            SELECT anon_1.value
-                                            FROM json_each(:categories_0) AS anon_1
-                                        )
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.version
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:stream_ids_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.stream_id = end_0.value
-                    AND candidate.category IN (
-                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
-                    )
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
-    )
-    ORDER BY es_events.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching_by_json((('event_types', 'categories'),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
-    ) AS event_type,
-    0 AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BLOB) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    NULL AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
-        FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.event_type = wanted_0.value
-                                        AND counted.category IN (
-                                            SELECT anon_1.value
-                                            FROM json_each(:categories_0) AS anon_1
-                                        )
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.position
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:event_types_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.event_type = end_0.value
-                    AND candidate.category IN (
-                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
-                    )
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
-    )
-    ORDER BY es_events.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching_by_json((('stream_ids', 'event_types', 'categories'),))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
-    ) AS event_type,
-    0 AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BLOB) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    NULL AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
-        FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.stream_id = wanted_0.value
-                                        AND counted.event_type IN (
-                                            SELECT anon_1.value
-                                            FROM json_each(:event_types_0) AS anon_1
-                                        )
-                                        AND counted.category IN (
-                                            SELECT anon_2.value
-                                            FROM json_each(:categories_0) AS anon_2
-                                        )
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.version
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:stream_ids_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.stream_id = end_0.value
-                    AND candidate.event_type IN (
-                        SELECT anon_3.value FROM json_each(:event_types_0) AS anon_3
-                    )
-                    AND candidate.category IN (
-                        SELECT anon_4.value FROM json_each(:categories_0) AS anon_4
-                    )
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_5
-        ) AS page
-    )
-    ORDER BY es_events.position
-) AS page
-ORDER BY position;
-
--- filtering.read_matching_by_json((('categories', 'event_types'), ('stream_ids',), ()))
--- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 1, param_6 = 1, param_7 =
---   9223372036854775807, param_8 = 0, param_9 = 0, param_10 = 0
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
-    ) AS event_type,
-    0 AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BLOB) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    NULL AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position IN (
-        SELECT page.position
-        FROM (
-            SELECT found.position AS position
-            FROM (
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_0.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.event_type = wanted_0.value
-                                        AND counted.category IN (
-                                            SELECT anon_1.value
-                                            FROM json_each(:categories_0) AS anon_1
-                                        )
-                                        AND counted.position > :after_position_0
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.position
-                                    LIMIT :param_1
-                                    OFFSET :page_size - :param_2
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:event_types_0) AS wanted_0
-                        LIMIT :param_3
-                        OFFSET :param_4
-                    ) AS end_0
-                WHERE candidate.event_type = end_0.value
-                    AND candidate.category IN (
-                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
-                    )
-                    AND candidate.position > :after_position_0
-                    AND candidate.position <= end_0.position
-                UNION
-                SELECT candidate.position AS position
-                FROM
-                    es_events AS candidate,
-                    (
-                        SELECT
-                            wanted_1.value AS value,
-                            coalesce(
-                                (
-                                    SELECT counted.position
-                                    FROM es_events AS counted
-                                    WHERE counted.stream_id = wanted_1.value
-                                        AND counted.position > :after_position_1
-                                        AND counted.position <= :up_to_position
-                                    ORDER BY counted.version
-                                    LIMIT :param_5
-                                    OFFSET :page_size - :param_6
-                                ),
-                                :up_to_position
-                            ) AS position
-                        FROM json_each(:stream_ids_1) AS wanted_1
-                        LIMIT :param_7
-                        OFFSET :param_8
-                    ) AS end_1
-                WHERE candidate.stream_id = end_1.value
-                    AND candidate.position > :after_position_1
-                    AND candidate.position <= end_1.position
-                UNION
-                SELECT found_2.position AS position
-                FROM (
-                    SELECT es_events.position AS position
-                    FROM es_events
-                    WHERE es_events.position > :after_position_2 AND es_events.position <= :up_to_position
-                    ORDER BY es_events.position
-                    LIMIT :page_size
-                    OFFSET :param_9
-                ) AS found_2
-            ) AS found
-            ORDER BY found.position
-            LIMIT :page_size
-            OFFSET :param_10
-        ) AS page
-    )
-    ORDER BY es_events.position
-) AS page
-ORDER BY position;
-
 -- global_order.closing_event_after
 -- with param_1 = 1, param_2 = 0
 SELECT es_events.position
@@ -1140,46 +204,6 @@ WHERE es_events.position >= :position
 ORDER BY es_events.position
 LIMIT :param_1
 OFFSET :param_2;
-
--- global_order.look_at_newest
--- with name_1 = 'es_events', param_1 = 0
-SELECT
-    newest.position,
-    newest.event_id,
-    newest.stream_id,
-    newest.version,
-    known.settled_id,
-    known.token_id,
-    known.drawn
-FROM (
-    SELECT (
-        SELECT event_at_settled.event_id
-        FROM es_events AS event_at_settled
-        WHERE event_at_settled.position = :settled
-    ) AS settled_id,
-    (
-        SELECT event_at_token_position.event_id
-        FROM es_events AS event_at_token_position
-        WHERE event_at_token_position.position = :token_position
-    ) AS token_id,
-    (
-        SELECT max(sqlite_sequence.seq) AS max_1
-        FROM sqlite_sequence
-        WHERE sqlite_sequence.name = :name_1
-    ) AS drawn
-) AS known
-LEFT OUTER JOIN (
-    SELECT
-        newest_event.position AS position,
-        newest_event.event_id AS event_id,
-        newest_event.stream_id AS stream_id,
-        newest_event.version AS version
-    FROM es_events AS newest_event
-    ORDER BY newest_event.position DESC
-    LIMIT 1
-    OFFSET :param_1
-) AS newest
-    ON 1 = 1;
 
 -- global_order.newest_position
 -- with coalesce_2 = 0
@@ -1204,66 +228,41 @@ ORDER BY es_events.position
 LIMIT :page_size
 OFFSET :param_1;
 
--- global_order.read_everything_plainly
--- with param_1 = 0
-SELECT
-    CAST(0 AS BIGINT) AS position,
-    CAST(NULL AS TEXT) AS stream_id,
-    0 AS version,
-    (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = :settled_position
-    ) AS event_id,
-    CAST(
-        (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = :token_position
-        ) AS TEXT
-    ) AS event_type,
-    0 AS schema_version,
-    CAST(NULL AS SMALLINT) AS codec,
-    CAST(NULL AS BLOB) AS data,
-    CAST(NULL AS TEXT) AS metadata,
-    NULL AS recorded_at
-UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
-FROM (
-    SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position > :after_position AND es_events.position <= :up_to_position
-    ORDER BY es_events.position
-    LIMIT :page_size
-    OFFSET :param_1
-) AS page
-ORDER BY position;
+-- heads.advance_existing_head
+-- with version_1 = 0
+UPDATE es_streams
+SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.stream_id = :stream_id
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version > :version_1
+RETURNING version;
 
--- history.give_permission
-INSERT INTO es_history_permission (id) VALUES (1) ON CONFLICT DO NOTHING RETURNING id;
+-- heads.advance_head
+UPDATE es_streams
+SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.stream_id = :stream_id
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version = :expected
+RETURNING version;
 
--- history.take_permission
-DELETE FROM es_history_permission;
+-- heads.create_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (:count, :stream_id)
+ON CONFLICT (stream_id)
+DO NOTHING
+RETURNING version;
+
+-- heads.create_or_advance_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (:count, :stream_id)
+ON CONFLICT (stream_id)
+DO UPDATE SET
+    version = (es_streams.version + :count),
+    updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
+RETURNING version;
 
 -- listing.find_stream
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
@@ -1554,19 +553,6 @@ WHERE es_streams.version >= :min_version
     AND es_streams.category = :category
     AND es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || :param_1);
-
--- positions.add_last_numbered
--- with name = 'es_events'
-INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :position);
-
--- positions.forget_last_numbered
--- with name_1 = 'es_events'
-DELETE FROM sqlite_sequence WHERE sqlite_sequence.name = :name_1;
-
--- positions.last_numbered
--- with coalesce_2 = 0, name_1 = 'es_events'
-SELECT (SELECT coalesce(max(es_events.position), :coalesce_2) AS coalesce_1 FROM es_events) AS anon_1,
-(SELECT max(sqlite_sequence.seq) AS max_1 FROM sqlite_sequence WHERE sqlite_sequence.name = :name_1) AS anon_2;
 
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
@@ -2032,57 +1018,1025 @@ DO UPDATE SET
 WHERE snapshots.version < excluded.version
 RETURNING version;
 
--- statistics.count_events_since
+-- sqlite.append.find_heads
+SELECT es_streams.stream_id, es_streams.version
+FROM es_streams
+WHERE es_streams.stream_id IN (SELECT anon_1.value FROM json_each(:stream_ids) AS anon_1);
+
+-- sqlite.append.insert_event
+INSERT INTO es_events (version, event_id, schema_version, codec, stream_id, event_type, data, metadata)
+VALUES (:version, :event_id, :schema_version, :codec, :stream_id, :event_type, :data, :metadata);
+
+-- sqlite.append.insert_single_event
+INSERT INTO es_events (version, event_id, schema_version, codec, stream_id, event_type, data, metadata)
+VALUES (:version, :event_id, :schema_version, :codec, :stream_id, :event_type, :data, :metadata)
+RETURNING position;
+
+-- sqlite.append.last_position
+SELECT last_insert_rowid() AS last_insert_rowid_1;
+
+-- sqlite.append.set_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (:version, :stream_id)
+ON CONFLICT (stream_id)
+DO UPDATE SET version = :version, updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'));
+
+-- sqlite.append.take_write_lock
+-- with stream_id_1 = ''
+UPDATE es_streams SET version=es_streams.version WHERE es_streams.stream_id = :stream_id_1;
+
+-- sqlite.history.give_permission
+INSERT INTO es_history_permission (id) VALUES (1) ON CONFLICT DO NOTHING RETURNING id;
+
+-- sqlite.history.take_permission
+DELETE FROM es_history_permission;
+
+-- sqlite.look.look
+-- with name_1 = 'es_events', param_1 = 0
+SELECT
+    newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    known.settled_id,
+    known.token_id,
+    known.drawn
+FROM (
+    SELECT (
+        SELECT event_at_settled.event_id
+        FROM es_events AS event_at_settled
+        WHERE event_at_settled.position = :settled
+    ) AS settled_id,
+    (
+        SELECT event_at_token_position.event_id
+        FROM es_events AS event_at_token_position
+        WHERE event_at_token_position.position = :token_position
+    ) AS token_id,
+    (
+        SELECT max(sqlite_sequence.seq) AS max_1
+        FROM sqlite_sequence
+        WHERE sqlite_sequence.name = :name_1
+    ) AS drawn
+) AS known
+LEFT OUTER JOIN (
+    SELECT
+        newest_event.position AS position,
+        newest_event.event_id AS event_id,
+        newest_event.stream_id AS stream_id,
+        newest_event.version AS version
+    FROM es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
+    OFFSET :param_1
+) AS newest
+    ON 1 = 1;
+
+-- sqlite.positions.add_last_numbered
+-- with name = 'es_events'
+INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :position);
+
+-- sqlite.positions.forget_last_numbered
+-- with name_1 = 'es_events'
+DELETE FROM sqlite_sequence WHERE sqlite_sequence.name = :name_1;
+
+-- sqlite.positions.last_numbered
+-- with coalesce_2 = 0, name_1 = 'es_events'
+SELECT (SELECT coalesce(max(es_events.position), :coalesce_2) AS coalesce_1 FROM es_events) AS anon_1,
+(SELECT max(sqlite_sequence.seq) AS max_1 FROM sqlite_sequence WHERE sqlite_sequence.name = :name_1) AS anon_2;
+
+-- sqlite.read_page.read_everything
 -- with param_1 = 0
-SELECT count(*) AS count_1
-FROM (SELECT 1 FROM es_events WHERE es_events.recorded_at >= :since LIMIT :at_most OFFSET :param_1) AS counted;
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position > :after_position AND es_events.position <= :up_to_position
+    ORDER BY es_events.position
+    LIMIT :page_size
+    OFFSET :param_1
+) AS page
+ORDER BY position;
 
--- statistics.count_rows('streams')
-SELECT count(*) AS count_1 FROM es_streams;
+-- sqlite.read_page.read_matching(((),))
+-- with param_1 = 0, param_2 = 0
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
+        FROM (
+            SELECT found.position AS position
+            FROM (
+                SELECT found_0.position AS position
+                FROM (
+                    SELECT es_events.position AS position
+                    FROM es_events
+                    WHERE es_events.position > :after_position_0 AND es_events.position <= :up_to_position
+                    ORDER BY es_events.position
+                    LIMIT :page_size
+                    OFFSET :param_1
+                ) AS found_0
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_2
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
--- statistics.count_rows('events')
-SELECT count(*) AS count_1 FROM es_events;
+-- sqlite.read_page.read_matching((('stream_ids',),))
+-- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
+        FROM (
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.stream_id = wanted_0.value
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.version
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:stream_ids_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.stream_id = end_0.value
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
--- statistics.count_rows('snapshots')
-SELECT count(*) AS count_1 FROM snapshots;
+-- sqlite.read_page.read_matching((('event_types',),))
+-- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
+        FROM (
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.event_type = wanted_0.value
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.position
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:event_types_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.event_type = end_0.value
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
--- statistics.count_rows('schema')
-SELECT count(*) AS count_1 FROM es_schema;
+-- sqlite.read_page.read_matching((('categories',),))
+-- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
+        FROM (
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.category = wanted_0.value
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.position
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:categories_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.category = end_0.value
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
--- statistics.count_rows('checkpoints')
-SELECT count(*) AS count_1 FROM es_checkpoints;
+-- sqlite.read_page.read_matching((('stream_ids', 'event_types'),))
+-- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
+        FROM (
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.stream_id = wanted_0.value
+                                        AND counted.event_type IN (
+                                            SELECT anon_1.value
+                                            FROM json_each(:event_types_0) AS anon_1
+                                        )
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.version
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:stream_ids_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.stream_id = end_0.value
+                    AND candidate.event_type IN (
+                        SELECT anon_2.value FROM json_each(:event_types_0) AS anon_2
+                    )
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
--- statistics.count_rows('dead_letters')
-SELECT count(*) AS count_1 FROM es_dead_letters;
+-- sqlite.read_page.read_matching((('stream_ids', 'categories'),))
+-- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
+        FROM (
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.stream_id = wanted_0.value
+                                        AND counted.category IN (
+                                            SELECT anon_1.value
+                                            FROM json_each(:categories_0) AS anon_1
+                                        )
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.version
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:stream_ids_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.stream_id = end_0.value
+                    AND candidate.category IN (
+                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
+                    )
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
 
--- statistics.database_size_on_sqlite
+-- sqlite.read_page.read_matching((('event_types', 'categories'),))
+-- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
+        FROM (
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.event_type = wanted_0.value
+                                        AND counted.category IN (
+                                            SELECT anon_1.value
+                                            FROM json_each(:categories_0) AS anon_1
+                                        )
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.position
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:event_types_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.event_type = end_0.value
+                    AND candidate.category IN (
+                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
+                    )
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('stream_ids', 'event_types', 'categories'),))
+-- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 0
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
+        FROM (
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.stream_id = wanted_0.value
+                                        AND counted.event_type IN (
+                                            SELECT anon_1.value
+                                            FROM json_each(:event_types_0) AS anon_1
+                                        )
+                                        AND counted.category IN (
+                                            SELECT anon_2.value
+                                            FROM json_each(:categories_0) AS anon_2
+                                        )
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.version
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:stream_ids_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.stream_id = end_0.value
+                    AND candidate.event_type IN (
+                        SELECT anon_3.value FROM json_each(:event_types_0) AS anon_3
+                    )
+                    AND candidate.category IN (
+                        SELECT anon_4.value FROM json_each(:categories_0) AS anon_4
+                    )
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_5
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('categories', 'event_types'), ('stream_ids',), ()))
+-- with param_1 = 1, param_2 = 1, param_3 = 9223372036854775807, param_4 = 0, param_5 = 1, param_6 = 1, param_7 =
+--   9223372036854775807, param_8 = 0, param_9 = 0, param_10 = 0
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (
+        SELECT event_at_settled_position.event_id
+        FROM es_events AS event_at_settled_position
+        WHERE event_at_settled_position.position = :settled_position
+    ) AS event_id,
+    CAST(
+        (
+            SELECT event_at_token_position.event_id
+            FROM es_events AS event_at_token_position
+            WHERE event_at_token_position.position = :token_position
+        ) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT
+    page.position,
+    page.stream_id,
+    page.version,
+    page.event_id,
+    page.event_type,
+    page.schema_version,
+    page.codec,
+    page.data,
+    page.metadata,
+    page.recorded_at
+FROM (
+    SELECT
+        es_events.position AS position,
+        es_events.stream_id AS stream_id,
+        es_events.version AS version,
+        es_events.event_id AS event_id,
+        es_events.event_type AS event_type,
+        es_events.schema_version AS schema_version,
+        es_events.codec AS codec,
+        es_events.data AS data,
+        CAST(es_events.metadata AS TEXT) AS metadata,
+        es_events.recorded_at AS recorded_at
+    FROM es_events
+    WHERE es_events.position IN (
+        SELECT page.position
+        FROM (
+            SELECT found.position AS position
+            FROM (
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_0.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.event_type = wanted_0.value
+                                        AND counted.category IN (
+                                            SELECT anon_1.value
+                                            FROM json_each(:categories_0) AS anon_1
+                                        )
+                                        AND counted.position > :after_position_0
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.position
+                                    LIMIT :param_1
+                                    OFFSET :page_size - :param_2
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:event_types_0) AS wanted_0
+                        LIMIT :param_3
+                        OFFSET :param_4
+                    ) AS end_0
+                WHERE candidate.event_type = end_0.value
+                    AND candidate.category IN (
+                        SELECT anon_2.value FROM json_each(:categories_0) AS anon_2
+                    )
+                    AND candidate.position > :after_position_0
+                    AND candidate.position <= end_0.position
+                UNION
+                SELECT candidate.position AS position
+                FROM
+                    es_events AS candidate,
+                    (
+                        SELECT
+                            wanted_1.value AS value,
+                            coalesce(
+                                (
+                                    SELECT counted.position
+                                    FROM es_events AS counted
+                                    WHERE counted.stream_id = wanted_1.value
+                                        AND counted.position > :after_position_1
+                                        AND counted.position <= :up_to_position
+                                    ORDER BY counted.version
+                                    LIMIT :param_5
+                                    OFFSET :page_size - :param_6
+                                ),
+                                :up_to_position
+                            ) AS position
+                        FROM json_each(:stream_ids_1) AS wanted_1
+                        LIMIT :param_7
+                        OFFSET :param_8
+                    ) AS end_1
+                WHERE candidate.stream_id = end_1.value
+                    AND candidate.position > :after_position_1
+                    AND candidate.position <= end_1.position
+                UNION
+                SELECT found_2.position AS position
+                FROM (
+                    SELECT es_events.position AS position
+                    FROM es_events
+                    WHERE es_events.position > :after_position_2 AND es_events.position <= :up_to_position
+                    ORDER BY es_events.position
+                    LIMIT :page_size
+                    OFFSET :param_9
+                ) AS found_2
+            ) AS found
+            ORDER BY found.position
+            LIMIT :page_size
+            OFFSET :param_10
+        ) AS page
+    )
+    ORDER BY es_events.position
+) AS page
+ORDER BY position;
+
+-- sqlite.settings.setting('foreign_keys')
+SELECT foreign_keys FROM pragma_foreign_keys() AS anon_1;
+
+-- sqlite.settings.setting('journal_mode')
+SELECT journal_mode FROM pragma_journal_mode() AS anon_1;
+
+-- sqlite.settings.setting('synchronous')
+SELECT synchronous FROM pragma_synchronous() AS anon_1;
+
+-- sqlite.statistics.database_size
 SELECT CAST(anon_2.page_count * anon_3.page_size AS INTEGER) AS anon_1
 FROM pragma_page_count() AS anon_2, pragma_page_size() AS anon_3;
 
--- statistics.events_by_category_and_type
-SELECT es_events.category, es_events.event_type, count(*) AS count_1
-FROM es_events
-GROUP BY es_events.category, es_events.event_type;
-
--- statistics.sample_categories_and_types
-WITH RECURSIVE sample(position) AS (
-    SELECT min(es_events.position) AS position
-    FROM es_events
-    UNION ALL
-    SELECT (
-        SELECT min(es_events.position) AS min_1
-        FROM es_events
-        WHERE es_events.position >= sample.position + :stride
-    ) AS anon_1
-    FROM sample
-    WHERE sample.position IS NOT NULL
-)
-SELECT es_events.category, es_events.event_type, count(*) AS count_1
-FROM es_events
-WHERE es_events.position IN (SELECT sample.position FROM sample WHERE sample.position IS NOT NULL)
-GROUP BY es_events.category, es_events.event_type;
-
--- statistics.sizes_on_sqlite
+-- sqlite.statistics.sizes
 SELECT
     sqlite_master.tbl_name,
     iif(sqlite_master.type = 'index', sqlite_master.name, NULL) AS iif_1,
@@ -2100,13 +2054,7 @@ WHERE dbstat.name = sqlite_master.name
         'snapshots'
     );
 
--- statistics.streams_by_category
-SELECT es_streams.category, count(*) AS count_1 FROM es_streams GROUP BY es_streams.category;
-
--- statistics.time_now
-SELECT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_1;
-
--- transfer.find_stored_by_json
+-- sqlite.transfer.find_stored
 SELECT
     es_events.stream_id,
     es_events.version,
@@ -2121,7 +2069,7 @@ JOIN json_each(:places) AS anon_1
     ON es_events.stream_id = json_extract(anon_1.value, '$[0]')
         AND es_events.version = json_extract(anon_1.value, '$[1]');
 
--- transfer.insert_positioned_event
+-- sqlite.transfer.insert_positioned_event
 INSERT INTO es_events (
     position,
     version,
@@ -2147,18 +2095,7 @@ VALUES (
     :metadata
 );
 
--- transfer.insert_snapshot
-INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
-VALUES (:version, :created_at, :schema_version, :codec, :stream_id, :state)
-ON CONFLICT (stream_id, schema_version)
-DO UPDATE SET
-    version = excluded.version,
-    created_at = excluded.created_at,
-    codec = excluded.codec,
-    state = excluded.state
-WHERE snapshots.version < excluded.version;
-
--- transfer.insert_stored_event
+-- sqlite.transfer.insert_stored_event
 INSERT INTO es_events (
     version, recorded_at, event_id, schema_version, codec, stream_id, event_type, data, metadata
 )
@@ -2173,6 +2110,69 @@ VALUES (
     :data,
     :metadata
 );
+
+-- statistics.count_events_since
+-- with param_1 = 0
+SELECT count(*) AS count_1
+FROM (SELECT 1 FROM es_events WHERE es_events.recorded_at >= :since LIMIT :at_most OFFSET :param_1) AS counted;
+
+-- statistics.count_rows('streams')
+SELECT count(*) AS count_1 FROM es_streams;
+
+-- statistics.count_rows('events')
+SELECT count(*) AS count_1 FROM es_events;
+
+-- statistics.count_rows('snapshots')
+SELECT count(*) AS count_1 FROM snapshots;
+
+-- statistics.count_rows('schema')
+SELECT count(*) AS count_1 FROM es_schema;
+
+-- statistics.count_rows('checkpoints')
+SELECT count(*) AS count_1 FROM es_checkpoints;
+
+-- statistics.count_rows('dead_letters')
+SELECT count(*) AS count_1 FROM es_dead_letters;
+
+-- statistics.events_by_category_and_type
+SELECT es_events.category, es_events.event_type, count(*) AS count_1
+FROM es_events
+GROUP BY es_events.category, es_events.event_type;
+
+-- statistics.sample_categories_and_types
+WITH RECURSIVE sample(position) AS (
+    SELECT min(es_events.position) AS position
+    FROM es_events
+    UNION ALL
+    SELECT (
+        SELECT min(es_events.position) AS min_1
+        FROM es_events
+        WHERE es_events.position >= sample.position + :stride
+    ) AS anon_1
+    FROM sample
+    WHERE sample.position IS NOT NULL
+)
+SELECT es_events.category, es_events.event_type, count(*) AS count_1
+FROM es_events
+WHERE es_events.position IN (SELECT sample.position FROM sample WHERE sample.position IS NOT NULL)
+GROUP BY es_events.category, es_events.event_type;
+
+-- statistics.streams_by_category
+SELECT es_streams.category, count(*) AS count_1 FROM es_streams GROUP BY es_streams.category;
+
+-- statistics.time_now
+SELECT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) AS anon_1;
+
+-- transfer.insert_snapshot
+INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
+VALUES (:version, :created_at, :schema_version, :codec, :stream_id, :state)
+ON CONFLICT (stream_id, schema_version)
+DO UPDATE SET
+    version = excluded.version,
+    created_at = excluded.created_at,
+    codec = excluded.codec,
+    state = excluded.state
+WHERE snapshots.version < excluded.version;
 
 -- transfer.page_of_snapshots
 -- with param_1 = 0
@@ -2519,29 +2519,6 @@ RELEASE SAVEPOINT eventstore;
 
 -- ======== on tables before version 6
 
--- appending.advance_existing_head
--- with version_1 = 0
-UPDATE es_streams
-SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version > :version_1
-RETURNING version;
-
--- appending.advance_head
-UPDATE es_streams
-SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version = :expected
-RETURNING version;
-
--- appending.create_or_advance_head
-INSERT INTO es_streams (version, stream_id)
-VALUES (:count, :stream_id)
-ON CONFLICT (stream_id)
-DO UPDATE SET
-    version = (es_streams.version + :count),
-    updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'))
-WHERE 1 = 1
-RETURNING version;
-
 -- closing.find_end
 SELECT es_streams.version, es_events.event_type AS event_type, es_events.codec, es_events.data
 FROM es_streams
@@ -2550,3 +2527,26 @@ LEFT OUTER JOIN es_events
         AND es_events.version = es_streams.version
         AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 WHERE es_streams.stream_id = :stream_id;
+
+-- heads.advance_existing_head
+-- with version_1 = 0
+UPDATE es_streams
+SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version > :version_1
+RETURNING version;
+
+-- heads.advance_head
+UPDATE es_streams
+SET version=(es_streams.version + :count), updated_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE es_streams.stream_id = :stream_id AND 1 = 1 AND es_streams.version = :expected
+RETURNING version;
+
+-- heads.create_or_advance_head
+INSERT INTO es_streams (version, stream_id)
+VALUES (:count, :stream_id)
+ON CONFLICT (stream_id)
+DO UPDATE SET
+    version = (es_streams.version + :count),
+    updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+WHERE 1 = 1
+RETURNING version;

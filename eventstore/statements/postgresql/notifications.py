@@ -4,7 +4,7 @@ from sqlalchemy import ColumnElement, Text, cast, func, select
 from sqlalchemy.dialects.postgresql import OID
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.names import name_of_events
+from eventstore.statements.postgresql.names import name_of_events
 from eventstore.tables import Tables
 
 

@@ -1,4 +1,4 @@
-"""LOCK TABLE, which SQLAlchemy has no construct for (PostgreSQL)."""
+"""LOCK TABLE, which SQLAlchemy has no construct for."""
 
 from typing import Any
 
@@ -7,6 +7,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.expression import Executable
+
+from eventstore.tables import Tables
 
 
 class _LockTable(Executable, ClauseElement):
@@ -25,3 +27,13 @@ def _lock_table(element: _LockTable, _: Any, **__: Any) -> str:
 def lock_of(table: Table) -> ClauseElement:
     """Wait for those who have written to a table, and keep others from it until the transaction ends; reads go on."""
     return _LockTable(table)
+
+
+def lock_events(tables: Tables) -> ClauseElement:
+    """Keep appends out until the transaction ends."""
+    return lock_of(tables.events)
+
+
+def lock_snapshots(tables: Tables) -> ClauseElement:
+    """Wait for those who are saving snapshots, and keep others from it until the transaction ends."""
+    return lock_of(tables.snapshots)

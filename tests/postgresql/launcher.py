@@ -50,7 +50,7 @@ NOT_DURABLE_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
 
 _CHOSEN_HERE: Final = frozenset({"port", "listen_addresses", "data_directory", "external_pid_file"})
 _DEBIAN_INSTALLATIONS: Final = Path("/usr/lib/postgresql")
-_SUPERVISOR: Final = Path(__file__).with_name("_postgresql_supervisor.py")
+_SUPERVISOR: Final = Path(__file__).with_name("supervisor.py")
 _STOP_TIMEOUT_SECONDS: Final = 60.0
 
 
@@ -244,7 +244,7 @@ class PostgreSQLServer:
 
 def _start_supervisor(binaries: Path, settings: Mapping[str, str]) -> _Running:
     request = json.dumps({"binaries": str(binaries.absolute()), "settings": settings})
-    supervisor = subprocess.Popen(  # noqa: S603  (our own file)
+    supervisor = subprocess.Popen(
         # -I and -S: neither the caller's environment nor what is installed can slow it down or break it.
         [sys.executable, "-I", "-S", str(_SUPERVISOR), request],
         stdin=subprocess.PIPE,

@@ -18,12 +18,11 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy import delete as delete_from
-from sqlalchemy import insert as insert_into
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.selectable import ScalarSelect
 
-from eventstore.statements.names import name_of_events
+from eventstore.statements.global_order import newest_position
+from eventstore.statements.postgresql.names import name_of_events
 from eventstore.tables import Tables
 
 _CLASSES = table(
@@ -31,11 +30,10 @@ _CLASSES = table(
 )
 _SEQUENCES = table("pg_sequence", column("seqrelid"), column("seqcache"), schema="pg_catalog")
 _NAMESPACES = table("pg_namespace", column("oid"), column("nspname"), schema="pg_catalog")
-_SQLITE_SEQUENCES = table("sqlite_sequence", column("name"), column("seq"))
 
 
 def drawing_state(tables: Tables, name: str) -> Subquery:
-    """Return how positions are drawn, as a part of a statement, with one row (PostgreSQL).
+    """Return how positions are drawn, as a part of a statement, with one row.
 
     The columns: whether es_events is `p`ermanent, `u`nlogged or `t`emporary; how many positions a session draws from
     the sequence at once; and the last position that was drawn, -1 if the sequence does not say without being read
@@ -59,13 +57,13 @@ def drawing_state(tables: Tables, name: str) -> Subquery:
 
 
 def drawing(tables: Tables) -> ClauseElement:
-    """Return the position of the newest event, and `drawing_state` (PostgreSQL)."""
+    """Return the position of the newest event, and `drawing_state`."""
     state = drawing_state(tables, "state")
-    return select(_newest(tables).label("newest"), *state.c).select_from(state)
+    return select(newest_position(tables).scalar_subquery().label("newest"), *state.c).select_from(state)
 
 
 def position_sequence(tables: Tables) -> ClauseElement:
-    """Return (schema, name) of the sequence; no row where there is none (PostgreSQL)."""
+    """Return (schema, name) of the sequence; no row where there is none."""
     return (
         select(_NAMESPACES.c.nspname, _CLASSES.c.relname)
         .select_from(_CLASSES.join(_NAMESPACES, _NAMESPACES.c.oid == _CLASSES.c.relnamespace))
@@ -82,40 +80,23 @@ def drawn_positions(schema: str, name: str) -> Callable[[Tables], ClauseElement]
     sequence = table(name, column("last_value"), column("is_called"), schema=schema)
 
     def positions_drawn(tables: Tables) -> ClauseElement:
-        return select(_newest(tables), sequence.c.last_value, sequence.c.is_called)
+        return select(newest_position(tables).scalar_subquery(), sequence.c.last_value, sequence.c.is_called)
 
     return positions_drawn
 
 
 def set_last_position(tables: Tables) -> ClauseElement:
-    """Let the sequence go on after a position (PostgreSQL)."""
+    """Let the sequence go on after a position."""
     return select(func.setval(_sequence(tables), bindparam("position", type_=BigInteger)))
-
-
-def last_numbered(tables: Tables) -> ClauseElement:
-    """Return (newest stored position, last one given out); the second NULL where SQLite knows of none (SQLite)."""
-    return select(_newest(tables), last_number(tables))
-
-
-def last_number(tables: Tables) -> ScalarSelect[Any]:
-    """Return the last position that was drawn; NULL if there was none (SQLite)."""
-    of_events = _SQLITE_SEQUENCES.c.name == tables.events.name
-    return select(func.max(_SQLITE_SEQUENCES.c.seq)).where(of_events).scalar_subquery()
-
-
-def forget_last_numbered(tables: Tables) -> ClauseElement:
-    """Delete what `add_last_numbered` adds: sqlite_sequence has no key for an upsert (SQLite)."""
-    return delete_from(_SQLITE_SEQUENCES).where(_SQLITE_SEQUENCES.c.name == tables.events.name)
-
-
-def add_last_numbered(tables: Tables) -> ClauseElement:
-    """Let numbers go on after a position (SQLite)."""
-    return insert_into(_SQLITE_SEQUENCES).values(name=tables.events.name, seq=bindparam("position", type_=BigInteger))
-
-
-def _newest(tables: Tables) -> ScalarSelect[int]:
-    return select(func.coalesce(func.max(tables.events.c.position), 0)).scalar_subquery()
 
 
 def _sequence(tables: Tables) -> ColumnElement[Any]:
     return func.to_regclass(func.pg_get_serial_sequence(name_of_events(tables), "position"))
+
+
+def continue_positions(tables: Tables) -> ClauseElement:
+    """Have the sequence go on after the largest position, if it is behind."""
+    sequence = cast(func.pg_get_serial_sequence(name_of_events(tables), literal_column("'position'")), REGCLASS)
+    newest = select(func.max(tables.events.c.position).label("position")).subquery("newest")
+    last = func.coalesce(func.pg_sequence_last_value(sequence), literal_column("0"))
+    return select(func.setval(sequence, newest.c.position)).where(newest.c.position > last)

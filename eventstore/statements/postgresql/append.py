@@ -1,4 +1,4 @@
-"""Statements that append: heads first, events second."""
+"""Statements that append to one stream or to several, by arrays: as many parameters, however many events."""
 
 from typing import Any
 
@@ -11,7 +11,6 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     Uuid,
-    and_,
     bindparam,
     cast,
     column,
@@ -21,71 +20,15 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import insert as insert_into
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate, Update
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlalchemy.sql.selectable import TableValuedAlias
 
-from eventstore.statements.notifications import channel_of
-from eventstore.tables import ENDS, Tables, now
-
-# --- heads: one row in es_streams, at the version of the stream. Each returns the new version; no row on a conflict,
-# nor if the stream has ended: a check refuses that as well, but it would abort a transaction of the caller's.
-
-
-def create_head(tables: Tables) -> ReturningInsert[Any]:
-    """Expect no stream. Waits for an unfinished writer who creates the same one; locks nothing where it exists."""
-    return _new_head(tables).on_conflict_do_nothing(index_elements=["stream_id"]).returning(tables.streams.c.version)
-
-
-def advance_head(tables: Tables) -> ReturningUpdate[Any]:
-    """Expect a version. Waits for an unfinished writer of the stream, then looks again."""
-    return (
-        _advanced_head(tables)
-        .where(tables.streams.c.version == bindparam("expected"))
-        .returning(tables.streams.c.version)
-    )
-
-
-def advance_existing_head(tables: Tables) -> ReturningUpdate[Any]:
-    """Expect that the stream exists."""
-    return _advanced_head(tables).where(tables.streams.c.version > 0).returning(tables.streams.c.version)
-
-
-def create_or_advance_head(tables: Tables) -> ReturningInsert[Any]:
-    """Expect nothing."""
-    version = tables.streams.c.version
-    return (
-        _new_head(tables)
-        .on_conflict_do_update(
-            index_elements=["stream_id"],
-            set_={"version": version + bindparam("count"), "updated_at": now()},
-            where=_has_not_ended(tables),
-        )
-        .returning(version)
-    )
-
-
-def _new_head(tables: Tables) -> Insert:
-    return insert(tables.streams).values(stream_id=bindparam("stream_id"), version=bindparam("count"))
-
-
-def _advanced_head(tables: Tables) -> Update:
-    streams = tables.streams
-    return (
-        update(streams)
-        .where(streams.c.stream_id == bindparam("stream_id"), _has_not_ended(tables))
-        .values(version=streams.c.version + bindparam("count"), updated_at=now())
-    )
-
-
-def _has_not_ended(tables: Tables) -> ColumnElement[bool]:
-    ends = ENDS if tables.streams_can_end else ()
-    return and_(true(), *(tables.streams.c[name].is_(None) for name in ends))
-
-
-# --- append to one stream, on PostgreSQL: head and events in one statement, returning one row (version, position of the
-# last event)
+from eventstore.statements.columns import APPENDED_COLUMNS
+from eventstore.statements.heads import advance_existing_head, advance_head, create_head, create_or_advance_head
+from eventstore.statements.postgresql.notifications import channel_of
+from eventstore.tables import Tables, now
 
 
 def append_to_new(tables: Tables) -> Select[Any]:
@@ -179,21 +122,17 @@ def insert_events(tables: Tables, stream_id: Any, version: Any, event: TableValu
         .select_from(source)
         .order_by(event.c.place)
     )
-    names = ["stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "metadata"]
     events = tables.events
     return (
         insert_into(events)
-        .from_select(names, values, include_defaults=False)
+        .from_select(list(APPENDED_COLUMNS), values, include_defaults=False)
         .returning(events.c.stream_id, events.c.version, events.c.position)
         .cte("stored")
     )
 
 
-# --- append to several streams
-
-
 def create_heads(tables: Tables) -> ClauseElement:
-    """Create the missing heads at version 0, in sorted order, so that they are locked like the others (PostgreSQL)."""
+    """Create the missing heads at version 0, in sorted order, so that they are locked like the others."""
     wanted = unnest(("stream_ids", "stream_id", Text()))
     rows = select(wanted.c.stream_id, cast(0, BigInteger)).order_by(wanted.c.stream_id.collate("C"))
     return (
@@ -204,7 +143,7 @@ def create_heads(tables: Tables) -> ClauseElement:
 
 
 def lock_heads(tables: Tables) -> ClauseElement:
-    """Lock heads in sorted order and return (stream_id, version) of those that exist (PostgreSQL).
+    """Lock heads in sorted order and return (stream_id, version) of those that exist.
 
     An UPDATE locks in an order of its own, and two of them deadlock.
     """
@@ -219,7 +158,7 @@ def lock_heads(tables: Tables) -> ClauseElement:
 
 
 def append_to_many(tables: Tables) -> Select[Any]:
-    """Set locked heads, insert events, return (stream_id, version, position) of those asked for (PostgreSQL)."""
+    """Set locked heads, insert events, return (stream_id, version, position) of those asked for."""
     streams = tables.streams
     head = unnest(("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
     advanced = (
@@ -241,41 +180,5 @@ def append_to_many(tables: Tables) -> Select[Any]:
 
 
 def append_to_many_and_notify(tables: Tables) -> ClauseElement:
-    """Do the same, and tell those who listen (PostgreSQL)."""
+    """Do the same, and tell those who listen."""
     return append_to_many(tables).add_columns(notification(tables))
-
-
-def take_write_lock(tables: Tables) -> ClauseElement:
-    """Change no row, but become the one writer (SQLite)."""
-    return update(tables.streams).where(tables.streams.c.stream_id == "").values(version=tables.streams.c.version)
-
-
-def find_heads(tables: Tables) -> ClauseElement:
-    """Return (stream_id, version) of the streams in a JSON array (SQLite)."""
-    wanted = func.json_each(bindparam("stream_ids", type_=Text)).table_valued("value")
-    streams = tables.streams
-    return select(streams.c.stream_id, streams.c.version).where(streams.c.stream_id.in_(select(wanted.c.value)))
-
-
-def set_head(tables: Tables) -> ClauseElement:
-    """Set one head to a version (SQLite, where the whole database is locked)."""
-    change = {"version": bindparam("version"), "updated_at": now()}
-    row = insert(tables.streams).values(stream_id=bindparam("stream_id"), version=bindparam("version"))
-    return row.on_conflict_do_update(index_elements=["stream_id"], set_=change)
-
-
-def insert_event(tables: Tables) -> Insert:
-    """Insert one event (SQLite, by executemany)."""
-    names = ("stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "metadata")
-    types = {"event_id": Text(), "metadata": Text()}
-    return insert(tables.events).values({name: bindparam(name, type_=types.get(name)) for name in names})
-
-
-def insert_single_event(tables: Tables) -> ClauseElement:
-    """Insert one event, and return its position (SQLite)."""
-    return insert_event(tables).returning(tables.events.c.position)
-
-
-def last_position(_tables: Tables) -> ClauseElement:
-    """Return the position of the event that this connection has inserted last (SQLite)."""
-    return select(func.last_insert_rowid())

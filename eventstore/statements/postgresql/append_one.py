@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
-from eventstore.statements.appending import advance_existing_head, advance_head, create_head, create_or_advance_head
-from eventstore.statements.notifications import channel_of
+from eventstore.statements.heads import advance_existing_head, advance_head, create_head, create_or_advance_head
+from eventstore.statements.postgresql.notifications import channel_of
 from eventstore.tables import Tables
 
 

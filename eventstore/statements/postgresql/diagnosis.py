@@ -1,7 +1,5 @@
 """Statements that look at a server, its settings, and who is in the way."""
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -19,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.names import identities_of, name_of_events
+from eventstore.statements.postgresql.names import identities_of, name_of_events
 from eventstore.tables import Tables, now
 
 
@@ -46,14 +44,14 @@ _CLASSES = _catalog("pg_class", "oid", "relname", "reloptions")
 
 
 def server_settings(_: Tables) -> ClauseElement:
-    """Return (name, value) of the settings in the array `names` (PostgreSQL)."""
+    """Return (name, value) of the settings in the array `names`."""
     return select(cast(_SETTINGS.c.name, Text), cast(_SETTINGS.c.setting, Text)).where(
         _SETTINGS.c.name == func.any(bindparam("names", type_=ARRAY(Text)))
     )
 
 
 def server_process(_: Tables) -> ClauseElement:
-    """Return (whether the server is a standby, how many clients it has) (PostgreSQL).
+    """Return (whether the server is a standby, how many clients it has).
 
     Of the sessions of other users, a user without further rights sees who they are, and not of which type: those that
     have a user are clients.
@@ -67,7 +65,7 @@ def server_process(_: Tables) -> ClauseElement:
 
 
 def unfinished_appends(tables: Tables) -> ClauseElement:
-    """Return (process id, user, application, state, seconds) of open transactions that have appended (PostgreSQL)."""
+    """Return (process id, user, application, state, seconds) of open transactions that have appended."""
     sessions, this_database = (
         _SESSIONS.c,
         select(_DATABASES.c.oid).where(_DATABASES.c.datname == func.current_database()),
@@ -94,7 +92,7 @@ def unfinished_appends(tables: Tables) -> ClauseElement:
 
 
 def prepared_transactions(_: Tables) -> ClauseElement:
-    """Return (name, owner, seconds) of the prepared transactions of this database (PostgreSQL)."""
+    """Return (name, owner, seconds) of the prepared transactions of this database."""
     found = _PREPARED.c
     return (
         select(cast(found.gid, Text), cast(found.owner, Text), _seconds_since(found.prepared))
@@ -104,7 +102,7 @@ def prepared_transactions(_: Tables) -> ClauseElement:
 
 
 def table_upkeep(tables: Tables) -> ClauseElement:
-    """Return (table, its own settings, live rows, dead rows) of the tables (PostgreSQL)."""
+    """Return (table, its own settings, live rows, dead rows) of the tables."""
     return (
         select(
             cast(_CLASSES.c.relname, Text),
@@ -119,13 +117,3 @@ def table_upkeep(tables: Tables) -> ClauseElement:
 
 def _seconds_since(time: ColumnElement[Any]) -> ColumnElement[int]:
     return cast(func.date_part(literal_column("'epoch'"), now() - time), BigInteger)
-
-
-@cache
-def sqlite_setting(name: str) -> Callable[[Tables], ClauseElement]:
-    """Return the statement for the value of a PRAGMA that only tells (SQLite)."""
-
-    def value_of_setting(_: Tables) -> ClauseElement:
-        return select(column(name)).select_from(getattr(func, f"pragma_{name}")().table_valued(name))
-
-    return value_of_setting

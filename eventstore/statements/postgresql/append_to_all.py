@@ -21,7 +21,7 @@ from sqlalchemy import insert as insert_into
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.appending import insert_events, notification, unnest, unnested_events
+from eventstore.statements.postgresql.append import insert_events, notification, unnest, unnested_events
 from eventstore.tables import Tables, now
 
 OVERTAKEN: Final = frozenset({"22012", "23505", "40001"})

@@ -8,12 +8,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.expression import Executable
 
-from eventstore.statements.names import name_of_events
+from eventstore.statements.columns import APPENDED_COLUMNS, STORED_COLUMNS
+from eventstore.statements.postgresql.names import name_of_events
 from eventstore.tables import Tables
 from eventstore.tables.immutability import qualified_name
-
-COPIED_COLUMNS = ("stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "metadata")
-"""The columns of a row that is copied, in order; the database fills in the others."""
 
 
 class _Copy(Executable, ClauseElement):
@@ -36,10 +34,20 @@ def row_security(tables: Tables) -> ClauseElement:
 
 
 def copy_events(tables: Tables) -> ClauseElement:
-    """Store rows of `COPIED_COLUMNS`, the parameter `rows`. Positions are drawn in their order, as they are stored."""
-    return copy_of(tables, COPIED_COLUMNS)
+    """Store rows of `APPENDED_COLUMNS`, the parameter `rows`. Positions are drawn in their order."""
+    return copy_of(tables, APPENDED_COLUMNS)
 
 
 def copy_of(tables: Tables, columns: Sequence[str]) -> ClauseElement:
     """Store rows of columns of es_events, the parameter `rows`. A position among them is stored as it is."""
     return _Copy(tables, columns)
+
+
+def copy_stored_events(tables: Tables) -> ClauseElement:
+    """Store rows of `STORED_COLUMNS`; positions are drawn in their order."""
+    return copy_of(tables, STORED_COLUMNS)
+
+
+def copy_positioned_events(tables: Tables) -> ClauseElement:
+    """Store rows of `STORED_COLUMNS` and the position."""
+    return copy_of(tables, (*STORED_COLUMNS, "position"))

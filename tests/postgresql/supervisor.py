@@ -1,6 +1,6 @@
 """Keep one throw-away PostgreSQL server for as long as its owner lives.
 
-`postgresql.py` runs this file by its path, in a process and a session of its own. The owner holds the other
+`launcher.py` runs this file by its path, in a process and a session of its own. The owner holds the other
 end of our standard input and never writes to it: when the owner ends, however it ends, we read the end of the
 file, stop the server and remove its folder.
 
@@ -164,7 +164,7 @@ def create_cluster(binaries: Path, folder: Path, account: Account) -> Path:
     for locale in LOCALES:
         arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", f"--locale={locale}", "--no-sync"]
         with log.open("ab") as output:
-            finished = subprocess.run(  # noqa: S603  (the owner's own choice of binaries)
+            finished = subprocess.run(
                 [binaries / "initdb", "-D", data, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -194,7 +194,7 @@ def start(
         # Another process may take the port between our look and PostgreSQL's bind: then try another.
         port = free_port()
         with log.open("wb") as output:
-            server = subprocess.Popen(  # noqa: S603  (the owner's own choice of binaries)
+            server = subprocess.Popen(
                 [binaries / "postgres", "-D", data, *options({**settings, "port": str(port)})],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

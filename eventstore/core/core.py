@@ -1,0 +1,124 @@
+"""What all parts of a store work with: where statements run, on which database, and what they make of rows."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Self
+
+from eventstore.backends.protocol import Backend
+from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
+from eventstore.common.validation import check_number
+from eventstore.core.execution import Execution
+from eventstore.core.schema_version import SchemaGate
+from eventstore.core.settling import Settling
+from eventstore.event_types import EventTypes
+from eventstore.event_types.registry import check_registry
+from eventstore.observer import NO_OBSERVER, Observer
+from eventstore.rows.mapper import EventMapper
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Events of one stream that were appended together.
+
+    Attributes:
+        stream_id: The stream.
+        after_version: The version of the stream before them.
+        version: The version of the last of them.
+        position: The position of the last of them; None if it was not read back.
+    """
+
+    stream_id: str
+    after_version: int
+    version: int
+    position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AppendHook:
+    """What is called after events were appended, imported, or replaced by the tombstone of a deleted stream.
+
+    Attributes:
+        call: Takes the core, with its execution in the transaction of the append if there is one, and what was
+            appended, in order. An error that it raises is the append's.
+        in_transaction: Whether it must run in the transaction of the append, to be rolled back with it.
+    """
+
+    call: Callable[["Core", Sequence[Appended]], None]
+    in_transaction: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The inner parts of one store. A store that is joined to a transaction has the same, but for `execution`.
+
+    Attributes:
+        backend: How the database is used.
+        execution: Where statements run, and in whose transaction.
+        mapper: Makes rows of events, and events of rows.
+        settling: How far the global order is settled, for all readers of the store.
+        gate: Checks that the tables fit this code.
+        page_size: How many events a read fetches at a time.
+        observer: Whom to report operations to.
+        after_append: Called after each append, in this order.
+    """
+
+    backend: Backend
+    execution: Execution
+    mapper: EventMapper
+    settling: Settling
+    gate: SchemaGate
+    page_size: int
+    observer: Observer = NO_OBSERVER
+    after_append: tuple[AppendHook, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        backend: Backend,
+        execution: Callable[[SchemaGate], Execution],
+        *,
+        event_types: EventTypes | None,
+        codec: Codec | None,
+        also_reads: Iterable[Codec],
+        compress_above: int | None,
+        page_size: int,
+    ) -> Self:
+        """Return the core of a new store, from its options.
+
+        Raises:
+            InvalidInput: An option is not valid.
+            UpcasterMissing: The event types have a hole.
+        """
+        check_number("page_size", page_size, minimum=1)
+        event_types = EventTypes() if event_types is None else check_registry(event_types)
+        event_types.validate()
+        payloads = PayloadCodec(
+            MessagePackCodec() if codec is None else codec, compress_above=compress_above, also_reads=also_reads
+        )
+        gate = SchemaGate(suit=backend.suit)
+        return cls(
+            backend=backend,
+            execution=execution(gate),
+            mapper=EventMapper(event_types, payloads),
+            settling=Settling(backend),
+            gate=gate,
+            page_size=page_size,
+        )
+
+    @contextmanager
+    def begin(self) -> Iterator[Self]:
+        """Open a transaction, or a savepoint in the joined one; yield the core of a store that is joined to it."""
+        with self.execution.begin() as execution:
+            yield replace(self, execution=execution)
+
+    def with_event_types(self, event_types: EventTypes) -> Self:
+        """Return this core with other event types; with none, data is plain values, never upcast."""
+        event_types.validate()
+        return replace(self, mapper=EventMapper(event_types, self.mapper.codec))
+
+    def call_hooks(self, appended: Sequence[Appended]) -> None:
+        """Call what is to be called after an append."""
+        if appended:
+            for hook in self.after_append:
+                hook.call(self, appended)

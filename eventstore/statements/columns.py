@@ -1,0 +1,32 @@
+"""The columns of an event, in the orders in which statements write and return them."""
+
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Text, cast
+
+from eventstore.tables import Tables
+
+APPENDED_COLUMNS: Final = (
+    "stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "metadata",
+)  # fmt: skip
+"""What an append writes; the database fills in the others."""
+
+STORED_COLUMNS: Final = (*APPENDED_COLUMNS, "recorded_at")
+"""The columns of a stored event, but for its position."""
+
+
+def event_columns(tables: Tables) -> list[ColumnElement[Any]]:
+    """Return the columns in the order that `rows.EventMapper` takes them; metadata as text, for the quicker decoder."""
+    events = tables.events.c
+    return [
+        events.position,
+        events.stream_id,
+        events.version,
+        events.event_id,
+        events.event_type,
+        events.schema_version,
+        events.codec,
+        events.data,
+        cast(events.metadata, Text).label("metadata"),
+        events.recorded_at,
+    ]

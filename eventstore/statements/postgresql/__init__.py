@@ -1,0 +1,1 @@
+"""Statements that only PostgreSQL is sent."""

@@ -1,0 +1,71 @@
+"""Statements that ask the catalog about the tables."""
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Float,
+    Text,
+    and_,
+    case,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+)
+from sqlalchemy.sql import ClauseElement
+
+from eventstore.statements.postgresql.names import identities_of
+from eventstore.tables import Tables
+
+_CLASSES = table(
+    "pg_class",
+    *[column(name) for name in ("oid", "relname", "reltuples", "relpages")],
+    schema="pg_catalog",
+)
+
+
+_INDEXES = table("pg_index", column("indexrelid"), column("indrelid"), schema="pg_catalog")
+
+
+def estimated_rows(tables: Tables) -> ClauseElement:
+    """Return (table, about how many rows) of the tables.
+
+    As the planner does: the rows on a page when somebody last looked, times the pages that there are. The counters of
+    live rows take part only where nobody has looked yet. They count twice: ANALYZE sets them to what it has found, and
+    the sessions that stored the rows add them once more when they next report.
+    """
+    analyzed, pages = _CLASSES.c.reltuples, _CLASSES.c.relpages
+    pages_now = cast(func.pg_relation_size(_CLASSES.c.oid), Float) / cast(
+        func.current_setting(literal_column("'block_size'")), BigInteger
+    )
+    estimated = case(
+        (and_(analyzed > literal_column("0"), pages > literal_column("0")), analyzed / pages * pages_now),
+        else_=func.pg_stat_get_live_tuples(_CLASSES.c.oid),
+    )
+    return select(cast(_CLASSES.c.relname, Text), cast(estimated, BigInteger)).where(_is_ours(tables))
+
+
+def sizes(tables: Tables) -> ClauseElement:
+    """Return (table, index or NULL, bytes) of the tables, and of each of their indexes."""
+    index = _CLASSES.alias("index_class")
+    of_tables = select(cast(_CLASSES.c.relname, Text), cast(None, Text), func.pg_table_size(_CLASSES.c.oid)).where(
+        _is_ours(tables)
+    )
+    of_indexes = (
+        select(cast(_CLASSES.c.relname, Text), cast(index.c.relname, Text), func.pg_relation_size(index.c.oid))
+        .select_from(_CLASSES.join(_INDEXES, _INDEXES.c.indrelid == _CLASSES.c.oid))
+        .join(index, index.c.oid == _INDEXES.c.indexrelid)
+        .where(_is_ours(tables))
+    )
+    return of_tables.union_all(of_indexes)
+
+
+def database_size(_: Tables) -> ClauseElement:
+    """Return the bytes of the whole database."""
+    return select(func.pg_database_size(func.current_database()))
+
+
+def _is_ours(tables: Tables) -> ColumnElement[bool]:
+    return _CLASSES.c.oid.in_(identities_of(tables))

@@ -1,0 +1,147 @@
+"""Which functions a call passes through: how many, in how many files of the package, and how often it changes the file.
+
+The functions called are the same on every run and every machine, so a test can hold them. It works for older checkouts,
+too: see `tests/house.py`.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+from uuid import uuid4
+
+import eventstore
+from eventstore import EventStore, EventTypes, migrations
+from eventstore.backends import engine_for
+from eventstore.projections import Projection, Worker
+from tests.postgresql.launcher import PostgreSQLServer
+
+_PACKAGE: Final = str(Path(eventstore.__file__).parent) + "/"
+_INLINED: Final = {"<listcomp>", "<setcomp>", "<dictcomp>"}
+"""Since Python 3.12 they are no calls, so they are not counted before it either."""
+
+_EVENT_TYPES: Final = EventTypes()
+
+
+@_EVENT_TYPES.register("order-placed")
+@dataclass(frozen=True)
+class OrderPlaced:
+    """What is appended."""
+
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """The way of one call.
+
+    Attributes:
+        stops: The file of each function that was called, below the package, in order; other code is left out.
+        calls: How many functions of Python were called, in the package and elsewhere.
+    """
+
+    stops: tuple[str, ...]
+    calls: int
+
+    @property
+    def own_calls(self) -> int:
+        """How many functions of the package were called."""
+        return len(self.stops)
+
+    @property
+    def files(self) -> int:
+        """How many files they are in."""
+        return len(set(self.stops))
+
+    @property
+    def moves(self) -> int:
+        """How often the file of a call differs from that of the one before."""
+        return sum(before != after for before, after in zip(self.stops, self.stops[1:], strict=False))
+
+    @property
+    def way(self) -> tuple[str, ...]:
+        """The files, in the order in which they were first entered."""
+        return tuple(dict.fromkeys(self.stops))
+
+
+def trip_of(call: Callable[[], object]) -> Trip:
+    """Call, and note which functions are called on the way, in this thread."""
+    stops: list[str] = []
+    calls = 0
+
+    def note(frame: FrameType, happening: str, _: object) -> None:
+        nonlocal calls
+        if happening != "call" or frame.f_code.co_name in _INLINED:
+            return
+        calls += 1
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            stops.append(frame.f_code.co_filename.removeprefix(_PACKAGE))
+
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return Trip(tuple(stops), calls - 1)  # but for `call` itself
+
+
+@contextmanager
+def _store(url: str) -> Iterator[EventStore]:
+    engine = engine_for(url)
+    yield EventStore(engine, event_types=_EVENT_TYPES)
+    engine.dispose()
+
+
+def append(url: str) -> Trip:
+    """Return the way of an append of one typed event to a stream that exists, by a store that has appended before.
+
+    Args:
+        url: Of a database with the tables.
+    """
+    stream_id, event = f"order-{uuid4()}", OrderPlaced(30)
+    with _store(url) as store:
+        for version in range(2):
+            store.append(stream_id, [event], expected_version=version)
+        return trip_of(lambda: store.append(stream_id, [event], expected_version=2))
+
+
+def projection_batch(url: str) -> Trip:
+    """Return the way of a worker's batch of one event, when there have been batches before.
+
+    Args:
+        url: Of a database with the tables.
+    """
+    projection = Projection("totals")
+    totals: list[int] = []
+
+    @projection.on("order-placed")
+    def _add(event: Any, _connection: object) -> None:
+        totals.append(event.data.total)
+
+    with _store(url) as store:
+        worker = Worker(store, projection)
+        run_once = getattr(worker, "run_once", None) or getattr(worker, "once")  # noqa: B009  # its name until 2026-11-30
+        for _ in range(3):
+            worker.run_until_caught_up()
+            totals.clear()
+            store.append(f"order-{uuid4()}", [OrderPlaced(30)], expected_version=0)
+            trip = trip_of(run_once)
+            assert totals == [30], "a batch has handled no event, or more than one"
+    return trip
+
+
+def all_trips() -> dict[str, Trip]:
+    """Return the ways of an append and of a batch on each database; the databases are new."""
+    trips = {}
+    with tempfile.TemporaryDirectory() as folder, PostgreSQLServer() as server:
+        for database, url in (("PostgreSQL", server.url), ("SQLite", f"sqlite:///{folder}/events.db")):
+            engine = engine_for(url)
+            migrations.upgrade(engine)
+            engine.dispose()
+            trips[f"append of one typed event, {database}"] = append(url)
+            trips[f"projection batch of one event, {database}"] = projection_batch(url)
+    return trips
