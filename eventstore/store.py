@@ -34,7 +34,9 @@ from eventstore.errors import (
 from eventstore.event_types import EventTypeFinding, EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.filters import EventFilter, combine
-from eventstore.health import Health, HealthCheck, Thresholds
+from eventstore.health import Health
+from eventstore.health.check import HealthCheck
+from eventstore.health.thresholds import Thresholds
 from eventstore.observer import Observer
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder

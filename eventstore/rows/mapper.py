@@ -9,8 +9,10 @@ from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
-from eventstore.codecs import MessagePackCodec, PayloadCodec, difference, value_at
+from eventstore.codecs import MessagePackCodec
+from eventstore.codecs.exactness import difference, value_at
 from eventstore.codecs.metadata import METADATA_DECODER, decode_metadata, encode_metadata
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.common.validation import MAX_VERSION
 from eventstore.correlation import with_context
 from eventstore.errors import (
