@@ -22,6 +22,8 @@ _SHOWN_SPECIAL_METHODS: Final = {
 }  # fmt: skip
 _MADE_HERE: Final = {"DeadLetters", "Frame", "ProjectionScenario", "Scenario", "SnapshotStore", "Subscription"}
 """Methods return these; applications don't construct them."""
+_NO_PROMISE: Final = "without any promise"
+"""What says so in its docstring is for the package itself."""
 _OPTIONS: Final = re.compile(r"^::: (?P<path>[\w.]+)\n(?P<options>(?: +\S.*\n)*)", re.MULTILINE)
 _MEMBERS: Final = re.compile(r"members: *(?:\[(?P<inline>[^]]*)\]|\n(?P<lines>(?: +- \w+\n)+))")
 
@@ -101,7 +103,10 @@ def _members(body: list[ast.stmt]) -> Iterator[str]:
     for name, nodes in _defined(body).items():
         if not name.startswith("_") or name in _SHOWN_SPECIAL_METHODS:
             for node in nodes:
-                yield _signature(node, is_method=True) if isinstance(node, ast.FunctionDef) else ast.unparse(node)
+                if not isinstance(node, ast.FunctionDef):
+                    yield ast.unparse(node)
+                elif _NO_PROMISE not in (ast.get_docstring(node) or ""):
+                    yield _signature(node, is_method=True)
         if name == "__init__":
             yield from _attributes(nodes[-1])
 

@@ -1,7 +1,9 @@
 import ast
 import difflib
+import re
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -51,6 +53,17 @@ def test_all_that_a_public_package_exports_is_in_the_reference(module: str) -> N
 def test_every_name_at_the_root_is_on_the_page_of_the_whole_api() -> None:
     page = (REFERENCE / "index.md").read_text(encoding="utf-8")
     assert [name for name in eventstore.__all__ if f"[`{name}`](" not in page] == []
+
+
+def test_the_page_of_the_whole_api_leads_to_what_is_there() -> None:
+    page = (REFERENCE / "index.md").read_text(encoding="utf-8")
+    for path, anchor in re.findall(r"\]\((\S+\.md)#([\w.]+)\)", page):
+        shown = re.findall(r"^::: ([\w.]+)$", (REFERENCE / path).read_text(encoding="utf-8"), re.MULTILINE)
+        (parent,) = [each for each in shown if anchor == each or anchor.startswith(f"{each}.")]
+        module, _, name = anchor.rpartition(".")
+        assert hasattr(eventstore.EventStore if module == "eventstore.EventStore" else import_module(module), name), (
+            parent
+        )
 
 
 def test_a_signature_in_the_file() -> None:
