@@ -490,7 +490,7 @@ class EventStore:
         """
         return self._reader.stream_version(stream_id)
 
-    def streams(
+    def list_streams(
         self,
         *,
         category: str | None = None,
@@ -520,7 +520,7 @@ class EventStore:
 
         Example:
             ```python
-            for stream in store.streams(category="order", order=StreamOrder.SIZE, limit=10):
+            for stream in store.list_streams(category="order", order=StreamOrder.SIZE, limit=10):
                 print(stream.stream_id, stream.version)
             ```
         """

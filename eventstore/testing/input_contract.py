@@ -117,8 +117,8 @@ class InputContract(ContractBase):
         ]  # fmt: skip
         for each in filters:
             assert list(store.read_all(EventFilter(**each))) == [read]
-        assert [info.stream_id for info in store.streams(category=Kind.ORDER)] == ["order-1"]
-        assert list(store.streams(after_stream_id=Kind.STREAM)) == []
+        assert [info.stream_id for info in store.list_streams(category=Kind.ORDER)] == ["order-1"]
+        assert list(store.list_streams(after_stream_id=Kind.STREAM)) == []
         assert store.snapshots.save(Kind.STREAM, version=1, state=1)
         assert store.snapshots.load(Kind.STREAM) is not None
         assert [info.stream_id for info in store.snapshots.list(category=Kind.ORDER)] == ["order-1"]
