@@ -302,12 +302,12 @@ class EventStore:
     def append(
         self,
         stream_id: str,
-        events: Iterable[Any],
+        events: Any,
         *,
         expected_version: ExpectedVersion,
         metadata: Mapping[str, Any] | None = None,
     ) -> AppendResult:
-        """Append events to a stream: all of them or none.
+        """Append one event to a stream, or several: all of them or none.
 
         Takes the lock of the stream's head, for as long as the transaction lasts: writers of one stream wait for each
         other, writers of different streams don't (on SQLite all writers do). Without a joined transaction it is
@@ -320,8 +320,8 @@ class EventStore:
 
         Args:
             stream_id: 1 to 255 characters, as `order-42`; what is before the first `-` is its category.
-            events: `NewEvent`s, or objects of registered classes; at least one. 100,000 in one call are fine, memory
-                permitting.
+            events: A `NewEvent` or an object of a registered class; or an iterable of these, at least one. 100,000 in
+                one call are fine, memory permitting.
             expected_version: The version that the stream must have: the one you have decided on. `NO_STREAM` (0) where
                 it must not exist yet, `STREAM_EXISTS`, or `ANY` not to check.
             metadata: JSON values by string keys, for all of these events; an event's own win.

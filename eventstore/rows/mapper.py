@@ -284,8 +284,15 @@ class EventMapper:
 
     def _new_events(self, append: Append) -> list[NewEvent]:
         events = append.events
-        if isinstance(events, str | bytes | Mapping | NewEvent) or not isinstance(events, Iterable):
-            msg = f"events is a list of events, not {type(events).__name__}"
+        if isinstance(events, NewEvent):
+            return [events]
+        if self.event_types.name_of(type(events)) is not None:
+            return [self.event_types.new_event(events)]
+        if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
+            msg = (
+                f"events is one event or a list of events, not {type(events).__name__}: an event is a NewEvent, or an "
+                "object of a registered class"
+            )
             raise InvalidInput(msg)
         new_events = [event if isinstance(event, NewEvent) else self.event_types.new_event(event) for event in events]
         if not new_events:

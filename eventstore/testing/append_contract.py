@@ -1,6 +1,8 @@
 """Appends: expectations, batches, repetitions, several streams, races."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from random import Random
@@ -19,11 +21,23 @@ from eventstore import (
     ConcurrencyConflict,
     EventIdReused,
     EventStore,
+    EventTypes,
     ExpectedVersion,
     NewEvent,
 )
 from eventstore.codecs import JSONCodec, MessagePackCodec
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """An event of a registered class, which can be iterated over, as a list of events can."""
+
+    number: int
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.number))
+
 
 SAME: list[tuple[Any, Any]] = [
     ({"a": 1, "b": {"x": 2, "y": 3}}, {"b": {"y": 3, "x": 2}, "a": 1}),
@@ -63,6 +77,20 @@ def versions(store: EventStore, stream_id: str) -> list[int]:
 
 class ExpectationContract(ContractBase):
     """Which expectation accepts which stream."""
+
+    def test_one_event_needs_no_list(self, make_store: MakeStore) -> None:
+        event_types = EventTypes()
+        event_types.register("counted")(Counted)
+        store = make_store(event_types=event_types)
+        for expected, event in enumerate([NewEvent("placed"), Counted(7), NewEvent("paid")]):
+            result = store.append("order-1", event, expected_version=expected)
+            assert result.version == expected + 1
+        repeated = NewEvent("placed")
+        first = store.append("order-2", repeated, expected_version=0)
+        assert store.append("order-2", [repeated], expected_version=0) == replace(first, duplicate=True)
+        store.append_many([Append("order-3", Counted(8), expected_version=0)])
+        assert [event.event_type for event in store.read_stream("order-1")] == ["placed", "counted", "paid"]
+        assert [event.data for event in store.read_stream("order-3")] == [Counted(8)]
 
     def test_the_first_append_creates_the_stream_at_version_1(self, store: EventStore) -> None:
         result = store.append("order-1", numbered(1), expected_version=NO_STREAM)
