@@ -75,7 +75,7 @@ class EventStore:
     Example:
         ```python
         store = EventStore(engine)
-        store.append("order-42", [NewEvent("order-placed", {"total": 30})], expected_version=NO_STREAM)
+        store.append("order-42", NewEvent("order-placed", {"total": 30}), expected_version=NO_STREAM)
         for event in store.read_stream("order-42"):
             print(event.version, event.event_type, event.data)
         ```
