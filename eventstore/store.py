@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self, overload
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import UnboundExecutionError
@@ -347,47 +347,41 @@ class EventStore:
             observed.note(events=len(pending))
         return result
 
-    def append_many(self, appends: Iterable[Append]) -> list[AppendResult]:
-        """Append to several streams: all or nothing, in one transaction.
+    @overload
+    def append_many(self, appends: Iterable[Append], *, atomic: Literal[True] = True) -> list[AppendResult]: ...
+
+    @overload
+    def append_many(
+        self, appends: Iterable[Append], *, atomic: Literal[False]
+    ) -> list[AppendResult | ConcurrencyConflict]: ...
+
+    def append_many(
+        self, appends: Iterable[Append], *, atomic: bool = True
+    ) -> list[AppendResult] | list[AppendResult | ConcurrencyConflict]:
+        """Append to several streams in one transaction: all or nothing, or each for itself.
 
         Streams are locked in sorted order, so that two calls never deadlock. One stream may occur several times; its
         appends follow each other in the order of the list.
 
         Args:
             appends: What to append. None is fine.
+            atomic: Whether a conflict of one stream keeps all others from being written, too. If False, appends that
+                are in conflict are left out, and the others are stored.
 
         Returns:
-            A result for each, in the same order.
+            A result for each, in the same order; if not `atomic`, a ConcurrencyConflict, not raised, for one that was
+            left out.
 
         Raises:
             ConcurrencyConflict: One of the streams has another version: the first of them in the list. Nothing was
-                written.
-            EventStoreError: As for `append`.
+                written. Only if `atomic`.
+            EventStoreError: As for `append`. Nothing was written, whatever `atomic` is: a stream that was deleted or
+                archived, say.
         """
-        results = self._append_many(appends, all_or_nothing=True)
-        return [result for result in results if isinstance(result, AppendResult)]
-
-    def append_each(self, appends: Iterable[Append]) -> list[AppendResult | ConcurrencyConflict]:
-        """Append to several streams, each for itself, in one transaction: those in conflict are left out.
-
-        Args:
-            appends: What to append. None is fine.
-
-        Returns:
-            A result for each, in the same order: a ConcurrencyConflict, not raised, for one that was left out.
-
-        Raises:
-            EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written. So it is with a stream
-                that was deleted or archived.
-        """
-        return self._append_many(appends, all_or_nothing=False)
-
-    def _append_many(
-        self, appends: Iterable[Append], *, all_or_nothing: bool
-    ) -> list[AppendResult | ConcurrencyConflict]:
+        check_flag("atomic", atomic)
         with self._core.observer.operation("append_many") as observed:
             pending = [self._core.mapper.pending(append) for append in appends]
-            results = self._appender.append_many(pending, all_or_nothing=all_or_nothing)
+            results = self._appender.append_many(pending, atomic=atomic)
             stored = [isinstance(result, AppendResult) for result in results]
             observed.note(
                 events=sum(len(append) for append, is_stored in zip(pending, stored, strict=True) if is_stored),

@@ -4,10 +4,12 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from typing import assert_type
 
 import pytest
 
 import eventstore
+from eventstore import AppendResult, ConcurrencyConflict, EventStore
 from tests.api import COMMAND, FILE, REFERENCE, content, described, documented, exported
 
 NAMES = """
@@ -100,6 +102,12 @@ class Thing(Base):
         "    overload get(key: str, /) -> str",
         "    classmethod of(*, many: bool=False) -> 'Thing'",
     ]
+
+
+def test_mypy_knows_what_append_many_returns() -> None:
+    with EventStore.in_memory() as store:
+        assert_type(store.append_many([]), list[AppendResult])
+        assert_type(store.append_many([], atomic=False), list[AppendResult | ConcurrencyConflict])
 
 
 def modules_after(code: str) -> set[str]:

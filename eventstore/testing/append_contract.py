@@ -226,7 +226,7 @@ class RepetitionContract(ContractBase):
 
 
 class SeveralStreamsContract(ContractBase):
-    """`append_many` is all or nothing, `append_each` each for itself."""
+    """`append_many` is all or nothing, or each for itself."""
 
     def test_append_many_stores_all(self, store: EventStore) -> None:
         store.append("order-1", numbered(2), expected_version=0)
@@ -261,14 +261,15 @@ class SeveralStreamsContract(ContractBase):
         assert [store.stream_version(f"order-{number}") for number in (1, 2, 3)] == [0, 1, 0]
         assert store.append("order-1", numbered(1), expected_version=NO_STREAM).version == 1
 
-    def test_append_each_leaves_out_those_in_conflict(self, store: EventStore) -> None:
+    def test_append_many_that_is_not_atomic_leaves_out_those_in_conflict(self, store: EventStore) -> None:
         store.append("order-2", numbered(1), expected_version=0)
-        one, two, three = store.append_each(
+        one, two, three = store.append_many(
             [
                 Append("order-1", numbered(1), expected_version=0),
                 Append("order-2", numbered(1), expected_version=0),
                 Append("order-1", numbered(1, first=2), expected_version=1),
-            ]
+            ],
+            atomic=False,
         )
         assert isinstance(two, ConcurrencyConflict)
         assert (two.stream_id, two.expected, two.actual) == ("order-2", 0, 1)
@@ -277,8 +278,8 @@ class SeveralStreamsContract(ContractBase):
         assert (one.version, three.version) == (1, 2)
         assert [store.stream_version(f"order-{number}") for number in (1, 2)] == [2, 1]
 
-    def test_append_each_leaves_no_trace_of_a_stream_in_conflict(self, store: EventStore) -> None:
-        (conflict,) = store.append_each([Append("order-1", numbered(1), expected_version=STREAM_EXISTS)])
+    def test_append_many_that_is_not_atomic_leaves_no_trace_of_a_stream_in_conflict(self, store: EventStore) -> None:
+        (conflict,) = store.append_many([Append("order-1", numbered(1), expected_version=STREAM_EXISTS)], atomic=False)
         assert isinstance(conflict, ConcurrencyConflict)
         assert store.append("order-1", numbered(1), expected_version=NO_STREAM).version == 1
 
@@ -298,7 +299,7 @@ class SeveralStreamsContract(ContractBase):
 
     def test_no_appends_are_no_results(self, store: EventStore) -> None:
         assert store.append_many([]) == []
-        assert store.append_each([]) == []
+        assert store.append_many([], atomic=False) == []
 
     def test_many_streams_in_one_call(self, store: EventStore) -> None:
         appends = [Append(f"order-{number}", numbered(2), expected_version=0) for number in range(500)]

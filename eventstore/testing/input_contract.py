@@ -168,6 +168,12 @@ class InputContract(ContractBase):
                 store.append_many([Append("order-1", events, expected_version=0)])
         assert store.stream_version("order-1") == 0
 
+    def test_atomic_is_true_or_false(self, store: EventStore) -> None:
+        for value in (None, 1, "yes"):
+            with pytest.raises(InvalidInput, match="atomic"):
+                store.append_many([Append("order-1", numbered(1), expected_version=0)], atomic=value)  # type: ignore[call-overload]
+        assert store.stream_version("order-1") == 0
+
     def test_events_that_are_no_events(self, store: EventStore) -> None:
         bad: list[Any] = [{"total": 30}, "placed", None, object()]
         for event in bad:
