@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self, overload
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import UnboundExecutionError
@@ -34,7 +34,9 @@ from eventstore.errors import (
 from eventstore.event_types import EventTypeFinding, EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.filters import EventFilter, combine
-from eventstore.health import Health, HealthCheck, Thresholds
+from eventstore.health import Health
+from eventstore.health.check import HealthCheck
+from eventstore.health.thresholds import Thresholds
 from eventstore.observer import NO_OBSERVER, Observer
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
@@ -73,7 +75,7 @@ class EventStore:
     Example:
         ```python
         store = EventStore(engine)
-        store.append("order-42", [NewEvent("order-placed", {"total": 30})], expected_version=NO_STREAM)
+        store.append("order-42", NewEvent("order-placed", {"total": 30}), expected_version=NO_STREAM)
         for event in store.read_stream("order-42"):
             print(event.version, event.event_type, event.data)
         ```
@@ -301,12 +303,12 @@ class EventStore:
     def append(
         self,
         stream_id: str,
-        events: Iterable[Any],
+        events: Any,
         *,
         expected_version: ExpectedVersion,
         metadata: Mapping[str, Any] | None = None,
     ) -> AppendResult:
-        """Append events to a stream: all of them or none.
+        """Append one event to a stream, or several: all of them or none.
 
         Takes the lock of the stream's head, for as long as the transaction lasts: writers of one stream wait for each
         other, writers of different streams don't (on SQLite all writers do). Without a joined transaction it is
@@ -319,8 +321,8 @@ class EventStore:
 
         Args:
             stream_id: 1 to 255 characters, as `order-42`; what is before the first `-` is its category.
-            events: `NewEvent`s, or objects of registered classes; at least one. 100,000 in one call are fine, memory
-                permitting.
+            events: A `NewEvent` or an object of a registered class; or an iterable of these, at least one. 100,000 in
+                one call are fine, memory permitting.
             expected_version: The version that the stream must have: the one you have decided on. `NO_STREAM` (0) where
                 it must not exist yet, `STREAM_EXISTS`, or `ANY` not to check.
             metadata: JSON values by string keys, for all of these events; an event's own win.
@@ -350,47 +352,41 @@ class EventStore:
             observed.note(events=len(pending))
         return result
 
-    def append_many(self, appends: Iterable[Append]) -> list[AppendResult]:
-        """Append to several streams: all or nothing, in one transaction.
+    @overload
+    def append_many(self, appends: Iterable[Append], *, atomic: Literal[True] = True) -> list[AppendResult]: ...
+
+    @overload
+    def append_many(
+        self, appends: Iterable[Append], *, atomic: Literal[False]
+    ) -> list[AppendResult | ConcurrencyConflict]: ...
+
+    def append_many(
+        self, appends: Iterable[Append], *, atomic: bool = True
+    ) -> list[AppendResult] | list[AppendResult | ConcurrencyConflict]:
+        """Append to several streams in one transaction: all or nothing, or each for itself.
 
         Streams are locked in sorted order, so that two calls never deadlock. One stream may occur several times; its
         appends follow each other in the order of the list.
 
         Args:
             appends: What to append. None is fine.
+            atomic: Whether a conflict of one stream keeps all others from being written, too. If False, appends that
+                are in conflict are left out, and the others are stored.
 
         Returns:
-            A result for each, in the same order.
+            A result for each, in the same order; if not `atomic`, a ConcurrencyConflict, not raised, for one that was
+            left out.
 
         Raises:
             ConcurrencyConflict: One of the streams has another version: the first of them in the list. Nothing was
-                written.
-            EventStoreError: As for `append`.
+                written. Only if `atomic`.
+            EventStoreError: As for `append`. Nothing was written, whatever `atomic` is: a stream that was deleted or
+                archived, say.
         """
-        results = self._append_many(appends, all_or_nothing=True)
-        return [result for result in results if isinstance(result, AppendResult)]
-
-    def append_each(self, appends: Iterable[Append]) -> list[AppendResult | ConcurrencyConflict]:
-        """Append to several streams, each for itself, in one transaction: those in conflict are left out.
-
-        Args:
-            appends: What to append. None is fine.
-
-        Returns:
-            A result for each, in the same order: a ConcurrencyConflict, not raised, for one that was left out.
-
-        Raises:
-            EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written. So it is with a stream
-                that was deleted or archived.
-        """
-        return self._append_many(appends, all_or_nothing=False)
-
-    def _append_many(
-        self, appends: Iterable[Append], *, all_or_nothing: bool
-    ) -> list[AppendResult | ConcurrencyConflict]:
+        check_flag("atomic", atomic)
         with self._core.observer.operation("append_many") as observed:
             pending = [self._core.mapper.pending(append) for append in appends]
-            results = self._appender.append_many(pending, all_or_nothing=all_or_nothing)
+            results = self._appender.append_many(pending, atomic=atomic)
             stored = [isinstance(result, AppendResult) for result in results]
             observed.note(
                 events=sum(len(append) for append, is_stored in zip(pending, stored, strict=True) if is_stored),
@@ -493,7 +489,7 @@ class EventStore:
         """
         return self._reader.stream_version(stream_id)
 
-    def streams(
+    def list_streams(
         self,
         *,
         category: str | None = None,
@@ -523,7 +519,7 @@ class EventStore:
 
         Example:
             ```python
-            for stream in store.streams(category="order", order=StreamOrder.SIZE, limit=10):
+            for stream in store.list_streams(category="order", order=StreamOrder.SIZE, limit=10):
                 print(stream.stream_id, stream.version)
             ```
         """

@@ -143,8 +143,9 @@ def test_an_inline_append_is_observed_as_what_it_is(store: EventStore) -> None:
     with projecting.transaction() as tx:
         tx.append("order-1", numbered(1), expected_version=2)
     projecting.append_many([Append("order-2", numbered(3), expected_version=0)])
-    projecting.append_each(
-        [Append("order-2", numbered(1), expected_version=0), Append("order-2", numbered(1), expected_version=3)]
+    projecting.append_many(
+        [Append("order-2", numbered(1), expected_version=0), Append("order-2", numbered(1), expected_version=3)],
+        atomic=False,
     )
     with pytest.raises(ConcurrencyConflict):
         projecting.append("order-1", numbered(1), expected_version=0)

@@ -81,7 +81,9 @@ WRITERS: dict[str, Callable[[EventStore], object]] = {
     "append to a new stream": lambda store: append(store, "refund-1"),
     "append with COPY": many,
     "append_many": lambda store: store.append_many([Append("order-1", [NewEvent("x")], expected_version=ANY)]),
-    "append_each": lambda store: store.append_each([Append("order-1", [NewEvent("x")], expected_version=ANY)]),
+    "append_many, not atomic": lambda store: store.append_many(
+        [Append("order-1", [NewEvent("x")], expected_version=ANY)], atomic=False
+    ),
     "joined": joined,
     "delete_stream": lambda store: store.delete_stream("order-1", expected_version=STREAM_EXISTS, reason="asked for"),
 }

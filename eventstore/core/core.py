@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from eventstore.backends.protocol import Dialect, Driver
-from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
+from eventstore.codecs import Codec, MessagePackCodec
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.common.validation import check_number
 from eventstore.core.execution import Execution
 from eventstore.core.schema_version import SchemaGate

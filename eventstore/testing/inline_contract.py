@@ -132,14 +132,15 @@ def append_many(store: EventStore) -> None:
     )
 
 
-def append_each(store: EventStore) -> None:
+def append_not_atomic(store: EventStore) -> None:
     """Append to two streams; leave out a conflict between."""
-    results = store.append_each(
+    results = store.append_many(
         [
             Append("order-3", numbered(2), expected_version=0),
             Append("order-1", numbered(1, 4), expected_version=2),
             Append("order-2", numbered(1, 4), expected_version=3),
-        ]
+        ],
+        atomic=False,
     )
     assert [isinstance(result, ConcurrencyConflict) for result in results] == [False, True, False]
 
@@ -152,7 +153,11 @@ WAYS: dict[str, tuple[Callable[[EventStore], None], dict[str, int], list[str]]] 
         {**BEFORE, "order-1": 10, "order-3": 6},
         ["order-3 1", "order-3 2", "order-1 4", "order-3 3"],
     ),
-    "append_each": (append_each, {**BEFORE, "order-2": 10, "order-3": 3}, ["order-3 1", "order-3 2", "order-2 4"]),
+    "append_many, not atomic": (
+        append_not_atomic,
+        {**BEFORE, "order-2": 10, "order-3": 3},
+        ["order-3 1", "order-3 2", "order-2 4"],
+    ),
     "delete_stream": (delete, {"order-2": 6}, ["order-1 4"]),
     "archive_stream": (archive, {"order-2": 6}, ["order-1 4"]),
 }
@@ -344,8 +349,8 @@ class InlineContract(ContractBase):
             two.append_many([*many, Append("order-3", numbered(1), expected_version=0)])
         with pytest.raises(ConcurrencyConflict):
             two.delete_stream("order-1", expected_version=2, reason="ticket 7")
-        assert len(two.append_each(many)) == 2
-        assert (two.append_many([]), two.append_each([])) == ([], [])
+        assert len(two.append_many(many, atomic=False)) == 2
+        assert (two.append_many([]), two.append_many([], atomic=False)) == ([], [])
         assert (summed(engine), entries(engine)) == (BEFORE, [])
 
     @pytest.mark.parametrize("end", [delete, archive])
@@ -450,7 +455,7 @@ class InlineContract(ContractBase):
         *,
         is_joined: bool,
     ) -> None:
-        """Also of `append_each`: what it leaves out are conflicts of its own."""
+        """Also of appends that are not atomic: what it leaves out are conflicts of its own."""
 
         def conflict(_: RecordedEvent, connection: Connection) -> None:
             two.join(connection).append("order-2", numbered(1), expected_version=1)
@@ -458,7 +463,7 @@ class InlineContract(ContractBase):
         calls: list[Callable[[EventStore], object]] = [
             lambda store: store.append("order-1", numbered(1), expected_version=3),
             lambda store: store.append_many([Append("order-1", numbered(1), expected_version=3)]),
-            lambda store: store.append_each([Append("order-1", numbered(1), expected_version=3)]),
+            lambda store: store.append_many([Append("order-1", numbered(1), expected_version=3)], atomic=False),
             delete,
             archive,
         ]
