@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from eventstore import EventStore, migrations
-from eventstore.backends.postgresql.settings import refuse_open_transaction
+from eventstore.backends.postgresql.cursors import refuse_open_transaction
 from tests.fix_clusters import Cluster
 from tests.pgbouncer import PgBouncer
 from tests.readers import Subscriber, append, opened, places, stored

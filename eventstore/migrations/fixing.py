@@ -1,6 +1,5 @@
 """Do what the remedy of a difference says."""
 
-import random
 import re
 import time
 from contextlib import closing, suppress
@@ -10,9 +9,11 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.backends.sqlite.write_lock import wait_for_lock
+from eventstore.common.backoff import spread
 from eventstore.errors import ConstraintViolated, InvalidInput, TableLocked
 from eventstore.migrations import catalog
 from eventstore.migrations.remedies import LOCK_TIMEOUT, may_wait
+from eventstore.migrations.sql_text import NAME, block
 from eventstore.migrations.verification import Finding
 
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -60,7 +61,7 @@ def _fix_on_postgresql(connection: Connection, finding: Finding, wait_seconds: f
                     who = catalog.lockers(connection, [table])
                     raise TableLocked(f"repairing {finding.name or finding.table}", table, round(waited, 1), who)
                 _get_past_autovacuum(connection, table)
-                time.sleep(random.uniform(0.1, 0.3))  # noqa: S311  # writers pass meanwhile
+                time.sleep(spread(0.1, 0.3))  # writers pass meanwhile
     finally:
         if not connection.invalidated:
             _set_lock_timeout(connection, before)
@@ -87,9 +88,8 @@ def _get_past_autovacuum(connection: Connection, table: str) -> None:
     """Wait for a lock that keeps no writer waiting: after a second of it, the server cancels an autovacuum."""
     _set_lock_timeout(connection, "2s")
     with suppress(DBAPIError):
-        connection.exec_driver_sql(
-            f"DO $$BEGIN LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE; END$$".replace("%", "%%")
-        )
+        lock = block(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
+        connection.exec_driver_sql(lock.replace("%", "%%"))
 
 
 def _set_lock_timeout(connection: Connection, value: str) -> None:
@@ -98,7 +98,7 @@ def _set_lock_timeout(connection: Connection, value: str) -> None:
 
 def _table_in(statement: str, table: str) -> str:
     """Return the table's name as it stands in a statement, with its schema."""
-    found = re.search(rf'(?:"(?:[^"]|"")*"|\w+)\.{table}\b', statement)
+    found = re.search(rf"{NAME}\.{table}\b", statement)
     return table if found is None else found.group()
 
 
