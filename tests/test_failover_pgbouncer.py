@@ -159,6 +159,8 @@ def test_with_synchronous_replication_nothing_is_lost_and_no_reader_stops(
             load.primary.wait_until("SELECT bool_or(sync_state = 'sync') FROM pg_stat_replication")
             time.sleep(generator.random() * 0.5)
             confirm_commits(standby, "")
+            standby.stop_receiving()  # from now on, a commit is neither acknowledged nor shown to others
+            time.sleep(generator.random() * 0.5)
             load.primary.kill()
             standby.promote()
             pgbouncer.switch_to(standby.port)
