@@ -90,14 +90,33 @@ class SnapshotCoverage:
     most_events_after: int
 
 
+def write_snapshot(
+    core: Core, stream_id: str, *, version: int, schema_version: int, encoded: tuple[int, bytes]
+) -> bool:
+    """Save an encoded state, unless there is a newer or equal one; see `SnapshotStore.save`."""
+    codec, data = encoded
+    with (
+        core.observer.operation("save_snapshot", stream_id=stream_id),
+        serialization_is_a_conflict(core.execution, core.driver, [stream_id]),
+        core.execution.statement() as run,
+    ):
+        saved = run(
+            save_snapshot,
+            stream_id=stream_id,
+            schema_version=schema_version,
+            version=version,
+            codec=codec,
+            state=data,
+        )
+    return bool(saved)
+
+
 class SnapshotStore:
     """The snapshots of one store: `store.snapshots`. They are a cache; to delete them loses nothing."""
 
     def __init__(self, core: Core) -> None:
-        self._execution = core.execution
-        self._backend = core.backend
+        self._core = core
         self._codec = core.mapper.codec
-        self._observer = core.observer
 
     def save(self, stream_id: str, *, version: int, state: Any, schema_version: int = 1) -> bool:
         """Save a state, unless there is a newer or equal one.
@@ -121,21 +140,9 @@ class SnapshotStore:
         stream_id = check_stream_id(stream_id)
         check_number("version", version, minimum=1)
         check_schema_version(schema_version)
-        codec, data = self._codec.encode(state)
-        with (
-            self._observer.operation("save_snapshot", stream_id=stream_id),
-            serialization_is_a_conflict(self._execution, self._backend, [stream_id]),
-            self._execution.statement() as run,
-        ):
-            saved = run(
-                save_snapshot,
-                stream_id=stream_id,
-                schema_version=schema_version,
-                version=version,
-                codec=codec,
-                state=data,
-            )
-        return bool(saved)
+        return write_snapshot(
+            self._core, stream_id, version=version, schema_version=schema_version, encoded=self._codec.encode(state)
+        )
 
     def load(self, stream_id: str, *, schema_version: int = 1) -> Snapshot | None:
         """Return the snapshot of this schema version.
@@ -150,8 +157,8 @@ class SnapshotStore:
         stream_id = check_stream_id(stream_id)
         check_schema_version(schema_version)
         with (
-            self._observer.operation("load_snapshot", stream_id=stream_id),
-            self._execution.statement() as run,
+            self._core.observer.operation("load_snapshot", stream_id=stream_id),
+            self._core.execution.statement() as run,
         ):
             rows = run(load_snapshot, stream_id=stream_id, schema_version=schema_version)
         if not rows:
@@ -163,7 +170,7 @@ class SnapshotStore:
             told = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
             _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, version, error, extra=told)
             return None
-        return Snapshot(stream_id, version, state, schema_version, self._backend.to_time(created_at))
+        return Snapshot(stream_id, version, state, schema_version, self._core.dialect.to_time(created_at))
 
     def list(
         self,
@@ -200,7 +207,7 @@ class SnapshotStore:
         wanted = {} if category is None else {"category": category}
         while remaining > 0:
             page_size = min(_PAGE, remaining)
-            with self._execution.statement() as run:
+            with self._core.execution.statement() as run:
                 rows = run(
                     list_snapshots(of_category=category is not None),
                     **wanted,
@@ -216,7 +223,7 @@ class SnapshotStore:
 
     def _info(self, row: Row) -> SnapshotInfo:
         stream_id, schema_version, version, codec, size_bytes, created_at, stream_version = row
-        created_at = self._backend.to_time(created_at)
+        created_at = self._core.dialect.to_time(created_at)
         return SnapshotInfo(stream_id, schema_version, version, stream_version, size_bytes, codec, created_at)
 
     def coverage(self, *, category: str | None = None, min_version: int = 1) -> SnapshotCoverage:
@@ -233,7 +240,7 @@ class SnapshotStore:
             category = check_category(category)
         check_number("min_version", min_version, minimum=1)
         wanted = {} if category is None else {"category": category}
-        with self._execution.statement() as run:
+        with self._core.execution.statement() as run:
             statement = snapshot_coverage(of_category=category is not None)
             ((streams, covered, after, most),) = run(statement, **wanted, min_version=min_version)
         return SnapshotCoverage(int(streams), int(covered), int(after), int(most))
@@ -252,8 +259,8 @@ class SnapshotStore:
             InvalidInput: An argument is not valid.
         """
         stream_id = check_stream_id(stream_id)
-        conflicting = serialization_is_a_conflict(self._execution, self._backend, [stream_id])
-        with conflicting, self._execution.statement() as run:
+        conflicting = serialization_is_a_conflict(self._core.execution, self._core.driver, [stream_id])
+        with conflicting, self._core.execution.statement() as run:
             if schema_version is None:
                 return len(run(delete_snapshots, stream_id=stream_id))
             check_schema_version(schema_version)

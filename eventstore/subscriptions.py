@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from eventstore.backends.protocol import Backend, Listener
+from eventstore.backends.protocol import Driver, Listener
+from eventstore.common.backoff import LONGEST_WITHOUT_CONNECTION, Backoff
+from eventstore.common.error_type import error_type
 from eventstore.common.waker import Waker
 from eventstore.core.global_order import GlobalOrder, Page
 from eventstore.errors import DatabaseBusy, InvalidInput
@@ -24,7 +25,6 @@ _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_FOR_APPENDS: Final = 0.05
 """How long to wait, in seconds, before looking again where events are in sight, behind an append under way."""
 
-_LONGEST_PAUSE_WITHOUT_CONNECTION: Final = 5.0
 _PAUSE_BEFORE_LISTENING_AGAIN: Final = 5.0
 
 
@@ -59,7 +59,7 @@ class Subscription:
     def __init__(
         self,
         order: GlobalOrder,
-        backend: Backend,
+        driver: Driver,
         filters: Sequence[EventFilter],
         *,
         after: After,
@@ -68,12 +68,13 @@ class Subscription:
         observer: Observer,
     ) -> None:
         self._order = order
-        self._backend = backend
+        self._driver = driver
         self._filters = filters
         self._after = after
         self._last: RecordedEvent | None = None  # the last event of a page that is not done
         self._newest = 0
         self._pace = pace
+        self._backoff = Backoff(pace.shortest, pace.longest)
         self._listen = listen
         self._observer = observer
         self._waiting_since: float | None = None
@@ -139,7 +140,8 @@ class Subscription:
             self._stop_listening()
 
     def _pages(self) -> Iterator[RecordedEvent]:
-        pause, idle_since = self._pace.shortest, time.monotonic()
+        self._backoff.reset()
+        idle_since = time.monotonic()
         if self._last is not None:  # an error has ended the iteration within a page
             self._after, self._last = After(self._last.position, self._last.token), None
         while not self._stopped:
@@ -148,8 +150,7 @@ class Subscription:
                 idle = time.monotonic() - idle_since
                 if idle >= self._pace.idle_timeout:
                     return
-                woken = self._wait(min(pause, self._pace.idle_timeout - idle))
-                pause = self._pace.shortest if woken else min(pause * 2, self._longest_pause())
+                self._pause(self._pace.idle_timeout - idle)
                 continue
             for row in page.rows:
                 events = list(self._order.recorded([row]))
@@ -160,7 +161,7 @@ class Subscription:
                         self._last = event
                     yield event
             self._after, self._last = page.after, None
-            pause = self._pace.shortest
+            self._backoff.reset()
             if page.rows:
                 idle_since = time.monotonic()
 
@@ -171,10 +172,10 @@ class Subscription:
         except Exception as error:
             # What has never worked is not tried again: a wrong password looks like a server that is starting.
             is_first = not self._has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
-            if is_first or not self._backend.is_passing(error):
+            if is_first or not self._driver.is_passing(error):
                 raise
             if not self._is_lost:
-                kind = _kind(error)
+                kind = error_type(error)
                 _log.warning(
                     "a subscription has lost its connection (%s), and tries again", kind, extra={"error_type": kind}
                 )
@@ -195,13 +196,18 @@ class Subscription:
 
     def _longest_pause(self) -> float:
         if self._is_lost:
-            return _LONGEST_PAUSE_WITHOUT_CONNECTION
+            return LONGEST_WITHOUT_CONNECTION
         return min(self._pace.longest, _LONGEST_PAUSE_FOR_APPENDS) if self._is_in_sight else self._pace.longest
 
     @property
     def _is_in_sight(self) -> bool:
         """Whether there are events that only appends under way keep back."""
         return self._newest > self._after.position
+
+    def _pause(self, seconds_left: float) -> None:
+        """Wait a while, the longer the more often nothing has come."""
+        if self._wait(min(self._backoff.pause(self._longest_pause()), seconds_left)):
+            self._backoff.reset()
 
     def _wait(self, seconds: float) -> bool:
         """Sleep, unless woken by `stop` or by a notification."""
@@ -212,9 +218,9 @@ class Subscription:
             woken = self._waker.wait(seconds, listener)
             listener.drain()
         except Exception as error:
-            if not self._backend.is_passing(error):
+            if not self._driver.is_passing(error):
                 raise
-            kind = _kind(error)
+            kind = error_type(error)
             _log.warning(
                 "a subscription has lost its notifications (%s), and polls until it has them back",
                 kind,
@@ -231,7 +237,7 @@ class Subscription:
             try:
                 self._listener = self._listen()
             except Exception as error:
-                if not self._backend.is_passing(error):
+                if not self._driver.is_passing(error):
                     raise
         return self._listener
 
@@ -239,9 +245,3 @@ class Subscription:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-
-
-def _kind(error: Exception) -> str:
-    """Name an error, without its text: that has the statement in it."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return type(cause).__name__

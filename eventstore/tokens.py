@@ -78,12 +78,14 @@ class After:
     token: PositionToken | None = None
 
     @classmethod
-    def of(cls, after_position: int | PositionToken) -> Self:
-        """Return where one goes on who has kept a token, or a bare position.
+    def of(cls, after_position: "int | PositionToken | After") -> "After":
+        """Return where a reader goes on that has kept a token, or a bare position.
 
         Raises:
             InvalidInput: It is neither, or the position is not between 0 and 2^63-1.
         """
+        if isinstance(after_position, After):
+            return after_position
         if isinstance(after_position, PositionToken):
             return cls(after_position.position, after_position)
         if isinstance(after_position, bool) or not isinstance(after_position, int):

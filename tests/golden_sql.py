@@ -23,16 +23,16 @@ from sqlalchemy.sql import ClauseElement
 
 import eventstore
 from eventstore import statements
-from eventstore.backends.postgresql.backend import PostgreSQL
-from eventstore.backends.protocol import Backend, Statement
-from eventstore.backends.sqlite.backend import SQLite
+from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.backends.protocol import Dialect, Statement
+from eventstore.backends.sqlite.dialect import SQLiteDialect
 from eventstore.streams import StreamOrder
 from eventstore.tables import STREAMS_CAN_END, Tables
 from tests.sql_layout import lay_out
 
 FOLDER: Final = Path(__file__).parent / "golden" / "sql"
 COMMAND: Final = "python -m tests.golden_sql"
-DATABASES: Final[dict[str, Callable[[], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
+DATABASES: Final[dict[str, Callable[[], Dialect]]] = {"postgresql": PostgreSQLDialect, "sqlite": SQLiteDialect}
 
 _PACKAGE: Final = Path(eventstore.__file__).parent
 _FIELDS: Final = ("stream_ids", "event_types", "categories")
@@ -85,14 +85,14 @@ def sections(database: str) -> list[tuple[str, list[Golden]]]:
     shown = [each for each in compiled(older, database) if each.name in _SHOWN_ON_OLDER_TABLES]
     found.append((f"on tables before version {STREAMS_CAN_END}", shown))
     if database == "postgresql":
-        in_schema = compiled(PostgreSQL(schema="Shop"), database)
+        in_schema = compiled(PostgreSQLDialect(schema="Shop"), database)
         found.append(('with schema="Shop"', [each for each in in_schema if each.name in _SHOWN_IN_SCHEMA]))
     return found
 
 
-def compiled(backend: Backend, database: str) -> list[Golden]:
+def compiled(dialect: Dialect, database: str) -> list[Golden]:
     """Return all statements that are sent to a database, by module and name."""
-    return [Golden(name, *backend.sql(statement)) for name, statement in _statements_of(database)]
+    return [Golden(name, *dialect.sql(statement)) for name, statement in _statements_of(database)]
 
 
 def _statements_of(database: str) -> Iterator[tuple[str, Statement]]:

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from eventstore import Append, EventFilter, EventStore, NewEvent
-from eventstore.backends.postgresql.backend import PostgreSQL
-from eventstore.backends.sqlite.backend import SQLite
+from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.backends.sqlite.dialect import SQLiteDialect
 from tests.golden_sql import COMMAND, DATABASES, FOLDER, compiled, content, names, sections, unused
 from tests.sql_layout import lay_out
 
@@ -69,15 +69,12 @@ def test_every_statement_has_only_parameters_of_the_driver(database: str) -> Non
 
 
 def test_in_a_schema_statements_are_the_same_but_for_the_names_of_tables() -> None:
-    plain, in_schema = (compiled(PostgreSQL(schema=schema), "postgresql") for schema in (None, "Shop"))
+    plain, in_schema = (compiled(PostgreSQLDialect(schema=schema), "postgresql") for schema in (None, "Shop"))
     assert [each.sql.replace('"Shop".', "") for each in in_schema] == [each.sql for each in plain]
 
 
 def test_for_django_statements_are_the_same_but_for_the_form_of_parameters() -> None:
-    class OnDjango(SQLite):
-        paramstyle = "pyformat"
-
-    plain, on_django = compiled(SQLite(), "sqlite"), compiled(OnDjango(), "sqlite")
+    plain, on_django = compiled(SQLiteDialect(), "sqlite"), compiled(SQLiteDialect(paramstyle="pyformat"), "sqlite")
     assert [re.sub(r"%\((\w+)\)s", r":\1", each.sql).replace("%%", "%") for each in on_django] == [
         each.sql for each in plain
     ]

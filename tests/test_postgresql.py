@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, ConcurrencyConflict, EventStore, ExpectedVersion, NewEvent
-from eventstore.backends.postgresql.backend import PostgreSQL
+from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.protocol import Statement
 from eventstore.errors import NotInTransaction
 from eventstore.statements.aggregates import load_aggregate, snapshot_versions, version_as_of
@@ -248,7 +248,7 @@ def filled(postgres_databases: Any, postgres_template: str) -> Iterator[Engine]:
 
 
 def plan_nodes(engine: Engine, statement: Statement, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    sql, constants = PostgreSQL().sql(statement)
+    sql, constants = PostgreSQLDialect().sql(statement)
 
     def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield node

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, ExpectedVersion, NewEvent, migrations
 from eventstore.backends import engine_for
-from eventstore.backends.postgresql.backend import COPY_FROM
+from eventstore.backends.postgresql.dialect import COPY_FROM
 from eventstore.cli import main
 from eventstore.errors import PermissionDenied
 from eventstore.maintenance import verify

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from eventstore import ANY, EventStore, NewEvent, maintenance, migrations
-from eventstore.backends.postgresql import backend as postgresql
+from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.errors import InvalidInput, NoSchema, TableLocked, UnsuitableSetting
 from eventstore.migrations.environment import VERSION_TABLE
 from tests.test_migration_ways import psql

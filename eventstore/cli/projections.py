@@ -1,6 +1,5 @@
 """The commands below `projections`: status, reset, rebuild, remove."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,8 +14,7 @@ from eventstore.cli.imports import imported
 from eventstore.cli.output import Column, console, has_person, print_json, print_line, print_rows, printable
 from eventstore.cli.reading import POSITIVE
 from eventstore.event_types import EventTypes
-from eventstore.projections import Outcome, Projection, ProjectionAdmin, Worker
-from eventstore.statements.global_order import newest_position
+from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.store import EventStore
 
 _STATUS: Final = (
@@ -30,7 +28,6 @@ _STATUS: Final = (
     Column("worker", "worker", is_optional=True),
 )
 _FAILURE: Final = Column("failure", "failure")  # too long for a table
-_PAUSE_SECONDS: Final = 0.05
 
 IN_TRANSACTION: Final = imported(None, "a function")
 PROJECTION: Final = imported(Projection, "a Projection, or a function that makes one")
@@ -151,7 +148,8 @@ def rebuild(
     else:
         found.reset(name, in_transaction=in_transaction)
     with _progress(quiet=as_json) as report:
-        handled = run_until_caught_up(typed(store, event_types), projection, batch_size, report)
+        worker = Worker(typed(store, event_types), projection, batch_size=batch_size)
+        handled = worker.run_until_caught_up(on_progress=lambda step: report(step.position, step.end))
     if is_beside:
         found.swap(name, projection.name, in_transaction=in_transaction)
     _tell({"projection": name, "done": "rebuilt", "handled": handled}, as_json=as_json)
@@ -160,29 +158,6 @@ def rebuild(
 def typed(store: EventStore, event_types: EventTypes | None) -> EventStore:
     """Return the store, with other event types where they are given."""
     return store if event_types is None else store.with_core(store.core.with_event_types(event_types))
-
-
-def run_until_caught_up(
-    store: EventStore, projection: Projection, batch_size: int, report: Callable[[int, int], object]
-) -> int:
-    """Run a projection up to what is newest now, report position and end after each batch; return how many it handled.
-
-    Raises:
-        ProjectionFailed: An event could not be handled.
-    """
-    with store.core.execution.statement() as run:
-        ((end,),) = run(newest_position)
-    handled = 0
-    with Worker(store, projection, batch_size=batch_size) as worker:
-        while True:
-            batch = worker.run_once()
-            handled += batch.handled
-            report(min(batch.position, end), end)
-            if batch.outcome is Outcome.ADVANCED:
-                continue
-            if batch.position >= end:
-                return handled
-            time.sleep(_PAUSE_SECONDS)  # for another worker, or for an append under way
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import random
 from typing import Final
 
 LONGEST_WITHOUT_CONNECTION: Final = 5.0
-"""How long, in seconds, nobody waits longer than until a database that does not answer is asked again."""
+"""How long to wait at most, in seconds, before a database that does not answer is asked again."""
 
 
 class Backoff:

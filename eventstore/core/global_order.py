@@ -8,6 +8,7 @@ from itertools import product
 from typing import Final
 
 from eventstore.backends.protocol import Row, Run
+from eventstore.common.backoff import Backoff
 from eventstore.common.validation import MAX_VERSION, check_flag, check_number, check_seconds
 from eventstore.core.core import Core
 from eventstore.core.settling import Horizon, check_loss
@@ -19,7 +20,7 @@ from eventstore.statements.global_order import first_event_from
 from eventstore.statements.listing import newest_matching
 from eventstore.tokens import START, After, PositionToken
 
-_FIRST_PAUSE_SECONDS: Final = 0.001
+_SHORTEST_PAUSE_SECONDS: Final = 0.001
 _LONGEST_PAUSE_SECONDS: Final = 0.05
 _WINDOW_IN_PAGES: Final = 20
 
@@ -35,10 +36,12 @@ class Page:
     Attributes:
         rows: The rows of the events that match, in order of position; `GlobalOrder.recorded` makes events of them.
         after: Everything up to here is among the rows, or does not match: read on after it.
+        newest: The newest position when it was last looked how far the order is settled.
     """
 
     rows: Sequence[Row]
     after: After
+    newest: int
 
     @property
     def position(self) -> int:
@@ -51,7 +54,7 @@ class GlobalOrder:
 
     def __init__(self, core: Core) -> None:
         self._execution = core.execution
-        self._backend = core.backend
+        self._dialect = core.dialect
         self._mapper = core.mapper
         self._settling = core.settling
         self._page_size = core.page_size
@@ -80,12 +83,15 @@ class GlobalOrder:
         self,
         filters: Sequence[EventFilter],
         *,
-        after_position: int | PositionToken,
+        after_position: int | PositionToken | After,
         limit: int | None,
         wait_seconds: float,
         page_size: int | None = None,
     ) -> Iterator[Page]:
-        """Check the arguments, and return an iterator over pages; `page_size` defaults to the store's own."""
+        """Check the arguments, and return an iterator over pages up to what is the newest position as it begins.
+
+        `page_size` defaults to the store's own. `newest` of the first page is where it ends.
+        """
         combined = combine(filters)
         after = After.of(after_position)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
@@ -180,7 +186,7 @@ class GlobalOrder:
                     return None
                 up_to_position, end = min(up_to_position, first.position), first
         with self._observer.operation("read") as observed:
-            header, rows = self._backend.read_page(
+            header, rows = self._dialect.read_page(
                 run,
                 filters,
                 after_position=after.position,
@@ -195,7 +201,7 @@ class GlobalOrder:
             return None
         if after.token is not None and header.token_id != after.token.event_id:
             check_loss(run, after.token, header.token_id)
-        return Page(rows, self._end_of_page(rows, size, after, end, up_to_position))
+        return Page(rows, self._end_of_page(rows, size, after, end, up_to_position), horizon.newest)
 
     def _end_of_page(
         self, rows: Sequence[Row], size: int, after: After, end: PositionToken, up_to_position: int
@@ -210,12 +216,12 @@ class GlobalOrder:
 
     def _first_event_from(self, run: Run, position: int) -> PositionToken | None:
         for found, event_id, stream_id, version in run(first_event_from, position=position):
-            return PositionToken(found, self._backend.to_uuid(event_id), stream_id, version)
+            return PositionToken(found, self._dialect.to_uuid(event_id), stream_id, version)
         return None
 
     def token_of(self, row: Row) -> PositionToken:
         """Return the token of an event's row."""
-        return PositionToken(row[POSITION], self._backend.to_uuid(row[EVENT_ID]), row[STREAM_ID], row[VERSION])
+        return PositionToken(row[POSITION], self._dialect.to_uuid(row[EVENT_ID]), row[STREAM_ID], row[VERSION])
 
     def recorded(self, rows: Sequence[Row], *, upcast: bool = True) -> Iterator[RecordedEvent]:
         """Yield the events of rows. Where upcasters split or drop events, a row has several, or none.
@@ -223,7 +229,7 @@ class GlobalOrder:
         Raises:
             DecodingError: The data can't be read, or does not fit the registered class.
         """
-        return self._mapper.recorded(rows, self._backend.to_uuid, self._backend.to_time, upcast=upcast)
+        return self._mapper.recorded(rows, self._dialect.to_uuid, self._dialect.to_time, upcast=upcast)
 
     def step(
         self,
@@ -264,9 +270,8 @@ class GlobalOrder:
     def _pages(
         self, filters: Sequence[EventFilter], after: After, remaining: int, size: int, wait_seconds: float
     ) -> Iterator[Page]:
-        """Read up to what is the newest position now: the end does not move away while it is being read."""
         end, looks = MAX_VERSION, True
-        waited, paused, pause = 0.0, 0.0, _FIRST_PAUSE_SECONDS
+        waited, paused, backoff = 0.0, 0.0, Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while remaining > 0 and (looks or after.position < end):
             horizon, page = self.step(filters, after, looks=looks, up_to_position=end, page_size=min(size, remaining))
             if looks:
@@ -277,13 +282,13 @@ class GlobalOrder:
             if page is not None:
                 yield page
                 remaining -= len(page.rows)
-                after, pause = page.after, _FIRST_PAUSE_SECONDS
+                after = page.after
+                backoff.reset()
             elif after.position < end:
                 if waited >= wait_seconds:
                     return
                 begun = time.monotonic()
-                time.sleep(min(pause, wait_seconds - waited))
+                time.sleep(min(backoff.pause(), wait_seconds - waited))
                 elapsed = time.monotonic() - begun
                 waited += elapsed
                 paused += elapsed
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

@@ -77,7 +77,7 @@ def _findings(
         yield _not_looked_at("the schema", denied)
     missing = [difference.name for difference in differences if difference.kind in _UNREADABLE]
     if missing.count(None) == len(store.tables.metadata.tables):
-        raise SchemaMissing(inspection.backend.place)
+        raise SchemaMissing(inspection.dialect.place)
     yield from map(to_finding, differences)
     if missing:
         return

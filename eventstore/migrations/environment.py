@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from eventstore.backends import backend_for, engine_for
-from eventstore.core.execution import refuse_other_schema
+from eventstore.backends.running import refuse_other_schema
 from eventstore.core.schema_version import check_version
 from eventstore.errors import (
     EventsWouldBeLost,
@@ -39,7 +39,7 @@ def opened(engine: Engine, settings: Settings) -> Iterator[Connection]:
     """Open a connection to migrate on: on SQLite inside one transaction, on PostgreSQL with the lock of migrations."""
     backend = backend_for(engine, lock_timeout_seconds=settings.wait_seconds, schema=settings.schema)
     if engine.dialect.name == "sqlite":
-        with backend.transaction(engine) as connection:
+        with backend.connections.transaction(engine) as connection:
             yield connection
         return
     with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection:

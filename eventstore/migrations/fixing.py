@@ -1,6 +1,5 @@
 """Do what the remedy of a difference says."""
 
-import random
 import re
 import time
 from contextlib import closing, suppress
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.backends.sqlite.write_lock import wait_for_lock
+from eventstore.common.backoff import spread
 from eventstore.errors import ConstraintViolated, InvalidInput, TableLocked
 from eventstore.migrations import catalog
 from eventstore.migrations.remedies import LOCK_TIMEOUT, may_wait
@@ -61,7 +61,7 @@ def _fix_on_postgresql(connection: Connection, finding: Finding, wait_seconds: f
                     who = catalog.lockers(connection, [table])
                     raise TableLocked(f"repairing {finding.name or finding.table}", table, round(waited, 1), who)
                 _get_past_autovacuum(connection, table)
-                time.sleep(random.uniform(0.1, 0.3))  # noqa: S311  # writers pass meanwhile
+                time.sleep(spread(0.1, 0.3))  # writers pass meanwhile
     finally:
         if not connection.invalidated:
             _set_lock_timeout(connection, before)

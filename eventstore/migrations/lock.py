@@ -1,6 +1,5 @@
 """One deployer at a time."""
 
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from eventstore.common.backoff import spread
 from eventstore.errors import (
     DirectConnectionRequired,
     MigrationError,
@@ -135,7 +135,7 @@ class _Lock:
             if holders and (not said or waited - said > _SAY_AGAIN_SECONDS):
                 self._settings.report(Progress("another migration is at work", waiting_for=holders))
                 said = waited or 1e-9
-            time.sleep(random.uniform(0.1, 0.5))  # noqa: S311  # spreads waiters, guards nothing
+            time.sleep(spread(0.1, 0.5))
 
     def _try(self) -> bool:
         """Ask once for what is not held, in order; return whether all is held then.

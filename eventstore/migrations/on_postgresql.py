@@ -1,6 +1,5 @@
 """How the operations of a revision are done on PostgreSQL: without keeping writers waiting."""
 
-import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from alembic import op
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from eventstore.common.backoff import spread
 from eventstore.errors import (
     ConstraintViolated,
     MigrationConnectionLost,
@@ -244,7 +244,7 @@ def _try_again(
                 raise TableLocked(step, " and ".join(tables), round(waited, 1), who) from error
             if who:
                 _report(step, waiting_for=who)
-            time.sleep(settings.lock_timeout_seconds * random.uniform(1, 2))  # noqa: S311  # spreads tries
+            time.sleep(settings.lock_timeout_seconds * spread(1, 2))
         else:
             return
 

@@ -9,10 +9,11 @@ from eventstore.projections.batches import Batch, Outcome
 from eventstore.projections.dead_letters import DeadLetter, DeadLetters, DeadLetterStatus
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.inline import inline
-from eventstore.projections.worker import Worker
+from eventstore.projections.worker import CatchUpProgress, Worker
 
 __all__ = [
     "Batch",
+    "CatchUpProgress",
     "DeadLetter",
     "DeadLetterStatus",
     "DeadLetters",

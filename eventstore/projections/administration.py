@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from eventstore.backends.protocol import Run
+from eventstore.common.backoff import Backoff
 from eventstore.common.validation import check_number, check_projection_name, check_seconds
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
 from eventstore.errors import InvalidInput, ProjectionBehind, ProjectionRunning, UnknownProjection
@@ -121,7 +122,7 @@ class ProjectionAdmin:
         Args:
             names: Which. Defaults to all.
         """
-        to_time = self._store.core.backend.to_time
+        to_time = self._store.core.dialect.to_time
         found = []
         with self._run() as run:
             pending: dict[str, int] = {row[0]: row[1] for row in run(count_dead_letters)}
@@ -182,7 +183,7 @@ class ProjectionAdmin:
         check_seconds("timeout_seconds", timeout_seconds)
         wanted = result_or_position.position if isinstance(result_or_position, AppendResult) else result_or_position
         wanted = check_number("result_or_position", wanted)
-        began, pause = time.monotonic(), _SHORTEST_PAUSE_SECONDS
+        began, backoff = time.monotonic(), Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while True:
             with self._run() as run:
                 rows = run(find_checkpoint, name=name)
@@ -193,8 +194,7 @@ class ProjectionAdmin:
             if waited >= timeout_seconds:
                 stopped = {"failure": failure} if failed_at is not None else {"retrying": failure}
                 raise ProjectionBehind(name, position, wanted, waited_seconds=round(waited, 3), **stopped)
-            time.sleep(min(pause, timeout_seconds - waited))
-            pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+            time.sleep(min(backoff.pause(), timeout_seconds - waited))
 
     def reset(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
         """Let a projection begin again from the first event, and forget its dead letters.
@@ -285,5 +285,5 @@ class ProjectionAdmin:
             yield run, transaction.connection
 
     def _was_seen(self, seen: Any, now: Any) -> bool:
-        to_time = self._store.core.backend.to_time
+        to_time = self._store.core.dialect.to_time
         return seen is not None and (to_time(now) - to_time(seen)).total_seconds() < SEEN_WITHIN_SECONDS

@@ -7,14 +7,17 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from eventstore.common.backoff import LONGEST_WITHOUT_CONNECTION, Backoff
+from eventstore.common.error_type import error_type
 from eventstore.common.validation import MAX_NAME_LENGTH, MAX_VERSION, check_number, check_seconds, check_text
 from eventstore.common.waker import Waker
 from eventstore.core.settling import Horizon
@@ -31,7 +34,21 @@ SEEN_EVERY_SECONDS: Final = 5.0
 """How often a worker that has nothing to do says that it is there."""
 
 _LONGEST_BACKOFF_SECONDS: Final = 60.0
-_LONGEST_PAUSE_WITHOUT_CONNECTION: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpProgress:
+    """How far a run has come that ends where the log ended when it began.
+
+    Attributes:
+        handled: How many events were handed to handlers.
+        position: How far the projection has come, up to `end`.
+        end: The newest position when the run began.
+    """
+
+    handled: int
+    position: int
+    end: int
 
 
 class Worker:
@@ -94,7 +111,7 @@ class Worker:
         own_name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self.name = own_name if name is None else check_text("the name of a worker", name, MAX_NAME_LENGTH)
         self._projection = projection
-        self._backend = store.core.backend
+        self._driver = store.core.driver
         self._batches = Batches(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
         self._repeated = (0, 0)
         self._seen_at = float("-inf")
@@ -140,10 +157,13 @@ class Worker:
         except HandlerFailed as failed:
             return self._deal_with(failed, horizon)
 
-    def run_until_caught_up(self) -> int:
+    def run_until_caught_up(self, *, on_progress: Callable[[CatchUpProgress], object] | None = None) -> int:
         """Handle all events that are stored when this is called, and settled by then or soon after; then return.
 
-        Where another worker is at work, wait until it has done it.
+        If another worker is at work, wait until it has done it.
+
+        Args:
+            on_progress: Called after each batch, and after each look at what another worker has done.
 
         Returns:
             How many events were handed to handlers.
@@ -153,19 +173,22 @@ class Worker:
             EventStoreError: As for `run_once`.
         """
         end = self._batches.newest_position()
-        handled, pause = 0, self._shortest
+        handled, backoff = 0, Backoff(self._shortest, self._longest)
         with self._seen():
             while not self._stopped:
                 batch = self.run_once()
                 self._say_seen(batch)
                 handled += batch.handled
-                if batch.outcome is Outcome.ADVANCED:
-                    pause = self._shortest
-                elif self._batches.place().position >= end:
+                has_advanced = batch.outcome is Outcome.ADVANCED
+                position = batch.position if has_advanced else self._batches.place().position
+                if on_progress is not None:
+                    on_progress(CatchUpProgress(handled, min(position, end), end))
+                if has_advanced:
+                    backoff.reset()
+                elif position >= end:
                     break
                 else:
-                    self._waker.wait(pause)
-                    pause = min(pause * 2, self._longest)
+                    self._waker.wait(backoff.pause())
         return handled
 
     def run_forever(self, *, handle_signals: bool = False) -> None:
@@ -183,31 +206,29 @@ class Worker:
             InvalidInput: `handle_signals` was asked for in another thread than the main one.
         """
         with self._signals(handle_signals=handle_signals), self._seen():
-            pause, trouble, has_worked = self._shortest, "", False
+            backoff, trouble, has_worked = Backoff(self._shortest, self._longest), "", False
             while not self._stopped:
                 try:
                     batch = self.run_once()
                     self._say_seen(batch)
                 except Exception as error:
                     is_first = not has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
-                    if is_first or not self._backend.is_passing(error):
+                    if is_first or not self._driver.is_passing(error):
                         raise
-                    if _kind(error) != trouble:
-                        trouble = _kind(error)
+                    if error_type(error) != trouble:
+                        trouble = error_type(error)
                         extra = {"projection": self._projection.name, "error_type": trouble}
                         _log.warning("projection %r tries again after %s", self._projection.name, trouble, extra=extra)
-                    self._waker.wait(pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE_WITHOUT_CONNECTION)
+                    self._waker.wait(backoff.pause(LONGEST_WITHOUT_CONNECTION))
                     continue
                 if trouble:
                     name = self._projection.name
                     _log.info("projection %r goes on", name, extra={"projection": name})
                 trouble, has_worked = "", True
                 if batch.outcome is Outcome.ADVANCED:
-                    pause = self._shortest
+                    backoff.reset()
                 else:
-                    self._waker.wait(pause)
-                    pause = min(pause * 2, self._longest)
+                    self._waker.wait(backoff.pause())
 
     def __enter__(self) -> Self:
         return self
@@ -258,10 +279,11 @@ class Worker:
             if batch.outcome is Outcome.CAUGHT_UP:
                 break
         attempts, cause = 1, failed.__cause__ or failed
+        backoff = Backoff(self._projection.backoff_seconds, _LONGEST_BACKOFF_SECONDS)
         while attempts < self._projection.attempts:
             self._log(logging.WARNING, "failed, and is tried again", failed, cause, attempts)
             self._say_retrying(failed, cause, attempts)
-            self._back_off(min(self._projection.backoff_seconds * 2 ** (attempts - 1), _LONGEST_BACKOFF_SECONDS))
+            self._back_off(backoff.pause())
             if self._stopped:
                 return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
             attempts += 1
@@ -290,7 +312,7 @@ class Worker:
         try:
             yield
         except Exception as error:
-            if not self._backend.is_passing(error):
+            if not self._driver.is_passing(error):
                 raise
 
     def _log(self, level: int, what: str, failed: HandlerFailed, cause: BaseException, attempts: int) -> None:
@@ -332,7 +354,7 @@ class Worker:
         except (SQLAlchemyError, EventStoreError):
             return  # the first error tells more; others see it by the time
         except Exception as error:
-            if not self._backend.is_passing(error):
+            if not self._driver.is_passing(error):
                 raise
 
     @contextmanager
@@ -353,8 +375,3 @@ class Worker:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _kind(error: Exception) -> str:
-    """Name an error, without its text: that may have the statement in it."""
-    return type(getattr(error, "orig", None) or error).__name__

@@ -1,10 +1,10 @@
 """Trying again after a conflict."""
 
-import random
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from eventstore.common.backoff import Backoff, spread
 from eventstore.common.validation import check_number, check_seconds
 from eventstore.errors import ConcurrencyConflict
 
@@ -47,10 +47,10 @@ def retry_conflicts(
     """
     check_number("attempts", attempts, minimum=1)
     check_seconds("backoff_seconds", backoff_seconds)
-    for attempt in range(1, attempts):
+    backoff = Backoff(backoff_seconds, _LONGEST_PAUSE_SECONDS)
+    for _ in range(1, attempts):
         try:
             return function()
         except ConcurrencyConflict:
-            longest = min(backoff_seconds * 2 ** min(attempt - 1, 30), _LONGEST_PAUSE_SECONDS)
-            time.sleep(random.uniform(0, longest))  # noqa: S311  # spreads those who compete, guards nothing
+            time.sleep(spread(0, backoff.pause()))
     return function()

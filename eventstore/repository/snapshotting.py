@@ -11,8 +11,8 @@ from eventstore.errors import EventStoreError
 from eventstore.repository.folding import Folder
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy
 from eventstore.repository.states import State, StateCodec
+from eventstore.snapshots import write_snapshot
 from eventstore.statements.aggregates import count_streams, snapshot_versions
-from eventstore.statements.snapshots import save_snapshot
 from eventstore.store import EventStore
 
 _log = logging.getLogger("eventstore.repository")
@@ -115,20 +115,13 @@ class SnapshotWriter(Generic[State]):
 
     def _save(self, stream_id: str, up_to_version: int) -> bool:
         state, version, _ = self._folder.fold(stream_id, up_to_version)
-        codec, data = self._states.encode(state)
-        with (
-            self._store.core.observer.operation("save_snapshot", stream_id=stream_id),
-            self._store.core.execution.statement() as run,
-        ):
-            rows = run(
-                save_snapshot,
-                stream_id=stream_id,
-                schema_version=self._schema_version,
-                version=version,
-                codec=codec,
-                state=data,
-            )
-        return bool(rows)
+        return write_snapshot(
+            self._store.core,
+            stream_id,
+            version=version,
+            schema_version=self._schema_version,
+            encoded=self._states.encode(state),
+        )
 
     def _failed(self, stream_id: str, version: int, error: Exception) -> str:
         # of errors that are not ours the text may show the state

@@ -23,6 +23,7 @@ from eventstore import (
 from eventstore.errors import UnknownProjection
 from eventstore.projections import (
     Batch,
+    CatchUpProgress,
     DeadLetterStatus,
     OnFailure,
     Outcome,
@@ -121,6 +122,14 @@ class ProjectionContract(ContractBase):
         assert Worker(store, counting()).run_until_caught_up() == 1
         assert handled(store.engine) == positions
         assert counted(store.engine) == {"order-0": 4, "order-1": 4, "order-2": 3}
+
+    def test_a_run_until_caught_up_reports_how_far_it_has_come(self, store: EventStore) -> None:
+        positions = [append(store, f"order-{number % 3}") for number in range(5)]
+        steps: list[CatchUpProgress] = []
+        assert Worker(store, counting(), batch_size=2).run_until_caught_up(on_progress=steps.append) == 5
+        expected = [(2, positions[1]), (4, positions[3]), (5, positions[4])]
+        assert [(step.handled, step.position) for step in steps[:3]] == expected
+        assert {step.end for step in steps} == {positions[4]}
 
     def test_projections_of_other_names_are_independent(self, store: EventStore) -> None:
         append(store, "order-1", 3)

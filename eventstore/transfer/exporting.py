@@ -1,15 +1,14 @@
 """Export: the settled events of a store, in the global order, and beside them what is asked for."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any
 
-from eventstore.common.validation import MAX_VERSION, check_flag, check_seconds
-from eventstore.core.global_order import GlobalOrder, Page
+from eventstore.common.validation import check_flag, check_seconds
+from eventstore.core.global_order import GlobalOrder
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidInput
 from eventstore.filters import EventFilter, combine
@@ -21,8 +20,6 @@ from eventstore.tokens import After, PositionToken
 from eventstore.transfer.files import Format, Writer, format_of, writer_to
 from eventstore.transfer.records import Beginning, Checkpoint, End, SavedSnapshot, StreamTimes
 from eventstore.transfer.resuming import FileEnd, read_end
-
-_PAUSE_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,23 +153,26 @@ class _Export:
         self._words = words
         self._wait_seconds = wait_seconds
         self._on_progress = on_progress
-        self._to_time = store.core.backend.to_time
+        self._to_time = store.core.dialect.to_time
 
     def run(self, open_writer: Callable[[], Writer], after: After, *, snapshots: bool, checkpoints: bool) -> Exported:
         with self._store.core.execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
         # before the events: each is then at or behind what the events say, and never ahead of them
         positions = list(self._checkpoints()) if checkpoints else []
-        pages = self._pages(after)
+        pages = GlobalOrder(self._store.core).pages(
+            self._filters, after_position=after, limit=None, wait_seconds=self._wait_seconds
+        )
         first = list(islice(pages, 1))  # nothing is written over until something could be read
         if snapshots:
             next(self._snapshots(), None)
         with _closing(open_writer()) as writer:
             writer.write(Beginning(after.position, self._words))
             events, last = 0, after.token
-            for page, end in chain(first, pages):
+            end = first[0].newest if first else 0
+            for page in chain(first, pages):
                 for row in page.rows:
-                    writer.write(StoredEvent.of(row, self._store.core.backend.to_uuid, self._to_time))
+                    writer.write(StoredEvent.of(row, self._store.core.dialect.to_uuid, self._to_time))
                 if page.rows:
                     last = GlobalOrder(self._store.core).token_of(page.rows[-1])
                 events, after = events + len(page.rows), page.after
@@ -184,23 +184,6 @@ class _Export:
             reached = self._write_all(writer, (point for point in positions if point.position <= after.position))
             writer.write(End(after.position, events, last))
         return Exported(events, after.position, streams, saved, reached, after.token)
-
-    def _pages(self, after: After) -> Iterator[tuple[Page, int]]:
-        """Yield settled pages up to what is the newest position now."""
-        order, end, looks, waited = GlobalOrder(self._store.core), MAX_VERSION, True, 0.0
-        while looks or after.position < end:
-            horizon, page = order.step(self._filters, after, looks=looks, up_to_position=end)
-            if looks:
-                end, looks = horizon.newest, False
-            if page is not None:
-                yield page, end
-                after = page.after
-            elif after.position < end:
-                if waited >= self._wait_seconds:
-                    return
-                began = time.monotonic()
-                time.sleep(_PAUSE_SECONDS)
-                waited += time.monotonic() - began
 
     def _write_all(self, writer: Writer, records: Iterator[Any]) -> int:
         count = 0

@@ -1,12 +1,11 @@
 """A connection on which PostgreSQL tells of appends: LISTEN."""
 
-from typing import Any
+from typing import Any, cast
 
 from psycopg import Connection, sql
 from sqlalchemy import Engine
 
-from eventstore.backends.postgresql.cursors import BinaryCursor
-from eventstore.backends.postgresql.settings import refuse_open_transaction
+from eventstore.backends.postgresql.cursors import BinaryCursor, refuse_open_transaction
 
 
 class PostgreSQLListener:
@@ -19,9 +18,8 @@ class PostgreSQLListener:
     def __init__(self, engine: Engine, channel_query: tuple[str, dict[str, Any]]) -> None:
         self._owner = engine.raw_connection()
         self._owner.detach()
-        connection = self._owner.dbapi_connection
-        assert isinstance(connection, Connection)  # noqa: S101  # for the type checker: the backend is psycopg's
-        self._connection: Connection[Any] = connection
+        connection = cast("Connection[Any]", self._owner.dbapi_connection)
+        self._connection = connection
         try:
             refuse_open_transaction(connection)
             connection.autocommit = True

@@ -1,6 +1,5 @@
 """SQLite's write lock: one writer at a time, from BEGIN IMMEDIATE to COMMIT."""
 
-import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from eventstore.backends.sqlite.settings import plain_cursor
+from eventstore.common.backoff import spread
 from eventstore.errors import DatabaseBusy
 
 _BUSY = 5
@@ -61,7 +61,7 @@ def wait_for_lock(execute: Callable[[str], object], sql: str, timeout_seconds: f
                 raise
             if time.monotonic() > begun + timeout_seconds:
                 raise DatabaseBusy(timeout_seconds) from error
-            time.sleep(random.uniform(0.001, 0.01))  # noqa: S311  # spreads waiters, guards nothing
+            time.sleep(spread(0.001, 0.01))
         else:
             return
 

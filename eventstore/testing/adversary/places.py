@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from eventstore.backends import engine_for
+from eventstore.common.error_type import error_type
 
 _TRIES: Final = 20
 _PAUSE_SECONDS: Final = 0.1
@@ -93,7 +94,7 @@ class Ground:
             with self.connect() as connection:
                 return f"PostgreSQL {connection.scalar(text('SHOW server_version'))}"
         except SQLAlchemyError as error:
-            raise CanNotRun(f"the database does not answer: {_kind(error)}") from error
+            raise CanNotRun(f"the database does not answer: {error_type(error)}") from error
 
     @contextmanager
     def connect(self, url: URL | None = None) -> Iterator[Connection]:
@@ -259,7 +260,3 @@ def _copy_file(source: Path, target: Path) -> None:
 
 def _other(name: str) -> str:
     return f"{name}_copy"
-
-
-def _kind(error: Exception) -> str:
-    return type(getattr(error, "orig", None) or error).__name__

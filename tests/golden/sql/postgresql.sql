@@ -3912,14 +3912,17 @@ COMMIT;
 -- backends/postgresql/autocommit.py: at_read_committed
 ROLLBACK;
 
--- backends/postgresql/backend.py: PostgreSQL.transaction_state
+-- backends/postgresql/connections.py: DirectRun._note_loss
 SELECT 1;
+
+-- backends/postgresql/connections.py: PostgreSQLConnections.transaction_state
+SELECT 1;
+
+-- backends/postgresql/cursors.py: _reads_nulls
+SHOW array_nulls;
 
 -- backends/postgresql/diagnosis.py: _pooler
 SELECT pg_backend_pid();
-
--- backends/postgresql/direct_connection.py: UnwatchedConnection._say_that_it_is_lost
-SELECT 1;
 
 -- backends/postgresql/listener.py: PostgreSQLListener.__init__
 LISTEN {};
@@ -3932,9 +3935,6 @@ INSERT ({…});
 
 -- backends/postgresql/rights.py: rights_on
 UPDATE ({…});
-
--- backends/postgresql/settings.py: _reads_nulls
-SHOW array_nulls;
 
 -- contrib/django/engines.py: engine_of.connect
 SET ROLE {};

@@ -2459,29 +2459,29 @@ ORDER BY es_streams.stream_id;
 
 -- ======== written as text
 
--- backends/sqlite/backend.py: SQLite._watched_autocommit
+-- backends/sqlite/connections.py: SQLiteConnections._autocommit_connection
 COMMIT;
 
--- backends/sqlite/backend.py: SQLite.is_same_transaction
+-- backends/sqlite/connections.py: direct
+COMMIT;
+
+-- backends/sqlite/connections.py: is_same_transaction
 RELEASE SAVEPOINT {…};
 
--- backends/sqlite/backend.py: SQLite.mark_transaction
+-- backends/sqlite/connections.py: mark_transaction
 SAVEPOINT {…};
 
--- backends/sqlite/backend.py: begin_before_savepoints.begin_first
+-- backends/sqlite/engines.py: begin_before_savepoints.begin_first
 BEGIN IMMEDIATE;
 
--- backends/sqlite/backend.py: prepare_engine._on_connect
+-- backends/sqlite/engines.py: prepare_engine._on_connect
 PRAGMA foreign_keys = ON;
 
--- backends/sqlite/backend.py: prepare_engine._on_connect
+-- backends/sqlite/engines.py: prepare_engine._on_connect
 PRAGMA synchronous = FULL;
 
--- backends/sqlite/backend.py: prepare_engine._on_connect
+-- backends/sqlite/engines.py: prepare_engine._on_connect
 PRAGMA journal_mode = WAL;
-
--- backends/sqlite/direct_connection.py: unwatched
-COMMIT;
 
 -- backends/sqlite/settings.py: check_connection
 PRAGMA {…};

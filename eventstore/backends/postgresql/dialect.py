@@ -1,27 +1,16 @@
 """PostgreSQL 14 or newer, by psycopg 3."""
 
 import re
-import select
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
-from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from eventstore.backends.direct import can_be_unwatched
 from eventstore.backends.postgresql import cursors as postgresql_cursors
-from eventstore.backends.postgresql import errors as postgresql_errors
-from eventstore.backends.postgresql.autocommit import WatchedConnection
-from eventstore.backends.postgresql.direct_connection import UnwatchedConnection, unwatched
-from eventstore.backends.postgresql.listener import PostgreSQLListener
+from eventstore.backends.postgresql.errors import sqlstate_of
 from eventstore.backends.postgresql.loader import PostgreSQLLoader
 from eventstore.backends.postgresql.log_views import PrimaryLook, StandbyLook
 from eventstore.backends.postgresql.parameters import (
@@ -29,16 +18,10 @@ from eventstore.backends.postgresql.parameters import (
     event_arrays,
     many_appends,
     rows_to_copy,
-    single_event,
 )
 from eventstore.backends.postgresql.positions import check_drawing
-from eventstore.backends.postgresql.rights import is_permission_denied, permission_denied
-from eventstore.backends.postgresql.settings import prepared
 from eventstore.backends.protocol import (
-    CLOSED_BY,
     Following,
-    HeadClosed,
-    Listener,
     Look,
     Overtaken,
     PageHeader,
@@ -47,20 +30,15 @@ from eventstore.backends.protocol import (
     Run,
     Server,
     Statement,
-    TransactionState,
-    VersionTaken,
 )
 from eventstore.errors import (
-    HistoryChangeRefused,
-    PositionsBehind,
-    SchemaMissing,
     TablesPlace,
-    TransactionBroken,
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
 from eventstore.rows.mapper import POSITION, Expectation, PendingAppend
 from eventstore.statements.heads import advance_existing_head, advance_head, create_head, create_or_advance_head
+from eventstore.statements.pages import page_parameters, shape_of
 from eventstore.statements.postgresql.append import (
     append_at_version,
     append_at_version_and_notify,
@@ -90,23 +68,12 @@ from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
 from eventstore.statements.postgresql.lock_table import lock_snapshots
 from eventstore.statements.postgresql.look import end_of_run, look
-from eventstore.statements.postgresql.notifications import notification_channel
 from eventstore.statements.postgresql.notifications import notify as send_notification
 from eventstore.statements.postgresql.positions import drawing
 from eventstore.statements.postgresql.read_page import read_everything, read_matching
-from eventstore.statements.postgresql.servers import transaction_id
 from eventstore.statements.reading import read_forwards
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
-from eventstore.tables.immutability import TRIGGER
 from eventstore.tokens import PositionToken
-
-ENGINE_OPTIONS: Final[dict[str, Any]] = {
-    "pool_size": 5,
-    "max_overflow": 15,
-    "pool_timeout": 30,
-    "connect_args": {"application_name": "eventstore"},
-}
-"""For `EventStore.from_url`. Up to 20 connections: PostgreSQL allows 100 by default, for all processes together."""
 
 _APPEND: Final[dict[Expectation, Statement]] = {
     Expectation.NEW: append_to_new,
@@ -141,28 +108,8 @@ _ADVANCE: Final[dict[Expectation, Statement]] = {
 COPY_FROM: Final = 10_000
 """From so many events on, COPY is quicker than one statement over arrays, though it needs a transaction around it."""
 
-_EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
-_POSITIONS_KEY: Final = "es_events_position_key"
-_CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
-"""What a standby cancels, and serialization failures; deadlocks; lock timeouts."""
 
-_PASSING_STATES: Final = _CONTENTION_STATES | {
-    "57P01", "57P02", "57P03", "53300",  # the server is stopping, has crashed, is starting, is full
-    "08000", "08001", "08003", "08004", "08006",  # lost connections, and those that could not be made
-    "25P03", "57P05",  # the server has ended an idle session
-    "25006",  # it takes no writes: it is a standby by now, or was made read-only for a while
-}  # fmt: skip
-
-_STATES: Final = {
-    TransactionStatus.IDLE: TransactionState.ENDED,
-    TransactionStatus.INERROR: TransactionState.ABORTED,
-    TransactionStatus.UNKNOWN: TransactionState.LOST,
-}
-
-_UNDEFINED_TABLE: Final = "42P01"
-
-
-class PostgreSQL:
+class PostgreSQLDialect:
     """How the store uses PostgreSQL: one statement an append, row locks on heads, everything in binary.
 
     Args:
@@ -172,7 +119,6 @@ class PostgreSQL:
         place: Where the tables are, for errors.
     """
 
-    has_notifications: Final = True
     loader: Final = PostgreSQLLoader()
 
     def __init__(
@@ -196,150 +142,9 @@ class PostgreSQL:
         """Note whether es_streams has the columns that say which streams have ended."""
         self._streams_can_end = schema_version >= STREAMS_CAN_END
 
-    def execute(
-        self, connection: Connection | UnwatchedConnection | WatchedConnection, sql: str, parameters: Any
-    ) -> Sequence[Row]:
-        """Execute with results in binary, too."""
-        if isinstance(connection, UnwatchedConnection | WatchedConnection):
-            return connection.execute(sql, parameters)
-        return postgresql_cursors.execute(connection, sql, parameters)
-
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY."""
         return not self._copies or len(pending) < COPY_FROM
-
-    def autocommit(self, engine: Engine) -> AbstractContextManager[UnwatchedConnection | WatchedConnection]:
-        """Open a connection that needs no BEGIN and COMMIT, which are round trips of their own."""
-        return unwatched(engine) if can_be_unwatched(engine) else self._watched_autocommit(engine)
-
-    @contextmanager
-    def _watched_autocommit(self, engine: Engine) -> Iterator[WatchedConnection]:
-        with engine.connect() as connection, prepared(connection, isolation_level="AUTOCOMMIT"):
-            yield WatchedConnection(connection)
-
-    @contextmanager
-    def transaction(self, engine: Engine) -> Iterator[Connection]:
-        """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
-        is_done = False
-        with engine.connect() as connection, prepared(connection, isolation_level="READ COMMITTED"):
-            try:
-                with connection.begin():
-                    yield connection
-                    if _is_aborted(connection):  # PostgreSQL would answer COMMIT with ROLLBACK, and no error
-                        raise TransactionBroken("aborted")
-                    is_done = True
-            except DBAPIError as error:
-                if not is_done:
-                    raise
-                failure = self.without_payload(error)  # what is checked only at the commit may quote rows
-            else:
-                return
-            raise failure
-
-    def short_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
-        """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
-        return self.transaction(engine)
-
-    def prepare_savepoint(self, run: Run, connection: Connection) -> None:
-        """Do nothing: a transaction is open, and rows are locked one by one."""
-
-    def commits_by_itself(self, connection: Connection) -> bool:
-        """Return whether the driver's connection is in autocommit."""
-        return bool(connection.connection.dbapi_connection.autocommit)  # type: ignore[union-attr]  # psycopg's, and checked out
-
-    def check_reader(self, connection: Connection) -> None:
-        """Do nothing: a look tells."""
-
-    def translate(self, error: DBAPIError) -> Exception | None:
-        """Translate by SQLSTATE and constraint name; on Citus the name has a suffix."""
-        state = getattr(error.orig, "sqlstate", None)
-        diagnostics = getattr(error.orig, "diag", None)
-        if state == _UNDEFINED_TABLE:
-            return SchemaMissing(self.place)
-        if is_permission_denied(error):
-            return permission_denied(error, self.tables)
-        constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
-        if constraint == TRIGGER:
-            return HistoryChangeRefused()
-        for check, closed in CLOSED_BY.items():
-            if constraint.startswith(check):
-                return HeadClosed(closed)
-        if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
-            place = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
-            return VersionTaken(place.group(1), int(place.group(2))) if place else None
-        return _positions_behind(diagnostics) if constraint.startswith(_POSITIONS_KEY) else None
-
-    def without_payload(self, error: Any) -> Any:
-        """Leave out what the server quotes."""
-        return postgresql_errors.without_payload(error)
-
-    def sqlstate_of(self, error: BaseException) -> str | None:
-        """Return the code of an error that a statement has raised; None if it is not the server's."""
-        state: str | None = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-        return state
-
-    def is_serialization_failure(self, error: BaseException) -> bool:
-        """Return whether another transaction has come first."""
-        return self.sqlstate_of(error) == postgresql_errors.SERIALIZATION_FAILURE
-
-    def is_passing(self, error: Exception) -> bool:
-        """Return whether the connection was lost, or the pool or server is full, or not there, or takes no writes.
-
-        An error without a SQLSTATE comes from the driver: it could not connect, or could no longer. A FATAL one ends
-        the session; PgBouncer's own say nothing else: a lost server is a protocol violation (08P01) to it.
-        """
-        if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
-            return True
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        state = getattr(cause, "sqlstate", None)
-        if state is None:
-            return isinstance(cause, psycopg.OperationalError)
-        return isinstance(cause, psycopg.Error) and (state in _PASSING_STATES or _ends_the_session(cause))
-
-    def is_contention(self, error: BaseException) -> bool:
-        """Return whether it was a deadlock, a serialization failure or a lock timeout, also as the cause of another."""
-        cause: BaseException | None = error
-        while cause is not None:
-            if getattr(cause, "sqlstate", None) in _CONTENTION_STATES:
-                return True
-            cause = cause.orig if isinstance(cause, DBAPIError) else cause.__cause__
-        return False
-
-    def transaction_state(self, connection: Any) -> TransactionState:
-        """Ask the driver."""
-        if connection.invalidated:
-            return TransactionState.LOST
-        raw = None if connection.closed else connection.connection.driver_connection
-        if raw is None:  # it was given back to the pool, which rolls back
-            return TransactionState.ENDED
-        state = self.state_of(raw)
-        if state is TransactionState.LOST:
-            with suppress(DBAPIError):  # let SQLAlchemy find out, too: it empties the pool, and need not roll back
-                connection.exec_driver_sql("SELECT 1")
-        return state
-
-    def state_of(self, raw: Any) -> TransactionState:
-        """Return the state of the transaction on the driver's connection.
-
-        It does not know that the server has ended the session before it has read so. Something to be read is rare
-        while no query is under way; then an empty query finds out.
-        """
-        with suppress(psycopg.Error):
-            if _has_input(raw.pgconn.socket):
-                raw.pgconn.exec_(b"")
-        return _STATES.get(raw.pgconn.transaction_status, TransactionState.OPEN)
-
-    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # it is asked by statements
-        """Return its id: the lock of the checkpoint has given it one."""
-        return run(transaction_id)
-
-    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
-        """Compare ids."""
-        return run(transaction_id) == mark
-
-    def listen(self, engine: Engine) -> Listener:
-        """Listen on the channel of this store's tables."""
-        return PostgreSQLListener(engine, self.sql(notification_channel))
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in one statement; the head's row lock makes a second writer wait and look again.
@@ -351,7 +156,7 @@ class PostgreSQL:
         if not self.append_is_one_statement(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
         if len(pending) == 1:
-            rows = run(self._append_one[pending.expectation], **head, **single_event(pending))
+            rows = run(self._append_one[pending.expectation], **head, **_single_event(pending))
         else:
             rows = run(self._append[pending.expectation], **head, **event_arrays([pending]))
         return (rows[0][0], rows[0][1]) if rows else None
@@ -374,7 +179,7 @@ class PostgreSQL:
         try:
             rows = run(self._append_to_all, **many.parameters)
         except Exception as error:
-            if self.sqlstate_of(error) in OVERTAKEN:
+            if sqlstate_of(error) in OVERTAKEN:
                 raise Overtaken from error
             raise
         if not rows:
@@ -474,20 +279,16 @@ class PostgreSQL:
         token_position: int,
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one array for each field of a filter."""
-        parameters: dict[str, Any] = {
-            "up_to_position": up_to_position,
-            "page_size": page_size,
-            "settled_position": settled_position,
-            "token_position": token_position,
-        }
-        statement: Statement = read_everything
-        if filters:
-            statement = read_matching(tuple(tuple(filter_.named) for filter_ in filters))
-            for number, filter_ in enumerate(filters):
-                parameters[f"after_position_{number}"] = max(after_position, filter_.after_position)
-                parameters |= {f"{field}_{number}": list(values) for field, values in filter_.named.items()}
-        else:
-            parameters["after_position"] = after_position
+        statement: Statement = read_matching(shape_of(filters)) if filters else read_everything
+        parameters = page_parameters(
+            filters,
+            list,
+            after_position=after_position,
+            up_to_position=up_to_position,
+            page_size=page_size,
+            settled_position=settled_position,
+            token_position=token_position,
+        )
         header, *rows = run(statement, **parameters)
         _, _, table, settled_id, token_id, in_recovery, _, _, _, started_at = header
         server = Server(table, started_at, bool(in_recovery))
@@ -508,32 +309,8 @@ class PostgreSQL:
         return value
 
 
-def _is_aborted(connection: Connection) -> bool:
-    """Return whether it is known to be: a lost connection is left to the commit, whose error says what is wrong."""
-    raw: Any = None if connection.closed or connection.invalidated else connection.connection.driver_connection
-    return raw is not None and raw.pgconn.transaction_status == TransactionStatus.INERROR
-
-
-def _ends_the_session(error: psycopg.Error) -> bool:
-    """Return whether the error is FATAL. PgBouncer sends the severity in one field only, in English."""
-    return "FATAL" in (error.diag.severity_nonlocalized, error.diag.severity)
-
-
-def _positions_behind(diagnostics: Any) -> PositionsBehind | None:
-    drawn = re.search(r"=\((\d+)\)", diagnostics.message_detail or "")
-    return None if drawn is None else PositionsBehind(None, int(drawn.group(1)))
-
-
 def _has_row_security(run: Run) -> bool:
     return bool(run(row_security)[0][0])
-
-
-def _has_input(file_descriptor: int) -> bool:
-    if not hasattr(select, "poll"):
-        return bool(select.select([file_descriptor], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(file_descriptor, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _positions(rows: Sequence[Row]) -> dict[Place, int]:
@@ -550,3 +327,15 @@ def _compile(
     sql = str(compiled)
     # COPY has no parameters in its text; elsewhere, in the name of a schema, a percent sign stands twice
     return sql if sql.startswith("COPY") else re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", sql), constants
+
+
+def _single_event(pending: PendingAppend) -> dict[str, Any]:
+    """Return the parameters of one event."""
+    return {
+        "event_id": pending.event_ids[0],
+        "event_type": pending.event_types[0],
+        "schema_version": pending.schema_versions[0],
+        "codec": pending.codecs[0],
+        "data": pending.data[0],
+        "metadata": pending.metadata[0],
+    }
