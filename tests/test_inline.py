@@ -72,8 +72,10 @@ def test_the_block_of_an_inline_store_closes_the_pool_that_it_has(sqlite_path: P
 
 def test_the_pool_is_closed_with_the_last_store_of_it_and_not_before(sqlite_path: Path) -> None:
     url = f"sqlite:///{sqlite_path}"
-    store = inline(inline(EventStore.from_url(url), listing(seen=[])), listing(seen=[]))
-    engine, pool = store.engine, store.engine.pool
+    first = EventStore.from_url(url)
+    engine, pool = first.engine, first.engine.pool
+    store = inline(inline(first, listing(seen=[])), listing(seen=[]))
+    del first
     gc.collect()
     assert engine.pool is pool
     store.append("order-1", numbered(1), expected_version=0)
