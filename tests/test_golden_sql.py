@@ -12,7 +12,19 @@ from sqlalchemy import Engine, event
 from eventstore import Append, EventFilter, EventStore, NewEvent
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.sqlite.dialect import SQLiteDialect
-from tests.golden_sql import COMMAND, DATABASES, FOLDER, compiled, content, names, sections, unused
+from eventstore.filters import FIELDS
+from tests.golden_sql import (
+    COMMAND,
+    DATABASES,
+    DOCS,
+    FOLDER,
+    compiled,
+    content,
+    names,
+    sections,
+    unused,
+    with_statements,
+)
 from tests.sql_layout import lay_out, selected
 
 databases: Final = pytest.mark.parametrize("database", DATABASES)
@@ -44,6 +56,12 @@ def normal(sql: str) -> str:
     return re.sub(r"(?<=\() | (?=\))", "", " ".join(sql.split()))
 
 
+def test_the_docs_show_statements_as_they_are_sent() -> None:
+    pages = {path.name: path.read_text(encoding="utf-8") for path in DOCS}
+    assert [name for name, page in pages.items() if page != with_statements(page)] == [], f"run `{COMMAND}`"
+    assert pages["append.md"].count("```sql\n-- postgresql.append") == 2
+
+
 def test_nothing_changes_within_quotes() -> None:
     quoted = """'it''s ( , AND  FROM\n"' || "a ""b""  WHERE ( c" """.strip()
     long = ", ".join([quoted] * 20)
@@ -68,7 +86,7 @@ def test_every_statement_has_only_parameters_of_the_driver(database: str) -> Non
     assert [each.name for each in compiled(DATABASES[database](), database) if "POSTCOMPILE" in each.sql] == []
 
 
-OURS: Final = re.compile(r"(found|wanted|end|after_position|stream_ids|event_types|categories|es)_\d+")
+OURS: Final = re.compile(rf"({'|'.join(FIELDS)}|found|wanted|end|after_position|es)_\d+")
 """Names that stand once for each filter; and those of revisions."""
 
 
