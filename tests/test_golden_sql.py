@@ -12,7 +12,6 @@ from sqlalchemy import Engine, event
 from eventstore import Append, EventFilter, EventStore, NewEvent
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.sqlite.dialect import SQLiteDialect
-from eventstore.filters import FIELDS
 from tests.golden_sql import (
     COMMAND,
     DATABASES,
@@ -25,7 +24,7 @@ from tests.golden_sql import (
     unused,
     with_statements,
 )
-from tests.sql_layout import lay_out, selected
+from tests.sql_layout import lay_out, unnamed
 
 databases: Final = pytest.mark.parametrize("database", DATABASES)
 
@@ -86,23 +85,11 @@ def test_every_statement_has_only_parameters_of_the_driver(database: str) -> Non
     assert [each.name for each in compiled(DATABASES[database](), database) if "POSTCOMPILE" in each.sql] == []
 
 
-OURS: Final = re.compile(rf"({'|'.join(FIELDS)}|found|wanted|end|after_position|es)_\d+")
-"""Names that stand once for each filter; and those of revisions."""
-
-
 @databases
 def test_every_expression_parameter_and_alias_has_a_name_of_ours(database: str) -> None:
     """Not one of SQLAlchemy's, such as `anon_1`, `max_1` or `param_1`: people read this in pg_stat_statements."""
     statements = compiled(DATABASES[database](), database)
     assert {each.name: found for each in statements if (found := unnamed(each.sql))} == {}
-
-
-def unnamed(sql: str) -> list[str]:
-    """Return the names that SQLAlchemy has made, and the expressions that have none."""
-    made = [name for name in re.findall(r"\b[A-Za-z]\w*?_\d+\b", sql) if not OURS.fullmatch(name)]
-    name = r'(?!(?:NULL|true|false)$)([A-Za-z]\w*|"[^"]+")'
-    named = re.compile(rf"(.* AS |DISTINCT )?({name}\.)*({name}|\*)", re.DOTALL)
-    return made + [item for item in selected(sql) if not named.fullmatch(item)]
 
 
 def test_what_has_no_name_of_ours_is_seen() -> None:
