@@ -38,7 +38,7 @@ from eventstore.filters import EventFilter, combine
 from eventstore.health import Health
 from eventstore.health.check import HealthCheck
 from eventstore.health.thresholds import Thresholds
-from eventstore.observer import Observer
+from eventstore.observer import NO_OBSERVER, Observer
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import Pace, Subscription
@@ -342,9 +342,13 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
             DatabaseBusy: SQLite's write lock could not be had in time.
         """
-        with self._core.observer.operation("append", stream_id=stream_id) as observed:
+        core = self._core
+        if core.observer is NO_OBSERVER:
             append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
-            pending = self._core.mapper.pending(append)
+            return self._appender.append(core.mapper.pending(append))
+        with core.observer.operation("append", stream_id=stream_id) as observed:
+            append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
+            pending = core.mapper.pending(append)
             result = self._appender.append(pending)
             observed.note(events=len(pending))
         return result

@@ -14,6 +14,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, get_origin, get_type_hints
@@ -26,7 +27,8 @@ from eventstore import statements
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.protocol import Dialect, Statement
 from eventstore.backends.sqlite.dialect import SQLiteDialect
-from eventstore.streams import StreamOrder
+from eventstore.statements.columns import APPENDED_COLUMNS, POSITIONED_COLUMNS, STORED_COLUMNS
+from eventstore.streams import Expectation, StreamOrder
 from eventstore.tables import STREAMS_CAN_END, Tables
 from tests.sql_layout import lay_out
 
@@ -37,11 +39,13 @@ DATABASES: Final[dict[str, Callable[[], Dialect]]] = {"postgresql": PostgreSQLDi
 _PACKAGE: Final = Path(eventstore.__file__).parent
 _FIELDS: Final = ("stream_ids", "event_types", "categories")
 _SHOWN_IN_SCHEMA: Final = {
-    "postgresql.append_one.append_one_at_version_and_notify", "postgresql.copy.copy_events", "postgresql.look.look",
+    "postgresql.append_one.append_one(Expectation.VERSION, notify=True)", "postgresql.look.look",
+    f"postgresql.copy.copy_events({APPENDED_COLUMNS})",
 }  # fmt: skip
 """Enough for reviewers; a test compares all."""
 _SHOWN_ON_OLDER_TABLES: Final = {
-    "heads.advance_head", "heads.advance_existing_head", "heads.create_or_advance_head", "closing.find_end",
+    "heads.write_head(Expectation.EXISTING)", "heads.write_head(Expectation.NOTHING)",
+    "heads.write_head(Expectation.VERSION)", "closing.find_end",
 }  # fmt: skip
 
 
@@ -112,7 +116,7 @@ def _statements_of(database: str) -> Iterator[tuple[str, Statement]]:
 
 
 def _show(argument: Any) -> str:
-    return str(argument) if isinstance(argument, StreamOrder) else repr(argument)
+    return str(argument) if isinstance(argument, Enum) else repr(argument)
 
 
 def _public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -150,10 +154,18 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
     shapes = [*((named,) for named in combinations), (("categories", "event_types"), ("stream_ids",), ())]
     of_category = [((), {"of_category": value}) for value in truths]
     bounded = [((), {"bounded": value}) for value in truths]
+    notify = [((), {"notify": value}) for value in truths]
+    expectations = [((expectation,), named) for expectation in Expectation for _, named in notify]
     return {
+        "append": expectations,
+        "append_one": expectations,
+        "append_to_all": notify,
+        "append_to_many": notify,
+        "copy_events": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "count_rows": [((table.name,), {}) for table in fields(Tables) if table.name not in {"metadata", "permission"}],
         "drawn_positions": [(("public", "es_events_position_seq"), {})],
         "events_without_stream": bounded,
+        "insert_event": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "list_snapshots": of_category,
         "list_streams": [
             ((order,), {"of_category": category, "is_first": first})
@@ -164,6 +176,7 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
         "stream_states": bounded,
+        "write_head": [((expectation,), {}) for expectation in Expectation],
     }
 
 
@@ -250,7 +263,7 @@ def _is_prose(node: ast.AST) -> bool:
     if isinstance(node, ast.Assign):
         return any(isinstance(target, ast.Name) and target.id == "advice" for target in node.targets)
     if isinstance(node, ast.Call):
-        return ast.unparse(node.func) == "Diagnosis"
+        return ast.unparse(node.func) == "Finding"
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 

@@ -26,7 +26,6 @@ from django.test.utils import CaptureQueriesContext
 from eventstore import (
     ANY,
     NO_STREAM,
-    STREAM_DELETED_EVENT,
     Append,
     ConcurrencyConflict,
     EventStore,
@@ -38,6 +37,7 @@ from eventstore import (
 from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
+from eventstore.events import STREAM_DELETED_EVENT
 from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker, inline
 from eventstore.streams import STREAM_EXISTS
 from tests.django_project.events import Deposited, totals

@@ -38,7 +38,7 @@ class Way:
 
 
 WAYS: Final = {
-    ("append", "postgresql"): Way(trip_of_append, 22, 53, {"2.0": (84, 302), "2.1": (77, 194)}),
+    ("append", "postgresql"): Way(trip_of_append, 14, 30, {"2.0": (84, 302), "2.1": (77, 194)}),
     ("append", "sqlite"): Way(trip_of_append, 20, 60, {"2.0": (80, 329), "2.1": (84, 159)}),
     ("batch", "postgresql"): Way(trip_of_batch, 23, 181, {"2.0": (297, 1483), "2.1": (285, 1320)}),
     ("batch", "sqlite"): Way(trip_of_batch, 22, 164, {"2.0": (224, 1036), "2.1": (232, 777)}),

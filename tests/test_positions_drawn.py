@@ -133,8 +133,10 @@ def test_it_is_said_and_repaired(loaded: Engine) -> None:
     store = EventStore(loaded)
     kinds = [finding.kind for finding in maintenance.verify(store)]
     assert FindingKind.POSITIONS_BEHIND in kinds
-    assert [each.level for each in maintenance.diagnose(store) if each.subject == "positions-behind"] == [Level.ERROR]
-    assert any("repair" in problem for problem in store.health().problems)
+    assert [each.level for each in maintenance.diagnose(store) if each.kind is FindingKind.POSITIONS_BEHIND] == [
+        Level.ERROR
+    ]
+    assert any("repair" in problem.found for problem in store.health().problems)
     repaired(store)
     assert store.health().problems == ()
     assert append(store) == numbers(loaded)[-2] + 1

@@ -305,7 +305,7 @@ def test_what_a_user_may_not_look_at_is_named_and_the_rest_is_looked_at(
     assert result.exit_code == (0 if command == "doctor" else 1)
     assert re.findall(r"GRANT SELECT ON ((?:SEQUENCE )?\w+) TO <user>", result.output) == told
     rest = {
-        "doctor": "ok\tfsync\ton", "verify": "2 streams and 2 events", "stats": "events\t\t2\texact",
+        "doctor": "ok\t\tfsync\ton", "verify": "2 streams and 2 events", "stats": "events\t\t2\texact",
         "health": f"version {SCHEMA_VERSION}, fits", "check": "this code works with it",
     }  # fmt: skip
     assert rest[command] in result.output
@@ -326,9 +326,9 @@ def test_a_transaction_of_another_user_that_may_not_be_looked_at_is_not_taken_fo
         store.join(connection).append("order-8", events(1), expected_version=ANY)
         for user, level in ((READER, "warning"), (MONITOR, "ok")):
             lines = CommandLine(shop.url(user)).lines("doctor")
-            assert [line[0] for line in lines if line[1] == "unfinished appends"] == [level]
-            ((message,),) = [line[2:3] for line in lines if line[1] == "connections"]
-            assert int(message.split()[0]) >= 2, message  # the one of the owner is counted, too
+            assert [line[0] for line in lines if line[2] == "unfinished appends"] == [level]
+            ((found,),) = [line[3:4] for line in lines if line[2] == "connections"]
+            assert int(found.split()[0]) >= 2, found  # the one of the owner is counted, too
         connection.rollback()
 
 

@@ -33,7 +33,7 @@ from tests.waiting import start_waiting
 pytestmark = pytest.mark.slow
 
 
-def kinds(findings: list[Finding]) -> set[FindingKind]:
+def kinds(findings: list[Finding]) -> set[FindingKind | None]:
     return {finding.kind for finding in findings}
 
 
@@ -42,7 +42,7 @@ def assert_told_well(findings: list[Finding]) -> None:
         assert finding.found
         assert finding.expected
         assert finding.remedy
-        assert finding.where
+        assert finding.subject
         assert ("`eventstore repair`" in finding.remedy) == finding.repairable
     assert SECRET not in repr(findings)
 
@@ -287,7 +287,7 @@ def test_a_missing_table_ends_it_and_missing_tables_are_no_damage(any_engine: En
     store = fill(any_engine)
     with any_engine.begin() as connection:
         connection.execute(text("DROP TABLE snapshots"))
-    assert [finding.name for finding in verify(store)] == ["snapshots"]
+    assert [finding.table for finding in verify(store)] == ["snapshots"]
     with pytest.raises(SchemaMissing):
         list(verify(EventStore(new_engine)))
 

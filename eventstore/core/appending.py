@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 from eventstore.backends.protocol import Dialect, HeadClosed, Overtaken, Run, VersionTaken
@@ -61,7 +61,7 @@ class Appender:
         one = self._dialect.append_is_one_statement(pending)
         scope = self._execution.statement if one else self._execution.transaction
         try:
-            with self._conflicting([pending]), scope() as run:
+            with self._conflicting([pending]) if self._execution.is_joined else nullcontext(), scope() as run:
                 check_positions(run, self._dialect)
                 stored = self._dialect.append(run, pending)
                 if stored is not None:
@@ -120,7 +120,7 @@ class Appender:
     def _append_many(
         self, appends: Sequence[PendingAppend], *, atomic: bool
     ) -> list[AppendResult | ConcurrencyConflict]:
-        with self._conflicting(appends):
+        with self._conflicting(appends) if self._execution.is_joined else nullcontext():
             return self._append_to_all(appends) or self._append_to_each(appends, atomic=atomic)
 
     def _conflicting(self, appends: Sequence[PendingAppend]) -> AbstractContextManager[None]:

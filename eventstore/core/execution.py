@@ -72,7 +72,7 @@ class OwnConnections:
     Args:
         engine: Whose pool the connections come from.
         connections: How to connect.
-        before_use: Called with the first statement's `Run` of every use; raises where the store must not be used.
+        before_use: Called with the first `Run`, until it has not raised: it raises if the store must not be used.
     """
 
     is_joined: Final = False
@@ -81,6 +81,7 @@ class OwnConnections:
         self._engine = engine
         self._connections = connections
         self._before_use = before_use
+        self._is_checked = False
         self._process_id = os.getpid()
         self._fork_lock = threading.Lock()
 
@@ -97,7 +98,8 @@ class OwnConnections:
         """Run on a connection in AUTOCOMMIT."""
         self._leave_parents_connections()
         with self._connections.autocommit(self._engine) as run:
-            self._before_use(run)
+            if not self._is_checked:
+                self._check(run)
             yield run
 
     def global_reading(self) -> AbstractContextManager[Run]:
@@ -109,7 +111,8 @@ class OwnConnections:
         """Run in a new transaction; commit at the end, roll back on an error."""
         self._leave_parents_connections()
         with self._connections.short_transaction(self._engine) as run:
-            self._before_use(run)
+            if not self._is_checked:
+                self._check(run)
             yield run
 
     @contextmanager
@@ -119,6 +122,10 @@ class OwnConnections:
         with self._connections.transaction(self._engine) as connection:
             self._connections.run_on(connection)  # refuses a connection that would look for the tables elsewhere
             yield JoinedTransaction(lambda: connection, self._connections, self._before_use)
+
+    def _check(self, run: Run) -> None:
+        self._before_use(run)
+        self._is_checked = True
 
     def without_gate(self) -> "OwnConnections":
         """Return the same, for a look at tables that may not fit this code."""

@@ -1,14 +1,13 @@
 """Inline projections: several of them, on every way of appending, all or nothing."""
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 
 import pytest
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, func, select
 
 from eventstore import (
-    STREAM_ARCHIVED_EVENT,
-    STREAM_DELETED_EVENT,
     STREAM_EXISTS,
     Append,
     ConcurrencyConflict,
@@ -17,6 +16,7 @@ from eventstore import (
     RecordedEvent,
     Repository,
 )
+from eventstore.events import STREAM_ARCHIVED_EVENT, STREAM_DELETED_EVENT
 from eventstore.projections import Projection, inline
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 from eventstore.testing.projection_contract import PAYLOAD
@@ -284,13 +284,13 @@ class InlineContract(ContractBase):
         batch_size: int,
     ) -> None:
         projecting = inline(inline(store, summing()), noting())
-        options = {"keep_positions": keep_positions, "batch_size": batch_size}
-        import_events(projecting, exported, format=Format.JSON_LINES, **options)  # type: ignore[arg-type]  # they fit
+        run = partial(import_events, format=Format.JSON_LINES, keep_positions=keep_positions, batch_size=batch_size)
+        run(projecting, exported)
         assert summed(engine) == {"order-1": 10, "order-2": 10, "order-3": 5}
         assert entries(engine) == [f"{event.stream_id} {event.version}" for event in store.read_all()]
         exported.seek(0)
         before = entries(engine)
-        import_events(projecting, exported, format=Format.JSON_LINES, **options)  # type: ignore[arg-type]  # they fit
+        run(projecting, exported)
         assert entries(engine) == before, "what is there already is handled once"
 
     @pytest.mark.parametrize("keep_positions", [False, True])
