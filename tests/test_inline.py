@@ -28,7 +28,7 @@ from eventstore.observer import Observation, Operation
 from eventstore.projections import Projection, ProjectionAdmin, Worker, inline
 from eventstore.testing._base import numbered
 from eventstore.testing.projection_contract import PAYLOAD
-from eventstore.transfer import Format, archive_stream, export_events, import_events
+from eventstore.transfer import Format, export_events, import_events
 
 
 @pytest.fixture
@@ -261,5 +261,5 @@ def test_archive_stream_reaches_the_handlers_of_both_stores(store: EventStore) -
     store.append("order-1", numbered(2), expected_version=0)
     with EventStore.in_memory() as elsewhere:
         into = inline(elsewhere, listing(seen=there))
-        archive_stream(inline(store, listing(seen=here)), "order-1", into=into, expected_version=2, reason="old")
+        inline(store, listing(seen=here)).archive_stream("order-1", into=into, expected_version=2, reason="old")
     assert (here, there) == ([{"reason": "old", "reusable": False}], [{"number": 1}, {"number": 2}])

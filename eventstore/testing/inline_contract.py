@@ -20,7 +20,7 @@ from eventstore.events import STREAM_ARCHIVED_EVENT, STREAM_DELETED_EVENT
 from eventstore.projections import Projection, inline
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 from eventstore.testing.projection_contract import PAYLOAD
-from eventstore.transfer import Format, archive_stream, export_events, import_events
+from eventstore.transfer import Format, export_events, import_events
 
 metadata = MetaData()
 sums = Table(
@@ -106,7 +106,7 @@ def entries(engine: Engine) -> list[str]:
 def archive(store: EventStore) -> None:
     """Archive a stream of three events."""
     with EventStore.in_memory() as elsewhere:
-        archive_stream(store, "order-1", into=elsewhere, expected_version=3, reason="old")
+        store.archive_stream("order-1", into=elsewhere, expected_version=3, reason="old")
 
 
 def delete(store: EventStore) -> None:
@@ -384,12 +384,12 @@ class InlineContract(ContractBase):
         with EventStore.in_memory() as elsewhere:
             note = calling(lambda event, _: archived.append(f"{event.stream_id} {event.version}"))
             into = inline(elsewhere, note)
-            archive_stream(store, "order-1", into=into, expected_version=STREAM_EXISTS, reason="old")
+            store.archive_stream("order-1", into=into, expected_version=STREAM_EXISTS, reason="old")
             assert archived == [f"order-1 {version}" for version in range(1, 6)]
             store.append("order-2", numbered(1), expected_version=0)
             with pytest.raises(ValueError, match=PAYLOAD):
-                archive_stream(
-                    store, "order-2", into=inline(into, failing_in_memory()), expected_version=1, reason="old"
+                store.archive_stream(
+                    "order-2", into=inline(into, failing_in_memory()), expected_version=1, reason="old"
                 )
             assert list(elsewhere.read_stream("order-2")) == []
         assert numbers(store.read_stream("order-2")) == [1]
@@ -399,9 +399,9 @@ class InlineContract(ContractBase):
     ) -> None:
         with EventStore.in_memory() as elsewhere:
             with pytest.raises(ValueError, match=PAYLOAD):
-                archive_stream(inline(two, failing()), "order-1", into=elsewhere, expected_version=3, reason="old")
+                inline(two, failing()).archive_stream("order-1", into=elsewhere, expected_version=3, reason="old")
             assert numbers(two.read_stream("order-1")) == numbers(elsewhere.read_stream("order-1")) == [1, 2, 3]
-            archive_stream(two, "order-1", into=elsewhere, expected_version=3, reason="old")
+            two.archive_stream("order-1", into=elsewhere, expected_version=3, reason="old")
             assert numbers(elsewhere.read_stream("order-1")) == [1, 2, 3]
         assert (summed(engine), entries(engine)) == ({"order-2": 6}, ["order-1 4"])
 
