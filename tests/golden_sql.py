@@ -278,7 +278,7 @@ def _is_prose(node: ast.AST) -> bool:
     if isinstance(node, ast.Assign):
         return any(isinstance(target, ast.Name) and target.id == "advice" for target in node.targets)
     if isinstance(node, ast.Call):
-        return ast.unparse(node.func) == "Diagnosis"
+        return ast.unparse(node.func) == "Finding"
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 

@@ -89,7 +89,7 @@ class PostgreSQLDialect:
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY."""
-        return not self._copies or len(pending) < COPY_FROM
+        return len(pending.event_ids) < COPY_FROM or not self._copies
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in one statement; the head's row lock makes a second writer wait and look again.
@@ -97,10 +97,11 @@ class PostgreSQLDialect:
         Very many events: head first, then COPY, in the transaction that `append_is_one_statement` has asked for; unless
         row level security is in force, under which PostgreSQL refuses to COPY.
         """
-        head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
+        count = len(pending.event_ids)
+        head = {"stream_id": pending.stream_id, "count": count, "expected": pending.expected}
         if not self.append_is_one_statement(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
-        if len(pending) == 1:
+        if count == 1:
             rows = run(append_one(pending.expectation, notify=self._notify), **head, **_single_event(pending))
         else:
             rows = run(append(pending.expectation, notify=self._notify), **head, **event_arrays([pending]))
