@@ -43,7 +43,7 @@ def list_streams(order: StreamOrder, *, of_category: bool, is_first: bool) -> St
         heads = tables.streams.c
         listed = select(heads.stream_id, heads.version, heads.created_at, heads.updated_at)
         if of_category:
-            listed = listed.where(*_is_of_category(heads.stream_id, heads.category))
+            listed = listed.where(*is_of_category(heads.stream_id, heads.category))
         if not is_first:
             listed = listed.where(_comes_after(heads, order))
         largest_first = {StreamOrder.SIZE: [heads.version.desc()], StreamOrder.RECENT: [heads.updated_at.desc()]}
@@ -64,11 +64,11 @@ def _comes_after(heads: Any, order: StreamOrder) -> ColumnElement[bool]:
     return or_(column < value, and_(column == value, heads.stream_id > _AFTER_ID))
 
 
-def _is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
+def is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
     """Compare ids as well: they are a part of the primary key, categories of heads have no index."""
     category = bindparam("category", type_=Text)
     is_near = (stream_id >= category, stream_id < category.concat(literal_column("'.'")))  # `.` is next to `-`
-    return [column == category, *is_near]
+    return [*is_near, column == category]
 
 
 def find_stream(tables: Tables) -> ClauseElement:
@@ -104,7 +104,7 @@ def list_snapshots(*, of_category: bool) -> Statement:
             .where(key > after)
         )
         if of_category:
-            listed = listed.where(*_is_of_category(saved.stream_id, heads.category))
+            listed = listed.where(*is_of_category(saved.stream_id, heads.category))
         return listed.order_by(saved.stream_id, saved.schema_version).limit(_PAGE_SIZE)
 
     return list_snapshots_page
@@ -136,7 +136,7 @@ def snapshot_coverage(*, of_category: bool) -> Statement:
             .select_from(tables.streams.outerjoin(newest, newest.c.stream_id == heads.stream_id))
             .where(heads.version >= bindparam("min_version", type_=BigInteger))
         )
-        return found.where(*_is_of_category(heads.stream_id, heads.category)) if of_category else found
+        return found.where(*is_of_category(heads.stream_id, heads.category)) if of_category else found
 
     return coverage
 
