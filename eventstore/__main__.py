@@ -1,5 +1,18 @@
-"""`python -m eventstore` is the command `eventstore`."""
+"""The command `eventstore`; `python -m eventstore` is the same."""
 
-from eventstore.cli import main
+import sys
 
-main(prog_name="eventstore")
+from eventstore.errors import ExtraMissing
+
+
+def main() -> None:
+    """Run the command, or say what it needs."""
+    try:
+        from eventstore.cli import main as group  # noqa: PLC0415  # needs an extra
+    except ExtraMissing as missing:
+        sys.exit(f"eventstore: {missing}")
+    group(prog_name="eventstore")
+
+
+if __name__ == "__main__":
+    main()

@@ -758,11 +758,13 @@ class TableTaken(MigrationError):
 
 
 class ReferredTo(MigrationError):
-    """Going back would drop a table or column that something of the application's needs; nothing was done (SQLite).
+    """Going back would drop a table or column that something of the application's needs. The revision was not undone.
+
+    So it is with what would go along without a word: an index or trigger of the application's on such a table.
 
     Attributes:
         dropped: What would be dropped, as "es_checkpoints" or "column deleted_version of es_streams".
-        dependents: What needs it, as "table jobs" and "trigger jobs_done".
+        dependents: What needs it, in the words of the database, as "table jobs" and "trigger jobs_done".
     """
 
     def __init__(self, dropped: str, dependents: Sequence[str]) -> None:
@@ -770,7 +772,7 @@ class ReferredTo(MigrationError):
         self.dependents = tuple(dependents)
         super().__init__(
             f"{dropped} can't be dropped: it is needed by what the event store has not made ({', '.join(dependents)}); "
-            "nothing was done; drop that first, or stay at this revision"
+            "this revision was not undone; drop that first, or stay at it"
         )
 
 
@@ -806,7 +808,7 @@ class DiskTooSmall(MigrationError):
         self.needed_bytes = needed_bytes
         self.free_bytes = free_bytes
         super().__init__(
-            f"{step} needs about {needed_bytes / 1e6:.0f} MB in {folder}, where {free_bytes / 1e6:.0f} MB are free; "
+            f"{step} needs about {needed_bytes / 1e6:.1f} MB in {folder}, where {free_bytes / 1e6:.1f} MB are free; "
             "nothing was done; make room, and run the migration again (SQLITE_TMPDIR names another folder for "
             "SQLite's temporary files)"
         )

@@ -97,7 +97,7 @@ def write_snapshot(
     codec, data = encoded
     with (
         core.observer.operation("save_snapshot", stream_id=stream_id),
-        serialization_is_a_conflict(core.execution, core.backend, [stream_id]),
+        serialization_is_a_conflict(core.execution, core.driver, [stream_id]),
         core.execution.statement() as run,
     ):
         saved = run(
@@ -170,7 +170,7 @@ class SnapshotStore:
             told = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
             _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, version, error, extra=told)
             return None
-        return Snapshot(stream_id, version, state, schema_version, self._core.backend.to_time(created_at))
+        return Snapshot(stream_id, version, state, schema_version, self._core.dialect.to_time(created_at))
 
     def list(
         self,
@@ -223,7 +223,7 @@ class SnapshotStore:
 
     def _info(self, row: Row) -> SnapshotInfo:
         stream_id, schema_version, version, codec, size_bytes, created_at, stream_version = row
-        created_at = self._core.backend.to_time(created_at)
+        created_at = self._core.dialect.to_time(created_at)
         return SnapshotInfo(stream_id, schema_version, version, stream_version, size_bytes, codec, created_at)
 
     def coverage(self, *, category: str | None = None, min_version: int = 1) -> SnapshotCoverage:
@@ -259,7 +259,7 @@ class SnapshotStore:
             InvalidInput: An argument is not valid.
         """
         stream_id = check_stream_id(stream_id)
-        conflicting = serialization_is_a_conflict(self._core.execution, self._core.backend, [stream_id])
+        conflicting = serialization_is_a_conflict(self._core.execution, self._core.driver, [stream_id])
         with conflicting, self._core.execution.statement() as run:
             if schema_version is None:
                 return len(run(delete_snapshots, stream_id=stream_id))

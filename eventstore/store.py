@@ -20,7 +20,7 @@ from eventstore.core.appending import Appender
 from eventstore.core.core import Core
 from eventstore.core.deletion import StreamDeleter, history_changes
 from eventstore.core.event_type_check import check_event_types
-from eventstore.core.execution import JoinedTransaction, OwnConnections
+from eventstore.core.execution import OwnConnections
 from eventstore.core.global_order import GlobalOrder
 from eventstore.core.reading import Reader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
@@ -35,7 +35,7 @@ from eventstore.event_types import EventTypeFinding, EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.filters import EventFilter, combine
 from eventstore.health import Health, HealthCheck, Thresholds
-from eventstore.observer import Observer
+from eventstore.observer import NO_OBSERVER, Observer
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import Pace, Subscription
@@ -96,15 +96,16 @@ class EventStore:
         self._own_engine: _OwnEngine | None = None
         backend = backend_for(engine, lock_timeout_seconds=lock_timeout_seconds, schema=schema, notify=notify)
         core = Core.of(
-            backend,
-            lambda gate: OwnConnections(engine, backend, gate),
+            backend.connections,
+            backend.dialect,
+            lambda gate: OwnConnections(engine, backend.connections, gate),
             event_types=event_types,
             codec=codec,
             also_reads=also_reads,
             compress_above=compress_above,
             page_size=page_size,
         )
-        self._check_health = HealthCheck(engine, core.execution, backend)
+        self._check_health = HealthCheck(engine, core.execution, backend.dialect)
         self._use(core)
 
     def _use(self, core: Core) -> None:
@@ -227,7 +228,7 @@ class EventStore:
     @property
     def tables(self) -> Tables:
         """The tables, for queries of your own."""
-        return self._core.backend.tables
+        return self._core.dialect.tables
 
     @property
     def event_types(self) -> EventTypes:
@@ -338,9 +339,13 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
             DatabaseBusy: SQLite's write lock could not be had in time.
         """
-        with self._core.observer.operation("append", stream_id=stream_id) as observed:
+        core = self._core
+        if core.observer is NO_OBSERVER:
             append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
-            pending = self._core.mapper.pending(append)
+            return self._appender.append(core.mapper.pending(append))
+        with core.observer.operation("append", stream_id=stream_id) as observed:
+            append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
+            pending = core.mapper.pending(append)
             result = self._appender.append(pending)
             observed.note(events=len(pending))
         return result
@@ -651,7 +656,7 @@ class EventStore:
         """
         if self._core.execution.is_joined:
             raise UnsuitableTransaction("would be open for as long as the subscription")
-        if check_flag("notify", notify) and not self._core.backend.has_notifications:
+        if check_flag("notify", notify) and not self._core.driver.has_notifications:
             raise InvalidInput("notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it")
         pace = Pace(
             shortest=check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001),
@@ -662,11 +667,11 @@ class EventStore:
         )
         return Subscription(
             self._global_order,
-            self._core.backend,
+            self._core.driver,
             combine(filters),
             after=After.of(after_position),
             pace=pace,
-            listen=(lambda: self._core.backend.listen(self._engine)) if notify else None,
+            listen=(lambda: self._core.driver.listen(self._engine)) if notify else None,
             observer=self._core.observer,
         )
 
@@ -773,15 +778,10 @@ class EventStore:
             )
             raise DatabaseMismatch(msg)
 
-        backend = self._core.backend
-
         def connect() -> Connection:
-            connection = target if isinstance(target, Connection) else target.connection()
-            if backend.commits_by_itself(connection):
-                raise NotInTransaction
-            return connection
+            return target if isinstance(target, Connection) else target.connection()
 
-        return self.with_core(replace(self._core, execution=JoinedTransaction(connect, backend, self._core.gate)))
+        return self.with_core(replace(self._core, execution=self._core.execution.joined(connect)))
 
     @contextmanager
     def transaction(self) -> Iterator["EventStore"]:
@@ -827,7 +827,7 @@ class EventStore:
             raise NotInTransaction("history is changed in a transaction; open one: with store.transaction() as tx")
         with self._core.execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
-            with history_changes(self._core.backend, run):
+            with history_changes(self._core.dialect, run):
                 yield
 
 

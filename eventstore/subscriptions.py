@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from eventstore.backends.protocol import Backend, Listener
+from eventstore.backends.protocol import Driver, Listener
 from eventstore.common.backoff import LONGEST_WITHOUT_CONNECTION, Backoff
 from eventstore.common.error_type import error_type
 from eventstore.common.waker import Waker
@@ -59,7 +59,7 @@ class Subscription:
     def __init__(
         self,
         order: GlobalOrder,
-        backend: Backend,
+        driver: Driver,
         filters: Sequence[EventFilter],
         *,
         after: After,
@@ -68,7 +68,7 @@ class Subscription:
         observer: Observer,
     ) -> None:
         self._order = order
-        self._backend = backend
+        self._driver = driver
         self._filters = filters
         self._after = after
         self._last: RecordedEvent | None = None  # the last event of a page that is not done
@@ -172,7 +172,7 @@ class Subscription:
         except Exception as error:
             # What has never worked is not tried again: a wrong password looks like a server that is starting.
             is_first = not self._has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
-            if is_first or not self._backend.is_passing(error):
+            if is_first or not self._driver.is_passing(error):
                 raise
             if not self._is_lost:
                 kind = error_type(error)
@@ -218,7 +218,7 @@ class Subscription:
             woken = self._waker.wait(seconds, listener)
             listener.drain()
         except Exception as error:
-            if not self._backend.is_passing(error):
+            if not self._driver.is_passing(error):
                 raise
             kind = error_type(error)
             _log.warning(
@@ -237,7 +237,7 @@ class Subscription:
             try:
                 self._listener = self._listen()
             except Exception as error:
-                if not self._backend.is_passing(error):
+                if not self._driver.is_passing(error):
                     raise
         return self._listener
 

@@ -99,10 +99,12 @@ class Cluster:
         server, self._server = self._server, None
         assert server is not None
         processes = self.query("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-        server.kill()
+        # A session whose server has gone ends its wait for a standby, and shows others a commit that no standby has.
+        server.send_signal(signal.SIGSTOP)
         for (process,) in processes:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+        server.kill()
         server.wait()
 
     def query(self, sql: str) -> list[Any]:

@@ -14,6 +14,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, get_origin, get_type_hints
@@ -23,25 +24,28 @@ from sqlalchemy.sql import ClauseElement
 
 import eventstore
 from eventstore import statements
-from eventstore.backends.postgresql.backend import PostgreSQL
-from eventstore.backends.protocol import Backend, Statement
-from eventstore.backends.sqlite.backend import SQLite
-from eventstore.streams import StreamOrder
+from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.backends.protocol import Dialect, Statement
+from eventstore.backends.sqlite.dialect import SQLiteDialect
+from eventstore.statements.columns import APPENDED_COLUMNS, POSITIONED_COLUMNS, STORED_COLUMNS
+from eventstore.streams import Expectation, StreamOrder
 from eventstore.tables import STREAMS_CAN_END, Tables
 from tests.sql_layout import lay_out
 
 FOLDER: Final = Path(__file__).parent / "golden" / "sql"
 COMMAND: Final = "python -m tests.golden_sql"
-DATABASES: Final[dict[str, Callable[[], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
+DATABASES: Final[dict[str, Callable[[], Dialect]]] = {"postgresql": PostgreSQLDialect, "sqlite": SQLiteDialect}
 
 _PACKAGE: Final = Path(eventstore.__file__).parent
 _FIELDS: Final = ("stream_ids", "event_types", "categories")
 _SHOWN_IN_SCHEMA: Final = {
-    "postgresql.append_one.append_one_at_version_and_notify", "postgresql.copy.copy_events", "postgresql.look.look",
+    "postgresql.append_one.append_one(Expectation.VERSION, notify=True)", "postgresql.look.look",
+    f"postgresql.copy.copy_events({APPENDED_COLUMNS})",
 }  # fmt: skip
 """Enough for reviewers; a test compares all."""
 _SHOWN_ON_OLDER_TABLES: Final = {
-    "heads.advance_head", "heads.advance_existing_head", "heads.create_or_advance_head", "closing.find_end",
+    "heads.write_head(Expectation.EXISTING)", "heads.write_head(Expectation.NOTHING)",
+    "heads.write_head(Expectation.VERSION)", "closing.find_end",
 }  # fmt: skip
 
 
@@ -85,14 +89,14 @@ def sections(database: str) -> list[tuple[str, list[Golden]]]:
     shown = [each for each in compiled(older, database) if each.name in _SHOWN_ON_OLDER_TABLES]
     found.append((f"on tables before version {STREAMS_CAN_END}", shown))
     if database == "postgresql":
-        in_schema = compiled(PostgreSQL(schema="Shop"), database)
+        in_schema = compiled(PostgreSQLDialect(schema="Shop"), database)
         found.append(('with schema="Shop"', [each for each in in_schema if each.name in _SHOWN_IN_SCHEMA]))
     return found
 
 
-def compiled(backend: Backend, database: str) -> list[Golden]:
+def compiled(dialect: Dialect, database: str) -> list[Golden]:
     """Return all statements that are sent to a database, by module and name."""
-    return [Golden(name, *backend.sql(statement)) for name, statement in _statements_of(database)]
+    return [Golden(name, *dialect.sql(statement)) for name, statement in _statements_of(database)]
 
 
 def _statements_of(database: str) -> Iterator[tuple[str, Statement]]:
@@ -112,7 +116,7 @@ def _statements_of(database: str) -> Iterator[tuple[str, Statement]]:
 
 
 def _show(argument: Any) -> str:
-    return str(argument) if isinstance(argument, StreamOrder) else repr(argument)
+    return str(argument) if isinstance(argument, Enum) else repr(argument)
 
 
 def _public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -150,10 +154,18 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
     shapes = [*((named,) for named in combinations), (("categories", "event_types"), ("stream_ids",), ())]
     of_category = [((), {"of_category": value}) for value in truths]
     bounded = [((), {"bounded": value}) for value in truths]
+    notify = [((), {"notify": value}) for value in truths]
+    expectations = [((expectation,), named) for expectation in Expectation for _, named in notify]
     return {
+        "append": expectations,
+        "append_one": expectations,
+        "append_to_all": notify,
+        "append_to_many": notify,
+        "copy_events": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "count_rows": [((table.name,), {}) for table in fields(Tables) if table.name not in {"metadata", "permission"}],
         "drawn_positions": [(("public", "es_events_position_seq"), {})],
         "events_without_stream": bounded,
+        "insert_event": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "list_snapshots": of_category,
         "list_streams": [
             ((order,), {"of_category": category, "is_first": first})
@@ -164,6 +176,7 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
         "stream_states": bounded,
+        "write_head": [((expectation,), {}) for expectation in Expectation],
     }
 
 

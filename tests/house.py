@@ -14,6 +14,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -165,6 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=_ROOT, help="the checkout; defaults to this one")
     parser.add_argument("--touches", action="store_true", help="list the private touches")
+    parser.add_argument("--calls", action="store_true", help="list the calls of an append and of a batch, in order")
     folder: Path = (arguments := parser.parse_args()).folder.resolve()
     for name, figure in static_figures(folder).items():
         print(f"{name:<50} {figure}")
@@ -178,6 +180,8 @@ def main() -> None:
         figure = f"{trip.files} files, {trip.moves} moves, {trip.own_calls} calls, {trip.calls} with what they call"
         print(f"{name:<50} {figure}")
         print(f"  {' > '.join(trip.way)}")
+        for file, stops in groupby(trip.stops if arguments.calls else (), key=lambda stop: stop.file):
+            print(f"    {file:<40} {', '.join(stop.function for stop in stops)}")
 
 
 if __name__ == "__main__":

@@ -31,8 +31,28 @@ class _Part:
 
 def lay_out(sql: str) -> str:
     """Return SQL in lines of up to 100 characters where it can be broken: at clauses, commas, AND, OR, parentheses."""
-    tokens = ((match.group(), match.start() > 0 and sql[match.start() - 1].isspace()) for match in _TOKEN.finditer(sql))
-    return "\n".join(_lines(_parts(tokens), _WIDTH))
+    return "\n".join(_lines(_parsed(sql), _WIDTH))
+
+
+def _parsed(sql: str) -> tuple[_Part, ...]:
+    return _parts(
+        (match.group(), match.start() > 0 and sql[match.start() - 1].isspace()) for match in _TOKEN.finditer(sql)
+    )
+
+
+def selected(sql: str) -> Iterator[str]:
+    """Yield what stands in the lists of SELECT and RETURNING, at any depth, but for those of EXISTS."""
+    yield from _selected(_parsed(sql))
+
+
+def _selected(parts: Sequence[_Part]) -> Iterator[str]:
+    for before, part in pairwise((_Part("", is_spaced=False), *parts)):
+        if part.inside and not (before.text == "EXISTS" and part.text.startswith("(SELECT ")):
+            yield from _selected(part.inside)
+    for clause in _split(parts, _begins_clause) or [parts]:
+        if clause and clause[0].text in {"SELECT", "RETURNING"}:
+            items = _split(clause[1:], _follows_comma) or [clause[1:]]
+            yield from (_one_line(item).removesuffix(",") for item in items)
 
 
 def _parts(tokens: Iterator[tuple[str, bool]]) -> tuple[_Part, ...]:

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 from eventstore import EventStore, migrations
-from eventstore.backends.postgresql import backend as postgresql
+from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.closing_contract import ClosingContract
 from eventstore.testing.contract import EventStoreContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
+from eventstore.testing.inline_contract import InlineContract
 from eventstore.testing.listing_contract import ListingContract
 from eventstore.testing.projection_contract import ProjectionContract
 from eventstore.testing.read_contract import ReadContract
@@ -45,6 +46,7 @@ class TestSQLiteOfTheApplication(
     ListingContract,
     TransactionContract,
     ProjectionContract,
+    InlineContract,
     RepositoryContract,
     ClosingContract,
 ):
@@ -83,6 +85,7 @@ class TestPostgreSQLInASchema(
     ListingContract,
     TransactionContract,
     ProjectionContract,
+    InlineContract,
     RepositoryContract,
     ClosingContract,
 ):
@@ -115,7 +118,7 @@ class TestPostgreSQLOfTheApplication(
 
 
 @pytest.mark.slow
-class TestPostgreSQLByCopy(AppendContract, GlobalOrderContract, TransactionContract):
+class TestPostgreSQLByCopy(AppendContract, GlobalOrderContract, TransactionContract, InlineContract):
     """Every append is made as those of very many events are: head first, then COPY."""
 
     @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 
 from eventstore import ANY, NO_STREAM, ConcurrencyConflict, EventStore, NewEvent
-from eventstore.backends.postgresql import backend as postgresql
+from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.errors import PermissionDenied, UnsuitableSetting
 from eventstore.transfer import export_events, import_events
 from tests.waiting import start_waiting
@@ -125,7 +125,7 @@ def test_an_append_that_is_repeated_is_recognised(store: EventStore) -> None:
 def test_those_who_listen_are_told(postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgresql, "COPY_FROM", FEW)
     store = EventStore(postgres_engine, notify=True)
-    listener = store.core.backend.listen(postgres_engine)
+    listener = store.core.driver.listen(postgres_engine)
     try:
         store.append("order-1", events(FEW), expected_version=NO_STREAM)
         assert list(listener._connection.notifies(timeout=5, stop_after=1)) != []  # type: ignore[attr-defined]

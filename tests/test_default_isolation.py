@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, ConcurrencyConflict, EventStore, NewEvent
-from eventstore.backends.postgresql import backend as postgresql
+from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.errors import SerializationConflict, UnsuitableTransaction
 from tests.fix_engines import empty
 

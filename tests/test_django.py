@@ -3,13 +3,22 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, router, transaction
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    router,
+    transaction,
+)
 from django.db.backends.signals import connection_created
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -25,9 +34,10 @@ from eventstore import (
     RecordedEvent,
     Repository,
 )
-from eventstore.backends.postgresql import backend as postgresql
+from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
+from eventstore.events import STREAM_DELETED_EVENT
 from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker, inline
 from eventstore.streams import STREAM_EXISTS
 from tests.django_project.events import Deposited, totals
@@ -244,6 +254,52 @@ def test_whoever_listens_is_told_when_it_is_committed(count: int) -> None:
         events_appended.disconnect(receive)
 
 
+@contextmanager
+def listening() -> Iterator[list[tuple[str, int, int]]]:
+    """Yield the streams, versions and positions that are announced."""
+    announced: list[tuple[str, int, int]] = []
+
+    def receive(**given: Any) -> None:
+        announced.append((given["stream_id"], given["version"], given["position"]))
+
+    events_appended.connect(receive)
+    try:
+        yield announced
+    finally:
+        events_appended.disconnect(receive)
+
+
+def test_only_what_was_stored_is_announced() -> None:
+    with listening() as announced:
+        first = store().append("invoice-1", [EVENT], expected_version=NO_STREAM)
+        store().append("invoice-1", [EVENT], expected_version=NO_STREAM)
+        with pytest.raises(ConcurrencyConflict):
+            store().append("invoice-1", [new()], expected_version=NO_STREAM)
+        left_out, second, third = store().append_each(
+            [
+                Append("invoice-1", [new()], expected_version=NO_STREAM),
+                Append("invoice-2", [new(), new()], expected_version=NO_STREAM),
+                Append("invoice-2", [new()], expected_version=2),
+            ]
+        )
+        deleted = store().delete_stream("invoice-1", expected_version=1, reason="ticket 7")
+    assert isinstance(left_out, ConcurrencyConflict)
+    stored: list[Any] = [first, second, third, deleted]
+    assert announced == [(each.stream_id, each.version, each.position) for each in stored]
+
+
+def test_an_inline_append_is_announced_if_its_handlers_succeed() -> None:
+    failing = Projection("failing")
+    failing.on()(fail)
+    with listening() as announced:
+        result = inline(store(), totals).append("account-1", [Deposited(3), Deposited(4)], expected_version=NO_STREAM)
+        with pytest.raises(ZeroDivisionError):
+            inline(store(), failing).append("account-1", [Deposited(3)], expected_version=2)
+        with transaction.atomic(), pytest.raises(ZeroDivisionError):
+            inline(store(), failing).append_many([Append("account-2", [Deposited(3)], expected_version=NO_STREAM)])
+    assert announced == [("account-1", 2, result.position)]
+
+
 # --- the global order
 
 
@@ -337,6 +393,84 @@ def test_an_inline_projection_writes_models_in_the_transaction_of_the_append() -
         raise ZeroDivisionError
     projecting.append("account-1", [Deposited(5)], expected_version=NO_STREAM)
     assert total() == 5
+
+
+def test_an_inline_store_is_like_the_projects_store() -> None:
+    projecting: Any = inline(inline(store(), totals), totals)
+    assert (type(projecting), repr(projecting), projecting.using) == (type(store()), repr(store()), "default")
+    refused: list[Callable[[], object]] = [
+        lambda: projecting.engine,
+        projecting.health,
+        lambda: projecting.subscribe(after_position=0, notify=True),
+    ]
+    for call in refused:
+        with pytest.raises(InvalidInput, match=r"engine_of\('default'\)"):
+            call()
+    with pytest.raises(InvalidInput, match="can't join"):
+        projecting.join(connection)
+    with pytest.raises(NotInTransaction):
+        projecting.connection  # noqa: B018  # what it says
+    with transaction.atomic():
+        assert projecting.connection is connections["default"]
+    projecting.close()
+
+
+def numbering() -> Projection:
+    """Return a projection that makes a model of each deposit, and removes those of a stream that has ended."""
+    projection = Projection("invoices")
+    projection.on("deposited")(lambda event, _: invoices().create(number=event.position))
+    projection.on(STREAM_DELETED_EVENT)(lambda _event, _: invoices().all().delete())
+    return projection
+
+
+def fail(_event: RecordedEvent, _connection: object) -> None:
+    raise ZeroDivisionError
+
+
+def deposits(*amounts: int) -> list[Deposited]:
+    return [Deposited(amount) for amount in amounts]
+
+
+DEPOSITS: dict[str, tuple[Callable[[EventStore], object], int, int]] = {
+    "append": (lambda to: to.append("account-1", deposits(3, 4), expected_version=1), 8, 3),
+    "append_many": (
+        lambda to: to.append_many(
+            [
+                Append("account-2", deposits(3, 4), expected_version=0),
+                Append("account-1", deposits(5), expected_version=1),
+            ]
+        ),
+        13,
+        4,
+    ),
+    "append_each": (
+        lambda to: to.append_each(
+            [
+                Append("account-2", deposits(3), expected_version=1),
+                Append("account-1", deposits(5), expected_version=1),
+            ]
+        ),
+        6,
+        2,
+    ),
+    "delete_stream": (lambda to: to.delete_stream("account-1", expected_version=1, reason="ticket 7"), 1, 0),
+}
+"""Ways to append, the total that it leads to after a deposit of 1, and how many invoices there are then."""
+
+
+@pytest.mark.parametrize("way", DEPOSITS)
+@pytest.mark.parametrize("is_atomic", [True, False])
+def test_two_inline_projections_write_models_with_each_way_to_append(way: str, *, is_atomic: bool) -> None:
+    append, amount, count = DEPOSITS[way]
+    projecting, failing = inline(inline(store(), totals), numbering()), Projection("failing")
+    failing.on()(fail)
+    projecting.append("account-1", [Deposited(1)], expected_version=NO_STREAM)
+    with transaction.atomic() if is_atomic else nullcontext():
+        with pytest.raises(ZeroDivisionError):
+            append(inline(projecting, failing))
+        assert (total(), invoices().count(), events_of("account-1"), events_of("account-2")) == (1, 1, [1], [])
+        append(projecting)
+    assert (total(), invoices().count()) == (amount, count)
 
 
 def test_no_worker_in_an_atomic_block() -> None:
@@ -444,7 +578,7 @@ def test_a_lost_connection_is_made_anew_outside_of_an_atomic_block(
     in_thread(end_other_sessions)
     with pytest.raises(OperationalError) as raised:
         store().append("invoice-1", [new()], expected_version=1)
-    assert store().core.backend.is_passing(raised.value)
+    assert store().core.driver.is_passing(raised.value)
     assert store().append("invoice-1", [new()], expected_version=1).version == 2
     with pytest.raises((OperationalError, InterfaceError)), transaction.atomic():
         store().append("invoice-1", [new()], expected_version=2)

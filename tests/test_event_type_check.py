@@ -101,7 +101,7 @@ def test_with_the_index_no_statement_scans_the_table(any_engine: Engine, stateme
     with any_engine.begin() as connection:
         connection.execute(text("CREATE INDEX IF NOT EXISTS by_type ON es_events (event_type, position)"))
         connection.execute(text("ANALYZE es_events"))
-    sql, constants = backend_for(any_engine, lock_timeout_seconds=1).sql(statement)
+    sql, constants = backend_for(any_engine, lock_timeout_seconds=1).dialect.sql(statement)
     parameters = {"event_type": "type-1", "first": 2, "last": 29_999, "stride": 300}
     with any_engine.connect() as connection:
         explain = "EXPLAIN " if postgresql else "EXPLAIN QUERY PLAN "

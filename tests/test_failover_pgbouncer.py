@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from eventstore import EventStore, migrations
-from eventstore.backends.postgresql.settings import refuse_open_transaction
+from eventstore.backends.postgresql.cursors import refuse_open_transaction
 from tests.fix_clusters import Cluster
 from tests.pgbouncer import PgBouncer
 from tests.readers import Subscriber, append, opened, places, stored
@@ -214,7 +214,7 @@ def test_a_planned_move_in_a_pause_goes_unnoticed(
 
 
 def test_a_subscription_whose_server_is_lost_as_it_begins_to_listen_goes_on(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """PgBouncer calls a lost server a protocol violation, which is nothing that a server or the driver would say."""
     lost = threading.Event()
@@ -241,3 +241,4 @@ def test_a_subscription_whose_server_is_lost_as_it_begins_to_listen_goes_on(
             subscriber.end()
             assert subscriber.error is None
             assert places(subscriber.events) == stored(direct)
+    assert [record.name for record in caplog.records if record.name.startswith("sqlalchemy")] == []

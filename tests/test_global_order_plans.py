@@ -79,12 +79,12 @@ class Explaining:
 
     @property
     def place(self) -> TablesPlace:
-        return self._store.core.backend.place
+        return self._store.core.dialect.place
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         if statement is first_event_from:  # where the page ends
             return [(parameters["position"], UUID(int=1), "order-1", 1)]
-        sql, constants = self._store.core.backend.sql(statement)
+        sql, constants = self._store.core.dialect.sql(statement)
         values = {**constants, **parameters}
         names: list[str] = []
 

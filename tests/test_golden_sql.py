@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Engine, event
 
 from eventstore import Append, EventFilter, EventStore, NewEvent
-from eventstore.backends.postgresql.backend import PostgreSQL
-from eventstore.backends.sqlite.backend import SQLite
+from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.backends.sqlite.dialect import SQLiteDialect
 from tests.golden_sql import COMMAND, DATABASES, FOLDER, compiled, content, names, sections, unused
-from tests.sql_layout import lay_out
+from tests.sql_layout import lay_out, selected
 
 databases: Final = pytest.mark.parametrize("database", DATABASES)
 
@@ -68,16 +68,46 @@ def test_every_statement_has_only_parameters_of_the_driver(database: str) -> Non
     assert [each.name for each in compiled(DATABASES[database](), database) if "POSTCOMPILE" in each.sql] == []
 
 
+OURS: Final = re.compile(r"(found|wanted|end|after_position|stream_ids|event_types|categories|es)_\d+")
+"""Names that stand once for each filter; and those of revisions."""
+
+
+@databases
+def test_every_expression_parameter_and_alias_has_a_name_of_ours(database: str) -> None:
+    """Not one of SQLAlchemy's, such as `anon_1`, `max_1` or `param_1`: people read this in pg_stat_statements."""
+    statements = compiled(DATABASES[database](), database)
+    assert {each.name: found for each in statements if (found := unnamed(each.sql))} == {}
+
+
+def unnamed(sql: str) -> list[str]:
+    """Return the names that SQLAlchemy has made, and the expressions that have none."""
+    made = [name for name in re.findall(r"\b[A-Za-z]\w*?_\d+\b", sql) if not OURS.fullmatch(name)]
+    name = r'(?!(?:NULL|true|false)$)([A-Za-z]\w*|"[^"]+")'
+    named = re.compile(rf"(.* AS |DISTINCT )?({name}\.)*({name}|\*)", re.DOTALL)
+    return made + [item for item in selected(sql) if not named.fullmatch(item)]
+
+
+def test_what_has_no_name_of_ours_is_seen() -> None:
+    assert unnamed("SELECT a.b, c, max(d) AS largest, (SELECT e.* FROM e) AS f FROM a WHERE EXISTS (SELECT 1)") == []
+    assert unnamed("SELECT 1, NULL, a = b FROM c UNION SELECT DISTINCT c.*, true FROM d") == [
+        "1",
+        "NULL",
+        "a = b",
+        "true",
+    ]
+    assert unnamed("SELECT max(a) AS max_1 FROM b WHERE c > %(param_1)b") == ["max_1", "param_1"]
+    assert unnamed("WITH a AS (INSERT INTO b SELECT c, d + 1 FROM e RETURNING f, g(h, i)) SELECT count(*) FROM a") == [
+        "d + 1", "g(h, i)", "count(*)",
+    ]  # fmt: skip
+
+
 def test_in_a_schema_statements_are_the_same_but_for_the_names_of_tables() -> None:
-    plain, in_schema = (compiled(PostgreSQL(schema=schema), "postgresql") for schema in (None, "Shop"))
+    plain, in_schema = (compiled(PostgreSQLDialect(schema=schema), "postgresql") for schema in (None, "Shop"))
     assert [each.sql.replace('"Shop".', "") for each in in_schema] == [each.sql for each in plain]
 
 
 def test_for_django_statements_are_the_same_but_for_the_form_of_parameters() -> None:
-    class OnDjango(SQLite):
-        paramstyle = "pyformat"
-
-    plain, on_django = compiled(SQLite(), "sqlite"), compiled(OnDjango(), "sqlite")
+    plain, on_django = compiled(SQLiteDialect(), "sqlite"), compiled(SQLiteDialect(paramstyle="pyformat"), "sqlite")
     assert [re.sub(r"%\((\w+)\)s", r":\1", each.sql).replace("%%", "%") for each in on_django] == [
         each.sql for each in plain
     ]

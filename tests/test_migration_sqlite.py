@@ -264,6 +264,28 @@ def test_nor_by_an_alembic_of_theirs_inside_a_transaction(tmp_path: Path, engine
     assert dump(engine) == before
 
 
+INDEX = "es_events_category_position_idx"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"CREATE TABLE app_jobs (id); CREATE INDEX {INDEX} ON app_jobs (id)",
+        f"CREATE INDEX {INDEX} ON es_events (version)",
+    ],
+)
+def test_an_index_of_theirs_with_one_of_our_names_is_refused(engine: Engine, sql: str) -> None:
+    """Not taken for ours: it would be missing, and could not be built."""
+    run(engine, sql)
+    before = dump(engine)
+    with pytest.raises(MigrationError, match=f"there is an index {INDEX} on .*drop it"):
+        migrations.upgrade(engine)
+    assert dump(engine) == before
+    run(engine, f"DROP INDEX {INDEX}")
+    migrations.upgrade(engine)
+    assert migrations.verify(engine) == []
+
+
 # --- room on the disk
 
 

@@ -196,7 +196,7 @@ def test_the_command_says_that_its_lock_is_lost(new_postgres_engine: Engine) -> 
         wait_until_it_says(ours.stderr, "waiting for pid")
         with engine.connect() as killer:
             assert killer.execute(end).scalars().all() == [True]
-        wait_until_it_says(ours.stderr, "holds the lock of migrations is lost: terminating connection")
+        wait_until_it_says(ours.stderr, "holds the lock of migrations is lost: ", "terminating connection")
         reader.rollback()
     ours.communicate(timeout=120)
     migrations.upgrade(engine)

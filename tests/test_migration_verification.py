@@ -441,6 +441,35 @@ def test_check_fails_for_damage_of_older_tables_and_for_a_wrong_stamp(new_engine
     )
 
 
+def test_a_view_in_place_of_a_table_is_no_older_revision(any_engine: Engine) -> None:
+    damage(any_engine, "DROP TABLE es_dead_letters; CREATE VIEW es_dead_letters AS SELECT 1 AS position")
+    (found,) = migrations.verify(any_engine)
+    assert (found.table, found.found, found.expected) == ("es_dead_letters", "is VIEW", "TABLE")
+    assert found.remedy.startswith("restore it from a backup")
+
+
+def test_a_table_of_theirs_that_a_later_revision_makes_is_to_be_renamed(new_engine: Engine) -> None:
+    migrations.upgrade(new_engine, "es_0002")
+    damage(new_engine, "CREATE TABLE es_checkpoints (name text)")
+    _, found = migrations.verify(new_engine)
+    assert found.table == "es_checkpoints"
+    assert found.found == "is a table that is not ours, and in the way of a later revision: TABLE"
+    assert found.remedy == "rename it: a later revision makes a table of that name"
+    damage(new_engine, "ALTER TABLE es_checkpoints RENAME TO app_checkpoints")
+    migrations.upgrade(new_engine)
+
+
+def test_a_function_that_going_back_has_left_is_to_be_dropped(new_postgres_engine: Engine) -> None:
+    migrations.upgrade(new_postgres_engine, "es_0005")
+    function = "es_refuse_history_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+    damage(new_postgres_engine, f"CREATE FUNCTION {function}")
+    _, found = migrations.verify(new_postgres_engine)
+    assert found.remedy.startswith("unless you mean it: ")
+    migrations.fix(new_postgres_engine, found)
+    assert [each.kind for each in migrations.verify(new_postgres_engine)] == [FindingKind.SCHEMA_PENDING]
+    migrations.upgrade(new_postgres_engine)
+
+
 def test_check_says_that_newer_tables_were_not_compared(any_engine: Engine) -> None:
     damage(any_engine, "UPDATE es_schema SET version = 99; UPDATE es_alembic_version SET version_num = 'es_0099'")
     result = CommandLine(url_of(any_engine))("check")

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from eventstore import ANY, Append, EventStore, NewEvent, migrations
-from eventstore.backends.postgresql import backend as postgresql
+from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.errors import ProjectionFailed
 from eventstore.projections import Projection, Worker
 from tests.fix_clusters import Cluster

@@ -19,6 +19,7 @@ from eventstore.projections import Projection, Worker
 from eventstore.transfer import archive_stream, export_events, import_events
 from tests.fix_clusters import Cluster
 from tests.fix_postgresql import Databases
+from tests.pgbouncer import PgBouncer
 from tests.readers import append, opened, places, stored, unfinished
 from tests.servers import Address
 
@@ -261,6 +262,13 @@ def subscriber(publisher: Cluster, cluster: Cluster) -> Cluster:
     return cluster
 
 
+def take_over(publisher: Cluster, subscriber: Cluster) -> None:
+    publisher.stop()
+    subscriber.query("ALTER SUBSCRIPTION events DISABLE")
+    subscriber.query("ALTER SUBSCRIPTION events SET (slot_name = NONE)")
+    subscriber.query("DROP SUBSCRIPTION events")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("pre_ping", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_store_that_lives_through_the_take_over_of_a_logical_replica_appends_nothing_behind_its_readers(
@@ -273,10 +281,7 @@ def test_a_store_that_lives_through_the_take_over_of_a_logical_replica_appends_n
         events = list(store.read_all())
         subscriber.wait_until(f"SELECT count(*) = {KEPT + 1} FROM es_events")
 
-        publisher.stop()
-        subscriber.query("ALTER SUBSCRIPTION events DISABLE")
-        subscriber.query("ALTER SUBSCRIPTION events SET (slot_name = NONE)")
-        subscriber.query("DROP SUBSCRIPTION events")
+        take_over(publisher, subscriber)
         address.switch_to(subscriber.port)
         if not pre_ping:
             engine.dispose()
@@ -291,3 +296,58 @@ def test_a_store_that_lives_through_the_take_over_of_a_logical_replica_appends_n
                 assert list(store.read_all(after_position=events[-1].token)) == []
             assert [event.position for event in store.read_all(after_position=events[-1].token)] == [last]
             assert places(store.read_all()) == stored(direct)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("pool_mode", ["transaction", "session"])
+def test_behind_pgbouncer_no_reader_goes_on_before_the_sequence_of_a_logical_replica_is_repaired(
+    publisher: Cluster, subscriber: Cluster, pool_mode: str
+) -> None:
+    """In transaction mode the writer's connection is not new, so it is not checked again."""
+    with (
+        PgBouncer(publisher.url, pool_mode, "default_pool_size = 6") as pgbouncer,
+        opened(pgbouncer.url(publisher.url), **pgbouncer.engine_options) as engine,
+        opened(subscriber.url) as direct,
+    ):
+        store = EventStore(engine)
+        append(store)
+        token = list(store.read_all())[-1].token
+        subscriber.wait_until(f"SELECT count(*) = {KEPT + 1} FROM es_events")
+        take_over(publisher, subscriber)
+        pgbouncer.switch_to(subscriber.port)
+        pgbouncer.wait_for_server()
+        for _ in range(2):
+            with pytest.raises(PositionsBehind):
+                list(store.read_all(after_position=token))
+        if pool_mode == "session":
+            with pytest.raises(PositionsBehind):
+                append(store)
+        repaired(EventStore(direct))
+        last = append(store)
+        assert [event.position for event in store.read_all(after_position=token)] == [last]
+        assert places(store.read_all()) == stored(direct)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_behind_pgbouncer_a_logical_replica_that_was_repaired_before_goes_on_exactly(
+    publisher: Cluster, subscriber: Cluster
+) -> None:
+    with (
+        PgBouncer(publisher.url, "transaction", "default_pool_size = 6") as pgbouncer,
+        opened(pgbouncer.url(publisher.url), **pgbouncer.engine_options) as engine,
+        opened(subscriber.url) as direct,
+    ):
+        store = EventStore(engine)
+        append(store)
+        token = list(store.read_all())[-1].token
+        subscriber.wait_until(f"SELECT count(*) = {KEPT + 1} FROM es_events")
+        pgbouncer.command("PAUSE")
+        take_over(publisher, subscriber)
+        repaired(EventStore(direct))
+        pgbouncer.switch_to(subscriber.port)
+        pgbouncer.command("RESUME")
+        last = append(store)
+        assert [event.position for event in store.read_all(after_position=token)] == [last]
+        assert places(store.read_all()) == stored(direct)

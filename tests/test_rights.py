@@ -10,12 +10,13 @@ import click
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, ExpectedVersion, NewEvent
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, ExpectedVersion, NewEvent, migrations
 from eventstore.backends import engine_for
-from eventstore.backends.postgresql.backend import COPY_FROM
+from eventstore.backends.postgresql.dialect import COPY_FROM
 from eventstore.cli import main
 from eventstore.errors import PermissionDenied
 from eventstore.maintenance import verify
+from eventstore.migrations.remedies_on_postgresql import quoted
 from eventstore.projections import OnFailure, Projection, Worker
 from eventstore.tables import SCHEMA_VERSION
 from eventstore.transfer import archive_stream, export_events
@@ -243,28 +244,38 @@ def test_whoever_deletes_and_archives_needs_what_that_page_says(shop: Shop) -> N
         shop.run_as("postgres", "DROP OWNED BY shop_eraser; DROP ROLE shop_eraser")
 
 
-def test_the_remedies_that_are_printed_lead_to_a_user_that_may_append_and_may_not_forge(shop: Shop) -> None:
+@pytest.mark.parametrize("schema", [None, "tenant-1", '"My" 100%'])
+def test_the_remedies_that_are_printed_lead_to_a_user_that_may_append_and_may_not_forge(
+    shop: Shop, schema: str | None
+) -> None:
     shop.run_as("postgres", "CREATE ROLE newcomer LOGIN")
     try:
         with shop.copy() as database:
-            shop.run_as("postgres", "GRANT USAGE ON SCHEMA public TO newcomer", database)
+            events_table = f"{quoted(schema or 'public').replace('%', '%%')}.es_events"
+            if schema is None:
+                shop.run_as("postgres", "GRANT USAGE ON SCHEMA public TO newcomer", database)
+            else:
+                with EventStore.from_url(shop.url(OWNER, database)) as store:
+                    migrations.upgrade(store.engine, schema=schema)
 
             def work(store: EventStore) -> None:
                 store.append("invoice-1", events(1), expected_version=ANY)
                 store.append("invoice-2", events(COPY_FROM), expected_version=ANY)
                 store.snapshots.save("invoice-1", version=1, state={})
+                store.snapshots.delete("invoice-1")
 
             for _ in range(20):
-                with EventStore.from_url(shop.url("newcomer", database)) as store:
+                with EventStore.from_url(shop.url("newcomer", database), schema=schema) as store:
                     try:
                         work(store)
                         break
                     except PermissionDenied as denied:
-                        shop.run_as(OWNER, str(denied.grant).replace("<user>", "newcomer"), database)
+                        grant = str(denied.grant).replace("<user>", "newcomer")
+                        shop.run_as(OWNER, grant.replace("%", "%%"), database)
             else:
                 pytest.fail("there is always one more right missing")
             with pytest.raises(ProgrammingError, match="permission denied"):
-                shop.run_as("newcomer", "INSERT INTO es_events (recorded_at) VALUES (now())", database)
+                shop.run_as("newcomer", f"INSERT INTO {events_table} (recorded_at) VALUES (now())", database)
     finally:
         shop.run_as("postgres", "DROP OWNED BY newcomer; DROP ROLE newcomer")
 

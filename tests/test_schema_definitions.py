@@ -95,6 +95,7 @@ def test_what_the_application_adds_is_no_difference(any_engine: Engine) -> None:
     {"isolation_level": "SERIALIZABLE"},
     {"connect_args": {"options": "-c search_path=other,public -c quote_all_identifiers=on -c row_security=off"}},
     {"connect_args": {"options": "-c default_transaction_read_only=on"}},
+    {"connect_args": {"options": "-c standard_conforming_strings=off"}},
     {"execution_options": {"stream_results": True}},
 ])  # fmt: skip
 def test_the_surroundings_change_nothing(postgres_engine: Engine, options: dict[str, object]) -> None:

@@ -1,18 +1,35 @@
 """Schemas of any name: migrated, used, looked after."""
 
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from eventstore import ANY, EventStore, NewEvent, maintenance, migrations
-from eventstore.backends.postgresql import backend as postgresql
-from eventstore.errors import InvalidInput, NoSchema, UnsuitableSetting
+from eventstore.backends.postgresql import dialect as postgresql
+from eventstore.errors import InvalidInput, NoSchema, TableLocked, UnsuitableSetting
 from eventstore.migrations.environment import VERSION_TABLE
+from tests.fix_migrations import url_of
+from tests.postgresql.launcher import find_binaries
 
-NAMES: Final = ["100%", "a:b", "%s:x", "%(x)s", "%%", 'My "Events"', "select", "_%Ä'\\:name"]
+NAMES: Final = [
+    "100%",
+    "a:b",
+    "%s:x",
+    "%(x)s",
+    "%%",
+    'My "Events"',
+    "select",
+    "{events}",
+    "_%Ä'\\:name",
+    "tenant$1",
+    "a$$b",
+]
 
 
 @pytest.fixture
@@ -42,6 +59,42 @@ def test_a_schema_of_any_name_works(engine: Engine, name: str, monkeypatch: pyte
         assert connection.execute(fillfactor).scalar_one() == "fillfactor=80"
     migrations.downgrade(engine, "es_0005", schema=name)
     migrations.upgrade(engine, schema=name)
+    assert migrations.verify(engine, schema=name) == []
+
+
+@pytest.mark.parametrize("name", [":p", "a\\:b", "a$$b", 'My "Events"'])
+def test_the_printed_sql_makes_a_schema_of_any_name(engine: Engine, name: str, tmp_path: Path) -> None:
+    script = tmp_path / "eventstore.sql"
+    script.write_text(migrations.sql(schema=name))
+    psql = shutil.which("psql", path=str(find_binaries()))
+    assert psql is not None, "a server's programs have psql"
+    command = [psql, "-q", "-v", "ON_ERROR_STOP=1", "-f", str(script), url_of(engine).replace("+psycopg", "")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert migrations.verify(engine, schema=name) == []
+
+
+@pytest.mark.parametrize("name", ["a$$b", "tenant$1"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE {}.es_events ALTER position DROP IDENTITY",
+        "ALTER SEQUENCE {}.es_events_position_seq INCREMENT BY 2",
+        "ALTER TABLE {}.snapshots DROP CONSTRAINT snapshots_stream_id_fkey",
+    ],
+)
+def test_remedies_in_a_schema_of_any_name_are_right(engine: Engine, name: str, damage: str) -> None:
+    migrations.upgrade(engine, schema=name)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(damage.format(f'"{name}"'))
+    findings = migrations.verify(engine, schema=name)
+    assert findings
+    with engine.begin() as connection:  # a lock that the remedy has to wait for
+        connection.exec_driver_sql(f'LOCK TABLE "{name}".es_events, "{name}".snapshots')
+        with pytest.raises(TableLocked):
+            migrations.fix(engine, findings[0], wait_seconds=0)
+    for finding in findings:
+        migrations.fix(engine, finding)
     assert migrations.verify(engine, schema=name) == []
 
 

@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session
 
 from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, DatabaseBusy, EventStore, NewEvent
 from eventstore.backends.protocol import Statement
-from eventstore.backends.sqlite.backend import SQLite
+from eventstore.backends.sqlite.dialect import SQLiteDialect
 from eventstore.errors import NotInTransaction
 from eventstore.statements.aggregates import count_streams, load_aggregate, snapshot_versions, version_as_of
-from eventstore.statements.heads import advance_existing_head, advance_head
+from eventstore.statements.heads import write_head
 from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
 from eventstore.statements.sqlite.append import find_heads, take_write_lock
+from eventstore.streams import Expectation
 from tests.fix_engines import changing_history
 
 
@@ -232,8 +233,8 @@ SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [
-        (advance_head, {"stream_id": "order-7", "count": 1, "expected": 3}),
-        (advance_existing_head, {"stream_id": "order-7", "count": 1}),
+        (write_head(Expectation.VERSION), {"stream_id": "order-7", "count": 1, "expected": 3}),
+        (write_head(Expectation.EXISTING), {"stream_id": "order-7", "count": 1}),
         (take_write_lock, {}),
         (find_heads, {"stream_ids": '["order-7"]'}),
         (stream_version, {"stream_id": "order-7"}),
@@ -253,7 +254,7 @@ SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
     ],
 )
 def test_a_hot_statement_uses_its_index(filled: Engine, statement: Statement, parameters: dict[str, Any]) -> None:
-    sql, constants = SQLite().sql(statement)
+    sql, constants = SQLiteDialect().sql(statement)
     with filled.connect() as connection:
         steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", {**constants, **parameters})]
     scans = [step for step in steps if step.startswith("SCAN") and "VIRTUAL TABLE" not in step]
@@ -263,7 +264,7 @@ def test_a_hot_statement_uses_its_index(filled: Engine, statement: Statement, pa
 
 
 def test_an_aggregate_is_loaded_by_its_keys(filled: Engine) -> None:
-    sql, constants = SQLite().sql(load_aggregate)
+    sql, constants = SQLiteDialect().sql(load_aggregate)
     parameters = {"stream_id": "order-7", "schema_version": 1, "up_to_version": 9, "page_size": 5}
     with filled.connect() as connection:
         steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", {**constants, **parameters})]

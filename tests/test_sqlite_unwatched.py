@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,21 @@ from sqlalchemy import Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, EventStore, NewEvent
-from eventstore.backends.direct import can_be_unwatched
-from eventstore.backends.sqlite.direct_connection import unwatched
+from eventstore.backends.running import goes_direct
+from eventstore.backends.sqlite.connections import DirectRun, SQLiteConnections, direct
+from eventstore.backends.sqlite.dialect import SQLiteDialect
 from eventstore.errors import SchemaMissing
-from eventstore.statements.heads import create_head
+from eventstore.statements.heads import write_head
+from eventstore.streams import Expectation
 
 
 def events(count: int) -> list[NewEvent]:
     return [NewEvent("counted", {"number": number}) for number in range(count)]
+
+
+def unwatched(engine: Engine) -> AbstractContextManager[DirectRun]:
+    """Open a connection that the driver uses alone."""
+    return direct(engine, SQLiteConnections(SQLiteDialect()))
 
 
 @pytest.fixture
@@ -74,14 +81,14 @@ def test_hooks_of_the_pool_are_called(engine: Engine) -> None:
     called: list[str] = []
     for name in ("connect", "checkout", "reset", "checkin"):
         event.listen(engine, name, lambda *_, name=name: called.append(name))
-    assert can_be_unwatched(engine)
+    assert goes_direct(engine)
     EventStore(engine).stream_version("order-1")
     assert called[-4:] == ["connect", "checkout", "reset", "checkin"]
 
 
 def test_a_connection_that_others_may_have_too_is_left_to_sqlalchemy(sqlite_url: str) -> None:
     engines = [create_engine("sqlite://"), create_engine(sqlite_url, poolclass=StaticPool), create_engine(sqlite_url)]
-    assert [can_be_unwatched(engine) for engine in engines] == [False, False, True]
+    assert [goes_direct(engine) for engine in engines] == [False, False, True]
     for engine in engines:
         engine.dispose()
 
@@ -112,17 +119,17 @@ def test_what_is_left_open_is_never_committed(sqlite_url: str, reset: Any, isola
         connection.isolation_level = isolation_level
 
     with unwatched(engine) as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        connection.exec_driver_sql("UPDATE es_schema SET version = 99")
+        connection.send("BEGIN IMMEDIATE")
+        connection.send("UPDATE es_schema SET version = 99")
     with unwatched(engine) as connection:
-        assert connection.exec_driver_sql("SELECT version < 99 FROM es_schema") == [(1,)]
+        assert connection.send("SELECT version < 99 FROM es_schema") == [(1,)]
     engine.dispose()
 
 
 def test_what_is_interrupted_is_rolled_back(engine: Engine) -> None:
     store = EventStore(engine)
     with pytest.raises(KeyboardInterrupt), store.core.execution.transaction() as run:
-        run(create_head, stream_id="order-1", count=1)
+        run(write_head(Expectation.NEW), stream_id="order-1", count=1)
         raise KeyboardInterrupt
     assert store.stream_version("order-1") == 0
     assert store.append("order-1", events(1), expected_version=NO_STREAM).version == 1
@@ -139,16 +146,16 @@ def test_errors_are_sqlalchemys_without_parameters(engine: Engine) -> None:
     refused = "UPDATE es_schema SET version = NULL WHERE :payload = :payload"
     with unwatched(engine) as connection:
         with pytest.raises(IntegrityError) as failed:
-            connection.exec_driver_sql(refused, {"payload": "secret"})
+            connection.send(refused, {"payload": "secret"})
         assert isinstance(failed.value.orig, sqlite3.IntegrityError)
         assert "secret" not in str(failed.value)
-        assert connection.exec_driver_sql("SELECT 2") == [(2,)]  # and it goes on
+        assert connection.send("SELECT 2") == [(2,)]  # and it goes on
 
 
 def test_a_connection_that_somebody_has_closed_is_replaced(engine: Engine) -> None:
     with pytest.raises(DBAPIError) as lost, unwatched(engine) as connection:
         connection.raw.close()
-        connection.exec_driver_sql("SELECT 1")
+        connection.send("SELECT 1")
     assert lost.value.connection_invalidated
     assert EventStore(engine).append("order-1", events(1), expected_version=NO_STREAM).version == 1
 

@@ -410,7 +410,7 @@ def listening(store: EventStore) -> Iterator[Callable[[], int]]:
     """
     url = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as listener:
-        ((channel,),) = listener.execute(*store.core.backend.sql(notification_channel)).fetchall()
+        ((channel,),) = listener.execute(*store.core.dialect.sql(notification_channel)).fetchall()
         for name in (channel, "the_end"):
             listener.execute(f'LISTEN "{name}"')
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.backends.signals import connection_created
 
 from eventstore import ANY, Append, ConcurrencyConflict, NewEvent
-from eventstore.backends.postgresql import backend as postgresql
+from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import SerializationConflict, UnsuitableSetting
 from tests.fix_django import leave_database, use_database

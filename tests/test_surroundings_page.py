@@ -71,6 +71,7 @@ SHOWN_BY: Final = {
     "SQLite": {
         "`encoding` UTF-16": "test_a_file_that_is_not_in_utf_8_is_refused_before_tables_are_made",
         "`ignore_check_constraints`, `count_changes`": "test_a_pragma_that_would_break_a_promise_is_refused",
+        "`journal_mode` OFF": "test_a_file_without_a_journal_is_refused",
         "`read_uncommitted`, isolation level READ UNCOMMITTED": (
             "test_an_engine_that_reads_what_is_not_committed_is_refused"
         ),

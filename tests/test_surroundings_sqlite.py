@@ -83,6 +83,18 @@ def test_a_pragma_that_would_break_a_promise_is_refused(engine: Engine, pragma: 
         store.append("note-1", new(), expected_version=ANY)
 
 
+def test_a_file_without_a_journal_is_refused(sqlite_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{sqlite_path.with_name('without-journal.db')}")  # one in WAL mode keeps that
+    migrations.upgrade(engine, "es_0001")
+    engine.dispose()
+    on_connect(engine, lambda connection: connection.execute("PRAGMA journal_mode = OFF"))
+    with pytest.raises(UnsuitableSetting, match=r"PRAGMA journal_mode is off, .*WAL"):
+        EventStore(engine).append("note-1", new(), expected_version=ANY)
+    with pytest.raises(UnsuitableSetting, match="PRAGMA journal_mode"):
+        migrations.upgrade(engine)
+    engine.dispose()
+
+
 def test_an_engine_that_reads_what_is_not_committed_is_refused(url: str) -> None:
     engine = create_engine(url, isolation_level="READ UNCOMMITTED")
     with pytest.raises(UnsuitableSetting, match="read_uncommitted"):

@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from typing import Any
 
 import psycopg
@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, tex
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from eventstore import ANY, EventStore, NewEvent
-from eventstore.backends.direct import is_watched
-from eventstore.backends.postgresql.direct_connection import unwatched
+from eventstore.backends.postgresql.connections import DirectRun, PostgreSQLConnections, direct
+from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.backends.running import has_listeners
 from eventstore.errors import SchemaMissing
 from tests.waiting import until
 
@@ -28,8 +29,13 @@ def one() -> list[NewEvent]:
     return [NewEvent("counted", {"number": 1})]
 
 
+def unwatched(engine: Engine) -> AbstractContextManager[DirectRun]:
+    """Open a connection that the driver uses alone."""
+    return direct(engine, PostgreSQLConnections(PostgreSQLDialect()))
+
+
 def test_an_engine_that_nobody_has_touched_is_not_watched(postgres_engine: Engine) -> None:
-    assert not is_watched(postgres_engine)
+    assert not has_listeners(postgres_engine)
 
 
 def test_a_hook_is_called_from_the_moment_it_is_there(postgres_engine: Engine, store: EventStore) -> None:
@@ -75,8 +81,8 @@ def test_the_log_has_every_statement(store: EventStore, postgres_url: str, caplo
 
 def test_an_engine_with_an_isolation_level_of_its_own_goes_through_sqlalchemy(postgres_engine: Engine) -> None:
     """Which has a hook for it."""
-    assert is_watched(postgres_engine.execution_options(isolation_level="SERIALIZABLE"))
-    assert not is_watched(postgres_engine.execution_options(note="of the application"))
+    assert has_listeners(postgres_engine.execution_options(isolation_level="SERIALIZABLE"))
+    assert not has_listeners(postgres_engine.execution_options(note="of the application"))
 
 
 def test_who_watches_the_driver_by_a_class_of_connections_sees_every_statement(postgres_url: str) -> None:
@@ -96,7 +102,7 @@ def test_who_watches_the_driver_by_a_class_of_connections_sees_every_statement(p
     engine = create_engine("postgresql+psycopg://", creator=lambda: NotingConnection.connect(conninfo))
     store = EventStore(engine)
     store.append("order-1", one(), expected_version=ANY)
-    assert not is_watched(engine)
+    assert not has_listeners(engine)
     assert [event.version for event in store.read_stream("order-1")] == [1]
     engine.dispose()
     assert (
@@ -169,10 +175,10 @@ def test_an_engine_in_autocommit_stays_in_it(postgres_url: str) -> None:
 def test_errors_are_sqlalchemys_without_parameters(postgres_engine: Engine) -> None:
     with unwatched(postgres_engine) as connection:
         with pytest.raises(DBAPIError) as failed:
-            connection.execute("SELECT 1 / %(secret)b::int", {"secret": 0})
+            connection._send("SELECT 1 / %(secret)b::int", {"secret": 0})
         assert isinstance(failed.value.orig, psycopg.errors.DivisionByZero)
         assert "secret" not in str(failed.value).replace("%(secret)b", "")
-        assert connection.execute("SELECT 2", None) == [(2,)]  # and it goes on
+        assert connection._send("SELECT 2", None) == [(2,)]  # and it goes on
 
 
 def test_a_missing_table_is_named(empty_postgres_url: str) -> None:
@@ -204,7 +210,7 @@ def test_one_lost_connection_empties_the_pool(postgres_url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not is_watched(engine)
+    assert not has_listeners(engine)
     with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
         others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {others}")
@@ -230,7 +236,7 @@ def test_a_statement_that_is_interrupted_spoils_nothing(postgres_url: str) -> No
         server.autocommit = True
         interrupted = threads.submit(interrupt_when_it_sleeps, server)
         with pytest.raises(KeyboardInterrupt), unwatched(engine) as connection:
-            connection.execute("SELECT pg_sleep(300)", None)
+            connection._send("SELECT pg_sleep(300)", None)
         interrupted.result()
     assert store.append("order-1", one(), expected_version=ANY).version == 2
     engine.dispose()

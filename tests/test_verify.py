@@ -311,7 +311,7 @@ def test_a_batch_of_streams_is_read_by_the_index(any_engine: Engine, *, analyzed
         if analyzed:
             connection.execute(text("ANALYZE"))
         for statement in (stream_states(bounded=True), events_without_stream(bounded=True)):
-            sql, constants = store.core.backend.sql(statement)
+            sql, constants = store.core.dialect.sql(statement)
             rows = connection.exec_driver_sql(explain + sql, {**constants, **bounds})
             plan_ = "\n".join(str(row[-1]) for row in rows)
             assert "Seq Scan on es_events" not in plan_, plan_

@@ -4,6 +4,7 @@ The functions called are the same on every run and every machine, so a test can 
 too: see `tests/house.py`.
 """
 
+import gc
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import eventstore
@@ -35,16 +36,28 @@ class OrderPlaced:
     total: int
 
 
+class Stop(NamedTuple):
+    """A call of a function of the package.
+
+    Attributes:
+        file: Where it is, below the package.
+        function: Its name.
+    """
+
+    file: str
+    function: str
+
+
 @dataclass(frozen=True, slots=True)
 class Trip:
     """The way of one call.
 
     Attributes:
-        stops: The file of each function that was called, below the package, in order; other code is left out.
+        stops: The functions of the package that were called, in order.
         calls: How many functions of Python were called, in the package and elsewhere.
     """
 
-    stops: tuple[str, ...]
+    stops: tuple[Stop, ...]
     calls: int
 
     @property
@@ -55,22 +68,22 @@ class Trip:
     @property
     def files(self) -> int:
         """How many files they are in."""
-        return len(set(self.stops))
+        return len(self.way)
 
     @property
     def moves(self) -> int:
         """How often the file of a call differs from that of the one before."""
-        return sum(before != after for before, after in zip(self.stops, self.stops[1:], strict=False))
+        return sum(before.file != after.file for before, after in zip(self.stops, self.stops[1:], strict=False))
 
     @property
     def way(self) -> tuple[str, ...]:
         """The files, in the order in which they were first entered."""
-        return tuple(dict.fromkeys(self.stops))
+        return tuple(dict.fromkeys(stop.file for stop in self.stops))
 
 
 def trip_of(call: Callable[[], object]) -> Trip:
     """Call, and note which functions are called on the way, in this thread."""
-    stops: list[str] = []
+    stops: list[Stop] = []
     calls = 0
 
     def note(frame: FrameType, happening: str, _: object) -> None:
@@ -79,13 +92,16 @@ def trip_of(call: Callable[[], object]) -> Trip:
             return
         calls += 1
         if frame.f_code.co_filename.startswith(_PACKAGE):
-            stops.append(frame.f_code.co_filename.removeprefix(_PACKAGE))
+            stops.append(Stop(frame.f_code.co_filename.removeprefix(_PACKAGE), frame.f_code.co_qualname))
 
+    gc.collect()
+    gc.disable()  # what others have left behind is not called on this way
     sys.setprofile(note)
     try:
         call()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return Trip(tuple(stops), calls - 1)  # but for `call` itself
 
 
@@ -96,7 +112,7 @@ def _store(url: str) -> Iterator[EventStore]:
     engine.dispose()
 
 
-def append(url: str) -> Trip:
+def trip_of_append(url: str) -> Trip:
     """Return the way of an append of one typed event to a stream that exists, by a store that has appended before.
 
     Args:
@@ -109,7 +125,7 @@ def append(url: str) -> Trip:
         return trip_of(lambda: store.append(stream_id, [event], expected_version=2))
 
 
-def projection_batch(url: str) -> Trip:
+def trip_of_batch(url: str) -> Trip:
     """Return the way of a worker's batch of one event, when there have been batches before.
 
     Args:
@@ -142,6 +158,6 @@ def all_trips() -> dict[str, Trip]:
             engine = engine_for(url)
             migrations.upgrade(engine)
             engine.dispose()
-            trips[f"append of one typed event, {database}"] = append(url)
-            trips[f"projection batch of one event, {database}"] = projection_batch(url)
+            trips[f"append of one typed event, {database}"] = trip_of_append(url)
+            trips[f"projection batch of one event, {database}"] = trip_of_batch(url)
     return trips

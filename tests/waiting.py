@@ -130,12 +130,12 @@ def stands_in(thread_id: int, function: Callable[..., Any]) -> bool:
     return frame is not None
 
 
-def wait_until_it_says(stream: IO[str] | None, text: str) -> None:
-    """Read what a process writes, up to a line that has a text in it. Fails if it ends before."""
+def wait_until_it_says(stream: IO[str] | None, *texts: str) -> None:
+    """Read what a process writes, up to a line that has some texts in it. Fails if it ends before."""
     assert stream is not None
     said = []
     for line in stream:
-        if text in line:
+        if all(text in line for text in texts):
             return
         said.append(line)
-    pytest.fail(f"it has not said {text!r}, but ended: {''.join(said)}")
+    pytest.fail(f"it has not said {texts!r}, but ended: {''.join(said)}")

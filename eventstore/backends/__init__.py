@@ -31,20 +31,24 @@ def backend_for(
     check_flag("notify", notify)
     kind = f"{engine.dialect.name}+{engine.dialect.driver}"
     if kind == "postgresql+psycopg":
-        from eventstore.backends.postgresql.backend import PostgreSQL  # noqa: PLC0415
+        from eventstore.backends.postgresql.connections import PostgreSQLConnections  # noqa: PLC0415
+        from eventstore.backends.postgresql.dialect import PostgreSQLDialect  # noqa: PLC0415
 
-        return PostgreSQL(
+        postgresql = PostgreSQLDialect(
             schema=schema, notify=notify, copies=not engine.dialect.is_async, place=_place(engine, schema)
         )
+        return Backend(PostgreSQLConnections(postgresql), postgresql)
     if kind == "sqlite+pysqlite":
-        from eventstore.backends.sqlite.backend import NO_NOTIFICATIONS, SQLite  # noqa: PLC0415
+        from eventstore.backends.sqlite.connections import NO_NOTIFICATIONS, SQLiteConnections  # noqa: PLC0415
+        from eventstore.backends.sqlite.dialect import SQLiteDialect  # noqa: PLC0415
 
         if schema is not None:
             msg = "schema is for PostgreSQL: a SQLite database is one file, so give each store a file of its own"
             raise InvalidInput(msg)
         if notify:
             raise InvalidInput(NO_NOTIFICATIONS)
-        return SQLite(lock_timeout_seconds=lock_timeout_seconds, place=_place(engine, None))
+        sqlite = SQLiteDialect(place=_place(engine, None))
+        return Backend(SQLiteConnections(sqlite, lock_timeout_seconds=lock_timeout_seconds), sqlite)
     raise UnsupportedDatabase(kind)
 
 
@@ -116,11 +120,11 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
     if parsed.drivername == "postgresql+psycopg":
         if find_spec("psycopg") is None:
             raise DriverMissing
-        from eventstore.backends.postgresql.backend import ENGINE_OPTIONS  # noqa: PLC0415
+        from eventstore.backends.postgresql.connections import ENGINE_OPTIONS  # noqa: PLC0415
 
         return create_engine(parsed, **_merged(ENGINE_OPTIONS, options))
     if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
-        from eventstore.backends.sqlite import backend as sqlite  # noqa: PLC0415
+        from eventstore.backends.sqlite import engines as sqlite  # noqa: PLC0415
 
         options = _merged(sqlite.engine_options(lock_timeout_seconds), options)
         in_memory = parsed.database in {None, "", ":memory:"}
@@ -137,7 +141,7 @@ def prepare_savepoints(engine: Engine) -> None:
     there the write lock is taken before a savepoint. Transactions without savepoints are as before.
     """
     if engine.dialect.name == "sqlite":
-        from eventstore.backends.sqlite.backend import begin_before_savepoints  # noqa: PLC0415
+        from eventstore.backends.sqlite.engines import begin_before_savepoints  # noqa: PLC0415
 
         begin_before_savepoints(engine)
 

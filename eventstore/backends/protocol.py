@@ -249,77 +249,8 @@ class Loader(Protocol):
         ...
 
 
-class Backend(Protocol):
-    """One kind of database."""
-
-    @property
-    def place(self) -> TablesPlace:
-        """Where the tables are looked for; for errors."""
-        ...
-
-    @property
-    def tables(self) -> Tables:
-        """The tables, with this database's types and keys."""
-        ...
-
-    def append_is_one_statement(self, pending: PendingAppend) -> bool:
-        """Return whether `append` is atomic by itself, without a transaction around it."""
-        ...
-
-    @property
-    def loader(self) -> Loader:
-        """What takes in events as they were stored elsewhere."""
-        ...
-
-    def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:
-        """Execute SQL text as suits this database's driver, and return all rows.
-
-        Args:
-            connection: SQLAlchemy's, or what `autocommit` or `short_transaction` has opened.
-            sql: The text.
-            parameters: By name; a list of them for `Run.many`.
-        """
-        ...
-
-    def suit(self, schema_version: int) -> None:
-        """Choose statements that suit a version of the schema. Called before the first other one, when it is known."""
-        ...
-
-    def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
-        """Return the SQL text of a statement, compiled once, and the parameters that never vary."""
-        ...
-
-    def autocommit(self, engine: Engine) -> AbstractContextManager[Any]:
-        """Open a connection, for `execute`, on which every statement commits by itself."""
-        ...
-
-    def transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
-        """Open a connection in a transaction that may write; commit at the end, roll back on an error."""
-        ...
-
-    def short_transaction(self, engine: Engine) -> AbstractContextManager[Any]:
-        """Open a connection, for `execute`, in a transaction likewise, which nobody gets to see but the store."""
-        ...
-
-    def prepare_savepoint(self, run: Run, connection: Connection) -> None:
-        """Do what must come before a savepoint in a transaction of the caller's.
-
-        Raises:
-            NotInTransaction: There is none after all.
-        """
-        ...
-
-    def commits_by_itself(self, connection: Connection) -> bool:
-        """Return whether a connection is in AUTOCOMMIT."""
-        ...
-
-    def check_reader(self, connection: Connection) -> None:
-        """Check, as far as it can be told from outside, that the global order can be read in a joined transaction.
-
-        Raises:
-            UnsuitableTransaction: It may have appended itself.
-        """
-        ...
+class Driver(Protocol):
+    """What the errors and connections of one driver say."""
 
     def translate(self, error: DBAPIError) -> Exception | None:
         """Return the error to raise instead of the driver's, None to let it pass."""
@@ -364,6 +295,76 @@ class Backend(Protocol):
 
     def listen(self, engine: Engine) -> Listener:
         """Open a connection, of the engine's kind but not one of its pool, on which the database tells of appends."""
+        ...
+
+
+class Connections(Driver, Protocol):
+    """How to connect to one kind of database, by SQLAlchemy's engines, and what its errors mean."""
+
+    def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
+        """Open a connection on which every statement commits by itself."""
+        ...
+
+    def transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
+        """Open a connection in a transaction that may write; commit at the end, roll back on an error."""
+        ...
+
+    def short_transaction(self, engine: Engine) -> AbstractContextManager[Run]:
+        """Open a connection in a transaction that may write, for the store's own statements only."""
+        ...
+
+    def run_on(self, connection: Connection) -> Run:
+        """Return a run on a connection of the application's, or of `transaction`.
+
+        Raises:
+            UnsuitableSetting: The connection has a `schema_translate_map`.
+        """
+        ...
+
+    def prepare_savepoint(self, run: Run, connection: Connection) -> None:
+        """Do what must come before a savepoint in a transaction of the caller's.
+
+        Raises:
+            NotInTransaction: There is none after all.
+        """
+        ...
+
+    def commits_by_itself(self, connection: Connection) -> bool:
+        """Return whether a connection is in AUTOCOMMIT."""
+        ...
+
+    def check_reader(self, connection: Connection) -> None:
+        """Check, as far as it can be told from outside, that the global order can be read in a joined transaction.
+
+        Raises:
+            UnsuitableTransaction: It may have appended itself.
+        """
+        ...
+
+
+class Dialect(Protocol):
+    """How to speak to one kind of database: which statements it takes, and in what it differs from the others."""
+
+    @property
+    def place(self) -> TablesPlace:
+        """Where the tables are looked for; for errors."""
+        ...
+
+    @property
+    def tables(self) -> Tables:
+        """The tables, with this database's types and keys."""
+        ...
+
+    def suit(self, schema_version: int) -> None:
+        """Choose statements that suit a version of the schema. Called before the first other one, when it is known."""
+        ...
+
+    def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
+        """Return the SQL text of a statement, compiled once, and the parameters that never vary."""
+        ...
+
+    def append_is_one_statement(self, pending: PendingAppend) -> bool:
+        """Return whether `append` is atomic by itself, without a transaction around it."""
         ...
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
@@ -463,6 +464,11 @@ class Backend(Protocol):
         """
         ...
 
+    @property
+    def loader(self) -> Loader:
+        """What takes in events as they were stored elsewhere."""
+        ...
+
     def to_uuid(self, value: Any) -> UUID:
         """Return an id that the driver has returned."""
         ...
@@ -478,3 +484,16 @@ class Backend(Protocol):
     def from_time(self, value: datetime) -> Any:
         """Return a time with a zone as the driver takes it, for a comparison with a stored one."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One kind of database.
+
+    Attributes:
+        connections: How to connect.
+        dialect: How to speak.
+    """
+
+    connections: Connections
+    dialect: Dialect

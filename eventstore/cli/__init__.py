@@ -1,4 +1,13 @@
-"""The command `eventstore`, for deployments and for people: `eventstore --help`."""
+"""The command `eventstore`, for deployments and for people: `eventstore --help`. Needs the extra `cli`."""
+
+from importlib.util import find_spec
+
+from eventstore.errors import ExtraMissing
+
+if find_spec("click") is None:
+    raise ExtraMissing("click", "cli")
+if find_spec("rich") is None:
+    raise ExtraMissing("rich", "cli")
 
 from eventstore.cli.appending import append
 from eventstore.cli.dead_letters import dead_letters

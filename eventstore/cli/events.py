@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from eventstore.backends.protocol import Backend, Row
+from eventstore.backends.protocol import Dialect, Row
 from eventstore.cli.output import console, has_person, moment, print_json, print_line, printable
 from eventstore.cli.payloads import compact, exact, hexdump, indented, readable
 from eventstore.events import RecordedEvent
@@ -110,20 +110,20 @@ class StoredPrinter:
     """Prints rows of events, with their data as it is stored.
 
     Args:
-        backend: The store's.
+        dialect: The store's.
         as_json: Whether JSON was asked for.
     """
 
-    def __init__(self, backend: Backend, *, as_json: bool) -> None:
-        self._backend = backend
+    def __init__(self, dialect: Dialect, *, as_json: bool) -> None:
+        self._dialect = dialect
         self._as_json = as_json
         self._console: Console | None = console() if has_person() and not as_json else None
 
     def __call__(self, row: Row) -> None:
         """Print one row of `statements.read_forwards`."""
         position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
-        recorded_at = self._backend.to_time(recorded_at)
-        event_id = self._backend.to_uuid(event_id)
+        recorded_at = self._dialect.to_time(recorded_at)
+        event_id = self._dialect.to_uuid(event_id)
         encoded = base64.b64encode(data).decode()
         if self._as_json:
             told = {"position": position, "stream_id": stream_id, "version": version, "event_type": event_type}

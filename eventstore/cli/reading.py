@@ -96,7 +96,7 @@ def show(
     wanted: dict[str, Any] = {"after_version": after, "up_to_version": up_to, "limit": limit, "backwards": backwards}
     is_empty = True
     if raw:
-        print_row = StoredPrinter(store.core.backend, as_json=as_json)
+        print_row = StoredPrinter(store.core.dialect, as_json=as_json)
         for rows in Reader(store.core).pages(stream_id, **wanted):
             for row in rows:
                 is_empty = False

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
-from eventstore.backends.protocol import Backend, HeadClosed, Overtaken, Run, VersionTaken
+from eventstore.backends.protocol import Dialect, HeadClosed, Overtaken, Run, VersionTaken
 from eventstore.core.core import Appended, Core
 from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed
@@ -17,18 +17,19 @@ from eventstore.statements.reading import newest_stored_version, read_forwards
 _log = logging.getLogger(__name__)
 
 
-def check_positions(run: Run, backend: Backend) -> None:
+def check_positions(run: Run, dialect: Dialect) -> None:
     """Check, once for each connection, that what is appended will come after all that is there.
 
     A store may live through a failover to a server whose sequence is behind; its connections to that one are new.
+    Behind PgBouncer in transaction mode they are not: there only the next look of a reader finds out.
 
     Raises:
-        GlobalOrderError: As `Backend.check_positions` raises it; nothing was written.
+        GlobalOrderError: As `Dialect.check_positions` raises it; nothing was written.
     """
-    note = f"eventstore: positions of {backend.tables.metadata.schema}"
+    note = f"eventstore: positions of {dialect.tables.metadata.schema}"
     notes = run.notes
     if note not in notes:
-        backend.check_positions(run)
+        dialect.check_positions(run)
         notes[note] = True
 
 
@@ -38,7 +39,7 @@ class Appender:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._execution = core.execution
-        self._backend = core.backend
+        self._dialect = core.dialect
         self._mapper = core.mapper
 
     def append(self, pending: PendingAppend) -> AppendResult:
@@ -57,12 +58,12 @@ class Appender:
         return result
 
     def _append(self, pending: PendingAppend) -> AppendResult:
-        one = self._backend.append_is_one_statement(pending)
+        one = self._dialect.append_is_one_statement(pending)
         scope = self._execution.statement if one else self._execution.transaction
         try:
-            with self._conflicting([pending]), scope() as run:
-                check_positions(run, self._backend)
-                stored = self._backend.append(run, pending)
+            with self._conflicting([pending]) if self._execution.is_joined else nullcontext(), scope() as run:
+                check_positions(run, self._dialect)
+                stored = self._dialect.append(run, pending)
                 if stored is not None:
                     return AppendResult(pending.stream_id, *stored)
                 first_result = self._first_result(run, pending)
@@ -119,12 +120,12 @@ class Appender:
     def _append_many(
         self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
     ) -> list[AppendResult | ConcurrencyConflict]:
-        with self._conflicting(appends):
+        with self._conflicting(appends) if self._execution.is_joined else nullcontext():
             return self._append_to_all(appends) or self._append_to_each(appends, all_or_nothing=all_or_nothing)
 
     def _conflicting(self, appends: Sequence[PendingAppend]) -> AbstractContextManager[None]:
         stream_ids = list(dict.fromkeys(pending.stream_id for pending in appends))
-        return serialization_is_a_conflict(self._execution, self._backend, stream_ids)
+        return serialization_is_a_conflict(self._execution, self._core.driver, stream_ids)
 
     def _append_to_each(
         self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
@@ -133,7 +134,7 @@ class Appender:
         outcomes: list[AppendResult | ConcurrencyConflict | None] = []
         try:
             with self._execution.transaction() as run:
-                check_positions(run, self._backend)
+                check_positions(run, self._dialect)
                 versions = self._lock_heads(run, appends)
                 for pending in appends:
                     version = versions.get(pending.stream_id, 0)
@@ -148,7 +149,7 @@ class Appender:
                     ):
                         raise outcome
                     outcomes.append(outcome)
-                positions = self._backend.store(run, accepted) if accepted else {}
+                positions = self._dialect.store(run, accepted) if accepted else {}
         except HeadClosed as closed:
             raise self._closed(closed, accepted) from None
         except VersionTaken as taken:
@@ -159,13 +160,13 @@ class Appender:
 
     def _append_to_all(self, appends: Sequence[PendingAppend]) -> list[AppendResult | ConcurrencyConflict] | None:
         """Store all in one statement. None: nothing was stored, and it takes more of them, if only to tell why."""
-        append_to_all = self._backend.append_to_all
+        append_to_all = self._dialect.append_to_all
         if append_to_all is None:
             return None
         scope = self._execution.transaction if self._execution.is_joined else self._execution.statement
         try:
             with scope() as run:
-                check_positions(run, self._backend)
+                check_positions(run, self._dialect)
                 stored = append_to_all(run, appends)
         except Overtaken:
             return None
@@ -180,7 +181,7 @@ class Appender:
     def _lock_heads(self, run: Run, appends: Sequence[PendingAppend]) -> dict[str, int]:
         stream_ids = dict.fromkeys(pending.stream_id for pending in appends)
         create = dict.fromkeys(pending.stream_id for pending in appends if pending.accepts(0))
-        return self._backend.lock_heads(run, list(stream_ids), create=list(create))
+        return self._dialect.lock_heads(run, list(stream_ids), create=list(create))
 
     def _first_result(self, run: Run, pending: PendingAppend) -> AppendResult | None:
         """Return the result of an earlier append of the same events at the same versions, None where there was none.
@@ -196,10 +197,10 @@ class Appender:
             "up_to_version": pending.expected + count,
         }
         first = run(read_forwards, **places, page_size=1)  # an ordinary conflict reads no more than this
-        if not first or self._backend.to_uuid(first[0][EVENT_ID]) != pending.event_ids[0]:
+        if not first or self._dialect.to_uuid(first[0][EVENT_ID]) != pending.event_ids[0]:
             return None
         rows = run(read_forwards, **places, page_size=count)
-        if [self._backend.to_uuid(row[EVENT_ID]) for row in rows] != pending.event_ids:
+        if [self._dialect.to_uuid(row[EVENT_ID]) for row in rows] != pending.event_ids:
             return None
         for index, row in enumerate(rows):
             if not self._mapper.says_the_same(pending, index, row):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
-from eventstore.backends.protocol import Backend
+from eventstore.backends.protocol import Dialect, Driver
 from eventstore.codecs import Codec, MessagePackCodec, PayloadCodec
 from eventstore.common.validation import check_number
 from eventstore.core.execution import Execution
@@ -53,7 +53,8 @@ class Core:
     """The inner parts of one store. A store that is joined to a transaction has the same, but for `execution`.
 
     Attributes:
-        backend: How the database is used.
+        driver: What the database's errors and connections say.
+        dialect: How to speak to it.
         execution: Where statements run, and in whose transaction.
         mapper: Makes rows of events, and events of rows.
         settling: How far the global order is settled, for all readers of the store.
@@ -63,7 +64,8 @@ class Core:
         after_append: Called after each append, in this order.
     """
 
-    backend: Backend
+    driver: Driver
+    dialect: Dialect
     execution: Execution
     mapper: EventMapper
     settling: Settling
@@ -75,7 +77,8 @@ class Core:
     @classmethod
     def of(
         cls,
-        backend: Backend,
+        driver: Driver,
+        dialect: Dialect,
         execution: Callable[[SchemaGate], Execution],
         *,
         event_types: EventTypes | None,
@@ -96,12 +99,13 @@ class Core:
         payloads = PayloadCodec(
             MessagePackCodec() if codec is None else codec, compress_above=compress_above, also_reads=also_reads
         )
-        gate = SchemaGate(suit=backend.suit)
+        gate = SchemaGate(suit=dialect.suit)
         return cls(
-            backend=backend,
+            driver=driver,
+            dialect=dialect,
             execution=execution(gate),
             mapper=EventMapper(event_types, payloads),
-            settling=Settling(backend),
+            settling=Settling(dialect),
             gate=gate,
             page_size=page_size,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.backends.protocol import Backend, Run
+from eventstore.backends.protocol import Dialect, Run
 from eventstore.common.validation import check_flag, check_reason
 from eventstore.core.appending import Appender
 from eventstore.core.core import Appended, Core
@@ -48,7 +48,7 @@ class StreamDeleter:
         closing = closing_append(stream_id, STREAM_DELETED_EVENT, data, expected_version, metadata)
         with self.ending(closing) as (run, core, result):
             note = f"the stream was deleted: {reason}"
-            remove_events(core.backend, run, result.stream_id, before_version=result.version, note=note)
+            remove_events(core.dialect, run, result.stream_id, before_version=result.version, note=note)
             if not reusable:
                 run(mark_deleted, stream_id=result.stream_id)
         return result
@@ -66,7 +66,7 @@ class StreamDeleter:
         """
         pending = self._core.mapper.pending(closing, closes=True)
         with self._core.begin() as core:
-            with serialization_is_a_conflict(self._core.execution, core.backend, [pending.stream_id]):
+            with serialization_is_a_conflict(self._core.execution, core.driver, [pending.stream_id]):
                 with core.execution.statement() as run:
                     self._gate(run)
                 result = Appender(replace(core, after_append=())).append(pending)
@@ -75,36 +75,36 @@ class StreamDeleter:
             core.call_hooks([Appended(result.stream_id, result.version - 1, result.version, result.position)])
 
 
-def remove_events(backend: Backend, run: Run, stream_id: str, *, before_version: int, note: str) -> None:
+def remove_events(dialect: Dialect, run: Run, stream_id: str, *, before_version: int, note: str) -> None:
     """Delete the events of a stream before a version, and what was made of them; its head is locked.
 
     Args:
-        backend: How the database is used.
+        dialect: How the database is used.
         run: In the transaction.
         stream_id: The stream.
         before_version: Exclusive.
         note: Kept with the stream's dead letters, which are discarded.
     """
-    with history_changes(backend, run):
+    with history_changes(dialect, run):
         run(delete_events, stream_id=stream_id, before_version=before_version)
     run(discard_dead_letters_of_stream, stream_id=stream_id, note=note)
-    backend.lock_snapshots(run)  # one may be being saved, of an old state
+    dialect.lock_snapshots(run)  # one may be being saved, of an old state
     run(delete_snapshots, stream_id=stream_id)
 
 
 @contextmanager
-def history_changes(backend: Backend, run: Run) -> Iterator[None]:
+def history_changes(dialect: Dialect, run: Run) -> Iterator[None]:
     """Let statements of this transaction change es_events until the end of the block."""
-    was_permitted = backend.permit_history_changes(run)
+    was_permitted = dialect.permit_history_changes(run)
     try:
         yield
     except BaseException:
         if not was_permitted:
             with suppress(SQLAlchemyError):  # an aborted transaction takes the permission with it
-                backend.forbid_history_changes(run)
+                dialect.forbid_history_changes(run)
         raise
     if not was_permitted:
-        backend.forbid_history_changes(run)
+        dialect.forbid_history_changes(run)
 
 
 def closing_append(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from eventstore.backends.protocol import Backend, Row
+from eventstore.backends.protocol import Dialect, Row
 from eventstore.common.validation import check_number
 from eventstore.core.core import Core
 from eventstore.errors import DecodingError
@@ -27,18 +27,18 @@ def check_event_types(core: Core, *, sample_size: int) -> list[EventTypeFinding]
         by_version: dict[int, list[Row]] = {}
         for row in rows:
             by_version.setdefault(row[SCHEMA_VERSION], []).append(row)
-        findings.extend(_finding(event_type, *each, core.backend, core.mapper) for each in sorted(by_version.items()))
+        findings.extend(_finding(event_type, *each, core.dialect, core.mapper) for each in sorted(by_version.items()))
     return findings
 
 
 def _finding(
-    event_type: str, schema_version: int, rows: list[Row], backend: Backend, mapper: EventMapper
+    event_type: str, schema_version: int, rows: list[Row], dialect: Dialect, mapper: EventMapper
 ) -> EventTypeFinding:
     failures: list[DecodingError] = []
     read_as: set[Shape] = set()
     for row in rows:
         try:
-            events = list(mapper.recorded([row], backend.to_uuid, backend.to_time))
+            events = list(mapper.recorded([row], dialect.to_uuid, dialect.to_time))
         except DecodingError as error:
             failures.append(error)
         else:

@@ -2,15 +2,15 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.backends.protocol import PLAIN_EXECUTION, Backend, Row, Run, Statement
-from eventstore.errors import NotInTransaction, SerializationConflict, TablesPlace, UnsuitableSetting
+from eventstore.backends.protocol import PLAIN_EXECUTION, Connections, Driver, Run
+from eventstore.errors import NotInTransaction, SerializationConflict
 
 
 class Execution(Protocol):
@@ -54,63 +54,16 @@ class Execution(Protocol):
         """Open what `transaction` opens, for several calls of the store."""
         ...
 
+    def joined(self, connect: Callable[[], Connection]) -> "Execution":
+        """Return an execution in a transaction of the application's.
 
-class RunOn:
-    """Runs statements on one connection, as text, so that hooks and instrumentation of SQLAlchemy see them."""
+        Args:
+            connect: Returns the connection of the transaction that is open now.
 
-    def __init__(self, connection: Any, backend: Backend) -> None:
-        self._connection = connection
-        self._backend = backend
-
-    @property
-    def notes(self) -> MutableMapping[Any, Any]:
-        """What was noted of the driver's connection; see `Run`."""
-        notes: MutableMapping[Any, Any] = self._connection.info
-        return notes
-
-    @property
-    def place(self) -> TablesPlace:
-        """Where the tables are looked for."""
-        return self._backend.place
-
-    def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
-        """Execute the statement and return all of its rows; see `Run`."""
-        sql, constants = self._backend.sql(statement)
-        return self._execute(sql, {**constants, **parameters})
-
-    def many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
-        """Execute the statement once for each of the sets of parameters; see `Run`."""
-        sql, constants = self._backend.sql(statement)
-        self._execute(sql, [{**constants, **row} for row in rows] if constants else rows)
-
-    def _execute(self, sql: str, parameters: Any) -> Sequence[Row]:
-        try:
-            return self._backend.execute(self._connection, sql, parameters)
-        except DBAPIError as error:
-            translated, safe = self._backend.translate(error), self._backend.without_payload(error)
-        # not in the `except` block: the driver's own error would stay attached, and be shown
-        if translated is None:
-            raise safe
-        raise translated from safe
-
-
-def refuse_other_schema(connection: Any, schema: str | None) -> None:
-    """Refuse a `schema_translate_map` that would have SQLAlchemy look for the tables elsewhere than we do.
-
-    Args:
-        connection: SQLAlchemy's, or what has its execution options.
-        schema: The one that the tables are in.
-
-    Raises:
-        UnsuitableSetting: There is one, on the engine, the connection or the session.
-    """
-    translated = connection.get_execution_options().get("schema_translate_map")
-    if translated and translated.get(schema, schema) != schema:
-        raise UnsuitableSetting(
-            "schema_translate_map",
-            f"says that the tables are in schema {translated[schema]!r}, and the store does not go by it",
-            "name the schema: EventStore(engine, schema=…), and keep the map to engines of your own tables",
-        )
+        Raises:
+            NotInTransaction: At the first use: that connection is in AUTOCOMMIT.
+        """
+        ...
 
 
 class OwnConnections:
@@ -118,16 +71,17 @@ class OwnConnections:
 
     Args:
         engine: Whose pool the connections come from.
-        backend: The engine's database.
-        before_use: Called with the first statement's `Run` of every use; raises where the store must not be used.
+        connections: How to connect.
+        before_use: Called with the first `Run`, until it has not raised: it raises if the store must not be used.
     """
 
     is_joined: Final = False
 
-    def __init__(self, engine: Engine, backend: Backend, before_use: Callable[[Run], None]) -> None:
+    def __init__(self, engine: Engine, connections: Connections, before_use: Callable[[Run], None]) -> None:
         self._engine = engine
-        self._backend = backend
+        self._connections = connections
         self._before_use = before_use
+        self._is_checked = False
         self._process_id = os.getpid()
         self._fork_lock = threading.Lock()
 
@@ -143,8 +97,10 @@ class OwnConnections:
     def statement(self) -> Iterator[Run]:
         """Run on a connection in AUTOCOMMIT."""
         self._leave_parents_connections()
-        with self._backend.autocommit(self._engine) as connection:
-            yield self._run(connection)
+        with self._connections.autocommit(self._engine) as run:
+            if not self._is_checked:
+                self._check(run)
+            yield run
 
     def global_reading(self) -> AbstractContextManager[Run]:
         """Run on a connection in AUTOCOMMIT: each statement sees what is committed by then."""
@@ -154,22 +110,30 @@ class OwnConnections:
     def transaction(self) -> Iterator[Run]:
         """Run in a new transaction; commit at the end, roll back on an error."""
         self._leave_parents_connections()
-        with self._backend.short_transaction(self._engine) as connection:
-            yield self._run(connection)
+        with self._connections.short_transaction(self._engine) as run:
+            if not self._is_checked:
+                self._check(run)
+            yield run
 
     @contextmanager
     def begin(self) -> Iterator[Execution]:
         """Open a new transaction."""
         self._leave_parents_connections()
-        with self._backend.transaction(self._engine) as connection:
-            refuse_other_schema(connection, self._backend.tables.metadata.schema)
-            yield JoinedTransaction(lambda: connection, self._backend, self._before_use)
+        with self._connections.transaction(self._engine) as connection:
+            self._connections.run_on(connection)  # refuses a connection that would look for the tables elsewhere
+            yield JoinedTransaction(lambda: connection, self._connections, self._before_use)
 
-    def _run(self, connection: Any) -> Run:
-        refuse_other_schema(connection, self._backend.tables.metadata.schema)
-        run = RunOn(connection, self._backend)
+    def _check(self, run: Run) -> None:
         self._before_use(run)
-        return run
+        self._is_checked = True
+
+    def without_gate(self) -> "OwnConnections":
+        """Return the same, for a look at tables that may not fit this code."""
+        return OwnConnections(self._engine, self._connections, lambda _: None)
+
+    def joined(self, connect: Callable[[], Connection]) -> Execution:
+        """Return an execution in the transaction of a connection; see `Execution.joined`."""
+        return _joined(connect, self._connections, self._before_use)
 
     def _leave_parents_connections(self) -> None:
         """After a fork, start with an empty pool: two processes on one connection would read each other's results."""
@@ -186,15 +150,17 @@ class JoinedTransaction:
 
     Args:
         connect: Returns the connection of the transaction that is open now.
-        backend: The connection's database.
+        connections: What to do with it.
         before_use: As for `OwnConnections`.
     """
 
     is_joined: Final = True
 
-    def __init__(self, connect: Callable[[], Connection], backend: Backend, before_use: Callable[[Run], None]) -> None:
+    def __init__(
+        self, connect: Callable[[], Connection], connections: Connections, before_use: Callable[[Run], None]
+    ) -> None:
         self._connect = connect
-        self._backend = backend
+        self._connections = connections
         self._before_use = before_use
 
     @property
@@ -216,7 +182,7 @@ class JoinedTransaction:
     def global_reading(self) -> Iterator[Run]:
         """Run on the joined connection, if it is suitable."""
         connection = self._connect()
-        self._backend.check_reader(connection)
+        self._connections.check_reader(connection)
         yield self._run(connection)
 
     @contextmanager
@@ -224,7 +190,7 @@ class JoinedTransaction:
         """Run in a savepoint, so that an error undoes all of it and leaves the caller's transaction as it was."""
         connection = self._connect()
         run = self._run(connection)
-        self._backend.prepare_savepoint(run, connection)
+        self._connections.prepare_savepoint(run, connection)
 
         def execute(sql: str) -> None:
             connection.exec_driver_sql(sql, None, PLAIN_EXECUTION)
@@ -245,15 +211,30 @@ class JoinedTransaction:
         with self.transaction():
             yield self
 
+    def joined(self, connect: Callable[[], Connection]) -> Execution:
+        """Return an execution in the transaction of another connection; see `Execution.joined`."""
+        return _joined(connect, self._connections, self._before_use)
+
     def _run(self, connection: Connection) -> Run:
-        refuse_other_schema(connection, self._backend.tables.metadata.schema)
-        run = RunOn(connection, self._backend)
+        run = self._connections.run_on(connection)
         self._before_use(run)
         return run
 
 
+def _joined(
+    connect: Callable[[], Connection], connections: Connections, before_use: Callable[[Run], None]
+) -> JoinedTransaction:
+    def connect_in_transaction() -> Connection:
+        connection = connect()
+        if connections.commits_by_itself(connection):
+            raise NotInTransaction
+        return connection
+
+    return JoinedTransaction(connect_in_transaction, connections, before_use)
+
+
 @contextmanager
-def serialization_is_a_conflict(execution: Execution, backend: Backend, stream_ids: Sequence[str]) -> Iterator[None]:
+def serialization_is_a_conflict(execution: Execution, driver: Driver, stream_ids: Sequence[str]) -> Iterator[None]:
     """Raise a conflict if PostgreSQL ends the joined transaction because another writer has come first (40001).
 
     On connections of the store's own there is no such error: see `postgresql_autocommit`.
@@ -264,7 +245,7 @@ def serialization_is_a_conflict(execution: Execution, backend: Backend, stream_i
     try:
         yield
     except Exception as error:
-        if not execution.is_joined or not backend.is_serialization_failure(error):
+        if not execution.is_joined or not driver.is_serialization_failure(error):
             raise
         failure = error
     else:

@@ -54,7 +54,7 @@ class GlobalOrder:
 
     def __init__(self, core: Core) -> None:
         self._execution = core.execution
-        self._backend = core.backend
+        self._dialect = core.dialect
         self._mapper = core.mapper
         self._settling = core.settling
         self._page_size = core.page_size
@@ -186,7 +186,7 @@ class GlobalOrder:
                     return None
                 up_to_position, end = min(up_to_position, first.position), first
         with self._observer.operation("read") as observed:
-            header, rows = self._backend.read_page(
+            header, rows = self._dialect.read_page(
                 run,
                 filters,
                 after_position=after.position,
@@ -216,12 +216,12 @@ class GlobalOrder:
 
     def _first_event_from(self, run: Run, position: int) -> PositionToken | None:
         for found, event_id, stream_id, version in run(first_event_from, position=position):
-            return PositionToken(found, self._backend.to_uuid(event_id), stream_id, version)
+            return PositionToken(found, self._dialect.to_uuid(event_id), stream_id, version)
         return None
 
     def token_of(self, row: Row) -> PositionToken:
         """Return the token of an event's row."""
-        return PositionToken(row[POSITION], self._backend.to_uuid(row[EVENT_ID]), row[STREAM_ID], row[VERSION])
+        return PositionToken(row[POSITION], self._dialect.to_uuid(row[EVENT_ID]), row[STREAM_ID], row[VERSION])
 
     def recorded(self, rows: Sequence[Row], *, upcast: bool = True) -> Iterator[RecordedEvent]:
         """Yield the events of rows. Where upcasters split or drop events, a row has several, or none.
@@ -229,7 +229,7 @@ class GlobalOrder:
         Raises:
             DecodingError: The data can't be read, or does not fit the registered class.
         """
-        return self._mapper.recorded(rows, self._backend.to_uuid, self._backend.to_time, upcast=upcast)
+        return self._mapper.recorded(rows, self._dialect.to_uuid, self._dialect.to_time, upcast=upcast)
 
     def step(
         self,

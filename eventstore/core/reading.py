@@ -19,7 +19,7 @@ class Reader:
 
     def __init__(self, core: Core) -> None:
         self._execution = core.execution
-        self._backend = core.backend
+        self._dialect = core.dialect
         self._mapper = core.mapper
         self._page_size = core.page_size
         self._observer = core.observer
@@ -68,7 +68,7 @@ class Reader:
         return self._pages(stream_id, after_version, last, remaining, size, backwards=backwards)
 
     def _events(self, pages: Iterator[Sequence[Row]], *, backwards: bool, upcast: bool) -> Iterator[RecordedEvent]:
-        to_uuid, to_time = self._backend.to_uuid, self._backend.to_time
+        to_uuid, to_time = self._dialect.to_uuid, self._dialect.to_time
         for rows in pages:
             yield from self._mapper.recorded(rows, to_uuid, to_time, upcast=upcast, newest_first=backwards)
 
@@ -148,10 +148,10 @@ class Reader:
         keys: dict[StreamOrder, dict[str, Any]] = {
             StreamOrder.ID: {},
             StreamOrder.SIZE: {"after_version": last.version},
-            StreamOrder.RECENT: {"after_time": self._backend.from_time(last.updated_at)},
+            StreamOrder.RECENT: {"after_time": self._dialect.from_time(last.updated_at)},
         }
         return {"after_stream_id": last.stream_id, **keys[order]}
 
     def _stream_info(self, row: Row) -> StreamInfo:
         stream_id, version, created_at, updated_at = row
-        return StreamInfo(stream_id, version, self._backend.to_time(created_at), self._backend.to_time(updated_at))
+        return StreamInfo(stream_id, version, self._dialect.to_time(created_at), self._dialect.to_time(updated_at))

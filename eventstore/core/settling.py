@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from eventstore.backends.protocol import Backend, Look, Run, Server
+from eventstore.backends.protocol import Dialect, Look, Run, Server
 from eventstore.errors import LogWentBack, PositionBeyondLog
 from eventstore.statements.global_order import closing_event_after
 from eventstore.tokens import START, After, PositionToken
@@ -57,8 +57,8 @@ class Settling:
     that lost commits, or a change of history, the memory is dropped. That costs one look: false alarms do no harm.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
         self._lock = threading.Lock()
         self._server: Server | None = None
         self._settled: PositionToken | None = None
@@ -97,7 +97,7 @@ class Settling:
         with self._lock:
             settled, looks_before = self._settled, self._looks
             pairs = [pending.newest for pending in self._pending]
-        look = self._backend.look(
+        look = self._dialect.look(
             run, settled=settled, others=pairs if after.token is None else [*pairs, after.token], joined=joined
         )
         known = Horizon(
@@ -112,7 +112,7 @@ class Settling:
 
     def _extended(self, run: Run, known: Horizon, after: After, size: int) -> Horizon:
         start = max(known.settled, after.position)
-        following = self._backend.following(run, after_position=start, size=size)
+        following = self._dialect.following(run, after_position=start, size=size)
         last = following.last
         if last is None or following.server != known.server:
             return known

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
 from eventstore.backends import without_password
-from eventstore.backends.protocol import Backend, Row, Run
+from eventstore.backends.protocol import Dialect, Row, Run
 from eventstore.common.validation import check_seconds
 from eventstore.core.execution import Execution
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, check_version
@@ -52,13 +52,13 @@ class HealthCheck:
     Args:
         engine: The store's.
         execution: Where the store's own statements run, not joined.
-        backend: The engine's database.
+        dialect: The engine's database.
     """
 
-    def __init__(self, engine: Engine, execution: Execution, backend: Backend) -> None:
+    def __init__(self, engine: Engine, execution: Execution, dialect: Dialect) -> None:
         self._engine = engine
         self._execution = execution
-        self._backend = backend
+        self._dialect = dialect
         self._overdue: list[threading.Thread] = []
 
     def __call__(self, thresholds: Thresholds, *, timeout_seconds: float) -> Health:
@@ -134,7 +134,7 @@ class HealthCheck:
 
     def _positions_error(self, run: Run) -> str | None:
         try:
-            self._backend.check_positions(run)
+            self._dialect.check_positions(run)
         except GlobalOrderError as error:
             return str(error)
         except PermissionDenied:
@@ -143,7 +143,7 @@ class HealthCheck:
 
     def _projection(self, row: Row) -> ProjectionHealth:
         name, position, lag_events, oldest, dead_letters, failure, failed_at, now, log_went_back = row
-        to_time = self._backend.to_time
+        to_time = self._dialect.to_time
         lag = 0.0 if oldest is None else max((to_time(now) - to_time(oldest)).total_seconds(), 0.0)
         has_stopped = failed_at is not None
         return ProjectionHealth(

@@ -57,7 +57,7 @@ class _Payloads:
     """Reads events as a store does that has these event types; plain ones where there are none."""
 
     def __init__(self, inspection: Inspection, mapper: EventMapper) -> None:
-        self._backend = inspection.backend
+        self._backend = inspection.dialect
         self._mapper = mapper
         self._plain = EventMapper(EventTypes(), mapper.codec)
         self._newest = mapper.event_types.newest

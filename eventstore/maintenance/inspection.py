@@ -5,7 +5,7 @@ from typing import Self
 
 from eventstore.backends import maintenance_backend
 from eventstore.backends.maintenance import MaintenanceBackend
-from eventstore.backends.protocol import Backend
+from eventstore.backends.protocol import Dialect
 from eventstore.common.validation import check_number
 from eventstore.core.execution import OwnConnections
 from eventstore.errors import InvalidInput
@@ -19,7 +19,7 @@ class Inspection:
 
     Attributes:
         execution: Where statements run. It does not ask whether the schema fits: that is among what is looked at.
-        backend: The store's.
+        dialect: The store's.
         maintenance: Of the same database.
         batch_size: How many rows, or streams, a batch has.
         report: Called with a `Progress` after each batch; None where nobody asks.
@@ -27,7 +27,7 @@ class Inspection:
     """
 
     execution: OwnConnections
-    backend: Backend
+    dialect: Dialect
     maintenance: MaintenanceBackend
     batch_size: int
     report: Report | None
@@ -40,12 +40,16 @@ class Inspection:
         Raises:
             InvalidInput: It is not a store, or joined to a transaction; or the batch size is no number from 1.
         """
+        msg = "store is an EventStore that is not joined to a transaction: pass the application's own"
         if not isinstance(store, EventStore) or store.core.execution.is_joined:
-            msg = "store is an EventStore that is not joined to a transaction: pass the application's own"
+            raise InvalidInput(msg)
+        store.engine  # noqa: B018  # a store without one says what to use instead
+        execution = store.core.execution
+        if not isinstance(execution, OwnConnections):
             raise InvalidInput(msg)
         return cls(
-            execution=OwnConnections(store.engine, store.core.backend, lambda _: None),
-            backend=store.core.backend,
+            execution=execution.without_gate(),
+            dialect=store.core.dialect,
             maintenance=maintenance_backend(store.engine),
             batch_size=check_number("batch_size", batch_size, minimum=1),
             report=report,
@@ -56,7 +60,7 @@ class Inspection:
         """Look how many rows there are, where anybody asks."""
         if self.report is None:
             return
-        tables = self.backend.tables
+        tables = self.dialect.tables
         with self.execution.statement() as run:
             rows = self.maintenance.estimate_rows(run)
         self.totals[Part.STREAMS] = rows[tables.streams.name]

@@ -16,7 +16,7 @@ def check_checkpoints(inspection: Inspection) -> Iterator[Finding]:
     for name, position, newest, event_id in rows:
         is_beyond = position > newest
         expected = f"{newest} at the most, the newest event's" if is_beyond else "the event that it has come to"
-        its_id = "" if event_id is None else f", and event {inspection.backend.to_uuid(event_id)} is not there any more"
+        its_id = "" if event_id is None else f", and event {inspection.dialect.to_uuid(event_id)} is not there any more"
         yield damage(
             FindingKind.CHECKPOINT_BEYOND_LOG,
             name=name,

@@ -157,7 +157,7 @@ def _lock(inspection: Inspection, run: Run, chunk: Sequence[tuple[str | None, Se
         for stream_id, group in chunk
         if any(each.finding.kind is FindingKind.HEAD_MISSING for each in group)
     ]
-    inspection.backend.lock_heads(run, stream_ids, create=missing)
+    inspection.dialect.lock_heads(run, stream_ids, create=missing)
 
 
 def _mend_stream(run: Run, stream_id: str, findings: Sequence[Finding]) -> None:

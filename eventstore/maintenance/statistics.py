@@ -166,13 +166,13 @@ class _Counter:
         self._exact_up_to = exact_up_to
         ((self._newest,),) = run(read_newest_position)
         self._estimates = inspection.maintenance.estimate_rows(run)
-        events = inspection.backend.tables.events.name
+        events = inspection.dialect.tables.events.name
         self._estimates[events] = self._estimates[events] or self._newest  # nobody has looked yet
         self._is_small = self._estimates[events] <= exact_up_to
         self._not_counted: list[str] = []
 
     def statistics(self) -> Statistics:
-        run, backend, maintenance = self._run, self._inspection.backend, self._inspection.maintenance
+        run, backend, maintenance = self._run, self._inspection.dialect, self._inspection.maintenance
         taken_at = backend.to_time(run(time_now)[0][0])
         events = self._count("events")
         kinds = self._kinds(events)
@@ -197,7 +197,7 @@ class _Counter:
         )
 
     def _count(self, name: str) -> Count:
-        table = getattr(self._inspection.backend.tables, name).name
+        table = getattr(self._inspection.dialect.tables, name).name
         if self._is_small or self._estimates[table] <= self._exact_up_to:
             return Count(self._run(count_rows(name))[0][0])
         return Count(self._estimates[table], Precision.ESTIMATED)
@@ -215,7 +215,7 @@ class _Counter:
         }
 
     def _recent(self, taken_at: datetime, window: timedelta) -> RecentEvents:
-        since = self._inspection.backend.from_time(taken_at - window)
+        since = self._inspection.dialect.from_time(taken_at - window)
         ((count,),) = self._run(count_events_since, since=since, at_most=self._exact_up_to + 1)
         is_all = count <= self._exact_up_to
         return RecentEvents(window, Count(count) if is_all else Count(self._exact_up_to, Precision.AT_LEAST))

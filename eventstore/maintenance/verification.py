@@ -77,7 +77,7 @@ def _findings(
         yield not_looked_at("the schema", denied)
     missing = [found.name for found in of_schema if found.kind in _UNREADABLE]
     if missing.count(None) == len(store.tables.metadata.tables):
-        raise SchemaMissing(inspection.backend.place)
+        raise SchemaMissing(inspection.dialect.place)
     yield from of_schema
     if missing:
         return

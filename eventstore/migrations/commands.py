@@ -176,7 +176,7 @@ def check(engine: Engine, *, schema: str | None = None) -> tuple[int, int]:
         SchemaTooNew: They have changed in a way that this code does not know.
     """
     backend = backend_for(engine, lock_timeout_seconds=0, schema=schema)
-    with refusals(engine, schema), OwnConnections(engine, backend, SchemaGate()).statement() as run:
+    with refusals(engine, schema), OwnConnections(engine, backend.connections, SchemaGate()).statement() as run:
         ((version, breaking_version),) = run(schema_version)
     return version, breaking_version
 

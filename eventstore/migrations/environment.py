@@ -9,12 +9,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, func, inspect, select
-from sqlalchemy.dialects import registry
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from eventstore.backends import backend_for, engine_for
-from eventstore.core.execution import refuse_other_schema
+from eventstore.backends.running import refuse_other_schema
 from eventstore.core.schema_version import check_version
 from eventstore.errors import (
     EventsWouldBeLost,
@@ -40,7 +39,7 @@ def opened(engine: Engine, settings: Settings) -> Iterator[Connection]:
     """Open a connection to migrate on: on SQLite inside one transaction, on PostgreSQL with the lock of migrations."""
     backend = backend_for(engine, lock_timeout_seconds=settings.wait_seconds, schema=settings.schema)
     if engine.dialect.name == "sqlite":
-        with backend.transaction(engine) as connection:
+        with backend.connections.transaction(engine) as connection:
             yield connection
         return
     with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection:
@@ -182,8 +181,7 @@ def run_offline(dialect: str, settings: Settings) -> None:
         if settings.schema is None and dialect == "postgresql":
             context.execute(refuse_elsewhere_in_script())
         if settings.schema is not None and dialect == "postgresql" and _begins_at_nothing():
-            create = CreateSchema(settings.schema, if_not_exists=True)
-            context.execute(str(create.compile(dialect=registry.load(dialect)())))
+            context.execute(CreateSchema(settings.schema, if_not_exists=True))
         context.run_migrations()
 
 

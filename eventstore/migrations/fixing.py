@@ -14,6 +14,7 @@ from eventstore.errors import ConstraintViolated, InvalidInput, TableLocked
 from eventstore.findings import Finding
 from eventstore.migrations import catalog
 from eventstore.migrations.remedies import LOCK_TIMEOUT, may_wait
+from eventstore.migrations.sql_text import NAME, block
 
 _LOCK_NOT_AVAILABLE = "55P03"
 _DEADLOCK_DETECTED = "40P01"
@@ -87,9 +88,8 @@ def _get_past_autovacuum(connection: Connection, table: str) -> None:
     """Wait for a lock that keeps no writer waiting: after a second of it, the server cancels an autovacuum."""
     _set_lock_timeout(connection, "2s")
     with suppress(DBAPIError):
-        connection.exec_driver_sql(
-            f"DO $$BEGIN LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE; END$$".replace("%", "%%")
-        )
+        lock = block(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
+        connection.exec_driver_sql(lock.replace("%", "%%"))
 
 
 def _set_lock_timeout(connection: Connection, value: str) -> None:
@@ -98,7 +98,7 @@ def _set_lock_timeout(connection: Connection, value: str) -> None:
 
 def _table_in(statement: str, table: str) -> str:
     """Return the table's name as it stands in a statement, with its schema."""
-    found = re.search(rf'(?:"(?:[^"]|"")*"|\w+)\.{table}\b', statement)
+    found = re.search(rf"{NAME}\.{table}\b", statement)
     return table if found is None else found.group()
 
 

@@ -22,9 +22,7 @@ from eventstore.errors import (
 from eventstore.migrations import catalog
 from eventstore.migrations.session import no_timeouts, refuse_other_transactions, set_all
 from eventstore.migrations.settings import Progress, Settings
-
-_NAME: Final = r'(?:"(?:[^"]|"")+"|\w+)'
-"""A name in SQL, quoted or not."""
+from eventstore.migrations.sql_text import NAME, block, literal
 
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _DEADLOCK_DETECTED: Final = "40P01"
@@ -108,18 +106,14 @@ def _report(step: str, waiting_for: tuple[str, ...] = ()) -> None:
 
 
 def _refuse_invalid(index: str) -> str:
-    found = f"SELECT FROM pg_index WHERE indexrelid = {_literal(index)}::regclass AND NOT indisvalid"
+    found = f"SELECT FROM pg_index WHERE indexrelid = {literal(index)}::regclass AND NOT indisvalid"
     message = f"a failed build has left {index} invalid; DROP INDEX CONCURRENTLY {index}, and build it again"
     return _raise_if(found, message)
 
 
 def _raise_if(found: str, message: str) -> str:
     """Return a block that raises an error where a query finds something; without a % that drivers would double."""
-    return f"DO $$BEGIN IF EXISTS ({found}) THEN RAISE USING MESSAGE = {_literal(message)}; END IF; END$$"
-
-
-def _literal(text_: str) -> str:
-    return "'" + text_.replace("'", "''") + "'"
+    return block(f"IF EXISTS ({found}) THEN RAISE USING MESSAGE = {literal(message)}; END IF")
 
 
 def drop_index(name: str, table: str) -> None:
@@ -167,7 +161,7 @@ def add_column(table: str, name: str, type_: str, comment: str | None, settings:
     """See `operations.add_column`."""
     step, column = f"adding column {name} to {table}", op.get_context().dialect.identifier_preparer.quote(name)
     add = f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {type_}"
-    describe = f"COMMENT ON COLUMN {table}.{column} IS {_literal(comment or '')}"
+    describe = f"COMMENT ON COLUMN {table}.{column} IS {literal(comment or '')}"
     with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
         for sql in (add, describe):
             _execute_or_retry(connection, step, table, sql, settings)
@@ -207,7 +201,7 @@ def _execute_or_retry(connection: Connection | None, step: str, table: str, sql:
 
 def _locked_by(table: str, definition: str | None) -> list[str]:
     """Return the tables that a constraint's coming or going locks: a foreign key's other table, too."""
-    return [table, *re.findall(rf"REFERENCES ({_NAME}(?:\.{_NAME})?)", definition or "")]
+    return [table, *re.findall(rf"REFERENCES ({NAME}(?:\.{NAME})?)", definition or "")]
 
 
 def _retry(

@@ -29,8 +29,26 @@ def begin() -> None:
 def create_index(name: str, table: str, columns: Sequence[str]) -> None:
     """See `operations.create_index_concurrently`."""
     if not op.get_context().as_sql:
+        if _is_there(op.get_bind(), name, table, columns):
+            return
         check_space_for_indexes(op.get_bind(), name, table, columns)
     op.create_index(name, table, list(columns), if_not_exists=True)
+
+
+def _is_there(connection: Connection, name: str, table: str, columns: Sequence[str]) -> bool:
+    """Return whether an index is there. Of one name there is one in the whole file."""
+    query = text("SELECT tbl_name FROM main.sqlite_master WHERE type = 'index' AND name = :name COLLATE NOCASE")
+    found = connection.execute(query, {"name": name}).scalar()
+    if found is None:
+        return False
+    indexed = [row[2] or "an expression" for row in connection.exec_driver_sql(f"PRAGMA main.index_info({name})")]
+    if (found.lower(), indexed) != (table, list(columns)):
+        msg = (
+            f"there is an index {name} on {found} ({', '.join(indexed)}), expected was one on {table} "
+            f"({', '.join(columns)}); nothing was done; drop it, and run the migration again"
+        )
+        raise MigrationError(msg)
+    return True
 
 
 def add_constraints(table: str, definitions: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ from alembic import op
 
 from eventstore.errors import EventsWouldBeLost
 from eventstore.migrations import on_postgresql, on_sqlite
+from eventstore.migrations.dependents import refuse_dependents
 from eventstore.migrations.place import refuse_elsewhere
 from eventstore.migrations.settings import Settings
 from eventstore.migrations.strangers import refuse_own, refuse_strangers
@@ -23,6 +24,13 @@ _DROPPED: Final = {
     "es_0005": ("es_checkpoints", "es_dead_letters"),
 }
 """The tables that undoing a revision drops, in the order in which appends and projections lock them."""
+_DROPPED_COLUMNS: Final = {
+    "es_0006": (("es_streams", "deleted_version"), ("es_streams", "archived_version")),
+    "es_0007": tuple(
+        ("es_checkpoints", name) for name in ("event_version", "event_stream_id", "event_id", "event_position")
+    ),
+}
+_DROPPED_FUNCTIONS: Final = {"es_0006": ("es_refuse_history_change",)}
 
 
 def schema() -> str | None:
@@ -70,12 +78,15 @@ def begin() -> None:
 
     On SQLite, whose driver begins no transaction for DDL, it begins one. On PostgreSQL there is one: timeouts of the
     role are off until it ends, and tables that this revision drops when it is undone are locked here, all or none,
-    within the lock timeout and again and again, as by `add_constraints`.
+    within the lock timeout and again and again, as by `add_constraints`. Nothing is dropped that something of the
+    application's needs.
 
     Raises:
         TablesElsewhere: The tables are in another schema than the one where the revision would make its own.
         TableTaken: A table that the next revision creates is there already.
         UnsuitableSetting: The connection is in AUTOCOMMIT, or at an isolation level other than READ COMMITTED.
+        ReferredTo: Undoing the revision would drop what something of the application's needs (PostgreSQL; on SQLite the
+            drop itself is refused, and with it the whole migration).
         TableLocked: The locks could not be had in all the time there was.
     """
     undone = _revision_that_is_undone()
@@ -87,6 +98,13 @@ def begin() -> None:
         refuse_strangers(op.get_bind(), schema(), next_revision_only=True)
         if is_sqlite:
             on_sqlite.begin()
+        elif undone is not None:
+            refuse_dependents(
+                op.get_bind(),
+                tables=[_name(table) for table in _DROPPED.get(undone, ())],
+                columns=[(_name(table), column) for table, column in _DROPPED_COLUMNS.get(undone, ())],
+                functions=[_name(function) for function in _DROPPED_FUNCTIONS.get(undone, ())],
+            )
     if not is_sqlite and undone in _DROPPED:
         on_postgresql.lock_to_drop([_name(table) for table in _DROPPED[undone]], _name("es_schema"), _settings())
 

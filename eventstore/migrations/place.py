@@ -5,6 +5,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from eventstore.errors import TablesElsewhere
+from eventstore.migrations.sql_text import block, literal
 
 _ELSEWHERE: Final = """FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid IN (to_regclass('es_schema'), to_regclass('es_alembic_version')) AND n.nspname <> current_schema()"""
@@ -38,7 +39,7 @@ def refuse_elsewhere_in_script() -> str:
         "the tables of the event store are in another schema than the first of search_path, where new ones would be "
         "made; name their schema (--schema), or put it first in search_path"
     )
-    return f"DO $$BEGIN IF EXISTS (SELECT {_ELSEWHERE}) THEN RAISE USING MESSAGE = '{message}'; END IF; END$$"
+    return block(f"IF EXISTS (SELECT {_ELSEWHERE}) THEN RAISE USING MESSAGE = {literal(message)}; END IF")
 
 
 def schemas_to_lock(connection: Connection, schema: str | None) -> list[str | None]:

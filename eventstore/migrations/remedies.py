@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 REPAIR = "`eventstore repair`"
 RESTORE = "restore it from a backup: nothing can compute it"
+RENAME = "rename it: a later revision makes a table of that name"
 UNLESS_MEANT = "unless you mean it: "
 IF_THE_SAME = "if its values are that column's: "
 REWRITES = "while nothing appends, for the table is rewritten: "

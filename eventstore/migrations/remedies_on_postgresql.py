@@ -9,7 +9,8 @@ from sqlalchemy.dialects import postgresql
 from eventstore.migrations.comparison import Deviation, columns_of
 from eventstore.migrations.definitions import DISABLED, INVALID, NOT_VALID, TABLES, USUAL, Definitions, Key
 from eventstore.migrations.inventory import Inventory
-from eventstore.migrations.remedies import IF_THE_SAME, RESTORE, REWRITES, UNLESS_MEANT, Remedy
+from eventstore.migrations.remedies import IF_THE_SAME, RENAME, RESTORE, REWRITES, UNLESS_MEANT, Remedy
+from eventstore.migrations.sql_text import block, literal
 from eventstore.tables.immutability import FUNCTION
 
 _OPTION: Final = re.compile(r"(?:AS|INCREMENT BY|MINVALUE|MAXVALUE|START WITH|CACHE) \S+|(?:NO )?CYCLE")
@@ -31,7 +32,7 @@ class _Remedies:
         self._definitions = expected
         self._schema = inventory.schema
         self._table = f"{inventory.schema}{self._key.table}"
-        self._name = quoted(self._key.name)
+        self._name = quoted(self._key.name) if self._key.name else ""  # SQLAlchemy 2.0 can't quote an empty one
 
     def remedy(self) -> Remedy:
         return _BY_KIND[self._key.kind](self)
@@ -43,6 +44,8 @@ class _Remedies:
     # Of tables
 
     def of_table(self) -> Remedy:
+        if self._expected is None:
+            return Remedy((), RENAME)
         if self._found is not None or self._key.table not in _CAN_BE_EMPTY:
             return Remedy((), RESTORE)
         ours = [(key, text) for key, text in self._definitions.items() if key.table == self._key.table]
@@ -160,19 +163,18 @@ class _Remedies:
             return self._alter(f"ALTER COLUMN {self._name} SET GENERATED {self._expected}")
         sequence = self._sequence_name()
         # at once, and with appends kept out: a position before the newest would be missed by readers
-        statement = (
-            f"DO $$BEGIN ALTER TABLE {self._table} ALTER COLUMN {self._name} DROP DEFAULT; "
+        statement = block(
+            f"ALTER TABLE {self._table} ALTER COLUMN {self._name} DROP DEFAULT; "
             f"DROP SEQUENCE IF EXISTS {sequence}; "
             f"ALTER TABLE {self._table} ALTER COLUMN {self._name} ADD GENERATED {self._expected} AS IDENTITY "
-            f"(SEQUENCE NAME {sequence}); {self._go_on_after_the_newest()}; END$$"
+            f"(SEQUENCE NAME {sequence}); {self._go_on_after_the_newest()}"
         )
         return Remedy((statement,))
 
     def _go_on_after_the_newest(self) -> str:
-        sequence = self._sequence_name()
-        literal = "'" + sequence.replace("'", "''") + "'"
+        sequence, events = self._sequence_name(), f"(SELECT max(position) FROM {self._table}) AS events (newest)"
         return (
-            f"PERFORM setval({literal}, newest) FROM (SELECT max(position) FROM {self._table}) AS events (newest) "
+            f"PERFORM setval({literal(sequence)}, newest) FROM {events} "
             f"WHERE newest >= (SELECT last_value FROM {sequence})"
         )
 
@@ -194,7 +196,7 @@ class _Remedies:
             return Remedy((alter,), repairable=True)
         # it may have gone back: then positions would be given out again, once it goes forward
         lock = f"LOCK TABLE {self._table} IN SHARE ROW EXCLUSIVE MODE"
-        return Remedy((f"DO $$BEGIN {lock}; {alter}; {self._go_on_after_the_newest()}; END$$",), repairable=True)
+        return Remedy((block(f"{lock}; {alter}; {self._go_on_after_the_newest()}"),), repairable=True)
 
     def persistence_of_the_sequence(self) -> Remedy:
         return Remedy((f"ALTER SEQUENCE {self._sequence_name()} SET LOGGED",), repairable=True)
@@ -303,6 +305,8 @@ class _Remedies:
     # Of triggers
 
     def function(self) -> Remedy:
+        if self._expected is None:
+            return Remedy((f"DROP FUNCTION {self._schema}{self._name}()",), UNLESS_MEANT)
         body = f"CREATE OR REPLACE FUNCTION {self._schema}{self._name}() RETURNS trigger LANGUAGE plpgsql"
         return Remedy((f"{body} AS $$ {self._expected} $$",), repairable=True)
 

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import sqlite
 from eventstore.migrations.comparison import Deviation, renamed_columns
 from eventstore.migrations.definitions import Definitions, Key
 from eventstore.migrations.inventory import Inventory
-from eventstore.migrations.remedies import IF_THE_SAME, REPAIR, RESTORE, UNLESS_MEANT, Remedy
+from eventstore.migrations.remedies import IF_THE_SAME, RENAME, REPAIR, RESTORE, UNLESS_MEANT, Remedy
 
 _PREPARER: Final = sqlite.dialect().identifier_preparer
 _NEW: Final = "es_made_again"
@@ -20,8 +20,8 @@ def remedy(deviation: Deviation, inventory: Inventory, expected: Definitions) ->
     key = deviation.key
     if key.kind in {"index", "trigger"}:
         return _of_index_or_trigger(deviation)
-    if key.kind == "table" and deviation.found in {None, "VIEW"}:
-        return _missing_table(key.table, expected) if deviation.found is None else Remedy((), RESTORE)
+    if key.kind == "table" and (deviation.expected is None or deviation.found in {None, "VIEW"}):
+        return _of_table(deviation, expected)
     in_place = _of_column(deviation) if key.kind == "column" else None
     if in_place is not None:
         return in_place
@@ -83,8 +83,11 @@ def _create_table(name: str, table: str, definitions: Definitions, extra: Defini
     return f"CREATE TABLE {name} (\n\t{lines}\n)"
 
 
-def _missing_table(table: str, expected: Definitions) -> Remedy:
-    if table not in _CAN_BE_EMPTY:
+def _of_table(deviation: Deviation, expected: Definitions) -> Remedy:
+    table = deviation.key.table
+    if deviation.expected is None:
+        return Remedy((), RENAME)
+    if deviation.found is not None or table not in _CAN_BE_EMPTY:
         return Remedy((), RESTORE)
     statements = [_create_table(table, table, expected, {}).replace("\n\t", "").replace("\n", "")]
     statements += [_create(key, text) for key, text in expected.items() if key[:2] == (table, "index")]

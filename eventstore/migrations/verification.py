@@ -146,7 +146,7 @@ def _found_and_expected(deviation: Deviation) -> tuple[str, str]:
     if found is None:
         return f"{said}is not there", str(expected)
     if expected is None and kind in _SAID_OF_ITSELF:
-        article = "an" if kind == "index" else "a"
+        article = "an" if kind[0] in "aeiou" else "a"
         return f"is {article} {kind} that is not ours, {_harm(kind)}: {found}", "none"
     if kind == "index" and found == f"{expected}{INVALID}":
         return "is an invalid index, left behind by a failed build", str(expected)
@@ -158,6 +158,8 @@ def _found_and_expected(deviation: Deviation) -> tuple[str, str]:
 def _harm(kind: str) -> str:
     if kind in {"rule", "trigger"}:
         return "and can change or lose what is written"
+    if kind == "table":
+        return "and in the way of a later revision"
     if kind == "column":
         return "of which the store knows nothing"
     if kind == "owned sequence":

@@ -122,7 +122,7 @@ class ProjectionAdmin:
         Args:
             names: Which. Defaults to all.
         """
-        to_time = self._store.core.backend.to_time
+        to_time = self._store.core.dialect.to_time
         found = []
         with self._run() as run:
             pending: dict[str, int] = {row[0]: row[1] for row in run(count_dead_letters)}
@@ -285,5 +285,5 @@ class ProjectionAdmin:
             yield run, transaction.connection
 
     def _was_seen(self, seen: Any, now: Any) -> bool:
-        to_time = self._store.core.backend.to_time
+        to_time = self._store.core.dialect.to_time
         return seen is not None and (to_time(now) - to_time(seen)).total_seconds() < SEEN_WITHIN_SECONDS

@@ -80,7 +80,7 @@ class Batches:
         self._size = size
         self._seconds = seconds
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
-        self._to_uuid = store.core.backend.to_uuid
+        self._to_uuid = store.core.dialect.to_uuid
         self._one_by_one_up_to = 0
         self.is_seen = False
         """Whether a worker was marked as seen when `place` looked: one that stops takes the mark of all away."""
@@ -204,7 +204,7 @@ class Batches:
             if blame.failed is not None:  # it failed, and then the connection could not even roll back
                 raise blame.failed from blame.failed.__cause__
             is_ours = blame.is_ours and not isinstance(error, TransactionBroken)
-            if not blame.rows or is_ours or self._store.core.backend.is_passing(error):
+            if not blame.rows or is_ours or self._store.core.driver.is_passing(error):
                 raise
             if len(blame.rows) == 1:
                 raise HandlerFailed(blame.rows[0]) from error
@@ -225,7 +225,7 @@ class Batches:
         self._projection.check_event_types(self._store.event_types)
         blocked = self._blocked_streams(run) if rows else frozenset()
         deadline = time.monotonic() + self._seconds
-        guard = Guard(self._store.core.backend, transaction, run, blame)
+        guard = Guard(self._store.core.driver, transaction, run, blame)
         handled = dead_letters = 0
         with target_of(self._projection, transaction.connection) as target:
             for row in rows:
@@ -287,7 +287,7 @@ class Batches:
             HandlerFailed: Its handler failed; roll back.
         """
         self._projection.check_event_types(self._store.event_types)
-        guard = Guard(self._store.core.backend, transaction, run, blame)
+        guard = Guard(self._store.core.driver, transaction, run, blame)
         with (
             target_of(self._projection, transaction.connection) as target,
             self._store.core.observer.operation("project", projection=self._projection.name) as observed,
@@ -325,7 +325,7 @@ class Batches:
             old=old,
             position=end.position,
             event_position=None if token is None else token.position,
-            event_id=None if token is None else self._store.core.backend.from_uuid(token.event_id),
+            event_id=None if token is None else self._store.core.dialect.from_uuid(token.event_id),
             event_stream_id=None if token is None else token.stream_id,
             event_version=None if token is None else token.version,
             worker=self._worker,
@@ -341,7 +341,7 @@ class Batches:
             stream_id=row[STREAM_ID],
             version=row[VERSION],
             event_type=row[EVENT_TYPE],
-            event_id=self._store.core.backend.to_uuid(row[EVENT_ID]),
+            event_id=self._store.core.dialect.to_uuid(row[EVENT_ID]),
             error_type=type(cause).__name__,
             attempts=attempts,
         )

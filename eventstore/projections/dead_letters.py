@@ -126,9 +126,9 @@ class DeadLetters:
             projection, position, stream_id, version, event_id, event_type, status, attempts, error, note, first, last,
             closed,
         ) = row  # fmt: skip
-        to_time = self._store.core.backend.to_time
+        to_time = self._store.core.dialect.to_time
         return DeadLetter(
-            projection, position, stream_id, version, self._store.core.backend.to_uuid(event_id), event_type,
+            projection, position, stream_id, version, self._store.core.dialect.to_uuid(event_id), event_type,
             DeadLetterStatus(status), attempts, error, note, to_time(first), to_time(last),
             None if closed is None else to_time(closed),
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from eventstore.backends.protocol import Backend, Row, Run, TransactionState
+from eventstore.backends.protocol import Driver, Row, Run, TransactionState
 from eventstore.common.backoff import spread
 from eventstore.errors import TransactionBroken
 from eventstore.store import EventStore
@@ -75,15 +75,15 @@ class Guard:
     the checkpoint is gone, only the database knows: it is asked once a batch.
 
     Args:
-        backend: The database.
+        driver: The database.
         transaction: The store, joined to the transaction of the batch.
         run: Where to ask.
         blame: Where to note what comes of the handlers.
     """
 
-    def __init__(self, backend: Backend, transaction: EventStore, run: Run, blame: Blame) -> None:
+    def __init__(self, driver: Driver, transaction: EventStore, run: Run, blame: Blame) -> None:
         self.blame = blame
-        self._backend = backend
+        self._driver = driver
         self._execution = transaction.core.execution
         self._connection: Any = transaction.connection
         self._run = run
@@ -98,7 +98,7 @@ class Guard:
             return
         self._transaction = self._execution.open_transaction()
         try:
-            self._mark = self._backend.mark_transaction(self._run, self._connection)
+            self._mark = self._driver.mark_transaction(self._run, self._connection)
         except Exception as error:
             self._own_error = error
             raise
@@ -110,7 +110,7 @@ class Guard:
         Raises:
             TransactionBroken: It has not.
         """
-        state = self._backend.transaction_state(self._connection)
+        state = self._driver.transaction_state(self._connection)
         if state is not TransactionState.OPEN:
             raise TransactionBroken(_BROKEN[state])
         if self._transaction is None or self._execution.open_transaction() is not self._transaction:
@@ -122,7 +122,7 @@ class Guard:
         Raises:
             TransactionBroken: It is another one.
         """
-        if self._has_begun and not self._backend.is_same_transaction(self._run, self._connection, self._mark):
+        if self._has_begun and not self._driver.is_same_transaction(self._run, self._connection, self._mark):
             raise TransactionBroken("ended")
 
     def is_own(self, error: Exception) -> bool:
@@ -136,6 +136,6 @@ class Guard:
     def _repeats(self, error: Exception) -> int:
         if isinstance(error, TransactionBroken):
             return REPEATS_IF_LOST if error.reason == "lost" else 0
-        if self._backend.transaction_state(self._connection) is TransactionState.LOST:
+        if self._driver.transaction_state(self._connection) is TransactionState.LOST:
             return REPEATS_IF_LOST
-        return REPEATS_IN_CONTENTION if self._backend.is_contention(error) else 0
+        return REPEATS_IN_CONTENTION if self._driver.is_contention(error) else 0

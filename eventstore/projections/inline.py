@@ -1,14 +1,16 @@
 """Inline projections: handlers run inside the append's own transaction, for read models that must never lag."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from eventstore.core.core import Appended, AppendHook, Core
 from eventstore.core.reading import Reader
 from eventstore.errors import InvalidInput
+from eventstore.events import RecordedEvent
 from eventstore.projections.definition import Projection
 from eventstore.projections.targets import target_of, write_out
+from eventstore.rows.mapper import EVENT_TYPE, EventMapper
 from eventstore.store import EventStore
 
 
@@ -17,7 +19,15 @@ def inline(store: EventStore, *projections: Projection) -> EventStore:
 
     An append and what handlers write are committed together, or not at all: a handler that fails undoes the append, and
     its error is raised as it is. In a joined transaction a savepoint is rolled back, so the rest stays usable. A
-    repeated append (`duplicate=True`) calls no handler.
+    repeated append (`duplicate=True`) calls no handler, nor does one that `append_each` leaves out.
+
+    `delete_stream` and `archive_stream` call handlers with the event that ends the stream, when the others are gone;
+    `import_events` does for each batch. `inline(inline(store, a), b)` calls those of `a`, then those of `b`.
+
+    A handler that appends does so by `store.join(connection)`, which is part of the same transaction; if that store is
+    an inline one, its handlers are called at once, before the events that are still to be handled. A
+    `ConcurrencyConflict` that a handler raises is the append's, too: `append_each` raises it, and a `Repository` runs
+    its command again.
 
     It costs: each append is a transaction of several statements, and writers of different streams wait for each other
     where their handlers write to the same rows. There is no checkpoint: appends by other stores are not seen. To fill a
@@ -43,26 +53,41 @@ def inline(store: EventStore, *projections: Projection) -> EventStore:
     for projection in projections:
         projection.check_event_types(store.event_types)
     core = store.core
-    hook = AppendHook(partial(_call_handlers, projections), in_transaction=True)
+    hook = AppendHook(partial(_call_handlers, projections, core.mapper), in_transaction=True)
     return store.with_core(replace(core, after_append=(*core.after_append, hook)))
 
 
-def _call_handlers(projections: Sequence[Projection], core: Core, appended: Sequence[Appended]) -> None:
-    """Call the handlers in the transaction of the append; of each projection in the order of what was appended."""
-    reader = Reader(core)
+def _call_handlers(
+    projections: Sequence[Projection], mapper: EventMapper, core: Core, appended: Sequence[Appended]
+) -> None:
+    """Call the handlers in the transaction of the append; of each projection in the order of what was appended.
+
+    The mapper is that of the store that the projections were given to: an append may be made with other event types.
+    """
+    core = replace(core, mapper=mapper)
     for projection in projections:
-        filters = projection.filters
         with target_of(projection, core.execution.connection) as target:
             for append in appended:
-                for event in reader.read_stream(
-                    append.stream_id,
-                    after_version=append.after_version,
-                    up_to_version=append.version,
-                    limit=None,
-                    backwards=False,
-                    upcast=True,
-                ):
+                for event in _events_of(projection, core, append):
                     handler = projection.handler_of(event)
-                    if handler is not None and (not filters or any(each.matches(event) for each in filters)):
+                    if handler is not None:
                         handler(event, target)
             write_out(target)
+
+
+def _events_of(projection: Projection, core: Core, append: Appended) -> Iterator[RecordedEvent]:
+    """Read what was appended, as far as the filters match: they name event types as they are stored."""
+    filters = [each for each in projection.filters if each.matches_stream(append.stream_id)]
+    if projection.filters and not filters:
+        return
+    event_types = [each.named.get("event_types") for each in filters] or [None]
+    pages = Reader(core).pages(
+        append.stream_id,
+        after_version=append.after_version,
+        up_to_version=append.version,
+        limit=None,
+        backwards=False,
+    )
+    for rows in pages:
+        matching = [row for row in rows if any(names is None or row[EVENT_TYPE] in names for names in event_types)]
+        yield from core.mapper.recorded(matching, core.dialect.to_uuid, core.dialect.to_time)

@@ -111,7 +111,7 @@ class Worker:
         own_name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self.name = own_name if name is None else check_text("the name of a worker", name, MAX_NAME_LENGTH)
         self._projection = projection
-        self._backend = store.core.backend
+        self._driver = store.core.driver
         self._batches = Batches(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
         self._repeated = (0, 0)
         self._seen_at = float("-inf")
@@ -213,7 +213,7 @@ class Worker:
                     self._say_seen(batch)
                 except Exception as error:
                     is_first = not has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
-                    if is_first or not self._backend.is_passing(error):
+                    if is_first or not self._driver.is_passing(error):
                         raise
                     if error_type(error) != trouble:
                         trouble = error_type(error)
@@ -312,7 +312,7 @@ class Worker:
         try:
             yield
         except Exception as error:
-            if not self._backend.is_passing(error):
+            if not self._driver.is_passing(error):
                 raise
 
     def _log(self, level: int, what: str, failed: HandlerFailed, cause: BaseException, attempts: int) -> None:
@@ -354,7 +354,7 @@ class Worker:
         except (SQLAlchemyError, EventStoreError):
             return  # the first error tells more; others see it by the time
         except Exception as error:
-            if not self._backend.is_passing(error):
+            if not self._driver.is_passing(error):
                 raise
 
     @contextmanager

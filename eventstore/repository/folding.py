@@ -110,7 +110,7 @@ class Folder(Generic[State]):
     def version_as_of(self, stream_id: str, as_of: datetime) -> int:
         """Return the version that a stream had at a time."""
         with self._store.core.execution.statement() as run:
-            rows = run(version_as_of, stream_id=stream_id, as_of=self._store.core.backend.from_time(as_of))
+            rows = run(version_as_of, stream_id=stream_id, as_of=self._store.core.dialect.from_time(as_of))
         return int(rows[0][0]) if rows else 0
 
     def refuse_ended(self, stream_id: str) -> None:
@@ -146,7 +146,7 @@ class Folder(Generic[State]):
             return list(run(statement, **parameters, page_size=self._store.core.page_size))
 
     def _evolved(self, state: State, rows: list[Row]) -> State:
-        backend = self._store.core.backend
+        backend = self._store.core.dialect
         for event in self._store.core.mapper.recorded(rows, backend.to_uuid, backend.to_time):
             if event.event_type in CLOSING_ERRORS:
                 closed = closing_error(event.event_type, event.data)

@@ -18,7 +18,6 @@ from eventstore.common.validation import (
     check_schema_version,
     check_seconds,
 )
-from eventstore.core.execution import JoinedTransaction
 from eventstore.errors import (
     AggregateNotFound,
     DatabaseMismatch,
@@ -298,9 +297,7 @@ class Repository(Generic[State]):
             )
             raise DatabaseMismatch(msg)
         core = self._store.core
-        return self._store.with_core(
-            replace(core, execution=JoinedTransaction(lambda: target.connection, core.backend, core.gate))
-        )
+        return self._store.with_core(replace(core, execution=core.execution.joined(lambda: target.connection)))
 
     def _on(self, store: EventStore) -> "Repository[State]":
         other: Repository[State] = object.__new__(type(self))

@@ -15,6 +15,7 @@ Example:
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.closing_contract import ClosingContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
+from eventstore.testing.inline_contract import InlineContract
 from eventstore.testing.input_contract import InputContract
 from eventstore.testing.listing_contract import ListingContract
 from eventstore.testing.projection_contract import ProjectionContract
@@ -37,6 +38,7 @@ class EventStoreContract(
     ListingContract,
     TransactionContract,
     ProjectionContract,
+    InlineContract,
     RepositoryContract,
     ClosingContract,
 ):

@@ -35,9 +35,9 @@ def archive_stream(
     last of the stream, with the data `{"reason": …, "reusable": False}`; projections receive it. Whoever reads all
     events from now on, to rebuild a projection say, does not find those of the archive.
 
-    The archive commits first, then this store. Interrupted between the two, the events are in both; repeat the call.
-    One archive takes the streams of one store, because it keeps positions. Nobody should subscribe to it: streams come
-    into it with positions that a reader may have passed.
+    The archive commits first, then this store. Interrupted between the two, or refused by a handler of an inline
+    projection, the events are in both; repeat the call. One archive takes the streams of one store, because it keeps
+    positions. Nobody should subscribe to it: streams come into it with positions that a reader may have passed.
 
     Args:
         store: The store.
@@ -70,7 +70,7 @@ def archive_stream(
     with StreamDeleter(store.core).ending(closing) as (run, core, result):
         _copy(core, run, result.stream_id, into.core, up_to_version=result.version - 1)
         remove_events(
-            core.backend,
+            core.dialect,
             run,
             result.stream_id,
             before_version=result.version,
@@ -82,7 +82,7 @@ def archive_stream(
 
 def _copy(core: Core, run: Run, stream_id: str, archive: Core, *, up_to_version: int) -> None:
     """Copy page by page, in one transaction of the archive."""
-    to_uuid, to_time = core.backend.to_uuid, core.backend.to_time
+    to_uuid, to_time = core.dialect.to_uuid, core.dialect.to_time
     with archive.begin() as inside, inside.execution.statement() as into:
         SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(into)
         loader = EventLoader(inside, positions=True, in_order=False)

@@ -13,9 +13,11 @@ from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGa
 from eventstore.errors import InvalidInput
 from eventstore.filters import EventFilter, combine
 from eventstore.rows.mapper import StoredEvent
+from eventstore.statements.listing import list_streams
 from eventstore.statements.projections import find_checkpoints
-from eventstore.statements.transfer import page_of_snapshots, page_of_streams
+from eventstore.statements.transfer import page_of_snapshots
 from eventstore.store import EventStore
+from eventstore.streams import StreamOrder
 from eventstore.tokens import After, PositionToken
 from eventstore.transfer.files import Format, Writer, format_of, writer_to
 from eventstore.transfer.records import Beginning, Checkpoint, End, SavedSnapshot, StreamTimes
@@ -153,7 +155,7 @@ class _Export:
         self._words = words
         self._wait_seconds = wait_seconds
         self._on_progress = on_progress
-        self._to_time = store.core.backend.to_time
+        self._to_time = store.core.dialect.to_time
 
     def run(self, open_writer: Callable[[], Writer], after: After, *, snapshots: bool, checkpoints: bool) -> Exported:
         with self._store.core.execution.statement() as run:
@@ -172,7 +174,7 @@ class _Export:
             end = first[0].newest if first else 0
             for page in chain(first, pages):
                 for row in page.rows:
-                    writer.write(StoredEvent.of(row, self._store.core.backend.to_uuid, self._to_time))
+                    writer.write(StoredEvent.of(row, self._store.core.dialect.to_uuid, self._to_time))
                 if page.rows:
                     last = GlobalOrder(self._store.core).token_of(page.rows[-1])
                 events, after = events + len(page.rows), page.after
@@ -195,7 +197,8 @@ class _Export:
     def _streams(self) -> Iterator[StreamTimes]:
         if any("event_types" in filter_.named for filter_ in self._filters):
             return
-        for row in self._keyset(page_of_streams, stream_id=0):
+        by_id = list_streams(StreamOrder.ID, of_category=False, is_first=False)
+        for row in self._keyset(by_id, stream_id=0):
             stream_id, version, created_at, updated_at = row
             if version and (not self._filters or any(each.matches_stream(stream_id) for each in self._filters)):
                 yield StreamTimes(stream_id, version, self._to_time(created_at), self._to_time(updated_at))

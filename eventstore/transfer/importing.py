@@ -153,7 +153,7 @@ class _Import:
         events = [record for record in batch if isinstance(record, StoredEvent)]
         with self._core.begin() as core, core.execution.statement() as run:
             if not self._keep_positions:  # else the file says them, and the sequence follows
-                check_positions(run, core.backend)
+                check_positions(run, core.dialect)
             loader = EventLoader(core, positions=self._keep_positions, in_order=True)
             stored = loader.load(run, events) if events else 0
             self._store_others(run, batch)
@@ -164,7 +164,7 @@ class _Import:
 
     def _store_others(self, run: Run, batch: list[Record]) -> None:
         """In the order of the export they come after all events."""
-        from_time = self._core.backend.from_time
+        from_time = self._core.dialect.from_time
         times: list[dict[str, Any]] = []
         snapshots: list[dict[str, Any]] = []
         for record in batch:
@@ -207,7 +207,7 @@ class _Import:
     def _check_snapshots(self, run: Run, snapshots: list[dict[str, Any]]) -> None:
         """Refuse what no stream here has come to: later it would stand for events that it was not made of."""
         stream_ids = list({each["stream_id"]: None for each in snapshots})
-        versions = self._core.backend.lock_heads(run, stream_ids, create=())
+        versions = self._core.dialect.lock_heads(run, stream_ids, create=())
         for each in snapshots:
             if each["version"] > versions.get(each["stream_id"], 0):
                 problem = f"is at version {each['version']}, which the stream {each['stream_id']!r} has not reached"

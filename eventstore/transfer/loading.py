@@ -36,7 +36,7 @@ class EventLoader:
 
     def __init__(self, core: Core, *, positions: bool, in_order: bool) -> None:
         self._core = core
-        self._backend = core.backend
+        self._dialect = core.dialect
         self._positions = positions
         self._in_order = in_order
 
@@ -47,18 +47,18 @@ class EventLoader:
             ImportConflict: One does not fit.
         """
         if self._positions:
-            self._backend.loader.keep_appends_out(run)
+            self._dialect.loader.keep_appends_out(run)
         stream_ids = list(dict.fromkeys(check_stream_id(event.stream_id) for event in events))
-        versions = self._backend.lock_heads(run, stream_ids, create=stream_ids)
+        versions = self._dialect.lock_heads(run, stream_ids, create=stream_ids)
         new = self._new(run, events, versions)
         if not new:
             return 0
         if self._positions and self._in_order:
             self._check_order(run, new)
         run.many(set_imported_head, [self._head(head) for head in _heads(new).values()])
-        self._backend.loader.store(run, new, positions=self._positions)
+        self._dialect.loader.store(run, new, positions=self._positions)
         if self._positions:
-            self._backend.loader.continue_positions(run)
+            self._dialect.loader.continue_positions(run)
         if self._core.after_append:
             self._core.call_hooks(_spans(new))
         return len(new)
@@ -67,7 +67,7 @@ class EventLoader:
         old = [
             (event.stream_id, event.version) for event in events if event.version <= versions.get(event.stream_id, 0)
         ]
-        found: dict[Place, Row] = {(row[0], row[1]): row for row in self._backend.loader.find(run, old)} if old else {}
+        found: dict[Place, Row] = {(row[0], row[1]): row for row in self._dialect.loader.find(run, old)} if old else {}
         heads = dict(versions)
         new: list[StoredEvent] = []
         for event in events:
@@ -92,7 +92,7 @@ class EventLoader:
     def _end(self, run: Run, event: StoredEvent, new: list[StoredEvent]) -> list[StoredEvent]:
         """Do what an event says that ends a stream: what was before it is gone, here as there."""
         note = "the stream has ended, says what was imported"
-        remove_events(self._backend, run, event.stream_id, before_version=event.version, note=note)
+        remove_events(self._dialect, run, event.stream_id, before_version=event.version, note=note)
         return [each for each in new if each.stream_id != event.stream_id]
 
     def _check_same(self, run: Run, event: StoredEvent, row: Row | None) -> None:
@@ -102,8 +102,8 @@ class EventLoader:
             msg = "the stream has come further here, and yet this event is not there"
             raise ImportConflict(event.stream_id, event.version, msg)
         _, _, event_id, event_type, schema_version, codec, data, position = row
-        if self._backend.to_uuid(event_id) != event.event_id:
-            msg = f"another event is there, with the id {self._backend.to_uuid(event_id)}, not {event.event_id}"
+        if self._dialect.to_uuid(event_id) != event.event_id:
+            msg = f"another event is there, with the id {self._dialect.to_uuid(event_id)}, not {event.event_id}"
             raise ImportConflict(event.stream_id, event.version, msg)
         if (event_type, schema_version) != (event.event_type, event.schema_version) or not self._says_the_same(
             event, codec, bytes(data)
@@ -139,7 +139,7 @@ class EventLoader:
             newest = event.position
 
     def _head(self, head: _Head) -> dict[str, Any]:
-        event, from_time = head.newest, self._backend.from_time
+        event, from_time = head.newest, self._dialect.from_time
         ended = None
         if event.event_type in CLOSING_ERRORS:
             try:

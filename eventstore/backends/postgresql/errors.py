@@ -1,18 +1,109 @@
-"""PostgreSQL's errors without what they quote: DETAIL shows whole rows, CONTEXT the value at hand."""
+"""What PostgreSQL's errors mean to the store, and the same errors without the payloads that they quote."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg.pq import DiagnosticField
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from eventstore.backends.postgresql.rights import is_permission_denied, permission_denied
+from eventstore.backends.protocol import CLOSED_BY, Dialect, HeadClosed, VersionTaken
+from eventstore.errors import HistoryChangeRefused, PositionsBehind, SchemaMissing
+from eventstore.tables.immutability import TRIGGER
 
 _HARMLESS_CLASSES: Final = ("08", "40", "53", "55", "57", "58")
 """Connections, deadlocks, resources, locks, operators, the system: what these quote is about the server."""
 
 _LEFT_OUT: Final = frozenset({DiagnosticField.MESSAGE_DETAIL, DiagnosticField.CONTEXT, DiagnosticField.INTERNAL_QUERY})
 _DATA_EXCEPTION: Final = "22"
-SERIALIZATION_FAILURE: Final = "40001"
+_SERIALIZATION_FAILURE: Final = "40001"
+_UNDEFINED_TABLE: Final = "42P01"
+_EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
+_POSITIONS_KEY: Final = "es_events_position_key"
+_CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
+"""What a standby cancels, and serialization failures; deadlocks; lock timeouts."""
+
+_PASSING_STATES: Final = _CONTENTION_STATES | {
+    "57P01", "57P02", "57P03", "53300",  # the server is stopping, has crashed, is starting, is full
+    "08000", "08001", "08003", "08004", "08006",  # lost connections, and those that could not be made
+    "25P03", "57P05",  # the server has ended an idle session
+    "25006",  # it takes no writes: it is a standby by now, or was made read-only for a while
+}  # fmt: skip
+
+
+def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
+    """Return the store's own error for one of the server's, by SQLSTATE and constraint; None if it has none.
+
+    On Citus the name of a constraint has a suffix.
+    """
+    state = getattr(error.orig, "sqlstate", None)
+    diagnostics = getattr(error.orig, "diag", None)
+    if state == _UNDEFINED_TABLE:
+        return SchemaMissing(dialect.place)
+    if is_permission_denied(error):
+        return permission_denied(error, dialect.tables)
+    constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
+    if constraint == TRIGGER:
+        return HistoryChangeRefused()
+    for check, closed in CLOSED_BY.items():
+        if constraint.startswith(check):
+            return HeadClosed(closed)
+    if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
+        place = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
+        return VersionTaken(place.group(1), int(place.group(2))) if place else None
+    return _positions_behind(diagnostics) if constraint.startswith(_POSITIONS_KEY) else None
+
+
+def _positions_behind(diagnostics: Any) -> PositionsBehind | None:
+    drawn = re.search(r"=\((\d+)\)", diagnostics.message_detail or "")
+    return None if drawn is None else PositionsBehind(None, int(drawn.group(1)))
+
+
+def is_passing(error: Exception) -> bool:
+    """Return whether the connection was lost, or the pool or server is full, or not there, or takes no writes.
+
+    An error without a SQLSTATE comes from the driver: it could not connect, or could no longer. A FATAL one ends the
+    session; PgBouncer's own say nothing else: a lost server is a protocol violation (08P01) to it.
+    """
+    if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(cause, "sqlstate", None)
+    if state is None:
+        return isinstance(cause, psycopg.OperationalError)
+    return isinstance(cause, psycopg.Error) and (state in _PASSING_STATES or _ends_the_session(cause))
+
+
+def _ends_the_session(error: psycopg.Error) -> bool:
+    """Return whether the error is FATAL. PgBouncer sends the severity in one field only, in English."""
+    return "FATAL" in (error.diag.severity_nonlocalized, error.diag.severity)
+
+
+def is_contention(error: BaseException) -> bool:
+    """Return whether it was a deadlock, a serialization failure or a lock timeout, also as the cause of another."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "sqlstate", None) in _CONTENTION_STATES:
+            return True
+        cause = cause.orig if isinstance(cause, DBAPIError) else cause.__cause__
+    return False
+
+
+def is_serialization_failure(error: BaseException | None) -> bool:
+    """Return whether another transaction has come first, by the driver's error or SQLAlchemy's around it."""
+    return sqlstate_of(error) == _SERIALIZATION_FAILURE
+
+
+def sqlstate_of(error: BaseException | None) -> str | None:
+    """Return the code of the driver's error, or of that which SQLAlchemy or Django has wrapped; else None."""
+    if isinstance(error, DBAPIError):
+        error = error.orig
+    elif isinstance(error, Exception) and not hasattr(error, "sqlstate"):
+        error = error.__cause__
+    state: str | None = getattr(error, "sqlstate", None)
+    return state
 
 
 def without_payload(error: DBAPIError) -> DBAPIError:
@@ -51,8 +142,3 @@ def driver_error_without_payload(error: psycopg.Error) -> psycopg.Error:
     told[DiagnosticField.MESSAGE_PRIMARY] = message.encode()
     hint = error.diag.message_hint
     return type(error)(message if hint is None else f"{message}\nHINT:  {hint}", info=told, encoding="utf-8")
-
-
-def is_serialization_failure(error: BaseException | None) -> bool:
-    """Return whether the driver's error says that another transaction has come first (SQLSTATE 40001)."""
-    return getattr(error, "sqlstate", None) == SERIALIZATION_FAILURE

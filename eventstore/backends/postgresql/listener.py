@@ -5,8 +5,7 @@ from typing import Any, cast
 from psycopg import Connection, sql
 from sqlalchemy import Engine
 
-from eventstore.backends.postgresql.cursors import BinaryCursor
-from eventstore.backends.postgresql.settings import refuse_open_transaction
+from eventstore.backends.postgresql.cursors import BinaryCursor, refuse_open_transaction
 
 
 class PostgreSQLListener:

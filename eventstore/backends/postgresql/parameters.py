@@ -14,18 +14,6 @@ COPIED_TYPES: Final = ("text", "int8", "uuid", "text", "int4", "int2", "bytea", 
 JSONB: Final = "\x01"
 
 
-def single_event(pending: PendingAppend) -> dict[str, Any]:
-    """Return the parameters of one event."""
-    return {
-        "event_id": pending.event_ids[0],
-        "event_type": pending.event_types[0],
-        "schema_version": pending.schema_versions[0],
-        "codec": pending.codecs[0],
-        "data": pending.data[0],
-        "metadata": pending.metadata[0],
-    }
-
-
 def rows_to_copy(pending: PendingAppend, version: int) -> Iterator[Row]:
     """Yield rows of `statements.COPIED_COLUMNS`."""
     return zip(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.errors import PermissionDenied
@@ -16,14 +17,17 @@ _OF_GRANTS: Final = "aclcheck_error"
 
 _OURS: Final = re.compile("SELECT|WITH|INSERT|UPDATE|DELETE|COPY|LOCK")
 """What else there is, such as CREATE and ALTER, is the owner's."""
-_INSERT: Final = re.compile(r"(?:INSERT INTO|COPY) (\S+) \(([^()]*)\)")
-_DELETE: Final = re.compile(r"DELETE\s+FROM ([\w.\"]+)")
-_SET: Final = re.compile(r"(?:UPDATE ([\w.\"]+)|DO UPDATE) SET ")
+_TABLE: Final = r'((?:"(?:[^"]|"")*"|[^\s"])+)'
+"""A table's name, quoted or not, with its schema or without."""
+_INSERT: Final = re.compile(rf"(?:INSERT INTO|COPY) {_TABLE} \(([^()]*)\)")
+_DELETE: Final = re.compile(rf"DELETE\s+FROM {_TABLE}")
+_SET: Final = re.compile(rf"(?:UPDATE {_TABLE}|DO UPDATE) SET ")
 _LOCKED: Final = {"es_streams": "version", "es_checkpoints": "position"}
 """To lock rows takes UPDATE on a column, whichever: one that the guide grants."""
 _NEVER_GRANTED: Final = frozenset({"position", "recorded_at"})
 """Columns of es_events that only its owner fills: whoever may choose them can hide events from readers."""
-_LOCK: Final = re.compile(r"LOCK TABLE (\S+)")
+_LOCK: Final = re.compile(rf"LOCK TABLE {_TABLE}")
+_PREPARER: Final = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
 
 def is_permission_denied(error: DBAPIError) -> bool:
@@ -38,14 +42,15 @@ def permission_denied(error: DBAPIError, tables: Tables) -> PermissionDenied:
     if getattr(diagnostics, "source_function", None) != _OF_GRANTS:
         return PermissionDenied(problem)
     schema = tables.metadata.schema
+    quoted = None if schema is None else _PREPARER.quote_schema(schema).replace("%%", "%")
     for table in (*(each.name for each in tables.metadata.tables.values()), _VERSION_TABLE):
-        name = table if schema is None else f"{schema}.{table}"
+        name = table if quoted is None else f"{quoted}.{table}"
         if f"{table}_position_seq" in problem:
             return PermissionDenied(problem, f"SEQUENCE {name}_position_seq", ("SELECT",))
         if re.search(rf"\b{re.escape(table)}\b", problem):
             return PermissionDenied(problem, name, rights_on(table, error.statement or ""))
-    if schema is not None and re.search(rf"\b{re.escape(schema)}\b", problem):
-        return PermissionDenied(problem, f"SCHEMA {schema}", ("USAGE",))
+    if schema is not None and re.search(rf"(?<!\w){re.escape(schema)}(?!\w)", problem):
+        return PermissionDenied(problem, f"SCHEMA {quoted}", ("USAGE",))
     return PermissionDenied(problem)
 
 

@@ -50,6 +50,12 @@ _PRAGMAS: Final = (
         "leave it off",
     ),
     (
+        "journal_mode",
+        lambda value: value != "off",
+        "is off, so that nothing could be rolled back",
+        "choose another one, such as WAL",
+    ),
+    (
         "count_changes",
         lambda value: not value,
         "is on, with which the driver of Python 3.12 and newer can't insert several rows",

@@ -2,20 +2,30 @@
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import Error, connections, transaction
 
-from eventstore.backends.protocol import Row, Run
-from eventstore.contrib.django.backend import DjangoBackend
-from eventstore.core.execution import Execution, RunOn
-from eventstore.errors import NotInTransaction, UnsuitableSetting
+from eventstore.backends.protocol import Dialect, Driver, Row, Run
+from eventstore.backends.running import StatementRun
+from eventstore.contrib.django.connections import DjangoDriver
+from eventstore.core.execution import Execution
+from eventstore.errors import InvalidInput, NotInTransaction, UnsuitableSetting
 
 
-class DjangoRun(RunOn):
-    """Runs statements through Django's cursors, so that `execute_wrappers`, query logs and toolbars see them."""
+class DjangoRun(StatementRun):
+    """Runs statements through Django's cursors, so that `execute_wrappers`, query logs and toolbars see them.
 
-    _backend: DjangoBackend
+    Args:
+        driver: Translates errors.
+        dialect: Compiles statements.
+        connection: Django's.
+    """
+
+    def __init__(self, driver: Driver, dialect: Dialect, connection: Any) -> None:
+        self._driver = driver
+        self._dialect = dialect
+        self._connection = connection
 
     @property
     def notes(self) -> MutableMapping[Any, Any]:
@@ -28,10 +38,10 @@ class DjangoRun(RunOn):
         try:
             # After an error in the database nobody may go on in the same atomic block, as after one of the ORM's.
             with transaction.mark_for_rollback_on_error(using=self._connection.alias):
-                return self._backend.execute(self._connection, sql, parameters)
+                return self._send(sql, parameters)
         except Error as error:
             self._close_if_lost()
-            translated, safe = self._backend.translate(error), self._backend.without_payload(error)
+            translated, safe = self._driver.translate(error), self._driver.without_payload(error)
         # not in the `except` block: the driver's own error would stay attached, and be shown
         if translated is None:
             raise safe
@@ -44,18 +54,18 @@ class DjangoRun(RunOn):
             connection.close()
 
 
-class DjangoConnections:
+class DjangoExecution:
     """Statements on Django's connection of the calling thread, in the transaction that is open on it, if any.
 
     Args:
         using: The alias of the database.
-        backend: Of its kind.
+        driver: Of its kind.
         before_use: Called with the first statement's `Run` of every use; raises where the store must not be used.
     """
 
-    def __init__(self, using: str, backend: DjangoBackend, before_use: Callable[[Run], None]) -> None:
+    def __init__(self, using: str, driver: DjangoDriver, before_use: Callable[[Run], None]) -> None:
         self._using = using
-        self._backend = backend
+        self._driver = driver
         self._before_use = before_use
 
     @property
@@ -109,7 +119,7 @@ class DjangoConnections:
         """Run where each statement sees what is committed by then; in an atomic block, if that is suitable."""
         self._refuse_manual_transactions()
         if self.is_joined:
-            self._backend.check_reader(connections[self._using])
+            self._driver.check_reader(connections[self._using])
         yield self._run()
 
     @contextmanager
@@ -118,16 +128,16 @@ class DjangoConnections:
         self._refuse_manual_transactions()
         connection, is_done = connections[self._using], False
         try:
-            with self._backend.own_block(connection), transaction.atomic(using=self._using):
-                run = DjangoRun(connection, self._backend)
-                self._backend.become_writer(run)
+            with self._driver.own_block(connection), transaction.atomic(using=self._using):
+                run = self._driver.run_on(connection)
+                self._driver.become_writer(run)
                 self._before_use(run)
                 yield run
                 is_done = True
         except Error as error:
             if not is_done:
                 raise
-            failure = self._backend.without_payload(error)  # what is checked only at the commit may quote rows
+            failure = self._driver.without_payload(error)  # what is checked only at the commit may quote rows
         else:
             return
         raise failure
@@ -138,8 +148,12 @@ class DjangoConnections:
         with self.transaction():
             yield self
 
+    def joined(self, connect: object) -> NoReturn:  # noqa: ARG002  # whatever it is
+        """Refuse: it is in Django's transaction already."""
+        raise InvalidInput("a store on Django's connection joins no other transaction")
+
     def _run(self) -> Run:
         self._refuse_manual_transactions()
-        run = DjangoRun(connections[self._using], self._backend)
+        run = self._driver.run_on(connections[self._using])
         self._before_use(run)
         return run

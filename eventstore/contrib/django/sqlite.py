@@ -4,10 +4,17 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-from eventstore.backends.protocol import Row, Run, returns_rows
-from eventstore.backends.sqlite.backend import SQLite
+from eventstore.backends.protocol import Row, Run, TransactionState, returns_rows
+from eventstore.backends.sqlite.connections import (
+    SQLiteConnections,
+    is_same_transaction,
+    mark_transaction,
+    state_of,
+)
+from eventstore.backends.sqlite.dialect import SQLiteDialect
 from eventstore.backends.sqlite.settings import check_connection
-from eventstore.contrib.django.backend import OnDjango, place_of
+from eventstore.contrib.django.connections import WrappedErrors, place_of, transaction_state
+from eventstore.contrib.django.execution import DjangoRun
 from eventstore.errors import UnsuitableTransaction
 from eventstore.statements.sqlite.append import take_write_lock
 
@@ -15,27 +22,33 @@ _INFO: Final = "_eventstore_settings"
 """Its place in Django's object for a connection, which keeps its settings when it connects again."""
 
 
-class DjangoSQLite(OnDjango, SQLite):
-    """Statements with parameters as Django's cursors take them."""
+class DjangoSQLite(WrappedErrors):
+    """SQLite on Django's connections.
 
-    paramstyle = "pyformat"
+    Args:
+        using: The alias of the database.
+    """
 
     def __init__(self, using: str) -> None:
-        super().__init__(place=place_of(using))
-        self.using = using
+        self.dialect = SQLiteDialect(place=place_of(using), paramstyle="pyformat")
+        super().__init__(SQLiteConnections(self.dialect))
 
-    def execute(self, connection: Any, sql: str, parameters: Any) -> Sequence[Row]:
-        """Execute through Django's cursor."""
-        connection.ensure_connection()
-        check_connection(connection.connection, vars(connection).setdefault(_INFO, {}))
-        with connection.cursor() as cursor:
-            cursor.cursor.row_factory = None  # of the driver's cursor, which Django's wraps
-            if isinstance(parameters, list):
-                cursor.executemany(sql, parameters)
-            else:
-                cursor.execute(sql, parameters)
-            rows: Sequence[Row] = cursor.fetchall() if returns_rows(sql) else ()
-            return rows
+    def run_on(self, connection: Any) -> Run:
+        """Return a run on Django's connection."""
+        return _SQLiteRun(self, self.dialect, connection)
+
+    def transaction_state(self, connection: Any) -> TransactionState:
+        """Ask the driver and Django."""
+        return transaction_state(connection, state_of)
+
+    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # transactions have no ids
+        """Open a savepoint, which is gone when the transaction is."""
+        mark_transaction(connection.connection)
+        return None
+
+    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
+        """Release the savepoint, if there is one."""
+        return is_same_transaction(connection.connection)
 
     def own_block(self, connection: Any) -> AbstractContextManager[None]:  # noqa: ARG002  # there is one level
         """Do nothing."""
@@ -54,3 +67,18 @@ class DjangoSQLite(OnDjango, SQLite):
         """Refuse an atomic block: it may have appended, and can't be asked."""
         if connection.connection is not None and connection.connection.in_transaction:
             raise UnsuitableTransaction("may have appended, and what it has stored may still be rolled back")
+
+
+class _SQLiteRun(DjangoRun):
+    def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
+        connection = self._connection
+        connection.ensure_connection()
+        check_connection(connection.connection, vars(connection).setdefault(_INFO, {}))
+        with connection.cursor() as cursor:
+            cursor.cursor.row_factory = None  # of the driver's cursor, which Django's wraps
+            if isinstance(parameters, list):
+                cursor.executemany(sql, parameters)
+            else:
+                cursor.execute(sql, parameters)
+            rows: Sequence[Row] = cursor.fetchall() if returns_rows(sql) else ()
+            return rows

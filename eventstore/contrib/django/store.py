@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any, NoReturn
 
@@ -10,8 +11,8 @@ from django.db import connections, router
 
 from eventstore.common.validation import check_flag
 from eventstore.contrib.django import configuration
-from eventstore.contrib.django.backend import DjangoBackend
-from eventstore.contrib.django.execution import DjangoConnections
+from eventstore.contrib.django.connections import DjangoDriver, announcing
+from eventstore.contrib.django.execution import DjangoExecution
 from eventstore.core.core import Core
 from eventstore.errors import InvalidInput, UnsupportedDatabase
 from eventstore.store import EventStore
@@ -40,8 +41,9 @@ class DjangoEventStore(EventStore):
         given = {
             "event_types": None, "codec": None, "also_reads": (), "compress_above": None, "page_size": 1000, **options,
         }  # fmt: skip
-        self._django = backend = _backend_of(using, notify=notify)
-        self._use(Core.of(backend, lambda gate: DjangoConnections(using, backend, gate), **given))
+        self._driver = driver = _driver_of(using, notify=notify)
+        core = Core.of(driver, driver.dialect, lambda gate: DjangoExecution(using, driver, gate), **given)
+        self._use(replace(core, after_append=(announcing(using),)))
 
     @property
     def using(self) -> str:
@@ -116,7 +118,7 @@ class DjangoEventStore(EventStore):
             NotInTransaction: No atomic block is open.
             SchemaOutdated: The tables are older than `es_0006`.
         """
-        self._django.defer_foreign_keys(self.connection)
+        self._driver.defer_foreign_keys(self.connection)
         with self.allow_history_changes():
             yield
 
@@ -124,7 +126,7 @@ class DjangoEventStore(EventStore):
         return f"<DjangoEventStore using={self._using!r}>"
 
 
-def _backend_of(using: str, *, notify: bool) -> DjangoBackend:
+def _driver_of(using: str, *, notify: bool) -> DjangoDriver:
     connection = connections[using]
     if connection.vendor == "postgresql":
         if connection.Database.__name__ != "psycopg":
@@ -133,7 +135,7 @@ def _backend_of(using: str, *, notify: bool) -> DjangoBackend:
 
         return DjangoPostgreSQL(using, notify=check_flag("notify", notify))
     if connection.vendor == "sqlite":
-        from eventstore.backends.sqlite.backend import NO_NOTIFICATIONS  # noqa: PLC0415  # imports the driver
+        from eventstore.backends.sqlite.connections import NO_NOTIFICATIONS  # noqa: PLC0415  # imports the driver
         from eventstore.contrib.django.sqlite import DjangoSQLite  # noqa: PLC0415
 
         if notify:

@@ -1,6 +1,7 @@
 """The extension: which store and which session an application has."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,11 +13,10 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 from werkzeug.local import LocalProxy
 
 from eventstore.backends import prepare_savepoints
-from eventstore.cli import make_group
 from eventstore.codecs import Codec
 from eventstore.contrib.flask.request_metadata import RequestMetadata
 from eventstore.correlation import add_metadata_provider
-from eventstore.errors import InvalidInput
+from eventstore.errors import ExtraMissing, InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.store import EventStore
 
@@ -141,7 +141,10 @@ class FlaskEventStore:
         )
         if len(installed_before) == 1:
             app.before_request(_ask_for_request_metadata)
-        app.cli.add_command(make_group(store, name=self._prefix.lower()))
+        with suppress(ExtraMissing):  # then there is no such command
+            from eventstore.cli import make_group  # noqa: PLC0415  # needs an extra
+
+            app.cli.add_command(make_group(store, name=self._prefix.lower()))
 
     def _open(self, app: Flask) -> tuple[EventStore, scoped_session[Any]]:
         """Return the application's store and the session that it joins."""

@@ -8,13 +8,11 @@ from itertools import islice
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from eventstore.common.notebook_html import thing_html
 from eventstore.common.validation import check_number
 from eventstore.contrib.frames.incoming import Row, rows_of
 from eventstore.contrib.frames.kinds import json_text
-from eventstore.errors import InvalidInput
+from eventstore.errors import ExtraMissing, InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, NewEvent
 from eventstore.store import EventStore
@@ -83,7 +81,7 @@ def append(
         namespace: What ids are derived from, together with stream id, event type, the place among the row's events and
             key. Another one makes other ids.
         batch_size: How many rows are one transaction.
-        progress: True shows a bar; a function is called after each batch.
+        progress: True shows a bar (extra `cli`); a function is called after each batch.
 
     Returns:
         What was done.
@@ -93,6 +91,7 @@ def append(
         EventIdReused: The row with this key was stored with other data.
         InvalidInput: An argument is not valid, or a row can't be an event. A note on the error says which row.
         EncodingError: A row has a value that can't be stored exactly.
+        ExtraMissing: `progress` is True, and rich is not installed.
 
     Example:
         ```python
@@ -212,7 +211,14 @@ def _reporting(
     if callable(progress):
         yield progress
         return
+    if not progress:
+        yield lambda _: None
+        return
+    try:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    except ImportError:
+        raise ExtraMissing("rich", "cli") from None
     columns = (TextColumn("Appending"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeElapsedColumn())
-    with Progress(*columns, disable=not progress) as bar:
+    with Progress(*columns) as bar:
         task = bar.add_task("Appending", total=start.total)
         yield lambda done: bar.update(task, completed=done.rows)

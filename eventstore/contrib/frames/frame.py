@@ -65,7 +65,7 @@ class Frame:
     ) -> None:
         self._source = source
         self._mapper = store.core.mapper
-        self._to_time = store.core.backend.to_time
+        self._to_time = store.core.dialect.to_time
         self._upcast = upcast
         self._payloads = Payloads(self._mapper, upcast=upcast)
         self._fields = _check_fields(fields)

@@ -7,6 +7,9 @@ from sqlalchemy import Connection, text
 
 from eventstore.migrations.definitions import DISABLED, INVALID, TABLES, USUAL, Definitions, Key
 
+_SURROUNDINGS: Final = text("""
+SELECT set_config('quote_all_identifiers', 'off', true), set_config('standard_conforming_strings', 'on', true)
+""")
 _NAMESPACE: Final = text("""
 SELECT n.oid, n.nspname::text, quote_ident(n.nspname) FROM pg_namespace n
 WHERE n.nspname = coalesce(
@@ -132,7 +135,7 @@ _INCLUDED: Final = re.compile(r" INCLUDE \([^()]*\)")
 
 def place(connection: Connection, schema: str | None) -> tuple[int, str, str] | None:
     """Return the oid, the name and the quoted name of the schema that es_schema is in; None if there is none."""
-    connection.execute(text("SELECT set_config('quote_all_identifiers', 'off', true)"))
+    connection.execute(_SURROUNDINGS)
     row = connection.execute(_NAMESPACE, {"schema": schema}).one_or_none()
     return None if row is None else (row[0], row[1], row[2])
 

@@ -9,15 +9,20 @@ import threading
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-import click
 from sqlalchemy import make_url
 
 from eventstore.backends import without_password
+from eventstore.errors import ExtraMissing
 from eventstore.testing.adversary.loading import OURS
 from eventstore.testing.adversary.places import CanNotRun
 from eventstore.testing.adversary.report import as_json, lines_of, summary, worst
 from eventstore.testing.adversary.running import NAMES, open_setting, run
 from eventstore.testing.adversary.verdicts import Result, Verdict
+
+try:
+    import click
+except ImportError:
+    sys.exit(str(ExtraMissing("click", "cli")))
 
 FOUND: Final = 1
 COULD_NOT_RUN: Final = 2

@@ -4,11 +4,11 @@ import sys
 from argparse import REMAINDER
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from eventstore.cli import make_group
 from eventstore.contrib.django import configuration
 from eventstore.contrib.django.engines import engine_of
+from eventstore.errors import ExtraMissing
 from eventstore.store import EventStore
 
 
@@ -27,6 +27,10 @@ class Command(BaseCommand):
         """Run it, with its own exit code."""
         if arguments[:1] == ["--"]:
             arguments = arguments[1:]
+        try:
+            from eventstore.cli import make_group  # noqa: PLC0415  # needs an extra
+        except ExtraMissing as missing:
+            raise CommandError(str(missing)) from None
         group = make_group(lambda: EventStore(engine_of(database), **configuration.store_options()))
         try:
             group.main(args=arguments or ["--help"], prog_name="manage.py eventstore")

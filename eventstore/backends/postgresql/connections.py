@@ -1,0 +1,308 @@
+"""How the store connects to PostgreSQL: transactions, statements that commit by themselves, and what errors mean."""
+
+import select
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, Final, Literal
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import PoolProxiedConnection
+
+from eventstore.backends.postgresql import cursors, errors
+from eventstore.backends.postgresql.autocommit import AutocommitRun, at_read_committed
+from eventstore.backends.postgresql.cursors import (
+    check_connection,
+    check_their_cursors,
+    is_our_choice,
+    own_cursor,
+    refuse_open_transaction,
+    refuse_to_write,
+)
+from eventstore.backends.postgresql.listener import PostgreSQLListener
+from eventstore.backends.protocol import Dialect, Listener, Row, Run, TransactionState, returns_rows
+from eventstore.backends.running import ConnectionRun, StatementRun, goes_direct, sqlalchemy_error
+from eventstore.errors import TransactionBroken, UnsuitableSetting
+from eventstore.statements.postgresql.notifications import notification_channel
+from eventstore.statements.postgresql.transactions import transaction_id
+
+ENGINE_OPTIONS: Final[dict[str, Any]] = {
+    "pool_size": 5,
+    "max_overflow": 15,
+    "pool_timeout": 30,
+    "connect_args": {"application_name": "eventstore"},
+}
+"""For `EventStore.from_url`. Up to 20 connections: PostgreSQL allows 100 by default, for all processes together."""
+
+_STATES: Final = {
+    TransactionStatus.IDLE: TransactionState.ENDED,
+    TransactionStatus.INERROR: TransactionState.ABORTED,
+    TransactionStatus.UNKNOWN: TransactionState.LOST,
+}
+
+
+class PostgreSQLConnections:
+    """How the store connects to PostgreSQL.
+
+    Args:
+        dialect: What is spoken on the connections.
+    """
+
+    has_notifications: Final = True
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+
+    def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
+        """Open a connection that needs no BEGIN and COMMIT, which are round trips of their own."""
+        return direct(engine, self) if goes_direct(engine) else self._autocommit(engine)
+
+    @contextmanager
+    def _autocommit(self, engine: Engine) -> Iterator[Run]:
+        with engine.connect() as connection, prepared(connection, isolation_level="AUTOCOMMIT"):
+            yield AutocommitRun(self, self.dialect, connection)
+
+    def run_on(self, connection: Connection) -> Run:
+        """Return a run on a connection of SQLAlchemy's."""
+        return JoinedRun(self, self.dialect, connection)
+
+    @contextmanager
+    def transaction(self, engine: Engine) -> Iterator[Connection]:
+        """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
+        is_done = False
+        with engine.connect() as connection, prepared(connection, isolation_level="READ COMMITTED"):
+            try:
+                with connection.begin():
+                    yield connection
+                    if _is_aborted(connection):  # PostgreSQL would answer COMMIT with ROLLBACK, and no error
+                        raise TransactionBroken("aborted")
+                    is_done = True
+            except DBAPIError as error:
+                if not is_done:
+                    raise
+                failure = self.without_payload(error)  # what is checked only at the commit may quote rows
+            else:
+                return
+            raise failure
+
+    @contextmanager
+    def short_transaction(self, engine: Engine) -> Iterator[Run]:
+        """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
+        with self.transaction(engine) as connection:
+            yield self.run_on(connection)
+
+    def prepare_savepoint(self, run: Run, connection: Connection) -> None:
+        """Do nothing: a transaction is open, and rows are locked one by one."""
+
+    def commits_by_itself(self, connection: Connection) -> bool:
+        """Return whether the driver's connection is in autocommit."""
+        return bool(connection.connection.dbapi_connection.autocommit)  # type: ignore[union-attr]  # psycopg's, and checked out
+
+    def check_reader(self, connection: Connection) -> None:
+        """Do nothing: a look tells."""
+
+    def translate(self, error: DBAPIError) -> Exception | None:
+        """Return the store's own error; see `errors.meaning_of`."""
+        return errors.meaning_of(error, self.dialect)
+
+    def without_payload(self, error: Any) -> Any:
+        """Leave out what the server quotes."""
+        return errors.without_payload(error)
+
+    def is_serialization_failure(self, error: BaseException) -> bool:
+        """Return whether another transaction has come first."""
+        return errors.is_serialization_failure(error)
+
+    def is_passing(self, error: Exception) -> bool:
+        """Return whether a later attempt may succeed; see `errors.is_passing`."""
+        return errors.is_passing(error)
+
+    def is_contention(self, error: BaseException) -> bool:
+        """Return whether other transactions were in the way; see `errors.is_contention`."""
+        return errors.is_contention(error)
+
+    def transaction_state(self, connection: Any) -> TransactionState:
+        """Ask the driver."""
+        if connection.invalidated:
+            return TransactionState.LOST
+        raw = None if connection.closed else connection.connection.driver_connection
+        if raw is None:  # it was given back to the pool, which rolls back
+            return TransactionState.ENDED
+        state = state_of(raw)
+        if state is TransactionState.LOST:
+            with suppress(DBAPIError):  # let SQLAlchemy find out, too: it empties the pool, and need not roll back
+                connection.exec_driver_sql("SELECT 1")
+        return state
+
+    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # it is asked by statements
+        """Return its id: the lock of the checkpoint has given it one."""
+        return run(transaction_id)
+
+    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
+        """Compare ids."""
+        return run(transaction_id) == mark
+
+    def listen(self, engine: Engine) -> Listener:
+        """Listen on the channel of this store's tables."""
+        return PostgreSQLListener(engine, self.dialect.sql(notification_channel))
+
+
+def state_of(raw: Any) -> TransactionState:
+    """Return the state of the transaction on the driver's connection.
+
+    It does not know that the server has ended the session before it has read so. Something to be read is rare while no
+    query is under way; then an empty query finds out.
+    """
+    with suppress(psycopg.Error):
+        if _has_input(raw.pgconn.socket):
+            raw.pgconn.exec_(b"")
+    return _STATES.get(raw.pgconn.transaction_status, TransactionState.OPEN)
+
+
+def _has_input(file_descriptor: int) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([file_descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(file_descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _is_aborted(connection: Connection) -> bool:
+    """Return whether it is known to be: a lost connection is left to the commit, whose error says what is wrong."""
+    raw: Any = None if connection.closed or connection.invalidated else connection.connection.driver_connection
+    return raw is not None and raw.pgconn.transaction_status == TransactionStatus.INERROR
+
+
+class JoinedRun(ConnectionRun):
+    """Runs statements in the transaction that is open on a connection of SQLAlchemy's."""
+
+    def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
+        return cursors.execute(self._connection, sql, parameters)
+
+
+class DirectRun(StatementRun):
+    """Runs statements by psycopg alone, on a connection of the engine's pool; each commits by itself."""
+
+    def __init__(self, connections: PostgreSQLConnections, engine: Engine, pooled: PoolProxiedConnection) -> None:
+        self._driver = connections
+        self._dialect = connections.dialect
+        self.notes = pooled.info
+        self._engine = engine
+        self._pooled = pooled
+        self._raw: Any = pooled.dbapi_connection
+
+    def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
+        try:
+            return self._send_once(sql, parameters)
+        except DBAPIError as error:
+            if not errors.is_serialization_failure(error):
+                raise
+        return at_read_committed(self._send_once, sql, parameters)
+
+    def _send_once(self, sql: str, parameters: Any) -> Sequence[Row]:
+        refuse_to_write(self._raw, sql)
+        try:
+            if is_our_choice(self._raw):
+                return own_cursor(self._pooled, sql).execute(sql, parameters).rows
+            check_their_cursors(self._raw, parameters)
+            with self._raw.cursor(row_factory=tuple_row) as cursor:
+                cursor.execute(sql, parameters)
+                return cursor.fetchall() if returns_rows(sql) else ()
+        except psycopg.Error as error:
+            is_lost = self._raw.closed
+            if is_lost:
+                self._note_loss()
+            raise sqlalchemy_error(self._engine, error, sql, parameters, is_lost=is_lost) from error
+
+    def _note_loss(self) -> None:
+        """Let SQLAlchemy find out, by trying again: it empties the pool of all that were connected to that server."""
+        try:
+            with Connection(self._engine, connection=self._pooled) as connection:
+                connection.exec_driver_sql("SELECT 1")
+        except DBAPIError:
+            return
+
+
+@contextmanager
+def direct(engine: Engine, connections: "PostgreSQLConnections") -> Iterator["DirectRun"]:
+    """Take a connection from the pool, in autocommit; give it back as it was.
+
+    One that is lost, or in the midst of something that Ctrl-C has interrupted, is not given back.
+
+    Raises:
+        DBAPIError: As SQLAlchemy raises it: there is no connection to be had.
+        UnsuitableSetting: A hook of the pool has left a transaction open, or not every text can be sent.
+    """
+    try:
+        pooled = engine.raw_connection()
+    except psycopg.Error as error:
+        raise sqlalchemy_error(engine, error, None, None) from error
+    raw: Any = pooled.dbapi_connection
+    try:
+        refuse_open_transaction(raw)
+        check_connection(raw)
+    except UnsuitableSetting:
+        pooled.invalidate()  # a rollback would undo what a hook has set, and the next use would do without it
+        raise
+    was_autocommit: bool = raw.autocommit
+    try:
+        if not was_autocommit:
+            raw.autocommit = True
+        yield DirectRun(connections, engine, pooled)
+    finally:
+        # No call comes before the `try`: Ctrl-C is noticed in calls, and a connection must not return in autocommit.
+        try:
+            is_idle = raw.pgconn.transaction_status == TransactionStatus.IDLE  # not of one that is closed
+            if is_idle and not was_autocommit:
+                raw.autocommit = False
+        except BaseException:
+            is_idle = False
+            raise
+        finally:
+            if is_idle:
+                pooled.close()
+            elif pooled.is_valid:
+                pooled.invalidate()
+
+
+@contextmanager
+def prepared(connection: Connection, *, isolation_level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Iterator[None]:
+    """Set the level of a connection that was just taken from the pool, and set it back in the end.
+
+    SQLAlchemy would set it back to the engine's, and so lose what a hook has chosen for the driver's connection.
+
+    Raises:
+        UnsuitableSetting: A hook has begun a transaction on it.
+    """
+    driver: Any = connection.connection.driver_connection
+    try:
+        refuse_open_transaction(driver)
+    except UnsuitableSetting:
+        connection.invalidate()  # a rollback would undo what the hook has set, and the next use would do without it
+        raise
+    if not isinstance(driver, psycopg.Connection):  # psycopg's for asyncio
+        connection.execution_options(isolation_level=isolation_level)
+        yield
+        return
+    before = driver.autocommit, driver.isolation_level
+    try:
+        driver.autocommit = isolation_level == "AUTOCOMMIT"
+        if isolation_level != "AUTOCOMMIT":
+            driver.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        yield
+    finally:
+        # No call comes before this `try`: Ctrl-C is noticed in calls, and a connection must not return as it is now.
+        is_as_it_was = False
+        try:
+            if driver.pgconn.transaction_status != TransactionStatus.IDLE:
+                driver.rollback()
+            driver.autocommit, driver.isolation_level = before
+            is_as_it_was = True
+        except psycopg.Error:  # it is lost, or closed: SQLAlchemy finds out
+            pass
+        finally:
+            if not is_as_it_was and not connection.closed and not connection.invalidated:
+                connection.invalidate()

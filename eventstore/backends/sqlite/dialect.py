@@ -1,0 +1,250 @@
+"""SQLite 3.35 or newer, by the standard library's driver."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.dialects import sqlite as dialect_module
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from eventstore.backends.protocol import (
+    Following,
+    Look,
+    PageHeader,
+    Place,
+    Row,
+    Run,
+    Server,
+    Statement,
+)
+from eventstore.backends.sqlite.loader import SQLiteLoader
+from eventstore.errors import (
+    TablesPlace,
+    UnsuitableSetting,
+)
+from eventstore.filters import EventFilter
+from eventstore.rows.mapper import PendingAppend
+from eventstore.statements.columns import APPENDED_COLUMNS
+from eventstore.statements.heads import write_head
+from eventstore.statements.pages import page_parameters, shape_of
+from eventstore.statements.sqlite.append import (
+    find_heads,
+    insert_event,
+    insert_one_event,
+    last_position,
+    set_head,
+)
+from eventstore.statements.sqlite.history import give_permission, take_permission
+from eventstore.statements.sqlite.look import look
+from eventstore.statements.sqlite.read_page import read_everything, read_matching
+from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
+from eventstore.tokens import PositionToken
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+
+
+class SQLiteDialect:
+    """What the store says to SQLite.
+
+    Args:
+        place: Where the tables are, for errors.
+        paramstyle: How the driver takes parameters, in SQLAlchemy's words.
+    """
+
+    append_to_all: Final = None
+
+    def __init__(self, *, place: TablesPlace | None = None, paramstyle: str = "named") -> None:
+        self.place = place or TablesPlace("this database")
+        self.tables: Tables = define_tables(position_is_key=True)
+        self._streams_can_end = True  # until a store has looked
+        self.loader = SQLiteLoader(self.from_time)
+        self._paramstyle = paramstyle
+
+    def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
+        """Return SQL with named parameters."""
+        return _compile(statement, self._paramstyle, self._streams_can_end)
+
+    def suit(self, schema_version: int) -> None:
+        """Note whether es_streams has the columns that say which streams have ended."""
+        self._streams_can_end = schema_version >= STREAMS_CAN_END
+
+    def append_is_one_statement(self, pending: PendingAppend) -> bool:  # noqa: ARG002  # none is
+        """Return that it is not."""
+        return False
+
+    def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
+        """Append in three statements: head, events, position."""
+        rows = run(
+            write_head(pending.expectation), stream_id=pending.stream_id, count=len(pending), expected=pending.expected
+        )
+        if not rows:
+            return None
+        version = rows[0][0]
+        positions = _insert(run, [(pending, version - len(pending))])
+        return version, positions[pending.stream_id, version]
+
+    def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:  # noqa: ARG002  # all is locked
+        """Look heads up: this transaction or savepoint has the write lock of the whole database."""
+        return {row[0]: row[1] for row in run(find_heads, stream_ids=json.dumps(stream_ids))}
+
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
+        """Store heads, then events."""
+        heads = {pending.stream_id: version + len(pending) for pending, version in appends}
+        run.many(set_head, [{"stream_id": stream_id, "version": version} for stream_id, version in heads.items()])
+        return _insert(run, appends)
+
+    def lock_snapshots(self, run: Run) -> None:
+        """Do nothing: there is one writer."""
+
+    def permit_history_changes(self, run: Run) -> bool:
+        """Give the permission that the triggers look for. It is gone when the transaction is rolled back."""
+        return not run(give_permission)
+
+    def forbid_history_changes(self, run: Run) -> None:
+        """Take it away, before the transaction is committed."""
+        run(take_permission)
+
+    def look(
+        self,
+        run: Run,
+        *,
+        settled: PositionToken | None,
+        others: Sequence[PositionToken],
+        joined: bool,  # noqa: ARG002  # all are
+    ) -> Look:
+        """Look at the newest position: there is one writer at a time, so nothing is under way below it."""
+        token = others[-1] if others else None  # the reader's: where nobody is waited for, nothing else is asked
+        asked = [0 if each is None else each.position for each in (settled, token)]
+        ((position, event_id, stream_id, version, *ids, drawn),) = run(look, settled=asked[0], token_position=asked[1])
+        newest = None if position is None else PositionToken(position, self.to_uuid(event_id), stream_id, version)
+        kept = {place: self.to_uuid(found) for place, found in zip(asked, ids, strict=True) if found is not None}
+        return _Look(newest, kept, drawn or 0)
+
+    def following(self, run: Run, *, after_position: int, size: int) -> Following:  # noqa: ARG002  # nobody has to ask
+        """Return that none does: what has been stored is settled already."""
+        return Following(_SERVER, None, None)
+
+    def check_positions(self, run: Run) -> None:
+        """Do nothing: AUTOINCREMENT gives each row a position above all that are there."""
+
+    def read_page(
+        self,
+        run: Run,
+        filters: Sequence[EventFilter],
+        *,
+        after_position: int,
+        up_to_position: int,
+        page_size: int,
+        settled_position: int,
+        token_position: int,
+    ) -> tuple[PageHeader, Sequence[Row]]:
+        """Read with one JSON array for each field of a filter."""
+        statement: Statement = read_matching(shape_of(filters)) if filters else read_everything
+        parameters = page_parameters(
+            filters,
+            json.dumps,
+            after_position=after_position,
+            up_to_position=up_to_position,
+            page_size=page_size,
+            settled_position=settled_position,
+            token_position=token_position,
+        )
+        header, *rows = run(statement, **parameters)
+        settled_id, token_id = (None if found is None else self.to_uuid(found) for found in header[3:5])
+        return PageHeader(_SERVER, settled_id, token_id), rows
+
+    def to_uuid(self, value: str) -> UUID:
+        """Return the id of its 32 hexadecimal digits."""
+        return msgspec.convert(value, UUID)  # a third of the time that UUID(value) takes
+
+    def from_uuid(self, value: UUID) -> str:
+        """Return its 32 hexadecimal digits."""
+        return value.hex
+
+    def to_time(self, value: str | datetime) -> datetime:
+        """Return the time of SQLite's text, which is in UTC; of a converter's (`detect_types`) likewise."""
+        if isinstance(value, str):
+            return datetime.fromisoformat(value + "+00:00")  # a tenth of the time that `replace` takes
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        raise UnsuitableSetting(
+            "detect_types",
+            f"has a converter of DATETIME columns that makes {type(value).__name__}",
+            "leave detect_types out, or let that converter make a datetime",
+        )
+
+    def from_time(self, value: datetime) -> str:
+        """Return SQLite's text, which sorts as the times do. Near the ends of what there is, zones go beyond them."""
+        try:
+            in_utc = value.astimezone(UTC)
+        except OverflowError:
+            in_utc = _FIRST if value.year == _FIRST.year else _LAST
+        return in_utc.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+
+
+_SERVER: Final = Server(table=0, started_at=None, in_recovery=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    newest: PositionToken | None
+    kept: Mapping[int, UUID]
+    drawn: int
+    server: Server = _SERVER
+    unfinished: frozenset[Any] = frozenset()
+
+    def still_unfinished(self, waiting: frozenset[Any]) -> frozenset[Any]:
+        return waiting
+
+
+def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
+    rows: list[dict[str, Any]] = [
+        {
+            "stream_id": pending.stream_id,
+            "version": version + index + 1,
+            "event_id": event_id.hex,
+            "event_type": pending.event_types[index],
+            "schema_version": pending.schema_versions[index],
+            "codec": pending.codecs[index],
+            "data": pending.data[index],
+            "metadata": pending.metadata[index],
+        }
+        for pending, version in appends
+        for index, event_id in enumerate(pending.event_ids)
+    ]
+    if len(rows) == 1:
+        ((position,),) = run(insert_one_event, **rows[0])
+        ((pending, version),) = appends
+        return {(pending.stream_id, version + 1): position}
+    run.many(insert_event(APPENDED_COLUMNS), rows)
+    ((position,),) = run(last_position)
+    # Nobody else writes: AUTOINCREMENT has given each row the next position.
+    before, positions = position - len(rows), {}
+    for pending, version in appends:
+        before += len(pending)
+        positions[pending.stream_id, version + len(pending)] = before
+    return positions
+
+
+class _Compiler(SQLiteCompiler):
+    """Sends no OFFSET unless one is asked for: SQLAlchemy's sends 0, as a parameter."""
+
+    limit_clause = SQLCompiler.limit_clause
+
+
+@cache
+def _compile(
+    statement: Statement, paramstyle: Any, streams_can_end: bool
+) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    tables = define_tables(position_is_key=True, streams_can_end=streams_can_end)
+    dialect = dialect_module.dialect(paramstyle=paramstyle)
+    dialect.statement_compiler = _Compiler
+    compiled = statement(tables).compile(dialect=dialect)
+    return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}

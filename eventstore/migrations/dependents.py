@@ -1,0 +1,75 @@
+"""What of an application's would go with what undoing a revision drops, or would stop it half way (PostgreSQL)."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from eventstore.errors import ReferredTo
+from eventstore.tables import define_tables
+from eventstore.tables.immutability import TRIGGER
+
+_DESCRIPTION: Final = """
+SELECT DISTINCT CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0)
+    ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END
+"""
+_OF: Final = """
+LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
+LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
+WHERE d.deptype IN ('n', 'a') AND NOT coalesce(g.tgisinternal, false) AND k.contype IS DISTINCT FROM 'n'
+    AND coalesce(k.conname, g.tgname, c.relname, '') <> ALL (CAST(:ours AS text[]))
+"""
+_OF_TABLE: Final = text(f"""
+{_DESCRIPTION} FROM pg_class t JOIN pg_depend d
+    ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
+    OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
+        SELECT oid FROM pg_type WHERE oid = t.reltype OR typelem = t.reltype)
+{_OF} AND t.oid = to_regclass(:table) AND f.adrelid IS DISTINCT FROM t.oid AND c.oid IS DISTINCT FROM t.oid ORDER BY 1
+""")
+_OF_COLUMN: Final = text(f"""
+{_DESCRIPTION} FROM pg_attribute a
+JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+{_OF} AND a.attrelid = to_regclass(:table) AND a.attname = :column ORDER BY 1
+""")
+_OF_FUNCTION: Final = text(f"""
+{_DESCRIPTION} FROM pg_depend d {_OF}
+    AND d.refclassid = 'pg_proc'::regclass AND d.refobjid = to_regprocedure(:call) ORDER BY 1
+""")
+
+
+def refuse_dependents(
+    connection: Connection, *, tables: Iterable[str], columns: Iterable[tuple[str, str]], functions: Iterable[str]
+) -> None:
+    """Look whether what is about to be dropped is needed by something that is not ours, or would take it along.
+
+    The server refuses to drop what a view or a foreign key needs, but only once it comes to that, when other steps are
+    committed already. Indexes and triggers on a table, and indexes of a column, it drops without a word.
+
+    Args:
+        connection: In the transaction of the revision.
+        tables: Their names in SQL.
+        columns: Each the name of a table in SQL, and of a column.
+        functions: Their names in SQL, of such as take no arguments.
+
+    Raises:
+        ReferredTo: There is such a thing.
+    """
+    known = define_tables().metadata.tables.values()
+    constraints = [str(constraint.name) for table in known for constraint in table.constraints]
+    ours = [TRIGGER, *constraints, *(str(index.name) for table in known for index in table.indexes)]
+    for table in tables:
+        _refuse(table, connection.execute(_OF_TABLE, {"table": table, "ours": ours}).scalars().all())
+    for table, column in columns:
+        parameters = {"table": table, "column": column, "ours": ours}
+        _refuse(f"column {column} of {table}", connection.execute(_OF_COLUMN, parameters).scalars().all())
+    for function in functions:
+        parameters = {"call": f"{function}()", "ours": ours}
+        _refuse(f"function {function}", connection.execute(_OF_FUNCTION, parameters).scalars().all())
+
+
+def _refuse(dropped: str, dependents: Iterable[str]) -> None:
+    if dependents:
+        raise ReferredTo(dropped, list(dependents))
