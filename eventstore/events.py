@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -28,7 +28,7 @@ STREAM_DELETED_EVENT: Final = "$stream-deleted"
 """The type of the event that `EventStore.delete_stream` leaves: data `{"reason": …, "reusable": …}`."""
 
 STREAM_ARCHIVED_EVENT: Final = "$stream-archived"
-"""The type of the event that `eventstore.transfer.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
+"""The type of the event that `EventStore.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
 
 CLOSING_ERRORS: Final = {STREAM_DELETED_EVENT: StreamDeleted, STREAM_ARCHIVED_EVENT: StreamArchived}
 """By the types of those events: what is raised where a stream has ended with one."""
@@ -166,7 +166,7 @@ class Append:
 
     Attributes:
         stream_id: The stream.
-        events: `NewEvent`s, or objects of classes that are registered with the store. At least one.
+        events: One event or several: `NewEvent`s, or objects of classes that are registered with the store.
         expected_version: A version, `NO_STREAM`, `ANY` or `STREAM_EXISTS`.
         metadata: JSON values by string keys, for all of these events.
 
@@ -176,7 +176,7 @@ class Append:
     """
 
     stream_id: str
-    events: Iterable[Any]
+    events: Any
     expected_version: ExpectedVersion = field(kw_only=True)
     metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
 

@@ -60,6 +60,11 @@ class Background:
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
+    def wait_until_it_is_at(self, position: int, current: Callable[[], int]) -> None:
+        """Wait until this has come to a position, or has failed; it may take its time as long as it goes on."""
+        while self.error is None and (before := current()) < position:
+            self.wait_until(lambda: current() != before)
+
 
 class Subscriber(Background):
     """Follows a subscription."""
@@ -74,7 +79,7 @@ class Subscriber(Background):
         super().__init__(lambda: self.events.extend(self.subscription), self.subscription.stop)
 
     def wait_for(self, position: int) -> None:
-        self.wait_until(lambda: self.subscription.position >= position)
+        self.wait_until_it_is_at(position, lambda: self.subscription.position)
 
     def end(self) -> None:
         super().end()
@@ -90,7 +95,7 @@ class Projecting(Background):
         super().__init__(worker.run_forever, worker.stop)
 
     def wait_for(self, engine: Engine, position: int) -> None:
-        self.wait_until(lambda: checkpoint(engine, self.name) >= position)
+        self.wait_until_it_is_at(position, lambda: checkpoint(engine, self.name))
 
 
 def writing_down(name: str, *filters: EventFilter) -> Projection:

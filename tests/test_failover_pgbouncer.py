@@ -25,7 +25,7 @@ from tests.test_log_went_back import Failover, Readers, fill, refilled
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
-FAILOVERS = 4
+FAILOVERS = 3
 NOWHERE = "postgresql+psycopg://postgres@127.0.0.1:1/postgres"
 
 
@@ -146,12 +146,11 @@ def test_nothing_is_skipped_through_failovers_in_a_row(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", range(2))
 def test_with_synchronous_replication_nothing_is_lost_and_no_reader_stops(
-    pgbouncer: PgBouncer, cluster: Cluster, new_cluster: Callable[[], Cluster], seed: int
+    pgbouncer: PgBouncer, cluster: Cluster, new_cluster: Callable[[], Cluster]
 ) -> None:
-    generator = random.Random(seed)
-    with Load(cluster, pgbouncer, generator, seed) as load:
+    generator = random.Random(0)
+    with Load(cluster, pgbouncer, generator, seed=0) as load:
         for _ in range(FAILOVERS):
             standby = new_cluster()
             standby.follow(load.primary)
@@ -160,6 +159,8 @@ def test_with_synchronous_replication_nothing_is_lost_and_no_reader_stops(
             load.primary.wait_until("SELECT bool_or(sync_state = 'sync') FROM pg_stat_replication")
             time.sleep(generator.random() * 0.5)
             confirm_commits(standby, "")
+            standby.stop_receiving()  # from now on, a commit is neither acknowledged nor shown to others
+            time.sleep(generator.random() * 0.5)
             load.primary.kill()
             standby.promote()
             pgbouncer.switch_to(standby.port)
@@ -186,13 +187,12 @@ def check_that_nothing_was_lost(load: Load) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("kind", [PgBouncer, AtAnAddress])
 def test_a_planned_move_in_a_pause_goes_unnoticed(
-    kind: type[PgBouncer], cluster: Cluster, new_cluster: Callable[[], Cluster], seed: int
+    kind: type[PgBouncer], cluster: Cluster, new_cluster: Callable[[], Cluster]
 ) -> None:
-    generator = random.Random(seed)
-    with transactions(kind) as pgbouncer, Load(cluster, pgbouncer, generator, seed) as load:
+    generator = random.Random(0)
+    with transactions(kind) as pgbouncer, Load(cluster, pgbouncer, generator, seed=0) as load:
         for _ in range(FAILOVERS):
             standby = new_cluster()
             standby.follow(load.primary)

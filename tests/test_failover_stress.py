@@ -101,7 +101,7 @@ class Reader(Background):
         time.sleep(0.005)
 
     def wait_for(self, position: int) -> None:
-        self.wait_until(lambda: isinstance(self.token, PositionToken) and self.token.position >= position)
+        self.wait_until_it_is_at(position, lambda: self.token.position if isinstance(self.token, PositionToken) else 0)
 
 
 class Load:

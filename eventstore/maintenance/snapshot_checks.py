@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from eventstore.backends.protocol import Row
-from eventstore.codecs import PayloadCodec
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.errors import DecodingError
 from eventstore.findings import Finding, FindingKind
 from eventstore.maintenance.damage import damage

@@ -8,8 +8,10 @@ from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
-from eventstore.codecs import MessagePackCodec, PayloadCodec, difference, value_at
+from eventstore.codecs import MessagePackCodec
+from eventstore.codecs.exactness import difference, value_at
 from eventstore.codecs.metadata import METADATA_DECODER, decode_metadata, encode_metadata
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.common.validation import MAX_VERSION
 from eventstore.correlation import CONTEXT, PROVIDERS, with_context
 from eventstore.errors import (
@@ -269,8 +271,15 @@ class EventMapper:
 
     def _new_events(self, append: Append) -> list[NewEvent]:
         events = append.events
-        if isinstance(events, str | bytes | Mapping | NewEvent) or not isinstance(events, Iterable):
-            msg = f"events is a list of events, not {type(events).__name__}"
+        if isinstance(events, NewEvent):
+            return [events]
+        if self.event_types.name_of(type(events)) is not None:
+            return [self.event_types.new_event(events)]
+        if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
+            msg = (
+                f"events is one event or a list of events, not {type(events).__name__}: an event is a NewEvent, or an "
+                "object of a registered class"
+            )
             raise InvalidInput(msg)
         new_events = [event if isinstance(event, NewEvent) else self.event_types.new_event(event) for event in events]
         if not new_events:
