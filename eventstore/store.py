@@ -586,6 +586,7 @@ class EventStore:
         *filters: EventFilter,
         after_position: int | PositionToken = 0,
         limit: int | None = None,
+        backwards: bool = False,
         wait_seconds: float = 1.0,
         upcast: bool = True,
     ) -> Iterator[RecordedEvent]:
@@ -599,6 +600,12 @@ class EventStore:
 
         Each page is a query of its own: nothing is held open between two events, and you may stop at any of them.
 
+        With `backwards=True` the same events come in the opposite order, the newest first; so with a limit of n, they
+        are the last n that match. It, too, waits for appends that are under way when it begins. If `wait_seconds` is
+        over before they have ended, it begins below the first of them: it passes over no position at which an event
+        can still appear. It is for looking back: to go on with new events later, keep the token of the first event that
+        it returned, and read after that forwards.
+
         On a joined store, the transaction must be at READ COMMITTED and must not have appended (on SQLite, not have
         written), and on a standby none will do.
 
@@ -607,17 +614,21 @@ class EventStore:
             after_position: Exclusive; read events of higher positions. Defaults to 0: from the first.
             limit: Read at most so many stored events. Defaults to None: all. Where upcasters split or drop events, more
                 or fewer are returned.
-            wait_seconds: How long to wait, in all, for appends under way; then the iteration ends before them. Defaults
-                to 1. With 0 it never waits.
+            backwards: Read the newest first, down to `after_position`.
+            wait_seconds: How long to wait, in all, for appends under way; then the iteration ends before them, or
+                begins before them if `backwards`. Defaults to 1. With 0 it never waits.
             upcast: As for `read_stream`.
 
         Returns:
-            An iterator in ascending order of positions.
+            An iterator in order of positions, ascending or, if `backwards`, descending.
 
         Raises:
             InvalidInput: An argument is not valid. Raised by the call, all others by the iteration.
             DecodingError: An event can't be read, or does not fit its class.
             UnsuitableTransaction: The joined transaction does not see what others commit, or has itself appended.
+            LogWentBack: The log does not have the event of the token `after_position` any more; or, if `backwards`, it
+                went back while it was being read.
+            PositionBeyondLog: The log has never come as far as `after_position`.
             PositionCacheEnabled: The sequence of positions has a CACHE other than 1.
             SchemaError: The database does not have the tables that this code needs.
 
@@ -626,10 +637,16 @@ class EventStore:
             orders = EventFilter(categories=["order"])
             for event in store.read_all(orders, after_position=last_position):
                 last_position = event.position
+            last_ten = list(store.read_all(orders, backwards=True, limit=10))
             ```
         """
         return self._global_order.read_all(
-            filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds, upcast=upcast
+            filters,
+            after_position=after_position,
+            limit=limit,
+            backwards=backwards,
+            wait_seconds=wait_seconds,
+            upcast=upcast,
         )
 
     def settled_position(self) -> int:
@@ -644,28 +661,6 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._global_order.settled_position()
-
-    def position_before_last(self, count: int, *filters: EventFilter) -> int:
-        """Return the position before the last `count` events that match the filters.
-
-        To read them, or to begin a subscription with them, pass it as `after_position`. If fewer match, it is the
-        position before the first that does; if none does, it is 0. Events that are not settled yet count, too.
-
-        Args:
-            count: How many, from 1.
-            filters: As for `read_all`. Each combination of the values that one filter names is looked up by itself.
-
-        Raises:
-            InvalidInput: An argument is not valid.
-            SchemaError: The database does not have the tables that this code needs.
-
-        Example:
-            ```python
-            orders = EventFilter(categories=["order"])
-            last_ten = store.read_all(orders, after_position=store.position_before_last(10, orders))
-            ```
-        """
-        return self._global_order.position_before_last(count, filters)
 
     def subscribe(
         self,

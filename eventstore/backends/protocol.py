@@ -455,12 +455,13 @@ class Dialect(Protocol):
         up_to_position: int,
         page_size: int,
         settled_position: int,
-        token_position: int,
+        token_position: int = 0,
+        backwards: bool = False,
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Return the first events after one position and up to another that match one of the filters, in order.
 
-        All events, if there are no filters. The header is of the same statement, and names the events at
-        `settled_position` and `token_position`.
+        The last of them, in ascending order as well, if `backwards`. All events, if there are no filters. The header is
+        of the same statement, and names the events at `settled_position` and `token_position`.
         """
         ...
 

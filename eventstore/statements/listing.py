@@ -19,7 +19,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.filters import FIELDS
 from eventstore.statements import Statement
 from eventstore.streams import StreamOrder
 from eventstore.tables import Tables
@@ -139,21 +138,3 @@ def snapshot_coverage(*, of_category: bool) -> Statement:
         return found.where(*is_of_category(heads.stream_id, heads.category)) if of_category else found
 
     return coverage
-
-
-@cache
-def newest_matching(fields: tuple[str, ...]) -> Statement:
-    """Return the statement for the highest positions, at most `page_size`, of events with one value in each field.
-
-    Its parameters are besides `after_position`, and a value for each of the fields, such as `event_types`.
-    """
-
-    def newest_matching_page(tables: Tables) -> ClauseElement:
-        events = tables.events.c
-        matches = [events[FIELDS[field]] == bindparam(field, type_=Text) for field in fields]
-        after = events.position > bindparam("after_position", type_=BigInteger)
-        # in a stream, positions ascend with versions, and those are in its key
-        newest_first = events.version if "stream_ids" in fields else events.position
-        return select(events.position).where(after, *matches).order_by(newest_first.desc()).limit(_PAGE_SIZE)
-
-    return newest_matching_page
