@@ -16,8 +16,8 @@ CORRELATION_ID: Final = "correlation_id"
 CAUSATION_ID: Final = "causation_id"
 """The key of the id of the event that this one is a reaction to."""
 
-_current: ContextVar[Mapping[str, Any]] = ContextVar("eventstore_metadata", default=MappingProxyType({}))
-_functions: ContextVar[tuple[Callable[[], Mapping[str, Any]], ...]] = ContextVar("eventstore_functions", default=())
+CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("eventstore_metadata", default=MappingProxyType({}))
+PROVIDERS: ContextVar[tuple[Callable[[], Mapping[str, Any]], ...]] = ContextVar("eventstore_functions", default=())
 
 
 @contextmanager
@@ -47,12 +47,12 @@ def metadata_context(metadata: Mapping[str, Any] | None = None, /, **more: Any) 
     """
     encode_metadata(metadata)
     encode_metadata(more)
-    merged = {**_current.get(), **(metadata or {}), **more}
-    token = _current.set(MappingProxyType(merged))
+    merged = {**CONTEXT.get(), **(metadata or {}), **more}
+    token = CONTEXT.set(MappingProxyType(merged))
     try:
         yield dict(merged)
     finally:
-        _current.reset(token)
+        CONTEXT.reset(token)
 
 
 def add_metadata_provider(function: Callable[[], Mapping[str, Any]]) -> None:
@@ -62,16 +62,16 @@ def add_metadata_provider(function: Callable[[], Mapping[str, Any]]) -> None:
     then. Every `metadata_context` wins over it. Like a context it belongs to its thread, or to its task; there it is
     for good, and asked for again it is still called once.
     """
-    if function not in _functions.get():
-        _functions.set((*_functions.get(), function))
+    if function not in PROVIDERS.get():
+        PROVIDERS.set((*PROVIDERS.get(), function))
 
 
 def current_metadata() -> dict[str, Any]:
     """Return what is added to an append here, empty outside any `metadata_context`; to hand it on to a job, say."""
     metadata: dict[str, Any] = {}
-    for function in _functions.get():
+    for function in PROVIDERS.get():
         metadata |= function()
-    return {**metadata, **_current.get()}
+    return {**metadata, **CONTEXT.get()}
 
 
 def caused_by(event: RecordedEvent, *, also: Iterable[str] = ()) -> dict[str, Any]:

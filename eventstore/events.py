@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -12,16 +12,23 @@ from uuid import UUID
 import msgspec
 
 from eventstore.common.notebook_html import thing_html
-from eventstore.common.validation import check_event_type, check_schema_version, check_stream_id
-from eventstore.errors import InvalidEvent, InvalidMetadata, StreamArchived, StreamClosed, StreamDeleted
-from eventstore.streams import ExpectedVersion, category_of, check_expected_version
+from eventstore.common.validation import MAX_VERSION, check_event_type, check_schema_version, check_stream_id
+from eventstore.errors import (
+    InvalidEvent,
+    InvalidExpectedVersion,
+    InvalidMetadata,
+    StreamArchived,
+    StreamClosed,
+    StreamDeleted,
+)
+from eventstore.streams import Expected, ExpectedVersion, category_of
 from eventstore.tokens import PositionToken
 
 STREAM_DELETED_EVENT: Final = "$stream-deleted"
 """The type of the event that `EventStore.delete_stream` leaves: data `{"reason": …, "reusable": …}`."""
 
 STREAM_ARCHIVED_EVENT: Final = "$stream-archived"
-"""The type of the event that `eventstore.transfer.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
+"""The type of the event that `EventStore.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
 
 CLOSING_ERRORS: Final = {STREAM_DELETED_EVENT: StreamDeleted, STREAM_ARCHIVED_EVENT: StreamArchived}
 """By the types of those events: what is raised where a stream has ended with one."""
@@ -159,7 +166,7 @@ class Append:
 
     Attributes:
         stream_id: The stream.
-        events: `NewEvent`s, or objects of classes that are registered with the store. At least one.
+        events: One event or several: `NewEvent`s, or objects of classes that are registered with the store.
         expected_version: A version, `NO_STREAM`, `ANY` or `STREAM_EXISTS`.
         metadata: JSON values by string keys, for all of these events.
 
@@ -169,13 +176,31 @@ class Append:
     """
 
     stream_id: str
-    events: Iterable[Any]
+    events: Any
     expected_version: ExpectedVersion = field(kw_only=True)
     metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        stream_id, expected_version = check_stream_id(self.stream_id), check_expected_version(self.expected_version)
+        expected_version = check_expected_version(self.expected_version)
+        stream_id = check_stream_id(self.stream_id)
         if stream_id is not self.stream_id:
             object.__setattr__(self, "stream_id", stream_id)
         if expected_version is not self.expected_version:
             object.__setattr__(self, "expected_version", expected_version)
+
+
+def check_expected_version(expected: object) -> ExpectedVersion:
+    """Return the expected version.
+
+    Raises:
+        InvalidExpectedVersion: It is neither an integer of 0 to 2^63-1 nor a member of `Expected`.
+    """
+    if isinstance(expected, Expected):
+        return expected
+    if isinstance(expected, bool) or not isinstance(expected, int):
+        msg = f"an expected version is an integer, NO_STREAM, ANY or STREAM_EXISTS, not {type(expected).__name__}"
+        raise InvalidExpectedVersion(msg)
+    if not 0 <= expected <= MAX_VERSION:
+        msg = f"an expected version is between 0 and {MAX_VERSION}, not {expected}"
+        raise InvalidExpectedVersion(msg)
+    return int(expected)

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Protocol, Self
 Operation = Literal["append", "append_many", "read", "load", "execute", "save_snapshot", "load_snapshot", "project"]
 """What is observed.
 
-`append` and `append_many` are the calls of those names, `append_each` counts as the second. `read` is one page, of a
+`append` and `append_many` are the calls of those names. `read` is one page, of a
 stream or of the global order; looking whether there is anything new is not observed. `load` and `execute` are a
 repository's, `save_snapshot` and `load_snapshot` are what they say, and `project` is one batch of a projection.
 """
@@ -21,7 +21,7 @@ class Observation(Protocol):
         """Say what has come of the operation.
 
         Args:
-            figures: `events` (appended, read or handled), `conflicts` (streams that `append_each` left out), `attempts`
+            figures: `events` (appended, read or handled), `conflicts` (appends that `append_many` left out), `attempts`
                 (of a command), `snapshot_version` (that loading began with), `dead_letters` (new ones), `lag` (how many
                 positions a projection is behind what is settled).
         """

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self, overload
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import UnboundExecutionError
@@ -17,6 +17,7 @@ from eventstore.backends import backend_for, check_engine, engine_for, same_data
 from eventstore.codecs import Codec
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.core.appending import Appender
+from eventstore.core.archiving import archive
 from eventstore.core.core import Core
 from eventstore.core.deletion import StreamDeleter, history_changes
 from eventstore.core.event_type_check import check_event_types
@@ -34,8 +35,10 @@ from eventstore.errors import (
 from eventstore.event_types import EventTypeFinding, EventTypes
 from eventstore.events import Append, AppendResult, RecordedEvent
 from eventstore.filters import EventFilter, combine
-from eventstore.health import Health, HealthCheck, Thresholds
-from eventstore.observer import Observer
+from eventstore.health import Health
+from eventstore.health.check import HealthCheck
+from eventstore.health.thresholds import Thresholds
+from eventstore.observer import NO_OBSERVER, Observer
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import Pace, Subscription
@@ -73,7 +76,7 @@ class EventStore:
     Example:
         ```python
         store = EventStore(engine)
-        store.append("order-42", [NewEvent("order-placed", {"total": 30})], expected_version=NO_STREAM)
+        store.append("order-42", NewEvent("order-placed", {"total": 30}), expected_version=NO_STREAM)
         for event in store.read_stream("order-42"):
             print(event.version, event.event_type, event.data)
         ```
@@ -301,12 +304,12 @@ class EventStore:
     def append(
         self,
         stream_id: str,
-        events: Iterable[Any],
+        events: Any,
         *,
         expected_version: ExpectedVersion,
         metadata: Mapping[str, Any] | None = None,
     ) -> AppendResult:
-        """Append events to a stream: all of them or none.
+        """Append one event to a stream, or several: all of them or none.
 
         Takes the lock of the stream's head, for as long as the transaction lasts: writers of one stream wait for each
         other, writers of different streams don't (on SQLite all writers do). Without a joined transaction it is
@@ -319,8 +322,8 @@ class EventStore:
 
         Args:
             stream_id: 1 to 255 characters, as `order-42`; what is before the first `-` is its category.
-            events: `NewEvent`s, or objects of registered classes; at least one. 100,000 in one call are fine, memory
-                permitting.
+            events: A `NewEvent` or an object of a registered class; or an iterable of these, at least one. 100,000 in
+                one call are fine, memory permitting.
             expected_version: The version that the stream must have: the one you have decided on. `NO_STREAM` (0) where
                 it must not exist yet, `STREAM_EXISTS`, or `ANY` not to check.
             metadata: JSON values by string keys, for all of these events; an event's own win.
@@ -339,54 +342,52 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
             DatabaseBusy: SQLite's write lock could not be had in time.
         """
-        with self._core.observer.operation("append", stream_id=stream_id) as observed:
+        core = self._core
+        if core.observer is NO_OBSERVER:
             append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
-            pending = self._core.mapper.pending(append)
+            return self._appender.append(core.mapper.pending(append))
+        with core.observer.operation("append", stream_id=stream_id) as observed:
+            append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
+            pending = core.mapper.pending(append)
             result = self._appender.append(pending)
             observed.note(events=len(pending))
         return result
 
-    def append_many(self, appends: Iterable[Append]) -> list[AppendResult]:
-        """Append to several streams: all or nothing, in one transaction.
+    @overload
+    def append_many(self, appends: Iterable[Append], *, atomic: Literal[True] = True) -> list[AppendResult]: ...
+
+    @overload
+    def append_many(
+        self, appends: Iterable[Append], *, atomic: Literal[False]
+    ) -> list[AppendResult | ConcurrencyConflict]: ...
+
+    def append_many(
+        self, appends: Iterable[Append], *, atomic: bool = True
+    ) -> list[AppendResult] | list[AppendResult | ConcurrencyConflict]:
+        """Append to several streams in one transaction: all or nothing, or each for itself.
 
         Streams are locked in sorted order, so that two calls never deadlock. One stream may occur several times; its
         appends follow each other in the order of the list.
 
         Args:
             appends: What to append. None is fine.
+            atomic: Whether a conflict of one stream keeps all others from being written, too. If False, appends that
+                are in conflict are left out, and the others are stored.
 
         Returns:
-            A result for each, in the same order.
+            A result for each, in the same order; if not `atomic`, a ConcurrencyConflict, not raised, for one that was
+            left out.
 
         Raises:
             ConcurrencyConflict: One of the streams has another version: the first of them in the list. Nothing was
-                written.
-            EventStoreError: As for `append`.
+                written. Only if `atomic`.
+            EventStoreError: As for `append`. Nothing was written, whatever `atomic` is: a stream that was deleted or
+                archived, say.
         """
-        results = self._append_many(appends, all_or_nothing=True)
-        return [result for result in results if isinstance(result, AppendResult)]
-
-    def append_each(self, appends: Iterable[Append]) -> list[AppendResult | ConcurrencyConflict]:
-        """Append to several streams, each for itself, in one transaction: those in conflict are left out.
-
-        Args:
-            appends: What to append. None is fine.
-
-        Returns:
-            A result for each, in the same order: a ConcurrencyConflict, not raised, for one that was left out.
-
-        Raises:
-            EventStoreError: As for `append`, except ConcurrencyConflict. Nothing was written. So it is with a stream
-                that was deleted or archived.
-        """
-        return self._append_many(appends, all_or_nothing=False)
-
-    def _append_many(
-        self, appends: Iterable[Append], *, all_or_nothing: bool
-    ) -> list[AppendResult | ConcurrencyConflict]:
+        check_flag("atomic", atomic)
         with self._core.observer.operation("append_many") as observed:
             pending = [self._core.mapper.pending(append) for append in appends]
-            results = self._appender.append_many(pending, all_or_nothing=all_or_nothing)
+            results = self._appender.append_many(pending, atomic=atomic)
             stored = [isinstance(result, AppendResult) for result in results]
             observed.note(
                 events=sum(len(append) for append, is_stored in zip(pending, stored, strict=True) if is_stored),
@@ -435,6 +436,61 @@ class EventStore:
         """
         return StreamDeleter(self._core).delete(
             stream_id, expected_version=expected_version, reason=reason, metadata=metadata, reusable=reusable
+        )
+
+    def archive_stream(
+        self,
+        stream_id: str,
+        *,
+        into: "EventStore",
+        expected_version: ExpectedVersion,
+        reason: str,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AppendResult:
+        """Move the events of a stream into another store, the archive, and leave one event that says so.
+
+        The archive is a store like any other: a SQLite file, another database, another schema of this one. There the
+        stream is read as before, with its versions, ids, times and positions. Here, the event of type
+        `$stream-archived` is the last of the stream, with the data `{"reason": …, "reusable": False}`; projections
+        receive it. Whoever reads all events from now on, to rebuild a projection say, does not find those of the
+        archive.
+
+        The archive commits first, then this store. Interrupted between the two, or refused by a handler of an inline
+        projection, the events are in both; repeat the call. One archive takes the streams of one store, because it
+        keeps positions. Nobody should subscribe to it: streams come into it with positions that a reader may have
+        passed.
+
+        Args:
+            stream_id: The stream.
+            into: The archive, with its tables in place; not joined to a transaction.
+            expected_version: The version that the stream must have; or `STREAM_EXISTS`.
+            reason: Why, for those who come later.
+            metadata: Who, in which request: as for `append`.
+
+        Returns:
+            The version and position of the last event.
+
+        Raises:
+            ConcurrencyConflict: The stream has another version, or does not exist.
+            StreamClosed: It was deleted or archived already: on a repetition, all is well.
+            ImportConflict: The archive has something else at the same place.
+            InvalidInput: An argument is not valid, or the archive is the store itself.
+            SchemaOutdated: The tables of one of them are older than `es_0006`.
+        """
+        if not isinstance(into, EventStore) or into.core.execution.is_joined:
+            msg = "into is an EventStore, not joined to a transaction: the archive"
+            raise InvalidInput(msg)
+        same_schema = into.tables.metadata.schema == self.tables.metadata.schema
+        if same_database(into.engine, self.engine) and (same_schema or self.engine.dialect.name == "sqlite"):
+            msg = "the archive is this store itself; give it another database, or another PostgreSQL schema"
+            raise InvalidInput(msg)
+        return archive(
+            self._core,
+            stream_id,
+            into=into.core,
+            expected_version=expected_version,
+            reason=reason,
+            metadata=metadata,
         )
 
     # --- read
@@ -489,7 +545,7 @@ class EventStore:
         """
         return self._reader.stream_version(stream_id)
 
-    def streams(
+    def list_streams(
         self,
         *,
         category: str | None = None,
@@ -519,7 +575,7 @@ class EventStore:
 
         Example:
             ```python
-            for stream in store.streams(category="order", order=StreamOrder.SIZE, limit=10):
+            for stream in store.list_streams(category="order", order=StreamOrder.SIZE, limit=10):
                 print(stream.stream_id, stream.version)
             ```
         """

@@ -5,9 +5,6 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
-from eventstore.common.validation import MAX_VERSION
-from eventstore.errors import InvalidExpectedVersion
-
 NO_STREAM: Final = 0
 """Expect that the stream does not exist yet: a stream with no events has version 0."""
 
@@ -30,6 +27,15 @@ STREAM_EXISTS: Final = Expected.STREAM_EXISTS
 
 ExpectedVersion = int | Expected
 """A version of 0 or more, `NO_STREAM` (which is 0), `ANY` or `STREAM_EXISTS`."""
+
+
+class Expectation(Enum):
+    """The kinds of expected versions: each needs a statement of its own."""
+
+    NEW = "new"
+    VERSION = "version"
+    EXISTING = "existing"
+    NOTHING = "nothing"
 
 
 class StreamOrder(Enum):
@@ -71,20 +77,3 @@ class StreamInfo:
 def category_of(stream_id: str) -> str:
     """Return the part of a stream id before its first `-`, or the whole id where there is none."""
     return stream_id.partition("-")[0]
-
-
-def check_expected_version(expected: object) -> ExpectedVersion:
-    """Return the expected version.
-
-    Raises:
-        InvalidExpectedVersion: It is neither an integer of 0 to 2^63-1 nor a member of `Expected`.
-    """
-    if isinstance(expected, Expected):
-        return expected
-    if isinstance(expected, bool) or not isinstance(expected, int):
-        msg = f"an expected version is an integer, NO_STREAM, ANY or STREAM_EXISTS, not {type(expected).__name__}"
-        raise InvalidExpectedVersion(msg)
-    if not 0 <= expected <= MAX_VERSION:
-        msg = f"an expected version is between 0 and {MAX_VERSION}, not {expected}"
-        raise InvalidExpectedVersion(msg)
-    return int(expected)

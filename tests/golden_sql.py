@@ -1,8 +1,9 @@
 """Every SQL statement as it is compiled and sent, in one file for each database: reviewers see a changed one as SQL.
 
-`python -m tests.golden_sql` writes the files; `tests/test_golden_sql.py` compares. Nothing has to be entered here for a
-new statement. For a new family, which makes statements at run time, add to `_families` which of them to show. Entries
-stand by module and name, so that merges rarely conflict; if one does, run the command again.
+`python -m tests.golden_sql` writes the files, and what the docs show of them; `tests/test_golden_sql.py` compares.
+Nothing has to be entered here for a new statement. For a new family, which makes statements at run time, add to
+`_families` which of them to show. Entries stand by module and name, so that merges rarely conflict; if one does, run
+the command again.
 """
 
 import ast
@@ -14,6 +15,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, get_origin, get_type_hints
@@ -26,22 +28,26 @@ from eventstore import statements
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.protocol import Dialect, Statement
 from eventstore.backends.sqlite.dialect import SQLiteDialect
-from eventstore.streams import StreamOrder
+from eventstore.statements.columns import APPENDED_COLUMNS, POSITIONED_COLUMNS, STORED_COLUMNS
+from eventstore.streams import Expectation, StreamOrder
 from eventstore.tables import STREAMS_CAN_END, Tables
 from tests.sql_layout import lay_out
 
 FOLDER: Final = Path(__file__).parent / "golden" / "sql"
+DOCS: Final = sorted((Path(__file__).parent.parent / "docs").rglob("*.md"))
 COMMAND: Final = "python -m tests.golden_sql"
 DATABASES: Final[dict[str, Callable[[], Dialect]]] = {"postgresql": PostgreSQLDialect, "sqlite": SQLiteDialect}
 
 _PACKAGE: Final = Path(eventstore.__file__).parent
 _FIELDS: Final = ("stream_ids", "event_types", "categories")
 _SHOWN_IN_SCHEMA: Final = {
-    "postgresql.append_one.append_one_at_version_and_notify", "postgresql.copy.copy_events", "postgresql.look.look",
+    "postgresql.append_one.append_one(Expectation.VERSION, notify=True)", "postgresql.look.look",
+    f"postgresql.copy.copy_events({APPENDED_COLUMNS})",
 }  # fmt: skip
 """Enough for reviewers; a test compares all."""
 _SHOWN_ON_OLDER_TABLES: Final = {
-    "heads.advance_head", "heads.advance_existing_head", "heads.create_or_advance_head", "closing.find_end",
+    "heads.write_head(Expectation.EXISTING)", "heads.write_head(Expectation.NOTHING)",
+    "heads.write_head(Expectation.VERSION)", "closing.find_end",
 }  # fmt: skip
 
 
@@ -112,7 +118,7 @@ def _statements_of(database: str) -> Iterator[tuple[str, Statement]]:
 
 
 def _show(argument: Any) -> str:
-    return str(argument) if isinstance(argument, StreamOrder) else repr(argument)
+    return str(argument) if isinstance(argument, Enum) else repr(argument)
 
 
 def _public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -150,10 +156,18 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
     shapes = [*((named,) for named in combinations), (("categories", "event_types"), ("stream_ids",), ())]
     of_category = [((), {"of_category": value}) for value in truths]
     bounded = [((), {"bounded": value}) for value in truths]
+    notify = [((), {"notify": value}) for value in truths]
+    expectations = [((expectation,), named) for expectation in Expectation for _, named in notify]
     return {
+        "append": expectations,
+        "append_one": expectations,
+        "append_to_all": notify,
+        "append_to_many": notify,
+        "copy_events": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "count_rows": [((table.name,), {}) for table in fields(Tables) if table.name not in {"metadata", "permission"}],
         "drawn_positions": [(("public", "es_events_position_seq"), {})],
         "events_without_stream": bounded,
+        "insert_event": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "list_snapshots": of_category,
         "list_streams": [
             ((order,), {"of_category": category, "is_first": first})
@@ -164,7 +178,21 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
         "stream_states": bounded,
+        "write_head": [((expectation,), {}) for expectation in Expectation],
     }
+
+
+# --- documentation
+
+
+def with_statements(page: str) -> str:
+    """Return a page of the documentation, where a block of SQL that begins with the name of a statement has its SQL."""
+    shown = {each.name: str(each) for database in DATABASES for _, found in sections(database) for each in found}
+    return re.sub(
+        r"```sql\n-- (\S.*)\n[^`]*```",
+        lambda block: f"```sql\n{shown[block[1]]}\n```" if block[1] in shown else block[0],
+        page,
+    )
 
 
 # --- who uses what
@@ -250,7 +278,7 @@ def _is_prose(node: ast.AST) -> bool:
     if isinstance(node, ast.Assign):
         return any(isinstance(target, ast.Name) and target.id == "advice" for target in node.targets)
     if isinstance(node, ast.Call):
-        return ast.unparse(node.func) == "Diagnosis"
+        return ast.unparse(node.func) == "Finding"
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
@@ -258,3 +286,5 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for each in DATABASES:
         (FOLDER / f"{each}.sql").write_text(content(each), encoding="utf-8")
+    for path in DOCS:
+        path.write_text(with_statements(path.read_text(encoding="utf-8")), encoding="utf-8")

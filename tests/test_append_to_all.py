@@ -124,7 +124,7 @@ def test_a_stream_that_has_appeared_is_appended_to_where_anything_was_expected(s
 
 def test_each_for_itself_stores_the_others(store: EventStore) -> None:
     store.append("b", events(1), expected_version=NO_STREAM)
-    call = lambda: store.append_each([append("a", NO_STREAM), append("b", 1), append("c", ANY)])  # noqa: E731
+    call = lambda: store.append_many([append("a", NO_STREAM), append("b", 1), append("c", ANY)], atomic=False)  # noqa: E731
     with while_it_waits(store, call, append("b", 1)) as running:
         results = running.result(timeout=30)
     assert ends(results) == [("a", 1), ("c", 1)]

@@ -27,7 +27,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventstore import DecodingError, EncodingError, InvalidInput
-from eventstore.codecs import Codec, JSONCodec, MessagePackCodec, PayloadCodec
+from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
+from eventstore.codecs.payload import PayloadCodec
 from tests.fix_leaks import SECRET
 
 CODECS: dict[str, PayloadCodec] = {

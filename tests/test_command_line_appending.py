@@ -120,7 +120,7 @@ def test_what_is_wrong_is_told_by_line_and_nothing_is_stored(
 def test_wrong_usage_ends_with_2(command: CommandLine, store: EventStore, arguments: list[str]) -> None:
     result = command("append", *arguments)
     assert (result.exit_code, "Traceback" in result.output) == (2, False)
-    assert list(store.streams()) == []
+    assert list(store.list_streams()) == []
 
 
 def test_what_show_prints_of_the_data_comes_back_the_same(command: CommandLine, store: EventStore) -> None:

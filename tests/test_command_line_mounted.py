@@ -202,7 +202,7 @@ def test_the_password_is_in_no_message(url: str, unused_port: int) -> None:
 class Talkative(EventStore):
     """Fails as a driver would that tells what it was given."""
 
-    def streams(self, **_: Any) -> Any:
+    def list_streams(self, **_: Any) -> Any:
         """Fail."""
         raise OperationalError("SELECT 1", None, ValueError('can not connect to "ada:s3cret%21@host" with s3cret!'))
 

@@ -46,7 +46,7 @@ def test_a_context_adds_to_every_kind_of_append(any_engine: Engine) -> None:
     with metadata_context(correlation_id="r-1", user_id=7):
         store.append("a-1", event, expected_version=NO_STREAM)
         store.append_many([Append("a-2", event, expected_version=NO_STREAM)])
-        store.append_each([Append("a-3", event, expected_version=NO_STREAM)])
+        store.append_many([Append("a-3", event, expected_version=NO_STREAM)], atomic=False)
         with store.transaction() as joined:
             joined.append("a-4", event, expected_version=NO_STREAM)
         with Session(any_engine) as session, session.begin():

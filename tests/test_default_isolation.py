@@ -80,7 +80,7 @@ OVERTAKEN: Final[dict[str, Callable[[EventStore], Any]]] = {
     "append of several": lambda store: store.append("order-1", events(3), expected_version=STREAM_EXISTS).version,
     "append by COPY": lambda store: store.append("order-1", events(COPIED), expected_version=ANY).version,
     "append_many": lambda store: store.append_many(many(2))[0].version,
-    "append_each": lambda store: [result.version for result in store.append_each(many(2))],  # type: ignore[union-attr]
+    "append_many, not atomic": lambda store: [result.version for result in store.append_many(many(2), atomic=False)],  # type: ignore[union-attr]
     "delete_stream": lambda store: store.delete_stream("order-1", expected_version=STREAM_EXISTS, reason="old").version,
 }
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, text
 from eventstore import EventStore, NewEvent
 from eventstore.backends import engine_for
 from eventstore.backends.postgresql import diagnosis as postgresql_diagnosis
-from eventstore.maintenance import Count, Diagnosis, Level, Precision, diagnose, statistics
+from eventstore.maintenance import Count, Finding, Level, Precision, diagnose, statistics
 from eventstore.projections import Projection, Worker
 from tests.damage import fill
 from tests.fix_engines import changing_history
@@ -19,16 +19,16 @@ from tests.fix_engines import changing_history
 NOT_DURABLE = {"fsync", "full_page_writes"}  # servers of tests need not survive a crash
 
 
-def of(store: EventStore, subject: str) -> Diagnosis:
-    (line,) = [line for line in diagnose(store) if line.subject == subject]
-    return line
+def of(store: EventStore, about: str) -> Finding:
+    (found,) = [found for found in diagnose(store) if about in {found.subject, found.kind and found.kind.value}]
+    return found
 
 
 def test_a_healthy_store_has_no_errors_and_each_problem_has_advice(any_engine: Engine) -> None:
     fill(any_engine)
     lines = diagnose(EventStore(any_engine))
     assert {line.subject for line in lines if line.level is Level.ERROR} <= NOT_DURABLE
-    assert all((line.advice is None) == (line.level is Level.OK) for line in lines)
+    assert all((line.remedy == "") == (line.level is Level.OK) for line in lines)
     assert of(EventStore(any_engine), "positions").level is Level.OK
 
 
@@ -39,11 +39,11 @@ def test_projections_that_have_failed_or_are_late_are_told(sqlite_engine: Engine
         connection.execute(text(f"UPDATE es_checkpoints SET {failure}"))
         connection.execute(text("INSERT INTO es_checkpoints (name, position) VALUES ('late', 3)"))
         connection.execute(text("UPDATE es_events SET recorded_at = '2020-01-01 00:00:00.000000'"))
-    failed, letters = [line for line in diagnose(store) if line.subject == "projection totals"]
-    assert (failed.level, "ValueError" in failed.message) == (Level.ERROR, True)
-    assert (letters.level, letters.message) == (Level.WARNING, "1 dead letters are pending")
-    late = of(store, "projection late")
-    assert (late.level, late.message.startswith("11 events and ")) == (Level.WARNING, True)
+    failed, letters = [line for line in diagnose(store) if line.subject == "projection 'totals'"]
+    assert (failed.level, "ValueError" in failed.found) == (Level.ERROR, True)
+    assert (letters.level, letters.found) == (Level.WARNING, "1 dead letters are pending")
+    late = of(store, "projection 'late'")
+    assert (late.level, late.found.startswith("11 events and ")) == (Level.WARNING, True)
 
 
 def test_sqlite_without_what_from_url_sets_is_told(sqlite_engine: Engine) -> None:
@@ -64,7 +64,7 @@ def test_who_holds_readers_back_is_told(postgres_engine: Engine, monkeypatch: py
         assert of(store, "unfinished appends").level is Level.OK, "it is but a moment old"
         monkeypatch.setattr(postgresql_diagnosis, "SLOW_SECONDS", -1)
         told = of(store, "unfinished appends")
-        assert (told.level, f"pid {pid} (eventstore, " in told.message) == (Level.WARNING, True)
+        assert (told.level, f"pid {pid} (eventstore, " in told.found) == (Level.WARNING, True)
         monkeypatch.setattr(postgresql_diagnosis, "STALLED_SECONDS", -1)
         assert of(store, "unfinished appends").level is Level.ERROR
 
@@ -76,7 +76,7 @@ def test_who_holds_readers_back_is_told(postgres_engine: Engine, monkeypatch: py
     ("ALTER DATABASE {} SET synchronous_commit = off", "synchronous_commit", Level.WARNING),
     ("ALTER DATABASE {} SET idle_in_transaction_session_timeout = '1min'", "idle_in_transaction_session_timeout",
      Level.OK),
-    ("ALTER SEQUENCE es_events_position_seq CACHE 5", "schema", Level.ERROR),
+    ("ALTER SEQUENCE es_events_position_seq CACHE 5", "positions-cached", Level.ERROR),
     ("ALTER TABLE es_events ALTER position RESTART WITH 1", "positions-behind", Level.ERROR),
 ])  # fmt: skip
 def test_settings_that_matter_are_told(postgres_engine: Engine, statement: str, subject: str, level: Level) -> None:
@@ -134,7 +134,7 @@ def test_a_pooler_in_between_is_noticed(postgres_engine: Engine) -> None:
             through = url.set(host="127.0.0.1", port=pooler.port)
             engine = engine_for(through, connect_args={"prepare_threshold": threshold})
             told = of(EventStore(engine), "pooler")
-            assert (told.level, "PgBouncer" in told.message) == (level, True)
+            assert (told.level, "PgBouncer" in told.found) == (level, True)
             engine.dispose()
 
 

@@ -26,7 +26,6 @@ from django.test.utils import CaptureQueriesContext
 from eventstore import (
     ANY,
     NO_STREAM,
-    STREAM_DELETED_EVENT,
     Append,
     ConcurrencyConflict,
     EventStore,
@@ -38,6 +37,7 @@ from eventstore import (
 from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.contrib.django import engine_of, events_appended, get_store
 from eventstore.errors import InvalidInput, NotInTransaction, SchemaMissing, UnsuitableTransaction
+from eventstore.events import STREAM_DELETED_EVENT
 from eventstore.projections import OnFailure, Projection, ProjectionAdmin, Worker, inline
 from eventstore.streams import STREAM_EXISTS
 from tests.django_project.events import Deposited, totals
@@ -275,12 +275,13 @@ def test_only_what_was_stored_is_announced() -> None:
         store().append("invoice-1", [EVENT], expected_version=NO_STREAM)
         with pytest.raises(ConcurrencyConflict):
             store().append("invoice-1", [new()], expected_version=NO_STREAM)
-        left_out, second, third = store().append_each(
+        left_out, second, third = store().append_many(
             [
                 Append("invoice-1", [new()], expected_version=NO_STREAM),
                 Append("invoice-2", [new(), new()], expected_version=NO_STREAM),
                 Append("invoice-2", [new()], expected_version=2),
-            ]
+            ],
+            atomic=False,
         )
         deleted = store().delete_stream("invoice-1", expected_version=1, reason="ticket 7")
     assert isinstance(left_out, ConcurrencyConflict)
@@ -443,12 +444,13 @@ DEPOSITS: dict[str, tuple[Callable[[EventStore], object], int, int]] = {
         13,
         4,
     ),
-    "append_each": (
-        lambda to: to.append_each(
+    "append_many, not atomic": (
+        lambda to: to.append_many(
             [
                 Append("account-2", deposits(3), expected_version=1),
                 Append("account-1", deposits(5), expected_version=1),
-            ]
+            ],
+            atomic=False,
         ),
         6,
         2,

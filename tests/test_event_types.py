@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import DecodingError, EncodingError, EventTypes, NewEvent
-from eventstore.codecs import JSONCodec, MessagePackCodec, PayloadCodec
+from eventstore.codecs import JSONCodec, MessagePackCodec
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.errors import EventTypeError, EventTypeTaken, InvalidEvent, UnregisteredEventType
 from tests.fix_leaks import SECRET
 

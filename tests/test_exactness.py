@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from eventstore import EncodingError, EventStore, EventTypes, NewEvent, RecordedEvent, Repository
-from eventstore.codecs import Codec, JSONCodec, MessagePackCodec, PayloadCodec
+from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.errors import EventTypeError, UnregisteredEventType
 from eventstore.events import Append
 from eventstore.repository import SnapshotCounts, always

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
@@ -80,7 +81,7 @@ def test_a_failure_in_append_many_stores_nothing(store: EventStore) -> None:
         Append("order-1", [NewEvent("fine")], expected_version=0),
         Append("order-2", batch(3), expected_version=0),
     ]
-    for call in (store.append_many, store.append_each):
+    for call in (store.append_many, partial(store.append_many, atomic=False)):
         with pytest.raises(DBAPIError):
             call(appends)
     assert [store.stream_version(f"order-{number}") for number in (1, 2)] == [0, 0]

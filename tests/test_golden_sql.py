@@ -12,8 +12,19 @@ from sqlalchemy import Engine, event
 from eventstore import Append, EventFilter, EventStore, NewEvent
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.sqlite.dialect import SQLiteDialect
-from tests.golden_sql import COMMAND, DATABASES, FOLDER, compiled, content, names, sections, unused
-from tests.sql_layout import lay_out
+from tests.golden_sql import (
+    COMMAND,
+    DATABASES,
+    DOCS,
+    FOLDER,
+    compiled,
+    content,
+    names,
+    sections,
+    unused,
+    with_statements,
+)
+from tests.sql_layout import lay_out, unnamed
 
 databases: Final = pytest.mark.parametrize("database", DATABASES)
 
@@ -44,6 +55,12 @@ def normal(sql: str) -> str:
     return re.sub(r"(?<=\() | (?=\))", "", " ".join(sql.split()))
 
 
+def test_the_docs_show_statements_as_they_are_sent() -> None:
+    pages = {path.name: path.read_text(encoding="utf-8") for path in DOCS}
+    assert [name for name, page in pages.items() if page != with_statements(page)] == [], f"run `{COMMAND}`"
+    assert pages["append.md"].count("```sql\n-- postgresql.append") == 2
+
+
 def test_nothing_changes_within_quotes() -> None:
     quoted = """'it''s ( , AND  FROM\n"' || "a ""b""  WHERE ( c" """.strip()
     long = ", ".join([quoted] * 20)
@@ -66,6 +83,27 @@ def test_all_that_code_can_name_is_in_the_files() -> None:
 def test_every_statement_has_only_parameters_of_the_driver(database: str) -> None:
     """A list given to `in_`, say, is filled in by SQLAlchemy alone, and the store executes text."""
     assert [each.name for each in compiled(DATABASES[database](), database) if "POSTCOMPILE" in each.sql] == []
+
+
+@databases
+def test_every_expression_parameter_and_alias_has_a_name_of_ours(database: str) -> None:
+    """Not one of SQLAlchemy's, such as `anon_1`, `max_1` or `param_1`: people read this in pg_stat_statements."""
+    statements = compiled(DATABASES[database](), database)
+    assert {each.name: found for each in statements if (found := unnamed(each.sql))} == {}
+
+
+def test_what_has_no_name_of_ours_is_seen() -> None:
+    assert unnamed("SELECT a.b, c, max(d) AS largest, (SELECT e.* FROM e) AS f FROM a WHERE EXISTS (SELECT 1)") == []
+    assert unnamed("SELECT 1, NULL, a = b FROM c UNION SELECT DISTINCT c.*, true FROM d") == [
+        "1",
+        "NULL",
+        "a = b",
+        "true",
+    ]
+    assert unnamed("SELECT max(a) AS max_1 FROM b WHERE c > %(param_1)b") == ["max_1", "param_1"]
+    assert unnamed("WITH a AS (INSERT INTO b SELECT c, d + 1 FROM e RETURNING f, g(h, i)) SELECT count(*) FROM a") == [
+        "d + 1", "g(h, i)", "count(*)",
+    ]  # fmt: skip
 
 
 def test_in_a_schema_statements_are_the_same_but_for_the_names_of_tables() -> None:

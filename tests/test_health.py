@@ -62,24 +62,30 @@ def test_it_tells_how_projections_are_doing(lagging: EventStore) -> None:
     [
         ({}, None),
         ({"max_lag_seconds": 600, "max_lag_events": 2, "max_dead_letters": 2, "max_failed_projections": 1}, None),
-        ({"max_lag_seconds": 0}, "projection 'strict' is 0 s behind"),
-        ({"max_lag_events": 1}, "projection 'strict' is 2 events behind"),
+        ({"max_lag_seconds": 0}, "projection 'strict': 0 s behind"),
+        ({"max_lag_events": 1}, "projection 'strict': 2 events behind"),
         ({"max_lag_events": 1, "projections": ["tolerant"]}, None),
-        ({"max_dead_letters": 1}, "projection 'tolerant' has 2 pending dead letters"),
-        ({"max_failed_projections": 0}, "projection 'strict' has stopped: ValueError at position 2"),
-        ({"projections": ["tolerant", "absent"]}, "projection 'absent' has never run"),
+        ({"max_dead_letters": 1}, "projection 'tolerant': 2 pending dead letters"),
+        ({"max_failed_projections": 0}, "projection 'strict': has stopped: ValueError at position 2"),
+        ({"projections": ["tolerant", "absent"]}, "projection 'absent': has never run"),
     ],
 )
 def test_thresholds_say_what_is_a_problem(lagging: EventStore, thresholds: Any, problem: str | None) -> None:
     health = lagging.health(**thresholds)
     assert health.ok is (problem is None)
-    assert [each.startswith(str(problem)) for each in health.problems] == [True] * (problem is not None)
+    assert [str(each).startswith(str(problem)) for each in health.problems] == [True] * (problem is not None)
 
 
 def test_it_is_json(lagging: EventStore) -> None:
     told = json.loads(json.dumps(lagging.health(max_lag_events=1).as_dict()))
     assert list(told) == ["ok", "problems", "connection", "schema", "projections", "pool"]
-    assert (told["ok"], told["problems"]) == (False, ["projection 'strict' is 2 events behind"])
+    (problem,) = told["problems"]
+    assert (told["ok"], problem["level"]) == (False, "error")
+    assert (problem["subject"], problem["name"], problem["found"]) == (
+        "projection 'strict'",
+        "strict",
+        "2 events behind",
+    )
     assert told["schema"] == {"fits": True, "version": SCHEMA_VERSION, "error": None}
     assert [each["name"] for each in told["projections"]] == ["strict", "tolerant"]
 
@@ -93,7 +99,7 @@ def test_the_pool_is_counted_when_the_check_begins(store: EventStore) -> None:
         assert store.health().pool.checked_out == 2
         assert store.health(max_pool_use=2 / limit).ok
         busy = store.health(max_pool_use=1 / limit)
-    assert busy.problems == (f"2 of {limit} connections of the pool are in use",)
+    assert [str(problem) for problem in busy.problems] == [f"pool: 2 of {limit} connections are in use"]
 
 
 def test_a_pool_that_does_not_count_says_nothing(store: EventStore) -> None:
@@ -109,7 +115,7 @@ def test_tables_that_are_missing_old_or_too_new_are_problems(
     assert (missing.ok, missing.connection.is_up, missing.schema.fits, missing.schema.version) == (
         False, True, False, None,
     )  # fmt: skip
-    assert "eventstore migrate" in missing.problems[0]
+    assert "eventstore migrate" in missing.problems[0].found
     used, unused = EventStore(sqlite_engine), EventStore(sqlite_engine)
     assert used.health().ok
     for version, breaking in ((0, 0), (99, 99)):
@@ -119,7 +125,7 @@ def test_tables_that_are_missing_old_or_too_new_are_problems(
         for store in (used, unused):  # one that has looked before looks again
             health = store.health()
             assert (health.connection.is_up, health.schema.fits, health.schema.version) == (True, False, version)
-            assert health.problems == (health.schema.error,)
+            assert [problem.found for problem in health.problems] == [health.schema.error]
 
 
 def test_tables_without_projections_are_fine(new_engine: Engine) -> None:
@@ -134,8 +140,8 @@ def test_a_database_that_is_not_there_is_told_without_the_password(
     engine = tracked_engine(f"postgresql://ada:s3cret@127.0.0.1:{unused_port}/shop")
     health = EventStore(engine).health(timeout_seconds=20, max_lag_seconds=0, projections=["totals"])
     assert (health.ok, health.connection.is_up, health.schema.fits, len(health.problems)) == (False, False, False, 1)
-    assert health.problems[0].startswith("OperationalError: ")
-    assert health.problems == (health.connection.error,)
+    assert health.problems[0].found.startswith("OperationalError: ")
+    assert [problem.found for problem in health.problems] == [health.connection.error]
     assert "s3cret" not in str(health.as_dict())
 
 
@@ -159,8 +165,8 @@ def test_who_may_not_read_projections_is_told_or_leaves_them_out(shared_postgres
     try:
         health = EventStore(reader).health(projections=["totals"])
         assert (health.connection.is_up, health.schema.fits, len(health.problems)) == (True, True, 1)
-        assert health.problems[0].startswith("projections can't be read: PermissionDenied: ")
-        assert "GRANT SELECT ON es_checkpoints TO" in health.problems[0]
+        assert str(health.problems[0]).startswith("projections: can't be read: PermissionDenied: ")
+        assert "GRANT SELECT ON es_checkpoints TO" in health.problems[0].found
         assert EventStore(reader).health(projections=()).ok
     finally:
         reader.dispose()
@@ -175,7 +181,7 @@ def test_a_database_that_hangs_is_told_in_time_and_asked_once(shared_postgres_en
         connection.execute(text("LOCK TABLE es_checkpoints"))
         for _ in range(3):
             health = store.health(timeout_seconds=0.05, max_dead_letters=0)
-            assert health.problems == ("the database has not answered within 0.05 s",)
+            assert [problem.found for problem in health.problems] == ["the database has not answered within 0.05 s"]
         assert [thread.name for thread in threading.enumerate()].count("eventstore-health") == 1
         assert store.health(timeout_seconds=0.05).pool.checked_out == 2, "the lock's, and one that waits for it"
     assert store.health(timeout_seconds=20).ok
@@ -188,7 +194,7 @@ def test_a_full_pool_is_told_in_time(tracked_engine: Callable[[Any], Engine], en
     with small.connect():
         health = store.health(timeout_seconds=20, max_pool_use=0.9)
     assert (health.connection.is_up, health.pool.limit, health.pool.checked_out) == (False, 1, 1)
-    assert health.problems[1] == "1 of 1 connections of the pool are in use"
+    assert str(health.problems[1]) == "pool: 1 of 1 connections are in use"
     assert store.health().ok
     small.dispose()
 
@@ -241,4 +247,4 @@ def test_it_says_that_positions_are_not_drawn_as_they_should_be(
     with postgres_engine.begin() as connection:
         connection.execute(text(change))
     (found,) = store.health().problems
-    assert problem in found
+    assert problem in found.found

@@ -56,15 +56,16 @@ def test_verify_prints_a_line_for_each_finding_and_ends_with_9(any_engine: Engin
     result = run(any_engine, "verify")
     assert result.exit_code == 9
     lines = [line.split("\t") for line in result.stdout.splitlines()]
-    assert [(line[0], line[1]) for line in lines] == [
+    assert {line[0] for line in lines} == {"error"}
+    assert [(line[1], line[2]) for line in lines] == [
         ("versions-missing", "stream 'order-1', version 4, position 12"),
         ("head-behind", "stream 'order-2', version 2"),
         ("event-unreadable", "noted, stream 'order-2', version 2, position 6, schema version 1"),
     ]
-    assert all(len(line) == 5 for line in lines)
+    assert all(len(line) == 6 for line in lines)
     assert "3 findings, of which `eventstore repair` mends 1:" in result.stderr
     *findings, summary = [json.loads(line) for line in run(any_engine, "verify", "--json").stdout.splitlines()]
-    assert [finding["kind"] for finding in findings] == [line[0] for line in lines]
+    assert [finding["kind"] for finding in findings] == [line[1] for line in lines]
     assert summary["kinds"] == {"versions-missing": 1, "head-behind": 1, "event-unreadable": 1}
     assert run(any_engine, "verify", "--no-payloads").stdout.count("\n") == 2
     assert SECRET not in result.output
@@ -73,7 +74,7 @@ def test_verify_prints_a_line_for_each_finding_and_ends_with_9(any_engine: Engin
 def test_verify_goes_on_after_a_place(sqlite_engine: Engine) -> None:
     damage(sqlite_engine, "a hole", "a snapshot beyond its head")
     result = run(sqlite_engine, "verify", "--after", "streams:0:order-1")
-    assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["snapshot-beyond-head"]
+    assert [line.split("\t")[1] for line in result.stdout.splitlines()] == ["snapshot-beyond-head"]
     refused = run(sqlite_engine, "verify", "--after", "order-1")
     assert (refused.exit_code, "a place looks like" in refused.stderr) == (2, True)
 
@@ -97,7 +98,7 @@ def test_verify_takes_the_event_types_of_the_application(sqlite_engine: Engine) 
     store.append("order-1", [NewEvent("paid", {"amount": 3})], expected_version=5)
     assert run(sqlite_engine, "verify").exit_code == 0
     found = run(sqlite_engine, "verify", "--event-types", name)
-    assert found.stdout.startswith("event-type-unknown\tpaid, stream 'order-1', version 6,")
+    assert found.stdout.startswith("error\tevent-type-unknown\tpaid, stream 'order-1', version 6,")
     assert run(sqlite_engine, "verify", "--event-types", "json:JSONDecoder").exit_code == 2
 
 
@@ -106,7 +107,7 @@ def test_without_tables_verify_ends_with_3(new_engine: Engine) -> None:
     with new_engine.connect():  # a file, if it is one, without tables
         pass
     told = run(new_engine, "doctor")
-    assert (told.exit_code, "error\tschema\t" in told.stdout) == (9, True)
+    assert (told.exit_code, "error\t\tschema\t" in told.stdout) == (9, True)
     assert run(new_engine, "stats").exit_code == 3
 
 
@@ -158,7 +159,7 @@ def test_a_person_is_asked_and_sees_what_is_wrong_in_blocks(sqlite_engine: Engin
         "Do it? [y/N]: n\nnothing was done; --yes does it without asking"
     )
     told = run_in_terminal(sqlite_engine, "y")
-    assert "head-behind  stream 'order-2', version 2\n  found     a head at version 2\n" in told
+    assert "error    head-behind  stream 'order-2', version 2\n  found     a head at version 2\n" in told
     assert "done: set the head of stream 'order-2' by its events" in told
     assert "nothing is wrong: 4 streams and 14 events" in told
     assert max(map(len, told.splitlines())) <= 80
@@ -190,14 +191,15 @@ def run_in_terminal(engine: Engine, answer: str) -> str:
 def test_doctor_prints_a_line_for_each_thing_and_its_worst_level(any_engine: Engine) -> None:
     fill(any_engine)
     lines = [line.split("\t") for line in run(any_engine, "doctor").stdout.splitlines()]
-    assert {len(line) for line in lines} == {4}
+    assert {len(line) for line in lines} == {6}
     told = json.loads(run(any_engine, "doctor", "--json").stdout)
-    assert [line["subject"] for line in told["lines"]] == [line[1] for line in lines]
-    is_durable = {line[1] for line in lines if line[0] == "error"} == set()
+    assert [found["subject"] for found in told["findings"]] == [line[2] for line in lines]
+    is_durable = {line[2] for line in lines if line[0] == "error"} == set()
     assert told["level"] == ("warning" if is_durable else "error")
     DAMAGES["an index that is gone"](any_engine)
     result = run(any_engine, "doctor")
-    assert "error\tschema\tes_events, es_events_category_position_idx is not there, expected was " in result.stdout
+    missing = "error\tindex-missing\tes_events.es_events_category_position_idx\tis not there\t"
+    assert missing in result.stdout
     assert result.exit_code == 9
 
 

@@ -110,7 +110,7 @@ def test_what_something_of_theirs_needs_is_not_dropped(engine: Engine, kind: str
     with pytest.raises(ReferredTo):
         migrations.downgrade(engine, "es_0001")
     assert dump(engine) == before
-    problems = [finding.problem for finding in migrations.verify(engine) if "app_" not in str(finding)]
+    problems = [finding.found for finding in migrations.verify(engine) if "app_" not in str(finding)]
     assert all(problem.startswith("not yet applied: ") for problem in problems), f"{stopped_at} is complete"
     migrations.upgrade(engine)
     assert migrations.current(engine) == migrations.head()

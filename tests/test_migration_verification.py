@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from eventstore import EventStore, InvalidInput, NewEvent, migrations
 from eventstore.core.schema_version import create_schema
 from eventstore.errors import ConstraintViolated
+from eventstore.findings import FindingKind
 from eventstore.migrations.definitions import history
 from eventstore.tables import define_tables
 from tests.fix_command_line import CommandLine
@@ -233,9 +234,9 @@ def assert_found(engine: Engine, table: str, name: str | None) -> None:
     assert (table, name) in [(found.table, found.name) for found in findings]
     assert {found.table for found in findings} == {table}, "blames others"
     for found in findings:
-        assert found.problem
+        assert found.found
         assert found.remedy
-        assert str(found).startswith(table)
+        assert found.subject.startswith(table)
 
 
 CURED_BY_SQL = [
@@ -297,12 +298,12 @@ def test_rows_that_break_a_constraint_are_said_and_new_ones_refused(postgres_eng
         migrations.fix(postgres_engine, found)
     assert (raised.value.table, raised.value.constraint) == ("es_events", "es_events_codec_check")
     (found,) = migrations.verify(postgres_engine)
-    assert "was never validated" in found.problem
+    assert "was never validated" in found.found
 
 
 def test_an_empty_database_lacks_all_tables(new_engine: Engine) -> None:
     findings = migrations.verify(new_engine)
-    assert all("is not there" in found.problem and "eventstore migrate" in found.remedy for found in findings)
+    assert all("is not there" in found.found and "eventstore migrate" in found.remedy for found in findings)
     assert {found.table for found in findings} == set(
         define_tables(position_is_key=is_sqlite(new_engine)).metadata.tables
     )
@@ -316,7 +317,7 @@ def test_each_revision_is_compared_with_itself(new_engine: Engine) -> None:
     for revision, _ in migrations.pending(new_engine):
         migrations.upgrade(new_engine, revision)
         pending = [missing for missing, _ in migrations.pending(new_engine)]
-        problems = [found.problem for found in migrations.verify(new_engine)]
+        problems = [found.found for found in migrations.verify(new_engine)]
         assert problems == ([f"not yet applied: {', '.join(pending)}"] if pending else []), revision
 
 
@@ -325,7 +326,7 @@ def test_each_revision_is_compared_with_itself_on_the_way_back(new_engine: Engin
     migrations.upgrade(new_engine)
     for revision in reversed(REVISIONS[:-1]):
         migrations.downgrade(new_engine, revision)
-        assert [found.problem for found in migrations.verify(new_engine)] == [
+        assert [found.found for found in migrations.verify(new_engine)] == [
             f"not yet applied: {', '.join(REVISIONS[REVISIONS.index(revision) + 1 :])}"
         ]
 
@@ -334,8 +335,8 @@ def test_damage_of_an_older_revision_is_found(new_engine: Engine) -> None:
     migrations.upgrade(new_engine, "es_0003")
     damage(new_engine, "DROP INDEX es_events_category_position_idx")
     first, found = migrations.verify(new_engine)
-    assert first.problem.startswith("not yet applied: es_0004, es_0005")
-    assert (found.name, found.kind) == ("es_events_category_position_idx", migrations.Difference.INDEX_MISSING)
+    assert first.found.startswith("not yet applied: es_0004, es_0005")
+    assert (found.name, found.kind) == ("es_events_category_position_idx", FindingKind.INDEX_MISSING)
 
 
 def alike(revision: str, engine: Engine) -> set[str]:
@@ -365,7 +366,7 @@ def test_a_wrong_stamp_is_recognised_by_what_the_tables_are(
     damage(engine, f"UPDATE es_alembic_version SET version_num = '{stamped}'")
     if with_row:
         damage(engine, f"UPDATE es_schema SET version = {int(stamped[3:])}")
-    wrong = [found for found in migrations.verify(engine) if found.kind is migrations.Difference.VERSION_WRONG]
+    wrong = [found for found in migrations.verify(engine) if found.kind is FindingKind.SCHEMA_VERSION_WRONG]
     following = REVISIONS.index(are) == REVISIONS.index(stamped) + 1
     if stamped == are or (with_row and stamped in alike(are, engine)):
         assert wrong == []
@@ -378,7 +379,7 @@ def test_a_wrong_stamp_is_recognised_by_what_the_tables_are(
         assert {found.table for found in wrong} <= said
         assert wrong
         named = {
-            each for each in alike(are, engine) for found in wrong if f"the tables are those of {each}" in found.problem
+            each for each in alike(are, engine) for found in wrong if f"the tables are those of {each}" in found.found
         }
         assert len(named) == 1
     for found in wrong:
@@ -403,7 +404,7 @@ def at_revision(make_engine: Callable[[], Engine]) -> Callable[[str], Engine]:
 def test_a_migration_that_was_interrupted_is_said_to_have_begun(new_postgres_engine: Engine) -> None:
     migrations.upgrade(new_postgres_engine, "es_0005")
     damage(new_postgres_engine, "ALTER TABLE es_streams ADD COLUMN deleted_version bigint")
-    assert [found.problem for found in migrations.verify(new_postgres_engine)] == [
+    assert [found.found for found in migrations.verify(new_postgres_engine)] == [
         f"not yet applied: {', '.join(REVISIONS[5:])} (begun)"
     ]
 
@@ -434,13 +435,16 @@ def test_check_fails_for_damage_of_older_tables_and_for_a_wrong_stamp(new_engine
     damage(new_engine, f"UPDATE es_alembic_version SET version_num = '{REVISIONS[-1]}'")
     result = check("check")
     assert result.exit_code == 6
-    assert f"says {REVISIONS[-1]}, but the tables are those of es_0003; then run `eventstore migrate`" in result.stdout
+    assert (
+        f"says {REVISIONS[-1]}, but the tables are those of es_0003\tes_0003\tthen run `eventstore migrate`"
+        in result.stdout
+    )
 
 
 def test_a_view_in_place_of_a_table_is_no_older_revision(any_engine: Engine) -> None:
     damage(any_engine, "DROP TABLE es_dead_letters; CREATE VIEW es_dead_letters AS SELECT 1 AS position")
     (found,) = migrations.verify(any_engine)
-    assert (found.table, found.problem) == ("es_dead_letters", "is VIEW, expected was TABLE")
+    assert (found.table, found.found, found.expected) == ("es_dead_letters", "is VIEW", "TABLE")
     assert found.remedy.startswith("restore it from a backup")
 
 
@@ -449,7 +453,7 @@ def test_a_table_of_theirs_that_a_later_revision_makes_is_to_be_renamed(new_engi
     damage(new_engine, "CREATE TABLE es_checkpoints (name text)")
     _, found = migrations.verify(new_engine)
     assert found.table == "es_checkpoints"
-    assert found.problem == "is a table that is not ours, and in the way of a later revision: TABLE"
+    assert found.found == "is a table that is not ours, and in the way of a later revision: TABLE"
     assert found.remedy == "rename it: a later revision makes a table of that name"
     damage(new_engine, "ALTER TABLE es_checkpoints RENAME TO app_checkpoints")
     migrations.upgrade(new_engine)
@@ -462,7 +466,7 @@ def test_a_function_that_going_back_has_left_is_to_be_dropped(new_postgres_engin
     _, found = migrations.verify(new_postgres_engine)
     assert found.remedy.startswith("unless you mean it: ")
     migrations.fix(new_postgres_engine, found)
-    assert [each.kind for each in migrations.verify(new_postgres_engine)] == [migrations.Difference.PENDING]
+    assert [each.kind for each in migrations.verify(new_postgres_engine)] == [FindingKind.SCHEMA_PENDING]
     migrations.upgrade(new_postgres_engine)
 
 

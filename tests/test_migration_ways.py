@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.util import CommandError
 from sqlalchemy import URL, Engine, inspect, text
 from sqlalchemy.orm import Session
 
@@ -64,6 +65,19 @@ def test_the_sql_of_a_part_of_the_history(new_postgres_engine: Engine) -> None:
     done = psql(new_postgres_engine, migrations.sql(f"es_0002:{migrations.head()}"))
     assert done.returncode == 0, done.stderr
     assert migrations.verify(new_postgres_engine) == []
+
+
+@pytest.mark.parametrize("revisions", ["es_0007:es_0005", "es_0003:es_0003", "es_0003:", ":es_0003"])
+def test_sql_of_no_upgrade_is_not_printed(revisions: str) -> None:
+    """It would be a script that does nothing, and succeeds."""
+    with pytest.raises(InvalidInput, match=r"nothing to print|with a colon between"):
+        migrations.sql(revisions)
+
+
+def test_sql_of_an_unknown_revision_is_not_printed() -> None:
+    for revisions in ("nowhere", "nowhere:es_0003", "es_0003:nowhere"):
+        with pytest.raises(CommandError, match="Can't locate revision identified by 'nowhere'"):
+            migrations.sql(revisions)
 
 
 def test_the_printed_sql_stops_at_an_invalid_index(new_postgres_engine: Engine) -> None:

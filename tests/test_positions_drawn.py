@@ -16,7 +16,7 @@ from eventstore import ANY, STREAM_EXISTS, Append, EventStore, NewEvent, mainten
 from eventstore.errors import EventStoreError, PositionCacheEnabled, PositionsBehind, UnloggedEvents
 from eventstore.maintenance import FindingKind, Level
 from eventstore.projections import Projection, Worker
-from eventstore.transfer import archive_stream, export_events, import_events
+from eventstore.transfer import export_events, import_events
 from tests.fix_clusters import Cluster
 from tests.fix_postgresql import Databases
 from tests.pgbouncer import PgBouncer
@@ -81,7 +81,9 @@ WRITERS: dict[str, Callable[[EventStore], object]] = {
     "append to a new stream": lambda store: append(store, "refund-1"),
     "append with COPY": many,
     "append_many": lambda store: store.append_many([Append("order-1", [NewEvent("x")], expected_version=ANY)]),
-    "append_each": lambda store: store.append_each([Append("order-1", [NewEvent("x")], expected_version=ANY)]),
+    "append_many, not atomic": lambda store: store.append_many(
+        [Append("order-1", [NewEvent("x")], expected_version=ANY)], atomic=False
+    ),
     "joined": joined,
     "delete_stream": lambda store: store.delete_stream("order-1", expected_version=STREAM_EXISTS, reason="asked for"),
 }
@@ -117,7 +119,7 @@ def test_nothing_is_appended_behind_data_that_were_loaded_without_their_sequence
 def test_archiving_a_stream_behind_them_is_refused(loaded: Engine, sqlite_engine: Engine) -> None:
     archive = EventStore(sqlite_engine)
     with pytest.raises(PositionsBehind):
-        archive_stream(EventStore(loaded), "order-1", into=archive, expected_version=KEPT, reason="old")
+        EventStore(loaded).archive_stream("order-1", into=archive, expected_version=KEPT, reason="old")
     assert len(numbers(loaded)) == KEPT
 
 
@@ -131,8 +133,10 @@ def test_it_is_said_and_repaired(loaded: Engine) -> None:
     store = EventStore(loaded)
     kinds = [finding.kind for finding in maintenance.verify(store)]
     assert FindingKind.POSITIONS_BEHIND in kinds
-    assert [each.level for each in maintenance.diagnose(store) if each.subject == "positions-behind"] == [Level.ERROR]
-    assert any("repair" in problem for problem in store.health().problems)
+    assert [each.level for each in maintenance.diagnose(store) if each.kind is FindingKind.POSITIONS_BEHIND] == [
+        Level.ERROR
+    ]
+    assert any("repair" in problem.found for problem in store.health().problems)
     repaired(store)
     assert store.health().problems == ()
     assert append(store) == numbers(loaded)[-2] + 1

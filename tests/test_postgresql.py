@@ -18,24 +18,12 @@ from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.protocol import Statement
 from eventstore.errors import NotInTransaction
 from eventstore.statements.aggregates import load_aggregate, snapshot_versions, version_as_of
-from eventstore.statements.postgresql.append import (
-    append_at_version,
-    append_to_any,
-    append_to_existing,
-    append_to_many,
-    append_to_new,
-    create_heads,
-    lock_heads,
-)
-from eventstore.statements.postgresql.append_one import (
-    append_one_at_version,
-    append_one_to_any,
-    append_one_to_existing,
-    append_one_to_new,
-)
+from eventstore.statements.postgresql.append import append, append_to_many, create_heads, lock_heads
+from eventstore.statements.postgresql.append_one import append_one
 from eventstore.statements.postgresql.append_to_all import append_to_all
 from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
+from eventstore.streams import Expectation
 from tests.waiting import start_waiting
 
 
@@ -306,18 +294,12 @@ ORDERED_BY_THE_INDEX = {read_forwards, read_backwards}
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [
-        (append_to_new, one_append),
-        (append_at_version, one_append),
-        (append_to_existing, one_append),
-        (append_to_any, one_append),
-        (append_one_to_new, one_event),
-        (append_one_at_version, one_event),
-        (append_one_to_existing, one_event),
-        (append_one_to_any, one_event),
+        *((append(each, notify=False), one_append) for each in Expectation),
+        *((append_one(each, notify=False), one_event) for each in Expectation),
         (create_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
         (lock_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
-        (append_to_many, many_appends),
-        (append_to_all, all_appends),
+        (append_to_many(notify=False), many_appends),
+        (append_to_all(notify=False), all_appends),
         (stream_version, lambda: STREAM),
         (newest_stored_version, lambda: STREAM),
         (read_forwards, lambda: PAGE),

@@ -184,7 +184,7 @@ def together(store: EventStore, appends: list[Append]) -> Outcomes:
 
 
 def each_for_itself(store: EventStore, appends: list[Append]) -> Outcomes:
-    return store.append_each(appends)
+    return store.append_many(appends, atomic=False)
 
 
 def joined(store: EventStore, appends: list[Append]) -> Outcomes:

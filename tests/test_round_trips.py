@@ -83,7 +83,7 @@ class Call:
         Call(1, lambda store: store.snapshots.load("order-1")),
         Call(1, lambda store: store.snapshots.save("order-1", version=25, state={"total": 2})),
         Call(1, lambda store: store.append_many(to_many(50))),
-        Call(1, lambda store: store.append_each(to_many(50))),
+        Call(1, lambda store: store.append_many(to_many(50), atomic=False)),
         Call(1, lambda store: store.append_many([Append("order-1", events(2), expected_version=25)])),
         Call(2, lambda store: list(store.read_all())),
         Call(2, lambda store: list(store.read_all(EventFilter(event_types=["counted"])))),

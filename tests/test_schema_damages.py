@@ -14,8 +14,8 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import ANY, EventStore, NewEvent, migrations
+from eventstore.findings import Finding
 from eventstore.maintenance import plan, repair, verify
-from eventstore.migrations import Finding
 from eventstore.migrations.remedies import LOCK_TIMEOUT
 from tests import schema_damages
 from tests.damage import fill
@@ -231,11 +231,12 @@ def found_and_cured_on_sqlite(engine: Engine, path: Path, damage: Damage) -> Non
     assert (damage.table, damage.name) in [(found.table, found.name) for found in findings], list(map(str, findings))
     rows = count_rows(path)
     for finding in findings:
-        if "`eventstore repair`" in finding.remedy:
+        assert finding.statements, finding
+        if finding.statements[0] not in finding.remedy:  # a script, too long to print
+            assert "`eventstore repair`" in finding.remedy
             store = EventStore(engine)
             list(repair(store, plan(verify(store, payloads=False))))
         else:
-            assert finding.statements, finding
             printed = finding.remedy[finding.remedy.index(finding.statements[0]) :]
             with closing(sqlite3.connect(path, isolation_level=None)) as connection:
                 connection.executescript(f"{printed};")

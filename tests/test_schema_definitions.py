@@ -175,7 +175,7 @@ def test_tables_in_two_schemas_are_told_apart(postgres_engine: Engine) -> None:
     engine = create_engine(postgres_engine.url, connect_args={"options": "-c search_path=other,public"})
     (found,) = migrations.verify(engine)
     assert (found.table, found.name) == ("snapshots", None)
-    assert "in the schema other" in found.problem
+    assert "in the schema other" in found.found
     migrations.fix(engine, found)
     assert migrations.verify(engine) == []
     with engine.begin() as connection:

@@ -17,10 +17,11 @@ from eventstore.backends.protocol import Statement
 from eventstore.backends.sqlite.dialect import SQLiteDialect
 from eventstore.errors import NotInTransaction
 from eventstore.statements.aggregates import count_streams, load_aggregate, snapshot_versions, version_as_of
-from eventstore.statements.heads import advance_existing_head, advance_head
+from eventstore.statements.heads import write_head
 from eventstore.statements.reading import newest_stored_version, read_backwards, read_forwards, stream_version
 from eventstore.statements.snapshots import delete_snapshot, delete_snapshots, load_snapshot, save_snapshot
 from eventstore.statements.sqlite.append import find_heads, take_write_lock
+from eventstore.streams import Expectation
 from tests.fix_engines import changing_history
 
 
@@ -232,8 +233,8 @@ SNAPSHOT = {"stream_id": "order-7", "schema_version": 1}
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [
-        (advance_head, {"stream_id": "order-7", "count": 1, "expected": 3}),
-        (advance_existing_head, {"stream_id": "order-7", "count": 1}),
+        (write_head(Expectation.VERSION), {"stream_id": "order-7", "count": 1, "expected": 3}),
+        (write_head(Expectation.EXISTING), {"stream_id": "order-7", "count": 1}),
         (take_write_lock, {}),
         (find_heads, {"stream_ids": '["order-7"]'}),
         (stream_version, {"stream_id": "order-7"}),

@@ -16,7 +16,8 @@ from eventstore.backends.running import goes_direct
 from eventstore.backends.sqlite.connections import DirectRun, SQLiteConnections, direct
 from eventstore.backends.sqlite.dialect import SQLiteDialect
 from eventstore.errors import SchemaMissing
-from eventstore.statements.heads import create_head
+from eventstore.statements.heads import write_head
+from eventstore.streams import Expectation
 
 
 def events(count: int) -> list[NewEvent]:
@@ -128,7 +129,7 @@ def test_what_is_left_open_is_never_committed(sqlite_url: str, reset: Any, isola
 def test_what_is_interrupted_is_rolled_back(engine: Engine) -> None:
     store = EventStore(engine)
     with pytest.raises(KeyboardInterrupt), store.core.execution.transaction() as run:
-        run(create_head, stream_id="order-1", count=1)
+        run(write_head(Expectation.NEW), stream_id="order-1", count=1)
         raise KeyboardInterrupt
     assert store.stream_version("order-1") == 0
     assert store.append("order-1", events(1), expected_version=NO_STREAM).version == 1

@@ -370,7 +370,7 @@ APPENDS: list[Callable[[EventStore], object]] = [
     lambda store: store.append_many(
         [Append(f"order-{number}", [NewEvent("x")], expected_version=ANY) for number in "ab"]
     ),
-    lambda store: store.append_each([Append("order-c", [NewEvent("x")], expected_version=ANY)]),
+    lambda store: store.append_many([Append("order-c", [NewEvent("x")], expected_version=ANY)], atomic=False),
 ]
 
 

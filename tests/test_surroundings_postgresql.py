@@ -68,7 +68,7 @@ def check_all_calls(store: EventStore, *, listing: bool = True) -> None:
     assert snapshot is not None
     assert (snapshot.version, snapshot.state) == (COUNT, {"text": TEXT})
     if listing:
-        assert [info.stream_id for info in store.streams()] == ["note-1", "note-2", "note-3"]
+        assert [info.stream_id for info in store.list_streams()] == ["note-1", "note-2", "note-3"]
 
 
 def check_global_order(store: EventStore) -> None:

@@ -182,7 +182,7 @@ def test_a_projection_stops_if_what_it_has_handled_is_another_event_now(any_engi
     assert positions == [event.position for event in events]
     (status,) = ProjectionAdmin(store).status()
     assert status.log_went_back
-    assert any("'counts'" in problem and "went back" in problem for problem in store.health().problems)
+    assert any("'counts'" in problem.subject and "went back" in problem.found for problem in store.health().problems)
     (finding,) = maintenance.verify(store)
     assert (finding.kind, finding.name) == (maintenance.FindingKind.CHECKPOINT_BEYOND_LOG, "counts")
     assert str(events[-1].event_id) in finding.found

@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.orm import Session, scoped_session
 
+from eventstore.backends.maintenance import MaintenanceBackend
 from eventstore.backends.protocol import Backend
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.errors import DriverMissing, InvalidInput, TablesPlace, UnsupportedDatabase
@@ -49,6 +50,17 @@ def backend_for(
         sqlite = SQLiteDialect(place=_place(engine, None))
         return Backend(SQLiteConnections(sqlite, lock_timeout_seconds=lock_timeout_seconds), sqlite)
     raise UnsupportedDatabase(kind)
+
+
+def maintenance_backend(engine: Engine) -> MaintenanceBackend:
+    """Return what looking after a store needs of this engine's database. A driver is imported only if it is used."""
+    if engine.dialect.name == "postgresql":
+        from eventstore.backends.postgresql.maintenance import PostgreSQLMaintenance  # noqa: PLC0415
+
+        return PostgreSQLMaintenance()
+    from eventstore.backends.sqlite.maintenance import SQLiteMaintenance  # noqa: PLC0415
+
+    return SQLiteMaintenance()
 
 
 def check_engine(engine: object) -> Engine:

@@ -1,37 +1,12 @@
 """What looking after a store needs of a database, beside what the store itself needs: another small object."""
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from sqlalchemy import Engine
 
 from eventstore.backends.protocol import Run
-
-
-class Level(Enum):
-    """How good or bad something is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """One line of what `diagnose` says.
-
-    Attributes:
-        level: How good or bad it is.
-        subject: What was looked at, as `autovacuum`.
-        message: What was found.
-        advice: What to do; None where it is well.
-    """
-
-    level: Level
-    subject: str
-    message: str
-    advice: str | None = None
+from eventstore.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +64,6 @@ class MaintenanceBackend(Protocol):
         """Return the space that the whole database takes."""
         ...
 
-    def diagnose(self, engine: Engine, run: Run) -> list[Diagnosis]:
+    def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
         """Look at the server, its settings, and who is in the way."""
         ...
-
-
-def maintenance_backend(engine: Engine) -> MaintenanceBackend:
-    """Return it for an engine that a store works with. A driver is imported only where it is used."""
-    if engine.dialect.name == "postgresql":
-        from eventstore.backends.postgresql.maintenance import PostgreSQLMaintenance  # noqa: PLC0415
-
-        return PostgreSQLMaintenance()
-    from eventstore.backends.sqlite.maintenance import SQLiteMaintenance  # noqa: PLC0415
-
-    return SQLiteMaintenance()

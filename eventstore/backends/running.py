@@ -17,21 +17,13 @@ from eventstore.errors import TablesPlace, UnsuitableSetting
 
 
 class StatementRun:
-    """A `Run` on one connection: compiles a statement, sends it by `_send`, and translates the database's errors.
+    """A `Run` on one connection: compiles a statement, sends it by `_send`, and translates the database's errors."""
 
-    Args:
-        driver: Translates errors.
-        dialect: Compiles statements.
-    """
+    _driver: Driver
+    """Translates errors; set by subclasses."""
 
-    def __init__(self, driver: Driver, dialect: Dialect) -> None:
-        self._driver = driver
-        self._dialect = dialect
-
-    @property
-    def notes(self) -> MutableMapping[Any, Any]:
-        """What was noted of the driver's connection; see `Run`."""
-        raise NotImplementedError
+    _dialect: Dialect
+    """Compiles statements; set by subclasses."""
 
     @property
     def place(self) -> TablesPlace:
@@ -75,8 +67,8 @@ class ConnectionRun(StatementRun):
     """A run on a connection of SQLAlchemy's, so that its hooks and instrumentation see what is sent.
 
     Args:
-        driver: As for `StatementRun`.
-        dialect: As for `StatementRun`.
+        driver: Translates errors.
+        dialect: Compiles statements.
         connection: Where to run.
 
     Raises:
@@ -85,7 +77,8 @@ class ConnectionRun(StatementRun):
 
     def __init__(self, driver: Driver, dialect: Dialect, connection: Connection) -> None:
         refuse_other_schema(connection, dialect.tables.metadata.schema)
-        super().__init__(driver, dialect)
+        self._driver = driver
+        self._dialect = dialect
         self._connection = connection
 
     @property

@@ -34,7 +34,7 @@ def complete_projections(ctx: click.Context, _parameter: click.Parameter, incomp
 
 
 def _streams(store: EventStore, incomplete: str) -> Iterable[str]:
-    found = store.streams(after_stream_id=incomplete or None, limit=_SHOWN)
+    found = store.list_streams(after_stream_id=incomplete or None, limit=_SHOWN)
     exact = [incomplete] if incomplete and store.stream_version(incomplete) else []
     return [*exact, *takewhile(lambda each: each.startswith(incomplete), (stream.stream_id for stream in found))]
 

@@ -13,29 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from eventstore.cli.output import console, has_person, note, print_json, print_line, printable
-from eventstore.maintenance import Diagnosis, Finding, Level, Part, Place
+from eventstore.findings import Finding, Level
+from eventstore.maintenance import Part, Place
 from eventstore.maintenance import Progress as Step
 
 _COLOURS: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
 
 
-def to_json(finding: Finding) -> dict[str, Any]:
-    """Return a finding in terms of JSON."""
-    return {
-        "kind": finding.kind.value,
-        "stream_id": finding.stream_id,
-        "version": finding.version,
-        "position": finding.position,
-        "schema_version": finding.schema_version,
-        "name": finding.name,
-        "found": finding.found,
-        "expected": finding.expected,
-        "remedy": finding.remedy,
-        "repairable": finding.repairable,
-    }
-
-
-def print_finding(finding: Finding, where: Console, *, as_json: bool) -> None:
+def print_finding(finding: Finding, where: Console, *, as_json: bool = False) -> None:
     """Print one finding, as soon as it was found.
 
     Args:
@@ -43,33 +28,33 @@ def print_finding(finding: Finding, where: Console, *, as_json: bool) -> None:
         where: Where the bar is, if there is one, so that it makes room.
         as_json: Whether JSON was asked for.
     """
+    kind = None if finding.kind is None else finding.kind.value
     if as_json:
-        print_json(to_json(finding))
+        print_json(finding.as_dict())
     elif not has_person():
-        print_line(finding.kind.value, finding.where, finding.found, finding.expected, finding.remedy)
+        print_line(finding.level.value, kind, finding.subject, finding.found, finding.expected, finding.remedy)
     else:
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in (("found", finding.found), ("expected", finding.expected), ("mend", finding.remedy)):
-            table.add_row(Text(f"  {name}"), Text(printable(value)))
-        where.print(Text(finding.kind.value, "bold red").append(f"  {printable(finding.where)}", "not bold default"))
-        where.print(table)
+        heading = Text(f"{finding.level.value:<9}", _COLOURS[finding.level])
+        if kind is not None:
+            heading.append(f"{kind}  ", "bold")
+        heading.append(printable(finding.subject), "bold" if kind is None else "not bold default")
+        if finding.level is Level.OK:
+            where.print(heading.append(f"  {printable(finding.found)}", "not bold default"))
+            return
+        where.print(heading)
+        for name, value in (("found", finding.found), ("expected", finding.expected), ("remedy", finding.remedy)):
+            if value:
+                _print_row(where, name, printable(value), is_sql=name == "remedy" and bool(finding.statements))
 
 
-def print_diagnosis(line: Diagnosis) -> None:
-    """Print one line of what the doctor says, with its advice below it."""
-    if not has_person():
-        print_line(line.level.value, line.subject, line.message, line.advice)
+def _print_row(where: Console, name: str, value: str, *, is_sql: bool) -> None:
+    if is_sql:  # to be copied
+        where.print(Text(f"  {name:<8}  ", "dim").append(value, "not dim default"), soft_wrap=True)
         return
-    where, table = console(), Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=7, no_wrap=True)
-    table.add_column(width=24 if where.width < 120 else 36, overflow="fold")  # noqa: PLR2004  # columns
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True, width=10)
     table.add_column(overflow="fold")
-    message = Text(printable(line.message))
-    if line.advice:
-        message.append(f"\n{printable(line.advice)}", "italic")
-    table.add_row(Text(line.level.value, _COLOURS[line.level]), Text(printable(line.subject), "bold"), message)
+    table.add_row(Text(f"  {name}"), Text(value))
     where.print(table)
 
 
@@ -107,7 +92,7 @@ class Watch:
 
     def add(self, finding: Finding) -> None:
         """Count a finding."""
-        self.counts[finding.kind.value] += 1
+        self.counts["" if finding.kind is None else finding.kind.value] += 1
         self.repairable += finding.repairable
 
     def summary(self) -> dict[str, Any]:

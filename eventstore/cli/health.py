@@ -47,7 +47,7 @@ def health(*, store: EventStore, as_json: bool, quiet: bool, projections: tuple[
         if not quiet:
             _tell(found)
         for problem in found.problems:
-            click.secho(f"problem: {printable(problem)}", fg="red", err=True)
+            click.secho(f"problem: {printable(str(problem))}", fg="red", err=True)
     click.get_current_context().exit(0 if found.ok else FAILED)
 
 

@@ -9,14 +9,15 @@ import click
 
 from eventstore import maintenance
 from eventstore.cli.database import store_options
-from eventstore.cli.findings import print_diagnosis, print_finding, print_summary, to_json, watching
+from eventstore.cli.findings import print_finding, print_summary, watching
 from eventstore.cli.group import DAMAGED, FAILED
 from eventstore.cli.imports import imported
 from eventstore.cli.output import console, has_person, note, print_json, print_line, printable
 from eventstore.cli.statistics import print_statistics
 from eventstore.errors import InvalidInput
 from eventstore.event_types import EventTypes
-from eventstore.maintenance import Finding, FindingKind, Level, Place
+from eventstore.findings import Finding, FindingKind, Level
+from eventstore.maintenance import Place
 from eventstore.store import EventStore
 
 
@@ -56,7 +57,7 @@ def verify(*, store: EventStore, as_json: bool, **options: Any) -> None:
 
     Others may append meanwhile. It can be interrupted: it says where to go on.
 
-    In a pipe, the lines have: kind, where, what was found, what was expected, how to mend it. JSON has a line for each
+    In a pipe, the lines have: level, kind, subject, what was found, what was expected, remedy. JSON has a line for each
     finding, and a last one that sums up.
     """
     counts = _verify(store, as_json=as_json, quiet=as_json, keep=lambda _: False, **options)[1]
@@ -114,7 +115,7 @@ def repair(*, store: EventStore, as_json: bool, dry_run: bool, yes: bool, **opti
         note("nothing was done; --yes does it without asking")
     if as_json:
         planned = [each.action for each in repairs]
-        print_json({"planned": planned, "done": done, "findings": [to_json(finding) for finding in findings]})
+        print_json({"planned": planned, "done": done, "findings": [finding.as_dict() for finding in findings]})
     click.get_current_context().exit(_exit_code(counts))
 
 
@@ -145,19 +146,15 @@ def doctor(*, store: EventStore, as_json: bool) -> None:
 
     What is stored is not looked at: that is what verify does.
 
-    In a pipe, the lines have: level, subject, what was found, advice.
+    In a pipe, the lines have: level, kind of damage, subject, what was found, what was expected, remedy.
     """
-    lines = maintenance.diagnose(store)
-    worst = max((line.level for line in lines), key=list(Level).index)
+    findings = maintenance.diagnose(store)
+    worst = max((finding.level for finding in findings), key=list(Level).index)
     if as_json:
-        told = [
-            {"level": line.level.value, "subject": line.subject, "message": line.message, "advice": line.advice}
-            for line in lines
-        ]
-        print_json({"level": worst.value, "lines": told})
+        print_json({"level": worst.value, "findings": [finding.as_dict() for finding in findings]})
     else:
-        for line in lines:
-            print_diagnosis(line)
+        for finding in findings:
+            print_finding(finding, console())
     click.get_current_context().exit(DAMAGED if worst is Level.ERROR else 0)
 
 

@@ -10,9 +10,12 @@ from sqlalchemy import Engine, create_engine
 
 from eventstore import migrations
 from eventstore.cli.database import database_options, missing_file
+from eventstore.cli.findings import print_finding
 from eventstore.cli.group import FAILED, SCHEMA_DIFFERS, SCHEMA_OUTDATED
+from eventstore.cli.output import console
 from eventstore.cli.progress import reporting
 from eventstore.errors import PermissionDenied
+from eventstore.findings import FindingKind
 from eventstore.migrations.commands import revisions_after
 from eventstore.tables import SCHEMA_VERSION
 
@@ -108,10 +111,7 @@ def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) ->
                 "revision": current,
                 "pending": missing,
                 "not_looked_at": [str(error) for error in denied],
-                "findings": [
-                    {"table": found.table, "name": found.name, "problem": found.problem, "remedy": found.remedy}
-                    for found in findings
-                ],
+                "findings": [finding.as_dict() for finding in findings],
             }
         )
     else:
@@ -121,10 +121,10 @@ def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) ->
         if version > SCHEMA_VERSION:
             click.echo("the tables are newer than this code, so they were not compared: let the newer code check them")
         for finding in findings:
-            click.secho(str(finding), fg="yellow")
+            print_finding(finding, console())
         for problem in dict.fromkeys(map(str, denied)):
             click.secho(f"could not be looked at: {problem}", fg="red", err=True)
-    differs = any(found.kind is not migrations.Difference.PENDING for found in findings)
+    differs = any(found.kind is not FindingKind.SCHEMA_PENDING for found in findings)
     code = SCHEMA_OUTDATED if missing and newest else SCHEMA_DIFFERS if differs else 0
     if denied and not code:
         code = FAILED

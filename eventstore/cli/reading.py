@@ -54,7 +54,7 @@ def streams(
     In a pipe, the lines have: stream id, version, time of the last event, time of the first.
     """
     at_most = None if without_limit else limit
-    found = store.streams(
+    found = store.list_streams(
         category=category,
         order=StreamOrder(order),
         after_stream_id=after,

@@ -12,10 +12,8 @@ other tzinfo the offset is kept. A datetime whose zone is unknown here, or has n
 JSON takes 100 levels of nesting, MessagePack 500; sets in sets go 8 deep. What is deeper is refused when it is written.
 """
 
-from eventstore.codecs.exactness import difference, value_at
 from eventstore.codecs.json_text import JSONCodec
 from eventstore.codecs.messagepack import MessagePackCodec
-from eventstore.codecs.payload import PayloadCodec
 from eventstore.codecs.protocol import Codec
 
-__all__ = ["Codec", "JSONCodec", "MessagePackCodec", "PayloadCodec", "difference", "value_at"]
+__all__ = ["Codec", "JSONCodec", "MessagePackCodec"]

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 from eventstore.backends.protocol import Dialect, HeadClosed, Overtaken, Run, VersionTaken
@@ -61,7 +61,7 @@ class Appender:
         one = self._dialect.append_is_one_statement(pending)
         scope = self._execution.statement if one else self._execution.transaction
         try:
-            with self._conflicting([pending]), scope() as run:
+            with self._conflicting([pending]) if self._execution.is_joined else nullcontext(), scope() as run:
                 check_positions(run, self._dialect)
                 stored = self._dialect.append(run, pending)
                 if stored is not None:
@@ -76,21 +76,21 @@ class Appender:
             raise self._taken(taken, [(pending, 0)]) from None
 
     def append_many(
-        self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
+        self, appends: Sequence[PendingAppend], *, atomic: bool
     ) -> list[AppendResult | ConcurrencyConflict]:
         """Store several appends in one transaction, in the order of the list, and call the hooks.
 
         Raises:
-            ConcurrencyConflict: One of the streams is at another version; only where `all_or_nothing`.
+            ConcurrencyConflict: One of the streams is at another version; only where `atomic`.
             EventIdReused: As for `append`.
             StreamClosed: One of the streams was deleted or archived.
         """
         if not appends:
             return []
         if not self._core.after_append:
-            return self._append_many(appends, all_or_nothing=all_or_nothing)
+            return self._append_many(appends, atomic=atomic)
         with self._hooking() as inside:
-            results = Appender(inside).append_many(appends, all_or_nothing=all_or_nothing)
+            results = Appender(inside).append_many(appends, atomic=atomic)
             self._call_hooks(inside, appends, results)
         return results
 
@@ -118,17 +118,17 @@ class Appender:
         replace(inside, after_append=self._core.after_append).call_hooks(appended)
 
     def _append_many(
-        self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
+        self, appends: Sequence[PendingAppend], *, atomic: bool
     ) -> list[AppendResult | ConcurrencyConflict]:
-        with self._conflicting(appends):
-            return self._append_to_all(appends) or self._append_to_each(appends, all_or_nothing=all_or_nothing)
+        with self._conflicting(appends) if self._execution.is_joined else nullcontext():
+            return self._append_to_all(appends) or self._append_to_each(appends, atomic=atomic)
 
     def _conflicting(self, appends: Sequence[PendingAppend]) -> AbstractContextManager[None]:
         stream_ids = list(dict.fromkeys(pending.stream_id for pending in appends))
         return serialization_is_a_conflict(self._execution, self._core.driver, stream_ids)
 
     def _append_to_each(
-        self, appends: Sequence[PendingAppend], *, all_or_nothing: bool
+        self, appends: Sequence[PendingAppend], *, atomic: bool
     ) -> list[AppendResult | ConcurrencyConflict]:
         accepted: list[tuple[PendingAppend, int]] = []
         outcomes: list[AppendResult | ConcurrencyConflict | None] = []
@@ -144,9 +144,7 @@ class Appender:
                         outcomes.append(None)
                         continue
                     outcome = self._first_result(run, pending) or self._refusal(run, pending, version)
-                    if isinstance(outcome, StreamClosed) or (
-                        all_or_nothing and isinstance(outcome, ConcurrencyConflict)
-                    ):
+                    if isinstance(outcome, StreamClosed) or (atomic and isinstance(outcome, ConcurrencyConflict)):
                         raise outcome
                     outcomes.append(outcome)
                 positions = self._dialect.store(run, accepted) if accepted else {}

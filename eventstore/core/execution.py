@@ -9,8 +9,8 @@ from typing import Final, NoReturn, Protocol
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.backends.protocol import PLAIN_EXECUTION, Connections, Driver, Run
-from eventstore.errors import NotInTransaction, SerializationConflict
+from eventstore.backends.protocol import PLAIN_EXECUTION, Connections, Driver, Run, TransactionState
+from eventstore.errors import NotInTransaction, SerializationConflict, TransactionBroken
 
 
 class Execution(Protocol):
@@ -72,7 +72,7 @@ class OwnConnections:
     Args:
         engine: Whose pool the connections come from.
         connections: How to connect.
-        before_use: Called with the first statement's `Run` of every use; raises where the store must not be used.
+        before_use: Called with the first `Run`, until it has not raised: it raises if the store must not be used.
     """
 
     is_joined: Final = False
@@ -81,6 +81,7 @@ class OwnConnections:
         self._engine = engine
         self._connections = connections
         self._before_use = before_use
+        self._is_checked = False
         self._process_id = os.getpid()
         self._fork_lock = threading.Lock()
 
@@ -97,7 +98,8 @@ class OwnConnections:
         """Run on a connection in AUTOCOMMIT."""
         self._leave_parents_connections()
         with self._connections.autocommit(self._engine) as run:
-            self._before_use(run)
+            if not self._is_checked:
+                self._check(run)
             yield run
 
     def global_reading(self) -> AbstractContextManager[Run]:
@@ -109,7 +111,8 @@ class OwnConnections:
         """Run in a new transaction; commit at the end, roll back on an error."""
         self._leave_parents_connections()
         with self._connections.short_transaction(self._engine) as run:
-            self._before_use(run)
+            if not self._is_checked:
+                self._check(run)
             yield run
 
     @contextmanager
@@ -119,6 +122,10 @@ class OwnConnections:
         with self._connections.transaction(self._engine) as connection:
             self._connections.run_on(connection)  # refuses a connection that would look for the tables elsewhere
             yield JoinedTransaction(lambda: connection, self._connections, self._before_use)
+
+    def _check(self, run: Run) -> None:
+        self._before_use(run)
+        self._is_checked = True
 
     def without_gate(self) -> "OwnConnections":
         """Return the same, for a look at tables that may not fit this code."""
@@ -191,12 +198,18 @@ class JoinedTransaction:
         execute("SAVEPOINT eventstore")
         try:
             yield run
+            self._refuse_aborted(connection)
+            execute("RELEASE SAVEPOINT eventstore")
         except BaseException:
             with suppress(SQLAlchemyError):  # on a lost connection, or after Ctrl-C, the first error tells more
                 execute("ROLLBACK TO SAVEPOINT eventstore")
                 execute("RELEASE SAVEPOINT eventstore")
             raise
-        execute("RELEASE SAVEPOINT eventstore")
+
+    def _refuse_aborted(self, connection: Connection) -> None:
+        """Refuse to release a savepoint in which an error of the database was caught: PostgreSQL would, too."""
+        if self._connections.transaction_state(connection) is TransactionState.ABORTED:
+            raise TransactionBroken("aborted")
 
     @contextmanager
     def begin(self) -> Iterator[Execution]:

@@ -15,6 +15,7 @@ from eventstore.common.validation import check_seconds
 from eventstore.core.execution import Execution
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, check_version
 from eventstore.errors import GlobalOrderError, PermissionDenied, SchemaError, SchemaMissing
+from eventstore.findings import Finding, Level
 from eventstore.health.report import (
     COUNTED_AT_MOST,
     ConnectionHealth,
@@ -68,8 +69,13 @@ class HealthCheck:
         names = thresholds.projections
         seen = self._look_within(timeout_seconds, names)
         seconds = round(time.monotonic() - began, 6)
-        told = (seen.error, seen.schema.error, seen.positions_error, seen.projections_error)
-        problems = [each for each in told if each is not None]
+        errors = {
+            "connection": seen.error,
+            "schema": seen.schema.error,
+            "positions": seen.positions_error,
+            "projections": seen.projections_error,
+        }
+        problems = [Finding(Level.ERROR, subject, error) for subject, error in errors.items() if error is not None]
         projections = tuple(each for each in seen.projections if names is None or each.name in names)
         if seen.schema.fits and seen.projections_error is None:
             problems += thresholds.of_projections(projections)
@@ -107,7 +113,7 @@ class HealthCheck:
                 except (DBAPIError, PermissionDenied) as error:
                     if isinstance(error, DBAPIError) and error.connection_invalidated:
                         raise
-                    problem = f"projections can't be read: {self._told(error)}"
+                    problem = f"can't be read: {self._told(error)}"
                     return _Seen(None, schema, projections_error=problem, positions_error=positions_error)
             return _Seen(None, schema, tuple(map(self._projection, rows)), positions_error=positions_error)
         except SchemaError as error:

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from eventstore.findings import Finding
+
 COUNTED_AT_MOST: Final = 10_000
 """How far events behind and dead letters are counted."""
 
@@ -87,14 +89,14 @@ class Health:
     """How a store is doing: `EventStore.health`.
 
     Attributes:
-        problems: What is not as it should be, each in a sentence; none where all is well. No payloads, no password.
+        problems: What is not as it should be; none if all is well. No payloads, no password.
         connection: Whether the database answers.
         schema: Whether the tables fit this code.
         projections: Those that were looked at, by name.
         pool: How the engine's pool is used.
     """
 
-    problems: tuple[str, ...]
+    problems: tuple[Finding, ...]
     connection: ConnectionHealth
     schema: SchemaHealth
     projections: tuple[ProjectionHealth, ...]
@@ -107,6 +109,6 @@ class Health:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as values that JSON has."""
-        return {"ok": self.ok, **asdict(self), "problems": list(self.problems)} | {
+        return {"ok": self.ok, **asdict(self), "problems": [problem.as_dict() for problem in self.problems]} | {
             "projections": [asdict(projection) for projection in self.projections]
         }

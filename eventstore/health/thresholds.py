@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from eventstore.common.validation import check_number
 from eventstore.errors import InvalidInput
+from eventstore.findings import Finding, Level
 from eventstore.health.report import COUNTED_AT_MOST, PoolHealth, ProjectionHealth
 
 
@@ -52,33 +53,40 @@ class Thresholds:
         names = None if projections is None else tuple(projections)
         return cls(names, max_lag_seconds, max_lag_events, max_dead_letters, max_failed_projections, max_pool_use)
 
-    def of_projections(self, projections: tuple[ProjectionHealth, ...]) -> list[str]:
+    def of_projections(self, projections: tuple[ProjectionHealth, ...]) -> list[Finding]:
         """Return what is above them."""
         known = {projection.name for projection in projections}
-        found = [f"projection {name!r} has never run" for name in self.projections or () if name not in known]
+        found = [_of_projection(name, "has never run") for name in self.projections or () if name not in known]
         for each in projections:
             if _exceeds(each.lag_seconds, self.max_lag_seconds):
-                found.append(f"projection {each.name!r} is {each.lag_seconds:.0f} s behind")
+                found.append(_of_projection(each.name, f"{each.lag_seconds:.0f} s behind"))
             if _exceeds(each.lag_events, self.max_lag_events):
-                found.append(f"projection {each.name!r} is {_counted(each.lag_events)} events behind")
+                found.append(_of_projection(each.name, f"{_counted(each.lag_events)} events behind"))
             if _exceeds(each.dead_letters, self.max_dead_letters):
-                found.append(f"projection {each.name!r} has {_counted(each.dead_letters)} pending dead letters")
+                found.append(_of_projection(each.name, f"{_counted(each.dead_letters)} pending dead letters"))
         found += [
-            f"projection {each.name!r} has come to an event that the log does not have any more: it went back; build "
-            "the projection again"
+            _of_projection(
+                each.name,
+                "has come to an event that the log does not have any more: it went back",
+                "build the projection again",
+            )
             for each in projections
             if each.log_went_back
         ]
         failed = [each for each in projections if each.failure is not None]
         if _exceeds(len(failed), self.max_failed_projections):
-            found += [f"projection {each.name!r} has stopped: {each.failure}" for each in failed]
+            found += [_of_projection(each.name, f"has stopped: {each.failure}") for each in failed]
         return found
 
-    def of_pool(self, pool: PoolHealth) -> list[str]:
+    def of_pool(self, pool: PoolHealth) -> list[Finding]:
         """Return what is above them."""
         if not pool.limit or pool.checked_out is None or not _exceeds(pool.checked_out / pool.limit, self.max_pool_use):
             return []
-        return [f"{pool.checked_out} of {pool.limit} connections of the pool are in use"]
+        return [Finding(Level.ERROR, "pool", f"{pool.checked_out} of {pool.limit} connections are in use")]
+
+
+def _of_projection(name: str, found: str, remedy: str = "") -> Finding:
+    return Finding(Level.ERROR, f"projection {name!r}", found, remedy, name=name)
 
 
 def _names(projections: object) -> tuple[str, ...]:

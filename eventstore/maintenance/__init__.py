@@ -4,9 +4,9 @@ On the command line: `eventstore verify`, `repair`, `stats` and `doctor`. It nee
 application that runs needs neither.
 """
 
-from eventstore.backends.maintenance import Diagnosis, Level, Size
+from eventstore.backends.maintenance import Size
+from eventstore.findings import Finding, FindingKind, Level
 from eventstore.maintenance.diagnosis import diagnose
-from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.progress import Part, Place, Progress
 from eventstore.maintenance.repairs import Repair, plan, repair
 from eventstore.maintenance.statistics import (
@@ -23,7 +23,6 @@ from eventstore.maintenance.verification import verify
 __all__ = [
     "CategoryStatistics",
     "Count",
-    "Diagnosis",
     "Finding",
     "FindingKind",
     "Level",

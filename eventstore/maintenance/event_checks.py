@@ -8,7 +8,8 @@ from eventstore.errors import DecodingError
 from eventstore.event_types import EventTypes
 from eventstore.event_types.upcasting import Shape
 from eventstore.events import CLOSING_ERRORS
-from eventstore.maintenance.findings import Finding, FindingKind
+from eventstore.findings import Finding, FindingKind
+from eventstore.maintenance.damage import damage
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.progress import Part, Place
 from eventstore.rows.mapper import EVENT_TYPE, POSITION, SCHEMA_VERSION, STREAM_ID, VERSION, EventMapper
@@ -40,7 +41,7 @@ def check_events(inspection: Inspection, start: Place, mapper: EventMapper) -> I
             last = rows[-1][POSITION]
             doubled = run(doubled_positions, after_position=after, up_to_position=last)
         for position, count in doubled:
-            yield Finding(
+            yield damage(
                 FindingKind.POSITION_DOUBLED,
                 position=position,
                 found=f"{count} events",
@@ -84,7 +85,7 @@ class _Payloads:
         event_type, schema_version = _shape(row)
         newest = self._newest.get(event_type)
         is_type = newest is None
-        return Finding(
+        return damage(
             FindingKind.EVENT_TYPE_UNKNOWN if is_type else FindingKind.SCHEMA_VERSION_UNKNOWN,
             name=event_type,
             schema_version=schema_version,
@@ -106,7 +107,7 @@ class _Payloads:
         for row in rows:
             problem = self._problem(mapper, [row])
             if problem is not None:
-                yield Finding(
+                yield damage(
                     FindingKind.EVENT_UNREADABLE,
                     name=row[EVENT_TYPE],
                     schema_version=row[SCHEMA_VERSION],

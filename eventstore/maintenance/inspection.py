@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
-from eventstore.backends.maintenance import MaintenanceBackend, maintenance_backend
+from eventstore.backends import maintenance_backend
+from eventstore.backends.maintenance import MaintenanceBackend
 from eventstore.backends.protocol import Dialect
 from eventstore.common.validation import check_number
 from eventstore.core.execution import OwnConnections

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from eventstore.maintenance.findings import Finding, FindingKind
+from eventstore.findings import Finding, FindingKind
+from eventstore.maintenance.damage import damage
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.progress import Part, Place
 from eventstore.statements.verification import checkpoints_beyond_log, pending_letters
@@ -16,7 +17,7 @@ def check_checkpoints(inspection: Inspection) -> Iterator[Finding]:
         is_beyond = position > newest
         expected = f"{newest} at the most, the newest event's" if is_beyond else "the event that it has come to"
         its_id = "" if event_id is None else f", and event {inspection.dialect.to_uuid(event_id)} is not there any more"
-        yield Finding(
+        yield damage(
             FindingKind.CHECKPOINT_BEYOND_LOG,
             name=name,
             position=position,
@@ -42,7 +43,7 @@ def check_dead_letters(inspection: Inspection, start: Place) -> Iterator[Finding
             )
         for name, at_position, stream_id, version, exists in rows:
             if not exists:
-                yield Finding(
+                yield damage(
                     FindingKind.DEAD_LETTER_WITHOUT_EVENT,
                     name=name,
                     stream_id=stream_id,

@@ -8,9 +8,8 @@ from typing import Final
 from eventstore import migrations
 from eventstore.backends.protocol import Run
 from eventstore.errors import ConstraintViolated
-from eventstore.maintenance.findings import Finding, FindingKind
+from eventstore.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
-from eventstore.maintenance.schema_checks import to_finding
 from eventstore.statements.repairs import (
     delete_head_without_events,
     delete_snapshot_at_version,
@@ -36,8 +35,9 @@ ACTIONS: Final = {
     FindingKind.POSITIONS_CACHED: "let sessions draw positions one by one ({0.name})",
     FindingKind.INDEX_MISSING: "build the index {0.name}",
     FindingKind.INDEX_INVALID: "build the index {0.name} again",
-    FindingKind.CONSTRAINT_MISSING: "make {0.name} what it should be, if the rows allow it",
-    FindingKind.SCHEMA_DIFFERS: "make {0.name} what it should be",
+    FindingKind.CONSTRAINT_MISSING: "make {0.subject} what it should be, if the rows allow it",
+    FindingKind.SCHEMA_INCOMPLETE: "make {0.subject} what it should be",
+    FindingKind.SCHEMA_DIFFERS: "make {0.subject} what it should be",
 }
 """What is done about each kind of damage that can be mended, in words."""
 
@@ -47,6 +47,7 @@ _OF_SCHEMA: Final = (
     FindingKind.INDEX_MISSING,
     FindingKind.INDEX_INVALID,
     FindingKind.CONSTRAINT_MISSING,
+    FindingKind.SCHEMA_INCOMPLETE,
     FindingKind.SCHEMA_DIFFERS,
 )
 
@@ -71,7 +72,11 @@ def plan(findings: Iterable[Finding]) -> list[Repair]:
     """Return what `repair` would do about findings of `verify`, in order; nothing about those it can't mend."""
     repairs = {
         (str(repair), repair.finding.stream_id): repair
-        for repair in (Repair(ACTIONS[found.kind].format(found), found) for found in findings if found.repairable)
+        for repair in (
+            Repair(ACTIONS[found.kind].format(found), found)
+            for found in findings
+            if found.kind is not None and found.repairable
+        )
     }
     return sorted(repairs.values(), key=lambda repair: (_step(repair.finding), repair.finding.stream_id or ""))
 
@@ -132,16 +137,16 @@ def _mend_schema(store: EventStore, repairs: Sequence[Repair]) -> Iterator[Repai
         return
     wanted = {each.finding: each for each in repairs}
     done: set[tuple[str, ...]] = set()
-    for difference in migrations.verify(store.engine, schema=store.tables.metadata.schema):
-        each = wanted.get(to_finding(difference))
+    for finding in migrations.verify(store.engine, schema=store.tables.metadata.schema):
+        each = wanted.get(finding)
         if each is None:
             continue
-        if difference.statements not in done:  # on SQLite, one table made again is the remedy of several
+        if finding.statements not in done:  # on SQLite, one table made again is the remedy of several
             try:
-                migrations.fix(store.engine, difference)
+                migrations.fix(store.engine, finding)
             except ConstraintViolated:  # those rows are found as well: who verifies again sees what is left
                 continue
-            done.add(difference.statements)
+            done.add(finding.statements)
         yield each
 
 

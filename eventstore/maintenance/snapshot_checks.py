@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from eventstore.backends.protocol import Row
-from eventstore.codecs import PayloadCodec
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.errors import DecodingError
-from eventstore.maintenance.findings import Finding, FindingKind
+from eventstore.findings import Finding, FindingKind
+from eventstore.maintenance.damage import damage
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.progress import Part, Place
 from eventstore.statements.verification import snapshot_states
@@ -50,7 +51,7 @@ def _finding(row: Row, codec: PayloadCodec | None) -> Finding | None:
         remedy += "; it is ignored as it is"
     else:
         return None
-    return Finding(kind, **at, found=found, expected=expected, remedy=remedy, repairable=True)
+    return damage(kind, **at, found=found, expected=expected, remedy=remedy, repairable=True)
 
 
 def _problem(codec: PayloadCodec, number: int, state: bytes) -> str | None:

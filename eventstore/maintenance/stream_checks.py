@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from eventstore.backends.protocol import Row, Run
-from eventstore.maintenance.findings import Finding, FindingKind
+from eventstore.findings import Finding, FindingKind
+from eventstore.maintenance.damage import damage
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.progress import Part, Place
 from eventstore.statements.verification import breaks_of_stream, end_of_streams, events_without_stream, stream_states
@@ -42,7 +43,7 @@ def check_streams(inspection: Inspection, start: Place) -> Iterator[Finding]:
 def _of_state(run: Run, state: Row) -> Iterator[Finding]:
     stream_id, head, count, newest, breaks = state
     if count == 0:
-        yield Finding(
+        yield damage(
             FindingKind.HEAD_WITHOUT_EVENTS,
             stream_id=stream_id,
             version=head,
@@ -55,7 +56,7 @@ def _of_state(run: Run, state: Row) -> Iterator[Finding]:
     if head != newest:
         behind = head < newest
         remedy = "`eventstore repair` sets it by the events"
-        yield Finding(
+        yield damage(
             FindingKind.HEAD_BEHIND if behind else FindingKind.HEAD_AHEAD,
             stream_id=stream_id,
             version=head,
@@ -77,15 +78,15 @@ def _of_break(stream_id: str, row: Row, more: str) -> Iterator[Finding]:
     at: dict[str, Any] = {"stream_id": stream_id, "version": version, "position": position}
     if version == version_before:
         found = f"another event at version {version}, at position {position_before}{more}"
-        yield Finding(FindingKind.VERSION_DOUBLED, **at, found=found, expected="one event", remedy=_DOUBLED)
+        yield damage(FindingKind.VERSION_DOUBLED, **at, found=found, expected="one event", remedy=_DOUBLED)
         return
     if version > version_before + 1:
         first, last = version_before + 1, version - 1
         missing = f"version {first} is" if first == last else f"versions {first} to {last} are"
         found = f"{missing} missing before it{more}"
-        yield Finding(FindingKind.VERSIONS_MISSING, **at, found=found, expected="no hole", remedy=_LOST)
+        yield damage(FindingKind.VERSIONS_MISSING, **at, found=found, expected="no hole", remedy=_LOST)
     if position < position_before:
-        yield Finding(
+        yield damage(
             FindingKind.POSITIONS_OUT_OF_ORDER,
             **at,
             found=f"position {position} after {position_before} of the version before{more}",
@@ -103,7 +104,7 @@ def _without_head(inspection: Inspection, bounds: dict[str, str], *, is_bounded:
         with inspection.execution.statement() as run:
             rows = run(statement, **bounds, page_size=page_size)
         for stream_id, count, newest in rows:
-            yield Finding(
+            yield damage(
                 FindingKind.HEAD_MISSING,
                 stream_id=stream_id,
                 version=newest,

@@ -8,19 +8,19 @@ from eventstore.common.validation import check_flag
 from eventstore.errors import InvalidInput, PermissionDenied, SchemaMissing
 from eventstore.event_types import EventTypes
 from eventstore.event_types.registry import check_registry
+from eventstore.findings import Finding, FindingKind
+from eventstore.maintenance.damage import not_looked_at
 from eventstore.maintenance.event_checks import check_events
-from eventstore.maintenance.findings import Finding, FindingKind
 from eventstore.maintenance.inspection import Inspection
+from eventstore.maintenance.position_checks import check_positions
 from eventstore.maintenance.progress import Part, Place, Report
 from eventstore.maintenance.projection_checks import check_checkpoints, check_dead_letters
-from eventstore.maintenance.schema_checks import check_positions, to_finding
 from eventstore.maintenance.snapshot_checks import check_snapshots
 from eventstore.maintenance.stream_checks import check_streams
-from eventstore.migrations import Difference
 from eventstore.rows.mapper import EventMapper
 from eventstore.store import EventStore
 
-_UNREADABLE: Final = (Difference.PENDING, Difference.MISSING)
+_UNREADABLE: Final = (FindingKind.SCHEMA_PENDING, FindingKind.SCHEMA_INCOMPLETE)
 """With these, what is in the tables can't be read."""
 _BEGINNING: Final = Place(Part.STREAMS)
 
@@ -70,15 +70,15 @@ def verify(
 def _findings(
     store: EventStore, inspection: Inspection, after: Place, mapper: EventMapper, *, payloads: bool
 ) -> Iterator[Finding]:
-    differences: list[migrations.Finding] = []
+    of_schema: list[Finding] = []
     try:
-        differences = migrations.verify(store.engine, schema=store.tables.metadata.schema)
+        of_schema = migrations.verify(store.engine, schema=store.tables.metadata.schema)
     except PermissionDenied as denied:
-        yield _not_looked_at("the schema", denied)
-    missing = [difference.name for difference in differences if difference.kind in _UNREADABLE]
+        yield not_looked_at("the schema", denied)
+    missing = [found.name for found in of_schema if found.kind in _UNREADABLE]
     if missing.count(None) == len(store.tables.metadata.tables):
         raise SchemaMissing(inspection.dialect.place)
-    yield from map(to_finding, differences)
+    yield from of_schema
     if missing:
         return
     inspection.estimate_totals()
@@ -104,14 +104,4 @@ def _looked_at(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except PermissionDenied as denied:
-        yield _not_looked_at(what, denied)
-
-
-def _not_looked_at(what: str, denied: PermissionDenied) -> Finding:
-    return Finding(
-        FindingKind.NOT_LOOKED_AT,
-        name=what,
-        found=denied.problem,
-        expected="a user that may look at it",
-        remedy=denied.remedy,
-    )
+        yield not_looked_at(what, denied)

@@ -9,11 +9,9 @@ from eventstore.migrations.commands import check, current, downgrade, head, pend
 from eventstore.migrations.fixing import fix
 from eventstore.migrations.lock import deploy_lock
 from eventstore.migrations.settings import Progress
-from eventstore.migrations.verification import Difference, Finding, verify
+from eventstore.migrations.verification import verify
 
 __all__ = [
-    "Difference",
-    "Finding",
     "Progress",
     "check",
     "current",

@@ -200,7 +200,7 @@ def sql(
         lock_timeout_seconds: As for `upgrade`; SQL does not try again.
 
     Raises:
-        InvalidInput: The dialect is none of these, or an option is not valid.
+        InvalidInput: The dialect is none of these, an option is not valid, or no revision leads from one to the other.
         MigrationError: A revision can't be printed.
     """
     if dialect not in _OFFLINE_DIALECTS:
@@ -209,12 +209,25 @@ def sql(
     if dialect == "sqlite" and schema is not None:
         msg = "schema is for PostgreSQL: SQLite has none"
         raise InvalidInput(msg)
+    _check_range(revisions)
     output = io.StringIO()
     config = _config(Settings(schema, lock_timeout_seconds), output)
     config.attributes["dialect"] = dialect
     with _one_at_a_time:
         command.upgrade(config, revisions, sql=True)
     return output.getvalue()
+
+
+def _check_range(revisions: str) -> None:
+    first, colon, last = revisions.rpartition(":")
+    if not colon:
+        return
+    if not (first and last):
+        raise InvalidInput(f"revisions is one, or two with a colon between, not {revisions!r}")
+    ScriptDirectory.from_config(_config(Settings())).get_revisions(first)  # refuses one that there is not
+    if not revisions_after(first, last):
+        msg = f"there is nothing to print: {last} does not come after {first}; SQL is printed for upgrades only"
+        raise InvalidInput(msg)
 
 
 def _check_revision(revision: object) -> None:

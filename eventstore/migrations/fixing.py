@@ -11,10 +11,10 @@ from sqlalchemy.exc import DBAPIError
 from eventstore.backends.sqlite.write_lock import wait_for_lock
 from eventstore.common.backoff import spread
 from eventstore.errors import ConstraintViolated, InvalidInput, TableLocked
+from eventstore.findings import Finding
 from eventstore.migrations import catalog
 from eventstore.migrations.remedies import LOCK_TIMEOUT, may_wait
 from eventstore.migrations.sql_text import NAME, block
-from eventstore.migrations.verification import Finding
 
 _LOCK_NOT_AVAILABLE = "55P03"
 _DEADLOCK_DETECTED = "40P01"
@@ -41,7 +41,7 @@ def fix(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> None
         sqlalchemy.exc.DBAPIError: The database refuses it.
     """
     if not finding.statements:
-        raise InvalidInput(f"{finding.table}, {finding.name} takes more than SQL: {finding.remedy}")
+        raise InvalidInput(f"{finding.subject} takes more than SQL: {finding.remedy}")
     if engine.dialect.name == "sqlite":
         _fix_on_sqlite(engine, finding, wait_seconds)
         return
@@ -56,7 +56,7 @@ def _fix_on_postgresql(connection: Connection, finding: Finding, wait_seconds: f
         for statement in finding.statements:
             while not _is_done(connection, statement, finding):
                 waited = time.monotonic() - began
-                table = _table_in(statement, finding.table)
+                table = _table_in(statement, str(finding.table))
                 if waited >= wait_seconds:
                     who = catalog.lockers(connection, [table])
                     raise TableLocked(f"repairing {finding.name or finding.table}", table, round(waited, 1), who)
@@ -77,7 +77,7 @@ def _is_done(connection: Connection, statement: str, finding: Finding) -> bool:
         if state in _VIOLATIONS:
             if "UNIQUE INDEX CONCURRENTLY" in statement:
                 connection.exec_driver_sql(finding.statements[0].replace("%", "%%"))  # what the build has left
-            raise ConstraintViolated(finding.table, str(finding.name), None) from error
+            raise ConstraintViolated(str(finding.table), str(finding.name), None) from error
         if state not in {_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED}:
             raise
         return False
@@ -115,9 +115,9 @@ def _fix_on_sqlite(engine: Engine, finding: Finding, wait_seconds: float) -> Non
                 if not statement.startswith("PRAGMA foreign_key_check"):
                     wait_for_lock(connection.execute, statement, wait_seconds)
                 elif connection.execute(statement).fetchone() is not None:
-                    raise ConstraintViolated(finding.table, str(finding.name), None)
+                    raise ConstraintViolated(str(finding.table), str(finding.name), None)
         except engine.dialect.loaded_dbapi.IntegrityError as error:
-            raise ConstraintViolated(finding.table, str(finding.name), None) from error
+            raise ConstraintViolated(str(finding.table), str(finding.name), None) from error
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

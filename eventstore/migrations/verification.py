@@ -1,75 +1,20 @@
 """Is the schema in the database the one that the revisions make?"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 
 from sqlalchemy import Engine
 
 from eventstore.backends import backend_for
+from eventstore.findings import Finding, FindingKind, Level
 from eventstore.migrations import remedies_on_postgresql, remedies_on_sqlite
 from eventstore.migrations.comparison import Deviation, deviations
 from eventstore.migrations.definitions import INVALID, NOT_VALID, TABLES, USUAL, Definitions, Key, history
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.migrations.inventory import Inventory, read_inventory
 from eventstore.migrations.refusals import refusals
-from eventstore.migrations.remedies import Remedy
+from eventstore.migrations.remedies import REPAIR, Remedy
 from eventstore.migrations.revision_of_tables import judge, wrong_stamps
 from eventstore.tables.immutability import PERMISSION_TABLE
-
-
-class Difference(Enum):
-    """In what way the schema differs."""
-
-    PENDING = "pending"
-    """Revisions are not yet applied: the tables are of an older one."""
-
-    MISSING = "missing"
-    """A table or a column is not there, or a column is another one: the rest can't be read."""
-
-    DIFFERS = "differs"
-    """Something is not what it should be, or should not be there."""
-
-    CONSTRAINT_MISSING = "constraint missing"
-    """It is not there, is another one, or was never validated."""
-
-    INDEX_MISSING = "index missing"
-    INDEX_INVALID = "index invalid"
-
-    POSITIONS_CACHED = "positions cached"
-    """The sequence hands out several positions at once."""
-
-    VERSION_WRONG = "version wrong"
-    """es_schema, or the version table, says another revision than the tables are of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something in which the schema differs from what it should be.
-
-    Attributes:
-        table: The table.
-        name: Of the column, constraint, index or trigger; None where it is the table itself.
-        problem: What was found, and what was expected.
-        remedy: What to do, as text: SQL for psql or the sqlite3 shell where that does it.
-        kind: In what way it differs.
-        statements: The SQL of the remedy, each statement outside of a transaction; `fix` executes them. Empty where it
-            takes a backup or a decision.
-        repairable: Whether `eventstore repair` does it, if the rows allow it: nothing is lost, and there is nothing to
-            decide.
-    """
-
-    table: str
-    name: str | None
-    problem: str
-    remedy: str
-    kind: Difference = Difference.DIFFERS
-    statements: tuple[str, ...] = ()
-    repairable: bool = False
-
-    def __str__(self) -> str:
-        what = self.table if self.name is None else f"{self.table}, {self.name}"
-        return f"{what}: {self.problem}; {self.remedy}"
 
 
 def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
@@ -112,19 +57,24 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
     findings = []
     if verdict.pending:
         begun = " (begun)" if verdict.is_begun else ""
-        problem = f"not yet applied: {', '.join(verdict.pending)}{begun}"
-        findings.append(Finding(VERSION_TABLE, None, problem, "run `eventstore migrate`", Difference.PENDING))
-    for table, problem, remedy in wrong_stamps(inventory, verdict, revisions):
-        findings.append(_finding(inventory, (table, None), problem, remedy, Difference.VERSION_WRONG))
+        found = f"not yet applied: {', '.join(verdict.pending)}{begun}"
+        of_code = f"{list(revisions)[-1]}, the revision of this code"
+        remedy = Remedy(advice="run `eventstore migrate`")
+        findings.append(
+            _finding(inventory, (VERSION_TABLE, None), (found, of_code), remedy, FindingKind.SCHEMA_PENDING)
+        )
+    for table, found, remedy in wrong_stamps(inventory, verdict, revisions):
+        stamp = (found, verdict.revision)
+        findings.append(_finding(inventory, (table, None), stamp, remedy, FindingKind.SCHEMA_VERSION_WRONG))
     findings += _elsewhere(inventory)
     begun_with = revisions[verdict.pending[0]] if verdict.is_begun else expected
     for deviation in deviations(expected, inventory.found, begun_with):
         if deviation.key.kind != "table" or deviation.key.table not in inventory.elsewhere:
             findings.append(_of_deviation(deviation, inventory, expected))
     if inventory.is_permitted:
-        problem = "holds a permission that was left behind: history can be changed"
+        left = ("holds a permission that was left behind: history can be changed", "none outside of a transaction")
         remedy = Remedy((f"DELETE FROM {PERMISSION_TABLE}",))
-        findings.append(_finding(inventory, ("es_events", PERMISSION_TABLE), problem, remedy, Difference.DIFFERS))
+        findings.append(_finding(inventory, ("es_events", PERMISSION_TABLE), left, remedy, FindingKind.SCHEMA_DIFFERS))
     return findings
 
 
@@ -142,19 +92,21 @@ def _of_no_tables(inventory: Inventory, newest: Definitions) -> Iterator[Finding
         remedy = f"restore them from a backup; for an empty store: {delete}, then {remedy}"
     for table in TABLES:
         if Key(table, "table") in newest:
-            yield Finding(table, None, "is not there", remedy, Difference.MISSING)
+            missing = ("is not there", "a table")
+            yield _finding(inventory, (table, None), missing, Remedy(advice=remedy), FindingKind.SCHEMA_INCOMPLETE)
 
 
 def _elsewhere(inventory: Inventory) -> Iterator[Finding]:
     """Yield the tables that an application finds in another schema than the one that migrations look after."""
     ours = inventory.schema.removesuffix(".")
     for table, schema in inventory.elsewhere.items():
-        problem = f"is found in the schema {schema} by the search path, and es_schema in {ours}"
+        found = f"is found in the schema {schema} by the search path, and es_schema in {ours}"
         if Key(table, "table") in inventory.found:
             remedy = Remedy((), f"there is one in {ours}, too: put {ours} first in the search path, and move the rows")
         else:
             remedy = Remedy((f"ALTER TABLE {schema}.{table} SET SCHEMA {ours}",))
-        yield _finding(inventory, (table, None), problem, remedy, Difference.DIFFERS)
+        apart = (found, "both in one schema")
+        yield _finding(inventory, (table, None), apart, remedy, FindingKind.SCHEMA_DIFFERS)
 
 
 def _of_deviation(deviation: Deviation, inventory: Inventory, expected: Definitions) -> Finding:
@@ -164,7 +116,7 @@ def _of_deviation(deviation: Deviation, inventory: Inventory, expected: Definiti
     name = key.name or None
     if key.kind in {"numbering", "persistence of the sequence", "rights in the sequence"}:
         name = inventory.found[Key(key.table, "sequence", key.name)]
-    return _finding(inventory, (key.table, name), _problem(deviation), remedy, _difference(deviation))
+    return _finding(inventory, (key.table, name), _found_and_expected(deviation), remedy, _kind(deviation))
 
 
 _SAID_OF_ITSELF = frozenset(
@@ -184,23 +136,23 @@ _SAID_OF_ITSELF = frozenset(
 )
 
 
-def _problem(deviation: Deviation) -> str:
+def _found_and_expected(deviation: Deviation) -> tuple[str, str]:
     kind = deviation.key.kind
     expected = deviation.expected or USUAL.get(kind)
     found = deviation.found or USUAL.get(kind)
     said = "" if kind in _SAID_OF_ITSELF else f"{kind} "
     if deviation.renamed_from is not None:
-        return f"is called {deviation.renamed_from}"
+        return f"is called {deviation.renamed_from}", deviation.key.name
     if found is None:
-        return f"{said}is not there, expected was {expected}"
+        return f"{said}is not there", str(expected)
     if expected is None and kind in _SAID_OF_ITSELF:
         article = "an" if kind[0] in "aeiou" else "a"
-        return f"is {article} {kind} that is not ours, {_harm(kind)}: {found}"
+        return f"is {article} {kind} that is not ours, {_harm(kind)}: {found}", "none"
     if kind == "index" and found == f"{expected}{INVALID}":
-        return "is an invalid index, left behind by a failed build"
+        return "is an invalid index, left behind by a failed build", str(expected)
     if found == f"{expected}{NOT_VALID}":
-        return f"{said}was never validated: older rows may not satisfy it"
-    return f"{said}is {found}, expected was {expected or 'none'}"
+        return f"{said}was never validated: older rows may not satisfy it", str(expected)
+    return f"{said}is {found}", expected or "none"
 
 
 def _harm(kind: str) -> str:
@@ -215,24 +167,44 @@ def _harm(kind: str) -> str:
     return "and can refuse what the store writes"
 
 
-def _difference(deviation: Deviation) -> Difference:
+def _kind(deviation: Deviation) -> FindingKind:
     kind, expected, found = deviation.key.kind, deviation.expected, str(deviation.found)
     is_ours = expected is not None and deviation.renamed_from is None
-    difference = Difference.DIFFERS
+    result = FindingKind.SCHEMA_DIFFERS
     if kind in {"table", "column"} and expected is not None:
-        difference = Difference.MISSING
+        result = FindingKind.SCHEMA_INCOMPLETE
     elif kind in {"key", "index"} and found.endswith(INVALID):
-        difference = Difference.INDEX_INVALID
+        result = FindingKind.INDEX_INVALID
     elif kind in {"key", "check", "foreign key", "constraint"} and is_ours:
-        difference = Difference.CONSTRAINT_MISSING
+        result = FindingKind.CONSTRAINT_MISSING
     elif kind == "index" and deviation.found is None:
-        difference = Difference.INDEX_MISSING
+        result = FindingKind.INDEX_MISSING
     elif kind == "numbering" and "CACHE 1 " not in found:
-        difference = Difference.POSITIONS_CACHED
-    return difference
+        result = FindingKind.POSITIONS_CACHED
+    return result
 
 
 def _finding(
-    inventory: Inventory, where: tuple[str, str | None], problem: str, remedy: Remedy, kind: Difference
+    inventory: Inventory,
+    where: tuple[str, str | None],
+    found_and_expected: tuple[str, str],
+    remedy: Remedy,
+    kind: FindingKind,
 ) -> Finding:
-    return Finding(*where, problem, remedy.text(inventory.dialect), kind, remedy.statements, remedy.repairable)
+    table, name = where
+    found, expected = found_and_expected
+    text = remedy.text(inventory.dialect)
+    if remedy.repairable and REPAIR not in text:
+        text = f"{REPAIR}, or {text}"
+    return Finding(
+        Level.ERROR,
+        table if name is None else f"{table}.{name}",
+        found,
+        text,
+        kind=kind,
+        expected=expected,
+        statements=remedy.statements,
+        repairable=remedy.repairable,
+        table=table,
+        name=name,
+    )

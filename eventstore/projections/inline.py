@@ -19,15 +19,15 @@ def inline(store: EventStore, *projections: Projection) -> EventStore:
 
     An append and what handlers write are committed together, or not at all: a handler that fails undoes the append, and
     its error is raised as it is. In a joined transaction a savepoint is rolled back, so the rest stays usable. A
-    repeated append (`duplicate=True`) calls no handler, nor does one that `append_each` leaves out.
+    repeated append (`duplicate=True`) calls no handler, nor does one that `append_many` leaves out.
 
     `delete_stream` and `archive_stream` call handlers with the event that ends the stream, when the others are gone;
     `import_events` does for each batch. `inline(inline(store, a), b)` calls those of `a`, then those of `b`.
 
     A handler that appends does so by `store.join(connection)`, which is part of the same transaction; if that store is
     an inline one, its handlers are called at once, before the events that are still to be handled. A
-    `ConcurrencyConflict` that a handler raises is the append's, too: `append_each` raises it, and a `Repository` runs
-    its command again.
+    `ConcurrencyConflict` that a handler raises is the append's, too: `append_many` raises it even if it is not atomic,
+    and a `Repository` runs its command again.
 
     It costs: each append is a transaction of several statements, and writers of different streams wait for each other
     where their handlers write to the same rows. There is no checkpoint: appends by other stores are not seen. To fill a

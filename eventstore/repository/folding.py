@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Generic
 
 from eventstore.backends.protocol import Row, Statement
-from eventstore.codecs import difference
+from eventstore.codecs.exactness import difference
 from eventstore.common.validation import MAX_VERSION
 from eventstore.errors import DecodingError, InvalidInput
 from eventstore.events import CLOSING_ERRORS, RecordedEvent, closing_error

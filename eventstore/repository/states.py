@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from eventstore.codecs import PayloadCodec, difference
+from eventstore.codecs.exactness import difference
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.errors import DecodingError, EncodingError, EventTypeError, InvalidInput
 from eventstore.event_types.classes import builder, check_class, check_fields
 from eventstore.repository.fingerprint import shape_of

@@ -4,15 +4,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
 from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
-from eventstore.codecs import MessagePackCodec, PayloadCodec, difference, value_at
+from eventstore.codecs import MessagePackCodec
+from eventstore.codecs.exactness import difference, value_at
 from eventstore.codecs.metadata import METADATA_DECODER, decode_metadata, encode_metadata
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.common.validation import MAX_VERSION
-from eventstore.correlation import with_context
+from eventstore.correlation import CONTEXT, PROVIDERS, with_context
 from eventstore.errors import (
     DecodingError,
     EncodingError,
@@ -23,19 +24,10 @@ from eventstore.errors import (
 from eventstore.event_types import EventTypes
 from eventstore.event_types.upcasting import PlainEvent, Shape
 from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
-from eventstore.streams import STREAM_EXISTS, ExpectedVersion
+from eventstore.streams import STREAM_EXISTS, Expectation, ExpectedVersion
 
 POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
 """Where these are in a row of `statements.read_forwards`."""
-
-
-class Expectation(Enum):
-    """What an append expects of its stream: which statement it needs."""
-
-    NEW = "new"
-    VERSION = "version"
-    EXISTING = "existing"
-    NOTHING = "nothing"
 
 
 @dataclass(slots=True)  # a frozen one takes twice as long to make
@@ -44,6 +36,7 @@ class PendingAppend:
 
     stream_id: str
     expected: ExpectedVersion
+    expectation: Expectation
     event_ids: list[UUID] = field(default_factory=list)
     event_types: list[str] = field(default_factory=list)
     schema_versions: list[int] = field(default_factory=list)
@@ -53,13 +46,6 @@ class PendingAppend:
 
     def __len__(self) -> int:
         return len(self.event_ids)
-
-    @property
-    def expectation(self) -> Expectation:
-        """The kind of what is expected."""
-        if isinstance(self.expected, int):
-            return Expectation.VERSION if self.expected else Expectation.NEW
-        return Expectation.EXISTING if self.expected is STREAM_EXISTS else Expectation.NOTHING
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -132,12 +118,15 @@ class EventMapper:
             UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
         """
         events = self._new_events(append)
-        if isinstance(append.expected_version, int) and append.expected_version > MAX_VERSION - len(events):
+        expected = append.expected_version
+        if isinstance(expected, int) and expected > MAX_VERSION - len(events):
             msg = f"stream {append.stream_id!r} would pass the largest version, {MAX_VERSION}"
             raise InvalidExpectedVersion(msg)
-        pending = PendingAppend(append.stream_id, append.expected_version)
-        metadata = with_context(append.metadata)
-        shared_metadata = encode_metadata(metadata)
+        pending = PendingAppend(append.stream_id, expected, _expectation_of(expected))
+        metadata = append.metadata
+        if CONTEXT.get() or PROVIDERS.get():
+            metadata = with_context(metadata)
+        shared_metadata = None if metadata is None else encode_metadata(metadata)
         seen: set[UUID] = set()
         for index, event in enumerate(events):
             if event.event_id in seen:
@@ -282,8 +271,15 @@ class EventMapper:
 
     def _new_events(self, append: Append) -> list[NewEvent]:
         events = append.events
-        if isinstance(events, str | bytes | Mapping | NewEvent) or not isinstance(events, Iterable):
-            msg = f"events is a list of events, not {type(events).__name__}"
+        if isinstance(events, NewEvent):
+            return [events]
+        if self.event_types.name_of(type(events)) is not None:
+            return [self.event_types.new_event(events)]
+        if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
+            msg = (
+                f"events is one event or a list of events, not {type(events).__name__}: an event is a NewEvent, or an "
+                "object of a registered class"
+            )
             raise InvalidInput(msg)
         new_events = [event if isinstance(event, NewEvent) else self.event_types.new_event(event) for event in events]
         if not new_events:
@@ -297,3 +293,9 @@ class EventMapper:
 
 def _as_stored(_event_type: str, _schema_version: int, data: Any) -> Any:
     return data
+
+
+def _expectation_of(expected: ExpectedVersion) -> Expectation:
+    if isinstance(expected, int):
+        return Expectation.VERSION if expected else Expectation.NEW
+    return Expectation.EXISTING if expected is STREAM_EXISTS else Expectation.NOTHING

@@ -30,7 +30,7 @@ def load_aggregate(tables: Tables) -> ClauseElement:
     )
     # the planner can't know the snapshot's version, expects few events after it, and would sort all of them if it saw
     # that a page takes more: from a subquery, it does not see
-    page_size = select(bindparam("page_size", type_=BigInteger)).scalar_subquery()
+    page_size = select(bindparam("page_size", type_=BigInteger).label("page_size")).scalar_subquery()
     after_version = func.coalesce(select(snapshot.c.version).scalar_subquery(), literal_column("0"))
     tail = (
         select(*event_columns(tables))
@@ -47,7 +47,7 @@ def load_aggregate(tables: Tables) -> ClauseElement:
         "codec": snapshot.c.codec,
         "data": snapshot.c.state,
     }
-    return union_all(select(*(saved.get(column.name, null()) for column in tail.c)), select(tail))
+    return union_all(select(*(saved.get(column.name, null()).label(column.name) for column in tail.c)), select(tail))
 
 
 def version_as_of(tables: Tables) -> ClauseElement:
@@ -68,7 +68,11 @@ def snapshot_versions(tables: Tables) -> ClauseElement:
         snapshots.stream_id == streams.stream_id, snapshots.schema_version == bindparam("schema_version")
     )
     return (
-        select(streams.stream_id, streams.version, func.coalesce(snapshots.version, literal_column("0")))
+        select(
+            streams.stream_id,
+            streams.version,
+            func.coalesce(snapshots.version, literal_column("0")).label("snapshot_version"),
+        )
         .select_from(tables.streams.outerjoin(tables.snapshots, its_snapshot))
         .where(*_of_category(tables), streams.stream_id > bindparam("after_stream_id", type_=Text))
         .order_by(streams.stream_id)
@@ -78,7 +82,7 @@ def snapshot_versions(tables: Tables) -> ClauseElement:
 
 def count_streams(tables: Tables) -> ClauseElement:
     """Return how many streams a category has."""
-    return select(func.count()).select_from(tables.streams).where(*_of_category(tables))
+    return select(func.count().label("streams")).select_from(tables.streams).where(*_of_category(tables))
 
 
 def _of_category(tables: Tables) -> list[ColumnElement[bool]]:

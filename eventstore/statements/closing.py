@@ -45,22 +45,18 @@ def delete_events(tables: Tables) -> ClauseElement:
 
 def mark_archived(tables: Tables) -> ClauseElement:
     """Say that a stream has ended at its version, because its events were archived."""
-    streams = tables.streams
-    return (
-        update_table(streams)
-        .where(streams.c.stream_id == bindparam("stream_id"))
-        .values(archived_version=streams.c.version)
-    )
+    return _mark(tables, "archived_version")
 
 
 def mark_deleted(tables: Tables) -> ClauseElement:
     """Say that a stream has ended at its version, because it was deleted."""
+    return _mark(tables, "deleted_version")
+
+
+def _mark(tables: Tables, column: str) -> ClauseElement:
     streams = tables.streams
-    return (
-        update_table(streams)
-        .where(streams.c.stream_id == bindparam("stream_id"))
-        .values(deleted_version=streams.c.version)
-    )
+    of_stream = streams.c.stream_id == bindparam("stream_id")
+    return update_table(streams).where(of_stream).values({column: streams.c.version})
 
 
 def discard_dead_letters_of_stream(tables: Tables) -> ClauseElement:

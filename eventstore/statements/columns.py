@@ -14,6 +14,23 @@ APPENDED_COLUMNS: Final = (
 STORED_COLUMNS: Final = (*APPENDED_COLUMNS, "recorded_at")
 """The columns of a stored event, but for its position."""
 
+POSITIONED_COLUMNS: Final = (*STORED_COLUMNS, "position")
+
+
+EVENT_COLUMNS: Final = """
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+"""
+"""What `event_columns` returns, as SQL."""
+
 
 def event_columns(tables: Tables) -> list[ColumnElement[Any]]:
     """Return the columns in the order that `rows.EventMapper` takes them; metadata as text, for the quicker decoder."""

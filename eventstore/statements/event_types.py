@@ -14,11 +14,18 @@ def event_type_spans(tables: Tables) -> ClauseElement:
     """Return (event_type, first position, last position) of each event type, in order: a loose scan of the index."""
     events = tables.events.c
     first_type = select(func.min(events.event_type).label("event_type")).cte("present", recursive=True)
-    next_type = select(func.min(events.event_type)).where(events.event_type > first_type.c.event_type).scalar_subquery()
-    present = first_type.union_all(select(next_type).where(first_type.c.event_type.is_not(None)))
+    next_type = (
+        select(func.min(events.event_type).label("event_type"))
+        .where(events.event_type > first_type.c.event_type)
+        .scalar_subquery()
+    )
+    present = first_type.union_all(select(next_type.label("event_type")).where(first_type.c.event_type.is_not(None)))
     spans = [
-        select(end(events.position)).where(events.event_type == present.c.event_type).scalar_subquery()
-        for end in (func.min, func.max)
+        select(end(events.position).label("position"))
+        .where(events.event_type == present.c.event_type)
+        .scalar_subquery()
+        .label(name)
+        for name, end in (("first_position", func.min), ("last_position", func.max))
     ]
     return select(present.c.event_type, *spans).where(present.c.event_type.is_not(None)).order_by(present.c.event_type)
 
@@ -31,7 +38,7 @@ def sample_events(tables: Tables) -> ClauseElement:
         "sample", recursive=True
     )
     following = (
-        select(func.min(events.position))
+        select(func.min(events.position).label("position"))
         .where(
             events.event_type == bindparam("event_type", type_=Text),
             events.position >= sample.c.position + bindparam("stride", type_=BigInteger),
@@ -39,7 +46,7 @@ def sample_events(tables: Tables) -> ClauseElement:
         )
         .scalar_subquery()
     )
-    sample = sample.union_all(select(func.coalesce(following, last)).where(sample.c.position < last))
+    sample = sample.union_all(select(func.coalesce(following, last).label("position")).where(sample.c.position < last))
     return (
         select(*event_columns(tables)).where(events.position.in_(select(sample.c.position))).order_by(events.position)
     )

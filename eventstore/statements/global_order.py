@@ -2,15 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Select,
-    Subquery,
-    bindparam,
-    func,
-    literal_column,
-    select,
-)
+from sqlalchemy import BigInteger, Select, bindparam, func, literal_column, select
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.closing import CLOSING_TYPES
@@ -20,7 +12,7 @@ from eventstore.tables import Tables
 
 def newest_position(tables: Tables) -> Select[Any]:
     """Return the largest position that can be seen, 0 if there is none."""
-    return select(func.coalesce(func.max(tables.events.c.position), 0))
+    return select(func.coalesce(func.max(tables.events.c.position), literal_column("0")).label("position"))
 
 
 def closing_event_after(tables: Tables) -> ClauseElement:
@@ -37,7 +29,7 @@ def closing_event_after(tables: Tables) -> ClauseElement:
             events.event_type.in_(CLOSING_TYPES),
         )
         .order_by(events.version.desc())
-        .limit(1)
+        .limit(literal_column("1"))
     )
 
 
@@ -48,16 +40,8 @@ def first_event_from(tables: Tables) -> ClauseElement:
         select(events.position, events.event_id, events.stream_id, events.version)
         .where(events.position >= bindparam("position", type_=BigInteger))
         .order_by(events.position)
-        .limit(1)
+        .limit(literal_column("1"))
     )
-
-
-def newest_event(tables: Tables) -> Subquery:
-    """Return (position, event id, stream id, version) of the newest event, as a part of a statement."""
-    newest = tables.events.alias("newest_event").c
-    columns = (newest.position, newest.event_id, newest.stream_id, newest.version)
-    # One that is a parameter makes the planner expect a tenth of the table, and plan at each execution again.
-    return select(*columns).order_by(newest.position.desc()).limit(literal_column("1")).subquery("newest")
 
 
 def page_of_events(tables: Tables) -> Select[Any]:

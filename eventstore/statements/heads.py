@@ -1,29 +1,33 @@
-"""Statements that append: heads first, events second."""
+"""Statements that write heads: the rows of es_streams, one for each stream, at its version.
 
-from typing import Any
+Each returns the new version; no row on a conflict, nor if the stream has ended: a check refuses that as well, but it
+would abort a transaction of the caller's.
+"""
 
-from sqlalchemy import (
-    ColumnElement,
-    and_,
-    bindparam,
-    true,
-    update,
-)
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, bindparam, literal_column, true, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate, Update
 
+from eventstore.streams import Expectation
 from eventstore.tables import ENDS, Tables, now
 
-# --- heads: one row in es_streams, at the version of the stream. Each returns the new version; no row on a conflict,
-# nor if the stream has ended: a check refuses that as well, but it would abort a transaction of the caller's.
+HeadStatement = Callable[[Tables], ReturningInsert[Any] | ReturningUpdate[Any]]
 
 
-def create_head(tables: Tables) -> ReturningInsert[Any]:
+def write_head(expectation: Expectation) -> HeadStatement:
+    """Return the statement that moves a stream on by `count` events, and creates it if need be."""
+    return _STATEMENTS[expectation]
+
+
+def _create_head(tables: Tables) -> ReturningInsert[Any]:
     """Expect no stream. Waits for an unfinished writer who creates the same one; locks nothing where it exists."""
     return _new_head(tables).on_conflict_do_nothing(index_elements=["stream_id"]).returning(tables.streams.c.version)
 
 
-def advance_head(tables: Tables) -> ReturningUpdate[Any]:
+def _advance_head(tables: Tables) -> ReturningUpdate[Any]:
     """Expect a version. Waits for an unfinished writer of the stream, then looks again."""
     return (
         _advanced_head(tables)
@@ -32,12 +36,14 @@ def advance_head(tables: Tables) -> ReturningUpdate[Any]:
     )
 
 
-def advance_existing_head(tables: Tables) -> ReturningUpdate[Any]:
+def _advance_existing_head(tables: Tables) -> ReturningUpdate[Any]:
     """Expect that the stream exists."""
-    return _advanced_head(tables).where(tables.streams.c.version > 0).returning(tables.streams.c.version)
+    return (
+        _advanced_head(tables).where(tables.streams.c.version > literal_column("0")).returning(tables.streams.c.version)
+    )
 
 
-def create_or_advance_head(tables: Tables) -> ReturningInsert[Any]:
+def _create_or_advance_head(tables: Tables) -> ReturningInsert[Any]:
     """Expect nothing."""
     version = tables.streams.c.version
     return (
@@ -74,3 +80,11 @@ def _has_not_ended(tables: Tables) -> ColumnElement[bool]:
 
 
 # --- append to several streams
+
+
+_STATEMENTS: Final[dict[Expectation, HeadStatement]] = {
+    Expectation.NEW: _create_head,
+    Expectation.VERSION: _advance_head,
+    Expectation.EXISTING: _advance_existing_head,
+    Expectation.NOTHING: _create_or_advance_head,
+}

@@ -1,13 +1,26 @@
 """Statements that list streams and snapshots, a page at a time."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, DateTime, Integer, Text, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.filters import FIELDS
+from eventstore.statements import Statement
 from eventstore.streams import StreamOrder
 from eventstore.tables import Tables
 
@@ -16,7 +29,7 @@ _AFTER_ID: Final = bindparam("after_stream_id", type_=Text)
 
 
 @cache
-def list_streams(order: StreamOrder, *, of_category: bool, is_first: bool) -> Callable[[Tables], ClauseElement]:
+def list_streams(order: StreamOrder, *, of_category: bool, is_first: bool) -> Statement:
     """Return the statement for a page of (stream_id, version, created_at, updated_at).
 
     Its parameters are `page_size`; of a category, `category`; and unless it is the first page,
@@ -54,7 +67,7 @@ def _comes_after(heads: Any, order: StreamOrder) -> ColumnElement[bool]:
 def _is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
     """Compare ids as well: they are a part of the primary key, categories of heads have no index."""
     category = bindparam("category", type_=Text)
-    is_near = (stream_id >= category, stream_id < category.concat("."))  # `.` is next to `-`
+    is_near = (stream_id >= category, stream_id < category.concat(literal_column("'.'")))  # `.` is next to `-`
     return [column == category, *is_near]
 
 
@@ -66,7 +79,7 @@ def find_stream(tables: Tables) -> ClauseElement:
 
 
 @cache
-def list_snapshots(*, of_category: bool) -> Callable[[Tables], ClauseElement]:
+def list_snapshots(*, of_category: bool) -> Statement:
     """Return the statement for a page of snapshots after (after_stream_id, after_schema_version), in that order.
 
     The rows: (stream_id, schema_version, version, codec, bytes, created_at, the stream's version).
@@ -76,10 +89,16 @@ def list_snapshots(*, of_category: bool) -> Callable[[Tables], ClauseElement]:
         saved, heads = tables.snapshots.c, tables.streams.c
         key = tuple_(saved.stream_id, saved.schema_version)
         after = tuple_(_AFTER_ID, bindparam("after_schema_version", type_=Integer))
-        size = func.length(saved.state)
+        size = func.length(saved.state).label("bytes")
         listed = (
             select(
-                saved.stream_id, saved.schema_version, saved.version, saved.codec, size, saved.created_at, heads.version
+                saved.stream_id,
+                saved.schema_version,
+                saved.version,
+                saved.codec,
+                size,
+                saved.created_at,
+                heads.version.label("stream_version"),
             )
             .join_from(tables.snapshots, tables.streams, heads.stream_id == saved.stream_id)
             .where(key > after)
@@ -92,7 +111,7 @@ def list_snapshots(*, of_category: bool) -> Callable[[Tables], ClauseElement]:
 
 
 @cache
-def snapshot_coverage(*, of_category: bool) -> Callable[[Tables], ClauseElement]:
+def snapshot_coverage(*, of_category: bool) -> Statement:
     """Return the statement for one row about streams of at least `min_version` events, and their newest snapshots.
 
     The row: how many streams; how many of them have a snapshot; of all of them together, the events after it (after
@@ -106,13 +125,13 @@ def snapshot_coverage(*, of_category: bool) -> Callable[[Tables], ClauseElement]
             .group_by(saved.stream_id)
             .subquery("newest")
         )
-        after = heads.version - func.coalesce(newest.c.version, 0)
+        after = heads.version - func.coalesce(newest.c.version, literal_column("0"))
         found = (
             select(
-                func.count(),
-                func.count(newest.c.stream_id),
-                func.coalesce(func.sum(after), 0),
-                func.coalesce(func.max(after), 0),
+                func.count().label("streams"),
+                func.count(newest.c.stream_id).label("with_snapshot"),
+                func.coalesce(func.sum(after), literal_column("0")).label("events_after"),
+                func.coalesce(func.max(after), literal_column("0")).label("most_events_after"),
             )
             .select_from(tables.streams.outerjoin(newest, newest.c.stream_id == heads.stream_id))
             .where(heads.version >= bindparam("min_version", type_=BigInteger))
@@ -123,7 +142,7 @@ def snapshot_coverage(*, of_category: bool) -> Callable[[Tables], ClauseElement]
 
 
 @cache
-def newest_matching(fields: tuple[str, ...]) -> Callable[[Tables], ClauseElement]:
+def newest_matching(fields: tuple[str, ...]) -> Statement:
     """Return the statement for the highest positions, at most `page_size`, of events with one value in each field.
 
     Its parameters are besides `after_position`, and a value for each of the fields, such as `event_types`.

@@ -46,7 +46,7 @@ def find_checkpoints(tables: Tables) -> ClauseElement:
     The rows: (name, position, worker, failure, updated_at, seen_at, failed_at, the time now, has_log_gone_back).
     """
     found = tables.checkpoints.c
-    when = (found.updated_at, found.seen_at, found.failed_at, now())
+    when = (found.updated_at, found.seen_at, found.failed_at, now().label("now"))
     columns = (found.name, found.position, found.worker, found.failure, *when, has_log_gone_back(tables))
     return select(*columns).order_by(found.name)
 
@@ -63,7 +63,15 @@ def find_checkpoint(tables: Tables) -> ClauseElement:
     its position now, NULL if there is none.
     """
     found = tables.checkpoints.c
-    columns = (found.position, found.seen_at, found.worker, found.failure, now(), found.failed_at, *_event_of(tables))
+    columns = (
+        found.position,
+        found.seen_at,
+        found.worker,
+        found.failure,
+        now().label("now"),
+        found.failed_at,
+        *_event_of(tables),
+    )
     return select(*columns).where(found.name == bindparam("name"))
 
 
@@ -101,7 +109,7 @@ def has_log_gone_back(tables: Tables) -> ColumnElement[bool]:
         closing.version > found.event_version,
         closing.event_type.in_(CLOSING_TYPES),
     )
-    last = select(func.coalesce(func.max(newest.position), literal_column("0"))).scalar_subquery()
+    last = select(func.coalesce(func.max(newest.position), literal_column("0")).label("position")).scalar_subquery()
     return case((found.event_id.is_(None), found.position > last), else_=not_(or_(is_there, is_explained))).label(
         "has_log_gone_back"
     )
@@ -189,20 +197,20 @@ def count_events_after(tables: Tables) -> ClauseElement:
     """Return how many events there are after a position, counting up to a limit."""
     position = tables.events.c.position
     counted = (
-        select(literal_column("1"))
+        select(literal_column("1").label("event"))
         .select_from(tables.events)
         .where(position > bindparam("after_position", type_=BigInteger))
         .limit(bindparam("at_most", type_=BigInteger))
         .subquery("counted")
     )
-    return select(func.count()).select_from(counted)
+    return select(func.count().label("events")).select_from(counted)
 
 
 def next_event_time(tables: Tables) -> ClauseElement:
     """Return when the first event after a position was recorded; no row where there is none."""
     events = tables.events.c
     after = events.position > bindparam("after_position", type_=BigInteger)
-    return select(events.recorded_at).where(after).order_by(events.position).limit(1)
+    return select(events.recorded_at).where(after).order_by(events.position).limit(literal_column("1"))
 
 
 def projection_health(tables: Tables) -> ClauseElement:
@@ -222,12 +230,15 @@ def projection_health(tables: Tables) -> ClauseElement:
     return select(
         checkpoints.name,
         checkpoints.position,
-        select(func.count()).select_from(behind).scalar_subquery(),
-        oldest.correlate(tables.checkpoints).scalar_subquery(),
-        select(func.count()).select_from(pending.correlate(tables.checkpoints).subquery("pending")).scalar_subquery(),
+        select(func.count().label("number")).select_from(behind).scalar_subquery().label("behind"),
+        oldest.correlate(tables.checkpoints).scalar_subquery().label("oldest"),
+        select(func.count().label("number"))
+        .select_from(pending.correlate(tables.checkpoints).subquery("pending"))
+        .scalar_subquery()
+        .label("dead_letters"),
         checkpoints.failure,
         checkpoints.failed_at,
-        now(),
+        now().label("now"),
         has_log_gone_back(tables),
     ).order_by(checkpoints.name)
 
@@ -239,10 +250,10 @@ def add_dead_letter(tables: Tables) -> ClauseElement:
     """Add the event at a position."""
     events, names = tables.events.c, ["position", "version", "event_id", "stream_id", "event_type"]
     given: list[ColumnElement[Any]] = [
-        bindparam("projection", type_=Text),
-        bindparam("attempts", type_=Integer),
-        bindparam("error", type_=Text),
-        literal_column("'pending'"),
+        bindparam("projection", type_=Text).label("projection"),
+        bindparam("attempts", type_=Integer).label("attempts"),
+        bindparam("error", type_=Text).label("error"),
+        literal_column("'pending'").label("status"),
     ]
     of_event = select(*[events[name] for name in names], *given).where(
         events.position == bindparam("position", type_=BigInteger)
@@ -260,7 +271,7 @@ def count_dead_letters(tables: Tables) -> ClauseElement:
     """Return (projection, how many are pending) of each projection that has some."""
     letters = tables.dead_letters.c
     return (
-        select(letters.projection, func.count())
+        select(letters.projection, func.count().label("pending"))
         .where(letters.status == literal_column("'pending'"))
         .group_by(letters.projection)
     )
@@ -313,7 +324,7 @@ def close_dead_letter(tables: Tables) -> ClauseElement:
 
 def fail_dead_letter(tables: Tables) -> ClauseElement:
     """Say that one was tried again in vain; return (position, attempts by now)."""
-    attempts = tables.dead_letters.c.attempts + 1
+    attempts = tables.dead_letters.c.attempts + literal_column("1")
     changed = _changed(tables, attempts=attempts, last_failed_at=now(), error=bindparam("error", type_=Text))
     return changed.returning(tables.dead_letters.c.attempts)
 

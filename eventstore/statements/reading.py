@@ -16,7 +16,9 @@ def stream_version(tables: Tables) -> ClauseElement:
 
 def newest_stored_version(tables: Tables) -> ClauseElement:
     """Return the largest version among the events of a stream, whatever its head says."""
-    return select(func.max(tables.events.c.version)).where(tables.events.c.stream_id == bindparam("stream_id"))
+    return select(func.max(tables.events.c.version).label("version")).where(
+        tables.events.c.stream_id == bindparam("stream_id")
+    )
 
 
 def read_forwards(tables: Tables) -> ClauseElement:

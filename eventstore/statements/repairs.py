@@ -12,7 +12,12 @@ def restore_head(tables: Tables) -> ClauseElement:
     """Set the head of a stream by its events, create it where it is missing; no row where nothing was to be changed."""
     streams, events = tables.streams, tables.events.c
     by_events = (
-        select(events.stream_id, func.max(events.version), func.min(events.recorded_at), func.max(events.recorded_at))
+        select(
+            events.stream_id,
+            func.max(events.version).label("version"),
+            func.min(events.recorded_at).label("created_at"),
+            func.max(events.recorded_at).label("updated_at"),
+        )
         .where(events.stream_id == bindparam("stream_id", type_=Text))
         .group_by(events.stream_id)
     )

@@ -25,7 +25,7 @@ def save_snapshot(tables: Tables) -> ClauseElement:
         "codec": SmallInteger,
         "state": LargeBinary,
     }
-    values: list[ColumnElement[Any]] = [bindparam(name, type_=types[name]) for name in names]
+    values: list[ColumnElement[Any]] = [bindparam(name, type_=types[name]).label(name) for name in names]
     has_come_so_far = (streams.c.stream_id == bindparam("stream_id")) & (streams.c.version >= bindparam("version"))
     its_event = (events.c.stream_id == streams.c.stream_id) & (events.c.version == bindparam("version"))
     row = select(*values).select_from(streams.join(events, its_event)).where(has_come_so_far)

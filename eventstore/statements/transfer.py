@@ -2,15 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Text,
-    bindparam,
-    case,
-    literal_column,
-    select,
-)
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, case, literal_column, select
 from sqlalchemy import update as update_table
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ClauseElement
@@ -52,17 +44,6 @@ def set_times_of_stream(tables: Tables) -> ClauseElement:
             created_at=bindparam("created_at"),
             updated_at=case((is_the_same, bindparam("updated_at")), else_=head.updated_at),
         )
-    )
-
-
-def page_of_streams(tables: Tables) -> ClauseElement:
-    """Return a page of (stream_id, version, created_at, updated_at), by stream id."""
-    head = tables.streams.c
-    return (
-        select(head.stream_id, head.version, head.created_at, head.updated_at)
-        .where(head.stream_id > bindparam("after_stream_id", type_=Text))
-        .order_by(head.stream_id)
-        .limit(bindparam("page_size", type_=BigInteger))
     )
 
 

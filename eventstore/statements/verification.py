@@ -3,7 +3,6 @@
 So an append that commits while the store is verified is seen with its head or not at all.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -22,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements import Statement
 from eventstore.statements.closing import CLOSING_TYPES
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.projections import has_log_gone_back
@@ -38,12 +38,12 @@ def end_of_streams(tables: Tables) -> ClauseElement:
         .where(stream_id > bindparam("after", type_=Text))
         .order_by(stream_id)
         .offset(bindparam("skipped", type_=BigInteger))
-        .limit(1)
+        .limit(literal_column("1"))
     )
 
 
 @cache
-def stream_states(*, bounded: bool) -> Callable[[Tables], ClauseElement]:
+def stream_states(*, bounded: bool) -> Statement:
     """Return the statement for streams after `after`, and up to `last` where it is bounded.
 
     Its rows, in order: stream id, version of the head, how many events, largest version among them (NULL where there
@@ -67,9 +67,9 @@ def stream_states(*, bounded: bool) -> Callable[[Tables], ClauseElement]:
             select(
                 streams.stream_id,
                 streams.version,
-                func.coalesce(found.c.count, 0),
+                func.coalesce(found.c.count, literal_column("0")).label("count"),
                 found.c.newest,
-                func.coalesce(found.c.breaks, 0),
+                func.coalesce(found.c.breaks, literal_column("0")).label("breaks"),
             )
             .select_from(tables.streams.outerjoin(found, found.c.stream_id == streams.stream_id))
             .where(*_in_range(streams.stream_id, bounded=bounded))
@@ -80,7 +80,7 @@ def stream_states(*, bounded: bool) -> Callable[[Tables], ClauseElement]:
 
 
 @cache
-def events_without_stream(*, bounded: bool) -> Callable[[Tables], ClauseElement]:
+def events_without_stream(*, bounded: bool) -> Statement:
     """Return the statement for a page of the streams in a range that have events, but no head.
 
     Its rows, in order: stream id, how many events, largest version among them.
@@ -90,7 +90,7 @@ def events_without_stream(*, bounded: bool) -> Callable[[Tables], ClauseElement]
         events, streams = tables.events.c, tables.streams.c
         head = select(literal_column("1")).where(streams.stream_id == events.stream_id).exists()
         return (
-            select(events.stream_id, func.count(), func.max(events.version))
+            select(events.stream_id, func.count().label("count"), func.max(events.version).label("newest"))
             .where(*_in_range(events.stream_id, bounded=bounded), ~head)
             .group_by(events.stream_id)
             .order_by(events.stream_id)
@@ -119,19 +119,21 @@ def breaks_of_stream(tables: Tables) -> ClauseElement:
 def _placed(tables: Tables) -> Select[Any]:
     events = tables.events.c
     # what an event says that ends a stream: those before it are gone
-    before_first = case((events.event_type.in_(CLOSING_TYPES), events.version - 1), else_=literal_column("0"))
+    before_first = case(
+        (events.event_type.in_(CLOSING_TYPES), events.version - literal_column("1")), else_=literal_column("0")
+    )
     in_stream: dict[str, Any] = {"partition_by": events.stream_id, "order_by": (events.version, events.position)}
     return select(
         events.stream_id,
         events.version,
         events.position,
-        func.lag(events.version, 1, before_first).over(**in_stream).label("version_before"),
-        func.lag(events.position, 1, 0).over(**in_stream).label("position_before"),
+        func.lag(events.version, literal_column("1"), before_first).over(**in_stream).label("version_before"),
+        func.lag(events.position, literal_column("1"), literal_column("0")).over(**in_stream).label("position_before"),
     )
 
 
 def _does_not_follow(placed: Any) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = (placed.version != placed.version_before + 1) | (
+    found: ColumnElement[bool] = (placed.version != placed.version_before + literal_column("1")) | (
         placed.position <= placed.position_before
     )
     return found
@@ -149,10 +151,10 @@ def doubled_positions(tables: Tables) -> ClauseElement:
     """Return (position, how many events have it) of those in a range that more than one event has."""
     position = tables.events.c.position
     return (
-        select(position, func.count())
+        select(position, func.count().label("count"))
         .where(position > bindparam("after_position"), position <= bindparam("up_to_position"))
         .group_by(position)
-        .having(func.count() > 1)
+        .having(func.count() > literal_column("1"))
         .order_by(position)
     )
 
@@ -172,7 +174,7 @@ def snapshot_states(tables: Tables) -> ClauseElement:
             snapshots.version,
             snapshots.codec,
             snapshots.state,
-            streams.version,
+            streams.version.label("stream_version"),
         )
         .select_from(tables.snapshots.outerjoin(tables.streams, streams.stream_id == snapshots.stream_id))
         .where(key > after)
@@ -187,7 +189,7 @@ def checkpoints_beyond_log(tables: Tables) -> ClauseElement:
     That is: beyond its newest event, or past an event that it does not have any more.
     """
     checkpoints = tables.checkpoints.c
-    newest = newest_position(tables).scalar_subquery()
+    newest = newest_position(tables).scalar_subquery().label("newest")
     return (
         select(checkpoints.name, checkpoints.position, newest, checkpoints.event_id)
         .where(has_log_gone_back(tables))
@@ -210,7 +212,7 @@ def pending_letters(tables: Tables) -> ClauseElement:
         .exists()
     )
     return (
-        select(letters.projection, letters.position, letters.stream_id, letters.version, event)
+        select(letters.projection, letters.position, letters.stream_id, letters.version, event.label("is_there"))
         .where(key > after, letters.status == literal_column("'pending'"))
         .order_by(letters.projection, letters.position)
         .limit(bindparam("page_size", type_=BigInteger))

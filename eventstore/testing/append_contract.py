@@ -1,6 +1,8 @@
 """Appends: expectations, batches, repetitions, several streams, races."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from random import Random
@@ -19,11 +21,23 @@ from eventstore import (
     ConcurrencyConflict,
     EventIdReused,
     EventStore,
+    EventTypes,
     ExpectedVersion,
     NewEvent,
 )
 from eventstore.codecs import JSONCodec, MessagePackCodec
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """An event of a registered class, which can be iterated over, as a list of events can."""
+
+    number: int
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.number))
+
 
 SAME: list[tuple[Any, Any]] = [
     ({"a": 1, "b": {"x": 2, "y": 3}}, {"b": {"y": 3, "x": 2}, "a": 1}),
@@ -63,6 +77,20 @@ def versions(store: EventStore, stream_id: str) -> list[int]:
 
 class ExpectationContract(ContractBase):
     """Which expectation accepts which stream."""
+
+    def test_one_event_needs_no_list(self, make_store: MakeStore) -> None:
+        event_types = EventTypes()
+        event_types.register("counted")(Counted)
+        store = make_store(event_types=event_types)
+        for expected, event in enumerate([NewEvent("placed"), Counted(7), NewEvent("paid")]):
+            result = store.append("order-1", event, expected_version=expected)
+            assert result.version == expected + 1
+        repeated = NewEvent("placed")
+        first = store.append("order-2", repeated, expected_version=0)
+        assert store.append("order-2", [repeated], expected_version=0) == replace(first, duplicate=True)
+        store.append_many([Append("order-3", Counted(8), expected_version=0)])
+        assert [event.event_type for event in store.read_stream("order-1")] == ["placed", "counted", "paid"]
+        assert [event.data for event in store.read_stream("order-3")] == [Counted(8)]
 
     def test_the_first_append_creates_the_stream_at_version_1(self, store: EventStore) -> None:
         result = store.append("order-1", numbered(1), expected_version=NO_STREAM)
@@ -198,7 +226,7 @@ class RepetitionContract(ContractBase):
 
 
 class SeveralStreamsContract(ContractBase):
-    """`append_many` is all or nothing, `append_each` each for itself."""
+    """`append_many` is all or nothing, or each for itself."""
 
     def test_append_many_stores_all(self, store: EventStore) -> None:
         store.append("order-1", numbered(2), expected_version=0)
@@ -233,14 +261,15 @@ class SeveralStreamsContract(ContractBase):
         assert [store.stream_version(f"order-{number}") for number in (1, 2, 3)] == [0, 1, 0]
         assert store.append("order-1", numbered(1), expected_version=NO_STREAM).version == 1
 
-    def test_append_each_leaves_out_those_in_conflict(self, store: EventStore) -> None:
+    def test_append_many_that_is_not_atomic_leaves_out_those_in_conflict(self, store: EventStore) -> None:
         store.append("order-2", numbered(1), expected_version=0)
-        one, two, three = store.append_each(
+        one, two, three = store.append_many(
             [
                 Append("order-1", numbered(1), expected_version=0),
                 Append("order-2", numbered(1), expected_version=0),
                 Append("order-1", numbered(1, first=2), expected_version=1),
-            ]
+            ],
+            atomic=False,
         )
         assert isinstance(two, ConcurrencyConflict)
         assert (two.stream_id, two.expected, two.actual) == ("order-2", 0, 1)
@@ -249,8 +278,8 @@ class SeveralStreamsContract(ContractBase):
         assert (one.version, three.version) == (1, 2)
         assert [store.stream_version(f"order-{number}") for number in (1, 2)] == [2, 1]
 
-    def test_append_each_leaves_no_trace_of_a_stream_in_conflict(self, store: EventStore) -> None:
-        (conflict,) = store.append_each([Append("order-1", numbered(1), expected_version=STREAM_EXISTS)])
+    def test_append_many_that_is_not_atomic_leaves_no_trace_of_a_stream_in_conflict(self, store: EventStore) -> None:
+        (conflict,) = store.append_many([Append("order-1", numbered(1), expected_version=STREAM_EXISTS)], atomic=False)
         assert isinstance(conflict, ConcurrencyConflict)
         assert store.append("order-1", numbered(1), expected_version=NO_STREAM).version == 1
 
@@ -270,7 +299,7 @@ class SeveralStreamsContract(ContractBase):
 
     def test_no_appends_are_no_results(self, store: EventStore) -> None:
         assert store.append_many([]) == []
-        assert store.append_each([]) == []
+        assert store.append_many([], atomic=False) == []
 
     def test_many_streams_in_one_call(self, store: EventStore) -> None:
         appends = [Append(f"order-{number}", numbered(2), expected_version=0) for number in range(500)]

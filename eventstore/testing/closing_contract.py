@@ -70,7 +70,7 @@ class ClosingContract(ContractBase):
             for attempt in (
                 partial(two.append, "order-1", numbered(count), expected_version=expected),
                 partial(two.append_many, appends),
-                partial(two.append_each, appends),
+                partial(two.append_many, appends, atomic=False),
             ):
                 with pytest.raises(StreamDeleted, match="its last event says when and why") as error:
                     attempt()
@@ -90,7 +90,7 @@ class ClosingContract(ContractBase):
                     for refused in (
                         partial(tx.append, "order-1", numbered(count), expected_version=expected),
                         partial(tx.append_many, appends),
-                        partial(tx.append_each, appends),
+                        partial(tx.append_many, appends, atomic=False),
                         partial(tx.append_many, appends[:1]),
                     ):
                         with pytest.raises(StreamDeleted):

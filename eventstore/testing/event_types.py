@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from eventstore.codecs import Codec, JSONCodec, MessagePackCodec, PayloadCodec
+from eventstore.codecs import Codec, JSONCodec, MessagePackCodec
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.errors import DecodingError, EncodingError
 from eventstore.event_types import EventTypes
 from eventstore.events import Append

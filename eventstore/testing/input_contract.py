@@ -117,8 +117,8 @@ class InputContract(ContractBase):
         ]  # fmt: skip
         for each in filters:
             assert list(store.read_all(EventFilter(**each))) == [read]
-        assert [info.stream_id for info in store.streams(category=Kind.ORDER)] == ["order-1"]
-        assert list(store.streams(after_stream_id=Kind.STREAM)) == []
+        assert [info.stream_id for info in store.list_streams(category=Kind.ORDER)] == ["order-1"]
+        assert list(store.list_streams(after_stream_id=Kind.STREAM)) == []
         assert store.snapshots.save(Kind.STREAM, version=1, state=1)
         assert store.snapshots.load(Kind.STREAM) is not None
         assert [info.stream_id for info in store.snapshots.list(category=Kind.ORDER)] == ["order-1"]
@@ -159,11 +159,20 @@ class InputContract(ContractBase):
             )
         assert store.stream_version("order-2") == 0
 
-    def test_events_that_are_no_list(self, store: EventStore) -> None:
-        bad: list[Any] = [None, NewEvent("placed"), {"a": 1}, "placed", 7]
+    def test_events_that_are_neither_an_event_nor_a_list(self, store: EventStore) -> None:
+        bad: list[Any] = [None, {"a": 1}, "placed", b"placed", 7, object(), NewEvent]
         for events in bad:
-            with pytest.raises(InvalidInput):
+            with pytest.raises(InvalidInput, match="events is one event or a list of events"):
                 store.append("order-1", events, expected_version=0)
+            with pytest.raises(InvalidInput, match="events is one event or a list of events"):
+                store.append_many([Append("order-1", events, expected_version=0)])
+        assert store.stream_version("order-1") == 0
+
+    def test_atomic_is_true_or_false(self, store: EventStore) -> None:
+        for value in (None, 1, "yes"):
+            with pytest.raises(InvalidInput, match="atomic"):
+                store.append_many([Append("order-1", numbered(1), expected_version=0)], atomic=value)  # type: ignore[call-overload]
+        assert store.stream_version("order-1") == 0
 
     def test_events_that_are_no_events(self, store: EventStore) -> None:
         bad: list[Any] = [{"total": 30}, "placed", None, object()]

@@ -26,7 +26,7 @@ class ListingContract(ContractBase):
         return store
 
     def test_streams_are_listed_by_id_byte_by_byte(self, many: EventStore) -> None:
-        found = list(many.streams())
+        found = list(many.list_streams())
         assert [stream.stream_id for stream in found] == sorted(_STREAMS)
         assert {stream.stream_id: stream.version for stream in found} == {**_STREAMS, "order-1": 6}
         (order,) = [stream for stream in found if stream.stream_id == "order-1"]
@@ -38,21 +38,21 @@ class ListingContract(ContractBase):
 
     def test_a_category_has_its_own_streams_only(self, many: EventStore) -> None:
         def of(category: str, order: StreamOrder = StreamOrder.ID) -> list[str]:
-            return [stream.stream_id for stream in many.streams(category=category, order=order)]
+            return [stream.stream_id for stream in many.list_streams(category=category, order=order)]
 
         assert of("order") == ["order", "order-1", "order-2"]
         assert of("order", StreamOrder.SIZE) == ["order-1", "order-2", "order"]
         assert (of("order!"), of("order.x"), of("ord"), of("")) == (["order!-1"], ["order.x"], [], [])
 
     def test_the_longest_come_first_and_equal_ones_by_id(self, many: EventStore) -> None:
-        found = [(stream.version, stream.stream_id) for stream in many.streams(order=StreamOrder.SIZE)]
+        found = [(stream.version, stream.stream_id) for stream in many.list_streams(order=StreamOrder.SIZE)]
         assert found == [
             (6, "order-1"), (3, "invoice-1"), (3, "order-2"), (2, "order!-1"), (2, "order.x"), (1, "order"),
         ]  # fmt: skip
 
     def test_the_last_appended_to_comes_first(self, many: EventStore) -> None:
         many.append("order-2", numbered(1), expected_version=ANY)
-        found = list(many.streams(order=StreamOrder.RECENT))
+        found = list(many.list_streams(order=StreamOrder.RECENT))
         assert sorted(stream.stream_id for stream in found) == sorted(_STREAMS)
         keys = [(-stream.updated_at.timestamp(), stream.stream_id) for stream in found]
         assert keys == sorted(keys)
@@ -60,23 +60,23 @@ class ListingContract(ContractBase):
 
     def test_a_list_goes_on_after_any_of_its_streams(self, many: EventStore) -> None:
         for order in StreamOrder:
-            whole = [stream.stream_id for stream in many.streams(order=order)]
+            whole = [stream.stream_id for stream in many.list_streams(order=order)]
             for place, stream_id in enumerate(whole):
-                rest = many.streams(order=order, after_stream_id=stream_id)
+                rest = many.list_streams(order=order, after_stream_id=stream_id)
                 assert [stream.stream_id for stream in rest] == whole[place + 1 :]
-            assert [stream.stream_id for stream in many.streams(order=order, limit=3)] == whole[:3]
-            assert list(many.streams(order=order, limit=0)) == []
+            assert [stream.stream_id for stream in many.list_streams(order=order, limit=3)] == whole[:3]
+            assert list(many.list_streams(order=order, limit=0)) == []
 
     def test_a_list_goes_on_after_a_stream_that_is_gone_only_in_order_of_ids(self, many: EventStore) -> None:
-        assert next(many.streams(after_stream_id="order-15")).stream_id == "order-2"
+        assert next(many.list_streams(after_stream_id="order-15")).stream_id == "order-2"
         with pytest.raises(InvalidInput):
-            next(many.streams(after_stream_id="order-15", order=StreamOrder.SIZE))
+            next(many.list_streams(after_stream_id="order-15", order=StreamOrder.SIZE))
 
     def test_bad_arguments_of_lists_are_errors(self, store: EventStore) -> None:
         lists: list[dict[str, Any]] = [{"category": "a-b"}, {"order": "size"}, {"after_stream_id": ""}, {"limit": -1}]
         for arguments in lists:
             with pytest.raises(InvalidInput):
-                store.streams(**arguments)
+                store.list_streams(**arguments)
         lists = [{"category": 1}, {"after": ("", 1)}, {"after": ("a", -1)}, {"limit": True}]
         for arguments in lists:
             with pytest.raises(InvalidInput):

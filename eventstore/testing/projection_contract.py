@@ -329,11 +329,12 @@ class ProjectionContract(ContractBase):
             ]
         )
         assert counted(store.engine) == {"order-1": 1, "order-2": 2, "order-3": 2}
-        results = projecting.append_each(
+        results = projecting.append_many(
             [
                 Append("order-1", [NewEvent("counted")], expected_version=0),
                 Append("order-3", [NewEvent("counted")], expected_version=2),
-            ]
+            ],
+            atomic=False,
         )
         assert isinstance(results[0], ConcurrencyConflict)
         assert counted(store.engine) == {"order-1": 1, "order-2": 2, "order-3": 3}

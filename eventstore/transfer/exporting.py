@@ -13,9 +13,11 @@ from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGa
 from eventstore.errors import InvalidInput
 from eventstore.filters import EventFilter, combine
 from eventstore.rows.mapper import StoredEvent
+from eventstore.statements.listing import list_streams
 from eventstore.statements.projections import find_checkpoints
-from eventstore.statements.transfer import page_of_snapshots, page_of_streams
+from eventstore.statements.transfer import page_of_snapshots
 from eventstore.store import EventStore
+from eventstore.streams import StreamOrder
 from eventstore.tokens import After, PositionToken
 from eventstore.transfer.files import Format, Writer, format_of, writer_to
 from eventstore.transfer.records import Beginning, Checkpoint, End, SavedSnapshot, StreamTimes
@@ -195,7 +197,8 @@ class _Export:
     def _streams(self) -> Iterator[StreamTimes]:
         if any("event_types" in filter_.named for filter_ in self._filters):
             return
-        for row in self._keyset(page_of_streams, stream_id=0):
+        by_id = list_streams(StreamOrder.ID, of_category=False, is_first=False)
+        for row in self._keyset(by_id, stream_id=0):
             stream_id, version, created_at, updated_at = row
             if version and (not self._filters or any(each.matches_stream(stream_id) for each in self._filters)):
                 yield StreamTimes(stream_id, version, self._to_time(created_at), self._to_time(updated_at))

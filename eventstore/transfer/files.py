@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, Final, Protocol
 
-from eventstore.codecs import PayloadCodec
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.errors import DamagedExport, InvalidInput
 from eventstore.transfer.json_lines import JSONLinesWriter, read_json_lines
 from eventstore.transfer.parquet import ParquetWriter, read_parquet

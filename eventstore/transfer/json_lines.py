@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from eventstore.codecs import PayloadCodec
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.common.validation import MAX_SCHEMA_VERSION, MAX_VERSION
 from eventstore.errors import DamagedExport, DecodingError, EventStoreError
 from eventstore.rows.mapper import StoredEvent

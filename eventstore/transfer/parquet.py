@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 from uuid import UUID
 
-from eventstore.codecs import PayloadCodec
+from eventstore.codecs.payload import PayloadCodec
 from eventstore.errors import DamagedExport, ExtraMissing, InvalidInput
 from eventstore.rows.mapper import StoredEvent
 from eventstore.transfer.checking import checked

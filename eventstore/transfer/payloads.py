@@ -1,6 +1,7 @@
 """Payloads that people can read, from which the very same bytes can be made again."""
 
-from eventstore.codecs import JSONCodec, PayloadCodec
+from eventstore.codecs import JSONCodec
+from eventstore.codecs.payload import PayloadCodec
 
 _JSON = JSONCodec()
 

@@ -1,7 +1,7 @@
 """How the store connects to PostgreSQL: transactions, statements that commit by themselves, and what errors mean."""
 
 import select
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, Literal
 
@@ -27,7 +27,7 @@ from eventstore.backends.protocol import Dialect, Listener, Row, Run, Transactio
 from eventstore.backends.running import ConnectionRun, StatementRun, goes_direct, sqlalchemy_error
 from eventstore.errors import TransactionBroken, UnsuitableSetting
 from eventstore.statements.postgresql.notifications import notification_channel
-from eventstore.statements.postgresql.servers import transaction_id
+from eventstore.statements.postgresql.transactions import transaction_id
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
     "pool_size": 5,
@@ -187,18 +187,14 @@ class DirectRun(StatementRun):
     """Runs statements by psycopg alone, on a connection of the engine's pool; each commits by itself."""
 
     def __init__(self, connections: PostgreSQLConnections, engine: Engine, pooled: PoolProxiedConnection) -> None:
-        super().__init__(connections, connections.dialect)
+        self._driver = connections
+        self._dialect = connections.dialect
+        self.notes = pooled.info
         self._engine = engine
         self._pooled = pooled
         self._raw: Any = pooled.dbapi_connection
 
-    @property
-    def notes(self) -> MutableMapping[Any, Any]:
-        """What was noted of the driver's connection; see `Run`."""
-        return self._pooled.info
-
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
-        refuse_to_write(self._raw, sql)
         try:
             return self._send_once(sql, parameters)
         except DBAPIError as error:
@@ -207,6 +203,7 @@ class DirectRun(StatementRun):
         return at_read_committed(self._send_once, sql, parameters)
 
     def _send_once(self, sql: str, parameters: Any) -> Sequence[Row]:
+        refuse_to_write(self._raw, sql)
         try:
             if is_our_choice(self._raw):
                 return own_cursor(self._pooled, sql).execute(sql, parameters).rows

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, QueuePool
 
-from eventstore.backends.maintenance import Diagnosis, Level
 from eventstore.backends.protocol import Run
+from eventstore.findings import Finding, Level
 from eventstore.statements.postgresql.diagnosis import (
     prepared_transactions,
     server_process,
@@ -31,12 +31,12 @@ _SETTINGS: Final = (
 )  # fmt: skip
 
 
-def diagnose(engine: Engine, run: Run) -> list[Diagnosis]:
+def diagnose(engine: Engine, run: Run) -> list[Finding]:
     """Look at settings, unfinished transactions, upkeep, and whether a pooler is in between."""
     settings: dict[str, str] = dict(run(server_settings, names=list(_SETTINGS)))
     ((is_standby, clients),) = run(server_process)
     return [
-        Diagnosis(Level.OK, "connection", f"{engine.url!r}"),
+        Finding(Level.OK, "connection", f"{engine.url!r}"),
         _version(settings, is_standby=is_standby),
         _pooler(engine),
         _connections(engine, settings, clients),
@@ -47,32 +47,32 @@ def diagnose(engine: Engine, run: Run) -> list[Diagnosis]:
     ]
 
 
-def _version(settings: Mapping[str, str], *, is_standby: bool) -> Diagnosis:
+def _version(settings: Mapping[str, str], *, is_standby: bool) -> Finding:
     message = f"PostgreSQL {settings['server_version']}" + (", a standby: it can be read only" if is_standby else "")
     if int(settings["server_version_num"]) < OLDEST_VERSION:
-        return Diagnosis(Level.ERROR, "server", message, "use PostgreSQL 14 or newer")
-    return Diagnosis(Level.OK, "server", message)
+        return Finding(Level.ERROR, "server", message, "use PostgreSQL 14 or newer")
+    return Finding(Level.OK, "server", message)
 
 
-def _pooler(engine: Engine) -> Diagnosis:
+def _pooler(engine: Engine) -> Finding:
     """Compare the process that the driver was told of with the one that answers: poolers tell a number of their own."""
     with engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection
         told, threshold = raw.info.backend_pid, raw.prepare_threshold
         answered = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
     if told == answered:
-        return Diagnosis(Level.OK, "pooler", "none: this is a direct connection")
+        return Finding(Level.OK, "pooler", "none: this is a direct connection")
     message = "there is one, as PgBouncer, between here and the server"
     if threshold is None:
-        return Diagnosis(Level.OK, "pooler", f"{message}; migrate over a direct connection")
+        return Finding(Level.OK, "pooler", f"{message}; migrate over a direct connection")
     advice = (
         "with PgBouncer before 1.21, or max_prepared_statements = 0, pass prepare_threshold=None to the driver "
         "(connect_args); migrate over a direct connection"
     )
-    return Diagnosis(Level.WARNING, "pooler", f"{message}, and the driver prepares statements", advice)
+    return Finding(Level.WARNING, "pooler", f"{message}, and the driver prepares statements", advice)
 
 
-def _connections(engine: Engine, settings: Mapping[str, str], clients: int) -> Diagnosis:
+def _connections(engine: Engine, settings: Mapping[str, str], clients: int) -> Finding:
     largest = int(settings["max_connections"])
     message = f"{clients} of {largest} connections are in use"
     own = 0
@@ -81,11 +81,11 @@ def _connections(engine: Engine, settings: Mapping[str, str], clients: int) -> D
         message += f"; a pool as this one takes up to {own}"
     advice = "lower pool_size of the applications, put PgBouncer in between, or raise max_connections"
     if clients > _BUSY_SHARE * largest or own > largest:
-        return Diagnosis(Level.WARNING, "connections", message, advice)
-    return Diagnosis(Level.OK, "connections", message)
+        return Finding(Level.WARNING, "connections", message, advice)
+    return Finding(Level.OK, "connections", message)
 
 
-def _settings(settings: Mapping[str, str]) -> Iterator[Diagnosis]:
+def _settings(settings: Mapping[str, str]) -> Iterator[Finding]:
     for name, fine, level, problem, advice in (
         (
             "default_transaction_isolation", ("read committed",), Level.WARNING,
@@ -106,69 +106,69 @@ def _settings(settings: Mapping[str, str]) -> Iterator[Diagnosis]:
     ):  # fmt: skip
         value = settings[name]
         if value in fine:
-            yield Diagnosis(Level.OK, name, value)
+            yield Finding(Level.OK, name, value)
         else:
-            yield Diagnosis(level, name, f"{value}: {problem}", advice)
+            yield Finding(level, name, f"{value}: {problem}", advice)
     timeout = int(settings["idle_in_transaction_session_timeout"])
     if timeout:
-        yield Diagnosis(Level.OK, "idle_in_transaction_session_timeout", f"{timeout} ms")
+        yield Finding(Level.OK, "idle_in_transaction_session_timeout", f"{timeout} ms")
     else:
-        yield Diagnosis(
+        yield Finding(
             Level.WARNING, "idle_in_transaction_session_timeout",
             "none: a transaction that has appended and was forgotten holds readers back for ever",
             "set it, for the roles of the application, to a minute or so",
         )  # fmt: skip
     if settings["track_commit_timestamp"] == "on":
-        yield Diagnosis(Level.OK, "track_commit_timestamp", "on; the event store has no use for it")
+        yield Finding(Level.OK, "track_commit_timestamp", "on; the event store has no use for it")
 
 
-def _prepared(run: Run, settings: Mapping[str, str]) -> Iterator[Diagnosis]:
+def _prepared(run: Run, settings: Mapping[str, str]) -> Iterator[Finding]:
     if settings["max_prepared_transactions"] == "0":
-        yield Diagnosis(Level.OK, "prepared transactions", "not allowed (max_prepared_transactions is 0)")
+        yield Finding(Level.OK, "prepared transactions", "not allowed (max_prepared_transactions is 0)")
         return
     old = [row for row in run(prepared_transactions) if row[2] > SLOW_SECONDS]
     if not old:
-        yield Diagnosis(Level.OK, "prepared transactions", "none that is old")
+        yield Finding(Level.OK, "prepared transactions", "none that is old")
     for name, owner, seconds in old:
         level = Level.ERROR if seconds > STALLED_SECONDS else Level.WARNING
         message = f"{name!r} of {owner} is {seconds} s old: if it has appended, readers wait for it"
         advice = "COMMIT PREPARED or ROLLBACK PREPARED, whichever its coordinator has decided"
-        yield Diagnosis(level, "prepared transactions", message, advice)
+        yield Finding(level, "prepared transactions", message, advice)
 
 
-def _unfinished(run: Run) -> Diagnosis:
+def _unfinished(run: Run) -> Finding:
     found = run(unfinished_appends)
     hidden = [str(pid) for pid, *_, seconds in found if seconds is None]
     if hidden:  # the server does not tell everybody since when another user's transaction is open
         message = f"since when pid {', '.join(hidden)} of other users have appended can't be seen"
         advice = "GRANT pg_read_all_stats TO <user>, or look as a user of monitoring"
-        return Diagnosis(Level.WARNING, "unfinished appends", message, advice)
+        return Finding(Level.WARNING, "unfinished appends", message, advice)
     old = [row for row in found if row[4] > SLOW_SECONDS]
     if not old:
-        return Diagnosis(Level.OK, "unfinished appends", f"none is older than {SLOW_SECONDS} s")
+        return Finding(Level.OK, "unfinished appends", f"none is older than {SLOW_SECONDS} s")
     told = [
         f"pid {pid} ({application or 'no application_name'}, user {user}, {state}) for {seconds} s"
         for pid, user, application, state, seconds in old
     ]
     level = Level.ERROR if max(row[4] for row in old) > STALLED_SECONDS else Level.WARNING
     message = f"readers and projections wait for {'; '.join(told)}"
-    return Diagnosis(level, "unfinished appends", message, "end them: SELECT pg_terminate_backend(pid)")
+    return Finding(level, "unfinished appends", message, "end them: SELECT pg_terminate_backend(pid)")
 
 
-def _upkeep(run: Run, settings: Mapping[str, str]) -> Iterator[Diagnosis]:
+def _upkeep(run: Run, settings: Mapping[str, str]) -> Iterator[Finding]:
     if (settings["autovacuum"], settings["track_counts"]) != ("on", "on"):
         message = "off: indexes and tables grow, reads get slower, and one day transaction ids run out"
-        yield Diagnosis(Level.ERROR, "autovacuum", message, "set autovacuum and track_counts to on")
+        yield Finding(Level.ERROR, "autovacuum", message, "set autovacuum and track_counts to on")
         return
     problems = []
     for table, options, live, dead in run(table_upkeep):
         if "autovacuum_enabled=false" in (options or ""):
             advice = f"ALTER TABLE {table} RESET (autovacuum_enabled)"
-            problems.append(Diagnosis(Level.ERROR, "autovacuum", f"off for {table}", advice))
+            problems.append(Finding(Level.ERROR, "autovacuum", f"off for {table}", advice))
         elif dead > _DEAD_AT_LEAST and dead > _DEAD_SHARE * live:
             message = f"{table} has {dead} dead rows and {live} live ones"
             advice = (
                 f"VACUUM {table}; if it stays so, look for old transactions and lower autovacuum_vacuum_scale_factor"
             )
-            problems.append(Diagnosis(Level.WARNING, "autovacuum", message, advice))
-    yield from problems or [Diagnosis(Level.OK, "autovacuum", "on")]
+            problems.append(Finding(Level.WARNING, "autovacuum", message, advice))
+    yield from problems or [Finding(Level.OK, "autovacuum", "on")]

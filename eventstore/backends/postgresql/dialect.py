@@ -36,34 +36,13 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
-from eventstore.rows.mapper import POSITION, Expectation, PendingAppend
-from eventstore.statements.heads import advance_existing_head, advance_head, create_head, create_or_advance_head
+from eventstore.rows.mapper import POSITION, PendingAppend
+from eventstore.statements.columns import APPENDED_COLUMNS
+from eventstore.statements.heads import write_head
 from eventstore.statements.pages import page_parameters, shape_of
-from eventstore.statements.postgresql.append import (
-    append_at_version,
-    append_at_version_and_notify,
-    append_to_any,
-    append_to_any_and_notify,
-    append_to_existing,
-    append_to_existing_and_notify,
-    append_to_many,
-    append_to_many_and_notify,
-    append_to_new,
-    append_to_new_and_notify,
-    create_heads,
-    lock_heads,
-)
-from eventstore.statements.postgresql.append_one import (
-    append_one_at_version,
-    append_one_at_version_and_notify,
-    append_one_to_any,
-    append_one_to_any_and_notify,
-    append_one_to_existing,
-    append_one_to_existing_and_notify,
-    append_one_to_new,
-    append_one_to_new_and_notify,
-)
-from eventstore.statements.postgresql.append_to_all import OVERTAKEN, append_to_all, append_to_all_and_notify
+from eventstore.statements.postgresql.append import append, append_to_many, create_heads, lock_heads
+from eventstore.statements.postgresql.append_one import append_one
+from eventstore.statements.postgresql.append_to_all import OVERTAKEN, append_to_all
 from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
 from eventstore.statements.postgresql.lock_table import lock_snapshots
@@ -75,36 +54,6 @@ from eventstore.statements.reading import read_forwards
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
-_APPEND: Final[dict[Expectation, Statement]] = {
-    Expectation.NEW: append_to_new,
-    Expectation.VERSION: append_at_version,
-    Expectation.EXISTING: append_to_existing,
-    Expectation.NOTHING: append_to_any,
-}
-_NOTIFYING_APPEND: Final[dict[Expectation, Statement]] = {
-    Expectation.NEW: append_to_new_and_notify,
-    Expectation.VERSION: append_at_version_and_notify,
-    Expectation.EXISTING: append_to_existing_and_notify,
-    Expectation.NOTHING: append_to_any_and_notify,
-}
-_APPEND_ONE: Final[dict[Expectation, Statement]] = {
-    Expectation.NEW: append_one_to_new,
-    Expectation.VERSION: append_one_at_version,
-    Expectation.EXISTING: append_one_to_existing,
-    Expectation.NOTHING: append_one_to_any,
-}
-_NOTIFYING_APPEND_ONE: Final[dict[Expectation, Statement]] = {
-    Expectation.NEW: append_one_to_new_and_notify,
-    Expectation.VERSION: append_one_at_version_and_notify,
-    Expectation.EXISTING: append_one_to_existing_and_notify,
-    Expectation.NOTHING: append_one_to_any_and_notify,
-}
-_ADVANCE: Final[dict[Expectation, Statement]] = {
-    Expectation.NEW: create_head,
-    Expectation.VERSION: advance_head,
-    Expectation.EXISTING: advance_existing_head,
-    Expectation.NOTHING: create_or_advance_head,
-}
 COPY_FROM: Final = 10_000
 """From so many events on, COPY is quicker than one statement over arrays, though it needs a transaction around it."""
 
@@ -125,12 +74,8 @@ class PostgreSQLDialect:
         self, *, schema: str | None = None, notify: bool = False, copies: bool = True, place: TablesPlace | None = None
     ) -> None:
         self.place = place or TablesPlace("this database", schema)
-        self._append = _NOTIFYING_APPEND if notify else _APPEND
-        self._append_one = _NOTIFYING_APPEND_ONE if notify else _APPEND_ONE
         self._notify = notify
         self._copies = copies
-        self._append_to_all = append_to_all_and_notify if notify else append_to_all
-        self._append_to_many = append_to_many_and_notify if notify else append_to_many
         self.tables: Tables = define_tables(schema=schema)
         self._streams_can_end = True  # until a store has looked
 
@@ -144,7 +89,7 @@ class PostgreSQLDialect:
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY."""
-        return not self._copies or len(pending) < COPY_FROM
+        return len(pending.event_ids) < COPY_FROM or not self._copies
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in one statement; the head's row lock makes a second writer wait and look again.
@@ -152,22 +97,23 @@ class PostgreSQLDialect:
         Very many events: head first, then COPY, in the transaction that `append_is_one_statement` has asked for; unless
         row level security is in force, under which PostgreSQL refuses to COPY.
         """
-        head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
+        count = len(pending.event_ids)
+        head = {"stream_id": pending.stream_id, "count": count, "expected": pending.expected}
         if not self.append_is_one_statement(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
-        if len(pending) == 1:
-            rows = run(self._append_one[pending.expectation], **head, **_single_event(pending))
+        if count == 1:
+            rows = run(append_one(pending.expectation, notify=self._notify), **head, **_single_event(pending))
         else:
-            rows = run(self._append[pending.expectation], **head, **event_arrays([pending]))
+            rows = run(append(pending.expectation, notify=self._notify), **head, **event_arrays([pending]))
         return (rows[0][0], rows[0][1]) if rows else None
 
     def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> tuple[int, int] | None:
         """Positions are drawn while COPY stores one row after the other, when the head is locked already."""
-        advanced = run(_ADVANCE[pending.expectation], **head)
+        advanced = run(write_head(pending.expectation), **head)
         if not advanced:
             return None
         version = advanced[0][0]
-        run(copy_events, types=COPIED_TYPES, rows=rows_to_copy(pending, version - len(pending)))
+        run(copy_events(APPENDED_COLUMNS), types=COPIED_TYPES, rows=rows_to_copy(pending, version - len(pending)))
         if self._notify:
             run(send_notification)
         last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
@@ -177,7 +123,7 @@ class PostgreSQLDialect:
         """Create or lock heads, compare them, store events, all in one statement."""
         many = many_appends(appends)
         try:
-            rows = run(self._append_to_all, **many.parameters)
+            rows = run(append_to_all(notify=self._notify), **many.parameters)
         except Exception as error:
             if sqlstate_of(error) in OVERTAKEN:
                 raise Overtaken from error
@@ -203,7 +149,7 @@ class PostgreSQLDialect:
         """Store everything in one statement."""
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         rows = run(
-            self._append_to_many,
+            append_to_many(notify=self._notify),
             **event_arrays([pending for pending, _ in appends]),
             stream_ids=[pending.stream_id for pending, _ in appends for _ in pending.event_ids],
             versions=[

@@ -7,7 +7,8 @@ from eventstore.backends.postgresql.parameters import COPIED_TYPES, JSONB
 from eventstore.backends.protocol import Place, Row, Run
 from eventstore.errors import UnsuitableSetting
 from eventstore.rows.mapper import StoredEvent
-from eventstore.statements.postgresql.copy import copy_positioned_events, copy_stored_events, row_security
+from eventstore.statements.columns import POSITIONED_COLUMNS, STORED_COLUMNS
+from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.lock_table import lock_events
 from eventstore.statements.postgresql.positions import continue_positions
 from eventstore.statements.postgresql.transfer import find_stored
@@ -48,9 +49,9 @@ class PostgreSQLLoader:
             for event in events
         ]  # fmt: skip
         if positions:
-            run(copy_positioned_events, types=(*_STORED_TYPES, "int8"), rows=rows)
+            run(copy_events(POSITIONED_COLUMNS), types=(*_STORED_TYPES, "int8"), rows=rows)
         else:
-            run(copy_stored_events, types=_STORED_TYPES, rows=rows)
+            run(copy_events(STORED_COLUMNS), types=_STORED_TYPES, rows=rows)
 
     def keep_appends_out(self, run: Run) -> None:
         """Lock the table; reads go on."""

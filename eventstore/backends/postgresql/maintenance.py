@@ -2,10 +2,11 @@
 
 from sqlalchemy import Engine
 
-from eventstore.backends.maintenance import Diagnosis, Positions, Size
+from eventstore.backends.maintenance import Positions, Size
 from eventstore.backends.postgresql.diagnosis import diagnose
 from eventstore.backends.postgresql.positions import positions_of
 from eventstore.backends.protocol import Run
+from eventstore.findings import Finding
 from eventstore.statements.postgresql.lock_table import lock_events
 from eventstore.statements.postgresql.positions import set_last_position
 from eventstore.statements.postgresql.statistics import database_size, estimated_rows, sizes
@@ -39,6 +40,6 @@ class PostgreSQLMaintenance:
         """Return the size of the database."""
         return int(run(database_size)[0][0])
 
-    def diagnose(self, engine: Engine, run: Run) -> list[Diagnosis]:
+    def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
         """Look at settings, unfinished transactions, upkeep, and whether a pooler is in between."""
         return diagnose(engine, run)

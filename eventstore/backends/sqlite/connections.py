@@ -1,7 +1,7 @@
 """How the store connects to SQLite: one writer at a time, from BEGIN IMMEDIATE to COMMIT."""
 
 import sqlite3
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
@@ -216,17 +216,14 @@ class DirectRun(StatementRun):
     """
 
     def __init__(self, connections: SQLiteConnections, engine: Engine, pooled: PoolProxiedConnection) -> None:
-        super().__init__(connections, connections.dialect)
+        self._driver = connections
+        self._dialect = connections.dialect
+        self.notes = pooled.info
         self._engine = engine
         self._pooled = pooled
         raw: Any = pooled.dbapi_connection
         self.raw = raw
         self._cursor = plain_cursor(raw)
-
-    @property
-    def notes(self) -> MutableMapping[Any, Any]:
-        """What was noted of the driver's connection; see `Run`."""
-        return self._pooled.info
 
     def send(self, sql: str, parameters: Any = ()) -> Sequence[Row]:
         """Execute SQL text, once for each of a list of parameters, and return its rows.

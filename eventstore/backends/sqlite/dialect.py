@@ -10,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy.dialects import sqlite as dialect_module
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from eventstore.backends.protocol import (
     Following,
@@ -27,13 +29,14 @@ from eventstore.errors import (
     UnsuitableSetting,
 )
 from eventstore.filters import EventFilter
-from eventstore.rows.mapper import Expectation, PendingAppend
-from eventstore.statements.heads import advance_existing_head, advance_head, create_head, create_or_advance_head
+from eventstore.rows.mapper import PendingAppend
+from eventstore.statements.columns import APPENDED_COLUMNS
+from eventstore.statements.heads import write_head
 from eventstore.statements.pages import page_parameters, shape_of
 from eventstore.statements.sqlite.append import (
     find_heads,
     insert_event,
-    insert_single_event,
+    insert_one_event,
     last_position,
     set_head,
 )
@@ -43,12 +46,6 @@ from eventstore.statements.sqlite.read_page import read_everything, read_matchin
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
-_ADVANCE: Final[dict[Expectation, Statement]] = {
-    Expectation.NEW: create_head,
-    Expectation.VERSION: advance_head,
-    Expectation.EXISTING: advance_existing_head,
-    Expectation.NOTHING: create_or_advance_head,
-}
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -85,7 +82,7 @@ class SQLiteDialect:
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in three statements: head, events, position."""
         rows = run(
-            _ADVANCE[pending.expectation], stream_id=pending.stream_id, count=len(pending), expected=pending.expected
+            write_head(pending.expectation), stream_id=pending.stream_id, count=len(pending), expected=pending.expected
         )
         if not rows:
             return None
@@ -223,10 +220,10 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
         for index, event_id in enumerate(pending.event_ids)
     ]
     if len(rows) == 1:
-        ((position,),) = run(insert_single_event, **rows[0])
+        ((position,),) = run(insert_one_event, **rows[0])
         ((pending, version),) = appends
         return {(pending.stream_id, version + 1): position}
-    run.many(insert_event, rows)
+    run.many(insert_event(APPENDED_COLUMNS), rows)
     ((position,),) = run(last_position)
     # Nobody else writes: AUTOINCREMENT has given each row the next position.
     before, positions = position - len(rows), {}
@@ -236,10 +233,18 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
     return positions
 
 
+class _Compiler(SQLiteCompiler):
+    """Sends no OFFSET unless one is asked for: SQLAlchemy's sends 0, as a parameter."""
+
+    limit_clause = SQLCompiler.limit_clause
+
+
 @cache
 def _compile(
     statement: Statement, paramstyle: Any, streams_can_end: bool
 ) -> tuple[str, dict[str, Any]]:  # a key of the cache
     tables = define_tables(position_is_key=True, streams_can_end=streams_can_end)
-    compiled = statement(tables).compile(dialect=dialect_module.dialect(paramstyle=paramstyle))
+    dialect = dialect_module.dialect(paramstyle=paramstyle)
+    dialect.statement_compiler = _Compiler
+    compiled = statement(tables).compile(dialect=dialect)
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}

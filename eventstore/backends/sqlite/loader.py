@@ -7,7 +7,9 @@ from typing import Any
 
 from eventstore.backends.protocol import Place, Row, Run
 from eventstore.rows.mapper import StoredEvent
-from eventstore.statements.sqlite.transfer import find_stored, insert_positioned_event, insert_stored_event
+from eventstore.statements.columns import POSITIONED_COLUMNS, STORED_COLUMNS
+from eventstore.statements.sqlite.append import insert_event
+from eventstore.statements.sqlite.transfer import find_stored
 
 
 class SQLiteLoader:
@@ -27,7 +29,7 @@ class SQLiteLoader:
     def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:
         """Insert row by row."""
         rows = [self._row(event, positions=positions) for event in events]
-        run.many(insert_positioned_event if positions else insert_stored_event, rows)
+        run.many(insert_event(POSITIONED_COLUMNS if positions else STORED_COLUMNS), rows)
 
     def _row(self, event: StoredEvent, *, positions: bool) -> dict[str, Any]:
         row = {

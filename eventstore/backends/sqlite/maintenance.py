@@ -6,8 +6,9 @@ from typing import Any, Final
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from eventstore.backends.maintenance import Diagnosis, Level, Positions, Size
+from eventstore.backends.maintenance import Positions, Size
 from eventstore.backends.protocol import Run
+from eventstore.findings import Finding, Level
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.sqlite.positions import add_last_numbered, forget_last_numbered, last_numbered
 from eventstore.statements.sqlite.settings import setting
@@ -57,11 +58,11 @@ class SQLiteMaintenance:
         """Return the size of the file."""
         return int(run(database_size)[0][0])
 
-    def diagnose(self, engine: Engine, run: Run) -> list[Diagnosis]:
+    def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
         """Look at the version and at what each connection has set."""
         return [
-            Diagnosis(Level.OK, "connection", repr(engine.url)),
-            Diagnosis(Level.OK, "server", f"SQLite {sqlite3.sqlite_version}"),
+            Finding(Level.OK, "connection", repr(engine.url)),
+            Finding(Level.OK, "server", f"SQLite {sqlite3.sqlite_version}"),
             _journal(self._setting(run, "journal_mode"), str(engine.url.database)),
             _foreign_keys(self._setting(run, "foreign_keys")),
             _synchronous(int(self._setting(run, "synchronous"))),
@@ -71,26 +72,26 @@ class SQLiteMaintenance:
         return run(setting(name))[0][0]
 
 
-def _journal(mode: str, database: str) -> Diagnosis:
+def _journal(mode: str, database: str) -> Finding:
     if mode == "wal" or "memdb" in database or database == ":memory:":
-        return Diagnosis(Level.OK, "journal_mode", mode)
+        return Finding(Level.OK, "journal_mode", mode)
     message = f"{mode}: readers and writers wait for each other"
-    return Diagnosis(Level.WARNING, "journal_mode", message, "PRAGMA journal_mode = WAL, once: the file remembers it")
+    return Finding(Level.WARNING, "journal_mode", message, "PRAGMA journal_mode = WAL, once: the file remembers it")
 
 
-def _foreign_keys(value: int) -> Diagnosis:
+def _foreign_keys(value: int) -> Finding:
     if value:
-        return Diagnosis(Level.OK, "foreign_keys", "on")
+        return Finding(Level.OK, "foreign_keys", "on")
     advice = "PRAGMA foreign_keys = ON on each connection, or EventStore.from_url, which does so"
-    return Diagnosis(Level.WARNING, "foreign_keys", "off: rows can refer to streams that are not there", advice)
+    return Finding(Level.WARNING, "foreign_keys", "off: rows can refer to streams that are not there", advice)
 
 
-def _synchronous(value: int) -> Diagnosis:
+def _synchronous(value: int) -> Finding:
     name = _SYNCHRONOUS.get(value, str(value))
     if value > _NORMAL:
-        return Diagnosis(Level.OK, "synchronous", name)
+        return Finding(Level.OK, "synchronous", name)
     if value == _NORMAL:
         message = "NORMAL: a power failure can undo the last appends, though they were confirmed"
-        return Diagnosis(Level.WARNING, "synchronous", message, "PRAGMA synchronous = FULL on each connection")
+        return Finding(Level.WARNING, "synchronous", message, "PRAGMA synchronous = FULL on each connection")
     message = "OFF: a power failure can destroy the database"
-    return Diagnosis(Level.ERROR, "synchronous", message, "PRAGMA synchronous = FULL on each connection")
+    return Finding(Level.ERROR, "synchronous", message, "PRAGMA synchronous = FULL on each connection")

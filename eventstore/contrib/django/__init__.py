@@ -6,7 +6,7 @@ Example:
     ```python
     with transaction.atomic():
         order = Order.objects.create(customer="Ada")
-        get_store().append(f"order-{order.pk}", [NewEvent("order-placed")], expected_version=NO_STREAM)
+        get_store().append(f"order-{order.pk}", NewEvent("order-placed"), expected_version=NO_STREAM)
     ```
 """
 

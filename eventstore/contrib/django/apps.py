@@ -4,9 +4,11 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 
 from eventstore.contrib.django import configuration
-from eventstore.contrib.django.store import forget_stores
+from eventstore.contrib.django.store import forget_stores, get_store
+from eventstore.errors import EventStoreError
 
 
 class EventStoreConfig(AppConfig):
@@ -21,8 +23,19 @@ class EventStoreConfig(AppConfig):
         """Check the setting when the project is checked; make stores anew where a test changes it."""
         from django.core.signals import setting_changed  # noqa: PLC0415  # sent by tests only
 
-        checks.register(configuration.check)
+        checks.register(check)
         setting_changed.connect(_on_setting_changed, dispatch_uid="eventstore")
+
+
+def check(**_: Any) -> list[checks.CheckMessage]:
+    """Return what `manage.py check` says of the setting."""
+    try:
+        get_store()
+        configuration.projections()
+    except (ImproperlyConfigured, EventStoreError) as error:
+        hint = f"See the how-to on Django: the setting {configuration.NAME}."
+        return [checks.Error(str(error), hint=hint, id="eventstore.E001")]
+    return []
 
 
 def _on_setting_changed(*, setting: str, **_: Any) -> None:

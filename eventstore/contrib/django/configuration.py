@@ -3,11 +3,9 @@
 from typing import Any, Final
 
 from django.conf import settings
-from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from eventstore.errors import EventStoreError
 from eventstore.projections import Projection
 
 NAME: Final = "EVENTSTORE"
@@ -74,15 +72,3 @@ def _imported(key: str, value: Any) -> Any:
     except ImportError as error:
         msg = f"{NAME}[{key!r}]: {error}"
         raise ImproperlyConfigured(msg) from error
-
-
-def check(**_: Any) -> list[checks.CheckMessage]:
-    """Return what `manage.py check` says of the setting."""
-    from eventstore.contrib.django.store import get_store  # noqa: PLC0415  # which needs this module
-
-    try:
-        get_store()
-        projections()
-    except (ImproperlyConfigured, EventStoreError) as error:
-        return [checks.Error(str(error), hint=f"See the how-to on Django: the setting {NAME}.", id="eventstore.E001")]
-    return []

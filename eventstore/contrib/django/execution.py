@@ -23,7 +23,8 @@ class DjangoRun(StatementRun):
     """
 
     def __init__(self, driver: Driver, dialect: Dialect, connection: Any) -> None:
-        super().__init__(driver, dialect)
+        self._driver = driver
+        self._dialect = dialect
         self._connection = connection
 
     @property

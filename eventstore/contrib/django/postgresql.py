@@ -16,7 +16,7 @@ from eventstore.backends.postgresql.errors import is_serialization_failure
 from eventstore.backends.protocol import Row, Run, TransactionState
 from eventstore.contrib.django.connections import WrappedErrors, place_of, transaction_state
 from eventstore.contrib.django.execution import DjangoRun
-from eventstore.statements.postgresql.servers import transaction_id
+from eventstore.statements.postgresql.transactions import transaction_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,47 +1,159 @@
-"""The statement that appends to several streams at once on PostgreSQL: to all of them, or it changes nothing."""
+"""The statement that appends to several streams at once: to all of them, or it changes nothing."""
 
-from typing import Any, Final
+from functools import cache
+from typing import Final
 
-from sqlalchemy import (
-    CTE,
-    BigInteger,
-    ColumnElement,
-    Integer,
-    Select,
-    Text,
-    case,
-    cast,
-    func,
-    literal,
-    select,
-    true,
-    update,
-)
-from sqlalchemy import insert as insert_into
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy import ARRAY, BigInteger, Integer, LargeBinary, SmallInteger, Text, Uuid
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.postgresql.append import insert_events, notification, unnest, unnested_events
-from eventstore.tables import Tables, now
+from eventstore.statements import Statement
+from eventstore.statements.postgresql.names import name_of_events
+from eventstore.statements.postgresql.notifications import NOTIFICATION
+from eventstore.statements.text import sql_text
+from eventstore.tables import Tables
 
 OVERTAKEN: Final = frozenset({"22012", "23505", "40001"})
 """How it fails where another writer came between: a division by zero, a stream that is there; a serialization failure,
 where the database's default is not READ COMMITTED."""
 
+_APPEND: Final = """
+WITH
+    known AS (
+        SELECT
+            wanted.number,
+            wanted.stream_id COLLATE "C" AS stream_id,
+            wanted.count,
+            wanted.lowest,
+            wanted.highest,
+            head.version
+        FROM unnest(:stream_ids, :counts, :lowest, :highest) WITH ORDINALITY
+            AS wanted(stream_id, count, lowest, highest, number)
+        LEFT JOIN {streams} AS head ON head.stream_id = (wanted.stream_id COLLATE "C")
+    ),
+    created AS (
+        INSERT INTO {streams} (stream_id, version)
+        SELECT known.stream_id, known.count
+        FROM known
+        WHERE {is_plausible} AND known.version IS NULL
+        ORDER BY known.number
+        RETURNING stream_id
+    ),
+    locked AS (
+        SELECT
+            known.number,
+            head.stream_id,
+            known.count,
+            head.version,
+            head.version BETWEEN known.lowest AND known.highest AS is_expected
+        FROM known
+        JOIN {streams} AS head ON head.stream_id = known.stream_id
+        WHERE {is_plausible}
+            AND {number_created} >= 0
+        ORDER BY known.number
+        FOR NO KEY UPDATE OF head
+    ),
+    verdict AS (
+        SELECT
+            CASE
+                WHEN (bool_and(heads.is_expected) AND {number_created} + {number_locked} = {number_known}) THEN true
+                WHEN {number_created} = 0 THEN false
+                ELSE 1 / ({number_created} - {number_created}) = 1
+            END AS is_accepted,
+            array_agg(heads.version ORDER BY heads.number) AS versions
+        FROM (
+            SELECT known.number, CAST(0 AS BIGINT) AS version, true AS is_expected
+            FROM known
+            WHERE known.version IS NULL
+            UNION ALL
+            SELECT locked.number, locked.version, locked.is_expected
+            FROM locked
+        ) AS heads
+    ),
+    advanced AS (
+        UPDATE {streams} AS head
+        SET version = locked.version + locked.count, updated_at = clock_timestamp()
+        FROM locked, verdict
+        WHERE head.stream_id = locked.stream_id AND verdict.is_accepted
+        RETURNING head.stream_id
+    ),
+    stored AS (
+        INSERT INTO {events} (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            event.stream_id,
+            verdict.versions[event.number] + event.version AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM unnest(
+            :event_streams, :numbers, :places, :event_ids, :event_types, :schema_versions, :codecs, :data, :metadata
+        ) WITH ORDINALITY AS event(
+            stream_id, number, version, event_id, event_type, schema_version, codec, data, metadata, place
+        )
+        JOIN verdict ON verdict.is_accepted
+        ORDER BY event.place
+        RETURNING position
+    ),
+    positions AS (
+        SELECT array_agg(stored.position ORDER BY stored.position) AS of_all
+        FROM stored
+    )
+SELECT
+    verdict.versions,
+    (
+        SELECT array_agg(positions.of_all[last.place] ORDER BY last.number) AS positions
+        FROM unnest(:ends) WITH ORDINALITY AS last(place, number)
+        JOIN positions ON true
+    ) AS positions{notification}
+FROM verdict
+WHERE verdict.is_accepted
+"""
 
-def append_to_all(tables: Tables) -> Select[Any]:
-    """Append to several streams, each of which must be at a version between two bounds.
+_PARTS: Final = {
+    "is_plausible": """(
+            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
+            FROM known
+        )""",
+    **{f"number_{name}": f"(SELECT count(*) AS number FROM {name})" for name in ("known", "created", "locked")},
+}
 
-    Returns one row: the versions that the streams had before, and the positions of the events at the places `ends`, as
-    arrays. No row where a stream is at another version; then nothing is changed. It fails with one of `OVERTAKEN` where
-    another writer came between.
+_TYPES: Final = {
+    "stream_ids": ARRAY(Text),
+    "counts": ARRAY(BigInteger),
+    "lowest": ARRAY(BigInteger),
+    "highest": ARRAY(BigInteger),
+    "event_streams": ARRAY(Text),
+    "numbers": ARRAY(Integer),
+    "places": ARRAY(BigInteger),
+    "event_ids": ARRAY(Uuid),
+    "event_types": ARRAY(Text),
+    "schema_versions": ARRAY(Integer),
+    "codecs": ARRAY(SmallInteger),
+    "data": ARRAY(LargeBinary),
+    "metadata": ARRAY(Text),
+    "ends": ARRAY(BigInteger),
+}
+
+
+@cache
+def append_to_all(*, notify: bool) -> Statement:
+    """Return the statement that appends to several streams, each of which must be at a version between two bounds.
+
+    It returns one row: the versions that the streams had before, and the positions of the events at the places `ends`,
+    as arrays. No row where a stream is at another version; then nothing is changed. It fails with one of `OVERTAKEN`
+    where another writer came between.
 
     In this order, each step reading from the one before:
 
     1. Look, without a lock, whether all is as expected.
-    2. Create the missing heads, in sorted order.
-    3. Lock the others, in sorted order, waiting for their writers.
-    4. Look again: they may have changed meanwhile. What was created can't be taken back but by a failure.
+    2. Create the missing heads, in sorted order. One that somebody else has created meanwhile is an error: it can't be
+       skipped.
+    3. Lock the others, in sorted order, waiting for their writers. That so many were created as were, at least 0, is
+       known only when all are.
+    4. Look again: they may have changed meanwhile. What was created can't be taken back but by a failure, a division by
+       zero; a constant zero would be divided by when the statement is planned.
     5. Advance the heads that were there, and store the events in the order of the list: all positions are drawn when
        all heads are locked.
 
@@ -50,114 +162,10 @@ def append_to_all(tables: Tables) -> Select[Any]:
     A plan that was made for few streams is used for many. So lists are joined to `es_streams` only, which has an index;
     what is known of the streams comes to the events as an array.
     """
-    known = _known(tables)
-    is_plausible = select(func.bool_and(_is_expected(func.coalesce(known.c.version, 0), known))).select_from(known)
-    plausible = is_plausible.scalar_subquery()
-    created = _create(tables, known, plausible)
-    number_created = select(func.count()).select_from(created).scalar_subquery()
-    locked = _lock(tables, known, plausible & (number_created >= 0))  # always so, but known only when all are created
-    verdict = _verdict(known, locked, number_created)
-    streams = tables.streams
-    advanced = (
-        update(streams)
-        .where(streams.c.stream_id == locked.c.stream_id, verdict.c.is_accepted)
-        .values(version=locked.c.version + locked.c.count, updated_at=now())
-        .returning(streams.c.stream_id)
-        .cte("advanced")
-    )
-    event = unnested_events(
-        ("event_streams", "stream_id", Text()), ("numbers", "number", Integer()), ("places", "version", BigInteger())
-    )
-    version = verdict.c.versions[event.c.number] + event.c.version
-    stored = insert_events(tables, event.c.stream_id, version, event, event.join(verdict, verdict.c.is_accepted))
 
-    positions = select(_array(stored.c.position, stored.c.position).label("all")).cte("positions")
-    end = unnest(("ends", "place", BigInteger()), place="number")
-    of_ends = select(_array(positions.c.all[end.c.place], end.c.number)).select_from(end.join(positions, true()))
-    return select(verdict.c.versions, of_ends.scalar_subquery()).where(verdict.c.is_accepted).add_cte(advanced)
+    def append_to_streams(tables: Tables) -> ClauseElement:
+        notification = f",\n    {NOTIFICATION}" if notify else ""
+        statement = sql_text(_APPEND, tables, types=_TYPES, notification=notification, **_PARTS)
+        return statement.bindparams(name_of_events(tables)) if notify else statement
 
-
-def append_to_all_and_notify(tables: Tables) -> ClauseElement:
-    """Do the same, and tell those who listen."""
-    return append_to_all(tables).add_columns(notification(tables))
-
-
-def _known(tables: Tables) -> CTE:
-    """The streams, numbered in sorted order: how many events they get, what is expected of them, and where they are."""
-    wanted = unnest(
-        ("stream_ids", "stream_id", Text()),
-        ("counts", "count", BigInteger()),
-        ("lowest", "lowest", BigInteger()),
-        ("highest", "highest", BigInteger()),
-        place="number",
-    )
-    streams = tables.streams
-    stream_id = wanted.c.stream_id.collate("C")
-    return (
-        select(
-            wanted.c.number,
-            stream_id.label("stream_id"),
-            wanted.c.count,
-            wanted.c.lowest,
-            wanted.c.highest,
-            streams.c.version,
-        )
-        .select_from(wanted.outerjoin(streams, streams.c.stream_id == stream_id))
-        .cte("known")
-    )
-
-
-def _is_expected(version: ColumnElement[Any], of: CTE) -> ColumnElement[bool]:
-    return version.between(of.c.lowest, of.c.highest)
-
-
-def _create(tables: Tables, known: CTE, plausible: ColumnElement[Any]) -> CTE:
-    """Create missing heads. One that somebody else has created meanwhile is an error: it can't be skipped."""
-    rows = select(known.c.stream_id, known.c.count).where(plausible, known.c.version.is_(None)).order_by(known.c.number)
-    return (
-        insert_into(tables.streams)
-        .from_select(["stream_id", "version"], rows, include_defaults=False)
-        .returning(tables.streams.c.stream_id)
-        .cte("created")
-    )
-
-
-def _lock(tables: Tables, known: CTE, condition: ColumnElement[bool]) -> CTE:
-    streams = tables.streams
-    return (
-        select(
-            known.c.number,
-            streams.c.stream_id,
-            known.c.count,
-            streams.c.version,
-            _is_expected(streams.c.version, known).label("is_expected"),
-        )
-        .select_from(known.join(streams, streams.c.stream_id == known.c.stream_id))
-        .where(condition)
-        .order_by(known.c.number)
-        .with_for_update(key_share=True, of=streams)
-        .cte("locked")
-    )
-
-
-def _verdict(known: CTE, locked: CTE, number_created: ColumnElement[Any]) -> CTE:
-    """Whether each stream was created, or is locked and as expected; and the versions of all, by their numbers.
-
-    Where not, and some were created, it fails.
-    """
-    new = select(known.c.number, cast(0, BigInteger).label("version"), true().label("is_expected")).where(
-        known.c.version.is_(None)
-    )
-    heads = new.union_all(select(locked.c.number, locked.c.version, locked.c.is_expected)).subquery("heads")
-    number_known = select(func.count()).select_from(known).scalar_subquery()
-    number_locked = select(func.count()).select_from(locked).scalar_subquery()
-    are_expected = func.bool_and(heads.c.is_expected) & (number_created + number_locked == number_known)
-    zero = number_created - number_created  # a constant would be divided by when the statement is planned
-    return select(
-        case((are_expected, true()), (number_created == 0, ~true()), else_=literal(1) / zero == 1).label("is_accepted"),
-        _array(heads.c.version, heads.c.number).label("versions"),
-    ).cte("verdict")
-
-
-def _array(values: ColumnElement[Any], order: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.array_agg(aggregate_order_by(values, order), type_=ARRAY(BigInteger))
+    return append_to_streams

@@ -1,6 +1,6 @@
 """Statements that store very many events on PostgreSQL: COPY."""
 
-from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import func, select
@@ -8,7 +8,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.expression import Executable
 
-from eventstore.statements.columns import APPENDED_COLUMNS, STORED_COLUMNS
+from eventstore.statements import Statement
 from eventstore.statements.postgresql.names import name_of_events
 from eventstore.tables import Tables
 from eventstore.tables.immutability import qualified_name
@@ -17,9 +17,9 @@ from eventstore.tables.immutability import qualified_name
 class _Copy(Executable, ClauseElement):
     inherit_cache = False
 
-    def __init__(self, tables: Tables, columns: Sequence[str]) -> None:
+    def __init__(self, tables: Tables, columns: tuple[str, ...]) -> None:
         self.table = tables.events
-        self.columns = tuple(columns)
+        self.columns = columns
 
 
 @compiles(_Copy)
@@ -30,24 +30,13 @@ def _copy(element: _Copy, _: Any, **__: Any) -> str:
 
 def row_security(tables: Tables) -> ClauseElement:
     """Return whether row level security is in force on es_events, for this role; NULL if there is no such table."""
-    return select(func.row_security_active(func.to_regclass(name_of_events(tables))))
+    return select(func.row_security_active(func.to_regclass(name_of_events(tables))).label("is_in_force"))
 
 
-def copy_events(tables: Tables) -> ClauseElement:
-    """Store rows of `APPENDED_COLUMNS`, the parameter `rows`. Positions are drawn in their order."""
-    return copy_of(tables, APPENDED_COLUMNS)
+@cache
+def copy_events(columns: tuple[str, ...]) -> Statement:
+    """Return the statement that stores events: rows of these columns, the parameter `rows`.
 
-
-def copy_of(tables: Tables, columns: Sequence[str]) -> ClauseElement:
-    """Store rows of columns of es_events, the parameter `rows`. A position among them is stored as it is."""
-    return _Copy(tables, columns)
-
-
-def copy_stored_events(tables: Tables) -> ClauseElement:
-    """Store rows of `STORED_COLUMNS`; positions are drawn in their order."""
-    return copy_of(tables, STORED_COLUMNS)
-
-
-def copy_positioned_events(tables: Tables) -> ClauseElement:
-    """Store rows of `STORED_COLUMNS` and the position."""
-    return copy_of(tables, (*STORED_COLUMNS, "position"))
+    Positions are drawn in their order. A position among the columns is stored as it is.
+    """
+    return lambda tables: _Copy(tables, columns)

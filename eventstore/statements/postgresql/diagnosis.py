@@ -60,8 +60,8 @@ def server_process(_: Tables) -> ClauseElement:
     is_client = func.coalesce(
         sessions.backend_type == literal_column("'client backend'"), sessions.usesysid.is_not(None)
     )
-    clients = select(func.count()).select_from(_SESSIONS).where(is_client).scalar_subquery()
-    return select(func.pg_is_in_recovery(), clients)
+    clients = select(func.count().label("number")).select_from(_SESSIONS).where(is_client).scalar_subquery()
+    return select(func.pg_is_in_recovery().label("in_recovery"), clients.label("clients"))
 
 
 def unfinished_appends(tables: Tables) -> ClauseElement:
@@ -76,7 +76,7 @@ def unfinished_appends(tables: Tables) -> ClauseElement:
             cast(sessions.usename, Text),
             cast(sessions.application_name, Text),
             cast(sessions.state, Text),
-            _seconds_since(sessions.xact_start),
+            _seconds_since(sessions.xact_start).label("seconds"),
         )
         .select_from(_SESSIONS.join(_LOCKS, _LOCKS.c.pid == sessions.pid))
         .where(
@@ -95,7 +95,7 @@ def prepared_transactions(_: Tables) -> ClauseElement:
     """Return (name, owner, seconds) of the prepared transactions of this database."""
     found = _PREPARED.c
     return (
-        select(cast(found.gid, Text), cast(found.owner, Text), _seconds_since(found.prepared))
+        select(cast(found.gid, Text), cast(found.owner, Text), _seconds_since(found.prepared).label("seconds"))
         .where(found.database == func.current_database())
         .order_by(found.prepared)
     )
@@ -106,9 +106,9 @@ def table_upkeep(tables: Tables) -> ClauseElement:
     return (
         select(
             cast(_CLASSES.c.relname, Text),
-            func.array_to_string(_CLASSES.c.reloptions, literal_column("','")),
-            func.pg_stat_get_live_tuples(_CLASSES.c.oid),
-            func.pg_stat_get_dead_tuples(_CLASSES.c.oid),
+            func.array_to_string(_CLASSES.c.reloptions, literal_column("','")).label("settings"),
+            func.pg_stat_get_live_tuples(_CLASSES.c.oid).label("live_rows"),
+            func.pg_stat_get_dead_tuples(_CLASSES.c.oid).label("dead_rows"),
         )
         .where(_CLASSES.c.oid.in_(identities_of(tables)))
         .order_by(_CLASSES.c.relname)

@@ -9,12 +9,12 @@ from eventstore.tables.immutability import SETTING
 
 def find_setting_of_history_changes(_tables: Tables) -> ClauseElement:
     """Return the setting, NULL where it was never set in this session."""
-    return select(func.current_setting(_setting(), true()))
+    return select(func.current_setting(_setting(), true()).label("value"))
 
 
 def set_history_changes(_tables: Tables) -> ClauseElement:
     """Set it to `value` until the transaction ends; a savepoint that is rolled back takes it along."""
-    return select(func.set_config(_setting(), bindparam("value", type_=Text), true()))
+    return select(func.set_config(_setting(), bindparam("value", type_=Text), true()).label("value"))
 
 
 def _setting() -> BindParameter[str]:

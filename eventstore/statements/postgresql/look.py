@@ -1,39 +1,110 @@
 """Statements that find out how far the global order is settled."""
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Text,
-    Uuid,
-    bindparam,
-    case,
-    cast,
-    column,
-    false,
-    func,
-    literal_column,
-    select,
-    table,
-    true,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
+from typing import Final
+
+from sqlalchemy import ARRAY, BigInteger, Uuid
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.global_order import newest_event
-from eventstore.statements.pages import event_id_at
 from eventstore.statements.postgresql.names import name_of_events
-from eventstore.statements.postgresql.positions import drawing_state
-from eventstore.statements.postgresql.servers import server_columns
+from eventstore.statements.postgresql.positions import DRAWING_STATE
+from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
-_LOCKS = table(
-    "pg_locks",
-    *[column(name) for name in ("locktype", "database", "relation", "virtualtransaction", "pid", "mode", "granted")],
-    schema="pg_catalog",
-)
+_SERVER: Final = """
+    SELECT
+        CAST(CAST(to_regclass(:name_of_es_events) AS OID) AS BIGINT) AS es_events,
+        pg_postmaster_start_time() AS started_at,
+        pg_is_in_recovery() AS in_recovery
+"""
+"""What tells one server, and one table es_events, from another.
 
+No role needs a right for these. They do not identify a run of the log by themselves: a crash recovery changes none.
+"""
 
-_DATABASES = table("pg_database", column("oid"), column("datname"), schema="pg_catalog")
+_HAS_TO_LOOK: Final = """(
+        coalesce(newest.position, 0) > :settled OR :settled > 0 AND NOT coalesce(:settled_id = any(kept.ids), false)
+    )"""
+
+_OLDEST: Final = "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+
+_LOOK: Final = """
+SELECT
+    newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    kept.positions,
+    kept.ids,
+    {has_to_look} AS has_looked,
+    holders.appenders,
+    holders.own,
+    current_setting('transaction_isolation') AS isolation_level,
+    server.es_events,
+    server.started_at,
+    server.in_recovery,
+    state.persistence,
+    state.cache,
+    state.drawn,
+    CASE WHEN server.in_recovery THEN {oldest} END AS oldest,
+    CASE WHEN server.in_recovery THEN {oldest} + age(xid(pg_snapshot_xmin(pg_current_snapshot()))) END AS next_id
+FROM ({server}) AS server
+JOIN ({drawing_state}) AS state ON true
+LEFT JOIN (
+    SELECT newest_event.position, newest_event.event_id, newest_event.stream_id, newest_event.version
+    FROM {events} AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
+) AS newest ON true
+JOIN (
+    SELECT array_agg(kept_event.position) AS positions, array_agg(kept_event.event_id) AS ids
+    FROM {events} AS kept_event
+    WHERE kept_event.position = any(:positions)
+) AS kept ON true
+JOIN LATERAL (
+    SELECT
+        array_agg(pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_locks.pid = pg_backend_pid()) AS own
+    FROM pg_catalog.pg_locks
+    WHERE {has_to_look}
+        AND pg_locks.locktype = 'relation'
+        AND pg_locks.database = (
+            SELECT pg_database.oid FROM pg_catalog.pg_database WHERE pg_database.datname = current_database()
+        )
+        AND pg_locks.relation = to_regclass(:name_of_es_events)
+        AND pg_locks.mode = 'RowExclusiveLock'
+        AND pg_locks.granted
+) AS holders ON true
+"""
+
+_END_OF_RUN: Final = """
+SELECT
+    found.position,
+    found.event_id,
+    found.stream_id,
+    found.version,
+    (
+        SELECT event_before.event_id FROM {events} AS event_before WHERE event_before.position = :after_position
+    ) AS id_before,
+    server.es_events,
+    server.started_at,
+    server.in_recovery
+FROM ({server}) AS server
+LEFT JOIN (
+    SELECT last_event.position, last_event.event_id, last_event.stream_id, last_event.version
+    FROM {events} AS last_event
+    WHERE last_event.position = (
+        SELECT max(following.position) AS position
+        FROM (
+            SELECT event.position, row_number() OVER (ORDER BY event.position) AS place
+            FROM {events} AS event
+            WHERE event.position > :after_position
+            ORDER BY event.position
+            LIMIT :size
+        ) AS following
+        WHERE following.position = :after_position + following.place
+    )
+) AS found ON true
+"""
 
 
 def look(tables: Tables) -> ClauseElement:
@@ -47,82 +118,20 @@ def look(tables: Tables) -> ClauseElement:
 
     The row: position, event id, stream id and version of the newest event, NULL if there is none; which events stand at
     `positions`, as two arrays, of positions and of ids; whether the locks were read; virtual transactions that hold
-    RowExclusiveLock on es_events; whether we are one of them; the isolation level; `server_columns`; `drawing_state`;
-    and on a standby, where the locks of the primary do not show, the oldest running transaction and the next one to
-    begin, otherwise NULL.
+    RowExclusiveLock on es_events; whether we are one of them; the isolation level; what tells the server; the columns
+    of `positions.DRAWING_STATE`; and on a standby, where the locks of the primary do not show, the oldest running
+    transaction and the next one to begin, otherwise NULL.
     """
-    server = select(*server_columns(tables)).subquery("server")
-    state = drawing_state(tables, "state")
-    newest = newest_event(tables)
-    kept_events = tables.events.alias("kept_events").c
-    positions = bindparam("positions", type_=ARRAY(BigInteger))
-    kept = (
-        select(
-            func.array_agg(kept_events.position).label("positions"), func.array_agg(kept_events.event_id).label("ids")
-        )
-        .where(kept_events.position == func.any(positions))
-        .subquery("kept")
-    )
-    settled = bindparam("settled", type_=BigInteger)
-    is_settled_kept = func.coalesce(bindparam("settled_id", type_=Uuid()) == func.any(kept.c.ids), false())
-    nothing: ColumnElement[int] = literal_column("0")
-    has_to_look = (func.coalesce(newest.c.position, nothing) > settled) | ((settled > nothing) & ~is_settled_kept)
-    this_database = select(_DATABASES.c.oid).where(_DATABASES.c.datname == func.current_database())
-    appenders = (
-        select(
-            func.array_agg(_LOCKS.c.virtualtransaction).label("appenders"),
-            func.bool_or(_LOCKS.c.pid == func.pg_backend_pid()).label("own"),
-        )
-        .where(
-            has_to_look,
-            _LOCKS.c.locktype == literal_column("'relation'"),
-            _LOCKS.c.database == this_database.scalar_subquery(),
-            _LOCKS.c.relation == func.to_regclass(name_of_events(tables)),
-            _LOCKS.c.mode == literal_column("'RowExclusiveLock'"),
-            _LOCKS.c.granted,
-        )
-        .lateral("appenders")
-    )
-    oldest = func.pg_snapshot_xmin(func.pg_current_snapshot())
-    oldest_number = cast(cast(oldest, Text), BigInteger)
-    return select(
-        *newest.c,
-        *kept.c,
-        has_to_look.label("has_looked"),
-        *appenders.c,
-        func.current_setting("transaction_isolation").label("isolation_level"),
-        *server.c,
-        *state.c,
-        case((server.c.in_recovery, oldest_number)).label("oldest"),
-        case((server.c.in_recovery, oldest_number + func.age(func.xid(oldest)))).label("next_id"),
-    ).select_from(server.join(state, true()).outerjoin(newest, true()).join(kept, true()).join(appenders, true()))
+    types = {"positions": ARRAY(BigInteger), "settled": BigInteger, "settled_id": Uuid()}
+    parts = {"server": _SERVER, "drawing_state": DRAWING_STATE, "has_to_look": _HAS_TO_LOOK, "oldest": _OLDEST}
+    return sql_text(_LOOK, tables, types=types, **parts).bindparams(name_of_events(tables))
 
 
 def end_of_run(tables: Tables) -> ClauseElement:
-    """Return the last event of those that follow `after_position` without a gap.
+    """Return the last event of those that follow `after_position` without a gap; of `size` positions, no more.
 
     The row: position, event id, stream id and version, NULL if there is a gap at once; the id of the event at
-    `after_position`; `server_columns`.
-
-    Args:
-        tables: The tables. Of es_events, no more than `size` positions are looked at.
+    `after_position`; what tells the server.
     """
-    events, after = tables.events.c, bindparam("after_position", type_=BigInteger)
-    following = (
-        select(events.position, func.row_number().over(order_by=events.position).label("place"))
-        .where(events.position > after)
-        .order_by(events.position)
-        .limit(bindparam("size", type_=BigInteger))
-        .subquery("following")
-    )
-    last = select(func.max(following.c.position)).where(following.c.position == after + following.c.place)
-    event = tables.events.alias("last_event").c
-    server = select(*server_columns(tables)).subquery("server")
-    found = (
-        select(event.position, event.event_id, event.stream_id, event.version)
-        .where(event.position == last.scalar_subquery())
-        .subquery("found")
-    )
-    return select(*found.c, event_id_at(tables, "after_position").label("id_before"), *server.c).select_from(
-        server.outerjoin(found, true())
-    )
+    types = {"after_position": BigInteger, "size": BigInteger}
+    return sql_text(_END_OF_RUN, tables, types=types, server=_SERVER).bindparams(name_of_events(tables))

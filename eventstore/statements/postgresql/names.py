@@ -1,12 +1,12 @@
 """The name of a table as PostgreSQL's functions on names want it."""
 
-from sqlalchemy import ColumnElement, Table, Text, bindparam, func
+from sqlalchemy import BindParameter, ColumnElement, Table, Text, bindparam, func
 
 from eventstore.tables import Tables
 from eventstore.tables.immutability import qualified_name
 
 
-def name_of_events(tables: Tables) -> ColumnElement[str]:
+def name_of_events(tables: Tables) -> BindParameter[str]:
     """Return the name of es_events as PostgreSQL parses it: with its schema, quoted where needed."""
     return _name_of(tables.events)
 
@@ -16,5 +16,5 @@ def identities_of(tables: Tables) -> list[ColumnElement[str]]:
     return [func.to_regclass(_name_of(each)) for each in tables.metadata.sorted_tables]
 
 
-def _name_of(table: Table) -> ColumnElement[str]:
+def _name_of(table: Table) -> BindParameter[str]:
     return bindparam(f"name_of_{table.name}", qualified_name(table), type_=Text)

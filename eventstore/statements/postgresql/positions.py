@@ -1,28 +1,16 @@
 """Statements about what gives out positions: a sequence on PostgreSQL, sqlite_sequence on SQLite."""
 
-from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Subquery,
-    Text,
-    bindparam,
-    case,
-    cast,
-    column,
-    func,
-    literal_column,
-    select,
-    table,
-)
+from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, column, func, literal_column, select, table
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements import Statement
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.postgresql.names import name_of_events
+from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
 _CLASSES = table(
@@ -32,34 +20,43 @@ _SEQUENCES = table("pg_sequence", column("seqrelid"), column("seqcache"), schema
 _NAMESPACES = table("pg_namespace", column("oid"), column("nspname"), schema="pg_catalog")
 
 
-def drawing_state(tables: Tables, name: str) -> Subquery:
-    """Return how positions are drawn, as a part of a statement, with one row.
-
-    The columns: whether es_events is `p`ermanent, `u`nlogged or `t`emporary; how many positions a session draws from
-    the sequence at once; and the last position that was drawn, -1 if the sequence does not say without being read
-    itself, NULL for a role without SELECT on it. The sequence is read after the statement's snapshot was taken: so a
-    healthy one is never behind an event that the statement can see.
-    """
-    sequence = _SEQUENCES.c.seqrelid
-    persistence = cast(_CLASSES.c.relpersistence, Text)
-    may_read = func.has_sequence_privilege(sequence, "SELECT") & (persistence == "p")
-    last = func.coalesce(func.pg_sequence_last_value(sequence), literal_column("-1"))
-    return (
-        select(
-            persistence.label("persistence"),
-            _SEQUENCES.c.seqcache.label("cache"),
-            case((may_read, last)).label("drawn"),
-        )
-        .select_from(_CLASSES.outerjoin(_SEQUENCES, sequence == select(_sequence(tables)).scalar_subquery()))
-        .where(_CLASSES.c.oid == func.to_regclass(name_of_events(tables)))
-        .subquery(name)
+DRAWING_STATE: Final = """
+    SELECT
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT') AND CAST(pg_class.relpersistence AS TEXT) = 'p'
+            )
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
+        END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT JOIN pg_catalog.pg_sequence ON pg_sequence.seqrelid = (
+        SELECT to_regclass(pg_get_serial_sequence(:name_of_es_events, 'position')) AS sequence
     )
+    WHERE pg_class.oid = to_regclass(:name_of_es_events)
+"""
+"""How positions are drawn, as a part of a statement, with one row.
+
+The columns: whether es_events is `p`ermanent, `u`nlogged or `t`emporary; how many positions a session draws from the
+sequence at once; and the last position that was drawn, -1 if the sequence does not say without being read itself, NULL
+for a role without SELECT on it. The sequence is read after the statement's snapshot was taken: so a healthy one is
+never behind an event that the statement can see.
+"""
+
+_DRAWING: Final = """
+SELECT
+    (SELECT coalesce(max(event.position), 0) AS newest FROM {events} AS event) AS newest,
+    state.persistence,
+    state.cache,
+    state.drawn
+FROM ({drawing_state}) AS state
+"""
 
 
 def drawing(tables: Tables) -> ClauseElement:
-    """Return the position of the newest event, and `drawing_state`."""
-    state = drawing_state(tables, "state")
-    return select(newest_position(tables).scalar_subquery().label("newest"), *state.c).select_from(state)
+    """Return the position of the newest event, and `DRAWING_STATE`."""
+    return sql_text(_DRAWING, tables, drawing_state=DRAWING_STATE).bindparams(name_of_events(tables))
 
 
 def position_sequence(tables: Tables) -> ClauseElement:
@@ -72,7 +69,7 @@ def position_sequence(tables: Tables) -> ClauseElement:
 
 
 @cache
-def drawn_positions(schema: str, name: str) -> Callable[[Tables], ClauseElement]:
+def drawn_positions(schema: str, name: str) -> Statement:
     """Return the statement for (newest stored position, last value, whether that was given out) of a sequence.
 
     The newest position is of the statement's snapshot, the sequence is read later: so a healthy one is never behind.
@@ -80,18 +77,20 @@ def drawn_positions(schema: str, name: str) -> Callable[[Tables], ClauseElement]
     sequence = table(name, column("last_value"), column("is_called"), schema=schema)
 
     def positions_drawn(tables: Tables) -> ClauseElement:
-        return select(newest_position(tables).scalar_subquery(), sequence.c.last_value, sequence.c.is_called)
+        return select(
+            newest_position(tables).scalar_subquery().label("newest"), sequence.c.last_value, sequence.c.is_called
+        )
 
     return positions_drawn
 
 
 def set_last_position(tables: Tables) -> ClauseElement:
     """Let the sequence go on after a position."""
-    return select(func.setval(_sequence(tables), bindparam("position", type_=BigInteger)))
+    return select(func.setval(_sequence(tables), bindparam("position", type_=BigInteger)).label("position"))
 
 
 def _sequence(tables: Tables) -> ColumnElement[Any]:
-    return func.to_regclass(func.pg_get_serial_sequence(name_of_events(tables), "position"))
+    return func.to_regclass(func.pg_get_serial_sequence(name_of_events(tables), literal_column("'position'")))
 
 
 def continue_positions(tables: Tables) -> ClauseElement:
@@ -99,4 +98,4 @@ def continue_positions(tables: Tables) -> ClauseElement:
     sequence = cast(func.pg_get_serial_sequence(name_of_events(tables), literal_column("'position'")), REGCLASS)
     newest = select(func.max(tables.events.c.position).label("position")).subquery("newest")
     last = func.coalesce(func.pg_sequence_last_value(sequence), literal_column("0"))
-    return select(func.setval(sequence, newest.c.position)).where(newest.c.position > last)
+    return select(func.setval(sequence, newest.c.position).label("position")).where(newest.c.position > last)

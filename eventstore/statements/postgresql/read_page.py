@@ -1,134 +1,160 @@
-"""Statements that read a page of the global order."""
+"""Statements that read a page of the global order, behind a row that says where the page came from.
 
-from collections.abc import Callable
+They are one statement each: what the header confirms, and the events, are of one server and one snapshot. The header
+becomes a `protocol.PageHeader`. It has the columns of an event: position 0; the oid of es_events as the version; the id
+of the event at `settled_position`; the id of that at `token_position`, as text, as the event type; 1 for a server in
+recovery as the schema version; and when the server was started as the time.
+"""
+
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Integer,
-    ScalarSelect,
-    Select,
-    Text,
-    bindparam,
-    case,
-    cast,
-    func,
-    select,
-    true,
-    tuple_,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ARRAY, BigInteger, Text
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.selectable import TableValuedAlias
 
 from eventstore.common.validation import MAX_VERSION
 from eventstore.filters import FIELDS
-from eventstore.statements.columns import event_columns
-from eventstore.statements.global_order import page_of_events
-from eventstore.statements.pages import (
-    PAGE_SIZE,
-    UP_TO,
-    Shape,
-    after,
-    by_choice,
-    lowest,
-    positions_of_all,
-    with_header,
-)
-from eventstore.statements.postgresql.servers import server_columns
+from eventstore.statements import Statement
+from eventstore.statements.columns import EVENT_COLUMNS
+from eventstore.statements.pages import Shape
+from eventstore.statements.postgresql.names import name_of_events
+from eventstore.statements.text import sql_text, table_name
 from eventstore.tables import Tables
+
+_PAGE: Final = """
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(:name_of_es_events) AS OID) AS BIGINT) AS version,
+    (SELECT settled.event_id FROM {events} AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST((SELECT token.event_id FROM {events} AS token WHERE token.position = :token_position) AS TEXT) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM ({page}) AS page
+ORDER BY position
+"""
+
+_ALL_EVENTS: Final = """
+    SELECT {columns}
+    FROM {events} AS event
+    WHERE event.position > :after_position AND event.position <= :up_to_position
+    ORDER BY event.position
+    LIMIT :page_size
+"""
+
+_MATCHING_EVENTS: Final = """
+    SELECT event.*
+    FROM (SELECT found.position FROM ({found}) AS found ORDER BY found.position LIMIT :page_size) AS page
+    JOIN LATERAL (SELECT {columns} FROM {events} AS event WHERE event.position = page.position LIMIT 1) AS event ON true
+    ORDER BY page.position
+"""
+"""LIMIT 1 keeps the planner from joining by a scan of the whole table."""
 
 
 def read_everything(tables: Tables) -> ClauseElement:
-    """Return a page of all events with after_position < position <= up_to_position, in order, behind a header."""
-    return _with_header(tables, page_of_events(tables))
+    """Return a page of all events with after_position < position <= up_to_position, in order."""
+    return _page(tables, _ALL_EVENTS, {"after_position": BigInteger})
 
 
 @cache
-def read_matching(shape: Shape) -> Callable[[Tables], ClauseElement]:
-    """Return the statement for filters that name these fields, behind a header.
+def read_matching(shape: Shape) -> Statement:
+    """Return the statement for the events that filters match, which name the fields of a shape.
 
-    Its parameters are `up_to_position` and `page_size`, and for filter 0, 1, …: `after_position_0`, and one array for
-    each field, such as `event_types_0`; and those of `pages.with_header`.
-    """
+    Its parameters are `up_to_position` and `page_size`, those of the header, and for filter 0, 1, …:
+    `after_position_0`, and one array for each field, such as `event_types_0`.
 
-    def read_matching_page(tables: Tables) -> ClauseElement:
-        found = [_lookups(tables, number, fields) for number, fields in enumerate(shape)]
-        page = lowest(found)
-        # LIMIT keeps the planner from joining by a scan of the whole table
-        event = (
-            select(*event_columns(tables)).where(tables.events.c.position == page.c.position).limit(1).lateral("event")
-        )
-        return _with_header(tables, select(event).select_from(page.join(event, true())).order_by(page.c.position))
-
-    return read_matching_page
-
-
-def _lookups(tables: Tables, number: int, fields: tuple[str, ...]) -> Select[Any]:
-    """Look up each value of the first field.
+    Each value that a filter names is looked up by itself, in the index where it stands before the position, and no
+    further than a page: that costs as much at the end of the log as at its start, and does not depend on the planner's
+    guess of how many events there are of a kind. Of all that was found, the lowest positions make the page; an event
+    that several filters match is one position, and so is returned once.
 
     Whole keys of the index are compared, and a sum or a concatenation hides columns that have no part in the key.
     Otherwise the planner takes another index, by a guess: that of positions, to the end of the log, or that of the
     other field, from its start.
     """
+
+    def read_matching_page(tables: Tables) -> ClauseElement:
+        events = table_name(tables.events)
+        found = "UNION".join(_lookup(events, number, fields) for number, fields in enumerate(shape))
+        types: dict[str, Any] = {f"after_position_{number}": BigInteger for number in range(len(shape))}
+        types |= {f"{field}_{number}": ARRAY(Text) for number, fields in enumerate(shape) for field in fields}
+        return _page(tables, _MATCHING_EVENTS, types, found=found)
+
+    return read_matching_page
+
+
+def _lookup(events: str, n: int, fields: tuple[str, ...]) -> str:
+    """Find the positions that filter number `n` matches, at most a page for each value of its first field."""
     if not fields:
-        return positions_of_all(tables, number)
-    first, *others = by_choice(fields)
-    wanted = func.unnest(_array(first, number)).table_valued("value").render_derived(name=f"wanted_{number}")
-    events = tables.events.alias("candidate").c
-    also = [events[FIELDS[field]].concat("") == func.any(_array(field, number)) for field in others]
-    key: tuple[Any, Any] = (events[FIELDS[first]], events.position)
-    start, end = tuple_(wanted.c.value, after(number)), tuple_(wanted.c.value, UP_TO)
+        return f"""
+            SELECT found_{n}.position
+            FROM (
+                SELECT candidate.position
+                FROM {events} AS candidate
+                WHERE candidate.position > :after_position_{n} AND candidate.position <= :up_to_position
+                ORDER BY candidate.position
+                LIMIT :page_size
+            ) AS found_{n}
+        """
+    first, *others = [field for field in FIELDS if field in fields]
+    matches = "".join(f" AND (candidate.{FIELDS[field]} || '') = any(:{field}_{n})" for field in others)
     if first == "stream_ids":
-        key = (events.stream_id, events.version)
-        start = tuple_(wanted.c.value, _last_version(tables, wanted, number))
-        end = tuple_(wanted.c.value, cast(MAX_VERSION, BigInteger))
-        also.append(events.position + 0 <= UP_TO)
-    lookup = (
-        select(events.position)
-        .where(tuple_(*key) > start, tuple_(*key) <= end, *also)
-        .order_by(*key)
-        .limit(PAGE_SIZE)
-        .lateral(f"found_{number}")
-    )
-    return select(lookup.c.position).select_from(wanted.join(lookup, true()))
+        key = "candidate.stream_id, candidate.version"
+        after, last = f"({_last_version(events, n)})", str(MAX_VERSION)
+        matches += " AND candidate.position + 0 <= :up_to_position"
+    else:
+        key = f"candidate.{FIELDS[first]}, candidate.position"
+        after, last = f":after_position_{n}", ":up_to_position"
+    return f"""
+            SELECT found_{n}.position
+            FROM unnest(:{first}_{n}) AS wanted_{n}(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM {events} AS candidate
+                WHERE ({key}) > (wanted_{n}.value, {after}) AND ({key}) <= (wanted_{n}.value, {last}){matches}
+                ORDER BY {key}
+                LIMIT :page_size
+            ) AS found_{n} ON true
+    """
 
 
-def _last_version(tables: Tables, wanted: TableValuedAlias, number: int) -> ScalarSelect[int]:
+def _last_version(events: str, n: int) -> str:
     """Find the last version of a stream at or before a position, by bisection: in a stream, both ascend."""
-    newest, probed = tables.events.alias("newest").c, tables.events.alias("probed").c
-    high = select(func.coalesce(func.max(newest.version), cast(0, BigInteger))).where(
-        newest.stream_id == wanted.c.value
-    )
-    start = select(cast(0, BigInteger).label("low"), high.correlate(wanted).scalar_subquery().label("high"))
-    between = start.cte(f"between_{number}", recursive=True, nesting=True)
-    middle = (between.c.low + between.c.high + 1) // 2
-    probe = (
-        select(probed.version, probed.position)
-        .where(tuple_(probed.stream_id, probed.version) >= tuple_(wanted.c.value, middle))
-        .order_by(probed.stream_id, probed.version)
-        .limit(1)
-        .correlate(wanted, between)
-        .lateral("probe")
-    )
-    is_before = probe.c.position <= after(number)
-    step = (
-        select(
-            case((is_before, probe.c.version), else_=between.c.low), case((is_before, between.c.high), else_=middle - 1)
+    middle = "(search.low + search.high + 1) / 2"
+    return f"""
+        WITH RECURSIVE search(low, high) AS (
+            SELECT
+                CAST(0 AS BIGINT) AS low,
+                (
+                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                    FROM {events} AS newest
+                    WHERE newest.stream_id = wanted_{n}.value
+                ) AS high
+            UNION ALL
+            SELECT
+                CASE WHEN probe.position <= :after_position_{n} THEN probe.version ELSE search.low END AS low,
+                CASE WHEN probe.position <= :after_position_{n} THEN search.high ELSE {middle} - 1 END AS high
+            FROM search
+            JOIN LATERAL (
+                SELECT probed.version, probed.position
+                FROM {events} AS probed
+                WHERE (probed.stream_id, probed.version) >= (wanted_{n}.value, {middle})
+                ORDER BY probed.stream_id, probed.version
+                LIMIT 1
+            ) AS probe ON true
+            WHERE search.low < search.high
         )
-        .select_from(between.join(probe, true()))
-        .where(between.c.low < between.c.high)
-    )
-    between = between.union_all(step)
-    return select(between.c.low).where(between.c.low == between.c.high).scalar_subquery()
+        SELECT search.low FROM search WHERE search.low = search.high
+    """
 
 
-def _array(field: str, number: int) -> ColumnElement[Any]:
-    return bindparam(f"{field}_{number}", type_=ARRAY(Text))
-
-
-def _with_header(tables: Tables, page: Select[Any]) -> ClauseElement:
-    table, started_at, in_recovery = server_columns(tables)
-    return with_header(tables, page, table=table, in_recovery=cast(in_recovery, Integer), started_at=started_at)
+def _page(tables: Tables, page: str, types: dict[str, Any], **parts: str) -> ClauseElement:
+    """Put the header before a page."""
+    types |= dict.fromkeys(("up_to_position", "page_size", "settled_position", "token_position"), BigInteger)
+    page = page.format(events=table_name(tables.events), columns=EVENT_COLUMNS, **parts)
+    return sql_text(_PAGE, tables, types=types, page=page).bindparams(name_of_events(tables))

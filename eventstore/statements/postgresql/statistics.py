@@ -11,6 +11,7 @@ from sqlalchemy import (
     column,
     func,
     literal_column,
+    null,
     select,
     table,
 )
@@ -44,17 +45,23 @@ def estimated_rows(tables: Tables) -> ClauseElement:
         (and_(analyzed > literal_column("0"), pages > literal_column("0")), analyzed / pages * pages_now),
         else_=func.pg_stat_get_live_tuples(_CLASSES.c.oid),
     )
-    return select(cast(_CLASSES.c.relname, Text), cast(estimated, BigInteger)).where(_is_ours(tables))
+    return select(cast(_CLASSES.c.relname, Text), cast(estimated, BigInteger).label("rows")).where(_is_ours(tables))
 
 
 def sizes(tables: Tables) -> ClauseElement:
     """Return (table, index or NULL, bytes) of the tables, and of each of their indexes."""
     index = _CLASSES.alias("index_class")
-    of_tables = select(cast(_CLASSES.c.relname, Text), cast(None, Text), func.pg_table_size(_CLASSES.c.oid)).where(
-        _is_ours(tables)
-    )
+    of_tables = select(
+        cast(_CLASSES.c.relname, Text).label("table"),
+        cast(null(), Text).label("index"),
+        func.pg_table_size(_CLASSES.c.oid).label("bytes"),
+    ).where(_is_ours(tables))
     of_indexes = (
-        select(cast(_CLASSES.c.relname, Text), cast(index.c.relname, Text), func.pg_relation_size(index.c.oid))
+        select(
+            cast(_CLASSES.c.relname, Text).label("table"),
+            cast(index.c.relname, Text).label("index"),
+            func.pg_relation_size(index.c.oid).label("bytes"),
+        )
         .select_from(_CLASSES.join(_INDEXES, _INDEXES.c.indrelid == _CLASSES.c.oid))
         .join(index, index.c.oid == _INDEXES.c.indexrelid)
         .where(_is_ours(tables))
@@ -64,7 +71,7 @@ def sizes(tables: Tables) -> ClauseElement:
 
 def database_size(_: Tables) -> ClauseElement:
     """Return the bytes of the whole database."""
-    return select(func.pg_database_size(func.current_database()))
+    return select(func.pg_database_size(func.current_database()).label("bytes"))
 
 
 def _is_ours(tables: Tables) -> ColumnElement[bool]:

@@ -12,7 +12,7 @@ def find_stored(tables: Tables) -> ClauseElement:
     """Return `stored_columns` of those of some places that are taken."""
     arrays = [bindparam("stream_ids", type_=ARRAY(Text)), bindparam("versions", type_=ARRAY(BigInteger))]
     named = (column("stream_id", Text), column("version", BigInteger))
-    wanted = func.unnest(*arrays).table_valued(*named).render_derived()
+    wanted = func.unnest(*arrays).table_valued(*named).render_derived("wanted")
     events = tables.events.c
     same = and_(events.stream_id == wanted.c.stream_id.collate("C"), events.version == wanted.c.version)
     return select(*stored_columns(tables)).select_from(tables.events.join(wanted, same))

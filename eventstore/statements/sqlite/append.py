@@ -1,6 +1,9 @@
 """Statements that append: the whole database is locked, and the driver sends one row at a time."""
 
-from sqlalchemy import Text, bindparam, func, select, update
+from collections.abc import Callable
+from functools import cache
+
+from sqlalchemy import Text, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql import ClauseElement
 
@@ -10,12 +13,16 @@ from eventstore.tables import Tables, now
 
 def take_write_lock(tables: Tables) -> ClauseElement:
     """Change no row, but become the one writer."""
-    return update(tables.streams).where(tables.streams.c.stream_id == "").values(version=tables.streams.c.version)
+    return (
+        update(tables.streams)
+        .where(tables.streams.c.stream_id == literal_column("''"))
+        .values(version=tables.streams.c.version)
+    )
 
 
 def find_heads(tables: Tables) -> ClauseElement:
     """Return (stream_id, version) of the streams in a JSON array."""
-    wanted = func.json_each(bindparam("stream_ids", type_=Text)).table_valued("value")
+    wanted = func.json_each(bindparam("stream_ids", type_=Text)).table_valued("value").alias("wanted")
     streams = tables.streams
     return select(streams.c.stream_id, streams.c.version).where(streams.c.stream_id.in_(select(wanted.c.value)))
 
@@ -27,17 +34,19 @@ def set_head(tables: Tables) -> ClauseElement:
     return row.on_conflict_do_update(index_elements=["stream_id"], set_=change)
 
 
-def insert_event(tables: Tables) -> Insert:
-    """Insert one event (by executemany)."""
-    types = {"event_id": Text(), "metadata": Text()}
-    return insert(tables.events).values({name: bindparam(name, type_=types.get(name)) for name in APPENDED_COLUMNS})
+@cache
+def insert_event(columns: tuple[str, ...]) -> Callable[[Tables], Insert]:
+    """Return the statement that inserts one event (by executemany); without its position, that is the next."""
+    types = {"event_id": Text(), "metadata": Text(), "recorded_at": Text()}
+    values = {name: bindparam(name, type_=types.get(name)) for name in columns}
+    return lambda tables: insert(tables.events).values(values)
 
 
-def insert_single_event(tables: Tables) -> ClauseElement:
+def insert_one_event(tables: Tables) -> ClauseElement:
     """Insert one event, and return its position."""
-    return insert_event(tables).returning(tables.events.c.position)
+    return insert_event(APPENDED_COLUMNS)(tables).returning(tables.events.c.position)
 
 
 def last_position(_tables: Tables) -> ClauseElement:
     """Return the position of the event that this connection has inserted last."""
-    return select(func.last_insert_rowid())
+    return select(func.last_insert_rowid().label("position"))

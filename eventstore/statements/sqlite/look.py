@@ -1,12 +1,34 @@
 """The statement that finds the newest event."""
 
-from sqlalchemy import select, true
+from typing import Final
+
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.global_order import newest_event
-from eventstore.statements.pages import event_id_at
-from eventstore.statements.sqlite.positions import last_number
+from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
+
+_LOOK: Final = """
+SELECT
+    newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    known.settled_id,
+    known.token_id,
+    known.drawn
+FROM (
+    SELECT
+        (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled) AS settled_id,
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS token_id,
+        (SELECT max(sqlite_sequence.seq) AS seq FROM sqlite_sequence WHERE sqlite_sequence.name = 'es_events') AS drawn
+) AS known
+LEFT JOIN (
+    SELECT newest_event.position, newest_event.event_id, newest_event.stream_id, newest_event.version
+    FROM es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
+) AS newest ON true
+"""
 
 
 def look(tables: Tables) -> ClauseElement:
@@ -15,10 +37,4 @@ def look(tables: Tables) -> ClauseElement:
     The row: position, event id, stream id and version of the newest event, NULL if there is none; the ids of the events
     at `settled` and at `token_position`; the last position that was drawn, NULL if there was none.
     """
-    newest = newest_event(tables)
-    known = select(
-        event_id_at(tables, "settled").label("settled_id"),
-        event_id_at(tables, "token_position").label("token_id"),
-        last_number(tables).label("drawn"),
-    ).subquery("known")
-    return select(*newest.c, *known.c).select_from(known.outerjoin(newest, true()))
+    return sql_text(_LOOK, tables)

@@ -1,90 +1,120 @@
-"""Statements that read a page of the global order."""
+"""Statements that read a page of the global order, behind a row that says where the page came from.
 
-from collections.abc import Callable
+The header is PostgreSQL's, where there is one server and one table.
+"""
+
 from functools import cache
-from typing import Any
+from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, func, literal_column, null, select
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.selectable import TableValuedAlias
 
 from eventstore.common.validation import MAX_VERSION
 from eventstore.filters import FIELDS
-from eventstore.statements.columns import event_columns
-from eventstore.statements.global_order import page_of_events
-from eventstore.statements.pages import (
-    PAGE_SIZE,
-    UP_TO,
-    Shape,
-    after,
-    by_choice,
-    lowest,
-    positions_of_all,
-    with_header,
-)
+from eventstore.statements import Statement
+from eventstore.statements.columns import EVENT_COLUMNS
+from eventstore.statements.pages import Shape
+from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
+
+_PAGE: Final = """
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST((SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM ({page}) AS page
+ORDER BY position
+"""
+
+_ALL_EVENTS: Final = f"""
+    SELECT {EVENT_COLUMNS}
+    FROM es_events AS event
+    WHERE event.position > :after_position AND event.position <= :up_to_position
+    ORDER BY event.position
+    LIMIT :page_size
+"""
+
+_MATCHING_EVENTS: Final = """
+    SELECT {columns}
+    FROM es_events AS event
+    WHERE event.position IN (SELECT found.position FROM ({found}) AS found ORDER BY found.position LIMIT :page_size)
+    ORDER BY event.position
+"""
 
 
 def read_everything(tables: Tables) -> ClauseElement:
-    """Return a page of all events with after_position < position <= up_to_position, in order, behind a header."""
-    return _with_header(tables, page_of_events(tables))
+    """Return a page of all events with after_position < position <= up_to_position, in order."""
+    return sql_text(_PAGE, tables, page=_ALL_EVENTS)
 
 
 @cache
-def read_matching(shape: Shape) -> Callable[[Tables], ClauseElement]:
-    """Return the statement for filters that name these fields, behind a header.
+def read_matching(shape: Shape) -> Statement:
+    """Return the statement for the events that filters match, which name the fields of a shape.
 
-    Its parameters are those of PostgreSQL's, with JSON arrays. There is no LATERAL: the bound is a position instead.
+    Its parameters are PostgreSQL's, with JSON arrays, and so is the way in which it looks values up. But there is no
+    LATERAL: a lookup is bound by the position where its page ends.
     """
 
     def read_matching_page(tables: Tables) -> ClauseElement:
-        found = [_lookups_by_json(tables, number, fields) for number, fields in enumerate(shape)]
-        page = lowest(found)
-        events = tables.events.c
-        matching = events.position.in_(select(page.c.position))
-        return _with_header(tables, select(*event_columns(tables)).where(matching).order_by(events.position))
+        found = "UNION".join(_lookup(number, fields) for number, fields in enumerate(shape))
+        return sql_text(_PAGE, tables, page=_MATCHING_EVENTS.format(columns=EVENT_COLUMNS, found=found))
 
     return read_matching_page
 
 
-def _lookups_by_json(tables: Tables, number: int, fields: tuple[str, ...]) -> Select[Any]:
-    """Look up each value of the first field, up to where a page of it ends."""
+def _lookup(n: int, fields: tuple[str, ...]) -> str:
+    """Find the positions that filter number `n` matches: for each value of its first field, up to where a page ends."""
     if not fields:
-        return positions_of_all(tables, number)
-    first, *others = by_choice(fields)
-    wanted = _values_of_json(first, number).alias(f"wanted_{number}")
+        return f"""
+            SELECT found_{n}.position
+            FROM (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > :after_position_{n} AND candidate.position <= :up_to_position
+                ORDER BY candidate.position
+                LIMIT :page_size
+            ) AS found_{n}
+        """
+    first, *others = [field for field in FIELDS if field in fields]
+    order = "version" if first == "stream_ids" else "position"
 
-    def matches(events: Any, value: Any, last: Any) -> list[ColumnElement[bool]]:
-        return [
-            events[FIELDS[first]] == value,
-            *[events[FIELDS[field]].in_(select(_values_of_json(field, number).c.value)) for field in others],
-            events.position > after(number),
-            events.position <= last,  # one bound: of two, SQLite takes one for the index, and that may be the far one
-        ]
+    def matches(event: str, value: str, last: str) -> str:
+        # one upper bound: of two, SQLite takes one for the index, and that may be the far one
+        return "\n                    AND ".join(
+            [
+                f"{event}.{FIELDS[first]} = {value}",
+                *(f"{event}.{FIELDS[field]} IN (SELECT value FROM json_each(:{field}_{n}))" for field in others),
+                f"{event}.position > :after_position_{n}",
+                f"{event}.position <= {last}",
+            ]
+        )
 
-    events = tables.events.alias("counted").c
-    end_of_page = (
-        select(events.position)
-        .where(*matches(events, wanted.c.value, UP_TO))
-        .order_by(events.version if first == "stream_ids" else events.position)
-        .limit(1)
-        .offset(PAGE_SIZE - 1)
-        .correlate(wanted)
-        .scalar_subquery()
-    )
-    ends = (
-        select(wanted.c.value, func.coalesce(end_of_page, UP_TO).label("position"))
-        .limit(MAX_VERSION)  # makes SQLite find each end once, not for each event anew
-        .subquery(f"end_{number}")
-    )
-    events = tables.events.alias("candidate").c
-    return select(events.position).where(*matches(events, ends.c.value, ends.c.position))
-
-
-def _values_of_json(field: str, number: int) -> TableValuedAlias:
-    return func.json_each(bindparam(f"{field}_{number}", type_=Text)).table_valued("value")
-
-
-def _with_header(tables: Tables, page: Select[Any]) -> ClauseElement:
-    zero = literal_column("0", BigInteger)
-    return with_header(tables, page, table=zero, in_recovery=zero, started_at=null())
+    # the limit of the values makes SQLite find each end once, not for each event anew
+    return f"""
+            SELECT candidate.position
+            FROM es_events AS candidate, (
+                SELECT
+                    wanted_{n}.value,
+                    coalesce(
+                        (
+                            SELECT counted.position
+                            FROM es_events AS counted
+                            WHERE {matches("counted", f"wanted_{n}.value", ":up_to_position")}
+                            ORDER BY counted.{order}
+                            LIMIT 1 OFFSET :page_size - 1
+                        ),
+                        :up_to_position
+                    ) AS position
+                FROM json_each(:{first}_{n}) AS wanted_{n}
+                LIMIT {MAX_VERSION}
+            ) AS end_{n}
+            WHERE {matches("candidate", f"end_{n}.value", f"end_{n}.position")}
+    """

@@ -1,6 +1,6 @@
 """Statements about sizes."""
 
-from sqlalchemy import ColumnElement, Integer, cast, column, func, literal_column, select, table
+from sqlalchemy import ColumnElement, Integer, cast, column, func, literal_column, null, select, table
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.tables import Tables
@@ -16,13 +16,13 @@ def sizes(tables: Tables) -> ClauseElement:
     objects, pages = _OBJECTS_OF_SQLITE.c, _PAGES_OF_SQLITE.c
     names: list[ColumnElement[str]] = [literal_column(f"'{each.name}'") for each in tables.metadata.sorted_tables]
     is_index = objects.type == literal_column("'index'")
-    return select(objects.tbl_name, func.iif(is_index, objects.name, None), pages.pgsize).where(
+    return select(objects.tbl_name, func.iif(is_index, objects.name, null()).label("index"), pages.pgsize).where(
         pages.name == objects.name, pages.aggregate == literal_column("1"), objects.tbl_name.in_(names)
     )
 
 
 def database_size(_: Tables) -> ClauseElement:
     """Return the bytes of the file, without what is in the write-ahead log."""
-    pages = func.pragma_page_count().table_valued("page_count")
-    size = func.pragma_page_size().table_valued("page_size")
-    return select(cast(pages.c.page_count * size.c.page_size, Integer))
+    pages = func.pragma_page_count().table_valued("page_count").alias("pages")
+    size = func.pragma_page_size().table_valued("page_size").alias("size")
+    return select(cast(pages.c.page_count * size.c.page_size, Integer).label("bytes"))

@@ -68,7 +68,7 @@ class ShopTest(TestCase):
     def test_a_conflict_leaves_the_transaction_usable(self) -> None:
         shop.place("1", TEA)
         with self.assertRaises(ConcurrencyConflict):
-            get_store().append("order-1", [NewEvent("order-paid")], expected_version=0)
+            get_store().append("order-1", NewEvent("order-paid"), expected_version=0)
         self.assertEqual(shop.pay("1").version, 2)
 
     def test_what_waits_for_a_commit_is_captured(self) -> None:

@@ -4,7 +4,7 @@
 -- ======== statements
 
 -- aggregates.count_streams
-SELECT count(*) AS count_1
+SELECT count(*) AS streams
 FROM es_streams
 WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
@@ -25,16 +25,16 @@ WITH snapshot AS (
         AND snapshots.version <= es_streams.version
 )
 SELECT
-    NULL AS anon_1,
-    NULL AS anon__1,
-    snapshot.version,
-    NULL AS anon__2,
-    NULL AS anon__3,
-    snapshot.schema_version,
-    snapshot.codec,
-    snapshot.state,
-    NULL AS anon__4,
-    NULL AS anon__5
+    NULL AS position,
+    NULL AS stream_id,
+    snapshot.version AS version,
+    NULL AS event_id,
+    NULL AS event_type,
+    snapshot.schema_version AS schema_version,
+    snapshot.codec AS codec,
+    snapshot.state AS data,
+    NULL AS metadata,
+    NULL AS recorded_at
 FROM snapshot
 UNION ALL
 SELECT
@@ -65,11 +65,11 @@ FROM (
         AND es_events.version > coalesce((SELECT snapshot.version FROM snapshot), 0)
         AND es_events.version <= %(up_to_version)b::BIGINT
     ORDER BY es_events.version
-    LIMIT (SELECT %(page_size)b::BIGINT AS anon_2)
+    LIMIT (SELECT %(page_size)b::BIGINT AS page_size)
 ) AS tail;
 
 -- aggregates.snapshot_versions
-SELECT es_streams.stream_id, es_streams.version, coalesce(snapshots.version, 0) AS coalesce_1
+SELECT es_streams.stream_id, es_streams.version, coalesce(snapshots.version, 0) AS snapshot_version
 FROM es_streams
 LEFT OUTER JOIN snapshots
     ON snapshots.stream_id = es_streams.stream_id
@@ -133,25 +133,25 @@ WITH RECURSIVE present(event_type) AS (
     FROM es_events
     UNION ALL
     SELECT (
-        SELECT min(es_events.event_type) AS min_2
+        SELECT min(es_events.event_type) AS event_type
         FROM es_events
         WHERE es_events.event_type > present.event_type
-    ) AS anon_3
+    ) AS event_type
     FROM present
     WHERE present.event_type IS NOT NULL
 )
 SELECT
     present.event_type,
     (
-        SELECT min(es_events.position) AS min_1
+        SELECT min(es_events.position) AS position
         FROM es_events
         WHERE es_events.event_type = present.event_type
-    ) AS anon_1,
+    ) AS first_position,
     (
-        SELECT max(es_events.position) AS max_1
+        SELECT max(es_events.position) AS position
         FROM es_events
         WHERE es_events.event_type = present.event_type
-    ) AS anon_2
+    ) AS last_position
 FROM present
 WHERE present.event_type IS NOT NULL
 ORDER BY present.event_type;
@@ -162,14 +162,14 @@ WITH RECURSIVE sample(position) AS (
     UNION ALL
     SELECT coalesce(
         (
-            SELECT min(es_events.position) AS min_1
+            SELECT min(es_events.position) AS position
             FROM es_events
             WHERE es_events.event_type = %(event_type)b::VARCHAR
                 AND es_events.position >= sample.position + %(stride)b::BIGINT
                 AND es_events.position <= %(last)b::BIGINT
         ),
         %(last)b::BIGINT
-    ) AS coalesce_1
+    ) AS position
     FROM sample
     WHERE sample.position < %(last)b::BIGINT
 )
@@ -189,26 +189,23 @@ WHERE es_events.position IN (SELECT sample.position FROM sample)
 ORDER BY es_events.position;
 
 -- global_order.closing_event_after
--- with param_1 = 1
 SELECT es_events.position
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
     AND es_events.version > %(version)b::BIGINT
     AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 ORDER BY es_events.version DESC
-LIMIT %(param_1)b::INTEGER;
+LIMIT 1;
 
 -- global_order.first_event_from
--- with param_1 = 1
 SELECT es_events.position, es_events.event_id, es_events.stream_id, es_events.version
 FROM es_events
 WHERE es_events.position >= %(position)b::BIGINT
 ORDER BY es_events.position
-LIMIT %(param_1)b::INTEGER;
+LIMIT 1;
 
 -- global_order.newest_position
--- with coalesce_2 = 0
-SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events;
+SELECT coalesce(max(es_events.position), 0) AS position FROM es_events;
 
 -- global_order.page_of_events
 SELECT
@@ -227,17 +224,14 @@ WHERE es_events.position > %(after_position)b::BIGINT AND es_events.position <= 
 ORDER BY es_events.position
 LIMIT %(page_size)b::BIGINT;
 
--- heads.advance_existing_head
--- with version_1 = 0
-UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND es_streams.deleted_version IS NULL
-    AND es_streams.archived_version IS NULL
-    AND es_streams.version > %(version_1)b::BIGINT
+-- heads.write_head(Expectation.NEW)
+INSERT INTO es_streams (version, stream_id)
+VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+ON CONFLICT (stream_id)
+DO NOTHING
 RETURNING es_streams.version;
 
--- heads.advance_head
+-- heads.write_head(Expectation.VERSION)
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
@@ -246,14 +240,16 @@ WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
     AND es_streams.version = %(expected)b::BIGINT
 RETURNING es_streams.version;
 
--- heads.create_head
-INSERT INTO es_streams (version, stream_id)
-VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-ON CONFLICT (stream_id)
-DO NOTHING
+-- heads.write_head(Expectation.EXISTING)
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_streams.deleted_version IS NULL
+    AND es_streams.archived_version IS NULL
+    AND es_streams.version > 0
 RETURNING es_streams.version;
 
--- heads.create_or_advance_head
+-- heads.write_head(Expectation.NOTHING)
 INSERT INTO es_streams (version, stream_id)
 VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
 ON CONFLICT (stream_id)
@@ -272,9 +268,9 @@ SELECT
     snapshots.schema_version,
     snapshots.version,
     snapshots.codec,
-    length(snapshots.state) AS length_1,
+    length(snapshots.state) AS bytes,
     snapshots.created_at,
-    es_streams.version AS version_1
+    es_streams.version AS stream_version
 FROM snapshots
 JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (
@@ -284,15 +280,14 @@ ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_snapshots(of_category=True)
--- with param_1 = '.'
 SELECT
     snapshots.stream_id,
     snapshots.schema_version,
     snapshots.version,
     snapshots.codec,
-    length(snapshots.state) AS length_1,
+    length(snapshots.state) AS bytes,
     snapshots.created_at,
-    es_streams.version AS version_1
+    es_streams.version AS stream_version
 FROM snapshots
 JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (
@@ -300,7 +295,7 @@ WHERE (snapshots.stream_id, snapshots.schema_version) > (
 )
     AND es_streams.category = %(category)b::VARCHAR
     AND snapshots.stream_id >= %(category)b::VARCHAR
-    AND snapshots.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND snapshots.stream_id < (%(category)b::VARCHAR || '.')
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
@@ -318,23 +313,21 @@ ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=False)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
     AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=True)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -354,12 +347,11 @@ ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=False)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
     AND (
         es_streams.version < %(after_version)b::BIGINT
             OR es_streams.version = %(after_version)b::BIGINT
@@ -369,12 +361,11 @@ ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=True)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
 ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -394,12 +385,11 @@ ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=False)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
     AND (
         es_streams.updated_at < %(after_time)b::TIMESTAMP WITH TIME ZONE
             OR es_streams.updated_at = %(after_time)b::TIMESTAMP WITH TIME ZONE
@@ -409,12 +399,11 @@ ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=True)
--- with param_1 = '.'
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
 WHERE es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR)
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
 ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -484,18 +473,11 @@ ORDER BY es_events.version DESC
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.snapshot_coverage(of_category=False)
--- with coalesce_2 = 0, coalesce_3 = 0, coalesce_5 = 0
 SELECT
-    count(*) AS count_1,
-    count(newest.stream_id) AS count_2,
-    coalesce(
-        sum(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
-        %(coalesce_3)b::INTEGER
-    ) AS coalesce_1,
-    coalesce(
-        max(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
-        %(coalesce_5)b::INTEGER
-    ) AS coalesce_4
+    count(*) AS streams,
+    count(newest.stream_id) AS with_snapshot,
+    coalesce(sum(es_streams.version - coalesce(newest.version, 0)), 0) AS events_after,
+    coalesce(max(es_streams.version - coalesce(newest.version, 0)), 0) AS most_events_after
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT snapshots.stream_id AS stream_id, max(snapshots.version) AS version
@@ -506,18 +488,11 @@ LEFT OUTER JOIN (
 WHERE es_streams.version >= %(min_version)b::BIGINT;
 
 -- listing.snapshot_coverage(of_category=True)
--- with coalesce_2 = 0, coalesce_3 = 0, coalesce_5 = 0, param_1 = '.'
 SELECT
-    count(*) AS count_1,
-    count(newest.stream_id) AS count_2,
-    coalesce(
-        sum(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
-        %(coalesce_3)b::INTEGER
-    ) AS coalesce_1,
-    coalesce(
-        max(es_streams.version - coalesce(newest.version, %(coalesce_2)b::INTEGER)),
-        %(coalesce_5)b::INTEGER
-    ) AS coalesce_4
+    count(*) AS streams,
+    count(newest.stream_id) AS with_snapshot,
+    coalesce(sum(es_streams.version - coalesce(newest.version, 0)), 0) AS events_after,
+    coalesce(max(es_streams.version - coalesce(newest.version, 0)), 0) AS most_events_after
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT snapshots.stream_id AS stream_id, max(snapshots.version) AS version
@@ -528,31 +503,28 @@ LEFT OUTER JOIN (
 WHERE es_streams.version >= %(min_version)b::BIGINT
     AND es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || %(param_1)b::VARCHAR);
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.');
 
--- postgresql.append.append_at_version
--- with count_1 = 0
+-- postgresql.append.append(Expectation.NEW, notify=False)
 WITH
     head AS (
-        UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-            AND es_streams.deleted_version IS NULL
-            AND es_streams.archived_version IS NULL
-            AND es_streams.version = %(expected)b::BIGINT
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO NOTHING
         RETURNING es_streams.version
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -561,40 +533,38 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+SELECT max(stored.version) AS version, max(stored.position) AS position
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
--- postgresql.append.append_at_version_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+-- postgresql.append.append(Expectation.NEW, notify=True)
+-- with name_of_es_events = 'es_events'
 WITH
     head AS (
-        UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-            AND es_streams.deleted_version IS NULL
-            AND es_streams.archived_version IS NULL
-            AND es_streams.version = %(expected)b::BIGINT
+        INSERT INTO es_streams (version, stream_id)
+        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        ON CONFLICT (stream_id)
+        DO NOTHING
         RETURNING es_streams.version
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -603,28 +573,208 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
+    max(stored.version) AS version,
+    max(stored.position) AS position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
+        ''
+    ) AS notification
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
--- postgresql.append.append_to_any
--- with count_1 = 0
+-- postgresql.append.append(Expectation.VERSION, notify=False)
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
+            AND es_streams.version = %(expected)b::BIGINT
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS event(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY event.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS version, max(stored.position) AS position
+FROM stored
+HAVING count(*) > 0;
+
+-- postgresql.append.append(Expectation.VERSION, notify=True)
+-- with name_of_es_events = 'es_events'
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
+            AND es_streams.version = %(expected)b::BIGINT
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS event(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY event.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS version,
+    max(stored.position) AS position,
+    pg_notify(
+        concat(
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        ''
+    ) AS notification
+FROM stored
+HAVING count(*) > 0;
+
+-- postgresql.append.append(Expectation.EXISTING, notify=False)
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
+            AND es_streams.version > 0
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS event(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY event.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT max(stored.version) AS version, max(stored.position) AS position
+FROM stored
+HAVING count(*) > 0;
+
+-- postgresql.append.append(Expectation.EXISTING, notify=True)
+-- with name_of_es_events = 'es_events'
+WITH
+    head AS (
+        UPDATE es_streams
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+            AND es_streams.deleted_version IS NULL
+            AND es_streams.archived_version IS NULL
+            AND es_streams.version > 0
+        RETURNING es_streams.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS event(
+            event_id, event_type, schema_version, codec, data, metadata, place
+        )
+            ON true
+        ORDER BY event.place
+        RETURNING es_events.stream_id, es_events.version, es_events.position
+    )
+SELECT
+    max(stored.version) AS version,
+    max(stored.position) AS position,
+    pg_notify(
+        concat(
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        ''
+    ) AS notification
+FROM stored
+HAVING count(*) > 0;
+
+-- postgresql.append.append(Expectation.NOTHING, notify=False)
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
@@ -639,14 +789,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -655,19 +805,19 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
+SELECT max(stored.version) AS version, max(stored.position) AS position
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
--- postgresql.append.append_to_any_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
+-- postgresql.append.append(Expectation.NOTHING, notify=True)
+-- with name_of_es_events = 'es_events'
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
@@ -682,14 +832,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
+            %(stream_id)b::VARCHAR AS stream_id,
+            (head.version - %(count)b::BIGINT) + event.place AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -698,139 +848,45 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
+        ) WITH ORDINALITY AS event(
             event_id, event_type, schema_version, codec, data, metadata, place
         )
             ON true
-        ORDER BY anon_3.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
+    max(stored.version) AS version,
+    max(stored.position) AS position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
+        ''
+    ) AS notification
 FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+HAVING count(*) > 0;
 
--- postgresql.append.append_to_existing
--- with version_1 = 0, count_1 = 0
-WITH
-    head AS (
-        UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-            AND es_streams.deleted_version IS NULL
-            AND es_streams.archived_version IS NULL
-            AND es_streams.version > %(version_1)b::BIGINT
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- postgresql.append.append_to_existing_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0, count_1 = 0
-WITH
-    head AS (
-        UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-            AND es_streams.deleted_version IS NULL
-            AND es_streams.archived_version IS NULL
-            AND es_streams.version > %(version_1)b::BIGINT
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- postgresql.append.append_to_many
+-- postgresql.append.append_to_many(notify=False)
 WITH
     advanced AS (
         UPDATE es_streams
-        SET version=anon_1.version, updated_at=clock_timestamp()
-        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS anon_1(stream_id, version)
-        WHERE es_streams.stream_id = anon_1.stream_id
+        SET version=head.version, updated_at=clock_timestamp()
+        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS head(stream_id, version)
+        WHERE es_streams.stream_id = head.stream_id
         RETURNING es_streams.stream_id
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            anon_2.stream_id AS stream_id,
-            anon_2.version AS version,
-            anon_2.event_id AS event_id,
-            anon_2.event_type AS event_type,
-            anon_2.schema_version AS schema_version,
-            anon_2.codec AS codec,
-            anon_2.data AS data,
-            CAST(anon_2.metadata AS JSONB) AS metadata
+            event.stream_id AS stream_id,
+            event.version AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM unnest(
             %(stream_ids)b::TEXT[],
             %(versions)b::BIGINT[],
@@ -840,38 +896,38 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_2(
+        ) WITH ORDINALITY AS event(
             stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
         )
-        ORDER BY anon_2.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT stored.stream_id, stored.version, stored.position
 FROM stored
-JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
-    ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
+JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS last(stream_id, version)
+    ON stored.stream_id = (last.stream_id COLLATE "C") AND stored.version = last.version;
 
--- postgresql.append.append_to_many_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+-- postgresql.append.append_to_many(notify=True)
+-- with name_of_es_events = 'es_events'
 WITH
     advanced AS (
         UPDATE es_streams
-        SET version=anon_1.version, updated_at=clock_timestamp()
-        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS anon_1(stream_id, version)
-        WHERE es_streams.stream_id = anon_1.stream_id
+        SET version=head.version, updated_at=clock_timestamp()
+        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS head(stream_id, version)
+        WHERE es_streams.stream_id = head.stream_id
         RETURNING es_streams.stream_id
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            anon_2.stream_id AS stream_id,
-            anon_2.version AS version,
-            anon_2.event_id AS event_id,
-            anon_2.event_type AS event_type,
-            anon_2.schema_version AS schema_version,
-            anon_2.codec AS codec,
-            anon_2.data AS data,
-            CAST(anon_2.metadata AS JSONB) AS metadata
+            event.stream_id AS stream_id,
+            event.version AS version,
+            event.event_id AS event_id,
+            event.event_type AS event_type,
+            event.schema_version AS schema_version,
+            event.codec AS codec,
+            event.data AS data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM unnest(
             %(stream_ids)b::TEXT[],
             %(versions)b::BIGINT[],
@@ -881,10 +937,10 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_2(
+        ) WITH ORDINALITY AS event(
             stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
         )
-        ORDER BY anon_2.place
+        ORDER BY event.place
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
@@ -893,110 +949,19 @@ SELECT
     stored.position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
+        ''
+    ) AS notification
 FROM stored
-JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS anon_3(stream_id, version)
-    ON stored.stream_id = (anon_3.stream_id COLLATE "C") AND stored.version = anon_3.version;
-
--- postgresql.append.append_to_new
--- with count_1 = 0
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO NOTHING
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT max(stored.version) AS max_1, max(stored.position) AS max_2
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
-
--- postgresql.append.append_to_new_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', count_1 = 0
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO NOTHING
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS anon_1,
-            (head.version - %(count)b::BIGINT) + anon_3.place AS anon_2,
-            anon_3.event_id AS event_id,
-            anon_3.event_type AS event_type,
-            anon_3.schema_version AS schema_version,
-            anon_3.codec AS codec,
-            anon_3.data AS data,
-            CAST(anon_3.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_3(
-            event_id, event_type, schema_version, codec, data, metadata, place
-        )
-            ON true
-        ORDER BY anon_3.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS max_1,
-    max(stored.position) AS max_2,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
-FROM stored
-HAVING count(*) > %(count_1)b::INTEGER;
+JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS last(stream_id, version)
+    ON stored.stream_id = (last.stream_id COLLATE "C") AND stored.version = last.version;
 
 -- postgresql.append.create_heads
--- with param_1 = 0
 INSERT INTO es_streams (stream_id, version)
-SELECT anon_1.stream_id, CAST(%(param_1)b::BIGINT AS BIGINT) AS anon_2
-FROM unnest(%(stream_ids)b::TEXT[]) AS anon_1(stream_id)
-ORDER BY anon_1.stream_id COLLATE "C"
+SELECT wanted.stream_id, CAST(0 AS BIGINT) AS version
+FROM unnest(%(stream_ids)b::TEXT[]) AS wanted(stream_id)
+ORDER BY wanted.stream_id COLLATE "C"
 ON CONFLICT (stream_id)
 DO NOTHING;
 
@@ -1007,7 +972,58 @@ WHERE es_streams.stream_id = any(%(stream_ids)b::TEXT[])
 ORDER BY es_streams.stream_id
 FOR NO KEY UPDATE;
 
--- postgresql.append_one.append_one_at_version
+-- postgresql.append_one.append_one(Expectation.NEW, notify=False)
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO NOTHING
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS stream_id,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- postgresql.append_one.append_one(Expectation.NEW, notify=True)
+-- with name_of_es_events = 'es_events'
+WITH head AS (
+    INSERT INTO es_streams (version, stream_id)
+    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    ON CONFLICT (stream_id)
+    DO NOTHING
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS stream_id,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        ''
+    ) AS notification;
+
+-- postgresql.append_one.append_one(Expectation.VERSION, notify=False)
 WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -1019,19 +1035,19 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING es_events.version, es_events.position;
 
--- postgresql.append_one.append_one_at_version_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+-- postgresql.append_one.append_one(Expectation.VERSION, notify=True)
+-- with name_of_es_events = 'es_events'
 WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -1043,27 +1059,81 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING
     es_events.version,
     es_events.position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
+        ''
+    ) AS notification;
 
--- postgresql.append_one.append_one_to_any
+-- postgresql.append_one.append_one(Expectation.EXISTING, notify=False)
+WITH head AS (
+    UPDATE es_streams
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
+        AND es_streams.version > 0
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS stream_id,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
+FROM head
+RETURNING es_events.version, es_events.position;
+
+-- postgresql.append_one.append_one(Expectation.EXISTING, notify=True)
+-- with name_of_es_events = 'es_events'
+WITH head AS (
+    UPDATE es_streams
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        AND es_streams.deleted_version IS NULL
+        AND es_streams.archived_version IS NULL
+        AND es_streams.version > 0
+    RETURNING es_streams.version
+)
+INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+SELECT
+    %(stream_id)b::VARCHAR AS stream_id,
+    CAST(head.version AS BIGINT) AS version,
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
+FROM head
+RETURNING
+    es_events.version,
+    es_events.position,
+    pg_notify(
+        concat(
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        ''
+    ) AS notification;
+
+-- postgresql.append_one.append_one(Expectation.NOTHING, notify=False)
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
@@ -1074,19 +1144,19 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING es_events.version, es_events.position;
 
--- postgresql.append_one.append_one_to_any_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+-- postgresql.append_one.append_one(Expectation.NOTHING, notify=True)
+-- with name_of_es_events = 'es_events'
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
@@ -1097,242 +1167,117 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING
     es_events.version,
     es_events.position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
+        ''
+    ) AS notification;
 
--- postgresql.append_one.append_one_to_existing
--- with version_1 = 0
-WITH head AS (
-    UPDATE es_streams
-    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-        AND es_streams.deleted_version IS NULL
-        AND es_streams.archived_version IS NULL
-        AND es_streams.version > %(version_1)b::BIGINT
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING es_events.version, es_events.position;
-
--- postgresql.append_one.append_one_to_existing_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = '', version_1 = 0
-WITH head AS (
-    UPDATE es_streams
-    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-        AND es_streams.deleted_version IS NULL
-        AND es_streams.archived_version IS NULL
-        AND es_streams.version > %(version_1)b::BIGINT
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
-
--- postgresql.append_one.append_one_to_new
-WITH head AS (
-    INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-    ON CONFLICT (stream_id)
-    DO NOTHING
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING es_events.version, es_events.position;
-
--- postgresql.append_one.append_one_to_new_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
-WITH head AS (
-    INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-    ON CONFLICT (stream_id)
-    DO NOTHING
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
-
--- postgresql.append_to_all.append_to_all
--- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0
+-- postgresql.append_to_all.append_to_all(notify=False)
 WITH
     known AS (
         SELECT
-            anon_1.number AS number,
-            anon_1.stream_id COLLATE "C" AS stream_id,
-            anon_1.count AS count,
-            anon_1.lowest AS lowest,
-            anon_1.highest AS highest,
-            es_streams.version AS version
+            wanted.number,
+            wanted.stream_id COLLATE "C" AS stream_id,
+            wanted.count,
+            wanted.lowest,
+            wanted.highest,
+            head.version
         FROM unnest(
             %(stream_ids)b::TEXT[],
             %(counts)b::BIGINT[],
             %(lowest)b::BIGINT[],
             %(highest)b::BIGINT[]
-        ) WITH ORDINALITY AS anon_1(stream_id, count, lowest, highest, number)
-        LEFT OUTER JOIN es_streams ON es_streams.stream_id = (anon_1.stream_id COLLATE "C")
+        ) WITH ORDINALITY AS wanted(stream_id, count, lowest, highest, number)
+        LEFT JOIN es_streams AS head ON head.stream_id = (wanted.stream_id COLLATE "C")
     ),
     created AS (
         INSERT INTO es_streams (stream_id, version)
-        SELECT known.stream_id AS stream_id, known.count AS count
+        SELECT known.stream_id, known.count
         FROM known
         WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
+            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
             FROM known
         )
             AND known.version IS NULL
         ORDER BY known.number
-        RETURNING es_streams.stream_id
+        RETURNING stream_id
     ),
     locked AS (
         SELECT
-            known.number AS number,
-            es_streams.stream_id AS stream_id,
-            known.count AS count,
-            es_streams.version AS version,
-            es_streams.version BETWEEN known.lowest AND known.highest AS is_expected
+            known.number,
+            head.stream_id,
+            known.count,
+            head.version,
+            head.version BETWEEN known.lowest AND known.highest AS is_expected
         FROM known
-        JOIN es_streams ON es_streams.stream_id = known.stream_id
+        JOIN es_streams AS head ON head.stream_id = known.stream_id
         WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
+            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
             FROM known
         )
-            AND (SELECT count(*) AS count_1 FROM created) >= %(param_1)b::INTEGER
+            AND (SELECT count(*) AS number FROM created) >= 0
         ORDER BY known.number
-        FOR NO KEY UPDATE OF es_streams
+        FOR NO KEY UPDATE OF head
     ),
     verdict AS (
         SELECT
             CASE
                 WHEN (
                     bool_and(heads.is_expected)
-                        AND (SELECT count(*) AS count_1 FROM created) + (
-                            SELECT count(*) AS count_2 FROM locked
-                        ) = (SELECT count(*) AS count_3 FROM known)
+                        AND (SELECT count(*) AS number FROM created) + (
+                            SELECT count(*) AS number FROM locked
+                        ) = (SELECT count(*) AS number FROM known)
                 )
                     THEN true
-                WHEN ((SELECT count(*) AS count_1 FROM created) = %(param_2)b::INTEGER) THEN false
-                ELSE %(param_3)b::INTEGER / CAST(
-                    (
-                        (SELECT count(*) AS count_1 FROM created) - (
-                            SELECT count(*) AS count_1 FROM created
-                        )
-                    ) AS NUMERIC
-                ) = %(param_4)b::INTEGER
+                WHEN (SELECT count(*) AS number FROM created) = 0 THEN false
+                ELSE 1 / (
+                    (SELECT count(*) AS number FROM created) - (
+                        SELECT count(*) AS number FROM created
+                    )
+                ) = 1
                 END AS is_accepted,
             array_agg(heads.version ORDER BY heads.number) AS versions
         FROM (
-            SELECT
-                known.number AS number,
-                CAST(%(param_5)b::BIGINT AS BIGINT) AS version,
-                true AS is_expected
+            SELECT known.number, CAST(0 AS BIGINT) AS version, true AS is_expected
             FROM known
             WHERE known.version IS NULL
             UNION ALL
-            SELECT
-                locked.number AS number,
-                locked.version AS version,
-                locked.is_expected AS is_expected
+            SELECT locked.number, locked.version, locked.is_expected
             FROM locked
         ) AS heads
     ),
     advanced AS (
-        UPDATE es_streams
-        SET version=(locked.version + locked.count), updated_at=clock_timestamp()
+        UPDATE es_streams AS head
+        SET version = locked.version + locked.count, updated_at = clock_timestamp()
         FROM locked, verdict
-        WHERE es_streams.stream_id = locked.stream_id AND verdict.is_accepted
-        RETURNING es_streams.stream_id
+        WHERE head.stream_id = locked.stream_id AND verdict.is_accepted
+        RETURNING head.stream_id
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            anon_4.stream_id AS stream_id,
-            verdict.versions[anon_4.number] + anon_4.version AS anon_5,
-            anon_4.event_id AS event_id,
-            anon_4.event_type AS event_type,
-            anon_4.schema_version AS schema_version,
-            anon_4.codec AS codec,
-            anon_4.data AS data,
-            CAST(anon_4.metadata AS JSONB) AS metadata
+            event.stream_id,
+            verdict.versions[event.number] + event.version AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM unnest(
             %(event_streams)b::TEXT[],
             %(numbers)b::INTEGER[],
@@ -1343,7 +1288,7 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_4(
+        ) WITH ORDINALITY AS event(
             stream_id,
             number,
             version,
@@ -1356,128 +1301,113 @@ WITH
             place
         )
         JOIN verdict ON verdict.is_accepted
-        ORDER BY anon_4.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
+        ORDER BY event.place
+        RETURNING position
     ),
-    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS "all" FROM stored)
+    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS of_all FROM stored)
 SELECT
     verdict.versions,
     (
-        SELECT array_agg(positions."all"[anon_3.place] ORDER BY anon_3.number) AS array_agg_1
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS anon_3(place, number)
+        SELECT array_agg(positions.of_all[last.place] ORDER BY last.number) AS positions
+        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(place, number)
         JOIN positions ON true
-    ) AS anon_2
+    ) AS positions
 FROM verdict
 WHERE verdict.is_accepted;
 
--- postgresql.append_to_all.append_to_all_and_notify
--- with coalesce_1 = 0, param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 1, param_5 = 0, concat_1 = 'eventstore_',
---   name_of_es_events = 'es_events', pg_notify_2 = ''
+-- postgresql.append_to_all.append_to_all(notify=True)
+-- with name_of_es_events = 'es_events'
 WITH
     known AS (
         SELECT
-            anon_1.number AS number,
-            anon_1.stream_id COLLATE "C" AS stream_id,
-            anon_1.count AS count,
-            anon_1.lowest AS lowest,
-            anon_1.highest AS highest,
-            es_streams.version AS version
+            wanted.number,
+            wanted.stream_id COLLATE "C" AS stream_id,
+            wanted.count,
+            wanted.lowest,
+            wanted.highest,
+            head.version
         FROM unnest(
             %(stream_ids)b::TEXT[],
             %(counts)b::BIGINT[],
             %(lowest)b::BIGINT[],
             %(highest)b::BIGINT[]
-        ) WITH ORDINALITY AS anon_1(stream_id, count, lowest, highest, number)
-        LEFT OUTER JOIN es_streams ON es_streams.stream_id = (anon_1.stream_id COLLATE "C")
+        ) WITH ORDINALITY AS wanted(stream_id, count, lowest, highest, number)
+        LEFT JOIN es_streams AS head ON head.stream_id = (wanted.stream_id COLLATE "C")
     ),
     created AS (
         INSERT INTO es_streams (stream_id, version)
-        SELECT known.stream_id AS stream_id, known.count AS count
+        SELECT known.stream_id, known.count
         FROM known
         WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
+            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
             FROM known
         )
             AND known.version IS NULL
         ORDER BY known.number
-        RETURNING es_streams.stream_id
+        RETURNING stream_id
     ),
     locked AS (
         SELECT
-            known.number AS number,
-            es_streams.stream_id AS stream_id,
-            known.count AS count,
-            es_streams.version AS version,
-            es_streams.version BETWEEN known.lowest AND known.highest AS is_expected
+            known.number,
+            head.stream_id,
+            known.count,
+            head.version,
+            head.version BETWEEN known.lowest AND known.highest AS is_expected
         FROM known
-        JOIN es_streams ON es_streams.stream_id = known.stream_id
+        JOIN es_streams AS head ON head.stream_id = known.stream_id
         WHERE (
-            SELECT bool_and(
-                coalesce(known.version, %(coalesce_1)b::INTEGER) BETWEEN known.lowest
-                    AND known.highest
-            ) AS bool_and_1
+            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
             FROM known
         )
-            AND (SELECT count(*) AS count_1 FROM created) >= %(param_1)b::INTEGER
+            AND (SELECT count(*) AS number FROM created) >= 0
         ORDER BY known.number
-        FOR NO KEY UPDATE OF es_streams
+        FOR NO KEY UPDATE OF head
     ),
     verdict AS (
         SELECT
             CASE
                 WHEN (
                     bool_and(heads.is_expected)
-                        AND (SELECT count(*) AS count_1 FROM created) + (
-                            SELECT count(*) AS count_2 FROM locked
-                        ) = (SELECT count(*) AS count_3 FROM known)
+                        AND (SELECT count(*) AS number FROM created) + (
+                            SELECT count(*) AS number FROM locked
+                        ) = (SELECT count(*) AS number FROM known)
                 )
                     THEN true
-                WHEN ((SELECT count(*) AS count_1 FROM created) = %(param_2)b::INTEGER) THEN false
-                ELSE %(param_3)b::INTEGER / CAST(
-                    (
-                        (SELECT count(*) AS count_1 FROM created) - (
-                            SELECT count(*) AS count_1 FROM created
-                        )
-                    ) AS NUMERIC
-                ) = %(param_4)b::INTEGER
+                WHEN (SELECT count(*) AS number FROM created) = 0 THEN false
+                ELSE 1 / (
+                    (SELECT count(*) AS number FROM created) - (
+                        SELECT count(*) AS number FROM created
+                    )
+                ) = 1
                 END AS is_accepted,
             array_agg(heads.version ORDER BY heads.number) AS versions
         FROM (
-            SELECT
-                known.number AS number,
-                CAST(%(param_5)b::BIGINT AS BIGINT) AS version,
-                true AS is_expected
+            SELECT known.number, CAST(0 AS BIGINT) AS version, true AS is_expected
             FROM known
             WHERE known.version IS NULL
             UNION ALL
-            SELECT
-                locked.number AS number,
-                locked.version AS version,
-                locked.is_expected AS is_expected
+            SELECT locked.number, locked.version, locked.is_expected
             FROM locked
         ) AS heads
     ),
     advanced AS (
-        UPDATE es_streams
-        SET version=(locked.version + locked.count), updated_at=clock_timestamp()
+        UPDATE es_streams AS head
+        SET version = locked.version + locked.count, updated_at = clock_timestamp()
         FROM locked, verdict
-        WHERE es_streams.stream_id = locked.stream_id AND verdict.is_accepted
-        RETURNING es_streams.stream_id
+        WHERE head.stream_id = locked.stream_id AND verdict.is_accepted
+        RETURNING head.stream_id
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            anon_4.stream_id AS stream_id,
-            verdict.versions[anon_4.number] + anon_4.version AS anon_5,
-            anon_4.event_id AS event_id,
-            anon_4.event_type AS event_type,
-            anon_4.schema_version AS schema_version,
-            anon_4.codec AS codec,
-            anon_4.data AS data,
-            CAST(anon_4.metadata AS JSONB) AS metadata
+            event.stream_id,
+            verdict.versions[event.number] + event.version AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
         FROM unnest(
             %(event_streams)b::TEXT[],
             %(numbers)b::INTEGER[],
@@ -1488,7 +1418,7 @@ WITH
             %(codecs)b::SMALLINT[],
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS anon_4(
+        ) WITH ORDINALITY AS event(
             stream_id,
             number,
             version,
@@ -1501,32 +1431,37 @@ WITH
             place
         )
         JOIN verdict ON verdict.is_accepted
-        ORDER BY anon_4.place
-        RETURNING es_events.stream_id, es_events.version, es_events.position
+        ORDER BY event.place
+        RETURNING position
     ),
-    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS "all" FROM stored)
+    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS of_all FROM stored)
 SELECT
     verdict.versions,
     (
-        SELECT array_agg(positions."all"[anon_3.place] ORDER BY anon_3.number) AS array_agg_1
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS anon_3(place, number)
+        SELECT array_agg(positions.of_all[last.place] ORDER BY last.number) AS positions
+        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(place, number)
         JOIN positions ON true
-    ) AS anon_2,
+    ) AS positions,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1
+        ''
+    ) AS notification
 FROM verdict
 WHERE verdict.is_accepted;
 
--- postgresql.copy.copy_events
+-- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 FROM STDIN (FORMAT BINARY);
 
--- postgresql.copy.copy_positioned_events
+-- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata', 'recorded_at'))
+COPY es_events (
+    stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at
+)
+FROM STDIN (FORMAT BINARY);
+
+-- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata', 'recorded_at', 'position'))
 COPY es_events (
     stream_id,
     version,
@@ -1541,35 +1476,29 @@ COPY es_events (
 )
 FROM STDIN (FORMAT BINARY);
 
--- postgresql.copy.copy_stored_events
-COPY es_events (
-    stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at
-)
-FROM STDIN (FORMAT BINARY);
-
 -- postgresql.copy.row_security
 -- with name_of_es_events = 'es_events'
-SELECT row_security_active(to_regclass(%(name_of_es_events)b::VARCHAR)) AS row_security_active_1;
+SELECT row_security_active(to_regclass(%(name_of_es_events)b::VARCHAR)) AS is_in_force;
 
 -- postgresql.diagnosis.prepared_transactions
 SELECT
     CAST(pg_catalog.pg_prepared_xacts.gid AS TEXT) AS gid,
     CAST(pg_catalog.pg_prepared_xacts.owner AS TEXT) AS owner,
-    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_prepared_xacts.prepared) AS BIGINT) AS date_part_1
+    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_prepared_xacts.prepared) AS BIGINT) AS seconds
 FROM pg_catalog.pg_prepared_xacts
 WHERE pg_catalog.pg_prepared_xacts.database = current_database()
 ORDER BY pg_catalog.pg_prepared_xacts.prepared;
 
 -- postgresql.diagnosis.server_process
-SELECT pg_is_in_recovery() AS pg_is_in_recovery_1,
+SELECT pg_is_in_recovery() AS in_recovery,
 (
-    SELECT count(*) AS count_1
+    SELECT count(*) AS number
     FROM pg_catalog.pg_stat_activity
     WHERE coalesce(
         pg_catalog.pg_stat_activity.backend_type = 'client backend',
         pg_catalog.pg_stat_activity.usesysid IS NOT NULL
     )
-) AS anon_1;
+) AS clients;
 
 -- postgresql.diagnosis.server_settings
 SELECT
@@ -1583,9 +1512,9 @@ WHERE pg_catalog.pg_settings.name = any(%(names)b::TEXT[]);
 --   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    array_to_string(pg_catalog.pg_class.reloptions, ',') AS array_to_string_1,
-    pg_stat_get_live_tuples(pg_catalog.pg_class.oid) AS pg_stat_get_live_tuples_1,
-    pg_stat_get_dead_tuples(pg_catalog.pg_class.oid) AS pg_stat_get_dead_tuples_1
+    array_to_string(pg_catalog.pg_class.reloptions, ',') AS settings,
+    pg_stat_get_live_tuples(pg_catalog.pg_class.oid) AS live_rows,
+    pg_stat_get_dead_tuples(pg_catalog.pg_class.oid) AS dead_rows
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
@@ -1604,7 +1533,7 @@ SELECT
     CAST(pg_catalog.pg_stat_activity.usename AS TEXT) AS usename,
     CAST(pg_catalog.pg_stat_activity.application_name AS TEXT) AS application_name,
     CAST(pg_catalog.pg_stat_activity.state AS TEXT) AS state,
-    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_stat_activity.xact_start) AS BIGINT) AS date_part_1
+    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_stat_activity.xact_start) AS BIGINT) AS seconds
 FROM pg_catalog.pg_stat_activity
 JOIN pg_catalog.pg_locks ON pg_catalog.pg_locks.pid = pg_catalog.pg_stat_activity.pid
 WHERE pg_catalog.pg_locks.locktype = 'relation'
@@ -1621,11 +1550,11 @@ ORDER BY pg_catalog.pg_stat_activity.xact_start;
 
 -- postgresql.history.find_setting_of_history_changes
 -- with setting = 'eventstore.allow_history_changes'
-SELECT current_setting(%(setting)b::VARCHAR, true) AS current_setting_1;
+SELECT current_setting(%(setting)b::VARCHAR, true) AS value;
 
 -- postgresql.history.set_history_changes
 -- with setting = 'eventstore.allow_history_changes'
-SELECT set_config(%(setting)b::VARCHAR, %(value)b::VARCHAR, true) AS set_config_1;
+SELECT set_config(%(setting)b::VARCHAR, %(value)b::VARCHAR, true) AS value;
 
 -- postgresql.lock_table.lock_events
 LOCK TABLE es_events IN SHARE ROW EXCLUSIVE MODE;
@@ -1641,9 +1570,9 @@ SELECT
     found.stream_id,
     found.version,
     (
-        SELECT event_at_after_position.event_id
-        FROM es_events AS event_at_after_position
-        WHERE event_at_after_position.position = %(after_position)b::BIGINT
+        SELECT event_before.event_id
+        FROM es_events AS event_before
+        WHERE event_before.position = %(after_position)b::BIGINT
     ) AS id_before,
     server.es_events,
     server.started_at,
@@ -1653,22 +1582,16 @@ FROM (
     pg_postmaster_start_time() AS started_at,
     pg_is_in_recovery() AS in_recovery
 ) AS server
-LEFT OUTER JOIN (
-    SELECT
-        last_event.position AS position,
-        last_event.event_id AS event_id,
-        last_event.stream_id AS stream_id,
-        last_event.version AS version
+LEFT JOIN (
+    SELECT last_event.position, last_event.event_id, last_event.stream_id, last_event.version
     FROM es_events AS last_event
     WHERE last_event.position = (
-        SELECT max(following.position) AS max_1
+        SELECT max(following.position) AS position
         FROM (
-            SELECT
-                es_events.position AS position,
-                row_number() OVER (ORDER BY es_events.position) AS place
-            FROM es_events
-            WHERE es_events.position > %(after_position)b::BIGINT
-            ORDER BY es_events.position
+            SELECT event.position, row_number() OVER (ORDER BY event.position) AS place
+            FROM es_events AS event
+            WHERE event.position > %(after_position)b::BIGINT
+            ORDER BY event.position
             LIMIT %(size)b::BIGINT
         ) AS following
         WHERE following.position = %(after_position)b::BIGINT + following.place
@@ -1677,8 +1600,7 @@ LEFT OUTER JOIN (
     ON true;
 
 -- postgresql.look.look
--- with current_setting_1 = 'transaction_isolation', name_of_es_events = 'es_events', has_sequence_privilege_1 =
---   'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
+-- with name_of_es_events = 'es_events'
 SELECT
     newest.position,
     newest.event_id,
@@ -1686,12 +1608,14 @@ SELECT
     newest.version,
     kept.positions,
     kept.ids,
-    coalesce(newest.position, 0) > %(settled)b::BIGINT
-        OR %(settled)b::BIGINT > 0
-        AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false) AS has_looked,
-    appenders.appenders,
-    appenders.own,
-    current_setting(%(current_setting_1)b::VARCHAR) AS isolation_level,
+    (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+    ) AS has_looked,
+    holders.appenders,
+    holders.own,
+    current_setting('transaction_isolation') AS isolation_level,
     server.es_events,
     server.started_at,
     server.in_recovery,
@@ -1715,90 +1639,79 @@ FROM (
 ) AS server
 JOIN (
     SELECT
-        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
-        pg_catalog.pg_sequence.seqcache AS cache,
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
         CASE
             WHEN (
-                has_sequence_privilege(
-                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
-                )
-                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT')
+                    AND CAST(pg_class.relpersistence AS TEXT) = 'p'
             )
-                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
             END AS drawn
     FROM pg_catalog.pg_class
-    LEFT OUTER JOIN pg_catalog.pg_sequence
-        ON pg_catalog.pg_sequence.seqrelid = (
-            SELECT to_regclass(
-                pg_get_serial_sequence(
-                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
-                )
-            ) AS to_regclass_1
+    LEFT JOIN pg_catalog.pg_sequence
+        ON pg_sequence.seqrelid = (
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')) AS sequence
         )
-    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
 ) AS state
     ON true
-LEFT OUTER JOIN (
+LEFT JOIN (
     SELECT
-        newest_event.position AS position,
-        newest_event.event_id AS event_id,
-        newest_event.stream_id AS stream_id,
-        newest_event.version AS version
+        newest_event.position,
+        newest_event.event_id,
+        newest_event.stream_id,
+        newest_event.version
     FROM es_events AS newest_event
     ORDER BY newest_event.position DESC
     LIMIT 1
 ) AS newest
     ON true
 JOIN (
-    SELECT array_agg(kept_events.position) AS positions, array_agg(kept_events.event_id) AS ids
-    FROM es_events AS kept_events
-    WHERE kept_events.position = any(%(positions)b::BIGINT[])
+    SELECT array_agg(kept_event.position) AS positions, array_agg(kept_event.event_id) AS ids
+    FROM es_events AS kept_event
+    WHERE kept_event.position = any(%(positions)b::BIGINT[])
 ) AS kept
     ON true
 JOIN LATERAL (
     SELECT
-        array_agg(pg_catalog.pg_locks.virtualtransaction) AS appenders,
-        bool_or(pg_catalog.pg_locks.pid = pg_backend_pid()) AS own
+        array_agg(pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_locks.pid = pg_backend_pid()) AS own
     FROM pg_catalog.pg_locks
     WHERE (
         coalesce(newest.position, 0) > %(settled)b::BIGINT
             OR %(settled)b::BIGINT > 0
             AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
     )
-        AND pg_catalog.pg_locks.locktype = 'relation'
-        AND pg_catalog.pg_locks.database = (
-            SELECT pg_catalog.pg_database.oid
+        AND pg_locks.locktype = 'relation'
+        AND pg_locks.database = (
+            SELECT pg_database.oid
             FROM pg_catalog.pg_database
-            WHERE pg_catalog.pg_database.datname = current_database()
+            WHERE pg_database.datname = current_database()
         )
-        AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
-        AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
-        AND pg_catalog.pg_locks.granted
-) AS appenders
+        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+        AND pg_locks.mode = 'RowExclusiveLock'
+        AND pg_locks.granted
+) AS holders
     ON true;
 
 -- postgresql.notifications.notification_channel
--- with concat_2 = 'eventstore_', name_of_es_events = 'es_events'
-SELECT concat(
-    %(concat_2)b::VARCHAR, CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-) AS concat_1;
+-- with name_of_es_events = 'es_events'
+SELECT concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)) AS channel;
 
 -- postgresql.notifications.notify
--- with concat_1 = 'eventstore_', name_of_es_events = 'es_events', pg_notify_2 = ''
+-- with name_of_es_events = 'es_events'
 SELECT pg_notify(
-    concat(
-        %(concat_1)b::VARCHAR,
-        CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-    ),
-    %(pg_notify_2)b::VARCHAR
-) AS pg_notify_1;
+    concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)),
+    ''
+) AS notification;
 
 -- postgresql.positions.continue_positions
 -- with name_of_es_events = 'es_events'
 SELECT setval(
     CAST(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position') AS REGCLASS),
     newest.position
-) AS setval_1
+) AS position
 FROM (SELECT max(es_events.position) AS position FROM es_events) AS newest
 WHERE newest.position > coalesce(
     pg_sequence_last_value(
@@ -1808,65 +1721,53 @@ WHERE newest.position > coalesce(
 );
 
 -- postgresql.positions.drawing
--- with coalesce_2 = 0, has_sequence_privilege_1 = 'SELECT', param_1 = 'p', name_of_es_events = 'es_events',
---   pg_get_serial_sequence_1 = 'position'
+-- with name_of_es_events = 'es_events'
 SELECT
-    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS newest,
+    (SELECT coalesce(max(event.position), 0) AS newest FROM es_events AS event) AS newest,
     state.persistence,
     state.cache,
     state.drawn
 FROM (
     SELECT
-        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
-        pg_catalog.pg_sequence.seqcache AS cache,
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
         CASE
             WHEN (
-                has_sequence_privilege(
-                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
-                )
-                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT')
+                    AND CAST(pg_class.relpersistence AS TEXT) = 'p'
             )
-                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
             END AS drawn
     FROM pg_catalog.pg_class
-    LEFT OUTER JOIN pg_catalog.pg_sequence
-        ON pg_catalog.pg_sequence.seqrelid = (
-            SELECT to_regclass(
-                pg_get_serial_sequence(
-                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
-                )
-            ) AS to_regclass_1
+    LEFT JOIN pg_catalog.pg_sequence
+        ON pg_sequence.seqrelid = (
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')) AS sequence
         )
-    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
 ) AS state;
 
 -- postgresql.positions.drawn_positions('public', 'es_events_position_seq')
--- with coalesce_2 = 0
 SELECT
-    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS anon_1,
+    (SELECT coalesce(max(es_events.position), 0) AS position FROM es_events) AS newest,
     public.es_events_position_seq.last_value,
     public.es_events_position_seq.is_called
 FROM public.es_events_position_seq;
 
 -- postgresql.positions.position_sequence
--- with name_of_es_events = 'es_events', pg_get_serial_sequence_1 = 'position'
+-- with name_of_es_events = 'es_events'
 SELECT pg_catalog.pg_namespace.nspname, pg_catalog.pg_class.relname
 FROM pg_catalog.pg_class
 JOIN pg_catalog.pg_namespace ON pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace
 WHERE pg_catalog.pg_class.oid = to_regclass(
-    pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR)
+    pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')
 );
 
 -- postgresql.positions.set_last_position
--- with name_of_es_events = 'es_events', pg_get_serial_sequence_1 = 'position'
+-- with name_of_es_events = 'es_events'
 SELECT setval(
-    to_regclass(
-        pg_get_serial_sequence(
-            %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
-        )
-    ),
+    to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')),
     %(position)b::BIGINT
-) AS setval_1;
+) AS position;
 
 -- postgresql.read_page.read_everything
 -- with name_of_es_events = 'es_events'
@@ -1875,15 +1776,15 @@ SELECT
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -1892,53 +1793,42 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
     SELECT
-        es_events.position AS position,
-        es_events.stream_id AS stream_id,
-        es_events.version AS version,
-        es_events.event_id AS event_id,
-        es_events.event_type AS event_type,
-        es_events.schema_version AS schema_version,
-        es_events.codec AS codec,
-        es_events.data AS data,
-        CAST(es_events.metadata AS TEXT) AS metadata,
-        es_events.recorded_at AS recorded_at
-    FROM es_events
-    WHERE es_events.position > %(after_position)b::BIGINT
-        AND es_events.position <= %(up_to_position)b::BIGINT
-    ORDER BY es_events.position
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position > %(after_position)b::BIGINT AND event.position <= %(up_to_position)b::BIGINT
+    ORDER BY event.position
     LIMIT %(page_size)b::BIGINT
 ) AS page
 ORDER BY position;
 
 -- postgresql.read_page.read_matching(((),))
--- with name_of_es_events = 'es_events', param_1 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -1947,39 +1837,19 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM (
-                SELECT es_events.position AS position
-                FROM es_events
-                WHERE es_events.position > %(after_position_0)b::BIGINT
-                    AND es_events.position <= %(up_to_position)b::BIGINT
-                ORDER BY es_events.position
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > %(after_position_0)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.position
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
         ) AS found
@@ -1988,19 +1858,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2008,22 +1878,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('stream_ids',),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2032,85 +1901,62 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
                     wanted_0.value,
                     (
-                        WITH RECURSIVE between_0(low, high) AS (
+                        WITH RECURSIVE search(low, high) AS (
                             SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                CAST(0 AS BIGINT) AS low,
                                 (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
                                     WHERE newest.stream_id = wanted_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
                                         THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
+                                    ELSE search.low
+                                    END AS low,
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
                             JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
+                                SELECT probed.version, probed.position
                                 FROM es_events AS probed
                                 WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                    wanted_0.value, (search.low + search.high + 1) / 2
                                 )
                                 ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
+                                LIMIT 1
                             ) AS probe
                                 ON true
-                            WHERE between_0.low < between_0.high
+                            WHERE search.low < search.high
                         )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                        wanted_0.value, 9223372036854775807
                     )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
@@ -2121,19 +1967,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2141,21 +1987,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('event_types',),))
--- with name_of_es_events = 'es_events', param_1 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2164,36 +2010,16 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
                     wanted_0.value, %(after_position_0)b::BIGINT
@@ -2211,19 +2037,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2231,21 +2057,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('categories',),))
--- with name_of_es_events = 'es_events', param_1 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2254,36 +2080,16 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(categories_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.category, candidate.position) > (
                     wanted_0.value, %(after_position_0)b::BIGINT
@@ -2301,19 +2107,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2321,22 +2127,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('stream_ids', 'event_types'),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, event_type_1 = '', position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2345,88 +2150,63 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
                     wanted_0.value,
                     (
-                        WITH RECURSIVE between_0(low, high) AS (
+                        WITH RECURSIVE search(low, high) AS (
                             SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                CAST(0 AS BIGINT) AS low,
                                 (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
                                     WHERE newest.stream_id = wanted_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
                                         THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
+                                    ELSE search.low
+                                    END AS low,
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
                             JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
+                                SELECT probed.version, probed.position
                                 FROM es_events AS probed
                                 WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                    wanted_0.value, (search.low + search.high + 1) / 2
                                 )
                                 ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
+                                LIMIT 1
                             ) AS probe
                                 ON true
-                            WHERE between_0.low < between_0.high
+                            WHERE search.low < search.high
                         )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                        wanted_0.value, 9223372036854775807
                     )
-                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
-                        %(event_types_0)b::TEXT[]
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                    AND (candidate.event_type || '') = any(%(event_types_0)b::TEXT[])
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
@@ -2437,19 +2217,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2457,22 +2237,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('stream_ids', 'categories'),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, category_1 = '', position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2481,88 +2260,63 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
                     wanted_0.value,
                     (
-                        WITH RECURSIVE between_0(low, high) AS (
+                        WITH RECURSIVE search(low, high) AS (
                             SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                CAST(0 AS BIGINT) AS low,
                                 (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
                                     WHERE newest.stream_id = wanted_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
                                         THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
+                                    ELSE search.low
+                                    END AS low,
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
                             JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
+                                SELECT probed.version, probed.position
                                 FROM es_events AS probed
                                 WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                    wanted_0.value, (search.low + search.high + 1) / 2
                                 )
                                 ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
+                                LIMIT 1
                             ) AS probe
                                 ON true
-                            WHERE between_0.low < between_0.high
+                            WHERE search.low < search.high
                         )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                        wanted_0.value, 9223372036854775807
                     )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
@@ -2573,19 +2327,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2593,21 +2347,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('event_types', 'categories'),))
--- with name_of_es_events = 'es_events', category_1 = '', param_1 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2616,36 +2370,16 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
                     wanted_0.value, %(after_position_0)b::BIGINT
@@ -2653,9 +2387,7 @@ FROM (
                     AND (candidate.event_type, candidate.position) <= (
                         wanted_0.value, %(up_to_position)b::BIGINT
                     )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                 ORDER BY candidate.event_type, candidate.position
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
@@ -2666,19 +2398,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_1)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2686,22 +2418,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('stream_ids', 'event_types', 'categories'),))
--- with name_of_es_events = 'es_events', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5 = 1, param_6 = 1,
---   param_7 = 9223372036854775807, event_type_1 = '', category_1 = '', position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2710,91 +2441,64 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
                     wanted_0.value,
                     (
-                        WITH RECURSIVE between_0(low, high) AS (
+                        WITH RECURSIVE search(low, high) AS (
                             SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                CAST(0 AS BIGINT) AS low,
                                 (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
                                     WHERE newest.stream_id = wanted_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
                                         THEN probe.version
-                                    ELSE between_0.low
-                                    END AS anon_1,
+                                    ELSE search.low
+                                    END AS low,
                                 CASE
-                                    WHEN (probe.position <= %(after_position_0)b::BIGINT)
-                                        THEN between_0.high
-                                    ELSE (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_0
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
                             JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
+                                SELECT probed.version, probed.position
                                 FROM es_events AS probed
                                 WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value,
-                                    (between_0.low + between_0.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                    wanted_0.value, (search.low + search.high + 1) / 2
                                 )
                                 ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
+                                LIMIT 1
                             ) AS probe
                                 ON true
-                            WHERE between_0.low < between_0.high
+                            WHERE search.low < search.high
                         )
-                        SELECT between_0.low
-                        FROM between_0
-                        WHERE between_0.low = between_0.high
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                        wanted_0.value, 9223372036854775807
                     )
-                    AND (candidate.event_type || %(event_type_1)b::VARCHAR COLLATE "C") = any(
-                        %(event_types_0)b::TEXT[]
-                    )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                    AND (candidate.event_type || '') = any(%(event_types_0)b::TEXT[])
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
@@ -2805,19 +2509,19 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
@@ -2825,22 +2529,21 @@ FROM (
 ORDER BY position;
 
 -- postgresql.read_page.read_matching((('categories', 'event_types'), ('stream_ids',), ()))
--- with name_of_es_events = 'es_events', category_1 = '', param_1 = 0, param_2 = 0, param_3 = 1, param_4 = 2, param_5
---   = 1, param_6 = 1, param_7 = 9223372036854775807, position_1 = 0, param_8 = 1
+-- with name_of_es_events = 'es_events'
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
     CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
     (
-        SELECT event_at_settled_position.event_id
-        FROM es_events AS event_at_settled_position
-        WHERE event_at_settled_position.position = %(settled_position)b::BIGINT
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
     ) AS event_id,
     CAST(
         (
-            SELECT event_at_token_position.event_id
-            FROM es_events AS event_at_token_position
-            WHERE event_at_token_position.position = %(token_position)b::BIGINT
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
         ) AS TEXT
     ) AS event_type,
     CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
@@ -2849,36 +2552,16 @@ SELECT
     CAST(NULL AS TEXT) AS metadata,
     pg_postmaster_start_time() AS recorded_at
 UNION ALL
-SELECT
-    page.position,
-    page.stream_id,
-    page.version,
-    page.event_id,
-    page.event_type,
-    page.schema_version,
-    page.codec,
-    page.data,
-    page.metadata,
-    page.recorded_at
+SELECT page.*
 FROM (
-    SELECT
-        event.position AS position,
-        event.stream_id AS stream_id,
-        event.version AS version,
-        event.event_id AS event_id,
-        event.event_type AS event_type,
-        event.schema_version AS schema_version,
-        event.codec AS codec,
-        event.data AS data,
-        event.metadata AS metadata,
-        event.recorded_at AS recorded_at
+    SELECT event.*
     FROM (
-        SELECT found.position AS position
+        SELECT found.position
         FROM (
-            SELECT found_0.position AS position
+            SELECT found_0.position
             FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
                     wanted_0.value, %(after_position_0)b::BIGINT
@@ -2886,79 +2569,74 @@ FROM (
                     AND (candidate.event_type, candidate.position) <= (
                         wanted_0.value, %(up_to_position)b::BIGINT
                     )
-                    AND (candidate.category || %(category_1)b::VARCHAR COLLATE "C") = any(
-                        %(categories_0)b::TEXT[]
-                    )
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                 ORDER BY candidate.event_type, candidate.position
                 LIMIT %(page_size)b::BIGINT
             ) AS found_0
                 ON true
             UNION
-            SELECT found_1.position AS position
+            SELECT found_1.position
             FROM unnest(%(stream_ids_1)b::TEXT[]) AS wanted_1(value)
             JOIN LATERAL (
-                SELECT candidate.position AS position
+                SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
                     wanted_1.value,
                     (
-                        WITH RECURSIVE between_1(low, high) AS (
+                        WITH RECURSIVE search(low, high) AS (
                             SELECT
-                                CAST(%(param_1)b::BIGINT AS BIGINT) AS low,
+                                CAST(0 AS BIGINT) AS low,
                                 (
-                                    SELECT coalesce(
-                                        max(newest.version), CAST(%(param_2)b::BIGINT AS BIGINT)
-                                    ) AS coalesce_1
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
                                     WHERE newest.stream_id = wanted_1.value
                                 ) AS high
                             UNION ALL
                             SELECT
                                 CASE
-                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
+                                    WHEN probe.position <= %(after_position_1)b::BIGINT
                                         THEN probe.version
-                                    ELSE between_1.low
-                                    END AS anon_1,
+                                    ELSE search.low
+                                    END AS low,
                                 CASE
-                                    WHEN (probe.position <= %(after_position_1)b::BIGINT)
-                                        THEN between_1.high
-                                    ELSE (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT - %(param_5)b::BIGINT
-                                    END AS anon_2
-                            FROM between_1
+                                    WHEN probe.position <= %(after_position_1)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
                             JOIN LATERAL (
-                                SELECT probed.version AS version, probed.position AS position
+                                SELECT probed.version, probed.position
                                 FROM es_events AS probed
                                 WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_1.value,
-                                    (between_1.low + between_1.high + %(param_3)b::BIGINT) / %(param_4)b::BIGINT
+                                    wanted_1.value, (search.low + search.high + 1) / 2
                                 )
                                 ORDER BY probed.stream_id, probed.version
-                                LIMIT %(param_6)b::INTEGER
+                                LIMIT 1
                             ) AS probe
                                 ON true
-                            WHERE between_1.low < between_1.high
+                            WHERE search.low < search.high
                         )
-                        SELECT between_1.low
-                        FROM between_1
-                        WHERE between_1.low = between_1.high
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_1.value, CAST(%(param_7)b::BIGINT AS BIGINT)
+                        wanted_1.value, 9223372036854775807
                     )
-                    AND candidate.position + %(position_1)b::BIGINT <= %(up_to_position)b::BIGINT
+                    AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
             ) AS found_1
                 ON true
             UNION
-            SELECT found_2.position AS position
+            SELECT found_2.position
             FROM (
-                SELECT es_events.position AS position
-                FROM es_events
-                WHERE es_events.position > %(after_position_2)b::BIGINT
-                    AND es_events.position <= %(up_to_position)b::BIGINT
-                ORDER BY es_events.position
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > %(after_position_2)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.position
                 LIMIT %(page_size)b::BIGINT
             ) AS found_2
         ) AS found
@@ -2967,30 +2645,27 @@ FROM (
     ) AS page
     JOIN LATERAL (
         SELECT
-            es_events.position AS position,
-            es_events.stream_id AS stream_id,
-            es_events.version AS version,
-            es_events.event_id AS event_id,
-            es_events.event_type AS event_type,
-            es_events.schema_version AS schema_version,
-            es_events.codec AS codec,
-            es_events.data AS data,
-            CAST(es_events.metadata AS TEXT) AS metadata,
-            es_events.recorded_at AS recorded_at
-        FROM es_events
-        WHERE es_events.position = page.position
-        LIMIT %(param_8)b::INTEGER
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
     ) AS event
         ON true
     ORDER BY page.position
 ) AS page
 ORDER BY position;
 
--- postgresql.servers.transaction_id
-SELECT CAST(pg_current_xact_id() AS TEXT) AS pg_current_xact_id_1;
-
 -- postgresql.statistics.database_size
-SELECT pg_database_size(current_database()) AS pg_database_size_1;
+SELECT pg_database_size(current_database()) AS bytes;
 
 -- postgresql.statistics.estimated_rows
 -- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
@@ -3007,7 +2682,7 @@ SELECT
                 )
             ELSE pg_stat_get_live_tuples(pg_catalog.pg_class.oid)
             END AS BIGINT
-    ) AS anon_1
+    ) AS rows
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
@@ -3022,9 +2697,9 @@ WHERE pg_catalog.pg_class.oid IN (
 -- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
 --   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
 SELECT
-    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    CAST(NULL AS TEXT) AS anon_1,
-    pg_table_size(pg_catalog.pg_class.oid) AS pg_table_size_1
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
+    CAST(NULL AS TEXT) AS index,
+    pg_table_size(pg_catalog.pg_class.oid) AS bytes
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
@@ -3036,9 +2711,9 @@ WHERE pg_catalog.pg_class.oid IN (
 )
 UNION ALL
 SELECT
-    CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
-    CAST(index_class.relname AS TEXT) AS relname__1,
-    pg_relation_size(index_class.oid) AS pg_relation_size_1
+    CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
+    CAST(index_class.relname AS TEXT) AS index,
+    pg_relation_size(index_class.oid) AS bytes
 FROM pg_catalog.pg_class
 JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.oid
 JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
@@ -3051,6 +2726,9 @@ WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_snapshots)b::VARCHAR)
 );
 
+-- postgresql.transactions.transaction_id
+SELECT CAST(pg_current_xact_id() AS TEXT) AS id;
+
 -- postgresql.transfer.find_stored
 SELECT
     es_events.stream_id,
@@ -3062,8 +2740,8 @@ SELECT
     es_events.data,
     es_events.position
 FROM es_events
-JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS anon_1(stream_id, version)
-    ON es_events.stream_id = (anon_1.stream_id COLLATE "C") AND es_events.version = anon_1.version;
+JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS wanted(stream_id, version)
+    ON es_events.stream_id = (wanted.stream_id COLLATE "C") AND es_events.version = wanted.version;
 
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
@@ -3075,10 +2753,10 @@ SELECT
     es_events.event_id,
     es_events.stream_id,
     es_events.event_type,
-    %(projection)b::VARCHAR AS anon_1,
-    %(attempts)b::INTEGER AS anon_2,
-    %(error)b::VARCHAR AS anon_3,
-    'pending'
+    %(projection)b::VARCHAR AS projection,
+    %(attempts)b::INTEGER AS attempts,
+    %(error)b::VARCHAR AS error,
+    'pending' AS status
 FROM es_events
 WHERE es_events.position = %(position)b::BIGINT;
 
@@ -3115,15 +2793,15 @@ WHERE es_dead_letters.projection = %(projection)b::VARCHAR
 RETURNING es_dead_letters.position;
 
 -- projections.count_dead_letters
-SELECT es_dead_letters.projection, count(*) AS count_1
+SELECT es_dead_letters.projection, count(*) AS pending
 FROM es_dead_letters
 WHERE es_dead_letters.status = 'pending'
 GROUP BY es_dead_letters.projection;
 
 -- projections.count_events_after
-SELECT count(*) AS count_1
+SELECT count(*) AS events
 FROM (
-    SELECT 1
+    SELECT 1 AS event
     FROM es_events
     WHERE es_events.position > %(after_position)b::BIGINT
     LIMIT %(at_most)b::BIGINT
@@ -3142,11 +2820,10 @@ DELETE FROM es_checkpoints WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE
 DELETE FROM es_dead_letters WHERE es_dead_letters.projection = %(projection)b::VARCHAR COLLATE "C";
 
 -- projections.fail_dead_letter
--- with attempts_1 = 1
 UPDATE es_dead_letters
 SET
     last_failed_at=clock_timestamp(),
-    attempts=(es_dead_letters.attempts + %(attempts_1)b::INTEGER),
+    attempts=(es_dead_letters.attempts + 1),
     error=%(error)b::VARCHAR
 WHERE es_dead_letters.projection = %(projection)b::VARCHAR
     AND es_dead_letters.status = 'pending'
@@ -3159,7 +2836,7 @@ SELECT
     es_checkpoints.seen_at,
     es_checkpoints.worker,
     es_checkpoints.failure,
-    clock_timestamp() AS anon_1,
+    clock_timestamp() AS now,
     es_checkpoints.failed_at,
     es_checkpoints.event_position,
     es_checkpoints.event_id,
@@ -3182,11 +2859,11 @@ SELECT
     es_checkpoints.updated_at,
     es_checkpoints.seen_at,
     es_checkpoints.failed_at,
-    clock_timestamp() AS anon_1,
+    clock_timestamp() AS now,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
             THEN es_checkpoints.position > (
-                SELECT coalesce(max(newest_event.position), 0) AS coalesce_1
+                SELECT coalesce(max(newest_event.position), 0) AS position
                 FROM es_events AS newest_event
             )
         ELSE NOT (
@@ -3299,49 +2976,48 @@ WHERE es_checkpoints.name = (
 SELECT es_checkpoints.name FROM es_checkpoints ORDER BY es_checkpoints.name;
 
 -- projections.next_event_time
--- with param_1 = 1
 SELECT es_events.recorded_at
 FROM es_events
 WHERE es_events.position > %(after_position)b::BIGINT
 ORDER BY es_events.position
-LIMIT %(param_1)b::INTEGER;
+LIMIT 1;
 
 -- projections.projection_health
 SELECT
     es_checkpoints.name,
     es_checkpoints.position,
     (
-        SELECT count(*) AS count_1
+        SELECT count(*) AS number
         FROM (
             SELECT es_events.position AS position
             FROM es_events
             WHERE es_events.position > es_checkpoints.position
             LIMIT %(at_most)b::BIGINT
         ) AS behind
-    ) AS anon_1,
+    ) AS behind,
     (
         SELECT es_events.recorded_at
         FROM es_events
         WHERE es_events.position > es_checkpoints.position
         ORDER BY es_events.position
         LIMIT 1
-    ) AS anon_2,
+    ) AS oldest,
     (
-        SELECT count(*) AS count_2
+        SELECT count(*) AS number
         FROM (
             SELECT es_dead_letters.position AS position
             FROM es_dead_letters
             WHERE es_dead_letters.projection = es_checkpoints.name AND es_dead_letters.status = 'pending'
             LIMIT %(at_most)b::BIGINT
         ) AS pending
-    ) AS anon_3,
+    ) AS dead_letters,
     es_checkpoints.failure,
     es_checkpoints.failed_at,
-    clock_timestamp() AS anon_4,
+    clock_timestamp() AS now,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
             THEN es_checkpoints.position > (
-                SELECT coalesce(max(newest_event.position), 0) AS coalesce_1
+                SELECT coalesce(max(newest_event.position), 0) AS position
                 FROM es_events AS newest_event
             )
         ELSE NOT (
@@ -3409,7 +3085,7 @@ SET
 WHERE es_checkpoints.name = %(name)b::VARCHAR;
 
 -- reading.newest_stored_version
-SELECT max(es_events.version) AS max_1
+SELECT max(es_events.version) AS version
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
@@ -3489,9 +3165,9 @@ RETURNING snapshots.version;
 INSERT INTO es_streams (stream_id, version, created_at, updated_at)
 SELECT
     es_events.stream_id,
-    max(es_events.version) AS max_1,
-    min(es_events.recorded_at) AS min_1,
-    max(es_events.recorded_at) AS max_2
+    max(es_events.version) AS version,
+    min(es_events.recorded_at) AS created_at,
+    max(es_events.recorded_at) AS updated_at
 FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::VARCHAR
 GROUP BY es_events.stream_id
@@ -3528,11 +3204,11 @@ WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
 -- snapshots.save_snapshot
 INSERT INTO snapshots (stream_id, schema_version, version, codec, state)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
-    %(schema_version)b::INTEGER AS anon_2,
-    %(version)b::BIGINT AS anon_3,
-    %(codec)b::SMALLINT AS anon_4,
-    %(state)b AS anon_5
+    %(stream_id)b::VARCHAR AS stream_id,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(version)b::BIGINT AS version,
+    %(codec)b::SMALLINT AS codec,
+    %(state)b AS state
 FROM es_streams
 JOIN es_events ON es_events.stream_id = es_streams.stream_id AND es_events.version = %(version)b::BIGINT
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
@@ -3547,34 +3223,34 @@ WHERE snapshots.version < excluded.version
 RETURNING snapshots.version;
 
 -- statistics.count_events_since
-SELECT count(*) AS count_1
+SELECT count(*) AS events
 FROM (
-    SELECT 1
+    SELECT 1 AS event
     FROM es_events
     WHERE es_events.recorded_at >= %(since)b::TIMESTAMP WITH TIME ZONE
     LIMIT %(at_most)b::BIGINT
 ) AS counted;
 
 -- statistics.count_rows('streams')
-SELECT count(*) AS count_1 FROM es_streams;
+SELECT count(*) AS rows FROM es_streams;
 
 -- statistics.count_rows('events')
-SELECT count(*) AS count_1 FROM es_events;
+SELECT count(*) AS rows FROM es_events;
 
 -- statistics.count_rows('snapshots')
-SELECT count(*) AS count_1 FROM snapshots;
+SELECT count(*) AS rows FROM snapshots;
 
 -- statistics.count_rows('schema')
-SELECT count(*) AS count_1 FROM es_schema;
+SELECT count(*) AS rows FROM es_schema;
 
 -- statistics.count_rows('checkpoints')
-SELECT count(*) AS count_1 FROM es_checkpoints;
+SELECT count(*) AS rows FROM es_checkpoints;
 
 -- statistics.count_rows('dead_letters')
-SELECT count(*) AS count_1 FROM es_dead_letters;
+SELECT count(*) AS rows FROM es_dead_letters;
 
 -- statistics.events_by_category_and_type
-SELECT es_events.category, es_events.event_type, count(*) AS count_1
+SELECT es_events.category, es_events.event_type, count(*) AS events
 FROM es_events
 GROUP BY es_events.category, es_events.event_type;
 
@@ -3584,23 +3260,23 @@ WITH RECURSIVE sample(position) AS (
     FROM es_events
     UNION ALL
     SELECT (
-        SELECT min(es_events.position) AS min_1
+        SELECT min(es_events.position) AS position
         FROM es_events
         WHERE es_events.position >= sample.position + %(stride)b::BIGINT
-    ) AS anon_1
+    ) AS position
     FROM sample
     WHERE sample.position IS NOT NULL
 )
-SELECT es_events.category, es_events.event_type, count(*) AS count_1
+SELECT es_events.category, es_events.event_type, count(*) AS events
 FROM es_events
 WHERE es_events.position IN (SELECT sample.position FROM sample WHERE sample.position IS NOT NULL)
 GROUP BY es_events.category, es_events.event_type;
 
 -- statistics.streams_by_category
-SELECT es_streams.category, count(*) AS count_1 FROM es_streams GROUP BY es_streams.category;
+SELECT es_streams.category, count(*) AS streams FROM es_streams GROUP BY es_streams.category;
 
 -- statistics.time_now
-SELECT clock_timestamp() AS anon_1;
+SELECT clock_timestamp() AS now;
 
 -- transfer.insert_snapshot
 INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
@@ -3633,13 +3309,6 @@ WHERE snapshots.stream_id > %(after_stream_id)b::VARCHAR
     OR snapshots.stream_id = %(after_stream_id)b::VARCHAR
     AND snapshots.schema_version > %(after_schema_version)b::INTEGER
 ORDER BY snapshots.stream_id, snapshots.schema_version
-LIMIT %(page_size)b::BIGINT;
-
--- transfer.page_of_streams
-SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
-FROM es_streams
-WHERE es_streams.stream_id > %(after_stream_id)b::VARCHAR
-ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- transfer.set_imported_head
@@ -3675,7 +3344,6 @@ SET
 WHERE es_streams.stream_id = %(of_stream)b::VARCHAR;
 
 -- verification.breaks_of_stream
--- with lag_1 = 1, version_1 = 1, lag_2 = 1, lag_3 = 0, version_before_1 = 1
 SELECT placed.version, placed.position, placed.version_before, placed.position_before
 FROM (
     SELECT
@@ -3684,36 +3352,34 @@ FROM (
         es_events.position AS position,
         lag(
             es_events.version,
-            %(lag_1)b::INTEGER,
+            1,
             CASE
                 WHEN (es_events.event_type IN ('$stream-deleted', '$stream-archived'))
-                    THEN es_events.version - %(version_1)b::BIGINT
+                    THEN es_events.version - 1
                 ELSE 0
                 END
         ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
-        lag(es_events.position, %(lag_2)b::INTEGER, %(lag_3)b::INTEGER) OVER (
+        lag(es_events.position, 1, 0) OVER (
             PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
         ) AS position_before
     FROM es_events
     WHERE es_events.stream_id = %(stream_id)b::VARCHAR
 ) AS placed
-WHERE placed.version != placed.version_before + %(version_before_1)b::INTEGER
-    OR placed.position <= placed.position_before
+WHERE placed.version != placed.version_before + 1 OR placed.position <= placed.position_before
 ORDER BY placed.version, placed.position
 LIMIT %(page_size)b::BIGINT;
 
 -- verification.checkpoints_beyond_log
--- with coalesce_2 = 0
 SELECT
     es_checkpoints.name,
     es_checkpoints.position,
-    (SELECT coalesce(max(es_events.position), %(coalesce_2)b::INTEGER) AS coalesce_1 FROM es_events) AS anon_1,
+    (SELECT coalesce(max(es_events.position), 0) AS position FROM es_events) AS newest,
     es_checkpoints.event_id
 FROM es_checkpoints
 WHERE CASE
     WHEN (es_checkpoints.event_id IS NULL)
         THEN es_checkpoints.position > (
-            SELECT coalesce(max(newest_event.position), 0) AS coalesce_3
+            SELECT coalesce(max(newest_event.position), 0) AS position
             FROM es_events AS newest_event
         )
     ELSE NOT (
@@ -3739,25 +3405,23 @@ WHERE CASE
 ORDER BY es_checkpoints.name;
 
 -- verification.doubled_positions
--- with count_2 = 1
-SELECT es_events.position, count(*) AS count_1
+SELECT es_events.position, count(*) AS count
 FROM es_events
 WHERE es_events.position > %(after_position)b::BIGINT AND es_events.position <= %(up_to_position)b::BIGINT
 GROUP BY es_events.position
-HAVING count(*) > %(count_2)b::INTEGER
+HAVING count(*) > 1
 ORDER BY es_events.position;
 
 -- verification.end_of_streams
--- with param_1 = 1
 SELECT es_streams.stream_id
 FROM es_streams
 WHERE es_streams.stream_id > %(after)b::VARCHAR
 ORDER BY es_streams.stream_id
-LIMIT %(param_1)b::INTEGER
+LIMIT 1
 OFFSET %(skipped)b::BIGINT;
 
 -- verification.events_without_stream(bounded=False)
-SELECT es_events.stream_id, count(*) AS count_1, max(es_events.version) AS max_1
+SELECT es_events.stream_id, count(*) AS count, max(es_events.version) AS newest
 FROM es_events
 WHERE es_events.stream_id > %(after)b::VARCHAR
     AND NOT (EXISTS (SELECT 1 FROM es_streams WHERE es_streams.stream_id = es_events.stream_id))
@@ -3766,7 +3430,7 @@ ORDER BY es_events.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- verification.events_without_stream(bounded=True)
-SELECT es_events.stream_id, count(*) AS count_1, max(es_events.version) AS max_1
+SELECT es_events.stream_id, count(*) AS count, max(es_events.version) AS newest
 FROM es_events
 WHERE es_events.stream_id > %(after)b::VARCHAR
     AND es_events.stream_id <= %(last)b::VARCHAR
@@ -3787,7 +3451,7 @@ SELECT
         WHERE es_events.position = es_dead_letters.position
             AND es_events.stream_id = es_dead_letters.stream_id
             AND es_events.version = es_dead_letters.version
-    ) AS anon_1
+    ) AS is_there
 FROM es_dead_letters
 WHERE (es_dead_letters.projection, es_dead_letters.position) > (
     %(projection)b::VARCHAR, %(position)b::BIGINT
@@ -3803,7 +3467,7 @@ SELECT
     snapshots.version,
     snapshots.codec,
     snapshots.state,
-    es_streams.version AS version_1
+    es_streams.version AS stream_version
 FROM snapshots
 LEFT OUTER JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (
@@ -3813,13 +3477,12 @@ ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
 -- verification.stream_states(bounded=False)
--- with coalesce_2 = 0, coalesce_4 = 0, version_before_1 = 1, lag_1 = 1, version_1 = 1, lag_2 = 1, lag_3 = 0
 SELECT
     es_streams.stream_id,
     es_streams.version,
-    coalesce(found.count, %(coalesce_2)b::INTEGER) AS coalesce_1,
+    coalesce(found.count, 0) AS count,
     found.newest,
-    coalesce(found.breaks, %(coalesce_4)b::INTEGER) AS coalesce_3
+    coalesce(found.breaks, 0) AS breaks
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -3827,7 +3490,7 @@ LEFT OUTER JOIN (
         count(*) AS count,
         max(placed.version) AS newest,
         count(*) FILTER (
-            WHERE placed.version != placed.version_before + %(version_before_1)b::INTEGER
+            WHERE placed.version != placed.version_before + 1
                 OR placed.position <= placed.position_before
         ) AS breaks
     FROM (
@@ -3837,14 +3500,14 @@ LEFT OUTER JOIN (
             es_events.position AS position,
             lag(
                 es_events.version,
-                %(lag_1)b::INTEGER,
+                1,
                 CASE
                     WHEN (es_events.event_type IN ('$stream-deleted', '$stream-archived'))
-                        THEN es_events.version - %(version_1)b::BIGINT
+                        THEN es_events.version - 1
                     ELSE 0
                     END
             ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
-            lag(es_events.position, %(lag_2)b::INTEGER, %(lag_3)b::INTEGER) OVER (
+            lag(es_events.position, 1, 0) OVER (
                 PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
             ) AS position_before
         FROM es_events
@@ -3857,13 +3520,12 @@ WHERE es_streams.stream_id > %(after)b::VARCHAR
 ORDER BY es_streams.stream_id;
 
 -- verification.stream_states(bounded=True)
--- with coalesce_2 = 0, coalesce_4 = 0, version_before_1 = 1, lag_1 = 1, version_1 = 1, lag_2 = 1, lag_3 = 0
 SELECT
     es_streams.stream_id,
     es_streams.version,
-    coalesce(found.count, %(coalesce_2)b::INTEGER) AS coalesce_1,
+    coalesce(found.count, 0) AS count,
     found.newest,
-    coalesce(found.breaks, %(coalesce_4)b::INTEGER) AS coalesce_3
+    coalesce(found.breaks, 0) AS breaks
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -3871,7 +3533,7 @@ LEFT OUTER JOIN (
         count(*) AS count,
         max(placed.version) AS newest,
         count(*) FILTER (
-            WHERE placed.version != placed.version_before + %(version_before_1)b::INTEGER
+            WHERE placed.version != placed.version_before + 1
                 OR placed.position <= placed.position_before
         ) AS breaks
     FROM (
@@ -3881,14 +3543,14 @@ LEFT OUTER JOIN (
             es_events.position AS position,
             lag(
                 es_events.version,
-                %(lag_1)b::INTEGER,
+                1,
                 CASE
                     WHEN (es_events.event_type IN ('$stream-deleted', '$stream-archived'))
-                        THEN es_events.version - %(version_1)b::BIGINT
+                        THEN es_events.version - 1
                     ELSE 0
                     END
             ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
-            lag(es_events.position, %(lag_2)b::INTEGER, %(lag_3)b::INTEGER) OVER (
+            lag(es_events.position, 1, 0) OVER (
                 PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
             ) AS position_before
         FROM es_events
@@ -3960,16 +3622,7 @@ LEFT OUTER JOIN es_events
         AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
--- heads.advance_existing_head
--- with version_1 = 0
-UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND true
-    AND es_streams.version > %(version_1)b::BIGINT
-RETURNING es_streams.version;
-
--- heads.advance_head
+-- heads.write_head(Expectation.VERSION)
 UPDATE es_streams
 SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
@@ -3977,7 +3630,13 @@ WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
     AND es_streams.version = %(expected)b::BIGINT
 RETURNING es_streams.version;
 
--- heads.create_or_advance_head
+-- heads.write_head(Expectation.EXISTING)
+UPDATE es_streams
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C" AND true AND es_streams.version > 0
+RETURNING es_streams.version;
+
+-- heads.write_head(Expectation.NOTHING)
 INSERT INTO es_streams (version, stream_id)
 VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
 ON CONFLICT (stream_id)
@@ -3988,8 +3647,8 @@ RETURNING es_streams.version;
 
 -- ======== with schema="Shop"
 
--- postgresql.append_one.append_one_at_version_and_notify
--- with concat_1 = 'eventstore_', name_of_es_events = '"Shop".es_events', pg_notify_2 = ''
+-- postgresql.append_one.append_one(Expectation.VERSION, notify=True)
+-- with name_of_es_events = '"Shop".es_events'
 WITH head AS (
     UPDATE "Shop".es_streams
     SET version=("Shop".es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -4001,35 +3660,33 @@ WITH head AS (
 )
 INSERT INTO "Shop".es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS anon_1,
+    %(stream_id)b::VARCHAR AS stream_id,
     CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS anon_2,
-    %(event_type)b::VARCHAR AS anon_3,
-    %(schema_version)b::INTEGER AS anon_4,
-    %(codec)b::SMALLINT AS anon_5,
-    %(data)b AS anon_6,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS anon_7
+    %(event_id)b::UUID AS event_id,
+    %(event_type)b::VARCHAR AS event_type,
+    %(schema_version)b::INTEGER AS schema_version,
+    %(codec)b::SMALLINT AS codec,
+    %(data)b AS data,
+    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
 RETURNING
     "Shop".es_events.version,
     "Shop".es_events.position,
     pg_notify(
         concat(
-            %(concat_1)b::VARCHAR,
-            CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
         ),
-        %(pg_notify_2)b::VARCHAR
-    ) AS pg_notify_1;
+        ''
+    ) AS notification;
 
--- postgresql.copy.copy_events
+-- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 COPY "Shop".es_events (
     stream_id, version, event_id, event_type, schema_version, codec, data, metadata
 )
 FROM STDIN (FORMAT BINARY);
 
 -- postgresql.look.look
--- with current_setting_1 = 'transaction_isolation', name_of_es_events = '"Shop".es_events', has_sequence_privilege_1
---   = 'SELECT', param_1 = 'p', pg_get_serial_sequence_1 = 'position'
+-- with name_of_es_events = '"Shop".es_events'
 SELECT
     newest.position,
     newest.event_id,
@@ -4037,12 +3694,14 @@ SELECT
     newest.version,
     kept.positions,
     kept.ids,
-    coalesce(newest.position, 0) > %(settled)b::BIGINT
-        OR %(settled)b::BIGINT > 0
-        AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false) AS has_looked,
-    appenders.appenders,
-    appenders.own,
-    current_setting(%(current_setting_1)b::VARCHAR) AS isolation_level,
+    (
+        coalesce(newest.position, 0) > %(settled)b::BIGINT
+            OR %(settled)b::BIGINT > 0
+            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+    ) AS has_looked,
+    holders.appenders,
+    holders.own,
+    current_setting('transaction_isolation') AS isolation_level,
     server.es_events,
     server.started_at,
     server.in_recovery,
@@ -4066,64 +3725,58 @@ FROM (
 ) AS server
 JOIN (
     SELECT
-        CAST(pg_catalog.pg_class.relpersistence AS TEXT) AS persistence,
-        pg_catalog.pg_sequence.seqcache AS cache,
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
         CASE
             WHEN (
-                has_sequence_privilege(
-                    pg_catalog.pg_sequence.seqrelid, %(has_sequence_privilege_1)b::VARCHAR
-                )
-                    AND CAST(pg_catalog.pg_class.relpersistence AS TEXT) = %(param_1)b::VARCHAR
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT')
+                    AND CAST(pg_class.relpersistence AS TEXT) = 'p'
             )
-                THEN coalesce(pg_sequence_last_value(pg_catalog.pg_sequence.seqrelid), -1)
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
             END AS drawn
     FROM pg_catalog.pg_class
-    LEFT OUTER JOIN pg_catalog.pg_sequence
-        ON pg_catalog.pg_sequence.seqrelid = (
-            SELECT to_regclass(
-                pg_get_serial_sequence(
-                    %(name_of_es_events)b::VARCHAR, %(pg_get_serial_sequence_1)b::VARCHAR
-                )
-            ) AS to_regclass_1
+    LEFT JOIN pg_catalog.pg_sequence
+        ON pg_sequence.seqrelid = (
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')) AS sequence
         )
-    WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
 ) AS state
     ON true
-LEFT OUTER JOIN (
+LEFT JOIN (
     SELECT
-        newest_event.position AS position,
-        newest_event.event_id AS event_id,
-        newest_event.stream_id AS stream_id,
-        newest_event.version AS version
+        newest_event.position,
+        newest_event.event_id,
+        newest_event.stream_id,
+        newest_event.version
     FROM "Shop".es_events AS newest_event
     ORDER BY newest_event.position DESC
     LIMIT 1
 ) AS newest
     ON true
 JOIN (
-    SELECT array_agg(kept_events.position) AS positions, array_agg(kept_events.event_id) AS ids
-    FROM "Shop".es_events AS kept_events
-    WHERE kept_events.position = any(%(positions)b::BIGINT[])
+    SELECT array_agg(kept_event.position) AS positions, array_agg(kept_event.event_id) AS ids
+    FROM "Shop".es_events AS kept_event
+    WHERE kept_event.position = any(%(positions)b::BIGINT[])
 ) AS kept
     ON true
 JOIN LATERAL (
     SELECT
-        array_agg(pg_catalog.pg_locks.virtualtransaction) AS appenders,
-        bool_or(pg_catalog.pg_locks.pid = pg_backend_pid()) AS own
+        array_agg(pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_locks.pid = pg_backend_pid()) AS own
     FROM pg_catalog.pg_locks
     WHERE (
         coalesce(newest.position, 0) > %(settled)b::BIGINT
             OR %(settled)b::BIGINT > 0
             AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
     )
-        AND pg_catalog.pg_locks.locktype = 'relation'
-        AND pg_catalog.pg_locks.database = (
-            SELECT pg_catalog.pg_database.oid
+        AND pg_locks.locktype = 'relation'
+        AND pg_locks.database = (
+            SELECT pg_database.oid
             FROM pg_catalog.pg_database
-            WHERE pg_catalog.pg_database.datname = current_database()
+            WHERE pg_database.datname = current_database()
         )
-        AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
-        AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
-        AND pg_catalog.pg_locks.granted
-) AS appenders
+        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+        AND pg_locks.mode = 'RowExclusiveLock'
+        AND pg_locks.granted
+) AS holders
     ON true;
