@@ -17,6 +17,7 @@ from eventstore.backends import backend_for, check_engine, engine_for, same_data
 from eventstore.codecs import Codec
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.core.appending import Appender
+from eventstore.core.archiving import archive
 from eventstore.core.core import Core
 from eventstore.core.deletion import StreamDeleter, history_changes
 from eventstore.core.event_type_check import check_event_types
@@ -435,6 +436,61 @@ class EventStore:
         """
         return StreamDeleter(self._core).delete(
             stream_id, expected_version=expected_version, reason=reason, metadata=metadata, reusable=reusable
+        )
+
+    def archive_stream(
+        self,
+        stream_id: str,
+        *,
+        into: "EventStore",
+        expected_version: ExpectedVersion,
+        reason: str,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AppendResult:
+        """Move the events of a stream into another store, the archive, and leave one event that says so.
+
+        The archive is a store like any other: a SQLite file, another database, another schema of this one. There the
+        stream is read as before, with its versions, ids, times and positions. Here, the event of type
+        `$stream-archived` is the last of the stream, with the data `{"reason": …, "reusable": False}`; projections
+        receive it. Whoever reads all events from now on, to rebuild a projection say, does not find those of the
+        archive.
+
+        The archive commits first, then this store. Interrupted between the two, or refused by a handler of an inline
+        projection, the events are in both; repeat the call. One archive takes the streams of one store, because it
+        keeps positions. Nobody should subscribe to it: streams come into it with positions that a reader may have
+        passed.
+
+        Args:
+            stream_id: The stream.
+            into: The archive, with its tables in place; not joined to a transaction.
+            expected_version: The version that the stream must have; or `STREAM_EXISTS`.
+            reason: Why, for those who come later.
+            metadata: Who, in which request: as for `append`.
+
+        Returns:
+            The version and position of the last event.
+
+        Raises:
+            ConcurrencyConflict: The stream has another version, or does not exist.
+            StreamClosed: It was deleted or archived already: on a repetition, all is well.
+            ImportConflict: The archive has something else at the same place.
+            InvalidInput: An argument is not valid, or the archive is the store itself.
+            SchemaOutdated: The tables of one of them are older than `es_0006`.
+        """
+        if not isinstance(into, EventStore) or into.core.execution.is_joined:
+            msg = "into is an EventStore, not joined to a transaction: the archive"
+            raise InvalidInput(msg)
+        same_schema = into.tables.metadata.schema == self.tables.metadata.schema
+        if same_database(into.engine, self.engine) and (same_schema or self.engine.dialect.name == "sqlite"):
+            msg = "the archive is this store itself; give it another database, or another PostgreSQL schema"
+            raise InvalidInput(msg)
+        return archive(
+            self._core,
+            stream_id,
+            into=into.core,
+            expected_version=expected_version,
+            reason=reason,
+            metadata=metadata,
         )
 
     # --- read

@@ -28,7 +28,7 @@ from eventstore.observer import Observation, Operation
 from eventstore.projections import Projection, ProjectionAdmin, Worker, inline
 from eventstore.testing._base import numbered
 from eventstore.testing.projection_contract import PAYLOAD
-from eventstore.transfer import Format, archive_stream, export_events, import_events
+from eventstore.transfer import Format, export_events, import_events
 
 
 @pytest.fixture
@@ -72,8 +72,10 @@ def test_the_block_of_an_inline_store_closes_the_pool_that_it_has(sqlite_path: P
 
 def test_the_pool_is_closed_with_the_last_store_of_it_and_not_before(sqlite_path: Path) -> None:
     url = f"sqlite:///{sqlite_path}"
-    store = inline(inline(EventStore.from_url(url), listing(seen=[])), listing(seen=[]))
-    engine, pool = store.engine, store.engine.pool
+    first = EventStore.from_url(url)
+    engine, pool = first.engine, first.engine.pool
+    store = inline(inline(first, listing(seen=[])), listing(seen=[]))
+    del first
     gc.collect()
     assert engine.pool is pool
     store.append("order-1", numbered(1), expected_version=0)
@@ -259,5 +261,5 @@ def test_archive_stream_reaches_the_handlers_of_both_stores(store: EventStore) -
     store.append("order-1", numbered(2), expected_version=0)
     with EventStore.in_memory() as elsewhere:
         into = inline(elsewhere, listing(seen=there))
-        archive_stream(inline(store, listing(seen=here)), "order-1", into=into, expected_version=2, reason="old")
+        inline(store, listing(seen=here)).archive_stream("order-1", into=into, expected_version=2, reason="old")
     assert (here, there) == ([{"reason": "old", "reusable": False}], [{"number": 1}, {"number": 2}])

@@ -8,6 +8,7 @@ from typing import IO, Any
 from eventstore.backends.protocol import Run
 from eventstore.common.validation import check_flag, check_number
 from eventstore.core.appending import check_positions
+from eventstore.core.loading import EventLoader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import DamagedExport, InvalidInput
 from eventstore.rows.mapper import StoredEvent
@@ -15,7 +16,6 @@ from eventstore.statements.projections import create_checkpoint
 from eventstore.statements.transfer import insert_snapshot, set_times_of_stream
 from eventstore.store import EventStore
 from eventstore.transfer.files import Format, format_of, records_of
-from eventstore.transfer.loading import EventLoader
 from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
 
 
