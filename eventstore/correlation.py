@@ -77,12 +77,12 @@ def current_metadata() -> dict[str, Any]:
 def caused_by(event: RecordedEvent, *, also: Iterable[str] = ()) -> dict[str, Any]:
     """Return the metadata of a reaction to an event, to pass to `append` or to `metadata_context`.
 
-    The causation id is the id of the event. The correlation id is that of the event; where it has none, it is the id of
+    The causation id is the id of the event. The correlation id is that of the event; if it has none, it is the id of
     the event, with which the correlation begins.
 
     Args:
         event: The event that was read.
-        also: Keys of its metadata to take over as well, where it has them.
+        also: Keys of its metadata to take over as well, if it has them.
 
     Raises:
         InvalidInput: The event is not one that was read.

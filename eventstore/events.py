@@ -31,11 +31,11 @@ STREAM_ARCHIVED_EVENT: Final = "$stream-archived"
 """The type of the event that `eventstore.transfer.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
 
 CLOSING_ERRORS: Final = {STREAM_DELETED_EVENT: StreamDeleted, STREAM_ARCHIVED_EVENT: StreamArchived}
-"""By the types of those events: what is raised where a stream has ended with one."""
+"""By the types of those events: what is raised if a stream has ended with one."""
 
 
 def closing_error(event_type: str, data: Any) -> type[StreamClosed] | None:
-    """Return what to raise where this is the last event of a stream; None where the stream can go on after it."""
+    """Return what to raise if this is the last event of a stream; None if the stream can go on after it."""
     error = CLOSING_ERRORS.get(event_type)
     return None if error is None or (isinstance(data, Mapping) and data.get("reusable") is True) else error
 
@@ -97,7 +97,7 @@ class NewEvent:
 
 
 class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes ten times as long to make
-    """An event that is stored, as it is read: in its newest shape, where upcasters lead there.
+    """An event that is stored, as it is read: in its newest shape, if upcasters lead there.
 
     Several that a splitter has made of one have its position, version and event id in common.
 
@@ -108,9 +108,9 @@ class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes te
         event_id: The id given by the writer.
         event_type: The name of what happened, after upcasting.
         schema_version: The version of the shape of `data`, after upcasting.
-        data: An object of the registered class where the event type is registered with the store, otherwise the plain
+        data: An object of the registered class if the event type is registered with the store, otherwise the plain
             value.
-        metadata: JSON values by string keys, empty where none were given.
+        metadata: JSON values by string keys, empty if none were given.
         recorded_at: When the database stored it, in UTC, by the database's clock.
     """
 
@@ -146,7 +146,7 @@ class AppendResult:
         stream_id: The stream.
         version: The version of the stream after these events: that of the last of them.
         position: The global position of the last of these events.
-        duplicate: True where the same events (by their ids) were stored by an earlier append, and nothing was written
+        duplicate: True if the same events (by their ids) were stored by an earlier append, and nothing was written
             now.
     """
 

@@ -54,7 +54,7 @@ class SnapshotInfo:
         version: The version of the stream that the state was computed at.
         stream_version: The version of the stream now. The events between are read after the snapshot was loaded.
         size_bytes: How large the stored state is.
-        codec: The number of its codec, plus 256 where it is compressed.
+        codec: The number of its codec, plus 256 if it is compressed.
         created_at: When it was saved, in UTC.
     """
 
@@ -68,7 +68,7 @@ class SnapshotInfo:
 
     @property
     def events_after(self) -> int:
-        """How many versions the stream is ahead of it; below 0 where it is beyond the head, and is not loaded."""
+        """How many versions the stream is ahead of it; below 0 if it is beyond the head, and is not loaded."""
         return self.stream_version - self.version
 
 
@@ -129,7 +129,7 @@ class SnapshotStore:
                 and new code can run side by side.
 
         Returns:
-            False where it was declined: the snapshot that is there is of the same version or newer, or the stream has
+            False if it was declined: the snapshot that is there is of the same version or newer, or the stream has
             not reached this version (the events may have been rolled back).
 
         Raises:
@@ -148,7 +148,7 @@ class SnapshotStore:
         """Return the snapshot of this schema version.
 
         Returns:
-            None where there is none, where it is beyond the head of the stream, or where it can't be read: that is
+            None if there is none, where it is beyond the head of the stream, or if it can't be read: that is
             logged as a warning.
 
         Raises:

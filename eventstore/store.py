@@ -323,7 +323,7 @@ class EventStore:
             stream_id: 1 to 255 characters, as `order-42`; what is before the first `-` is its category.
             events: A `NewEvent` or an object of a registered class; or an iterable of these, at least one. 100,000 in
                 one call are fine, memory permitting.
-            expected_version: The version that the stream must have: the one you have decided on. `NO_STREAM` (0) where
+            expected_version: The version that the stream must have: the one you have decided on. `NO_STREAM` (0) if
                 it must not exist yet, `STREAM_EXISTS`, or `ANY` not to check.
             metadata: JSON values by string keys, for all of these events; an event's own win.
 
@@ -457,7 +457,7 @@ class EventStore:
             stream_id: The stream. One that does not exist has no events.
             after_version: Exclusive; read events of higher versions. Defaults to 0: from the first.
             up_to_version: Inclusive; read events of at most this version. Defaults to None: to the last.
-            limit: Read at most so many stored events. Defaults to None: all. Where upcasters split or drop events, more
+            limit: Read at most so many stored events. Defaults to None: all. If upcasters split or drop events, more
                 or fewer are returned.
             backwards: Read the newest first.
             upcast: False to see what is stored: plain data under the stored event type and schema version.
@@ -481,7 +481,7 @@ class EventStore:
         )
 
     def stream_version(self, stream_id: str) -> int:
-        """Return the version of a stream: that of its newest event, 0 where it does not exist.
+        """Return the version of a stream: that of its newest event, 0 if it does not exist.
 
         Raises:
             InvalidStreamId: The stream id is not valid.
@@ -549,7 +549,7 @@ class EventStore:
         Args:
             filters: What to read: events that match one of them, each once. Defaults to none: all events.
             after_position: Exclusive; read events of higher positions. Defaults to 0: from the first.
-            limit: Read at most so many stored events. Defaults to None: all. Where upcasters split or drop events, more
+            limit: Read at most so many stored events. Defaults to None: all. If upcasters split or drop events, more
                 or fewer are returned.
             wait_seconds: How long to wait, in all, for appends under way; then the iteration ends before them. Defaults
                 to 1. With 0 it never waits.
@@ -577,7 +577,7 @@ class EventStore:
         )
 
     def settled_position(self) -> int:
-        """Return a position that is settled: no event can appear at or before it any more. 0 where there is none.
+        """Return a position that is settled: no event can appear at or before it any more. 0 if there is none.
 
         It does not wait. While others append, it may be lower than the position of the last event, the first time far
         lower, but never too high; it does not go down.

@@ -49,7 +49,7 @@ class Subscription:
     """All events after a position, those that are stored and those to come, in the global order.
 
     Iterate over it, in one thread. It ends after `stop`, or after a timeout if one was given; as a context manager it
-    is closed at the end of the block. Where the connection is lost, or the server restarted, it tries again until it
+    is closed at the end of the block. If the connection is lost, or the server restarted, it tries again until it
     succeeds, and goes on where it was. Made by `EventStore.subscribe`.
 
     An event that can't be read (`DecodingError`) is raised, and not passed over: whoever asks for the next one gets the
@@ -166,7 +166,7 @@ class Subscription:
                 idle_since = time.monotonic()
 
     def _next_page(self) -> Page | None:
-        """Return the next page, None where there is nothing settled to read, or no connection."""
+        """Return the next page, None if there is nothing settled to read, or no connection."""
         try:
             horizon, page = self._order.step(self._filters, self._after)
         except Exception as error:
