@@ -52,7 +52,7 @@ def load_aggregate(tables: Tables) -> ClauseElement:
 
 
 def version_as_of(tables: Tables) -> ClauseElement:
-    """Return the version of the last event of a stream that was stored by a time; no row where there was none."""
+    """Return the version of the last event of a stream that was stored by a time; no row if there was none."""
     events = tables.events.c
     return (
         select(events.version)

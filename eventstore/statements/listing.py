@@ -71,7 +71,7 @@ def is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) ->
 
 
 def find_stream(tables: Tables) -> ClauseElement:
-    """Return (stream_id, version, created_at, updated_at) of one stream; no row where it does not exist."""
+    """Return (stream_id, version, created_at, updated_at) of one stream; no row if it does not exist."""
     heads = tables.streams.c
     columns = (heads.stream_id, heads.version, heads.created_at, heads.updated_at)
     return select(*columns).where(heads.stream_id == bindparam("stream_id"))
@@ -114,7 +114,7 @@ def snapshot_coverage(*, of_category: bool) -> Statement:
     """Return the statement for one row about streams of at least `min_version` events, and their newest snapshots.
 
     The row: how many streams; how many of them have a snapshot; of all of them together, the events after it (after
-    nothing, where there is none); the most of them that one stream has. It looks at every head.
+    nothing, if there is none); the most of them that one stream has. It looks at every head.
     """
 
     def coverage(tables: Tables) -> ClauseElement:
