@@ -173,8 +173,10 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
             ((order,), {"of_category": category, "is_first": first})
             for order, category, first in itertools.product(StreamOrder, truths, truths)
         ],
-        "newest_matching": [((named,), {}) for named in combinations],
-        "read_matching": [((shape,), {}) for shape in shapes],
+        "read_matching": [
+            *[((shape,), {}) for shape in shapes],
+            *[((shape,), {"backwards": True}) for shape in shapes],
+        ],
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
         "stream_states": bounded,
