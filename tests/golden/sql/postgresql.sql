@@ -4620,10 +4620,10 @@ SET ROLE {};
 SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
-ROLLBACK TO SAVEPOINT eventstore;
+RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
-RELEASE SAVEPOINT eventstore;
+ROLLBACK TO SAVEPOINT eventstore;
 
 
 -- ======== on tables before version 6

@@ -2738,10 +2738,10 @@ PRAGMA defer_foreign_keys = ON;
 SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
-ROLLBACK TO SAVEPOINT eventstore;
+RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
-RELEASE SAVEPOINT eventstore;
+ROLLBACK TO SAVEPOINT eventstore;
 
 
 -- ======== on tables before version 6
