@@ -1,7 +1,7 @@
 """An event store on SQLAlchemy Core: PostgreSQL in production, SQLite embedded, inside your own transactions.
 
-Here is what most applications use. The rest is in its module: all errors in `eventstore.errors`, codecs in
-`eventstore.codecs`, and so on; `docs/reference/index.md` lists it by task.
+This module has what most applications use. Everything else is in its own module, such as all errors in
+`eventstore.errors` and codecs in `eventstore.codecs`; `docs/reference/index.md` lists it by task.
 """
 
 from importlib import import_module

@@ -31,7 +31,7 @@ class Execution(Protocol):
         ...
 
     def open_transaction(self) -> object:
-        """Return what stands for the transaction that is open now, None where there is none; each time the same."""
+        """Return what stands for the transaction that is open now, None if there is none; each time the same."""
         ...
 
     def statement(self) -> AbstractContextManager[Run]:

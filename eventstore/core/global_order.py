@@ -211,7 +211,7 @@ class GlobalOrder:
         return PositionToken(row[POSITION], self._dialect.to_uuid(row[EVENT_ID]), row[STREAM_ID], row[VERSION])
 
     def recorded(self, rows: Sequence[Row], *, upcast: bool = True) -> Iterator[RecordedEvent]:
-        """Yield the events of rows. Where upcasters split or drop events, a row has several, or none.
+        """Yield the events of rows. If upcasters split or drop events, a row has several, or none.
 
         Raises:
             DecodingError: The data can't be read, or does not fit the registered class.

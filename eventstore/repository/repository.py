@@ -232,7 +232,7 @@ class Repository(Generic[State]):
     ) -> SaveResult:
         """Load an aggregate, let a command decide, and append its events at the loaded version.
 
-        Where another writer was quicker, all of it is done again, on the state as it is then: the command is called
+        If another writer was quicker, all of it is done again, on the state as it is then: the command is called
         once for each attempt, so it should do nothing but decide. In a joined transaction there is one attempt only:
         whatever else was read in it would be out of date. Repeat the whole transaction instead, see `retry_conflicts`.
 

@@ -1,6 +1,6 @@
 """Statements that read a page of the global order, behind a row that says where the page came from.
 
-The header is PostgreSQL's, where there is one server and one table.
+The header is PostgreSQL's, if there is one server and one table.
 """
 
 from functools import cache

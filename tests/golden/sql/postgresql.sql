@@ -293,9 +293,9 @@ JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (
     %(after_stream_id)b::VARCHAR, %(after_schema_version)b::INTEGER
 )
-    AND es_streams.category = %(category)b::VARCHAR
     AND snapshots.stream_id >= %(category)b::VARCHAR
     AND snapshots.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
@@ -315,9 +315,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
@@ -325,9 +325,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -349,9 +349,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
     AND (
         es_streams.version < %(after_version)b::BIGINT
             OR es_streams.version = %(after_version)b::BIGINT
@@ -363,9 +363,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
 ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -387,9 +387,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
     AND (
         es_streams.updated_at < %(after_time)b::TIMESTAMP WITH TIME ZONE
             OR es_streams.updated_at = %(after_time)b::TIMESTAMP WITH TIME ZONE
@@ -401,9 +401,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
 ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -436,9 +436,9 @@ LEFT OUTER JOIN (
 ) AS newest
     ON newest.stream_id = es_streams.stream_id
 WHERE es_streams.version >= %(min_version)b::BIGINT
-    AND es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.');
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR;
 
 -- postgresql.append.append(Expectation.NEW, notify=False)
 WITH

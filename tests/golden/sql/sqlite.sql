@@ -282,9 +282,9 @@ SELECT
 FROM snapshots
 JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (:after_stream_id, :after_schema_version)
-    AND es_streams.category = :category
     AND snapshots.stream_id >= :category
     AND snapshots.stream_id < (:category || '.')
+    AND es_streams.category = :category
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT :page_size;
 
@@ -304,9 +304,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
     AND es_streams.stream_id > :after_stream_id
 ORDER BY es_streams.stream_id
 LIMIT :page_size;
@@ -314,9 +314,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
 ORDER BY es_streams.stream_id
 LIMIT :page_size;
 
@@ -338,9 +338,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
     AND (
         es_streams.version < :after_version
             OR es_streams.version = :after_version
@@ -352,9 +352,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
 ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT :page_size;
 
@@ -376,9 +376,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
     AND (
         es_streams.updated_at < :after_time
             OR es_streams.updated_at = :after_time
@@ -390,9 +390,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
 ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT :page_size;
 
@@ -425,9 +425,9 @@ LEFT OUTER JOIN (
 ) AS newest
     ON newest.stream_id = es_streams.stream_id
 WHERE es_streams.version >= :min_version
-    AND es_streams.category = :category
     AND es_streams.stream_id >= :category
-    AND es_streams.stream_id < (:category || '.');
+    AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category;
 
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
