@@ -17,7 +17,7 @@ from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput
 from eventstore.migrations import environment
 from eventstore.migrations.refusals import refusals
-from eventstore.migrations.settings import Report, Settings
+from eventstore.migrations.settings import OnProgress, Settings
 from eventstore.statements.schema import schema_version
 
 _HERE: Final = Path(__file__).parent
@@ -43,7 +43,7 @@ def upgrade(
     schema: str | None = None,
     lock_timeout_seconds: float = 1.0,
     wait_seconds: float = 600.0,
-    on_progress: Report | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Bring the tables to a revision; does nothing if they are there already, or newer than this code and fit it.
 
@@ -94,7 +94,7 @@ def downgrade(
     schema: str | None = None,
     lock_timeout_seconds: float = 1.0,
     wait_seconds: float = 600.0,
-    on_progress: Report | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Undo revisions, the newest first, until the tables are at one.
 

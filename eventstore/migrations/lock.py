@@ -22,7 +22,7 @@ from eventstore.migrations import catalog
 from eventstore.migrations.place import schemas_to_lock
 from eventstore.migrations.poolers import refuse_transaction_pool
 from eventstore.migrations.session import no_timeouts, set_all, set_aside
-from eventstore.migrations.settings import Progress, Report, Settings
+from eventstore.migrations.settings import OnProgress, Progress, Settings
 
 _SAY_AGAIN_SECONDS: Final = 10
 _WATCH_SECONDS: Final = 0.5
@@ -44,7 +44,7 @@ def deploy_lock(
     *,
     schema: str | None = None,
     wait_seconds: float = 600.0,
-    on_progress: Report | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[None]:
     """Keep other migrations of the same tables out while the block runs, for an env.py of your own.
 

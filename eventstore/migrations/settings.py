@@ -32,7 +32,7 @@ class Progress:
     waiting_for: tuple[str, ...] = ()
 
 
-Report = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Settings:
     schema: str | None = None
     lock_timeout_seconds: float = 1.0
     wait_seconds: float = 600.0
-    on_progress: Report | None = None
+    on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
         check_schema_name(self.schema)
