@@ -6,7 +6,7 @@ from eventstore.errors import ExtraMissing
 
 
 def main() -> None:
-    """Run the command, or say what it needs."""
+    """Run the command, or exit with the name of the missing extra."""
     try:
         from eventstore.cli import main as group  # noqa: PLC0415  # needs an extra
     except ExtraMissing as missing:

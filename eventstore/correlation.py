@@ -1,4 +1,4 @@
-"""Correlation: metadata that says which events belong together, and which event caused which."""
+"""Correlation: metadata that records which events belong together, and which event has caused which."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
 
 CORRELATION_ID: Final = "correlation_id"
-"""The key of what all events of one piece of work share: of a request, say, and all that follows from it."""
+"""The metadata key of the id that all events of one piece of work share, such as a request and its consequences."""
 
 CAUSATION_ID: Final = "causation_id"
-"""The key of the id of the event that this one is a reaction to."""
+"""The metadata key of the id of the event that has caused this one."""
 
 CONTEXT: ContextVar[Mapping[str, Any]] = ContextVar("eventstore_metadata", default=MappingProxyType({}))
 PROVIDERS: ContextVar[tuple[Callable[[], Mapping[str, Any]], ...]] = ContextVar("eventstore_functions", default=())
@@ -24,20 +24,20 @@ PROVIDERS: ContextVar[tuple[Callable[[], Mapping[str, Any]], ...]] = ContextVar(
 def metadata_context(metadata: Mapping[str, Any] | None = None, /, **more: Any) -> Iterator[dict[str, Any]]:
     """Add metadata to every append inside the block, of every store.
 
-    Contexts nest: the inner one adds to the outer one, and wins over it. Metadata given to an append, or to an event,
-    wins over both. A context belongs to its thread, or to its task: another thread knows nothing of it, unless it is
-    started with `contextvars.copy_context().run`.
+    Contexts nest: the inner one adds to the outer one, and overrides it. The metadata of an append or of an event
+    overrides both. A context belongs to its thread or task. Another thread has it only if it is started with
+    `contextvars.copy_context().run`.
 
     Args:
         metadata: JSON values by string keys.
-        more: The same, as keywords; they win over the mapping.
+        more: The same, as keywords; they override the mapping.
 
     Returns:
-        A context manager, which is also a decorator. It gives what is added inside the block, those of outer contexts
-        among them.
+        A context manager, which is also a decorator. Its value is the metadata that is added inside the block,
+        including that of outer contexts.
 
     Raises:
-        InvalidMetadata: It can't be stored.
+        InvalidMetadata: The metadata can't be stored.
 
     Example:
         ```python
@@ -56,18 +56,21 @@ def metadata_context(metadata: Mapping[str, Any] | None = None, /, **more: Any) 
 
 
 def add_metadata_provider(function: Callable[[], Mapping[str, Any]]) -> None:
-    """Call a function at each append from now on, for metadata to add to it: for integrations with frameworks.
+    """Call a function at each append from now on, and add the metadata that it returns. For framework integrations.
 
-    What it returns may be known only late (who has signed in), and may end by itself (a request): it returns nothing
-    then. Every `metadata_context` wins over it. Like a context it belongs to its thread, or to its task; there it is
-    for good, and asked for again it is still called once.
+    It suits metadata that is known only late, such as who has signed in, or that ends by itself, such as a request;
+    outside of one, the function returns an empty mapping. Every `metadata_context` overrides it. Like a context, it
+    belongs to its thread or task, where it stays for good. Adding it twice has no further effect.
     """
     if function not in PROVIDERS.get():
         PROVIDERS.set((*PROVIDERS.get(), function))
 
 
 def current_metadata() -> dict[str, Any]:
-    """Return what is added to an append here, empty outside any `metadata_context`; to hand it on to a job, say."""
+    """Return the metadata that the context adds to an append here, for example to pass it to a job.
+
+    It is empty outside any `metadata_context`.
+    """
     metadata: dict[str, Any] = {}
     for function in PROVIDERS.get():
         metadata |= function()
@@ -75,17 +78,17 @@ def current_metadata() -> dict[str, Any]:
 
 
 def caused_by(event: RecordedEvent, *, also: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the metadata of a reaction to an event, to pass to `append` or to `metadata_context`.
+    """Return the metadata for events that an event has caused, to pass to `append` or to `metadata_context`.
 
-    The causation id is the id of the event. The correlation id is that of the event; where it has none, it is the id of
-    the event, with which the correlation begins.
+    The causation id is the id of the event. The correlation id is that of the event; if it has none, it is the id of
+    the event.
 
     Args:
-        event: The event that was read.
-        also: Keys of its metadata to take over as well, where it has them.
+        event: The event, as it was read.
+        also: Keys of its metadata to copy as well, if it has them.
 
     Raises:
-        InvalidInput: The event is not one that was read.
+        InvalidInput: The event is not a `RecordedEvent`, or `also` is not a list.
 
     Example:
         ```python
@@ -93,23 +96,23 @@ def caused_by(event: RecordedEvent, *, also: Iterable[str] = ()) -> dict[str, An
         ```
     """
     if not isinstance(event, RecordedEvent):
-        msg = f"a cause is an event that was read, a RecordedEvent, not {type(event).__name__}"
+        msg = f"a cause must be an event that was read, a RecordedEvent, not {type(event).__name__}"
         raise InvalidInput(msg)
     if isinstance(also, str | bytes) or not isinstance(also, Iterable):
-        msg = f"also is a list of keys, not {type(also).__name__}"
+        msg = f"also must be a list of keys, not {type(also).__name__}"
         raise InvalidInput(msg)
     event_id = str(event.event_id)
-    taken_over = {key: event.metadata[key] for key in also if key in event.metadata}
+    copies = {key: event.metadata[key] for key in also if key in event.metadata}
     correlation_id = event.metadata.get(CORRELATION_ID)
     return {
-        **taken_over,
+        **copies,
         CORRELATION_ID: event_id if correlation_id is None else correlation_id,
         CAUSATION_ID: event_id,
     }
 
 
 def with_context(metadata: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the metadata of an append and of the context around it; what is no mapping is left to be refused."""
+    """Return the metadata of an append merged with that of its context. If it is not a mapping, return it as it is."""
     context = current_metadata()
     if not context or not (metadata is None or isinstance(metadata, Mapping)):
         return metadata

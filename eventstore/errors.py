@@ -10,11 +10,11 @@ EventStoreError
 │   └── InvalidFilter
 ├── ConcurrencyConflict             the stream is not at the expected version
 │   └── SerializationConflict       the same, in a joined transaction that is over
-├── EventIdReused                   a retry that says something else than the first time
+├── EventIdReused                   a retry with other content than the first time
 ├── StreamClosed                    the stream takes no more events
 │   ├── StreamDeleted
 │   └── StreamArchived
-├── HistoryChangeRefused            events are never changed, unless somebody says that they mean it
+├── HistoryChangeRefused            events are immutable, except inside allow_history_changes
 ├── EncodingError (ValueError)      data that no codec can store
 ├── DecodingError                   stored bytes that can't be read
 │   ├── EventTooNew                 written by newer code
@@ -45,7 +45,7 @@ EventStoreError
 │   ├── NoSchema
 │   ├── ForeignMigrationHistory
 │   ├── TableTaken                  another table has the name of one of ours
-│   ├── ReferredTo                  something of the application's needs what is to be dropped
+│   ├── ReferredTo                  an object of the application depends on what is to be dropped
 │   ├── DefinitionsProtected        SQLite does not let the definition of a table be changed
 │   ├── DiskTooSmall
 │   ├── TablesElsewhere             new tables would be made in another schema than the others
@@ -66,22 +66,22 @@ EventStoreError
 │   ├── PositionsBehind             not in this database: new events would come before old ones
 │   ├── UnloggedEvents              not in this database: a crash would empty it
 │   ├── SeveralServers              not by this engine: statements reach more than one server
-│   ├── PositionBeyondLog           not after this position: the log has never come so far
-│   └── LogWentBack                 not after this event: the log does not have it any more
+│   ├── PositionBeyondLog           not after this position: the log has never reached it
+│   └── LogWentBack                 not after this event: the log no longer has it
 ├── FieldMismatch                   a payload that does not fit the columns of its frame
 ├── UnsupportedDatabase
 ├── DriverMissing (ImportError)     a database whose driver is not installed
-├── ExtraMissing (ImportError)      a package that only this part of ours needs, and that is not installed
+├── ExtraMissing (ImportError)      an optional package that is not installed
 ├── DatabaseMismatch                a session or connection of another database
-├── UnsuitableSetting               a setting under which the store would not do what it promises
+├── UnsuitableSetting               a setting with which the store could not keep its promises
 ├── NotInTransaction                no transaction to join, or joined to none
-├── TransactionBroken               code inside of a transaction has aborted or ended it
+├── TransactionBroken               code inside a transaction has aborted or ended it
 ├── PermissionDenied                the database user lacks a right
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
 Messages name streams, versions, types and fields, never a payload. What a program needs is on attributes. Every error
-pickles. The database's own errors (`sqlalchemy.exc`) pass through where nothing better can be said.
+pickles. Errors of the database (`sqlalchemy.exc`) for which there is no better one here reach the caller unchanged.
 """
 
 import shlex
@@ -107,7 +107,7 @@ def _restore(cls: type[EventStoreError], args: tuple[Any, ...], attributes: dict
 
 
 class InvalidInput(EventStoreError, ValueError):
-    """An argument that can't be right. Raised before anything is written."""
+    """An argument that is not valid. Raised before anything is written."""
 
 
 class InvalidStreamId(InvalidInput):
@@ -126,7 +126,7 @@ class InvalidMetadata(InvalidInput):
     """Metadata that is not a mapping of strings to JSON values.
 
     Attributes:
-        path: Where in the metadata, as `$.key[0].key`.
+        path: Where in the metadata, such as `$.key[0].key`.
     """
 
     def __init__(self, path: str, problem: str) -> None:
@@ -135,23 +135,22 @@ class InvalidMetadata(InvalidInput):
 
 
 class InvalidFilter(InvalidInput):
-    """A filter that could match nothing, or that names what can't be a name."""
+    """A filter that could match nothing, or that contains an invalid name."""
 
 
 class ConcurrencyConflict(EventStoreError):
-    """The stream is not at the version that the writer expected; nothing was written.
+    """The stream is not at the version that the writer expected; nothing was written (optimistic concurrency).
 
-    A transaction of the caller's that the append had joined stays usable. Load the stream again, decide again, append
-    again.
+    A transaction that the append had joined stays usable. Load the stream again, decide again, append again.
 
     Attributes:
         stream_id: The stream.
         expected: What was expected: a version, `NO_STREAM` or `STREAM_EXISTS`.
         actual: The version that the stream has, 0 if it does not exist; None for a `SerializationConflict`.
 
-    Behind the heads stands a second layer, the unique key on (stream_id, version). Where that refuses an append,
-    because somebody has set es_streams behind es_events, `actual` is the version that is stored already, and PostgreSQL
-    has aborted a joined transaction, as after any error of its own.
+    The unique key on (stream_id, version) is a second guard behind the heads in es_streams. It refuses an append only
+    if es_streams was set behind es_events by hand. Then `actual` is the version that is already stored, and PostgreSQL
+    has aborted a joined transaction, as after every database error.
     """
 
     actual: int | None
@@ -161,7 +160,7 @@ class ConcurrencyConflict(EventStoreError):
         self.expected = expected
         self.actual = actual
         super().__init__(
-            f"stream {stream_id!r} is at version {actual}, expected was {expected}; "
+            f"stream {stream_id!r} is at version {actual}, but {expected} was expected; "
             "load it again, decide again, append again"
         )
 
@@ -169,14 +168,14 @@ class ConcurrencyConflict(EventStoreError):
 class SerializationConflict(ConcurrencyConflict):
     """Another writer has changed a stream since the joined transaction, at REPEATABLE READ or SERIALIZABLE, began.
 
-    PostgreSQL has ended the transaction (SQLSTATE 40001), and its snapshot can't see what was written. Roll it back,
-    and repeat all of it in a new one.
+    PostgreSQL has aborted the transaction (SQLSTATE 40001), and its snapshot can't see what the other writer has
+    written. Roll it back, and repeat all of it in a new one.
 
     Attributes:
-        stream_ids: The streams that were to be written; of several, PostgreSQL does not say which one it was.
+        stream_ids: The streams that were to be written; if there are several, PostgreSQL does not say which one it was.
         stream_id: The first of them.
         expected: None.
-        actual: None: the transaction can't be asked any more.
+        actual: None, because the aborted transaction can't read the version.
     """
 
     def __init__(self, stream_ids: Sequence[str]) -> None:
@@ -187,18 +186,18 @@ class SerializationConflict(ConcurrencyConflict):
         many = f" and {len(self.stream_ids) - 1} others" if len(self.stream_ids) > 1 else ""
         EventStoreError.__init__(
             self,
-            f"another writer has come before the joined transaction, on stream {self.stream_id!r}{many}; the "
-            "transaction is at REPEATABLE READ or SERIALIZABLE, and over: roll it back, and repeat all of it in a new "
-            "one, or join one at READ COMMITTED",
+            f"another writer has changed stream {self.stream_id!r}{many} since the joined transaction began, and "
+            "PostgreSQL has aborted the transaction, which is at REPEATABLE READ or SERIALIZABLE; roll it back and "
+            "repeat all of it in a new one, or join a transaction at READ COMMITTED",
         )
 
 
 class EventIdReused(EventStoreError):
-    """A repeated append whose event ids are stored already, with another type, schema version or data.
+    """A repeated append whose event ids are already stored, with another type, schema version or data.
 
     Attributes:
         stream_id: The stream.
-        event_id: The id that stands for something else.
+        event_id: The id that is already used.
         version: The version at which it is stored.
     """
 
@@ -207,13 +206,15 @@ class EventIdReused(EventStoreError):
         self.event_id = event_id
         self.version = version
         super().__init__(
-            f"event id {event_id} is stored at version {version} of stream {stream_id!r} with another content; "
-            "a retry must repeat the very same events, a new event needs a new id"
+            f"event id {event_id} is already stored at version {version} of stream {stream_id!r} with other content; "
+            "a retry must repeat exactly the same events, a new event needs a new id"
         )
 
 
 class StreamClosed(EventStoreError):
-    """The stream takes no more events; nothing was written. Its last event says when and why, and in its metadata who.
+    """The stream takes no more events; nothing was written.
+
+    Its last event, the tombstone, says when and why it was closed, and its metadata by whom.
 
     A joined transaction stays usable, as after a `ConcurrencyConflict`.
 
@@ -226,8 +227,8 @@ class StreamClosed(EventStoreError):
     def __init__(self, stream_id: str) -> None:
         self.stream_id = stream_id
         super().__init__(
-            f"stream {stream_id!r} was {self._was}, and takes no more events; its last event says when and why; "
-            "append to a stream of another id"
+            f"stream {stream_id!r} was {self._was} and takes no more events; its last event says when and why; "
+            "append to a stream with another id"
         )
 
 
@@ -246,23 +247,23 @@ class StreamArchived(StreamClosed):
 class HistoryChangeRefused(EventStoreError):
     """A statement that would have changed or deleted events; nothing was written.
 
-    On PostgreSQL the transaction is aborted, as after any error of its own.
+    On PostgreSQL the transaction is aborted, as after every database error.
     """
 
     def __init__(self) -> None:
         super().__init__(
-            "events are never changed; to delete a stream there is EventStore.delete_stream; if you mean to change "
-            "history, do so inside EventStore.allow_history_changes"
+            "stored events can't be changed or deleted; to delete a stream, call EventStore.delete_stream; to change "
+            "history on purpose, run the statement inside EventStore.allow_history_changes"
         )
 
 
 class EncodingError(EventStoreError, ValueError):
-    """Data that can't be stored exactly, or would come back changed; nothing was written.
+    """Data that can't be stored exactly, or would be read back changed; nothing was written.
 
     Attributes:
-        index: The place of the event in the append, from 0; None for a snapshot's state.
+        index: The index of the event in the append, from 0; None for a snapshot's state.
         event_type: The event's type; None for a snapshot's state.
-        path: Where in the data, as `$.lines[3].price`.
+        path: Where in the data, such as `$.lines[3].price`.
         value_type: The name of the type of the value found there.
     """
 
@@ -279,13 +280,13 @@ class EncodingError(EventStoreError, ValueError):
 
 
 class DecodingError(EventStoreError):
-    """Stored bytes that can't be read back: another codec, a damaged row, or a class that no longer fits.
+    """Stored bytes that can't be read: the codec is missing, the row is damaged, or the class no longer fits.
 
     Attributes:
-        stream_id: The stream; None where it is not known.
-        version: The version in the stream; None where it is not known.
+        stream_id: The stream; None if it is not known.
+        version: The version in the stream; None if it is not known.
         event_type: The event's type; None for a snapshot.
-        path: Where in the data, as `$.lines[3].price`; None where it is not known.
+        path: Where in the data, such as `$.lines[3].price`; None if it is not known.
     """
 
     def __init__(
@@ -306,7 +307,7 @@ class DecodingError(EventStoreError):
         super().__init__(f"{where}{problem}")
 
     def at(self, stream_id: str, version: int, event_type: str) -> Self:
-        """Return this error, which says now where the event is stored."""
+        """Add to this error where the event is stored, and return it."""
         DecodingError.__init__(
             self, self.problem, stream_id=stream_id, version=version, event_type=event_type, path=self.path
         )
@@ -314,12 +315,12 @@ class DecodingError(EventStoreError):
 
 
 class EventTooNew(DecodingError):
-    """An event that newer code has written: of a schema version, or a type, that this code does not know.
+    """An event that newer code has written, with a schema version or a type that this code does not know.
 
     Attributes:
-        found_type: The event type that was found.
-        found: The schema version that was found.
-        known: The newest schema version that this code knows; None where it does not know the event type at all.
+        found_type: The event type that is stored.
+        found: The schema version that is stored.
+        known: The newest schema version that this code knows; None if it does not know the event type at all.
     """
 
     def __init__(self, found_type: str, found: int, known: int | None) -> None:
@@ -328,15 +329,15 @@ class EventTooNew(DecodingError):
         self.known = known
         super().__init__(
             f"{found_type!r} is stored with schema version {found}, but this code "
-            + ("does not know the event type" if known is None else f"knows no newer one than {known}")
-            + "; deploy the code that knows it here too, or read it as plain data: "
+            + ("does not know the event type" if known is None else f"knows versions up to {known} only")
+            + "; deploy the newer code here, or read the event as plain data: "
             + ('EventTypes(unregistered="plain")' if known is None else 'EventTypes(newer="plain")')
             + ", read_stream(…, upcast=False)"
         )
 
 
 class UpcastingFailed(DecodingError):
-    """An upcaster that has raised an error, or returned what is no event's data.
+    """An upcaster has raised an error, or has returned something that is not an event's data.
 
     Attributes:
         step: The event type and schema version that the upcaster starts from.
@@ -348,15 +349,15 @@ class UpcastingFailed(DecodingError):
 
 
 class AggregateError(EventStoreError):
-    """An aggregate that can't be loaded as it was asked for."""
+    """An aggregate that can't be loaded as requested."""
 
 
 class AggregateNotFound(AggregateError, LookupError):
-    """An aggregate without events, or without any until the time that was asked for.
+    """An aggregate that has no events, or none up to the requested time.
 
     Attributes:
         stream_id: Its stream.
-        as_of: The time, None where none was asked for.
+        as_of: The requested time; None if there was none.
     """
 
     def __init__(self, stream_id: str, as_of: datetime | None = None) -> None:
@@ -364,16 +365,16 @@ class AggregateNotFound(AggregateError, LookupError):
         self.as_of = as_of
         until = "" if as_of is None else f" until {as_of.isoformat()}"
         super().__init__(
-            f"stream {stream_id!r} has no events{until}; pass must_exist=False where that is to be the initial state"
+            f"stream {stream_id!r} has no events{until}; pass must_exist=False to get the initial state instead"
         )
 
 
 class VersionNotReached(AggregateError):
-    """An aggregate that was asked for at a version that its stream has not come to; on a standby, not yet, perhaps.
+    """An aggregate was requested at a version that its stream has not reached. A standby may reach it later.
 
     Attributes:
         stream_id: Its stream.
-        wanted: The version that was asked for.
+        wanted: The requested version.
         actual: The version of the stream.
     """
 
@@ -382,8 +383,8 @@ class VersionNotReached(AggregateError):
         self.wanted = wanted
         self.actual = actual
         super().__init__(
-            f"stream {stream_id!r} is at version {actual}, so there is no state at version {wanted}; load a version up "
-            "to that one, or again once the stream has come so far"
+            f"stream {stream_id!r} is at version {actual}, so there is no state at version {wanted}; load version "
+            f"{actual} or an older one, or try again once the stream has reached version {wanted}"
         )
 
 
@@ -407,41 +408,41 @@ class UnregisteredEventType(EventTypeError):
 
 
 class EventTypeTaken(EventTypeError):
-    """A class registered under two names, or a name given to two classes."""
+    """A class that is registered under two names, or a name that is registered for two classes."""
 
 
 class UpcasterTaken(EventTypeError):
-    """A second upcaster from one schema version, or an upcaster from the schema version that a class has today.
+    """A second upcaster from one schema version, or an upcaster from the current schema version of a class.
 
     Attributes:
         event_type: The event type.
-        schema_version: The schema version that was to be upcast.
+        schema_version: The schema version that the refused upcaster starts from.
     """
 
     def __init__(self, event_type: str, schema_version: int, holder: str) -> None:
         self.event_type = event_type
         self.schema_version = schema_version
         super().__init__(
-            f"schema version {schema_version} of {event_type!r} belongs to {holder}; one schema version has one class, "
-            "which reads it as it is, or one upcaster, which makes a newer one of it"
+            f"schema version {schema_version} of {event_type!r} belongs to {holder}; a schema version has either one "
+            "class, which reads it, or one upcaster, which turns it into a newer one"
         )
 
 
 class UpcasterCycle(EventTypeError):
-    """An upcaster that would lead back to where it starts.
+    """An upcaster that would close a cycle of upcasters.
 
     Attributes:
-        path: The event types and schema versions from the start to the start.
+        path: The event types and schema versions of the cycle; the first and the last are the same.
     """
 
     def __init__(self, path: Sequence[tuple[str, int]]) -> None:
         self.path = tuple(path)
         way = " -> ".join(f"{event_type!r} {schema_version}" for event_type, schema_version in path)
-        super().__init__(f"these upcasters lead in a circle: {way}; an upcaster leads to a newer shape")
+        super().__init__(f"these upcasters form a cycle: {way}; an upcaster must lead to a newer schema version")
 
 
 class UpcasterMissing(EventTypeError):
-    """A hole: a schema version from which no upcaster leads to the newest.
+    """A schema version from which no upcasters lead to the newest.
 
     Attributes:
         event_type: The event type.
@@ -456,7 +457,7 @@ class UpcasterMissing(EventTypeError):
         super().__init__(
             f"no upcaster leads from schema version {schema_version} of {event_type!r} to {newest}, the newest; "
             f"register one with EventTypes.upcaster({event_type!r}, from_version={schema_version}, …), or, if no such "
-            "event was ever stored, the class with oldest_version"
+            "event was ever stored, register the class with oldest_version"
             if schema_version < newest
             else f"an upcaster leads to schema version {schema_version} of {event_type!r}, but its class is registered "
             f"with {newest}; register the class with schema_version={schema_version}, or another upcaster from there"
@@ -465,12 +466,12 @@ class UpcasterMissing(EventTypeError):
 
 @dataclass(frozen=True, slots=True)
 class TablesPlace:
-    """Where the tables of a store are looked for.
+    """Where the store expects its tables.
 
     Attributes:
-        database: The URL, without its password; or what else names the database.
+        database: The URL without its password, or another description of the database.
         schema: The PostgreSQL schema; None if the search path decides, and on SQLite.
-        remedy: What to do if they are not there, or too old.
+        remedy: What to do if the tables are missing or outdated.
     """
 
     database: str
@@ -485,7 +486,7 @@ class SchemaError(EventStoreError):
     """The tables in the database don't fit this version of the package.
 
     Attributes:
-        place: Where they were looked for; None if that is not known.
+        place: Where the store expected them; None if that is not known.
     """
 
     place: TablesPlace | None = None
@@ -503,16 +504,16 @@ class SchemaMissing(SchemaError):
         where = "this database" if place is None else str(place)
         unseen = ""
         if place is not None and place.database.startswith("postgresql"):
-            unseen = "; or, if they are there, GRANT USAGE ON SCHEMA to the user that is connected" + (
-                "" if place.schema else ", and name the schema that they are in, if it is not in the search_path"
+            unseen = "; if they exist, GRANT USAGE ON SCHEMA to the connected user" + (
+                "" if place.schema else ", and name the schema that they are in if it is not in the search_path"
             )
         super().__init__(f"the event store's tables are not in {where}; {_remedy(place)}{unseen}")
 
 
 class DatabaseMissing(SchemaMissing):
-    """There is no such file, of a SQLite database that was to be read. It was not made.
+    """The file of a SQLite database does not exist. It was not created.
 
-    Raised by the command line. In Python, SQLite's driver makes a file that is not there.
+    Raised by the command line. In Python, SQLite's driver creates a missing file.
 
     Attributes:
         path: The file, as an absolute path.
@@ -521,7 +522,7 @@ class DatabaseMissing(SchemaMissing):
     def __init__(self, path: str, url: str) -> None:
         self.path = path
         EventStoreError.__init__(
-            self, f"there is no file {path!r}; look at the URL, or create it by `eventstore migrate --url {url}`"
+            self, f"there is no file {path!r}; check the URL, or create the file: `eventstore migrate --url {url}`"
         )
 
 
@@ -548,7 +549,7 @@ class SchemaTooNew(SchemaError):
 
     Attributes:
         found: The version of the schema in the database.
-        breaking: The newest of its versions that old code can't work with.
+        breaking: The newest schema version that is incompatible with older code.
         known: The newest version that this code knows.
     """
 
@@ -565,15 +566,15 @@ class SchemaTooNew(SchemaError):
 
 
 class MigrationError(EventStoreError):
-    """A migration that can't go on. What it has done so far stays; once the cause is gone, run it again."""
+    """A migration that can't continue. The steps that it has completed stay; remove the cause, and run it again."""
 
 
 class MigrationInProgress(MigrationError):
-    """Another process is migrating the same tables, and was not done in time.
+    """Another process is migrating the same tables, and did not finish in time.
 
     Attributes:
         waited_seconds: How long this one has waited for it.
-        holders: Who it is, as texts; empty where the database did not say.
+        holders: Descriptions of its sessions; empty if the database did not name them.
     """
 
     def __init__(self, waited_seconds: float, holders: Sequence[str] = ()) -> None:
@@ -586,11 +587,11 @@ class MigrationInProgress(MigrationError):
 
 
 class MigrationLockLost(MigrationError):
-    """The lock that keeps other migrations out is lost, and another one has it: this one has given way.
+    """This migration has lost the lock of migrations, another one has taken it, and this one has stopped.
 
     Attributes:
-        cause: Why the connection that held it is lost, in the server's words or the driver's.
-        holders: Who has it now, as texts; empty if the database did not say.
+        cause: Why the connection that held the lock was lost, in the words of the server or the driver.
+        holders: Descriptions of the sessions that hold it now; empty if the database did not name them.
     """
 
     def __init__(self, cause: str, holders: Sequence[str] = ()) -> None:
@@ -598,7 +599,7 @@ class MigrationLockLost(MigrationError):
         self.holders = tuple(holders)
         super().__init__(
             f"the connection that held the lock of migrations was lost ({cause}), and another migration has the lock "
-            f"now{_by(self.holders)}; this one has stopped. Once the other is done, run it again: it does what is left"
+            f"now{_by(self.holders)}; this one has stopped; run it again after the other has finished"
         )
 
 
@@ -606,52 +607,53 @@ class MigrationConnectionLost(MigrationError):
     """The connection was lost in the middle of a step.
 
     Attributes:
-        step: What was being done.
-        cause: Why, in the server's words or the driver's.
+        step: The step that was interrupted.
+        cause: Why, in the words of the server or the driver.
     """
 
     def __init__(self, step: str, cause: str) -> None:
         self.step = step
         self.cause = cause
         super().__init__(
-            f"{step}: the connection was lost ({cause}); what was done before stays, run the migration again: it does "
-            "what is left"
+            f"{step}: the connection was lost ({cause}); completed steps stay; run the migration again, and it "
+            "continues from there"
         )
 
 
 class DirectConnectionRequired(MigrationError):
-    """Between the migration and PostgreSQL is a pool that shares server connections between transactions."""
+    """The URL leads to a connection pooler that shares server connections between transactions."""
 
     def __init__(self) -> None:
         super().__init__(
-            "this URL leads to a pool in transaction mode (PgBouncer, or one like it), where a migration can keep "
-            "neither its lock nor its settings; give it a URL that leads directly to PostgreSQL"
+            "this URL leads to a connection pooler in transaction mode, such as PgBouncer, through which a migration "
+            "can keep neither its lock nor its settings; use a URL that leads directly to PostgreSQL"
         )
 
 
 class MigrationInsideTransaction(MigrationError):
-    """A step that PostgreSQL can't do inside a transaction, inside one that somebody else began.
+    """A step that PostgreSQL can't run inside a transaction, on a connection that the caller has given in one.
 
     Attributes:
-        step: What was to be done.
+        step: The step that was refused.
     """
 
     def __init__(self, step: str) -> None:
         self.step = step
         super().__init__(
-            f"{step} can't be done inside a transaction, and the connection was in one before the migration began; "
-            "give context.configure() in env.py a connection that is not in a transaction"
+            f"{step} can't run inside a transaction, and the connection was in one before the migration began; "
+            "in env.py, give context.configure() a connection that is not in a transaction"
         )
 
 
 class TableLocked(MigrationError):
-    """The lock of a table could not be had in time; nothing of the step was done.
+    """The migration did not get the lock of a table in time; nothing of the step was done.
 
     Attributes:
-        step: What was to be done.
+        step: The step that needs the lock.
         table: The table.
-        waited_seconds: For how long it was tried.
-        holders: Who has locked the table, as texts; empty where they had gone when the database was asked.
+        waited_seconds: How long the migration has waited for it.
+        holders: Descriptions of the sessions that have locked the table; empty if they had ended before they were
+            looked up.
     """
 
     def __init__(self, step: str, table: str, waited_seconds: float, holders: Sequence[str] = ()) -> None:
@@ -660,81 +662,79 @@ class TableLocked(MigrationError):
         self.waited_seconds = waited_seconds
         self.holders = tuple(holders)
         super().__init__(
-            f"{step}: the lock of {table} could not be had for {waited_seconds:g} seconds{_by(self.holders)}; "
+            f"{step}: the lock of {table} was not available for {waited_seconds:g} seconds{_by(self.holders)}; "
             "end that transaction or wait for it, and run the migration again"
         )
 
 
 class ConstraintViolated(MigrationError):
-    """Rows that were stored before a constraint do not satisfy it. New rows are checked all the same.
+    """Rows that were stored before a constraint was added violate it. The constraint already applies to new rows.
 
     Attributes:
         table: The table.
         constraint: The name of the constraint.
-        definition: What it demands, as SQL; None where the database did not say.
+        definition: The condition, as SQL; None if the database did not return it.
     """
 
     def __init__(self, table: str, constraint: str, definition: str | None = None) -> None:
         self.table = table
         self.constraint = constraint
         self.definition = definition
-        demand = "" if definition is None else f", which demands {definition}"
+        demand = "" if definition is None else f", which requires {definition}"
         super().__init__(
-            f"{table} has rows that do not satisfy {constraint}{demand}; mend those rows, and run the migration again"
+            f"{table} has rows that violate {constraint}{demand}; fix those rows, and run the migration again"
         )
 
 
 class EventsWouldBeLost(MigrationError):
-    """A downgrade that would drop the table of the events while there are some."""
+    """A downgrade that would drop es_events while it holds events."""
 
     def __init__(self) -> None:
         super().__init__(
-            "undoing es_0001 drops es_events, and there are events in it, which would be lost; it was not undone. "
-            "Drop the tables by hand if you mean it"
+            "undoing es_0001 drops es_events, and the events in it would be lost; it was not undone; if you mean to "
+            "lose them, drop the tables by hand"
         )
 
 
 class NoSchema(MigrationError):
-    """PostgreSQL has no schema to make the tables in: none that the search_path names is there. Nothing was made.
+    """PostgreSQL has no schema to create the tables in: no schema of the search_path exists. Nothing was created.
 
     Attributes:
-        search_path: What it names.
+        search_path: The setting.
     """
 
     def __init__(self, search_path: str) -> None:
         self.search_path = search_path
         super().__init__(
-            f"there is no schema to make the tables in: search_path is {search_path!r}, and none of that is there; "
-            "create one that it names, or name a schema (schema=…, --schema)"
+            f"there is no schema to create the tables in: search_path is {search_path!r}, and no schema in it exists; "
+            "create one of them, or name a schema (schema=…, --schema)"
         )
 
 
 class ForeignMigrationHistory(MigrationError):
-    """The tables are there, but this history has not made them: another one looks after them.
+    """The tables exist, but another migration history has created them.
 
     Attributes:
-        revision: The one that the tables are at, if it was the application's own Alembic that was refused; otherwise
-            None.
+        revision: The revision of the tables, if the application's own Alembic was refused; otherwise None.
     """
 
     def __init__(self, revision: str | None = None) -> None:
         self.revision = revision
         if revision is None:
             super().__init__(
-                "the tables are there, and es_alembic_version is not: another Alembic history looks after them, or "
-                "they were made by hand; upgrade them the way they were made (`alembic upgrade heads` of that "
-                "application)"
+                "the tables exist, but es_alembic_version does not: another Alembic history manages them, or they were "
+                "created by hand; upgrade them the way they were created (`alembic upgrade heads` of that application)"
             )
         else:
             super().__init__(
-                f"the tables are there, at {revision}, and this Alembic history begins with making them: another one "
-                "looks after them (es_alembic_version); go on with `eventstore migrate`, or tell this history what was "
-                f"done (`alembic stamp {revision}`) and drop es_alembic_version"
+                f"the tables exist, at {revision}, but this Alembic history would create them: another one manages "
+                "them (es_alembic_version); either continue with `eventstore migrate`, or record in this history what "
+                f"was done (`alembic stamp {revision}`) and drop es_alembic_version"
             )
 
 
 class TableTaken(MigrationError):
-    """The database has another table of a name that one of ours has; nothing was done.
+    """The database has another table with the name of one of the event store's; nothing was done.
 
     Attributes:
         tables: The names.
@@ -746,38 +746,39 @@ class TableTaken(MigrationError):
         self.schema = schema
         where = "this file" if schema is None else f"schema {schema!r}"
         apart = (
-            "give the event store a file of its own"
+            "give the event store another file"
             if schema is None
-            else "give the event store a schema of its own (`eventstore migrate --schema events`, "
+            else "give the event store another schema (`eventstore migrate --schema events`, "
             'EventStore(engine, schema="events"))'
         )
         super().__init__(
-            f"{where} has a table {' and '.join(map(repr, tables))} already, which is not the event store's; nothing "
+            f"{where} already has a table {' and '.join(map(repr, tables))} that is not the event store's; nothing "
             f"was done; {apart}, or rename that table (ALTER TABLE {tables[0]} RENAME TO …)"
         )
 
 
 class ReferredTo(MigrationError):
-    """Going back would drop a table or column that something of the application's needs. The revision was not undone.
+    """A downgrade would drop a table or column that an object of the application depends on. It was not undone.
 
-    So it is with what would go along without a word: an index or trigger of the application's on such a table.
+    This includes what the database would drop along with it without an error, such as an index or a trigger of the
+    application's on that table.
 
     Attributes:
-        dropped: What would be dropped, as "es_checkpoints" or "column deleted_version of es_streams".
-        dependents: What needs it, in the words of the database, as "table jobs" and "trigger jobs_done".
+        dropped: What would be dropped, such as "es_checkpoints" or "column deleted_version of es_streams".
+        dependents: What depends on it, in the words of the database, such as "table jobs" and "trigger jobs_done".
     """
 
     def __init__(self, dropped: str, dependents: Sequence[str]) -> None:
         self.dropped = dropped
         self.dependents = tuple(dependents)
         super().__init__(
-            f"{dropped} can't be dropped: it is needed by what the event store has not made ({', '.join(dependents)}); "
-            "this revision was not undone; drop that first, or stay at it"
+            f"{dropped} can't be dropped: objects that are not the event store's depend on it "
+            f"({', '.join(dependents)}); this revision was not undone; drop those objects first, or keep the revision"
         )
 
 
 class DefinitionsProtected(MigrationError):
-    """The connection's SQLite lets nobody change the definition of a table; nothing was done.
+    """SQLite on this connection refuses changes to the definition of a table; nothing was done.
 
     Attributes:
         table: The table whose definition was to be changed.
@@ -786,18 +787,18 @@ class DefinitionsProtected(MigrationError):
     def __init__(self, table: str) -> None:
         self.table = table
         super().__init__(
-            f"the definition of {table} can't be changed: its SQLite has SQLITE_DBCONFIG_DEFENSIVE on, as Apple's "
-            "has; nothing was done; migrate with Python 3.12 or newer, which can switch it off, or with a Python that "
-            "brings its own SQLite"
+            f"the definition of {table} can't be changed: SQLITE_DBCONFIG_DEFENSIVE is on in this SQLite, such as "
+            "Apple's; nothing was done; migrate with Python 3.12 or newer, which can switch it off, or with a Python "
+            "that brings its own SQLite"
         )
 
 
 class DiskTooSmall(MigrationError):
-    """A step of the migration needs more disk than is free; nothing was done (SQLite).
+    """A step of the migration needs more disk space than is free; nothing was done (SQLite).
 
     Attributes:
-        step: What was to be done.
-        folder: Where the space is missing: the file's own folder, or the one for SQLite's temporary files.
+        step: The step.
+        folder: Where space is missing: the folder of the database file, or the one of SQLite's temporary files.
         needed_bytes: How much the step needs there.
         free_bytes: How much is free.
     """
@@ -809,18 +810,18 @@ class DiskTooSmall(MigrationError):
         self.free_bytes = free_bytes
         super().__init__(
             f"{step} needs about {needed_bytes / 1e6:.1f} MB in {folder}, where {free_bytes / 1e6:.1f} MB are free; "
-            "nothing was done; make room, and run the migration again (SQLITE_TMPDIR names another folder for "
+            "nothing was done; free disk space, and run the migration again (SQLITE_TMPDIR names another folder for "
             "SQLite's temporary files)"
         )
 
 
 class TablesElsewhere(MigrationError):
-    """The tables are in one schema of the search path, and new ones would be made in another. Nothing was done.
+    """The tables are in one schema of the search path, and new ones would be created in another. Nothing was done.
 
     Attributes:
-        schema: The one that the tables are in.
-        first: The one that new tables would be made in: the first of the search path that is there.
-        search_path: What it names.
+        schema: The schema that the tables are in.
+        first: The schema that new tables would be created in, the first existing one of the search path.
+        search_path: The setting.
     """
 
     def __init__(self, schema: str, first: str, search_path: str) -> None:
@@ -828,20 +829,20 @@ class TablesElsewhere(MigrationError):
         self.first = first
         self.search_path = search_path
         super().__init__(
-            f"the event store's tables are in schema {schema!r}, and new ones would be made in {first!r}, the first of "
-            f"search_path {search_path!r}; nothing was done. Name the schema (`--schema {shlex.quote(schema)}`, "
-            f"schema={schema!r}, in an alembic.ini of yours `eventstore_schema = {schema}`), or put it first in the "
-            "search_path of the user who migrates (ALTER ROLE … SET search_path = …). If you mean a second event "
-            "store, name its schema in the same way"
+            f"the event store's tables are in schema {schema!r}, and new ones would be created in {first!r}, the first "
+            f"of search_path {search_path!r}; nothing was done. Name the schema (`--schema {shlex.quote(schema)}`, "
+            f"schema={schema!r}, or `eventstore_schema = {schema}` in your alembic.ini), or put it first in the "
+            "search_path of the user who migrates (ALTER ROLE … SET search_path = …). For a second event store, name "
+            "its schema in the same way"
         )
 
 
 class UnknownRevision(MigrationError):
-    """The tables are at a revision that this code does not have, so it can't go on or back from there.
+    """The tables are at a revision that this code does not have, so it can neither upgrade nor downgrade them.
 
     Attributes:
-        revision: The one that the version table names.
-        newest: The newest that this code has.
+        revision: The revision in the version table.
+        newest: The newest revision that this code has.
     """
 
     def __init__(self, revision: str, newest: str) -> None:
@@ -854,11 +855,11 @@ class UnknownRevision(MigrationError):
 
 
 class MigratedMeanwhile(MigrationError):
-    """Another process has run revisions on the same tables at the same time: it had not taken the lock, or lost it.
+    """Another process has run revisions on the same tables at the same time, without the lock of migrations.
 
     Attributes:
-        expected: The revision that this process had come to; empty if there was none.
-        found: The one that the tables are at now; empty if there is none.
+        expected: The revision that this process had reached; empty if there was none.
+        found: The revision of the tables now; empty if there is none.
     """
 
     def __init__(self, expected: str, found: str) -> None:
@@ -866,16 +867,16 @@ class MigratedMeanwhile(MigrationError):
         self.found = found
         super().__init__(
             f"another process has migrated these tables at the same time: they were at {expected or 'no revision'}, "
-            f"and are at {found or 'no revision'} now; run the migration again, which completes what is missing"
+            f"and are at {found or 'no revision'} now; run the migration again, and it completes what is missing"
         )
 
 
 class ReadOnlyDatabase(MigrationError):
-    """The server lets this user, or anybody, only read."""
+    """The database is read-only, for this user or for every user."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the database is read-only for this user: give the URL of the primary server, or, if "
+            "the database is read-only for this user; use the URL of the primary server, or, if "
             "default_transaction_read_only is on, switch it off for the user who migrates (ALTER ROLE … SET "
             "default_transaction_read_only = off)"
         )
@@ -886,26 +887,26 @@ def _by(holders: Sequence[str]) -> str:
 
 
 class GlobalOrderError(EventStoreError):
-    """The global order can't be read here without the danger of missing an event."""
+    """The global order can't be read without the risk of missing events, or can't be written in order."""
 
 
 class UnsuitableTransaction(GlobalOrderError):
-    """A joined transaction in which nobody can tell which events are settled.
+    """A joined transaction in which the store can't determine which events are settled.
 
     Attributes:
-        reason: What is wrong with it.
+        reason: Why it is unsuitable.
     """
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"the joined transaction {reason}; read with the store itself, outside of it")
+        super().__init__(f"the joined transaction {reason}; read with the store itself, outside the transaction")
 
 
 class PositionCacheEnabled(GlobalOrderError):
-    """The sequence of positions gives each session a stock of them, so that they are not used in order.
+    """The sequence of positions hands out several at a time to each session, so that they are not used in order.
 
     Attributes:
-        cache: How many at a time.
+        cache: How many at a time: the CACHE of the sequence.
     """
 
     def __init__(self, cache: int) -> None:
@@ -917,12 +918,12 @@ class PositionCacheEnabled(GlobalOrderError):
 
 
 class PositionsBehind(GlobalOrderError):
-    """The sequence of positions is behind the newest event: the next ones would come before events that were read.
+    """The sequence of positions is behind the newest event, so new events would come before events that were read.
 
-    So it is on a subscriber of logical replication, and after data were loaded without the sequence.
+    This happens on a subscriber of logical replication, and after data was loaded without the sequence.
 
     Attributes:
-        newest: The position of the newest event; None if an append has found out, by an event at the position it drew.
+        newest: The position of the newest event; None if an append has drawn a position at which there is an event.
         drawn: The last position that was drawn from the sequence; 0 if none was.
     """
 
@@ -931,64 +932,66 @@ class PositionsBehind(GlobalOrderError):
         self.drawn = drawn
         which = "" if newest is None else f", which has position {newest}"
         super().__init__(
-            f"the sequence of es_events.position is at {drawn}, behind the newest event{which}: "
-            "what is appended now would come before events that were read. Let it go on after them: run "
-            "`eventstore repair`; on a subscriber of logical replication, once it has taken over; read there only then"
+            f"the sequence of es_events.position is at {drawn}, behind the newest event{which}, so new events would "
+            "come before events that were read; run `eventstore repair`, which sets the sequence to the newest event; "
+            "on a subscriber of logical replication, run it after the switch-over, and read the global order only then"
         )
 
 
 class UnloggedEvents(GlobalOrderError):
-    """es_events is UNLOGGED or temporary: a crash of the server empties it, and the sequence begins again."""
+    """es_events is UNLOGGED or temporary. A crash of the server empties it, and the sequence starts again."""
 
     def __init__(self) -> None:
         super().__init__(
-            "es_events is no ordinary table but UNLOGGED or temporary, so a crash of the server would empty it; "
-            "change it back: ALTER TABLE es_events SET LOGGED"
+            "es_events is UNLOGGED or temporary, so a crash of the server would empty it; change it back: "
+            "ALTER TABLE es_events SET LOGGED"
         )
 
 
 class SeveralServers(GlobalOrderError):
-    """Statements that belong together were answered by different servers, each time that they were sent again."""
+    """Different servers answered statements that belong together, at every attempt."""
 
     def __init__(self, attempts: int) -> None:
         self.attempts = attempts
         super().__init__(
-            f"{attempts} times in a row, a page of events came from another server, or table, than the look that found "
-            "how far it can be read. The engine leads to several servers through a balancer, or its search_path "
-            "changes; give the store an engine that leads to one server, and name its schema: EventStore(…, schema=…)"
+            f"{attempts} times in a row, a page of events came from another server or table than the statement that "
+            "found how far the log is settled. Either a load balancer leads the engine to several servers, or its "
+            "search_path changes; give the store an engine that leads to one server, and name its schema: "
+            "EventStore(…, schema=…)"
         )
 
 
 class PositionBeyondLog(GlobalOrderError):
-    """A position after which nothing can be read, because the log has never come so far.
+    """A position after which nothing can be read, because the log has never reached it.
 
-    Events that get this position later, and lower ones, would be skipped.
+    Later events up to this position would be skipped.
 
     Attributes:
-        position: What was asked for.
-        newest: The last position that was drawn; that of the newest event if it is not known.
+        position: The requested position.
+        newest: The last position that was drawn, or, if it is not known, the position of the newest event.
     """
 
     def __init__(self, position: int, newest: int) -> None:
         self.position = position
         self.newest = newest
         super().__init__(
-            f"position {position} is beyond the log, which has come to {newest}: it is of another database, or the log "
-            "went back (a failover, or a restore from a backup). Build what was made of its events again, from 0"
+            f"position {position} is beyond the log, which has reached {newest}: the position belongs to another "
+            "database, or the log went back (a failover, or a restore from a backup); rebuild what was computed from "
+            "its events, from position 0"
         )
 
 
 class LogWentBack(GlobalOrderError):
-    """The log does not have an event any more that was read: it went back, by a failover or a restore from a backup.
+    """The log no longer has an event that was read. It went back, by a failover or a restore from a backup.
 
-    New events have got positions that were read already, so to read on after the position would skip them. What was
-    made of the lost events is wrong, too.
+    New events have got positions that were already read, so reading on after the position would skip them. What was
+    computed from the lost events is wrong, too.
 
     Attributes:
-        position: Where the event was.
+        position: If the event was.
         expected_id: Its id; None if only the position is known.
         found_id: The id of the event that is there now; None if there is none.
-        projection: The projection whose checkpoint it is; None if it is none's.
+        projection: The projection whose checkpoint names the event; None if it is not a checkpoint.
     """
 
     def __init__(
@@ -998,25 +1001,25 @@ class LogWentBack(GlobalOrderError):
         self.expected_id = expected_id
         self.found_id = found_id
         self.projection = projection
-        whose = "" if projection is None else f" where projection {projection!r} has come to,"
-        there = "none is there now" if found_id is None else f"event {found_id} is there now"
+        whose = "" if projection is None else f" which projection {projection!r} has reached,"
+        there = "there is none now" if found_id is None else f"event {found_id} is there now"
         super().__init__(
             f"the log went back: event {expected_id or '(id not kept)'} was at position {position},{whose} and {there}"
-            ". It was a failover, a restore from a backup, or history was changed by hand. Build what was made of its "
-            "events again, from position 0"
+            ". The cause is a failover, a restore from a backup, or a change of history by hand; rebuild what was "
+            "computed from its events, from position 0"
             + ("" if projection is None else f" (eventstore projections reset {projection})")
         )
 
 
 class TransferError(EventStoreError):
-    """An export or an import that can't go on."""
+    """An export or an import that can't continue."""
 
 
 class DamagedExport(TransferError):
-    """A file that is no export, or not all of one. What was read before is imported.
+    """A file that is not an export, or is incomplete or damaged. What precedes the damage was imported.
 
     Attributes:
-        place: Where in it, such as `line 7`.
+        place: Where in the file, such as `line 7`.
         file: Its path; None if it was given as an open file.
     """
 
@@ -1028,13 +1031,13 @@ class DamagedExport(TransferError):
         super().__init__(f"{place} of {named} {problem}")
 
     def of(self, file: str | None) -> Self:
-        """Return this error, which now names its file."""
+        """Add the name of the file to this error, and return it."""
         DamagedExport.__init__(self, self.place, self.problem, file=file)
         return self
 
 
 class ImportConflict(TransferError):
-    """An event that does not fit what is stored already. Nothing of its batch was stored; what was before it is.
+    """An event that contradicts what is already stored. Nothing of its batch was stored; earlier batches were.
 
     Attributes:
         stream_id: The stream.
@@ -1045,17 +1048,17 @@ class ImportConflict(TransferError):
         self.stream_id = stream_id
         self.version = version
         super().__init__(
-            f"version {version} of stream {stream_id!r} can't be imported: {problem}; look at where the two histories "
-            "part, or import into a database without other events"
+            f"version {version} of stream {stream_id!r} can't be imported: {problem}; find out where the two histories "
+            "differ, or import into a database without other events"
         )
 
 
 class ProjectionError(EventStoreError):
-    """A projection that can't go on, or not now."""
+    """A projection that can't continue, or can't be managed now."""
 
 
 class ProjectionFailed(ProjectionError):
-    """A handler could not deal with an event, and the projection has stopped before it. The cause is chained.
+    """A handler has failed on an event, and the projection has stopped before it. The cause is chained.
 
     Attributes:
         projection: The projection.
@@ -1065,7 +1068,7 @@ class ProjectionFailed(ProjectionError):
         event_type: Its type.
         event_id: Its id.
         error_type: The name of the type of the error.
-        attempts: How often it was tried.
+        attempts: How often the handler was called with it.
     """
 
     def __init__(
@@ -1092,16 +1095,16 @@ class ProjectionFailed(ProjectionError):
         super().__init__(
             f"projection {projection!r} has stopped before position {position}: {event_type!r}, version {version} of "
             f"stream {stream_id!r}, event id {event_id}, has failed {times} with {error_type}; fix the handler and "
-            "start it again, or let such events become dead letters"
+            "start the worker again, or let such events become dead letters"
         )
 
 
 class ProjectionRunning(ProjectionError):
-    """A worker is running the projection, so it can be neither reset nor swapped nor removed.
+    """A worker is running the projection, so it can't be reset, swapped or removed.
 
     Attributes:
         projection: The projection.
-        worker: The worker that was last seen; None where it is in the midst of its first batch.
+        worker: The worker that was last seen; None if it is in its first batch.
     """
 
     def __init__(self, projection: str, worker: str | None) -> None:
@@ -1112,15 +1115,15 @@ class ProjectionRunning(ProjectionError):
 
 
 class ProjectionBehind(ProjectionError, TimeoutError):
-    """A projection has not come to a position in time.
+    """A projection has not reached a position in time.
 
     Attributes:
         projection: The projection.
-        position: How far it has come.
-        wanted: How far it was to come.
-        waited_seconds: For how long.
-        failure: The event at which it has stopped; None if it has not, as far as is known.
-        retrying: The event that its worker tries again; None if it does not.
+        position: The position of its checkpoint.
+        wanted: The position that it was to reach.
+        waited_seconds: How long the caller has waited.
+        failure: The event at which the projection has stopped; None if it is not known to have stopped.
+        retrying: The event that its worker retries; None if there is none.
     """
 
     def __init__(
@@ -1139,19 +1142,19 @@ class ProjectionBehind(ProjectionError, TimeoutError):
         self.waited_seconds = waited_seconds
         self.failure = failure
         self.retrying = retrying
-        advice = "see that a worker runs it"
+        advice = "make sure that a worker runs it"
         if failure is not None:
             advice = f"it has stopped: {failure}"
         elif retrying is not None:
-            advice = f"an event is tried again: {retrying}"
+            advice = f"its worker retries an event: {retrying}"
         super().__init__(
-            f"projection {projection!r} is at position {position}, and has not come to {wanted} in "
+            f"projection {projection!r} is at position {position}, and has not reached {wanted} in "
             f"{waited_seconds:g} seconds; {advice}"
         )
 
 
 class UnknownProjection(ProjectionError):
-    """There is no projection of that name: none has ever been run under it.
+    """There is no projection with that name, because no worker has run one.
 
     Attributes:
         projection: The name.
@@ -1160,8 +1163,8 @@ class UnknownProjection(ProjectionError):
     def __init__(self, projection: str) -> None:
         self.projection = projection
         super().__init__(
-            f"there is no projection {projection!r}; it is known by its exact name once a worker has begun to run "
-            "it; `eventstore projections status` lists those that there are"
+            f"there is no projection {projection!r}; a projection is known by its exact name once a worker has started "
+            "it; `eventstore projections status` lists those that exist"
         )
 
 
@@ -1169,7 +1172,7 @@ class UnsupportedDatabase(EventStoreError):
     """A database or driver that the store does not work with.
 
     Attributes:
-        found: The dialect and driver, as `mysql+pymysql`.
+        found: The dialect and driver, such as `mysql+pymysql`.
     """
 
     def __init__(self, found: str) -> None:
@@ -1187,11 +1190,11 @@ class DriverMissing(EventStoreError, ImportError):
 
 
 class ExtraMissing(EventStoreError, ImportError):
-    """A package is not installed that only a part of this one needs.
+    """An optional package that is needed here is not installed.
 
     Attributes:
         package: Its name.
-        extra: The extra of this package that it comes with.
+        extra: The extra of sqlalchemy-eventstore that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -1204,11 +1207,11 @@ class FieldMismatch(EventStoreError):
     """A payload that does not fit the columns of its frame.
 
     Attributes:
-        field: The field; None where the payload has no fields at all.
-        found: The type of the value; None where the field itself was not expected.
-        expected: The Arrow type of the column; None where there is none.
-        position: Of the event.
-        event_type: Of the event.
+        field: The field; None if the payload has no fields at all.
+        found: The type of the value; None if the field itself was not expected.
+        expected: The Arrow type of the column; None if there is none.
+        position: The position of the event.
+        event_type: The type of the event.
     """
 
     def __init__(
@@ -1220,7 +1223,7 @@ class FieldMismatch(EventStoreError):
         self.position = position
         self.event_type = event_type
         if field is None:
-            problem = f"has a payload without fields ({found}); take as_json=True, and no fields"
+            problem = f"has a payload without fields ({found}); pass as_json=True, and no fields"
         elif found is None:
             problem = f"has a field {field!r} that no event before it had; pass sample_size=None, or name the fields"
         else:
@@ -1236,10 +1239,10 @@ class DatabaseMismatch(EventStoreError):
 
 
 class UnsuitableSetting(EventStoreError):
-    """A setting of the engine, the connection or the server with which the store would not do what it promises.
+    """A setting of the engine, the connection or the server with which the store could not keep its promises.
 
-    Raised by the first call that meets it, before anything is written. The page "Settings of the surroundings" lists
-    them.
+    Raised by the first call that depends on it, before anything is written. The page "Settings of the surroundings"
+    lists them.
 
     Attributes:
         setting: Its name, such as `schema_translate_map`.
@@ -1255,17 +1258,17 @@ class NotInTransaction(EventStoreError):
 
     def __init__(
         self,
-        problem: str = "the joined connection is in AUTOCOMMIT, there is no transaction to join; "
+        problem: str = "the joined connection is in AUTOCOMMIT, so there is no transaction to join; "
         "use the store itself, or a connection with another isolation level",
     ) -> None:
         super().__init__(problem)
 
 
 class TransactionBroken(EventStoreError):
-    """Code that was given a transaction, such as a projection's handler, has left it so that it can't be committed.
+    """Code that ran in a transaction, such as a projection's handler, has left it so that it can't be committed.
 
     Attributes:
-        reason: `aborted`: it went on after an error of the database. `ended`: it has committed or rolled back. `lost`:
+        reason: `aborted`: the code continued after a database error. `ended`: it has committed or rolled back. `lost`:
             the connection was lost meanwhile. `moved`: the checkpoint was changed meanwhile.
     """
 
@@ -1275,27 +1278,27 @@ class TransactionBroken(EventStoreError):
 
 
 _BROKEN = {
-    "aborted": "an error of the database has aborted the transaction, and the code inside of it went on: nothing of it "
-    "can be committed; let such an error through, or do what may fail inside of `with connection.begin_nested()`",
-    "ended": "a handler has ended the transaction of its batch; handlers neither commit nor roll back, nor send such "
-    "SQL: that is done with the checkpoint",
-    "lost": "the connection of the batch was lost while the handler ran; make it quicker, or raise the server's "
-    "idle_in_transaction_session_timeout for this role",
+    "aborted": "a database error has aborted the transaction, but the code inside it continued, so nothing of it can "
+    "be committed; let the error pass, or do what may fail inside `with connection.begin_nested()`",
+    "ended": "a handler has ended the transaction of its batch; a handler must neither commit nor roll back, nor send "
+    "such SQL: the worker commits, together with the checkpoint",
+    "lost": "the connection of the batch was lost while the handler ran; make the handler quicker, or raise the "
+    "server's idle_in_transaction_session_timeout for this role",
     "moved": "the checkpoint of the projection was changed during its batch, although it was locked; only workers "
     "write to es_checkpoints, and they lock it first",
 }
 
 
 class PermissionDenied(EventStoreError):
-    """PostgreSQL has refused a statement, because the user that is connected lacks a right. The statement did nothing.
+    """PostgreSQL has refused a statement, because the connected user lacks a right. The statement did nothing.
 
-    In a transaction that was joined, PostgreSQL has aborted it, as after any error of its own.
+    PostgreSQL has aborted a joined transaction, as after every database error.
 
     Attributes:
-        problem: What the server says.
-        on: What the right is on, as GRANT names it, such as `es_events` or `SEQUENCE es_events_position_seq`; None if
-            that is not known.
-        rights: What the statement takes there, as GRANT names it; it may be more than is missing.
+        problem: The server's message.
+        on: The object that the right is on, as GRANT names it, such as `es_events` or `SEQUENCE
+            es_events_position_seq`; None if it is not known.
+        rights: The rights that the statement needs there, as GRANT names them; some of them may be granted already.
     """
 
     def __init__(self, problem: str, on: str | None = None, rights: Sequence[str] = ()) -> None:
@@ -1303,28 +1306,28 @@ class PermissionDenied(EventStoreError):
         self.on = on
         self.rights = tuple(rights)
         super().__init__(
-            f"PostgreSQL refuses this to the user that is connected: {problem}; {self.remedy} (which user needs what "
-            "is in the guide to setting up the database)"
+            f"the connected user lacks a right: {problem}; {self.remedy} (the guide to setting up the database lists "
+            "which user needs which rights)"
         )
 
     @property
     def grant(self) -> str | None:
-        """The statement that gives the rights, `<user>` in place of the user's name; None if they are not known."""
+        """The GRANT statement, with `<user>` in place of the user's name; None if the rights are not known."""
         return f"GRANT {', '.join(self.rights)} ON {self.on} TO <user>" if self.on and self.rights else None
 
     @property
     def remedy(self) -> str:
         """What to do about it."""
         if self.grant is None:
-            return "use a user that may, such as the owner of the tables"
-        return f"as the owner of the tables: {self.grant}; or use a user that may"
+            return "use a user who has it, such as the owner of the tables"
+        return f"as the owner of the tables, run {self.grant}, or use a user who has the right"
 
 
 class DatabaseBusy(EventStoreError):
-    """SQLite's write lock could not be had; nothing was written.
+    """SQLite's write lock was not available; nothing was written.
 
     Attributes:
-        waited_seconds: How long the store has waited, None where that was the driver's or nobody's choice.
+        waited_seconds: How long the store has waited; None if the driver has waited, or if it failed without waiting.
     """
 
     def __init__(self, waited_seconds: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What is appended and what is read back: values, without I/O."""
+"""Events, appends and their results: values, without I/O."""
 
 import os
 import time
@@ -31,11 +31,11 @@ STREAM_ARCHIVED_EVENT: Final = "$stream-archived"
 """The type of the event that `EventStore.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
 
 CLOSING_ERRORS: Final = {STREAM_DELETED_EVENT: StreamDeleted, STREAM_ARCHIVED_EVENT: StreamArchived}
-"""By the types of those events: what is raised where a stream has ended with one."""
+"""The error for each type of tombstone: raised by an append to a stream that ends with one."""
 
 
 def closing_error(event_type: str, data: Any) -> type[StreamClosed] | None:
-    """Return what to raise where this is the last event of a stream; None where the stream can go on after it."""
+    """Return the error for an append to a stream whose last event this is; None if the stream takes more events."""
     error = CLOSING_ERRORS.get(event_type)
     return None if error is None or (isinstance(data, Mapping) and data.get("reusable") is True) else error
 
@@ -54,18 +54,18 @@ def uuid7() -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be appended.
+    """An event to append.
 
-    The event id is made with the event, so that appending the same object again, after a lost connection say, is
-    recognised as a repetition and stores nothing twice.
+    It gets its event id when it is made. Appending the same object again, for example after a lost connection, is
+    therefore idempotent: the store recognises the duplicate and stores nothing twice.
 
     Attributes:
         event_type: The name of what happened, 1 to 255 characters, such as `order-placed`.
         data: Any value that the codec can store exactly, usually a mapping.
         event_id: Defaults to a new UUIDv7.
-        metadata: JSON values by string keys: who, why, in which request. Added to the metadata of the append; wins over
-            it.
-        schema_version: The version of the shape of `data`, from 1.
+        metadata: JSON values by string keys, such as who, why and in which request. Added to the metadata of the
+            append, which it overrides.
+        schema_version: The version of the structure of `data`, from 1.
 
     Raises:
         InvalidEvent: The type, the id or the schema version is not valid.
@@ -85,32 +85,32 @@ class NewEvent:
 
     def __post_init__(self) -> None:
         event_type, schema_version = check_event_type(self.event_type), check_schema_version(self.schema_version)
-        if event_type is not self.event_type:  # an enum of strings: what is stored is its value
+        if event_type is not self.event_type:  # of an enum of strings, the value is stored
             object.__setattr__(self, "event_type", event_type)
         if schema_version is not self.schema_version:
             object.__setattr__(self, "schema_version", schema_version)
         if not isinstance(self.event_id, UUID):
-            msg = f"an event id is a uuid.UUID, not {type(self.event_id).__name__}"
+            msg = f"an event id must be a uuid.UUID, not {type(self.event_id).__name__}"
             raise InvalidEvent(msg)
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
             raise InvalidMetadata("$", f"is not a mapping but {type(self.metadata).__name__}")
 
 
 class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes ten times as long to make
-    """An event that is stored, as it is read: in its newest shape, where upcasters lead there.
+    """A stored event as it is read: upcast to the newest schema version.
 
-    Several that a splitter has made of one have its position, version and event id in common.
+    If a splitter has made several events of a stored one, they share its position, version and event id.
 
     Attributes:
-        position: Its place in the global order of all events; ascending, with holes.
+        position: Its number in the global order of all events; ascending, with gaps.
         stream_id: The stream that it belongs to.
-        version: Its place in the stream: 1, 2, 3, …
+        version: Its number in the stream: 1, 2, 3, …
         event_id: The id given by the writer.
         event_type: The name of what happened, after upcasting.
-        schema_version: The version of the shape of `data`, after upcasting.
-        data: An object of the registered class where the event type is registered with the store, otherwise the plain
+        schema_version: The version of the structure of `data`, after upcasting.
+        data: An object of the registered class if the event type is registered with the store, otherwise the plain
             value.
-        metadata: JSON values by string keys, empty where none were given.
+        metadata: JSON values by string keys; empty if there are none.
         recorded_at: When the database stored it, in UTC, by the database's clock.
     """
 
@@ -131,7 +131,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes te
 
     @property
     def token(self) -> PositionToken:
-        """What to keep when this event has been dealt with, to read on after it."""
+        """The token to keep when you have handled this event, to read on after it."""
         return PositionToken(self.position, self.event_id, self.stream_id, self.version)
 
     def _repr_html_(self) -> str:
@@ -140,14 +140,13 @@ class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes te
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """What an append has done.
+    """The result of an append.
 
     Attributes:
         stream_id: The stream.
-        version: The version of the stream after these events: that of the last of them.
-        position: The global position of the last of these events.
-        duplicate: True where the same events (by their ids) were stored by an earlier append, and nothing was written
-            now.
+        version: The version of the last of these events.
+        position: The position of the last of these events in the global order.
+        duplicate: Whether an earlier append has stored the same events (by their ids), so that this one wrote nothing.
     """
 
     stream_id: str
@@ -162,7 +161,7 @@ class AppendResult:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """One of several appends that are made together.
+    """One of several appends for `EventStore.append_many`.
 
     Attributes:
         stream_id: The stream.
@@ -198,9 +197,9 @@ def check_expected_version(expected: object) -> ExpectedVersion:
     if isinstance(expected, Expected):
         return expected
     if isinstance(expected, bool) or not isinstance(expected, int):
-        msg = f"an expected version is an integer, NO_STREAM, ANY or STREAM_EXISTS, not {type(expected).__name__}"
+        msg = f"an expected version must be an integer, NO_STREAM, ANY or STREAM_EXISTS, not {type(expected).__name__}"
         raise InvalidExpectedVersion(msg)
     if not 0 <= expected <= MAX_VERSION:
-        msg = f"an expected version is between 0 and {MAX_VERSION}, not {expected}"
+        msg = f"an expected version must be between 0 and {MAX_VERSION}, not {expected}"
         raise InvalidExpectedVersion(msg)
     return int(expected)

@@ -10,29 +10,29 @@ from eventstore.events import RecordedEvent
 from eventstore.streams import category_of
 
 MAX_FILTERS: Final = 100
-"""How many filters one read may have, after those that differ in one list only have become one."""
+"""How many filters one read may have, after `combine` has merged those that differ in one list only."""
 
 FIELDS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
-"""The fields that name values: the attribute of an event, and column of es_events, that each is compared with.
+"""The fields of a filter, with the attribute of an event (and column of es_events) that the values of each restrict.
 
-The order is that of choice: of several fields, statements look up the first and compare the others.
+The order matters: if a filter has several fields, statements look up the first and compare the others.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events to read: those that match each of the fields that are given.
+    """Which events to read: those that match all of its fields.
 
-    Of several filters, an event has to match one; an event that several of them match is read once.
+    If there are several filters, an event has to match at least one of them, and is read once.
 
     Attributes:
         event_types: Names of event types. Defaults to None: all.
-        categories: What stands before the first `-` of stream ids. Defaults to None: all.
+        categories: Categories, which are the parts of stream ids before the first `-`. Defaults to None: all.
         stream_ids: Ids of streams. Defaults to None: all.
-        after_position: Exclusive; match events of higher positions. Defaults to 0: from the first.
+        after_position: Exclusive; match events of higher positions. Defaults to 0: from the first event.
 
     Raises:
-        InvalidFilter: A list is empty, so that nothing could ever match; or it is no list of valid names; or the
+        InvalidFilter: A list is empty, so that nothing could ever match, or is not a list of valid names, or the
             position is not between 0 and 2^63-1.
 
     Example:
@@ -59,28 +59,28 @@ class EventFilter:
 
     @property
     def named(self) -> dict[str, tuple[str, ...]]:
-        """The fields that are given, with their values."""
+        """The fields that list values, with these."""
         return {name: tuple(getattr(self, name)) for name in FIELDS if getattr(self, name) is not None}
 
     def matches(self, event: RecordedEvent) -> bool:
-        """Return whether an event matches, by the type that it has now: upcasting may have changed it."""
+        """Return whether an event matches. Its type is compared as it is after upcasting."""
         return event.position > self.after_position and all(
             getattr(event, FIELDS[name]) in values for name, values in self.named.items()
         )
 
     def matches_stream(self, stream_id: str) -> bool:
-        """Return whether events of a stream can match, by its id and category."""
+        """Return whether events of a stream can match, judging by its id and category."""
         names = {"stream_ids": stream_id, "categories": category_of(stream_id)}
         return all(names[field] in values for field, values in self.named.items() if field in names)
 
 
 def _names(field: str, value: Any, check: Any) -> tuple[str, ...]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        msg = f"{field} is a list of strings, not {type(value).__name__}"
+        msg = f"{field} must be a list of strings, not {type(value).__name__}"
         raise InvalidFilter(msg)
     names = list(value)
     if not names:
-        msg = f"{field} is empty, so that nothing could ever match; leave it out to match all"
+        msg = f"{field} is empty, so no event could match; leave it out to match all"
         raise InvalidFilter(msg)
     for index, name in enumerate(names):
         try:
@@ -91,24 +91,24 @@ def _names(field: str, value: Any, check: Any) -> tuple[str, ...]:
 
 
 def combine(filters: Iterable[EventFilter]) -> tuple[EventFilter, ...]:
-    """Check filters, and return as few as match the same; none where everything matches.
+    """Check filters, and merge them into as few as match the same events; into none if they match all events.
 
     Raises:
-        InvalidFilter: One is no EventFilter, or they are too many.
+        InvalidFilter: One is not an EventFilter, or there are too many.
     """
     combined: dict[Any, EventFilter] = {}
-    for given in filters:
-        if not isinstance(given, EventFilter):
-            hint = "; pass filters one by one: read_all(one, another)" if isinstance(given, list | tuple) else ""
-            msg = f"a filter is an EventFilter, not {type(given).__name__}{hint}"
+    for one in filters:
+        if not isinstance(one, EventFilter):
+            hint = "; pass filters one by one: read_all(one, another)" if isinstance(one, list | tuple) else ""
+            msg = f"a filter must be an EventFilter, not {type(one).__name__}{hint}"
             raise InvalidFilter(msg)
-        fields = tuple(given.named)
-        key: Any = (fields, given.after_position) if len(fields) == 1 else given
-        combined[key] = _union(fields[0], given, combined[key]) if len(fields) == 1 and key in combined else given
+        fields = tuple(one.named)
+        key: Any = (fields, one.after_position) if len(fields) == 1 else one
+        combined[key] = _union(fields[0], one, combined[key]) if len(fields) == 1 and key in combined else one
     if EventFilter() in combined:
         return ()
     if len(combined) > MAX_FILTERS:
-        msg = f"{len(combined)} filters are more than {MAX_FILTERS}; name more values in fewer filters"
+        msg = f"{len(combined)} filters are more than the {MAX_FILTERS} allowed; list more values in fewer filters"
         raise InvalidFilter(msg)
     return tuple(combined.values())
 

@@ -1,4 +1,4 @@
-"""What a store tells of its operations: the seam for tracing and metrics. By default nobody listens."""
+"""The observer of a store's operations, for tracing and metrics. By default there is none."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import Any, Final, Literal, Protocol, Self
 
 Operation = Literal["append", "append_many", "read", "load", "execute", "save_snapshot", "load_snapshot", "project"]
-"""What is observed.
+"""The operations that are observed.
 
-`append` and `append_many` are the calls of those names. `read` is one page, of a
-stream or of the global order; looking whether there is anything new is not observed. `load` and `execute` are a
-repository's, `save_snapshot` and `load_snapshot` are what they say, and `project` is one batch of a projection.
+`append` and `append_many` are the calls of those names. `read` is one page, of a stream or of the global order; polls
+that find nothing new are not observed. `load` and `execute` are the calls of a repository, `save_snapshot` and
+`load_snapshot` save and load one snapshot, and `project` is one batch of a projection.
 """
 
 
@@ -18,48 +18,48 @@ class Observation(Protocol):
     """One operation that is under way."""
 
     def note(self, **figures: int) -> None:
-        """Say what has come of the operation.
+        """Receive figures about the operation.
 
         Args:
-            figures: `events` (appended, read or handled), `conflicts` (appends that `append_many` left out), `attempts`
-                (of a command), `snapshot_version` (that loading began with), `dead_letters` (new ones), `lag` (how many
-                positions a projection is behind what is settled).
+            figures: `events` (appended, read or handled), `conflicts` (appends that `append_many` has skipped),
+                `attempts` (of a command), `snapshot_version` (that the load began with), `dead_letters` (new ones),
+                `lag` (how many positions a projection is behind what is settled).
         """
         ...
 
     def caused_by(self, metadata: Mapping[str, Any]) -> None:
-        """Say that the operation is about an event with this metadata: that of a projection, for each event."""
+        """Receive the metadata of an event that the operation handles; called by projections, for each event."""
         ...
 
 
 class Observer(Protocol):
-    """Is told of each operation of a store. Thread-safe. What it raises reaches the caller of the operation."""
+    """Is called for each operation of a store. Must be thread-safe. Its errors reach the caller of the operation."""
 
     def operation(
         self, name: Operation, *, stream_id: str | None = None, projection: str | None = None
     ) -> AbstractContextManager[Observation]:
-        """Observe one operation: entered before it begins, left when it has ended, with the error if there was one.
+        """Return a context manager around one operation, which receives its error if it fails.
 
-        An append takes the metadata of the context (`metadata_context`) after this was entered.
+        An append reads the metadata of the context (`metadata_context`) after entering it.
 
         Args:
             name: The operation.
-            stream_id: Of which stream, where it is of one.
-            projection: Of which projection.
+            stream_id: The stream; None if the operation is not about one stream.
+            projection: The projection; None if the operation is not about one.
         """
         ...
 
     def waited(self, seconds: float) -> None:
-        """Learn for how long a reader of the global order has waited for appends under way."""
+        """Receive how long a reader of the global order has waited for appends under way."""
         ...
 
 
 class _Nothing:
-    """Observes nothing; one object does for all operations."""
+    """Observes nothing. The same object serves all operations."""
 
     def operation(
         self,
-        name: Operation,  # noqa: ARG002  # whatever it is
+        name: Operation,  # noqa: ARG002  # not used
         *,
         stream_id: str | None = None,  # noqa: ARG002
         projection: str | None = None,  # noqa: ARG002
@@ -85,4 +85,4 @@ class _Nothing:
 
 
 NO_OBSERVER: Final[Observer] = _Nothing()
-"""Where nobody listens. It costs a quarter of a microsecond an operation."""
+"""Stands for no observer. It costs a quarter of a microsecond for each operation."""

@@ -1,4 +1,4 @@
-"""Snapshots: the state of a stream at a version, saved so that loading need not begin at the first event."""
+"""Snapshots: states of streams at a version, saved so that a load need not read all events."""
 
 import logging
 from collections.abc import Iterator
@@ -31,9 +31,9 @@ class Snapshot:
 
     Attributes:
         stream_id: The stream.
-        version: The version of the stream that the state was computed at: go on reading after it.
+        version: The version of the stream that the state was computed at. Read the events after it.
         state: The state, as it was saved.
-        schema_version: The version of the shape of the state.
+        schema_version: The version of the structure of the state.
         created_at: When it was saved, in UTC.
     """
 
@@ -46,15 +46,15 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
-    """What the store knows of a snapshot without reading its state.
+    """What the store knows about a snapshot without reading its state.
 
     Attributes:
         stream_id: The stream.
-        schema_version: The version of the shape of the state.
+        schema_version: The version of the structure of the state.
         version: The version of the stream that the state was computed at.
-        stream_version: The version of the stream now. The events between are read after the snapshot was loaded.
-        size_bytes: How large the stored state is.
-        codec: The number of its codec, plus 256 where it is compressed.
+        stream_version: The version of the stream now. A load reads the events between the two after the snapshot.
+        size_bytes: The size of the stored state.
+        codec: The number of its codec, plus 256 if it is compressed.
         created_at: When it was saved, in UTC.
     """
 
@@ -68,20 +68,23 @@ class SnapshotInfo:
 
     @property
     def events_after(self) -> int:
-        """How many versions the stream is ahead of it; below 0 where it is beyond the head, and is not loaded."""
+        """How many versions the stream is ahead of the snapshot.
+
+        Negative if the snapshot is beyond the head of the stream; then it is not loaded.
+        """
         return self.stream_version - self.version
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotCoverage:
-    """How much snapshots spare those who load streams.
+    """How many events snapshots save when streams are loaded.
 
     Attributes:
-        streams: How many streams were looked at.
+        streams: How many streams were counted.
         covered: How many of them have a snapshot, of any schema version.
-        events_after: How many events are read to load each stream once: those after the newest snapshot, all of them
-            if there is none. By versions: of a stream that was deleted or archived, events that are gone count, too.
-        most_events_after: The most that one stream needs.
+        events_after: How many events are read to load each stream once: those after the newest snapshot, or all of them
+            if there is none. Computed from versions, so deleted and archived events count, too.
+        most_events_after: The largest number of these for one stream.
     """
 
     streams: int
@@ -93,7 +96,7 @@ class SnapshotCoverage:
 def write_snapshot(
     core: Core, stream_id: str, *, version: int, schema_version: int, encoded: tuple[int, bytes]
 ) -> bool:
-    """Save an encoded state, unless there is a newer or equal one; see `SnapshotStore.save`."""
+    """Save an encoded state, unless there is one of the same version or newer; see `SnapshotStore.save`."""
     codec, data = encoded
     with (
         core.observer.operation("save_snapshot", stream_id=stream_id),
@@ -112,30 +115,31 @@ def write_snapshot(
 
 
 class SnapshotStore:
-    """The snapshots of one store: `store.snapshots`. They are a cache; to delete them loses nothing."""
+    """The snapshots of one store: `store.snapshots`. They are a cache; deleting them loses nothing."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._codec = core.mapper.codec
 
     def save(self, stream_id: str, *, version: int, state: Any, schema_version: int = 1) -> bool:
-        """Save a state, unless there is a newer or equal one.
+        """Save a state, unless there is one of the same version or newer.
 
         Args:
             stream_id: The stream.
             version: The version of the stream that the state was computed at, from 1.
             state: Any value that the codec can store exactly.
-            schema_version: The version of the shape of the state, from 1. Each keeps a snapshot of its own, so that old
-                and new code can run side by side.
+            schema_version: The version of the structure of the state, from 1. A stream has one snapshot for each schema
+                version, so that old and new code can run side by side.
 
         Returns:
-            False where it was declined: the snapshot that is there is of the same version or newer, or the stream has
-            not reached this version (the events may have been rolled back).
+            False if the state was not saved, because the existing snapshot is of the same version or newer, or the
+            stream has not reached this version (the events may have been rolled back).
 
         Raises:
             InvalidInput: An argument is not valid.
             EncodingError: The state can't be stored exactly.
-            SerializationConflict: PostgreSQL has ended the joined transaction, as another one has saved or deleted.
+            SerializationConflict: PostgreSQL has aborted the joined transaction, because another one has saved or
+                deleted a snapshot of the stream.
         """
         stream_id = check_stream_id(stream_id)
         check_number("version", version, minimum=1)
@@ -148,8 +152,8 @@ class SnapshotStore:
         """Return the snapshot of this schema version.
 
         Returns:
-            None where there is none, where it is beyond the head of the stream, or where it can't be read: that is
-            logged as a warning.
+            None if there is none, if it is beyond the head of the stream, or if it can't be read, which is logged as a
+            warning.
 
         Raises:
             InvalidInput: An argument is not valid.
@@ -167,8 +171,8 @@ class SnapshotStore:
         try:
             state = self._codec.decode(codec, data)
         except DecodingError as error:
-            told = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
-            _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, version, error, extra=told)
+            extra = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
+            _log.warning("snapshot of %r at version %d is ignored: %s", stream_id, version, error, extra=extra)
             return None
         return Snapshot(stream_id, version, state, schema_version, self._core.dialect.to_time(created_at))
 
@@ -179,11 +183,11 @@ class SnapshotStore:
         after: tuple[str, int] | None = None,
         limit: int | None = None,
     ) -> Iterator[SnapshotInfo]:
-        """List snapshots, in order of stream id and schema version, page by page, without their states.
+        """List snapshots, in order of stream id and schema version, one page at a time, without their states.
 
         Args:
-            category: List those of streams of this category. Defaults to None: all.
-            after: Exclusive; go on after this stream id and schema version. Defaults to None: from the first.
+            category: List the snapshots of streams of this category. Defaults to None: all.
+            after: Exclusive; continue after this stream id and schema version. Defaults to None: from the first.
             limit: List at most so many. Defaults to None: all.
 
         Raises:
@@ -192,25 +196,25 @@ class SnapshotStore:
         if category is not None:
             category = check_category(category)
         if after is not None and not (isinstance(after, tuple) and len(after) == 2):  # noqa: PLR2004  # a pair
-            msg = f"after is a pair (stream id, schema version), or None, not {type(after).__name__}"
+            msg = f"after must be a pair (stream id, schema version) or None, not {type(after).__name__}"
             raise InvalidInput(msg)
         stream_id, schema_version = ("", 0) if after is None else after
         if after is not None:
             stream_id = check_stream_id(stream_id)
             check_number("the schema version of after", schema_version)
         remaining = MAX_VERSION if limit is None else check_number("limit", limit)
-        return self._found(category, stream_id, schema_version, remaining)
+        return self._pages(category, stream_id, schema_version, remaining)
 
-    def _found(
+    def _pages(
         self, category: str | None, stream_id: str, schema_version: int, remaining: int
     ) -> Iterator[SnapshotInfo]:
-        wanted = {} if category is None else {"category": category}
+        parameters = {} if category is None else {"category": category}
         while remaining > 0:
             page_size = min(_PAGE, remaining)
             with self._core.execution.statement() as run:
                 rows = run(
                     list_snapshots(of_category=category is not None),
-                    **wanted,
+                    **parameters,
                     after_stream_id=stream_id,
                     after_schema_version=schema_version,
                     page_size=page_size,
@@ -227,11 +231,11 @@ class SnapshotStore:
         return SnapshotInfo(stream_id, schema_version, version, stream_version, size_bytes, codec, created_at)
 
     def coverage(self, *, category: str | None = None, min_version: int = 1) -> SnapshotCoverage:
-        """Count streams and their newest snapshots. It looks at every stream: about a second for each million.
+        """Count streams and their newest snapshots. It looks at every stream, about a million a second.
 
         Args:
             category: Count streams of this category. Defaults to None: all.
-            min_version: Count streams that are at this version or a higher one, from 1: short ones need no snapshot.
+            min_version: Count streams at this version or a higher one, from 1. Short streams need no snapshot.
 
         Raises:
             InvalidInput: An argument is not valid.
@@ -239,10 +243,10 @@ class SnapshotStore:
         if category is not None:
             category = check_category(category)
         check_number("min_version", min_version, minimum=1)
-        wanted = {} if category is None else {"category": category}
+        parameters = {} if category is None else {"category": category}
         with self._core.execution.statement() as run:
             statement = snapshot_coverage(of_category=category is not None)
-            ((streams, covered, after, most),) = run(statement, **wanted, min_version=min_version)
+            ((streams, covered, after, most),) = run(statement, **parameters, min_version=min_version)
         return SnapshotCoverage(int(streams), int(covered), int(after), int(most))
 
     def delete(self, stream_id: str, *, schema_version: int | None = None) -> int:
@@ -250,7 +254,7 @@ class SnapshotStore:
 
         Args:
             stream_id: The stream.
-            schema_version: Delete that of this schema version only. Defaults to None: all.
+            schema_version: Delete the snapshot of this schema version only. Defaults to None: all.
 
         Returns:
             How many there were.

@@ -41,7 +41,7 @@ from eventstore.health.thresholds import Thresholds
 from eventstore.observer import NO_OBSERVER, Observer
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
-from eventstore.subscriptions import Pace, Subscription
+from eventstore.subscriptions import PollInterval, Subscription
 from eventstore.tables import Tables
 from eventstore.tokens import After, PositionToken
 
@@ -49,29 +49,29 @@ from eventstore.tokens import After, PositionToken
 class EventStore:
     """Appends events to streams and reads them back.
 
-    A store is cheap, thread-safe and meant to be shared: make one for each process, beside the engine. After a fork it
-    leaves its parent's connections alone and opens its own. It can't be pickled.
+    A store is cheap and thread-safe. Make one for each process, next to the engine, and share it. After a fork, the
+    child process leaves its parent's connections alone and opens new ones. A store can't be pickled.
 
     Args:
-        engine: The application's engine, of PostgreSQL by psycopg 3 or of SQLite. It stays the application's: the store
-            takes connections from its pool, changes nothing about it, and never disposes of it.
-        event_types: The classes of typed events. Defaults to none: data comes back as plain values.
+        engine: The application's engine, for PostgreSQL with psycopg 3 or for SQLite. The application still owns it:
+            the store takes connections from its pool, changes nothing about it, and never disposes of it.
+        event_types: The classes of typed events. Defaults to none: data is read as plain values.
         codec: How payloads are written. Defaults to MessagePack.
-        also_reads: Codecs of your own that older rows were written by; MessagePack and JSON are always read.
+        also_reads: Your codecs that older rows were written with. MessagePack and JSON are always read.
         compress_above: Compress payloads of more bytes than this with zstd (extra `zstd`). Defaults to None: never.
-        page_size: How many events a read fetches at a time, from 1. Memory is bounded by a page.
+        page_size: How many events a read fetches at a time, from 1. A read holds at most one page in memory.
         lock_timeout_seconds: How long a writer waits for SQLite's write lock. PostgreSQL has its own setting,
             `lock_timeout`.
-        schema: The PostgreSQL schema that the tables are in; migrate it by the same name. Defaults to None: the first
-            of the connection's search path. Several stores can live side by side in one database.
-        notify: Tell subscriptions of each append, by NOTIFY (PostgreSQL). They learn of it some milliseconds earlier
-            than by polling. It costs: commits that notify wait for each other, which halves the throughput of eight
+        schema: The PostgreSQL schema that the tables are in; migrate it under the same name. Defaults to None: the
+            first of the connection's search path. One database can hold several stores, each in its schema.
+        notify: Notify subscriptions of each append, by NOTIFY (PostgreSQL). They receive events some milliseconds
+            earlier than by polling. Commits that notify wait for each other, which halves the throughput of eight
             writers.
 
     Raises:
-        UnsupportedDatabase: The engine is of another database or driver.
+        UnsupportedDatabase: The engine is for another database or driver.
         InvalidInput: An option is not valid.
-        UpcasterMissing: The event types have a hole: see `EventTypes.validate`.
+        UpcasterMissing: No upcasters lead from a schema version to the newest; see `EventTypes.validate`.
 
     Example:
         ```python
@@ -118,11 +118,11 @@ class EventStore:
 
     @property
     def core(self) -> Core:
-        """The inner parts, for the package itself: without any promise to applications."""
+        """The inner parts, for the package itself. Not part of the public API."""
         return self._core
 
     def with_core(self, core: Core) -> Self:
-        """Return this store with other inner parts: for the package itself, without any promise to applications."""
+        """Return this store with other inner parts, for the package itself. Not part of the public API."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._use(core)
@@ -155,10 +155,11 @@ class EventStore:
         notify: bool = False,
         **engine_options: Any,
     ) -> Self:
-        """Return a store on an engine of its own, with sound defaults; `close` it, or use it as a context manager.
+        """Return a store on a new engine with sound defaults; `close` it, or use it as a context manager.
 
-        PostgreSQL: 5 to 20 connections, 30 seconds to wait for one, `application_name=eventstore`. SQLite: write-ahead
-        log, foreign keys enforced, every commit synced to disk, 30 seconds to wait for a lock.
+        On PostgreSQL, the pool has 5 to 20 connections, a caller waits 30 seconds for one, and `application_name` is
+        `eventstore`. On SQLite, there is a write-ahead log, foreign keys are enforced, every commit is synced to disk,
+        and a writer waits 30 seconds for the lock.
 
         Args:
             url: `postgresql://user@host/database`, `sqlite:///file.db`, or `sqlite://` for a new database in memory.
@@ -170,11 +171,11 @@ class EventStore:
             lock_timeout_seconds: As for the constructor.
             schema: As for the constructor.
             notify: As for the constructor.
-            engine_options: For `sqlalchemy.create_engine`, as `pool_size=10`; they win over the defaults.
+            engine_options: For `sqlalchemy.create_engine`, such as `pool_size=10`; they override the defaults.
 
         Raises:
-            UnsupportedDatabase: The URL is of another database or driver.
-            DriverMissing: It is of PostgreSQL, and psycopg is not installed.
+            UnsupportedDatabase: The URL is for another database or driver.
+            DriverMissing: The URL is for PostgreSQL, and psycopg is not installed.
             InvalidInput: An option is not valid.
         """
         store = cls(
@@ -203,7 +204,7 @@ class EventStore:
     ) -> Self:
         """Return a store on a new SQLite database in memory, with its tables in place, for tests and notebooks.
 
-        It is as thread-safe as any; it is gone with the store. Needs SQLite 3.36.
+        It is as thread-safe as any other store. The database is gone when the store is. Needs SQLite 3.36.
 
         Args:
             event_types: As for the constructor.
@@ -225,12 +226,12 @@ class EventStore:
 
     @property
     def engine(self) -> Engine:
-        """The engine, for migrations, or for a session to join."""
+        """The engine, for migrations, and for sessions that the store joins."""
         return self._engine
 
     @property
     def tables(self) -> Tables:
-        """The tables, for queries of your own."""
+        """The tables, for your own queries."""
         return self._core.dialect.tables
 
     @property
@@ -250,34 +251,34 @@ class EventStore:
 
     @property
     def connection(self) -> Connection:
-        """The connection of the transaction that this store is joined to, for writes of your own inside it.
+        """The connection of the transaction that this store is joined to, for your own writes in it.
 
         Raises:
-            NotInTransaction: This store is not joined to one: see `transaction` and `join`.
+            NotInTransaction: This store is not joined to a transaction; see `transaction` and `join`.
         """
         return self._core.execution.connection
 
     def close(self) -> None:
-        """Close the pool of a store made by `from_url` or `in_memory`. An engine of the application's is left alone."""
+        """Close the pool of a store made by `from_url` or `in_memory`. The application's own engine is left alone."""
         if self._own_engine is not None and not self._core.execution.is_joined:
             self._own_engine.dispose()
 
     @property
     def observer(self) -> Observer:
-        """Who is told of each operation."""
+        """The observer that is called for each operation."""
         return self._core.observer
 
     def observe(self, observer: Observer) -> None:
-        """Tell an observer of each operation from now on: of this store, and of what is made of it later.
+        """Call an observer for each operation from now on, of this store and of what is made from it later.
 
-        Call it where the store is made, before repositories, workers and joined stores are. There is one observer at a
-        time. For OpenTelemetry there is one ready: `eventstore.contrib.opentelemetry.instrument`.
+        Call this right after making the store, before you make repositories, workers and joined stores from it. A store
+        has one observer at a time. `eventstore.contrib.opentelemetry.instrument` sets one for OpenTelemetry.
 
         Raises:
             InvalidInput: This store is joined to a transaction.
         """
         if self._core.execution.is_joined:
-            msg = "observe the application's store; this one is joined to a transaction, and gone with it"
+            msg = "this store is joined to a transaction, and ends with it; call observe on the application's store"
             raise InvalidInput(msg)
         self._use(replace(self._core, observer=observer))
 
@@ -294,8 +295,8 @@ class EventStore:
 
     def __reduce__(self) -> NoReturn:
         msg = (
-            "an EventStore can't be pickled: its connections belong to this process; "
-            "give the other process the URL, and make a store there"
+            "an EventStore can't be pickled, because its connections belong to this process; "
+            "pass the URL to the other process, and make a store there"
         )
         raise TypeError(msg)
 
@@ -309,38 +310,39 @@ class EventStore:
         expected_version: ExpectedVersion,
         metadata: Mapping[str, Any] | None = None,
     ) -> AppendResult:
-        """Append one event to a stream, or several: all of them or none.
+        """Append one event or several to a stream: all of them or none.
 
-        Takes the lock of the stream's head, for as long as the transaction lasts: writers of one stream wait for each
-        other, writers of different streams don't (on SQLite all writers do). Without a joined transaction it is
+        Locks the stream's head until the transaction ends. Writers of one stream wait for each other; writers of
+        different streams don't, except on SQLite, where all writers do. Without a joined transaction, the events are
         committed when this returns.
 
-        To repeat an append that may have been stored, after a lost connection say, pass the same `NewEvent` objects (or
-        the same event ids) and the same expected version: it is recognised. Type, schema version and data must be the
-        same, metadata may differ. With `ANY` and `STREAM_EXISTS` nothing is recognised, nor are objects of registered
-        classes, which get a new id each time: make them `NewEvent`s once, by `EventTypes.new_event`.
+        An append can be repeated idempotently, for example after a lost connection: pass the same `NewEvent` objects,
+        or the same event ids, and the same expected version. The store recognises the duplicate and writes nothing.
+        Type, schema version and data must be the same, metadata may differ. Duplicates are not recognised with `ANY`
+        and `STREAM_EXISTS`, nor for objects of registered classes, which get a new id in each call; turn those into
+        `NewEvent`s once, by `EventTypes.new_event`.
 
         Args:
-            stream_id: 1 to 255 characters, as `order-42`; what is before the first `-` is its category.
-            events: A `NewEvent` or an object of a registered class; or an iterable of these, at least one. 100,000 in
-                one call are fine, memory permitting.
-            expected_version: The version that the stream must have: the one you have decided on. `NO_STREAM` (0) where
-                it must not exist yet, `STREAM_EXISTS`, or `ANY` not to check.
-            metadata: JSON values by string keys, for all of these events; an event's own win.
+            stream_id: 1 to 255 characters, such as `order-42`. The part before the first `-` is its category.
+            events: A `NewEvent` or an object of a registered class, or an iterable of at least one of these. 100,000 in
+                one call are fine if they fit in memory.
+            expected_version: The version that the stream must have, for optimistic concurrency: the one that your
+                decision was based on. `NO_STREAM` (0) if it must not exist yet, `STREAM_EXISTS`, or `ANY` for no check.
+            metadata: JSON values by string keys, for all of these events. An event's own metadata overrides them.
 
         Returns:
-            The new version of the stream and the position of the last event; `duplicate=True` where the events were
-            stored before.
+            The new version of the stream and the position of the last event; `duplicate=True` if the events were
+            already stored.
 
         Raises:
             ConcurrencyConflict: The stream has another version. A joined transaction stays usable.
-            EventIdReused: The event ids are stored at these versions already, with another content.
+            EventIdReused: The event ids are already stored at these versions, with other content.
             StreamClosed: The stream was deleted or archived, and takes no more events.
             InvalidInput: An argument is not valid; see its subclasses. Nothing was written.
-            EncodingError: Data that can't be stored exactly. Nothing was written.
-            UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
+            EncodingError: Data can't be stored exactly. Nothing was written.
+            UnregisteredEventType: An object is neither a NewEvent nor of a registered class.
             SchemaError: The database does not have the tables that this code needs.
-            DatabaseBusy: SQLite's write lock could not be had in time.
+            DatabaseBusy: SQLite's write lock was not available in time.
         """
         core = self._core
         if core.observer is NO_OBSERVER:
@@ -364,25 +366,25 @@ class EventStore:
     def append_many(
         self, appends: Iterable[Append], *, atomic: bool = True
     ) -> list[AppendResult] | list[AppendResult | ConcurrencyConflict]:
-        """Append to several streams in one transaction: all or nothing, or each for itself.
+        """Append to several streams in one transaction: all or nothing, or each append independently.
 
         Streams are locked in sorted order, so that two calls never deadlock. One stream may occur several times; its
         appends follow each other in the order of the list.
 
         Args:
-            appends: What to append. None is fine.
-            atomic: Whether a conflict of one stream keeps all others from being written, too. If False, appends that
-                are in conflict are left out, and the others are stored.
+            appends: The appends. The list may be empty.
+            atomic: Whether a conflict on one stream prevents all appends. If False, the appends that conflict are
+                skipped, and the others are stored.
 
         Returns:
-            A result for each, in the same order; if not `atomic`, a ConcurrencyConflict, not raised, for one that was
-            left out.
+            One result for each append, in the same order. If not `atomic`, the result of a skipped append is its
+            ConcurrencyConflict, which is not raised.
 
         Raises:
-            ConcurrencyConflict: One of the streams has another version: the first of them in the list. Nothing was
-                written. Only if `atomic`.
-            EventStoreError: As for `append`. Nothing was written, whatever `atomic` is: a stream that was deleted or
-                archived, say.
+            ConcurrencyConflict: A stream has another version; if several have, the first of them in the list. Nothing
+                was written. Only if `atomic`.
+            EventStoreError: As for `append`, for example because a stream was deleted or archived. Nothing was written,
+                whether `atomic` or not.
         """
         check_flag("atomic", atomic)
         with self._core.observer.operation("append_many") as observed:
@@ -406,31 +408,32 @@ class EventStore:
         metadata: Mapping[str, Any] | None = None,
         reusable: bool = False,
     ) -> AppendResult:
-        """Delete the events of a stream and its snapshots for good, and leave one event that says so.
+        """Delete the events of a stream and its snapshots for good, and leave a tombstone.
 
-        That event is the last of the stream, of type `$stream-deleted`, with the data `{"reason": …, "reusable": …}`
-        and the metadata given here: the audit. Reading the stream returns it alone; projections receive it like any
-        other, in its place in the global order, and remove what they know. Those that have not read the deleted events
-        by then never will. Pending dead letters of the stream are discarded.
+        The tombstone is the last event of the stream. Its type is `$stream-deleted`, its data is `{"reason": …,
+        "reusable": …}`, and the metadata given here records who has deleted the stream. Reading the stream returns the
+        tombstone alone. Projections receive it like any other event, in the global order, and should remove what they
+        have stored of the stream; a projection that has not handled the deleted events by then never receives them.
+        Pending dead letters of the stream are discarded.
 
-        Backups still have the events, and so has whatever was sent elsewhere. All is done in one transaction, under the
-        lock of the stream's head; a transaction of its own, or a savepoint in the joined one. The database user needs
+        Backups and other systems that have received the events still have them. Everything happens under the lock of
+        the stream's head, in one transaction, or in a savepoint if the store is joined to one. The database user needs
         the right to DELETE from es_events.
 
         Args:
             stream_id: The stream.
-            expected_version: The version that it must have; or `STREAM_EXISTS`.
-            reason: Why, for those who come later. It is kept, so it should name no person.
-            metadata: Who, in which request: as for `append`.
-            reusable: Whether the stream can be appended to again: after that event, at its version. Versions go on, so
-                that no reader sees them go back.
+            expected_version: The version that it must have, or `STREAM_EXISTS`.
+            reason: Why the stream is deleted. It is kept, so it should name no person.
+            metadata: JSON values by string keys, such as who has asked for it and in which request.
+            reusable: Whether events can be appended to the stream again, after the tombstone. Versions continue from
+                there, so that readers never see them go back.
 
         Returns:
-            The version and position of the last event; for `wait_for`, say.
+            The version and position of the tombstone, which `wait_for` accepts.
 
         Raises:
             ConcurrencyConflict: The stream has another version, or does not exist.
-            StreamClosed: It was deleted or archived already: on a repetition, all is well.
+            StreamClosed: It was already deleted or archived; a caller who repeats the call can ignore this.
             InvalidInput: An argument is not valid.
             SchemaOutdated: The tables are older than `es_0006`.
         """
@@ -507,23 +510,23 @@ class EventStore:
     ) -> Iterator[RecordedEvent]:
         """Read the events of a stream, one page at a time.
 
-        Each page is a query of its own: nothing is held open between two events, and you may stop at any of them.
+        Each page is a separate query. Nothing is held open between two events, and you may stop at any of them.
 
         Args:
-            stream_id: The stream. One that does not exist has no events.
-            after_version: Exclusive; read events of higher versions. Defaults to 0: from the first.
-            up_to_version: Inclusive; read events of at most this version. Defaults to None: to the last.
-            limit: Read at most so many stored events. Defaults to None: all. Where upcasters split or drop events, more
+            stream_id: The stream. A stream that does not exist has no events.
+            after_version: Exclusive; read events of higher versions. Defaults to 0: from the first event.
+            up_to_version: Inclusive; read events of at most this version. Defaults to None: to the last event.
+            limit: Read at most so many stored events. Defaults to None: all. If upcasters split or drop events, more
                 or fewer are returned.
             backwards: Read the newest first.
-            upcast: False to see what is stored: plain data under the stored event type and schema version.
+            upcast: Pass False to read what is stored: plain data with the stored event type and schema version.
 
         Returns:
             An iterator in order of the versions, ascending or, if `backwards`, descending. The events that a splitter
             has made of one stored event have the same version.
 
         Raises:
-            InvalidInput: An argument is not valid. Raised by the call, all others by the iteration.
+            InvalidInput: An argument is not valid. Raised by the call; the iteration raises all others.
             DecodingError: An event can't be read, does not fit its class, can't be upcast, or is too new.
             SchemaError: The database does not have the tables that this code needs.
         """
@@ -537,7 +540,7 @@ class EventStore:
         )
 
     def stream_version(self, stream_id: str) -> int:
-        """Return the version of a stream: that of its newest event, 0 where it does not exist.
+        """Return the version of a stream, which is that of its newest event; 0 if the stream does not exist.
 
         Raises:
             InvalidStreamId: The stream id is not valid.
@@ -555,22 +558,22 @@ class EventStore:
     ) -> Iterator[StreamInfo]:
         """List the streams, one page at a time.
 
-        In order of their ids it is quick on any number of streams. The other orders have no index: each page looks at
-        every stream, so give a limit no larger than the store's page size. Streams that are appended to meanwhile may
-        be listed twice or not at all there.
+        In order of the ids, this is fast with any number of streams. The other orders have no index: each page looks at
+        every stream, so pass a limit no larger than the store's page size. In those orders, a stream that is appended
+        to meanwhile may be listed twice or not at all.
 
         Args:
-            category: List those of this category. Defaults to None: all.
-            order: By id, the longest first, or that which was last appended to first.
-            after_stream_id: Exclusive; go on after this stream, in the same order. Defaults to None: from the first.
+            category: List the streams of this category. Defaults to None: all.
+            order: By id, by size (longest first), or by the time of the last append (latest first).
+            after_stream_id: Exclusive; continue after this stream, in the same order. Defaults to None: from the first.
             limit: List at most so many. Defaults to None: all.
 
         Returns:
-            An iterator in that order; streams of the same size or time in order of their ids.
+            An iterator in that order. Streams of the same size or time are in order of their ids.
 
         Raises:
-            InvalidInput: An argument is not valid. By the iteration: there is no stream `after_stream_id`, in another
-                order than that of the ids.
+            InvalidInput: An argument is not valid. Raised by the iteration if there is no stream `after_stream_id` and
+                the order is not that of the ids.
             SchemaError: The database does not have the tables that this code needs.
 
         Example:
@@ -586,38 +589,50 @@ class EventStore:
         *filters: EventFilter,
         after_position: int | PositionToken = 0,
         limit: int | None = None,
+        backwards: bool = False,
         wait_seconds: float = 1.0,
         upcast: bool = True,
     ) -> Iterator[RecordedEvent]:
         """Read the events of all streams in the one global order, one page at a time.
 
-        Only settled events are returned: those before which no other can appear any more. So whoever keeps the position
-        of the last event, and reads on after it, gets every event once, and the versions of each stream ascend.
+        Only settled events are returned: no other event can appear before them any more. A reader who keeps the
+        position of the last event, and reads on after it, gets every event exactly once, and the versions of each
+        stream in ascending order.
 
-        The end is what is newest when the iteration begins. An append that is under way by then, and has drawn a lower
-        position than others that are stored already, is waited for; usually that takes a few milliseconds.
+        The iteration ends with the event that is newest when it begins. It waits for an append that is under way by
+        then and has drawn a lower position than events that are already stored; that usually takes a few milliseconds.
 
-        Each page is a query of its own: nothing is held open between two events, and you may stop at any of them.
+        Each page is a separate query. Nothing is held open between two events, and you may stop at any of them.
 
-        On a joined store, the transaction must be at READ COMMITTED and must not have appended (on SQLite, not have
-        written), and on a standby none will do.
+        With `backwards=True` the same events come in the opposite order, the newest first; with a limit of n, they are
+        the last n that match. It also waits for appends that are under way when it begins. If `wait_seconds` is over
+        before they have ended, it begins below the first of them, so it passes over no position at which an event can
+        still appear. It is for looking back: to go on with new events later, keep the token of the first event that
+        it returned, and read forwards after that.
+
+        On a joined store, the transaction must be at READ COMMITTED, must not have appended (on SQLite, not have
+        written), and must not be on a standby.
 
         Args:
-            filters: What to read: events that match one of them, each once. Defaults to none: all events.
-            after_position: Exclusive; read events of higher positions. Defaults to 0: from the first.
-            limit: Read at most so many stored events. Defaults to None: all. Where upcasters split or drop events, more
+            filters: Read the events that match at least one filter, each event once. Defaults to none: all events.
+            after_position: Exclusive; read events of higher positions. Defaults to 0: from the first event.
+            limit: Read at most so many stored events. Defaults to None: all. If upcasters split or drop events, more
                 or fewer are returned.
-            wait_seconds: How long to wait, in all, for appends under way; then the iteration ends before them. Defaults
-                to 1. With 0 it never waits.
+            backwards: Read the newest first, down to `after_position`.
+            wait_seconds: How long to wait, in total, for appends under way; then the iteration ends before them, or
+                begins before them if `backwards`. Defaults to 1. With 0 it never waits.
             upcast: As for `read_stream`.
 
         Returns:
-            An iterator in ascending order of positions.
+            An iterator in order of positions, ascending or, if `backwards`, descending.
 
         Raises:
-            InvalidInput: An argument is not valid. Raised by the call, all others by the iteration.
+            InvalidInput: An argument is not valid. Raised by the call; the iteration raises all others.
             DecodingError: An event can't be read, or does not fit its class.
             UnsuitableTransaction: The joined transaction does not see what others commit, or has itself appended.
+            LogWentBack: The log does not have the event of the token `after_position` any more; or, if `backwards`, it
+                went back while it was being read.
+            PositionBeyondLog: The log has never come as far as `after_position`.
             PositionCacheEnabled: The sequence of positions has a CACHE other than 1.
             SchemaError: The database does not have the tables that this code needs.
 
@@ -626,17 +641,23 @@ class EventStore:
             orders = EventFilter(categories=["order"])
             for event in store.read_all(orders, after_position=last_position):
                 last_position = event.position
+            last_ten = list(store.read_all(orders, backwards=True, limit=10))
             ```
         """
         return self._global_order.read_all(
-            filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds, upcast=upcast
+            filters,
+            after_position=after_position,
+            limit=limit,
+            backwards=backwards,
+            wait_seconds=wait_seconds,
+            upcast=upcast,
         )
 
     def settled_position(self) -> int:
-        """Return a position that is settled: no event can appear at or before it any more. 0 where there is none.
+        """Return a settled position: no event can appear at or before it any more. 0 if there is none.
 
-        It does not wait. While others append, it may be lower than the position of the last event, the first time far
-        lower, but never too high; it does not go down.
+        It does not wait. While others append, the result may be lower than the position of the last event, at the first
+        call far lower, but it is never too high, and it never goes down.
 
         Raises:
             UnsuitableTransaction: As for `read_all`.
@@ -644,28 +665,6 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._global_order.settled_position()
-
-    def position_before_last(self, count: int, *filters: EventFilter) -> int:
-        """Return the position before the last `count` events that match the filters.
-
-        To read them, or to begin a subscription with them, pass it as `after_position`. If fewer match, it is the
-        position before the first that does; if none does, it is 0. Events that are not settled yet count, too.
-
-        Args:
-            count: How many, from 1.
-            filters: As for `read_all`. Each combination of the values that one filter names is looked up by itself.
-
-        Raises:
-            InvalidInput: An argument is not valid.
-            SchemaError: The database does not have the tables that this code needs.
-
-        Example:
-            ```python
-            orders = EventFilter(categories=["order"])
-            last_ten = store.read_all(orders, after_position=store.position_before_last(10, orders))
-            ```
-        """
-        return self._global_order.position_before_last(count, filters)
 
     def subscribe(
         self,
@@ -676,28 +675,28 @@ class EventStore:
         longest_interval_seconds: float = 0.25,
         notify: bool = False,
     ) -> Subscription:
-        """Read the events of all streams in the global order, and go on with those that are appended.
+        """Read the events of all streams in the global order, and then new ones as they are appended.
 
-        What `read_all` says about settled events holds here, too: keep the position of the last event, subscribe after
-        it again, and no event is missed or repeated, whatever has been restarted meanwhile.
+        Like `read_all`, it returns settled events only. Keep the position of the last event, subscribe after it again,
+        and no event is missed or repeated, even if the process or the server was restarted meanwhile.
 
-        It polls: quickly while events come, less and less often while none do. Lost connections and restarts of the
-        server are waited out, with a warning in the log. The first connection has to succeed.
+        It polls, often while events arrive and with backoff while none do. If the connection is lost or the server
+        restarts, it retries until it succeeds, with a warning in the log. Only the first connection has to succeed.
 
         Args:
             filters: As for `read_all`.
-            after_position: Exclusive; begin with events of higher positions. 0: from the first.
-            idle_timeout_seconds: End when no event has come for so long. Defaults to None: go on until `stop`.
-            shortest_interval_seconds: How long to wait before looking again when there has just been an event, from
-                0.001.
-            longest_interval_seconds: How long at most. At rest, a look is one query of an index.
-            notify: Listen for notifications as well (PostgreSQL), on a direct connection of the subscription's own.
-                They come from stores made with `notify=True`. Polling goes on, as a safety net.
+            after_position: Exclusive; begin with events of higher positions. 0: from the first event.
+            idle_timeout_seconds: End when no event has arrived for this long. Defaults to None: run until `stop`.
+            shortest_interval_seconds: How long to wait before the next poll after an event has arrived, from 0.001.
+            longest_interval_seconds: How long to wait between two polls at most. A poll that finds nothing is one query
+                of an index.
+            notify: Listen for notifications as well (PostgreSQL), on a separate direct connection. Stores made with
+                `notify=True` send them. Polling continues, in case a notification is lost.
 
         Raises:
-            InvalidInput: An argument is not valid, or `notify` was asked for on SQLite.
+            InvalidInput: An argument is not valid, or `notify` is True on SQLite.
             UnsuitableTransaction: This store is joined to a transaction.
-            EventStoreError: By the iteration: as for `read_all`.
+            EventStoreError: Raised by the iteration, as for `read_all`.
 
         Example:
             ```python
@@ -709,8 +708,8 @@ class EventStore:
         if self._core.execution.is_joined:
             raise UnsuitableTransaction("would be open for as long as the subscription")
         if check_flag("notify", notify) and not self._core.driver.has_notifications:
-            raise InvalidInput("notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it")
-        pace = Pace(
+            raise InvalidInput("notify needs PostgreSQL; SQLite has no notifications, so subscriptions poll")
+        interval = PollInterval(
             shortest=check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001),
             longest=check_seconds("longest_interval_seconds", longest_interval_seconds, minimum=0.001),
             idle_timeout=math.inf
@@ -722,23 +721,24 @@ class EventStore:
             self._core.driver,
             combine(filters),
             after=After.of(after_position),
-            pace=pace,
+            interval=interval,
             listen=(lambda: self._core.driver.listen(self._engine)) if notify else None,
             observer=self._core.observer,
         )
 
     def check_event_types(self, *, sample_size: int = 1000) -> list[EventTypeFinding]:
-        """Read a sample of the events of each type by this store's event types, to see whether this code can.
+        """Read a sample of the events of each type, to find types and schema versions that this code can't read.
 
-        The first and the last event of each type are in the sample, and others evenly between their positions. So a
-        schema version that only a few events have can be missed. It needs one query for each event type, which is quick
-        on a table of any size.
+        The sample has the first and the last event of each type, and others evenly between their positions, so it can
+        miss a schema version that only a few events have. It takes one query for each event type, which is fast on a
+        table of any size.
 
         Args:
             sample_size: About how many events of each type to read, from 1.
 
         Returns:
-            One for each event type and schema version that was found, sorted. Nothing is raised for what can't be read.
+            One finding for each event type and schema version in the sample, sorted. Events that can't be read are
+            findings, too, not errors.
 
         Raises:
             InvalidInput: An argument is not valid.
@@ -757,24 +757,25 @@ class EventStore:
         max_failed_projections: int | None = None,
         max_pool_use: float | None = None,
     ) -> Health:
-        """Say whether the database answers, its tables fit this code, and projections keep up.
+        """Check whether the database answers, its tables fit this code, and projections keep up.
 
-        For readiness endpoints and alarms. It needs one connection of the pool and two queries of indexes. A database
-        that is down is not an error but an answer. Also on a joined store, it looks from outside of the transaction; on
-        a SQLite database in memory, or without a write-ahead log, it then waits for that transaction in vain.
+        For readiness endpoints and alarms. It takes one connection of the pool and two queries of indexes. If the
+        database is down, the result says so; that is not an error. On a joined store it uses another connection, too,
+        outside the transaction; on a SQLite database in memory, or without a write-ahead log, it then waits for that
+        transaction until the timeout.
 
-        By itself, only a database that does not answer and tables that don't fit are problems; the options say what
-        else is. All that is found is told, a problem or not.
+        By default, only a database that does not answer and tables that don't fit this code are problems; the options
+        add others. The result has all figures, whether they are problems or not.
 
         Args:
             timeout_seconds: How long to wait for an answer, at most. A database in memory of one thread is not limited.
-            projections: Look at these only, and find a problem where one has never run. With none, `()`, their tables
-                are not read, for which the user of a web application may have no right. Defaults to None: all.
+            projections: Look at these only; one that has never run is a problem. With `()`, the tables of projections
+                are not read, which the user of a web application may have no right to. Defaults to None: all.
             max_lag_seconds: How old, at most, the oldest event may be that a projection has not handled.
             max_lag_events: How many events a projection may be behind, below 10,000.
             max_dead_letters: How many dead letters a projection may have, below 10,000.
             max_failed_projections: How many projections may have stopped at an event.
-            max_pool_use: Which part of the connections that the pool allows may be in use, between 0 and 1.
+            max_pool_use: Which share of the connections that the pool allows may be in use, between 0 and 1.
 
         Raises:
             InvalidInput: An argument is not valid.
@@ -800,17 +801,17 @@ class EventStore:
     def join(self, target: Session | scoped_session[Any] | Connection) -> "EventStore":
         """Return this store inside the transaction of a session or connection.
 
-        What it appends is committed or rolled back with the caller's own work. It never begins, commits, rolls back or
-        closes; where several statements must be all or nothing it uses a savepoint. The returned store is as
-        short-lived as the session, and no more thread-safe.
+        What it appends is committed or rolled back together with the caller's other changes. The returned store never
+        begins, commits, rolls back or closes the transaction; if several statements must be all or nothing, it uses a
+        savepoint. It lives as long as the session, and is as little thread-safe.
 
         Args:
-            target: A SQLAlchemy Session, scoped_session or Connection, of the same database as the store's engine.
+            target: A SQLAlchemy Session, scoped_session or Connection, for the same database as the store's engine.
 
         Raises:
             DatabaseMismatch: The target is bound to another database, or to none.
             InvalidInput: The target is none of these.
-            NotInTransaction: At the first use: the target's connection is in AUTOCOMMIT.
+            NotInTransaction: Raised at the first use if the target's connection is in AUTOCOMMIT.
 
         Example:
             ```python
@@ -820,13 +821,13 @@ class EventStore:
             ```
         """
         if not isinstance(target, Connection | Session | scoped_session):
-            msg = f"join a Session, scoped_session or Connection of SQLAlchemy, not {type(target).__name__}"
+            msg = f"join needs a SQLAlchemy Session, scoped_session or Connection, not {type(target).__name__}"
             raise InvalidInput(msg)
         bind = target.engine if isinstance(target, Connection) else _bind_of(target)
         if not same_database(bind, self._engine):
             msg = (
-                f"the store is on {self._engine.url!r}, the session or connection on {bind.url!r}; "
-                "join one of the store's database, or make a store of its engine"
+                f"the store is on {self._engine.url!r}, but the session or connection is on {bind.url!r}; "
+                "join one on the store's database, or make a store on the other engine"
             )
             raise DatabaseMismatch(msg)
 
@@ -837,13 +838,13 @@ class EventStore:
 
     @contextmanager
     def transaction(self) -> Iterator["EventStore"]:
-        """Open a transaction for several calls: committed at the end of the block, rolled back if an error leaves it.
+        """Open a transaction for several calls, committed at the end of the block, rolled back if an error leaves it.
 
         On a joined store, it is a savepoint in the caller's transaction. On SQLite, all other writers wait until the
-        block ends: also the outer store, used in the block by mistake.
+        block ends, including the outer store if it is used in the block by mistake.
 
         Raises:
-            TransactionBroken: On PostgreSQL an error inside of the block has aborted the transaction, and was caught
+            TransactionBroken: On PostgreSQL an error inside the block has aborted the transaction, and was caught
                 there. Nothing was stored.
 
         Example:
@@ -859,11 +860,11 @@ class EventStore:
 
     @contextmanager
     def allow_history_changes(self) -> Iterator[None]:
-        """Let statements of your own change es_events until the end of the block, in the transaction joined to.
+        """Let your own statements change es_events until the end of the block, in the joined transaction.
 
-        Triggers refuse UPDATE, DELETE and TRUNCATE otherwise. Think twice: what has been read already (by projections,
-        by other systems) is not changed with it. No rows of es_streams are changed for you. To delete a stream, there
-        is `delete_stream`.
+        Outside the block, triggers refuse UPDATE, DELETE and TRUNCATE. Projections and other systems that have already
+        read the events do not learn of the change, and the store does not adjust es_streams. To delete a stream, call
+        `delete_stream` instead.
 
         Raises:
             NotInTransaction: This store is not joined to a transaction.
@@ -876,7 +877,10 @@ class EventStore:
             ```
         """
         if not self._core.execution.is_joined:
-            raise NotInTransaction("history is changed in a transaction; open one: with store.transaction() as tx")
+            raise NotInTransaction(
+                "allow_history_changes needs a transaction; open one: with store.transaction() as tx, "
+                "tx.allow_history_changes()"
+            )
         with self._core.execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
             with history_changes(self._core.dialect, run):
@@ -884,7 +888,7 @@ class EventStore:
 
 
 class _OwnEngine:
-    """The engine of a store made by `from_url`. Its pool is closed with the last store that was made of that one."""
+    """The engine of a store made by `from_url`. Its pool is closed when the last store that shares it is gone."""
 
     def __init__(self, engine: Engine) -> None:
         self.dispose = engine.dispose
@@ -895,5 +899,5 @@ def _bind_of(session: Session | scoped_session[Any]) -> Engine:
     try:
         return session.get_bind().engine
     except UnboundExecutionError:
-        msg = "the session as a whole is bound to no engine; bind it, or join a connection of the store's database"
+        msg = "the session is not bound to an engine as a whole; bind it, or join a connection to the store's database"
         raise DatabaseMismatch(msg) from None

@@ -20,7 +20,7 @@ class Expected(Enum):
 
 
 ANY: Final = Expected.ANY
-"""Append whatever the version is. No conflict is found, and a repeated append is stored again."""
+"""Append at whatever version. Conflicts and duplicates are not detected: a repeated append is stored again."""
 
 STREAM_EXISTS: Final = Expected.STREAM_EXISTS
 """Append to a stream that has at least one event, at whatever version."""
@@ -30,7 +30,7 @@ ExpectedVersion = int | Expected
 
 
 class Expectation(Enum):
-    """The kinds of expected versions: each needs a statement of its own."""
+    """The kinds of expected versions. Each needs a different statement."""
 
     NEW = "new"
     VERSION = "version"
@@ -39,7 +39,7 @@ class Expectation(Enum):
 
 
 class StreamOrder(Enum):
-    """In which order streams are listed."""
+    """The order in which streams are listed."""
 
     ID = "id"
     """By stream id, byte by byte. An index has this order."""
@@ -48,17 +48,17 @@ class StreamOrder(Enum):
     """The highest version first."""
 
     RECENT = "recent"
-    """That which was last appended to first."""
+    """The time of the last append, the latest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What the store knows of a stream without reading its events.
+    """The head of a stream: what the store knows about it without reading its events.
 
     Attributes:
         stream_id: The stream.
-        version: The version of its newest event: how many were ever appended. After it was deleted or archived it
-            has fewer: those before its last event are gone.
+        version: The version of its newest event, which is the number of events that were ever appended. A stream that
+            was deleted or archived has only its last event, the tombstone.
         created_at: When its first event was stored, in UTC.
         updated_at: When its newest event was stored, in UTC.
     """
@@ -75,5 +75,5 @@ class StreamInfo:
 
 
 def category_of(stream_id: str) -> str:
-    """Return the part of a stream id before its first `-`, or the whole id where there is none."""
+    """Return the part of a stream id before its first `-`, or the whole id if it has none."""
     return stream_id.partition("-")[0]

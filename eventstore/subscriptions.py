@@ -1,4 +1,4 @@
-"""Subscriptions: the global order as an iterator that goes on with whatever is appended."""
+"""Subscriptions: the global order as an iterator that continues with new events."""
 
 import logging
 import time
@@ -23,14 +23,14 @@ from eventstore.tokens import After, PositionToken
 _log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE_FOR_APPENDS: Final = 0.05
-"""How long to wait, in seconds, before looking again where events are in sight, behind an append under way."""
+"""How long to wait between two polls, in seconds, while an append under way holds stored events back."""
 
 _PAUSE_BEFORE_LISTENING_AGAIN: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How often a subscription looks for events, and how long it goes on without; all in seconds."""
+class PollInterval:
+    """How often a subscription polls, and after how long without events it ends; all in seconds."""
 
     shortest: float
     longest: float
@@ -46,14 +46,14 @@ class Pace:
 
 
 class Subscription:
-    """All events after a position, those that are stored and those to come, in the global order.
+    """All events after a position, those already stored and new ones, in the global order.
 
-    Iterate over it, in one thread. It ends after `stop`, or after a timeout if one was given; as a context manager it
-    is closed at the end of the block. Where the connection is lost, or the server restarted, it tries again until it
-    succeeds, and goes on where it was. Made by `EventStore.subscribe`.
+    Iterate over it in one thread. It ends after `stop`, or after a timeout if there is one; as a context manager it is
+    closed at the end of the block. If the connection is lost or the server restarts, it retries until it succeeds, and
+    continues where it was. Made by `EventStore.subscribe`.
 
-    An event that can't be read (`DecodingError`) is raised, and not passed over: whoever asks for the next one gets the
-    same error again, as long as its cause is there.
+    An event that can't be read raises `DecodingError` and is not skipped: the next iteration raises the same error
+    until its cause is removed.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Subscription:
         filters: Sequence[EventFilter],
         *,
         after: After,
-        pace: Pace,
+        interval: PollInterval,
         listen: Callable[[], Listener] | None,
         observer: Observer,
     ) -> None:
@@ -71,10 +71,10 @@ class Subscription:
         self._driver = driver
         self._filters = filters
         self._after = after
-        self._last: RecordedEvent | None = None  # the last event of a page that is not done
+        self._last: RecordedEvent | None = None  # the last event yielded of an unfinished page
         self._newest = 0
-        self._pace = pace
-        self._backoff = Backoff(pace.shortest, pace.longest)
+        self._interval = interval
+        self._backoff = Backoff(interval.shortest, interval.longest)
         self._listen = listen
         self._observer = observer
         self._waiting_since: float | None = None
@@ -86,28 +86,28 @@ class Subscription:
 
     @property
     def position(self) -> int:
-        """How far it has come: the position of the last event, or of later ones that did not match."""
+        """The position that it has reached: that of the last event, or of a later one that did not match."""
         return self._after.position if self._last is None else self._last.position
 
     @property
     def token(self) -> PositionToken | None:
-        """How far it has come, with the event there: the last event, or a later one that did not match.
+        """The position that it has reached, with the event there: the last event, or a later one that did not match.
 
-        Keep it when an event has been dealt with, and subscribe after it next time. None if it has begun after a bare
-        position, and has come no further.
+        Keep it when you have handled an event, and subscribe after it next time. None if the subscription began after a
+        bare position and has not read an event yet.
         """
         return self._after.token if self._last is None else self._last.token
 
     def stop(self) -> None:
-        """End the iteration, at the next event or in the midst of waiting for it.
+        """End the iteration, at the next event or while waiting for it.
 
-        From any thread, and from the handler of a signal.
+        Can be called from any thread, and from a signal handler.
         """
         self._stopped = True
         self._waker.wake()
 
     def close(self) -> None:
-        """Stop, and close what is open. By the thread that iterates."""
+        """Stop, and close the connection of notifications. Call it from the thread that iterates."""
         self.stop()
         self._events.close()
         self._waker.close()
@@ -121,7 +121,7 @@ class Subscription:
         except StopIteration:
             raise
         except BaseException:
-            # A generator that has raised is exhausted: the next call would look like the end. It goes on where it was.
+            # A generator that has raised is exhausted, so the next call would look like the end. A new one continues.
             self._events = self._read()
             raise
 
@@ -148,16 +148,16 @@ class Subscription:
             page = self._next_page()
             if page is None:
                 idle = time.monotonic() - idle_since
-                if idle >= self._pace.idle_timeout:
+                if idle >= self._interval.idle_timeout:
                     return
-                self._pause(self._pace.idle_timeout - idle)
+                self._pause(self._interval.idle_timeout - idle)
                 continue
             for row in page.rows:
                 events = list(self._order.recorded([row]))
                 for left, event in zip(range(len(events), 0, -1), events, strict=True):
                     if self._stopped:
                         return
-                    if left == 1:  # until all that a splitter has made of it is dealt with, it is not passed
+                    if left == 1:  # the last of those that a splitter has made of the stored event
                         self._last = event
                     yield event
             self._after, self._last = page.after, None
@@ -166,46 +166,47 @@ class Subscription:
                 idle_since = time.monotonic()
 
     def _next_page(self) -> Page | None:
-        """Return the next page, None where there is nothing settled to read, or no connection."""
+        """Return the next page, None if there is nothing settled to read, or no connection."""
         try:
             horizon, page = self._order.step(self._filters, self._after)
         except Exception as error:
-            # What has never worked is not tried again: a wrong password looks like a server that is starting.
+            # A first connection is not retried: a wrong password looks like a server that is starting.
             is_first = not self._has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
             if is_first or not self._driver.is_passing(error):
                 raise
             if not self._is_lost:
                 kind = error_type(error)
                 _log.warning(
-                    "a subscription has lost its connection (%s), and tries again", kind, extra={"error_type": kind}
+                    "a subscription has lost its connection (%s), and retries", kind, extra={"error_type": kind}
                 )
             self._is_lost = True
             return None
         if self._is_lost:
             _log.info("a subscription has its connection back")
         self._has_worked, self._is_lost, self._newest = True, False, horizon.newest
-        self._tell_waiting(is_over=page is not None)
+        self._observe_waiting(is_over=page is not None)
         return page
 
-    def _tell_waiting(self, *, is_over: bool) -> None:
+    def _observe_waiting(self, *, is_over: bool) -> None:
         if is_over and self._waiting_since is not None:
             self._observer.waited(time.monotonic() - self._waiting_since)
             self._waiting_since = None
-        elif not is_over and self._waiting_since is None and self._is_in_sight:
+        elif not is_over and self._waiting_since is None and self._is_held_back:
             self._waiting_since = time.monotonic()
 
     def _longest_pause(self) -> float:
         if self._is_lost:
             return LONGEST_WITHOUT_CONNECTION
-        return min(self._pace.longest, _LONGEST_PAUSE_FOR_APPENDS) if self._is_in_sight else self._pace.longest
+        longest = self._interval.longest
+        return min(longest, _LONGEST_PAUSE_FOR_APPENDS) if self._is_held_back else longest
 
     @property
-    def _is_in_sight(self) -> bool:
-        """Whether there are events that only appends under way keep back."""
+    def _is_held_back(self) -> bool:
+        """Whether appends under way hold stored events back."""
         return self._newest > self._after.position
 
     def _pause(self, seconds_left: float) -> None:
-        """Wait a while, the longer the more often nothing has come."""
+        """Wait with backoff, for at most the seconds that are left."""
         if self._wait(min(self._backoff.pause(self._longest_pause()), seconds_left)):
             self._backoff.reset()
 
@@ -222,7 +223,7 @@ class Subscription:
                 raise
             kind = error_type(error)
             _log.warning(
-                "a subscription has lost its notifications (%s), and polls until it has them back",
+                "a subscription has lost its notifications (%s), and polls until it has reconnected",
                 kind,
                 extra={"error_type": kind},
             )
@@ -231,7 +232,7 @@ class Subscription:
         return woken
 
     def _listening(self) -> Listener | None:
-        """Return the listener, opened anew if it was lost some time ago; polling goes on meanwhile."""
+        """Return the listener; if it was lost some time ago, open a new one. Polling continues meanwhile."""
         if self._listen is not None and self._listener is None and time.monotonic() >= self._listen_again_at:
             self._listen_again_at = time.monotonic() + _PAUSE_BEFORE_LISTENING_AGAIN
             try:

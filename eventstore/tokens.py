@@ -1,4 +1,4 @@
-"""What a reader keeps that remembers by itself how far it has come."""
+"""Tokens: a position with the event at it, for readers who keep their position themselves."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,22 +10,22 @@ from eventstore.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class PositionToken:
-    """A position in the global order, and which event stands there.
+    """A position in the global order, together with the event at it.
 
-    Keep it instead of the bare position, outside of the log's database above all: if the log goes back, because of a
-    failover or of a restore from a backup, new events get positions that have been read already. A read after a
-    position skips them. A read after a token is refused, by `LogWentBack`.
+    Keep it instead of the bare position, especially outside the log's database. If the log goes back, because of a
+    failover or a restore from a backup, new events get positions that were already read. A read after a bare position
+    skips them; a read after a token raises `LogWentBack`.
 
-    `str(token)` is a text to keep, of up to 330 characters; `parse` reads it.
+    `str(token)` is a text of up to 330 characters to store, and `parse` reads it.
 
     Attributes:
         position: The position of the event, from 1.
-        event_id: The event that was read there.
-        stream_id: Its stream.
-        version: Its place in the stream, from 1.
+        event_id: The id of the event.
+        stream_id: The stream of the event.
+        version: The version of the event in its stream, from 1.
 
     Raises:
-        InvalidInput: A part of it can't be right.
+        InvalidInput: A part of it is not valid.
 
     Example:
         ```python
@@ -44,7 +44,7 @@ class PositionToken:
         check_number("version", self.version, minimum=1)
         check_stream_id(self.stream_id)
         if not isinstance(self.event_id, UUID):
-            msg = f"event_id is a uuid.UUID, not {type(self.event_id).__name__}"
+            msg = f"event_id must be a uuid.UUID, not {type(self.event_id).__name__}"
             raise InvalidInput(msg)
 
     def __str__(self) -> str:
@@ -52,26 +52,26 @@ class PositionToken:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the token of a text that `str(token)` has given.
+        """Return the token from the text that `str(token)` has returned.
 
         Raises:
-            InvalidInput: It is another text.
+            InvalidInput: The text is not one of a token.
         """
         try:
             position, event_id, version, stream_id = text.split(":", 3)
             return cls(int(position), UUID(event_id), stream_id, int(version))
         except (AttributeError, ValueError):
-            msg = "this is not the text of a PositionToken, which is position:event id:version:stream id"
+            msg = "the text is not that of a PositionToken, which is position:event id:version:stream id"
             raise InvalidInput(msg) from None
 
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """Where a reader goes on.
+    """Where a reader continues.
 
     Attributes:
-        position: Exclusive: events of higher positions are to be read.
-        token: The last event that the reader knows of, at or before that position; None if it knows of none.
+        position: Exclusive; the reader reads events of higher positions.
+        token: The last event that the reader knows, at or before that position; None if it knows none.
     """
 
     position: int
@@ -79,17 +79,17 @@ class After:
 
     @classmethod
     def of(cls, after_position: "int | PositionToken | After") -> "After":
-        """Return where a reader goes on that has kept a token, or a bare position.
+        """Return where a reader continues that has kept a token, or a bare position.
 
         Raises:
-            InvalidInput: It is neither, or the position is not between 0 and 2^63-1.
+            InvalidInput: The argument is neither, or the position is not between 0 and 2^63-1.
         """
         if isinstance(after_position, After):
             return after_position
         if isinstance(after_position, PositionToken):
             return cls(after_position.position, after_position)
         if isinstance(after_position, bool) or not isinstance(after_position, int):
-            msg = f"after_position is a PositionToken or an integer, not {type(after_position).__name__}"
+            msg = f"after_position must be a PositionToken or an integer, not {type(after_position).__name__}"
             raise InvalidInput(msg)
         return cls(check_number("after_position", after_position))
 

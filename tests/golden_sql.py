@@ -173,8 +173,10 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
             ((order,), {"of_category": category, "is_first": first})
             for order, category, first in itertools.product(StreamOrder, truths, truths)
         ],
-        "newest_matching": [((named,), {}) for named in combinations],
-        "read_matching": [((shape,), {}) for shape in shapes],
+        "read_matching": [
+            *[((shape,), {}) for shape in shapes],
+            *[((shape,), {"backwards": True}) for shape in shapes],
+        ],
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
         "stream_states": bounded,
@@ -187,12 +189,16 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
 
 def with_statements(page: str) -> str:
     """Return a page of the documentation, where a block of SQL that begins with the name of a statement has its SQL."""
-    shown = {each.name: str(each) for database in DATABASES for _, found in sections(database) for each in found}
-    return re.sub(
-        r"```sql\n-- (\S.*)\n[^`]*```",
-        lambda block: f"```sql\n{shown[block[1]]}\n```" if block[1] in shown else block[0],
-        page,
-    )
+
+    def as_sent(block: re.Match[str]) -> str:
+        return f"```sql\n{_by_name()[block[1]]}\n```" if block[1] in _by_name() else block[0]
+
+    return re.sub(r"```sql\n-- (\S.*)\n[^`]*```", as_sent, page)
+
+
+@cache
+def _by_name() -> dict[str, Golden]:
+    return {each.name: each for database in DATABASES for _, found in sections(database) for each in found}
 
 
 # --- who uses what

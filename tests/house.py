@@ -170,6 +170,7 @@ def main() -> None:
         for attribute, count in Counter(touch.attribute for touch in touches).most_common():
             places = ", ".join(f"{touch.module}:{touch.line}" for touch in touches if touch.attribute == attribute)
             print(f"  {count:3} {attribute}: {places}")
+    assert "eventstore" not in sys.modules
     sys.path.insert(0, str(folder))  # so that `eventstore` is the one of that checkout
     for name, trip in importlib.import_module("tests.trips").all_trips().items():
         figure = f"{trip.files} files, {trip.moves} moves, {trip.own_calls} calls, {trip.calls} with what they call"

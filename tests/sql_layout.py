@@ -10,8 +10,6 @@ from functools import partial
 from itertools import pairwise
 from typing import Final
 
-from eventstore.filters import FIELDS
-
 _WIDTH: Final = 100
 _INDENT: Final = "    "
 _TOKEN: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|%\(\w+\)[bst]|\bON CONFLICT\b|[(),]|[^\s(),'"%]+|%""")
@@ -23,7 +21,7 @@ _BEGIN_CLAUSES: Final = {
 _OF_HEADS: Final = _BEGIN_CLAUSES | {"ALL", "BY", "DISTINCT", "INTO", "OUTER", "RECURSIVE", "WITH"}
 _NOT_AFTER: Final = {"DELETE", "DISTINCT", "DO", "FOR", "KEY", "LEFT", "OUTER"}  # DELETE FROM, DO UPDATE, …
 _CONTINUATIONS: Final = ({"ON"}, {"AND", "OR"}, {"CASE", "WHEN", "ELSE", "END"}, {"THEN"})
-_OURS: Final = re.compile(rf"({'|'.join(FIELDS)}|found|wanted|end|after_position|es)_\d+")
+_OURS: Final = re.compile(r"(stream_ids|event_types|categories|found|wanted|end|after_position|es)_\d+")
 """Names that stand once for each filter; and those of revisions."""
 
 

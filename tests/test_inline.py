@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from eventstore import (
     Append,
@@ -24,6 +25,7 @@ from eventstore import (
     Repository,
 )
 from eventstore.cli import make_group
+from eventstore.errors import TransactionBroken
 from eventstore.observer import Observation, Operation
 from eventstore.projections import Projection, ProjectionAdmin, Worker, inline
 from eventstore.testing._base import numbered
@@ -263,3 +265,25 @@ def test_archive_stream_reaches_the_handlers_of_both_stores(store: EventStore) -
         into = inline(elsewhere, listing(seen=there))
         inline(store, listing(seen=here)).archive_stream("order-1", into=into, expected_version=2, reason="old")
     assert (here, there) == ([{"reason": "old", "reusable": False}], [{"number": 1}, {"number": 2}])
+
+
+@pytest.mark.postgresql
+def test_a_handler_that_catches_an_error_of_the_database_undoes_the_append_and_no_more(postgres_engine: Engine) -> None:
+    """PostgreSQL has aborted the savepoint, which can't be released."""
+    projection = Projection("careless")
+
+    @projection.on()
+    def _handle(_: RecordedEvent, connection: Connection) -> None:
+        with suppress(DBAPIError):
+            connection.execute(text("SELECT 1 / 0"))
+
+    store = EventStore(postgres_engine)
+    with postgres_engine.begin() as connection:
+        joined = store.join(connection)
+        with pytest.raises(TransactionBroken, match="begin_nested"):
+            inline(joined, projection).append("order-1", numbered(1), expected_version=0)
+        joined.append("order-2", numbered(1), expected_version=0)
+    assert [stream.stream_id for stream in store.list_streams()] == ["order-2"]
+    with pytest.raises(TransactionBroken):
+        inline(store, projection).append("order-1", numbered(1), expected_version=0)
+    assert store.stream_version("order-1") == 0

@@ -30,6 +30,14 @@ def test_other_databases_are_refused_by_url() -> None:
             EventStore.from_url(url)
 
 
+@pytest.mark.parametrize("url", ["sqlite://shop.db", "sqlite://srv/shop.db", "sqlite://ada:secret@shop.db"])
+def test_a_file_after_two_slashes_is_not_taken_for_a_database_in_memory(url: str) -> None:
+    """What is stored there would be gone with the process."""
+    with pytest.raises(InvalidInput, match="three slashes") as refused:
+        EventStore.from_url(url)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eventstore.backends.find_spec", lambda _: None)
     with pytest.raises(DriverMissing, match=r"sqlalchemy-eventstore\[postgresql\]"):

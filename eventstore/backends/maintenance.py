@@ -14,7 +14,7 @@ class Positions:
     """How positions are given out.
 
     Attributes:
-        newest: The largest position that is stored, 0 where there is none.
+        newest: The largest position that is stored, 0 if there is none.
         given: The last one that was given out; the next event gets a larger one.
     """
 
@@ -41,7 +41,7 @@ class MaintenanceBackend(Protocol):
     """One kind of database."""
 
     def positions(self, run: Run) -> Positions | None:
-        """Return how positions are given out, None where nothing does so."""
+        """Return how positions are given out, None if nothing does so."""
         ...
 
     def advance_positions(self, run: Run) -> bool:
@@ -57,7 +57,7 @@ class MaintenanceBackend(Protocol):
         ...
 
     def sizes(self, run: Run, *, quickly: bool) -> list[Size]:
-        """Return the space that tables and indexes take; none where that is not known, or not `quickly`."""
+        """Return the space that tables and indexes take; none if that is not known, or not `quickly`."""
         ...
 
     def database_bytes(self, run: Run) -> int:

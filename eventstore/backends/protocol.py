@@ -89,8 +89,8 @@ class VersionTaken(Exception):  # never leaves the package
     """The unique key on (stream_id, version) refused an event: a head is behind its events.
 
     Attributes:
-        stream_id: The stream, None where the database did not say.
-        version: The version that is stored already, None where the database did not say.
+        stream_id: The stream, None if the database did not say.
+        version: The version that is stored already, None if the database did not say.
     """
 
     def __init__(self, stream_id: str | None = None, version: int | None = None) -> None:
@@ -230,7 +230,7 @@ class Loader(Protocol):
     """What one kind of database needs beside, to take in events as they were stored elsewhere."""
 
     def find(self, run: Run, places: Sequence[Place]) -> Sequence[Row]:
-        """Return the events at these places, where there are any.
+        """Return the events at these places, if there are any.
 
         The rows: stream id, version, event id, event type, schema version, codec, data, position.
         """
@@ -373,10 +373,10 @@ class Dialect(Protocol):
 
     @property
     def append_to_all(self) -> Callable[[Run, Sequence[PendingAppend]], list[tuple[int, int]] | None] | None:
-        """What stores several appends in one statement, all or nothing; None where statements are no round trips.
+        """What stores several appends in one statement, all or nothing; None if statements are no round trips.
 
         It takes a `Run` on which an error undoes the statement and no more, and the appends. It returns version and
-        position of the last event of each, or None where one of them is in conflict, or was made before.
+        position of the last event of each, or None if one of them is in conflict, or was made before.
 
         Raises:
             Overtaken: That has changed while it ran.
@@ -455,12 +455,13 @@ class Dialect(Protocol):
         up_to_position: int,
         page_size: int,
         settled_position: int,
-        token_position: int,
+        token_position: int = 0,
+        backwards: bool = False,
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Return the first events after one position and up to another that match one of the filters, in order.
 
-        All events, if there are no filters. The header is of the same statement, and names the events at
-        `settled_position` and `token_position`.
+        The last of them, in ascending order as well, if `backwards`. All events, if there are no filters. The header is
+        of the same statement, and names the events at `settled_position` and `token_position`.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 SQLAlchemy's Connection takes longer for one statement than a driver does to execute it: it changes the isolation level
 and back, begins and ends a transaction in name, and makes a context and a result. All that is for those who watch:
-hooks, instrumentation and logs. Where there are any, the store goes through SQLAlchemy.
+hooks, instrumentation and logs. If there are any, the store goes through SQLAlchemy.
 """
 
 from collections.abc import MutableMapping, Sequence

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from types import FrameType
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from eventstore.filters import EventFilter
 from eventstore.store import EventStore
 from eventstore.streams import StreamOrder
 from eventstore.subscriptions import Subscription
+from eventstore.tokens import PositionToken
 
 POSITIVE: Final = click.IntRange(min=1)
 NOT_NEGATIVE: Final = click.IntRange(min=0)
@@ -141,21 +143,19 @@ def tail(
         raise click.UsageError(msg)
     wanted = EventFilter(event_types=types or None, categories=categories or None, stream_ids=stream_ids or None)
     store = store.with_core(store.core.with_event_types(EventTypes()))
+    newest: list[RecordedEvent] = []
+    begin: int | PositionToken = store.settled_position() if after is None else after
     if after is None:
-        after = _position_before_last(store, 10 if last is None else last, wanted)
+        newest = list(store.read_all(wanted, backwards=True, limit=10 if last is None else last))[::-1]
+        begin = newest[-1].token if newest else begin
     print_event = EventPrinter(as_json=as_json, in_blocks=False)
     if not follow:
-        _print(store.read_all(wanted, after_position=after, limit=limit), print_event)
+        older = [] if after is None else store.read_all(wanted, after_position=after, limit=limit)
+        _print(islice(chain(newest, older), limit), print_event)
         return
-    with store.subscribe(wanted, after_position=after) as subscription, _ended_by_ctrl_c(subscription):
-        _print(subscription if limit is None else _first(subscription, limit), print_event)
-
-
-def _position_before_last(store: EventStore, count: int, wanted: EventFilter) -> int:
-    if count:
-        return store.position_before_last(count, wanted)
-    before = store.position_before_last(1)
-    return max((event.position for event in store.read_all(after_position=before, limit=1)), default=before)
+    with store.subscribe(wanted, after_position=begin) as subscription, _ended_by_ctrl_c(subscription):
+        events = chain(newest, subscription)
+        _print(events if limit is None else _first(events, limit), print_event)
 
 
 def _print(events: Iterable[RecordedEvent], print_event: EventPrinter) -> None:

@@ -18,7 +18,7 @@ METADATA_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_metadata(metadata: Mapping[str, Any] | None) -> str | None:
-    """Return the metadata as JSON text, None where there is none.
+    """Return the metadata as JSON text, None if there is none.
 
     Raises:
         InvalidMetadata: It is not a mapping of strings to JSON values, is nested more than 100 levels deep, holds NaN,
@@ -52,7 +52,7 @@ def _is_simple(metadata: dict[Any, Any]) -> bool:
 
 
 def decode_metadata(text: str | None) -> dict[str, Any]:
-    """Return the metadata of stored JSON text, empty where there is none.
+    """Return the metadata of stored JSON text, empty if there is none.
 
     Raises:
         DecodingError: It is not a JSON object.

@@ -95,7 +95,7 @@ class PayloadCodec:
 
         Raises:
             DecodingError: The number is not known, or the data is not compressed by a store: it shrinks too much.
-            Exception: The codec's own, where it can't.
+            Exception: The codec's own, if it can't.
         """
         data = self._codec_of(number).encode(value)
         if number < _ZSTD:

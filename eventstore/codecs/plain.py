@@ -41,7 +41,7 @@ def plain(value: Any, *, typed: bool) -> Any:
 
 @functools.cache
 def _taking_apart(cls: Any) -> Callable[[Any], Any] | None:
-    """Return what makes names and values of an object, None where its class is not one that can be registered."""
+    """Return what makes names and values of an object, None if its class is not one that can be registered."""
     tag: dict[str, Any] = {}
     if hasattr(cls, "model_dump"):  # no warnings: they would show values
         return lambda value: value.model_dump(by_alias=False, round_trip=True, warnings=False)

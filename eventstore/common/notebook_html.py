@@ -9,7 +9,7 @@ _LONGEST_ALONE: Final = 1000
 
 
 def cell(value: Any, longest: int = _LONGEST) -> str:
-    """Return a value as escaped text, cut where it is long."""
+    """Return a value as escaped text, cut if it is long."""
     text = value if isinstance(value, str) else "" if value is None else repr(value) if _is_data(value) else str(value)
     return escape(text if len(text) <= longest else f"{text[:longest]}…")
 

@@ -81,7 +81,7 @@ class Appender:
         """Store several appends in one transaction, in the order of the list, and call the hooks.
 
         Raises:
-            ConcurrencyConflict: One of the streams is at another version; only where `atomic`.
+            ConcurrencyConflict: One of the streams is at another version; only if `atomic`.
             EventIdReused: As for `append`.
             StreamClosed: One of the streams was deleted or archived.
         """
@@ -182,7 +182,7 @@ class Appender:
         return self._dialect.lock_heads(run, list(stream_ids), create=list(create))
 
     def _first_result(self, run: Run, pending: PendingAppend) -> AppendResult | None:
-        """Return the result of an earlier append of the same events at the same versions, None where there was none.
+        """Return the result of an earlier append of the same events at the same versions, None if there was none.
 
         Only with an exact expected version: without one, nobody knows where to look.
         """
@@ -213,7 +213,7 @@ class Appender:
         Args:
             run: Where to look.
             pending: The append.
-            version: The version that the append has met, where that is known.
+            version: The version that the append has met, if that is known.
         """
         rows = run(find_end, stream_id=pending.stream_id)
         if not rows:

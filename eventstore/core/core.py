@@ -41,7 +41,7 @@ class AppendHook:
 
     Attributes:
         call: Takes the core, with its execution in the transaction of the append if there is one, and what was
-            appended, in order. An error that it raises is the append's.
+            appended, in order. An error that it raises comes out of the append; in its transaction it undoes that, too.
         in_transaction: Whether it must run in the transaction of the append, to be rolled back with it.
     """
 

@@ -25,7 +25,7 @@ class Reader:
         self._observer = core.observer
 
     def stream_version(self, stream_id: str) -> int:
-        """Return the version of a stream, 0 where it does not exist."""
+        """Return the version of a stream, 0 if it does not exist."""
         stream_id = check_stream_id(stream_id)
         with self._execution.statement() as run:
             rows = run(stream_version, stream_id=stream_id)

@@ -152,7 +152,7 @@ def _exact_types_of(info: inspect.Type) -> frozenset[type]:
 
 
 def reader(cls: Any) -> Callable[[bytes], Any] | None:
-    """Return a function that makes an object of MessagePack in one step, None where the class needs two.
+    """Return a function that makes an object of MessagePack in one step, None if the class needs two.
 
     What it returns is the same as by way of plain data; where it raises anything, that way is to be taken, which may
     succeed: a tuple, say, is marked by an extension type that this one does not know.

@@ -16,7 +16,7 @@ class EventTypeFinding:
         sampled: How many events were read.
         failed: How many of them can't be read.
         failures: Why, for the first ten of them: each names its stream and version.
-        read_as: The event types and schema versions that were made of them, sorted; none where all were dropped.
+        read_as: The event types and schema versions that were made of them, sorted; none if all were dropped.
     """
 
     event_type: str

@@ -108,7 +108,7 @@ class EventTypes:
     def register(
         self, event_type: str, cls: type | None = None, *, schema_version: int = 1, oldest_version: int = 1
     ) -> Any:
-        """Register a class under a name; as a decorator where no class is given.
+        """Register a class under a name; as a decorator if no class is given.
 
         Args:
             event_type: What is stored as the event's type, 1 to 255 characters. Once events are stored, it can
@@ -304,8 +304,8 @@ class EventTypes:
     def validate(self) -> None:
         """Check that upcasters lead from every schema version to the newest. `EventStore` does so when it is made.
 
-        Where an event type has a class, the newest is that of the class, and there must be a way from its
-        `oldest_version`. Where it has none, the newest is the largest that an upcaster names.
+        If an event type has a class, the newest is that of the class, and there must be a way from its
+        `oldest_version`. If it has none, the newest is the largest that an upcaster names.
 
         Raises:
             UpcasterMissing: There is a hole.

@@ -143,7 +143,7 @@ class Upcasters:
                     raise UpcasterMissing(event_type, schema_version, last)
 
     def _way(self, start: Shape, end: Shape) -> list[Shape]:
-        """Return the shapes on the way from the start to the end, none where there is no way."""
+        """Return the shapes on the way from the start to the end, none if there is no way."""
         came_from: dict[Shape, Shape | None] = {start: None}
         todo = [start]
         while todo:

@@ -52,10 +52,10 @@ class ProjectionStatus:
         position: Everything up to here has been handled.
         lag_events: How many events of the global order come after that, whether they match or not; counted up to a
             million.
-        lag_seconds: How long ago the first of these was stored, by the database's clock; 0 where there is none.
+        lag_seconds: How long ago the first of these was stored, by the database's clock; 0 if there is none.
         dead_letters: How many are pending.
         updated_at: When it last came forward.
-        worker: Who was last seen at work: host and process; None where nobody has been.
+        worker: Who was last seen at work: host and process; None if nobody has been.
         is_running: Whether a worker was seen within the last 20 seconds, and has not stopped since.
         failure: The event at which it has stopped and the type of the error; None if it has not.
         failed_at: When that was.
@@ -164,7 +164,7 @@ class ProjectionAdmin:
     def wait_for(self, name: str, result_or_position: AppendResult | int, *, timeout_seconds: float = 10.0) -> int:
         """Wait until a projection has handled an append of yours, and so everything before it.
 
-        A projection that nobody has run yet is waited for, too. Where the event has become a dead letter, it counts as
+        A projection that nobody has run yet is waited for, too. If the event has become a dead letter, it counts as
         handled.
 
         Args:

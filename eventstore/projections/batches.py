@@ -273,7 +273,7 @@ class Batches:
         return handled
 
     def _concerns(self, transaction: EventStore, row: Row) -> bool:
-        """Return whether there is a handler for an event; perhaps, where it can't be read."""
+        """Return whether there is a handler for an event; perhaps, if it can't be read."""
         try:
             events = list(GlobalOrder(transaction.core).recorded([row]))
         except DecodingError:

@@ -54,8 +54,8 @@ class DeadLetter:
         event_id: Its id.
         event_type: Its type, as it is stored.
         status: What has become of it.
-        attempts: How often it was tried; 0 where it only follows.
-        error: The name of the type of the last error, None where it only follows. What the error said may hold payload,
+        attempts: How often it was tried; 0 if it only follows.
+        error: The name of the type of the last error, None if it only follows. What the error said may hold payload,
             and goes to your own log only.
         note: What somebody has said about it.
         first_failed_at: When it was put here.

@@ -57,7 +57,7 @@ class Worker:
     Several workers, in any number of processes, may run the same projection: one of them works at a time, batch by
     batch, and another takes over as soon as it is gone. One worker is used by one thread.
 
-    Where you call `run_once` in a loop of your own, use the worker as a context manager: at the end it says that it is
+    If you call `run_once` in a loop of your own, use the worker as a context manager: at the end it says that it is
     gone, so that the projection can be reset at once.
 
     A batch is one transaction: the rows that handlers write and the checkpoint are committed together. On PostgreSQL it
@@ -132,7 +132,7 @@ class Worker:
         """Handle one batch of events, if there are any.
 
         Returns:
-            What was done: `Outcome.ADVANCED`; `CAUGHT_UP` where nothing more is settled; `BUSY` where another worker is
+            What was done: `Outcome.ADVANCED`; `CAUGHT_UP` if nothing more is settled; `BUSY` if another worker is
             in the midst of a batch.
 
         Raises:
@@ -194,7 +194,7 @@ class Worker:
     def run_forever(self, *, handle_signals: bool = False) -> None:
         """Handle events as they come, until `stop`.
 
-        Where the database does not answer, it tries again until it does, with a warning in the log; the first time it
+        If the database does not answer, it tries again until it does, with a warning in the log; the first time it
         has to.
 
         Args:

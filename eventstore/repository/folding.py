@@ -27,9 +27,9 @@ class Folder(Generic[State]):
 
     Args:
         store: Where to read.
-        initial: Makes the state before the first event. Where that is None, any state may be.
+        initial: Makes the state before the first event. If that is None, any state may be.
         evolve: Makes the next state.
-        states: Reads snapshots; None where there are none to be read.
+        states: Reads snapshots; None if there are none to be read.
         schema_version: Of the snapshots.
         warned: Filled once it was logged that events make no difference; of all folders of a repository the same.
     """

@@ -14,10 +14,10 @@ class LoadedAggregate(Generic[State]):
 
     Attributes:
         stream_id: Its stream.
-        version: The version of the stream that the state was computed at, 0 where it has no events; `save` appends at
+        version: The version of the stream that the state was computed at, 0 if it has no events; `save` appends at
             it.
         state: The state.
-        snapshot_version: The version of the snapshot that loading began with, 0 where there was none.
+        snapshot_version: The version of the snapshot that loading began with, 0 if there was none.
     """
 
     stream_id: str
@@ -38,8 +38,8 @@ class SaveResult:
     Attributes:
         stream_id: The stream.
         version: Its version now.
-        position: The global position of the last of the events, to wait for a projection with; 0 where there were none.
-        events: What was appended; empty where there was nothing to do.
+        position: The global position of the last of the events, to wait for a projection with; 0 if there were none.
+        events: What was appended; empty if there was nothing to do.
         attempts: How often the command was called.
     """
 

@@ -13,7 +13,7 @@ class SinceSnapshot:
     Attributes:
         stream_id: The stream.
         version: Its version now.
-        snapshot_version: The version of its snapshot, 0 where there is none that can be used.
+        snapshot_version: The version of its snapshot, 0 if there is none that can be used.
     """
 
     stream_id: str

@@ -232,7 +232,7 @@ class Repository(Generic[State]):
     ) -> SaveResult:
         """Load an aggregate, let a command decide, and append its events at the loaded version.
 
-        Where another writer was quicker, all of it is done again, on the state as it is then: the command is called
+        If another writer was quicker, all of it is done again, on the state as it is then: the command is called
         once for each attempt, so it should do nothing but decide. In a joined transaction there is one attempt only:
         whatever else was read in it would be out of date. Repeat the whole transaction instead, see `retry_conflicts`.
 
@@ -285,7 +285,7 @@ class Repository(Generic[State]):
                 stock.join(transaction).execute("tea", Stock.take, 3)
             ```
         """
-        return self._on(self._store_in(target) if isinstance(target, EventStore) else self._store.join(target))
+        return self.with_store(self._store_in(target) if isinstance(target, EventStore) else self._store.join(target))
 
     def _store_in(self, target: EventStore) -> EventStore:
         """Return the repository's own store, with its own event types and codec, in the transaction of another."""
@@ -299,7 +299,8 @@ class Repository(Generic[State]):
         core = self._store.core
         return self._store.with_core(replace(core, execution=core.execution.joined(lambda: target.connection)))
 
-    def _on(self, store: EventStore) -> "Repository[State]":
+    def with_store(self, store: EventStore) -> "Repository[State]":
+        """Return the same repository on another store, whose event types must have the same classes."""
         other: Repository[State] = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._use(store)

@@ -25,7 +25,7 @@ class StateCodec(Generic[State]):
         shape: Of the states; what was saved with another one is refused.
         to_plain: Makes plain data.
         from_plain: Makes a state of it.
-        cls: The class whose annotations bring the states back; None where that is done by `from_plain` alone.
+        cls: The class whose annotations bring the states back; None if that is done by `from_plain` alone.
         is_converted: Whether `to_plain` and `from_plain` are the application's own.
     """
 

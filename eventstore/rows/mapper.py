@@ -73,7 +73,7 @@ class StoredEvent:
         schema_version: As it is stored.
         codec: How data is encoded.
         data: The payload, encoded.
-        metadata: JSON text, None where none was given.
+        metadata: JSON text, None if none was given.
         recorded_at: When it was stored, in UTC.
     """
 

@@ -19,7 +19,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.filters import FIELDS
 from eventstore.statements import Statement
 from eventstore.streams import StreamOrder
 from eventstore.tables import Tables
@@ -43,7 +42,7 @@ def list_streams(order: StreamOrder, *, of_category: bool, is_first: bool) -> St
         heads = tables.streams.c
         listed = select(heads.stream_id, heads.version, heads.created_at, heads.updated_at)
         if of_category:
-            listed = listed.where(*_is_of_category(heads.stream_id, heads.category))
+            listed = listed.where(*is_of_category(heads.stream_id, heads.category))
         if not is_first:
             listed = listed.where(_comes_after(heads, order))
         largest_first = {StreamOrder.SIZE: [heads.version.desc()], StreamOrder.RECENT: [heads.updated_at.desc()]}
@@ -64,15 +63,15 @@ def _comes_after(heads: Any, order: StreamOrder) -> ColumnElement[bool]:
     return or_(column < value, and_(column == value, heads.stream_id > _AFTER_ID))
 
 
-def _is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
+def is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
     """Compare ids as well: they are a part of the primary key, categories of heads have no index."""
     category = bindparam("category", type_=Text)
     is_near = (stream_id >= category, stream_id < category.concat(literal_column("'.'")))  # `.` is next to `-`
-    return [column == category, *is_near]
+    return [*is_near, column == category]
 
 
 def find_stream(tables: Tables) -> ClauseElement:
-    """Return (stream_id, version, created_at, updated_at) of one stream; no row where it does not exist."""
+    """Return (stream_id, version, created_at, updated_at) of one stream; no row if it does not exist."""
     heads = tables.streams.c
     columns = (heads.stream_id, heads.version, heads.created_at, heads.updated_at)
     return select(*columns).where(heads.stream_id == bindparam("stream_id"))
@@ -104,7 +103,7 @@ def list_snapshots(*, of_category: bool) -> Statement:
             .where(key > after)
         )
         if of_category:
-            listed = listed.where(*_is_of_category(saved.stream_id, heads.category))
+            listed = listed.where(*is_of_category(saved.stream_id, heads.category))
         return listed.order_by(saved.stream_id, saved.schema_version).limit(_PAGE_SIZE)
 
     return list_snapshots_page
@@ -115,7 +114,7 @@ def snapshot_coverage(*, of_category: bool) -> Statement:
     """Return the statement for one row about streams of at least `min_version` events, and their newest snapshots.
 
     The row: how many streams; how many of them have a snapshot; of all of them together, the events after it (after
-    nothing, where there is none); the most of them that one stream has. It looks at every head.
+    nothing, if there is none); the most of them that one stream has. It looks at every head.
     """
 
     def coverage(tables: Tables) -> ClauseElement:
@@ -136,24 +135,6 @@ def snapshot_coverage(*, of_category: bool) -> Statement:
             .select_from(tables.streams.outerjoin(newest, newest.c.stream_id == heads.stream_id))
             .where(heads.version >= bindparam("min_version", type_=BigInteger))
         )
-        return found.where(*_is_of_category(heads.stream_id, heads.category)) if of_category else found
+        return found.where(*is_of_category(heads.stream_id, heads.category)) if of_category else found
 
     return coverage
-
-
-@cache
-def newest_matching(fields: tuple[str, ...]) -> Statement:
-    """Return the statement for the highest positions, at most `page_size`, of events with one value in each field.
-
-    Its parameters are besides `after_position`, and a value for each of the fields, such as `event_types`.
-    """
-
-    def newest_matching_page(tables: Tables) -> ClauseElement:
-        events = tables.events.c
-        matches = [events[FIELDS[field]] == bindparam(field, type_=Text) for field in fields]
-        after = events.position > bindparam("after_position", type_=BigInteger)
-        # in a stream, positions ascend with versions, and those are in its key
-        newest_first = events.version if "stream_ids" in fields else events.position
-        return select(events.position).where(after, *matches).order_by(newest_first.desc()).limit(_PAGE_SIZE)
-
-    return newest_matching_page

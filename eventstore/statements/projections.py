@@ -207,7 +207,7 @@ def count_events_after(tables: Tables) -> ClauseElement:
 
 
 def next_event_time(tables: Tables) -> ClauseElement:
-    """Return when the first event after a position was recorded; no row where there is none."""
+    """Return when the first event after a position was recorded; no row if there is none."""
     events = tables.events.c
     after = events.position > bindparam("after_position", type_=BigInteger)
     return select(events.recorded_at).where(after).order_by(events.position).limit(literal_column("1"))
@@ -313,7 +313,7 @@ def read_pending(tables: Tables) -> ClauseElement:
 
 
 def close_dead_letter(tables: Tables) -> ClauseElement:
-    """Resolve or discard one that is pending; no row where none is."""
+    """Resolve or discard one that is pending; no row if none is."""
     return _changed(
         tables,
         status=bindparam("status", type_=Text),

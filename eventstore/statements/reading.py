@@ -10,7 +10,7 @@ from eventstore.tables import Tables
 
 
 def stream_version(tables: Tables) -> ClauseElement:
-    """Return the version of a stream; no row where it does not exist."""
+    """Return the version of a stream; no row if it does not exist."""
     return select(tables.streams.c.version).where(tables.streams.c.stream_id == bindparam("stream_id"))
 
 

@@ -9,7 +9,7 @@ from eventstore.tables import Tables
 
 
 def restore_head(tables: Tables) -> ClauseElement:
-    """Set the head of a stream by its events, create it where it is missing; no row where nothing was to be changed."""
+    """Set the head of a stream by its events, create it where it is missing; no row if nothing was to be changed."""
     streams, events = tables.streams, tables.events.c
     by_events = (
         select(

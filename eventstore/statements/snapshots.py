@@ -12,7 +12,7 @@ from eventstore.tables import Tables, now
 
 
 def save_snapshot(tables: Tables) -> ClauseElement:
-    """Save at a version that the stream has reached, if none is as new; return that version, no row where declined.
+    """Save at a version that the stream has reached, if none is as new; return that version, no row if declined.
 
     The event of that version must be there: of a stream that was deleted meanwhile no state is kept.
     """

@@ -31,7 +31,7 @@ from eventstore.tables import Tables
 
 
 def end_of_streams(tables: Tables) -> ClauseElement:
-    """Return the id of the stream `skipped` places after the first one after `after`; no row where there is none."""
+    """Return the id of the stream `skipped` places after the first one after `after`; no row if there is none."""
     stream_id = tables.streams.c.stream_id
     return (
         select(stream_id)
@@ -46,7 +46,7 @@ def end_of_streams(tables: Tables) -> ClauseElement:
 def stream_states(*, bounded: bool) -> Statement:
     """Return the statement for streams after `after`, and up to `last` where it is bounded.
 
-    Its rows, in order: stream id, version of the head, how many events, largest version among them (NULL where there
+    Its rows, in order: stream id, version of the head, how many events, largest version among them (NULL if there
     are none), and how many of them do not follow the one before, in version or in position.
     """
 
@@ -103,7 +103,7 @@ def events_without_stream(*, bounded: bool) -> Statement:
 def breaks_of_stream(tables: Tables) -> ClauseElement:
     """Return the events of one stream that do not follow the one before, at most `page_size`.
 
-    The rows, in order: version, position, and those two of the event before; 0 and 0 where there is none. An event that
+    The rows, in order: version, position, and those two of the event before; 0 and 0 if there is none. An event that
     ends a stream may be the first one, at any version.
     """
     placed = _placed(tables).where(tables.events.c.stream_id == bindparam("stream_id", type_=Text)).subquery("placed")

@@ -9,7 +9,7 @@ from eventstore.backends.protocol import Server
 from eventstore.tokens import PositionToken
 
 _RECOVERED: Final = "-1/"
-"""How the virtual transaction of a prepared transaction begins, where it has lost the one it was begun with."""
+"""How the virtual transaction of a prepared transaction begins, if it has lost the one it was begun with."""
 
 
 @dataclass(frozen=True, slots=True)

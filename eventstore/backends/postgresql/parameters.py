@@ -15,7 +15,7 @@ JSONB: Final = "\x01"
 
 
 def rows_to_copy(pending: PendingAppend, version: int) -> Iterator[Row]:
-    """Yield rows of `statements.COPIED_COLUMNS`."""
+    """Yield rows of `statements.columns.APPENDED_COLUMNS`."""
     return zip(
         repeat(pending.stream_id, len(pending)),
         range(version + 1, version + len(pending) + 1),

@@ -44,7 +44,7 @@ class SQLiteMaintenance:
         return {**rows, "es_events": run(newest_position)[0][0]}
 
     def sizes(self, run: Run, *, quickly: bool) -> list[Size]:
-        """Read all pages of the file; nothing is known where SQLite was built without `dbstat`."""
+        """Read all pages of the file; nothing is known if SQLite was built without `dbstat`."""
         if quickly:
             return []
         try:

@@ -8,7 +8,7 @@ from eventstore.tables.immutability import SETTING
 
 
 def find_setting_of_history_changes(_tables: Tables) -> ClauseElement:
-    """Return the setting, NULL where it was never set in this session."""
+    """Return the setting, NULL if it was never set in this session."""
     return select(func.current_setting(_setting(), true()).label("value"))
 
 

@@ -60,7 +60,7 @@ def drawing(tables: Tables) -> ClauseElement:
 
 
 def position_sequence(tables: Tables) -> ClauseElement:
-    """Return (schema, name) of the sequence; no row where there is none."""
+    """Return (schema, name) of the sequence; no row if there is none."""
     return (
         select(_NAMESPACES.c.nspname, _CLASSES.c.relname)
         .select_from(_CLASSES.join(_NAMESPACES, _NAMESPACES.c.oid == _CLASSES.c.relnamespace))

@@ -11,7 +11,7 @@ from eventstore.tables import Tables
 
 
 def give_permission(tables: Tables) -> ClauseElement:
-    """Give the permission; no row where it was given already."""
+    """Give the permission; no row if it was given already."""
     permission = cast("Table", tables.permission)
     row = insert(permission).values(id=literal_column("1")).on_conflict_do_nothing()
     return row.returning(permission.c.id)

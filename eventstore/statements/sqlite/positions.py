@@ -12,7 +12,7 @@ _SQLITE_SEQUENCES = table("sqlite_sequence", column("name"), column("seq"))
 
 
 def last_numbered(tables: Tables) -> ClauseElement:
-    """Return (newest stored position, last one given out); the second NULL where SQLite knows of none."""
+    """Return (newest stored position, last one given out); the second NULL if SQLite knows of none."""
     of_events = _SQLITE_SEQUENCES.c.name == literal_column(f"'{tables.events.name}'")
     last = select(func.max(_SQLITE_SEQUENCES.c.seq).label("seq")).where(of_events)
     return select(newest_position(tables).scalar_subquery().label("newest"), last.scalar_subquery().label("given"))

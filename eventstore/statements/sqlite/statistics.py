@@ -12,7 +12,7 @@ _OBJECTS_OF_SQLITE = table("sqlite_master", column("type"), column("name"), colu
 
 
 def sizes(tables: Tables) -> ClauseElement:
-    """Return (table, index or NULL, bytes), where SQLite was built with `dbstat`; it reads every page."""
+    """Return (table, index or NULL, bytes), if SQLite was built with `dbstat`; it reads every page."""
     objects, pages = _OBJECTS_OF_SQLITE.c, _PAGES_OF_SQLITE.c
     names: list[ColumnElement[str]] = [literal_column(f"'{each.name}'") for each in tables.metadata.sorted_tables]
     is_index = objects.type == literal_column("'index'")
