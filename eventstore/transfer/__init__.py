@@ -1,4 +1,4 @@
-"""Taking events out of a store and into another: exports and imports.
+"""Transfer of events between stores: exports and imports.
 
 ```python
 from eventstore.transfer import export_events, import_events
