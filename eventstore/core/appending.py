@@ -9,9 +9,9 @@ from eventstore.backends.protocol import Dialect, HeadClosed, Overtaken, Run, Ve
 from eventstore.core.core import Appended, Core
 from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed
-from eventstore.events import AppendResult, closing_error
+from eventstore.events import AppendResult, tombstone_error
 from eventstore.rows.mapper import EVENT_ID, POSITION, VERSION, PendingAppend
-from eventstore.statements.closing import find_end
+from eventstore.statements.deletion import find_tombstone
 from eventstore.statements.reading import newest_stored_version, read_forwards
 
 _log = logging.getLogger(__name__)
@@ -215,12 +215,12 @@ class Appender:
             pending: The append.
             version: The version that the append has met, if that is known.
         """
-        rows = run(find_end, stream_id=pending.stream_id)
+        rows = run(find_tombstone, stream_id=pending.stream_id)
         if not rows:
             return _conflict(pending, version or 0)
         found, event_type, codec, data = rows[0]
         closing = None if codec is None else self._mapper.codec.decode(codec, data)
-        error = None if event_type is None else closing_error(event_type, closing)
+        error = None if event_type is None else tombstone_error(event_type, closing)
         return _conflict(pending, found if version is None else version) if error is None else error(pending.stream_id)
 
     def _closed(self, closed: HeadClosed, accepted: Sequence[tuple[PendingAppend, int]]) -> BaseException:

@@ -15,7 +15,7 @@ from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidExpectedVersion
 from eventstore.events import STREAM_DELETED_EVENT, Append, AppendResult, NewEvent
-from eventstore.statements.closing import delete_events, discard_dead_letters_of_stream, mark_deleted
+from eventstore.statements.deletion import delete_events, discard_dead_letters_of_stream, mark_deleted
 from eventstore.statements.snapshots import delete_snapshots
 from eventstore.streams import ANY, NO_STREAM, ExpectedVersion
 
@@ -45,7 +45,7 @@ class StreamDeleter:
         check_flag("reusable", reusable)
         reason = check_reason(reason)
         data = {"reason": reason, "reusable": reusable}
-        closing = closing_append(stream_id, STREAM_DELETED_EVENT, data, expected_version, metadata)
+        closing = tombstone_append(stream_id, STREAM_DELETED_EVENT, data, expected_version, metadata)
         with self.ending(closing) as (run, core, result):
             note = f"the stream was deleted: {reason}"
             remove_events(core.dialect, run, result.stream_id, before_version=result.version, note=note)
@@ -107,7 +107,7 @@ def history_changes(dialect: Dialect, run: Run) -> Iterator[None]:
         dialect.forbid_history_changes(run)
 
 
-def closing_append(
+def tombstone_append(
     stream_id: str,
     event_type: str,
     data: Mapping[str, Any],

@@ -19,7 +19,7 @@ from eventstore.errors import (
 )
 from eventstore.event_types.classes import builder, check_class, check_fields, exact_types, reader
 from eventstore.event_types.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
-from eventstore.events import CLOSING_ERRORS, NewEvent
+from eventstore.events import TOMBSTONE_ERRORS, NewEvent
 
 EventClass = TypeVar("EventClass", bound=type)
 UpcasterFunction = TypeVar("UpcasterFunction", bound=Callable[[Any], Mapping[str, object] | Sequence[object]])
@@ -357,7 +357,7 @@ class EventTypes:
             return registration.build(data)
         known = self._upcasters.newest.get(event_type) if registration is None else registration.schema_version
         if known is None:
-            if self._unregistered == "error" and event_type not in CLOSING_ERRORS:
+            if self._unregistered == "error" and event_type not in TOMBSTONE_ERRORS:
                 raise EventTooNew(event_type, schema_version, None)
             return data
         if schema_version < known:

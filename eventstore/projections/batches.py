@@ -204,7 +204,7 @@ class Batches:
             if blame.failed is not None:  # it failed, and then the connection could not even roll back
                 raise blame.failed from blame.failed.__cause__
             is_ours = blame.is_ours and not isinstance(error, TransactionBroken)
-            if not blame.rows or is_ours or self._store.core.driver.is_passing(error):
+            if not blame.rows or is_ours or self._store.core.driver.is_transient(error):
                 raise
             if len(blame.rows) == 1:
                 raise HandlerFailed(blame.rows[0]) from error

@@ -213,7 +213,7 @@ class Worker:
                     self._say_seen(batch)
                 except Exception as error:
                     is_first = not has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
-                    if is_first or not self._driver.is_passing(error):
+                    if is_first or not self._driver.is_transient(error):
                         raise
                     if error_type(error) != trouble:
                         trouble = error_type(error)
@@ -312,7 +312,7 @@ class Worker:
         try:
             yield
         except Exception as error:
-            if not self._driver.is_passing(error):
+            if not self._driver.is_transient(error):
                 raise
 
     def _log(self, level: int, what: str, failed: HandlerFailed, cause: BaseException, attempts: int) -> None:
@@ -354,7 +354,7 @@ class Worker:
         except (SQLAlchemyError, EventStoreError):
             return  # the first error tells more; others see it by the time
         except Exception as error:
-            if not self._driver.is_passing(error):
+            if not self._driver.is_transient(error):
                 raise
 
     @contextmanager

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 _MARKS = ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__", "__pydantic_validator__")
 
 
-def shape_of(cls: type) -> str:
+def fingerprint_of(cls: type) -> str:
     """Return a digest of the names and types of all fields, in nested classes, too; the same in every process."""
     return hashlib.blake2b(describe(cls, set()).encode(), digest_size=8).hexdigest()
 

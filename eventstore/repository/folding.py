@@ -9,11 +9,11 @@ from eventstore.backends.protocol import Row, Statement
 from eventstore.codecs.exactness import difference
 from eventstore.common.validation import MAX_VERSION
 from eventstore.errors import DecodingError, InvalidInput
-from eventstore.events import CLOSING_ERRORS, RecordedEvent, closing_error
+from eventstore.events import TOMBSTONE_ERRORS, RecordedEvent, tombstone_error
 from eventstore.repository.states import State, StateCodec
 from eventstore.rows.mapper import POSITION, VERSION
 from eventstore.statements.aggregates import load_aggregate, version_as_of
-from eventstore.statements.closing import find_end
+from eventstore.statements.deletion import find_tombstone
 from eventstore.statements.reading import read_forwards
 from eventstore.store import EventStore
 
@@ -120,11 +120,11 @@ class Folder(Generic[State]):
             StreamClosed: It has.
         """
         with self._store.core.execution.statement() as run:
-            rows = run(find_end, stream_id=stream_id)
+            rows = run(find_tombstone, stream_id=stream_id)
         if rows and rows[0][1] is not None:
             _, event_type, codec, data = rows[0]
             closing = None if codec is None else self._store.core.mapper.codec.decode(codec, data)
-            error = closing_error(event_type, closing)
+            error = tombstone_error(event_type, closing)
             if error is not None:
                 raise error(stream_id)
 
@@ -148,8 +148,8 @@ class Folder(Generic[State]):
     def _evolved(self, state: State, rows: list[Row]) -> State:
         backend = self._store.core.dialect
         for event in self._store.core.mapper.recorded(rows, backend.to_uuid, backend.to_time):
-            if event.event_type in CLOSING_ERRORS:
-                closed = closing_error(event.event_type, event.data)
+            if event.event_type in TOMBSTONE_ERRORS:
+                closed = tombstone_error(event.event_type, event.data)
                 if closed is not None:
                     raise closed(event.stream_id)
                 state = self._initial()  # what was before it is gone

@@ -8,7 +8,7 @@ from eventstore.codecs.exactness import difference
 from eventstore.codecs.payload import PayloadCodec
 from eventstore.errors import DecodingError, EncodingError, EventTypeError, InvalidInput
 from eventstore.event_types.classes import builder, check_class, check_fields
-from eventstore.repository.fingerprint import shape_of
+from eventstore.repository.fingerprint import fingerprint_of
 
 State = TypeVar("State")
 
@@ -112,7 +112,9 @@ def state_codec(
     except EventTypeError as error:
         msg = f"snapshots of {cls.__qualname__} need to_snapshot and from_snapshot: {error}"
         raise InvalidInput(msg) from None
-    return StateCodec(codec, shape_of(cls), lambda state: state, lambda plain: cast("State", builder(cls)(plain)), cls)
+    return StateCodec(
+        codec, fingerprint_of(cls), lambda state: state, lambda plain: cast("State", builder(cls)(plain)), cls
+    )
 
 
 def _is_plain(codec: PayloadCodec, value: Any) -> bool:

@@ -23,7 +23,7 @@ from eventstore.errors import (
 )
 from eventstore.event_types import EventTypes
 from eventstore.event_types.upcasting import PlainEvent, Shape
-from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
+from eventstore.events import TOMBSTONE_ERRORS, Append, NewEvent, RecordedEvent
 from eventstore.streams import STREAM_EXISTS, Expectation, ExpectedVersion
 
 POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
@@ -145,7 +145,7 @@ class EventMapper:
             pending.metadata.append(
                 encode_metadata({**(metadata or {}), **event.metadata}) if event.metadata else shared_metadata
             )
-        if not closes and not CLOSING_ERRORS.keys().isdisjoint(pending.event_types):
+        if not closes and not TOMBSTONE_ERRORS.keys().isdisjoint(pending.event_types):
             msg = "events that end a stream are the store's own: see EventStore.delete_stream and archive_stream"
             raise InvalidEvent(msg)
         return pending

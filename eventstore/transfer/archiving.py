@@ -7,12 +7,12 @@ from eventstore.backends import same_database
 from eventstore.backends.protocol import Run
 from eventstore.common.validation import check_reason
 from eventstore.core.core import Core
-from eventstore.core.deletion import StreamDeleter, closing_append, remove_events
+from eventstore.core.deletion import StreamDeleter, remove_events, tombstone_append
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidInput
 from eventstore.events import STREAM_ARCHIVED_EVENT, AppendResult
 from eventstore.rows.mapper import VERSION, StoredEvent
-from eventstore.statements.closing import mark_archived
+from eventstore.statements.deletion import mark_archived
 from eventstore.statements.reading import read_forwards
 from eventstore.store import EventStore
 from eventstore.streams import ExpectedVersion
@@ -66,7 +66,7 @@ def archive_stream(
         raise InvalidInput(msg)
     reason = check_reason(reason)
     data = {"reason": reason, "reusable": False}
-    closing = closing_append(stream_id, STREAM_ARCHIVED_EVENT, data, expected_version, metadata)
+    closing = tombstone_append(stream_id, STREAM_ARCHIVED_EVENT, data, expected_version, metadata)
     with StreamDeleter(store.core).ending(closing) as (run, core, result):
         _copy(core, run, result.stream_id, into.core, up_to_version=result.version - 1)
         remove_events(

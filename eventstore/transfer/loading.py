@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from eventstore.backends.protocol import Place, Row, Run
+from eventstore.backends.protocol import EventKey, Row, Run
 from eventstore.common.validation import MAX_VERSION, check_event_type, check_stream_id
 from eventstore.core.core import Appended, Core
 from eventstore.core.deletion import remove_events
 from eventstore.errors import DamagedExport, DecodingError, ImportConflict
-from eventstore.events import CLOSING_ERRORS, STREAM_DELETED_EVENT, closing_error
+from eventstore.events import STREAM_DELETED_EVENT, TOMBSTONE_ERRORS, tombstone_error
 from eventstore.rows.mapper import EVENT_TYPE, StoredEvent
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.reading import read_forwards
@@ -67,7 +67,7 @@ class EventLoader:
         old = [
             (event.stream_id, event.version) for event in events if event.version <= versions.get(event.stream_id, 0)
         ]
-        found: dict[Place, Row] = {(row[0], row[1]): row for row in self._dialect.loader.find(run, old)} if old else {}
+        found: dict[EventKey, Row] = {(row[0], row[1]): row for row in self._dialect.loader.find(run, old)} if old else {}
         heads = dict(versions)
         new: list[StoredEvent] = []
         for event in events:
@@ -76,7 +76,7 @@ class EventLoader:
                 self._check_same(run, event, found.get((event.stream_id, event.version)))
                 continue
             check_event_type(event.event_type)
-            ends = event.event_type in CLOSING_ERRORS
+            ends = event.event_type in TOMBSTONE_ERRORS
             if event.version > head + 1 and not ends:
                 msg = (
                     f"the stream is at version {head} here, so versions between are missing; import all of the "
@@ -118,7 +118,7 @@ class EventLoader:
         """Return whether the next event here says that what was before it is gone: it does not come back."""
         places = {"stream_id": event.stream_id, "after_version": event.version, "up_to_version": MAX_VERSION}
         rows = run(read_forwards, **places, page_size=1)
-        return bool(rows) and rows[0][EVENT_TYPE] in CLOSING_ERRORS
+        return bool(rows) and rows[0][EVENT_TYPE] in TOMBSTONE_ERRORS
 
     def _says_the_same(self, event: StoredEvent, codec: int, data: bytes) -> bool:
         try:
@@ -141,12 +141,12 @@ class EventLoader:
     def _head(self, head: _Head) -> dict[str, Any]:
         event, from_time = head.newest, self._dialect.from_time
         ended = None
-        if event.event_type in CLOSING_ERRORS:
+        if event.event_type in TOMBSTONE_ERRORS:
             try:
                 data = self._core.mapper.codec.decode(event.codec, event.data)
             except DecodingError as error:
                 raise DamagedExport(f"the event at position {event.position}", f"can't be read: {error}") from None
-            ended = closing_error(event.event_type, data)
+            ended = tombstone_error(event.event_type, data)
         is_deleted = event.event_type == STREAM_DELETED_EVENT
         return {
             "stream_id": event.stream_id,
