@@ -1,4 +1,4 @@
-"""How the global order is read: settled events only, in keyset pages, each a query of its own."""
+"""How the global order is read: settled events only, in pages by position, each a separate query."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _WINDOW_IN_PAGES: Final = 20
 
 
 _ATTEMPTS_BY_SERVERS: Final = 5
-"""A failover between a look and its page costs one or two attempts; more of them are no accident."""
+"""A failover between a log view and its page costs one or two attempts. More mean that there are several servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Page:
     """A part of the global order.
 
     Attributes:
-        rows: The rows of the events that match, in order of position; `GlobalOrder.recorded` makes events of them.
-        after: Everything up to here is among the rows, or does not match: read on after it.
-        newest: The newest position when it was last looked how far the order is settled.
+        rows: The rows of the events that match, in order of position. `GlobalOrder.recorded` makes events from them.
+        after: Where to continue. All events up to there are among the rows, or do not match.
+        newest: The newest position of the last log view.
     """
 
     rows: Sequence[Row]
@@ -45,7 +45,7 @@ class Page:
 
     @property
     def position(self) -> int:
-        """The position to read on after."""
+        """The position to continue after."""
         return self.after.position
 
 
@@ -61,7 +61,7 @@ class GlobalOrder:
         self._observer = core.observer
 
     def settled_position(self) -> int:
-        """Look once, and return how far the global order is settled."""
+        """Return how far the global order is settled, by one log view."""
         with self._execution.global_reading() as run:
             return self.horizon(run).settled
 
@@ -74,7 +74,7 @@ class GlobalOrder:
         wait_seconds: float,
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
-        """Check the arguments, and return an iterator that reads as it goes."""
+        """Check the arguments, and return an iterator that reads page by page."""
         check_flag("upcast", upcast)
         pages = self.pages(filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds)
         return (event for page in pages for event in self.recorded(page.rows, upcast=upcast))
@@ -88,9 +88,9 @@ class GlobalOrder:
         wait_seconds: float,
         page_size: int | None = None,
     ) -> Iterator[Page]:
-        """Check the arguments, and return an iterator over pages up to what is the newest position as it begins.
+        """Check the arguments, and return an iterator over pages, up to the position that is newest when it begins.
 
-        `page_size` defaults to the store's own. `newest` of the first page is where it ends.
+        `page_size` defaults to the store's. `newest` of the first page is the position at which it ends.
         """
         combined = combine(filters)
         after = After.of(after_position)
@@ -100,9 +100,10 @@ class GlobalOrder:
         return self._pages(combined, after, remaining, size, wait_seconds)
 
     def position_before_last(self, count: int, filters: Sequence[EventFilter]) -> int:
-        """Look up the newest of each value that the filters name, and of all these find the first of the last `count`.
+        """Return the position before the last `count` events that match the filters.
 
-        An event that several filters match has one position, and counts once.
+        It looks up the newest positions for each combination of the values of a filter, and keeps the highest `count`.
+        An event that several filters match counts once.
         """
         check_number("count", count, minimum=1)
         newest: set[int] = set()
@@ -110,25 +111,24 @@ class GlobalOrder:
             for filter_ in combine(filters) or (EventFilter(),):
                 fields = tuple(filter_.named)
                 for values in product(*filter_.named.values()):
-                    named = dict(zip(fields, values, strict=True))
+                    parameters = dict(zip(fields, values, strict=True))
                     rows = run(
                         newest_matching(fields),
                         after_position=filter_.after_position,
                         page_size=count,
-                        **named,
+                        **parameters,
                     )
                     newest.update(row[0] for row in rows)
                     newest = set(nlargest(count, newest))
         return min(newest) - 1 if newest else 0
 
     def horizon(self, run: Run, *, after: After = START, joined: bool | None = None) -> Horizon:
-        """Look how far everything after a position is settled; see `Settling.horizon`.
+        """Return how far everything after a position is settled, by a log view; see `Settling.horizon`.
 
         Args:
-            run: Where to look; then read pages by statements that start after this has returned.
-            after: What the reader has already.
-            joined: Whether `run` is in a transaction that others may have begun and used. Defaults to None: as the
-                store itself is.
+            run: Takes the log view. Read pages by statements that start after this has returned.
+            after: What the reader has already read.
+            joined: Whether `run` is in a joined transaction. Defaults to None: if the store is joined.
         """
         return self._settling.horizon(
             run,
@@ -138,7 +138,7 @@ class GlobalOrder:
         )
 
     def settled_after(self, run: Run, after: After) -> Horizon:
-        """Return how far one can read after a position: without a look, if more than that is known to be settled."""
+        """Return how far a reader can read after a position, without a log view if more is known to be settled."""
         known = self._settling.known()
         return self.horizon(run, after=after) if known is None or after.position >= known.settled else known
 
@@ -152,32 +152,33 @@ class GlobalOrder:
         up_to_position: int = MAX_VERSION,
         page_size: int | None = None,
     ) -> Page | None:
-        """Read one page, up to what a horizon has shown to be settled.
+        """Read one page, up to the horizon.
 
-        The page's own statement confirms that the horizon holds, and that the reader's event is at its position.
+        The statement of the page confirms that the horizon is valid, and that the reader's event is at its position.
 
         Args:
-            run: Where to read.
-            filters: What to read, as `combine` returns it; all events if there are none.
+            run: Reads the page.
+            filters: The filters, as `combine` returns them; all events match if there are none.
             after: Exclusive, and before `horizon.settled`.
-            horizon: How far it is settled.
+            horizon: How far the order is settled.
             up_to_position: Inclusive; read no further than this.
-            page_size: How many events at most. Defaults to None: the store's own.
+            page_size: How many events at most. Defaults to None: the store's page size.
 
         Returns:
-            The page. It may be empty, and not have come to `up_to_position`: go on after its position. None if the
-            horizon does not hold here: another server has answered, or the log went back. Look again.
+            The page. It may be empty and end before `up_to_position`; continue after its position. None if the horizon
+            is not valid, because another server has answered or the log went back; take another log view.
 
         Raises:
-            LogWentBack: The log does not have the event any more that the reader knows.
+            LogWentBack: The log no longer has the event that the reader knows.
         """
         if horizon.event is None:
             return None
         size = self._page_size if page_size is None else page_size
         up_to_position, end = min(horizon.settled, up_to_position), horizon.event
         if any(len(filter_.named) > 1 for filter_ in filters):
-            # No index has two of the fields. If matches are few, the lookup of one field would go to the end, for every
-            # page again. It ends at an event, by which the next page knows that what was passed is still what it was.
+            # No index has two of the fields. If there are few matches, the lookup of one field would read to the end
+            # of the log for each page, so a window bounds it. The window ends at an event, so that the next page can
+            # confirm that the log before it has not changed.
             window = after.position + self._page_size * _WINDOW_IN_PAGES
             if window < up_to_position:
                 first = self._first_event_from(run, window)
@@ -206,7 +207,7 @@ class GlobalOrder:
     def _end_of_page(
         self, rows: Sequence[Row], size: int, after: After, end: PositionToken, up_to_position: int
     ) -> After:
-        """Return where to go on after a page, with the last event that is known there."""
+        """Return where to continue after a page, with the last event that is known there."""
         last = after.token if not rows else self.token_of(rows[-1])
         if len(rows) == size:
             return After(rows[-1][POSITION], last)
@@ -215,8 +216,8 @@ class GlobalOrder:
         return After(max(after.position, up_to_position), last)
 
     def _first_event_from(self, run: Run, position: int) -> PositionToken | None:
-        for found, event_id, stream_id, version in run(first_event_from, position=position):
-            return PositionToken(found, self._dialect.to_uuid(event_id), stream_id, version)
+        for at, event_id, stream_id, version in run(first_event_from, position=position):
+            return PositionToken(at, self._dialect.to_uuid(event_id), stream_id, version)
         return None
 
     def token_of(self, row: Row) -> PositionToken:
@@ -236,28 +237,28 @@ class GlobalOrder:
         filters: Sequence[EventFilter],
         after: After,
         *,
-        looks: bool = False,
+        refresh: bool = False,
         up_to_position: int = MAX_VERSION,
         page_size: int | None = None,
     ) -> tuple[Horizon, Page | None]:
-        """Read the page after a position. Look how far it is settled, unless enough is known to be.
+        """Read the page after a position. Take a log view first, unless more is known to be settled.
 
         Args:
             filters: As for `page`.
             after: Exclusive.
-            looks: Whether to look in any case, to learn what is newest now.
+            refresh: Whether to take a log view in any case, to learn the newest position.
             up_to_position: As for `page`.
             page_size: As for `page`.
 
         Returns:
-            What was known of the horizon or seen by the look; and the page, None if nothing more is settled.
+            The horizon, and the page; None in place of the page if nothing more is settled.
 
         Raises:
-            SeveralServers: Look and page do not come to the same server.
+            SeveralServers: The log view and the page came from different servers, several times in a row.
         """
         with self._execution.global_reading() as run:
             for _ in range(_ATTEMPTS_BY_SERVERS):
-                horizon = self.horizon(run, after=after) if looks else self.settled_after(run, after)
+                horizon = self.horizon(run, after=after) if refresh else self.settled_after(run, after)
                 if after.position >= min(horizon.settled, up_to_position):
                     return horizon, None
                 page = self.page(
@@ -270,25 +271,27 @@ class GlobalOrder:
     def _pages(
         self, filters: Sequence[EventFilter], after: After, remaining: int, size: int, wait_seconds: float
     ) -> Iterator[Page]:
-        end, looks = MAX_VERSION, True
-        waited, paused, backoff = 0.0, 0.0, Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-        while remaining > 0 and (looks or after.position < end):
-            horizon, page = self.step(filters, after, looks=looks, up_to_position=end, page_size=min(size, remaining))
-            if looks:
-                end, looks = horizon.newest, False
-            if paused and (page is not None or waited >= wait_seconds):
-                self._observer.waited(paused)
-                paused = 0.0
+        end, is_first = MAX_VERSION, True
+        total_wait, wait, backoff = 0.0, 0.0, Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        while remaining > 0 and (is_first or after.position < end):
+            horizon, page = self.step(
+                filters, after, refresh=is_first, up_to_position=end, page_size=min(size, remaining)
+            )
+            if is_first:
+                end, is_first = horizon.newest, False
+            if wait and (page is not None or total_wait >= wait_seconds):
+                self._observer.waited(wait)
+                wait = 0.0
             if page is not None:
                 yield page
                 remaining -= len(page.rows)
                 after = page.after
                 backoff.reset()
             elif after.position < end:
-                if waited >= wait_seconds:
+                if total_wait >= wait_seconds:
                     return
-                begun = time.monotonic()
-                time.sleep(min(backoff.pause(), wait_seconds - waited))
-                elapsed = time.monotonic() - begun
-                waited += elapsed
-                paused += elapsed
+                start = time.monotonic()
+                time.sleep(min(backoff.pause(), wait_seconds - total_wait))
+                elapsed = time.monotonic() - start
+                total_wait += elapsed
+                wait += elapsed

@@ -64,7 +64,7 @@ class StateCodec(Generic[State]):
             raise _refusal(state, f"could not be read back: {error.problem}") from None
         found = difference(state, read, partial(self._codec.encode, typed=is_typed))
         if found is not None:  # a field annotated `Any` or `list` that holds objects, say: they come back as dicts
-            raise _refusal(found.given, f"{found.problem}, or {_GIVE_BOTH}", path=found.path)
+            raise _refusal(found.value, f"{found.problem}, or {_GIVE_BOTH}", path=found.path)
         return encoded
 
     def decode(self, codec: int, data: bytes) -> State:

@@ -66,8 +66,8 @@ def archive_stream(
         raise InvalidInput(msg)
     reason = check_reason(reason)
     data = {"reason": reason, "reusable": False}
-    closing = tombstone_append(stream_id, STREAM_ARCHIVED_EVENT, data, expected_version, metadata)
-    with StreamDeleter(store.core).ending(closing) as (run, core, result):
+    tombstone = tombstone_append(stream_id, STREAM_ARCHIVED_EVENT, data, expected_version, metadata)
+    with StreamDeleter(store.core).appending(tombstone) as (run, core, result):
         _copy(core, run, result.stream_id, into.core, up_to_version=result.version - 1)
         remove_events(
             core.dialect,

@@ -67,7 +67,9 @@ class EventLoader:
         old = [
             (event.stream_id, event.version) for event in events if event.version <= versions.get(event.stream_id, 0)
         ]
-        found: dict[EventKey, Row] = {(row[0], row[1]): row for row in self._dialect.loader.find(run, old)} if old else {}
+        found: dict[EventKey, Row] = {}
+        if old:
+            found = {(row[0], row[1]): row for row in self._dialect.loader.find(run, old)}
         heads = dict(versions)
         new: list[StoredEvent] = []
         for event in events:
@@ -122,7 +124,7 @@ class EventLoader:
 
     def _says_the_same(self, event: StoredEvent, codec: int, data: bytes) -> bool:
         try:
-            return self._core.mapper.codec.says_the_same((codec, data), (event.codec, event.data))
+            return self._core.mapper.codec.holds_same_value((codec, data), (event.codec, event.data))
         except DecodingError:
             return False
 
