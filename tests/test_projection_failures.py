@@ -18,7 +18,7 @@ from eventstore import DatabaseBusy, EventStore, NewEvent, ProjectionBehind, Pro
 from eventstore.backends import engine_for
 from eventstore.errors import ProjectionRunning, TransactionBroken
 from eventstore.projections import OnFailure, Outcome, Projection, ProjectionAdmin, Worker, guarding, inline
-from eventstore.projections.batches import Batches
+from eventstore.projections.batches import BatchRunner
 from eventstore.testing.projection_contract import append, counted, counting, log, metadata, totals
 
 TIMEOUT_SECONDS = 30
@@ -427,9 +427,9 @@ def test_a_connection_lost_just_before_the_commit_fails_no_event(
     positions = [append(on_postgresql, f"order-{number}") for number in range(3)]
     projection = Projection("totals")
     projection.on("counted")(note)
-    advance, lost = Batches._advance, list[int]()
+    advance, lost = BatchRunner._advance, list[int]()
 
-    def advance_and_lose(self: Batches, run: Any, *arguments: Any) -> None:
+    def advance_and_lose(self: BatchRunner, run: Any, *arguments: Any) -> None:
         advance(self, run, *arguments)
         if not lost:
             lost.append(1)
@@ -437,7 +437,7 @@ def test_a_connection_lost_just_before_the_commit_fails_no_event(
             with on_postgresql.engine.connect() as other:
                 other.execute(text(f"SELECT pg_terminate_backend(pid, 5000) {of_batch}"))
 
-    monkeypatch.setattr(Batches, "_advance", advance_and_lose)
+    monkeypatch.setattr(BatchRunner, "_advance", advance_and_lose)
     worker = Worker(on_postgresql, projection)
     with pytest.raises(OperationalError):
         worker.run_once()
@@ -535,7 +535,7 @@ def test_a_worker_that_stands_by_never_waits_for_the_one_at_work(on_postgresql: 
 def test_what_a_worker_says_of_itself_waits_for_nobody(on_postgresql: EventStore) -> None:
     append(on_postgresql, "order-1")
     Worker(on_postgresql, counting(), name="at work").run_once()
-    batches = Batches(on_postgresql, counting(), worker="standby", size=1, seconds=1)
+    batches = BatchRunner(on_postgresql, counting(), worker="standby", size=1, seconds=1)
     with on_postgresql.engine.begin() as batch:
         batch.execute(on_postgresql.tables.checkpoints.select().with_for_update())
         with ThreadPoolExecutor(1) as threads:
