@@ -22,5 +22,5 @@ if context.is_offline_mode():
     environment.run_offline(make_url(url).get_backend_name(), settings)
 else:
     options = context.config.cmd_opts  # None if Alembic is called from Python
-    asked = "" if options is None else options.cmd[0].__name__
-    environment.run_on_url(url, settings, asked=asked, revision=getattr(options, "revision", ""))
+    command = "" if options is None else options.cmd[0].__name__
+    environment.run_on_url(url, settings, command=command, revision=getattr(options, "revision", ""))

@@ -75,11 +75,13 @@ __all__ = [
 _LAZY_MODULES: Final = frozenset({"maintenance", "migrations", "projections", "transfer"})
 
 
-def __getattr__(name: str) -> Any:
-    """Import these at their first use, because a process that only appends and reads needs neither them nor Alembic."""
-    if name in _LAZY_MODULES:
-        return import_module(f"eventstore.{name}")
-    if name in {"Projection", "Worker"}:
-        return getattr(import_module("eventstore.projections"), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+if not TYPE_CHECKING:  # type checkers see the imports above, and find misspelt names
+
+    def __getattr__(name: str) -> Any:
+        """Import these at their first use: a process that only appends and reads needs neither them nor Alembic."""
+        if name in _LAZY_MODULES:
+            return import_module(f"eventstore.{name}")
+        if name in {"Projection", "Worker"}:
+            return getattr(import_module("eventstore.projections"), name)
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)

@@ -28,7 +28,7 @@ STREAM_DELETED_EVENT: Final = "$stream-deleted"
 """The type of the event that `EventStore.delete_stream` leaves: data `{"reason": …, "reusable": …}`."""
 
 STREAM_ARCHIVED_EVENT: Final = "$stream-archived"
-"""The type of the event that `eventstore.transfer.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
+"""The type of the event that `EventStore.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
 
 TOMBSTONE_ERRORS: Final = {STREAM_DELETED_EVENT: StreamDeleted, STREAM_ARCHIVED_EVENT: StreamArchived}
 """The error for each type of tombstone: raised by an append to a stream that ends with one."""

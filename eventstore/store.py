@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, overload
+from typing import Any, Literal, NoReturn, Self, Unpack, overload
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import UnboundExecutionError
@@ -17,11 +17,13 @@ from eventstore.backends import backend_for, check_engine, engine_for, same_data
 from eventstore.codecs import Codec
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.core.appending import Appender
+from eventstore.core.archiving import archive
 from eventstore.core.core import Core
 from eventstore.core.deletion import StreamDeleter, history_changes
 from eventstore.core.event_type_check import check_event_types
 from eventstore.core.execution import OwnConnections
 from eventstore.core.global_order import GlobalOrder
+from eventstore.core.options import StoreOptions
 from eventstore.core.reading import Reader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
 from eventstore.errors import (
@@ -141,18 +143,7 @@ class EventStore:
 
     @classmethod
     def from_url(
-        cls,
-        url: str | URL,
-        *,
-        event_types: EventTypes | None = None,
-        codec: Codec | None = None,
-        also_reads: Iterable[Codec] = (),
-        compress_above: int | None = None,
-        page_size: int = 1000,
-        lock_timeout_seconds: float = 30.0,
-        schema: str | None = None,
-        notify: bool = False,
-        **engine_options: Any,
+        cls, url: str | URL, *, engine_options: Mapping[str, Any] | None = None, **options: Unpack[StoreOptions]
     ) -> Self:
         """Return a store on a new engine with sound defaults; `close` it, or use it as a context manager.
 
@@ -162,64 +153,36 @@ class EventStore:
 
         Args:
             url: `postgresql://user@host/database`, `sqlite:///file.db`, or `sqlite://` for a new database in memory.
-            event_types: As for the constructor.
-            codec: As for the constructor.
-            also_reads: As for the constructor.
-            compress_above: As for the constructor.
-            page_size: As for the constructor.
-            lock_timeout_seconds: As for the constructor.
-            schema: As for the constructor.
-            notify: As for the constructor.
-            engine_options: For `sqlalchemy.create_engine`, such as `pool_size=10`; they override the defaults.
+            engine_options: For `sqlalchemy.create_engine`, such as `{"pool_size": 10}`; they override the defaults.
+            options: As for the constructor: `event_types`, `codec`, `also_reads`, `compress_above`, `page_size`,
+                `lock_timeout_seconds`, `schema`, `notify`.
 
         Raises:
             UnsupportedDatabase: The URL is for another database or driver.
             DriverMissing: The URL is for PostgreSQL, and psycopg is not installed.
             InvalidInput: An option is not valid.
         """
-        store = cls(
-            engine_for(url, lock_timeout_seconds=lock_timeout_seconds, **engine_options),
-            event_types=event_types,
-            codec=codec,
-            also_reads=also_reads,
-            compress_above=compress_above,
-            page_size=page_size,
-            lock_timeout_seconds=lock_timeout_seconds,
-            schema=schema,
-            notify=notify,
-        )
+        if engine_options is not None and not isinstance(engine_options, Mapping):
+            msg = f"engine_options is a mapping of options of create_engine, not {type(engine_options).__name__}"
+            raise InvalidInput(msg)
+        lock_timeout = {name: options[name] for name in ("lock_timeout_seconds",) if name in options}
+        store = cls(engine_for(url, **lock_timeout, **(engine_options or {})), **options)
         store._own_engine = _OwnEngine(store.engine)
         return store
 
     @classmethod
-    def in_memory(
-        cls,
-        *,
-        event_types: EventTypes | None = None,
-        codec: Codec | None = None,
-        also_reads: Iterable[Codec] = (),
-        compress_above: int | None = None,
-        page_size: int = 1000,
-    ) -> Self:
+    def in_memory(cls, **options: Unpack[StoreOptions]) -> Self:
         """Return a store on a new SQLite database in memory, with its tables in place, for tests and notebooks.
 
         It is as thread-safe as any other store. The database is gone when the store is. Needs SQLite 3.36.
 
         Args:
-            event_types: As for the constructor.
-            codec: As for the constructor.
-            also_reads: As for the constructor.
-            compress_above: As for the constructor.
-            page_size: As for the constructor.
+            options: As for the constructor. `schema` and `notify` are for PostgreSQL.
+
+        Raises:
+            InvalidInput: An option is not valid.
         """
-        store = cls.from_url(
-            "sqlite://",
-            event_types=event_types,
-            codec=codec,
-            also_reads=also_reads,
-            compress_above=compress_above,
-            page_size=page_size,
-        )
+        store = cls.from_url("sqlite://", **options)
         create_schema(store.engine, store.tables)
         return store
 
@@ -440,6 +403,60 @@ class EventStore:
             stream_id, expected_version=expected_version, reason=reason, metadata=metadata, reusable=reusable
         )
 
+    def archive_stream(
+        self,
+        stream_id: str,
+        *,
+        into: "EventStore",
+        expected_version: ExpectedVersion,
+        reason: str,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AppendResult:
+        """Move the events of a stream into another store, the archive, and leave a tombstone.
+
+        The archive is an ordinary store: a SQLite file, another database, or another schema of this one. There the
+        stream can be read as before, with its versions, ids, times and positions. Here, the tombstone is the last event
+        of the stream, of type `$stream-archived` with the data `{"reason": …, "reusable": False}`. Projections receive
+        it. Later reads of all events, for example to rebuild a projection, do not return the archived events.
+
+        The archive commits first, then this store. If the call is interrupted between the two, or a handler of an
+        inline projection fails, the events are in both; repeat the call. An archive takes the streams of one store
+        only, because it keeps positions. Do not subscribe to it, because streams are added at positions that a reader
+        may have passed.
+
+        Args:
+            stream_id: The stream.
+            into: The archive, with its tables in place; not joined to a transaction.
+            expected_version: The version that the stream must have, or `STREAM_EXISTS`.
+            reason: Why the stream is archived. It is kept, so it should name no person.
+            metadata: JSON values by string keys, such as who has asked for it and in which request.
+
+        Returns:
+            The version and position of the tombstone.
+
+        Raises:
+            ConcurrencyConflict: The stream has another version, or does not exist.
+            StreamClosed: It was already deleted or archived; a caller who repeats the call can ignore this.
+            ImportConflict: The archive has other events at the same versions or positions.
+            InvalidInput: An argument is not valid, or the archive is the store itself.
+            SchemaOutdated: The tables of one of them are older than `es_0006`.
+        """
+        if not isinstance(into, EventStore) or into.core.execution.is_joined:
+            msg = "into must be an EventStore that is not joined to a transaction; pass the archive"
+            raise InvalidInput(msg)
+        same_schema = into.tables.metadata.schema == self.tables.metadata.schema
+        if same_database(into.engine, self.engine) and (same_schema or self.engine.dialect.name == "sqlite"):
+            msg = "the archive is this store itself; give it another database, or another PostgreSQL schema"
+            raise InvalidInput(msg)
+        return archive(
+            self._core,
+            stream_id,
+            into=into.core,
+            expected_version=expected_version,
+            reason=reason,
+            metadata=metadata,
+        )
+
     # --- read
 
     def read_stream(
@@ -533,6 +550,7 @@ class EventStore:
         *filters: EventFilter,
         after_position: int | PositionToken = 0,
         limit: int | None = None,
+        backwards: bool = False,
         wait_seconds: float = 1.0,
         upcast: bool = True,
     ) -> Iterator[RecordedEvent]:
@@ -547,6 +565,12 @@ class EventStore:
 
         Each page is a separate query. Nothing is held open between two events, and you may stop at any of them.
 
+        With `backwards=True` the same events are returned in the opposite order, the newest first; a limit of n returns
+        the last n that match. The call also waits for appends that are under way when it begins. If `wait_seconds` is
+        over before they have ended, it begins below the first of them, so that it skips no position at which an event
+        can still appear. To continue with new events later, keep the token of the first event that it has returned, and
+        read forwards after that.
+
         On a joined store, the transaction must be at READ COMMITTED, must not have appended (on SQLite, not have
         written), and must not be on a standby.
 
@@ -555,17 +579,21 @@ class EventStore:
             after_position: Exclusive; read events of higher positions. Defaults to 0: from the first event.
             limit: Read at most so many stored events. Defaults to None: all. If upcasters split or drop events, more
                 or fewer are returned.
-            wait_seconds: How long to wait, in total, for appends under way; then the iteration ends before them.
-                Defaults to 1. With 0 it never waits.
+            backwards: Read the newest first, down to `after_position`.
+            wait_seconds: How long to wait, in total, for appends under way; then the iteration ends before them, or
+                begins before them if `backwards`. Defaults to 1. With 0 it never waits.
             upcast: As for `read_stream`.
 
         Returns:
-            An iterator in ascending order of positions.
+            An iterator in order of positions, ascending or, if `backwards`, descending.
 
         Raises:
             InvalidInput: An argument is not valid. Raised by the call; the iteration raises all others.
             DecodingError: An event can't be read, or does not fit its class.
             UnsuitableTransaction: The joined transaction does not see what others commit, or has itself appended.
+            LogWentBack: The log no longer has the event of the token `after_position`; or, if `backwards`, it went back
+                during the read.
+            PositionBeyondLog: The log has never reached `after_position`.
             PositionCacheEnabled: The sequence of positions has a CACHE other than 1.
             SchemaError: The database does not have the tables that this code needs.
 
@@ -574,10 +602,16 @@ class EventStore:
             orders = EventFilter(categories=["order"])
             for event in store.read_all(orders, after_position=last_position):
                 last_position = event.position
+            last_ten = list(store.read_all(orders, backwards=True, limit=10))
             ```
         """
         return self._global_order.read_all(
-            filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds, upcast=upcast
+            filters,
+            after_position=after_position,
+            limit=limit,
+            backwards=backwards,
+            wait_seconds=wait_seconds,
+            upcast=upcast,
         )
 
     def settled_position(self) -> int:
@@ -592,28 +626,6 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._global_order.settled_position()
-
-    def position_before_last(self, count: int, *filters: EventFilter) -> int:
-        """Return the position before the last `count` events that match the filters.
-
-        Pass it as `after_position` to read these events, or to begin a subscription with them. If fewer events match,
-        it is the position before the first match; if none matches, it is 0. Events that are not settled yet count, too.
-
-        Args:
-            count: How many, from 1.
-            filters: As for `read_all`. Each combination of the values that one filter names is looked up by itself.
-
-        Raises:
-            InvalidInput: An argument is not valid.
-            SchemaError: The database does not have the tables that this code needs.
-
-        Example:
-            ```python
-            orders = EventFilter(categories=["order"])
-            last_ten = store.read_all(orders, after_position=store.position_before_last(10, orders))
-            ```
-        """
-        return self._global_order.position_before_last(count, filters)
 
     def subscribe(
         self,

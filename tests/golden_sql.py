@@ -1,8 +1,9 @@
 """Every SQL statement as it is compiled and sent, in one file for each database: reviewers see a changed one as SQL.
 
-`python -m tests.golden_sql` writes the files; `tests/test_golden_sql.py` compares. Nothing has to be entered here for a
-new statement. For a new family, which makes statements at run time, add to `_families` which of them to show. Entries
-stand by module and name, so that merges rarely conflict; if one does, run the command again.
+`python -m tests.golden_sql` writes the files, and what the docs show of them; `tests/test_golden_sql.py` compares.
+Nothing has to be entered here for a new statement. For a new family, which makes statements at run time, add to
+`_families` which of them to show. Entries stand by module and name, so that merges rarely conflict; if one does, run
+the command again.
 """
 
 import ast
@@ -33,6 +34,7 @@ from eventstore.tables import STREAMS_CAN_END, Tables
 from tests.sql_layout import lay_out
 
 FOLDER: Final = Path(__file__).parent / "golden" / "sql"
+DOCS: Final = sorted((Path(__file__).parent.parent / "docs").rglob("*.md"))
 COMMAND: Final = "python -m tests.golden_sql"
 DATABASES: Final[dict[str, Callable[[], Dialect]]] = {"postgresql": PostgreSQLDialect, "sqlite": SQLiteDialect}
 
@@ -171,13 +173,32 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
             ((order,), {"of_category": category, "is_first": first})
             for order, category, first in itertools.product(StreamOrder, truths, truths)
         ],
-        "newest_matching": [((named,), {}) for named in combinations],
-        "read_matching": [((shape,), {}) for shape in shapes],
+        "read_matching": [
+            *[((shape,), {}) for shape in shapes],
+            *[((shape,), {"backwards": True}) for shape in shapes],
+        ],
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
         "stream_states": bounded,
         "write_head": [((expectation,), {}) for expectation in Expectation],
     }
+
+
+# --- documentation
+
+
+def with_statements(page: str) -> str:
+    """Return a page of the documentation, where a block of SQL that begins with the name of a statement has its SQL."""
+
+    def as_sent(block: re.Match[str]) -> str:
+        return f"```sql\n{_by_name()[block[1]]}\n```" if block[1] in _by_name() else block[0]
+
+    return re.sub(r"```sql\n-- (\S.*)\n[^`]*```", as_sent, page)
+
+
+@cache
+def _by_name() -> dict[str, Golden]:
+    return {each.name: each for database in DATABASES for _, found in sections(database) for each in found}
 
 
 # --- who uses what
@@ -271,3 +292,5 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for each in DATABASES:
         (FOLDER / f"{each}.sql").write_text(content(each), encoding="utf-8")
+    for path in DOCS:
+        path.write_text(with_statements(path.read_text(encoding="utf-8")), encoding="utf-8")

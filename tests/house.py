@@ -18,12 +18,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from tests.sql_layout import unnamed
+
 _ROOT: Final = Path(__file__).parents[1]
 _NO_CODE: Final = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING,
     tokenize.ENDMARKER,
 }  # fmt: skip
-_NUMBERED: Final = re.compile(r"\b([A-Za-z_]+?)_+(\d+)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +121,12 @@ def names_at_the_root(tree: ast.Module) -> list[str]:
 
 
 def with_unnamed_expressions(golden: str) -> list[str]:
-    """Return the statements of a golden file of SQL in which SQLAlchemy has made up a name, such as `coalesce_1`.
-
-    It counts from 1; our own lists of parameters count from 0.
-    """
+    """Return the statements of a golden file of SQL with a name of SQLAlchemy's, such as `coalesce_1`, or none."""
     found = []
-    for block in re.split(r"\n\n+", golden.strip()):
+    statements, _, _ = golden.partition("-- ======== written as text")
+    for block in re.split(r"\n\n+", statements.strip()):
         head, *lines = block.splitlines()
-        sql = re.sub(r"'[^']*'", "", "\n".join(line for line in lines if not line.startswith("--")))
-        numbers: dict[str, set[int]] = {}
-        for name, number in _NUMBERED.findall(sql):
-            numbers.setdefault(name, set()).add(int(number))
-        if any(0 not in each for each in numbers.values()):
+        if unnamed("\n".join(line for line in lines if not line.startswith("--")).removesuffix(";")):
             found.append(head.removeprefix("-- "))
     return found
 
@@ -175,6 +170,7 @@ def main() -> None:
         for attribute, count in Counter(touch.attribute for touch in touches).most_common():
             places = ", ".join(f"{touch.module}:{touch.line}" for touch in touches if touch.attribute == attribute)
             print(f"  {count:3} {attribute}: {places}")
+    assert "eventstore" not in sys.modules
     sys.path.insert(0, str(folder))  # so that `eventstore` is the one of that checkout
     for name, trip in importlib.import_module("tests.trips").all_trips().items():
         figure = f"{trip.files} files, {trip.moves} moves, {trip.own_calls} calls, {trip.calls} with what they call"

@@ -1,4 +1,7 @@
-"""SQL with line breaks and indentation, for people. Nothing but white space changes, and none within quotes."""
+"""SQL with line breaks and indentation, for people, and what has no name in it.
+
+Nothing but white space changes, and none within quotes.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +21,8 @@ _BEGIN_CLAUSES: Final = {
 _OF_HEADS: Final = _BEGIN_CLAUSES | {"ALL", "BY", "DISTINCT", "INTO", "OUTER", "RECURSIVE", "WITH"}
 _NOT_AFTER: Final = {"DELETE", "DISTINCT", "DO", "FOR", "KEY", "LEFT", "OUTER"}  # DELETE FROM, DO UPDATE, …
 _CONTINUATIONS: Final = ({"ON"}, {"AND", "OR"}, {"CASE", "WHEN", "ELSE", "END"}, {"THEN"})
+_OURS: Final = re.compile(r"(stream_ids|event_types|categories|found|wanted|end|after_position|es)_\d+")
+"""Names that stand once for each filter; and those of revisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,16 @@ def _parsed(sql: str) -> tuple[_Part, ...]:
     )
 
 
-def selected(sql: str) -> Iterator[str]:
-    """Yield what stands in the lists of SELECT and RETURNING, at any depth, but for those of EXISTS."""
-    yield from _selected(_parsed(sql))
+def unnamed(sql: str) -> list[str]:
+    """Return the names that SQLAlchemy has made, and the expressions that have none."""
+    made = [name for name in re.findall(r"\b[A-Za-z]\w*?_\d+\b", sql) if not _OURS.fullmatch(name)]
+    name = r'(?!(?:NULL|true|false)$)([A-Za-z]\w*|"[^"]+")'
+    named = re.compile(rf"(.* AS |DISTINCT )?({name}\.)*({name}|\*)", re.DOTALL)
+    return made + [item for item in _selected(_parsed(sql)) if not named.fullmatch(item)]
 
 
 def _selected(parts: Sequence[_Part]) -> Iterator[str]:
+    """Yield what stands in the lists of SELECT and RETURNING, at any depth, but for those of EXISTS."""
     for before, part in pairwise((_Part("", is_spaced=False), *parts)):
         if part.inside and not (before.text == "EXISTS" and part.text.startswith("(SELECT ")):
             yield from _selected(part.inside)

@@ -26,7 +26,6 @@ from eventstore.backends import engine_for
 from eventstore.errors import ImportConflict, PermissionDenied, SchemaOutdated, StreamArchived, StreamDeleted
 from eventstore.events import STREAM_ARCHIVED_EVENT
 from eventstore.testing._base import numbered, numbers
-from eventstore.transfer import archive_stream
 from tests.fix_engines import changing_history, migrated_sqlite
 from tests.waiting import start_waiting
 
@@ -182,7 +181,7 @@ def archive(tmp_path: Path) -> Iterator[EventStore]:
 def test_an_archived_stream_is_read_from_the_archive(store: EventStore, archive: EventStore) -> None:
     before = list(store.read_stream("order-1"))
     store.snapshots.save("order-1", version=5, state="old")
-    result = archive_stream(store, "order-1", into=archive, expected_version=5, reason="closed", metadata={"by": 7})
+    result = store.archive_stream("order-1", into=archive, expected_version=5, reason="closed", metadata={"by": 7})
     assert list(archive.read_stream("order-1")) == before
     (left,) = store.read_stream("order-1")
     assert (left.event_type, left.version, left.position) == (STREAM_ARCHIVED_EVENT, 6, result.position)
@@ -192,24 +191,24 @@ def test_an_archived_stream_is_read_from_the_archive(store: EventStore, archive:
         with pytest.raises(StreamArchived):
             store.append("order-1", [NewEvent("late")], expected_version=expected)
     with pytest.raises(StreamArchived):
-        archive_stream(store, "order-1", into=archive, expected_version=STREAM_EXISTS, reason="again")
+        store.archive_stream("order-1", into=archive, expected_version=STREAM_EXISTS, reason="again")
     assert numbers(store.read_stream("order-2")) == [1, 2, 3, 4, 5]
 
 
 def test_streams_come_into_the_archive_in_any_order(store: EventStore, archive: EventStore) -> None:
     wanted = list(store.read_all())
     for stream_id in ("order-2", "order-1"):
-        archive_stream(store, stream_id, into=archive, expected_version=5, reason="closed")
+        store.archive_stream(stream_id, into=archive, expected_version=5, reason="closed")
     assert list(archive.read_all()) == wanted
 
 
 def test_what_was_broken_off_between_two_commits_can_be_repeated(store: EventStore, archive: EventStore) -> None:
     wanted = list(store.read_stream("order-1"))
     with pytest.raises(ZeroDivisionError), store.transaction() as tx:
-        archive_stream(tx, "order-1", into=archive, expected_version=5, reason="closed")
+        tx.archive_stream("order-1", into=archive, expected_version=5, reason="closed")
         raise ZeroDivisionError
     assert list(store.read_stream("order-1")) == list(archive.read_stream("order-1")) == wanted
-    archive_stream(store, "order-1", into=archive, expected_version=5, reason="closed")
+    store.archive_stream("order-1", into=archive, expected_version=5, reason="closed")
     assert list(archive.read_stream("order-1")) == wanted
     assert len(list(store.read_stream("order-1"))) == 1
 
@@ -217,9 +216,9 @@ def test_what_was_broken_off_between_two_commits_can_be_repeated(store: EventSto
 def test_an_archive_that_has_something_else_takes_nothing(store: EventStore, archive: EventStore) -> None:
     archive.append("order-1", numbered(1), expected_version=0)
     with pytest.raises(ImportConflict):
-        archive_stream(store, "order-1", into=archive, expected_version=5, reason="closed")
+        store.archive_stream("order-1", into=archive, expected_version=5, reason="closed")
     with pytest.raises(ConcurrencyConflict):
-        archive_stream(store, "order-2", into=archive, expected_version=4, reason="closed")
+        store.archive_stream("order-2", into=archive, expected_version=4, reason="closed")
     assert store.stream_version("order-1") == store.stream_version("order-2") == 5
     assert archive.stream_version("order-2") == 0
 
@@ -228,7 +227,7 @@ def test_a_store_is_no_archive_of_its_own(store: EventStore, any_url: str) -> No
     again = create_engine(any_url)
     for into in (store, EventStore(again), "archive.db"):
         with pytest.raises(InvalidInput, match="archive"):
-            archive_stream(store, "order-1", into=into, expected_version=5, reason="closed")  # type: ignore[arg-type]
+            store.archive_stream("order-1", into=into, expected_version=5, reason="closed")  # type: ignore[arg-type]
     again.dispose()
 
 
@@ -236,5 +235,5 @@ def test_another_schema_of_the_database_can_be_the_archive(postgres_engine: Engi
     migrations.upgrade(postgres_engine, schema="archive")
     store, archive = EventStore(postgres_engine), EventStore(postgres_engine, schema="archive")
     store.append("order-1", numbered(3), expected_version=0)
-    archive_stream(store, "order-1", into=archive, expected_version=3, reason="closed")
+    store.archive_stream("order-1", into=archive, expected_version=3, reason="closed")
     assert numbers(archive.read_stream("order-1")) == [1, 2, 3]

@@ -203,7 +203,7 @@ def test_health_tells_by_its_exit_code(command: CommandLine, store: EventStore) 
     assert command("health", "--quiet", "--max-dead-letters", "2").output == ""
     bad = command("health", "--quiet", "--max-dead-letters", "1")
     assert (bad.exit_code, bad.stdout) == (1, "")
-    assert bad.stderr == "problem: projection 'totals' has 2 pending dead letters\n"
+    assert bad.stderr == "problem: projection 'totals': 2 pending dead letters\n"
     missing = command("health", "--projection", "others", "--json")
     assert (missing.exit_code, json.loads(missing.stdout)["projections"]) == (1, [])
     assert command.lines("health")[0] == ["store", "well"]

@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
+from sqlalchemy import Engine
+
+from tests.fix_migrations import url_of
+from tests.trips import trip_of_append, trip_of_batch
 
 ROOT = Path(__file__).parent.parent
 LAYOUT = ROOT / "docs" / "explanation" / "layout.md"
@@ -19,7 +24,7 @@ def files() -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in found}
 
 
-@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", LAYOUT], ids=lambda page: page.stem)
 def test_files_that_are_named_are_there(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     named = {name.strip("/") for name in re.findall(r"`([\w./*-]+(?:\.py|\.md|\.toml|/))`", text)}
@@ -55,3 +60,12 @@ def test_the_picture_shows_the_layers() -> None:
 def test_the_table_has_each_layer_once_from_the_top_down() -> None:
     table = re.findall(r"^\| `(\w+)` \|", LAYOUT.read_text().partition("## Tables")[0], re.MULTILINE)
     assert table == [name for layer in layers() for name in layer.split(" | ")]
+
+
+@pytest.mark.parametrize(("heading", "measure"), [("An append", trip_of_append), ("A batch", trip_of_batch)])
+def test_a_walk_goes_where_the_call_goes(heading: str, measure: Any, postgres_engine: Engine) -> None:
+    section = LAYOUT.read_text().partition(f"### {heading}")[2].partition("\n## ")[0].partition("\n### ")[0]
+    walk = re.findall(r"^\d+\. `([\w/]+\.py)`", section, re.MULTILINE)
+    way = measure(url_of(postgres_engine)).way
+    only_by_2_0 = {"backends/postgresql/autocommit.py"} if sqlalchemy.__version__.startswith("2.0.") else set()
+    assert walk == [file for file in way if file not in only_by_2_0]

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from eventstore import ANY, Append, ConcurrencyConflict, EventFilter, EventStore, NewEvent, migrations
+from eventstore import ANY, Append, ConcurrencyConflict, EventFilter, EventStore, LogWentBack, NewEvent, migrations
 from eventstore.errors import PositionCacheEnabled, UnsuitableTransaction
 from tests.fix_postgresql import Databases
 from tests.waiting import start_reading
@@ -45,12 +45,20 @@ def subscribed(store: EventStore, after: int = 0) -> list[int]:
         return [event.position for event in subscription]
 
 
+def backwards(store: EventStore, *filters: EventFilter) -> list[int]:
+    """Return what a read backwards returns, in ascending order."""
+    return [event.position for event in store.read_all(*filters, backwards=True, wait_seconds=0)][::-1]
+
+
 READERS: dict[str, Callable[[EventStore], list[int]]] = {
     "all": positions,
     "filtered by type": lambda store: positions(store, KINDS),
     "filtered by category": lambda store: positions(store, ORDERS),
     "filtered by stream": lambda store: positions(store, EventFilter(stream_ids=["order-1", "order-2", "order-3"])),
     "in pages of one": lambda store: positions(EventStore(store.engine, page_size=1)),
+    "backwards": backwards,
+    "backwards, filtered": lambda store: backwards(store, ORDERS),
+    "backwards, in pages of one": lambda store: backwards(EventStore(store.engine, page_size=1)),
     "subscribed": subscribed,
 }
 
@@ -80,6 +88,39 @@ def test_nothing_is_delivered_behind_a_hole_and_all_once_it_closes(
         getattr(writer, end)()
     assert read(store) == ([first, first + 1, later] if end == "commit" else [first, later])
     assert store.settled_position() == later
+
+
+def test_backwards_the_last_events_begin_below_a_hole_and_are_waited_for(
+    store: EventStore, postgres_engine: Engine
+) -> None:
+    first = append(store, "order-2", 3)
+    with unfinished(postgres_engine) as writer:
+        later = append(store, "order-2")
+        assert [event.position for event in store.read_all(backwards=True, limit=2, wait_seconds=0)] == [
+            first,
+            first - 1,
+        ]
+        timer = threading.Timer(0.2, writer.commit)
+        timer.start()
+        try:
+            assert [event.position for event in store.read_all(backwards=True, limit=2, wait_seconds=60)] == [
+                later,
+                later - 1,
+            ]
+        finally:
+            timer.join()
+
+
+def test_backwards_a_read_stops_if_the_log_goes_back_meanwhile(store: EventStore, postgres_engine: Engine) -> None:
+    append(store, "order-2", 3)
+    last = append(store, "order-1")
+    read = EventStore(postgres_engine, page_size=1).read_all(backwards=True)
+    assert next(read).position == last
+    with postgres_engine.begin() as connection, store.join(connection).allow_history_changes():
+        connection.exec_driver_sql("DELETE FROM es_events WHERE stream_id = 'order-1'")
+    with pytest.raises(LogWentBack) as error:
+        next(read)
+    assert error.value.position == last
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])

@@ -12,8 +12,19 @@ from sqlalchemy import Engine, event
 from eventstore import Append, EventFilter, EventStore, NewEvent
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.sqlite.dialect import SQLiteDialect
-from tests.golden_sql import COMMAND, DATABASES, FOLDER, compiled, content, names, sections, unused
-from tests.sql_layout import lay_out, selected
+from tests.golden_sql import (
+    COMMAND,
+    DATABASES,
+    DOCS,
+    FOLDER,
+    compiled,
+    content,
+    names,
+    sections,
+    unused,
+    with_statements,
+)
+from tests.sql_layout import lay_out, unnamed
 
 databases: Final = pytest.mark.parametrize("database", DATABASES)
 
@@ -44,6 +55,12 @@ def normal(sql: str) -> str:
     return re.sub(r"(?<=\() | (?=\))", "", " ".join(sql.split()))
 
 
+def test_the_docs_show_statements_as_they_are_sent() -> None:
+    pages = {path.name: path.read_text(encoding="utf-8") for path in DOCS}
+    assert [name for name, page in pages.items() if page != with_statements(page)] == [], f"run `{COMMAND}`"
+    assert pages["append.md"].count("```sql\n-- postgresql.append") == 2
+
+
 def test_nothing_changes_within_quotes() -> None:
     quoted = """'it''s ( , AND  FROM\n"' || "a ""b""  WHERE ( c" """.strip()
     long = ", ".join([quoted] * 20)
@@ -68,23 +85,11 @@ def test_every_statement_has_only_parameters_of_the_driver(database: str) -> Non
     assert [each.name for each in compiled(DATABASES[database](), database) if "POSTCOMPILE" in each.sql] == []
 
 
-OURS: Final = re.compile(r"(found|wanted|end|after_position|stream_ids|event_types|categories|es)_\d+")
-"""Names that stand once for each filter; and those of revisions."""
-
-
 @databases
 def test_every_expression_parameter_and_alias_has_a_name_of_ours(database: str) -> None:
     """Not one of SQLAlchemy's, such as `anon_1`, `max_1` or `param_1`: people read this in pg_stat_statements."""
     statements = compiled(DATABASES[database](), database)
     assert {each.name: found for each in statements if (found := unnamed(each.sql))} == {}
-
-
-def unnamed(sql: str) -> list[str]:
-    """Return the names that SQLAlchemy has made, and the expressions that have none."""
-    made = [name for name in re.findall(r"\b[A-Za-z]\w*?_\d+\b", sql) if not OURS.fullmatch(name)]
-    name = r'(?!(?:NULL|true|false)$)([A-Za-z]\w*|"[^"]+")'
-    named = re.compile(rf"(.* AS |DISTINCT )?({name}\.)*({name}|\*)", re.DOTALL)
-    return made + [item for item in selected(sql) if not named.fullmatch(item)]
 
 
 def test_what_has_no_name_of_ours_is_seen() -> None:

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from eventstore import (
     Append,
@@ -24,11 +25,12 @@ from eventstore import (
     Repository,
 )
 from eventstore.cli import make_group
+from eventstore.errors import TransactionBroken
 from eventstore.observer import Observation, Operation
 from eventstore.projections import Projection, ProjectionAdmin, Worker, inline
 from eventstore.testing._base import numbered
 from eventstore.testing.projection_contract import PAYLOAD
-from eventstore.transfer import Format, archive_stream, export_events, import_events
+from eventstore.transfer import Format, export_events, import_events
 
 
 @pytest.fixture
@@ -72,8 +74,10 @@ def test_the_block_of_an_inline_store_closes_the_pool_that_it_has(sqlite_path: P
 
 def test_the_pool_is_closed_with_the_last_store_of_it_and_not_before(sqlite_path: Path) -> None:
     url = f"sqlite:///{sqlite_path}"
-    store = inline(inline(EventStore.from_url(url), listing(seen=[])), listing(seen=[]))
-    engine, pool = store.engine, store.engine.pool
+    first = EventStore.from_url(url)
+    engine, pool = first.engine, first.engine.pool
+    store = inline(inline(first, listing(seen=[])), listing(seen=[]))
+    del first
     gc.collect()
     assert engine.pool is pool
     store.append("order-1", numbered(1), expected_version=0)
@@ -259,5 +263,27 @@ def test_archive_stream_reaches_the_handlers_of_both_stores(store: EventStore) -
     store.append("order-1", numbered(2), expected_version=0)
     with EventStore.in_memory() as elsewhere:
         into = inline(elsewhere, listing(seen=there))
-        archive_stream(inline(store, listing(seen=here)), "order-1", into=into, expected_version=2, reason="old")
+        inline(store, listing(seen=here)).archive_stream("order-1", into=into, expected_version=2, reason="old")
     assert (here, there) == ([{"reason": "old", "reusable": False}], [{"number": 1}, {"number": 2}])
+
+
+@pytest.mark.postgresql
+def test_a_handler_that_catches_an_error_of_the_database_undoes_the_append_and_no_more(postgres_engine: Engine) -> None:
+    """PostgreSQL has aborted the savepoint, which can't be released."""
+    projection = Projection("careless")
+
+    @projection.on()
+    def _handle(_: RecordedEvent, connection: Connection) -> None:
+        with suppress(DBAPIError):
+            connection.execute(text("SELECT 1 / 0"))
+
+    store = EventStore(postgres_engine)
+    with postgres_engine.begin() as connection:
+        joined = store.join(connection)
+        with pytest.raises(TransactionBroken, match="begin_nested"):
+            inline(joined, projection).append("order-1", numbered(1), expected_version=0)
+        joined.append("order-2", numbered(1), expected_version=0)
+    assert [stream.stream_id for stream in store.list_streams()] == ["order-2"]
+    with pytest.raises(TransactionBroken):
+        inline(store, projection).append("order-1", numbered(1), expected_version=0)
+    assert store.stream_version("order-1") == 0

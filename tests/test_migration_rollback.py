@@ -109,7 +109,7 @@ def old_code(tmp_path: Path) -> OldCode:
 
 
 def make_older(package: Path, newest: int) -> None:
-    tables = package / "tables.py"
+    tables = package / "tables" / "definition.py"
     source, count = re.subn(
         r"^SCHEMA_VERSION: Final = \d+$", f"SCHEMA_VERSION: Final = {newest}", tables.read_text(), flags=re.MULTILINE
     )

@@ -42,11 +42,16 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
         lambda _, **options: EventStore.from_url(**{"url": "sqlite://", **options}),
         {
             "url": [None, 7, b"sqlite://", create_engine("sqlite://")],
+            "engine_options": ["pool_size", 7, [("pool_size", 2)]],
             "event_types": NOT_EVENT_TYPES,
             "lock_timeout_seconds": NOT_SECONDS,
             "notify": NOT_A_FLAG,
             "page_size": NOT_A_COUNT,
         },
+    ),
+    "EventStore.in_memory": (
+        lambda _, **options: EventStore.in_memory(**options),
+        {"event_types": NOT_EVENT_TYPES, "page_size": NOT_A_COUNT, "schema": ["events"], "notify": [True]},
     ),
     "EventTypes": (
         lambda _, **options: EventTypes(**options),
@@ -197,7 +202,7 @@ def test_what_is_no_engine_is_refused_with_the_way_to_get_one(store: EventStore)
             ]  # fmt: skip
             for call in calls:
                 with pytest.raises(
-                    InvalidInput, match=f"engine is a sqlalchemy.Engine, not .*{way.removeprefix('not ')}"
+                    InvalidInput, match=f"engine must be a sqlalchemy.Engine, not .*{way.removeprefix('not ')}"
                 ):
                     call(wrong)
 
@@ -210,7 +215,7 @@ class _Asynchronous:
 
 def test_registering_without_a_name_says_that_it_takes_one() -> None:
     register: Any = EventTypes().register  # the mistake is one of types, too
-    with pytest.raises(InvalidInput, match=r"Placed is registered under the name .*@event_types\.register\("):
+    with pytest.raises(InvalidInput, match=r"register Placed under an event type.*@event_types\.register\("):
 
         @register
         class Placed:

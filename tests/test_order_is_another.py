@@ -15,7 +15,6 @@ from sqlalchemy import Engine, create_engine, event, text
 from eventstore import STREAM_EXISTS, EventFilter, EventStore, LogWentBack, PositionToken, migrations
 from eventstore.errors import PositionBeyondLog
 from eventstore.projections import Projection, Worker
-from eventstore.transfer import archive_stream
 from tests.fix_clusters import Cluster
 from tests.fix_engines import changing_history
 from tests.readers import Subscriber, append, opened, places, stored, unfinished
@@ -184,8 +183,8 @@ def delete_and_use_again(store: EventStore, _: Path) -> None:
 def archive(store: EventStore, folder: Path) -> None:
     with opened(f"sqlite:///{folder}/archive.db") as engine:
         migrations.upgrade(engine)
-        archive_stream(
-            store, "order-1", into=EventStore(engine), expected_version=store.stream_version("order-1"), reason="old"
+        store.archive_stream(
+            "order-1", into=EventStore(engine), expected_version=store.stream_version("order-1"), reason="old"
         )
 
 

@@ -16,7 +16,7 @@ from eventstore import ANY, STREAM_EXISTS, Append, EventStore, NewEvent, mainten
 from eventstore.errors import EventStoreError, PositionCacheEnabled, PositionsBehind, UnloggedEvents
 from eventstore.maintenance import FindingKind, Level
 from eventstore.projections import Projection, Worker
-from eventstore.transfer import archive_stream, export_events, import_events
+from eventstore.transfer import export_events, import_events
 from tests.fix_clusters import Cluster
 from tests.fix_postgresql import Databases
 from tests.pgbouncer import PgBouncer
@@ -119,7 +119,7 @@ def test_nothing_is_appended_behind_data_that_were_loaded_without_their_sequence
 def test_archiving_a_stream_behind_them_is_refused(loaded: Engine, sqlite_engine: Engine) -> None:
     archive = EventStore(sqlite_engine)
     with pytest.raises(PositionsBehind):
-        archive_stream(EventStore(loaded), "order-1", into=archive, expected_version=KEPT, reason="old")
+        EventStore(loaded).archive_stream("order-1", into=archive, expected_version=KEPT, reason="old")
     assert len(numbers(loaded)) == KEPT
 
 

@@ -487,7 +487,7 @@ def test_a_full_pool_is_waited_out(any_url: str, store: EventStore, caplog: pyte
             taken: list[Any] = []
             until(partial(_take, engine, taken))
             position = append(store, "order-1")
-            until(lambda: "tries again after TimeoutError" in caplog.text)
+            until(lambda: "retries after TimeoutError" in caplog.text)
             taken[0].close()
             ProjectionAdmin(store).wait_for("totals", position, timeout_seconds=TIMEOUT_SECONDS)
     engine.dispose()
@@ -555,7 +555,7 @@ def test_a_database_that_takes_no_writes_for_a_while_is_waited_for(
         ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
         set_read_only(postgres_url, "on")
         last = append(on_postgresql, "order-1")
-        until(lambda: "tries again after ReadOnlySqlTransaction" in caplog.text)
+        until(lambda: "retries after ReadOnlySqlTransaction" in caplog.text)
         set_read_only(postgres_url, "off")
         ProjectionAdmin(on_postgresql).wait_for("totals", last, timeout_seconds=TIMEOUT_SECONDS)
     separate.dispose()
@@ -579,7 +579,7 @@ def test_a_table_locked_for_longer_than_lock_timeout_is_waited_for(
         ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
         with on_postgresql.engine.begin() as connection:
             connection.execute(text("LOCK TABLE es_checkpoints"))
-            until(lambda: "tries again after LockNotAvailable" in caplog.text)
+            until(lambda: "retries after LockNotAvailable" in caplog.text)
         ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
     hasty.dispose()
 
@@ -614,5 +614,5 @@ def test_the_status_and_health_show_what_is_tried_again(store: EventStore) -> No
         health = store.health()
         assert health.ok
         assert [(each.retrying, each.failure) for each in health.projections] == [(shown, None)]
-        with pytest.raises(ProjectionBehind, match="an event is tried again: ZeroDivisionError"):
+        with pytest.raises(ProjectionBehind, match="its worker retries an event: ZeroDivisionError"):
             ProjectionAdmin(store).wait_for("totals", position, timeout_seconds=0)

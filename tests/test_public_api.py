@@ -27,7 +27,7 @@ def test_the_names_at_the_root_are_these() -> None:
 
 def test_a_name_that_is_not_there() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Projections'"):
-        eventstore.Projections  # noqa: B018  # asked for, not used
+        getattr(eventstore, "Projections")  # noqa: B009  # type checkers know that it is not there
 
 
 def test_names_and_signatures_are_what_reviewers_have_seen() -> None:
@@ -48,7 +48,7 @@ def test_names_and_signatures_are_what_reviewers_have_seen() -> None:
 )  # fmt: skip
 def test_all_that_a_public_package_exports_is_in_the_reference(module: str) -> None:
     modules = {"maintenance", "migrations", "projections", "transfer"}
-    shown = set().union(*documented().values()) if module == "eventstore" else documented()[module]
+    shown = set().union(*documented().values())
     assert set(exported(module)) - modules <= shown | ({"main"} if module == "eventstore.cli" else set())
 
 

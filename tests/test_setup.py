@@ -30,6 +30,14 @@ def test_other_databases_are_refused_by_url() -> None:
             EventStore.from_url(url)
 
 
+@pytest.mark.parametrize("url", ["sqlite://shop.db", "sqlite://srv/shop.db", "sqlite://ada:secret@shop.db"])
+def test_a_file_after_two_slashes_is_not_taken_for_a_database_in_memory(url: str) -> None:
+    """What is stored there would be gone with the process."""
+    with pytest.raises(InvalidInput, match="three slashes") as refused:
+        EventStore.from_url(url)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eventstore.backends.find_spec", lambda _: None)
     with pytest.raises(DriverMissing, match=r"sqlalchemy-eventstore\[postgresql\]"):
@@ -60,7 +68,9 @@ def test_a_page_has_at_least_one_event(sqlite_engine: Engine, page_size: Any) ->
 
 def test_options_reach_the_engine_and_the_store(sqlite_path: Path) -> None:
     url = f"sqlite:///{sqlite_path}"
-    with EventStore.from_url(url, codec=JSONCodec(), pool_size=2, connect_args={"timeout": 1.5}) as store:
+    with EventStore.from_url(
+        url, codec=JSONCodec(), engine_options={"pool_size": 2, "connect_args": {"timeout": 1.5}}
+    ) as store:
         assert store.engine.pool.size() == 2  # type: ignore[attr-defined]  # a QueuePool
         store.append("order-1", [NewEvent("placed", {"total": 30})], expected_version=0)
         with store.engine.connect() as connection:

@@ -25,7 +25,6 @@ from eventstore.maintenance import (
 from eventstore.maintenance.repairs import ACTIONS
 from eventstore.projections import OnFailure, Projection, Worker
 from eventstore.statements.verification import events_without_stream, stream_states
-from eventstore.transfer import archive_stream
 from tests.damage import COUNTS, DAMAGES, ON_POSTGRESQL_ONLY, fill, unchecked
 from tests.fix_engines import changing_history
 from tests.fix_leaks import SECRET
@@ -71,7 +70,7 @@ def test_nothing_is_found_in_streams_that_have_ended(any_engine: Engine) -> None
     store.delete_stream("order-2", expected_version=2, reason="r", reusable=True)
     store.append("order-2", [NewEvent("again")], expected_version=3)
     with EventStore.in_memory() as archive:
-        archive_stream(store, "order-3", into=archive, expected_version=2, reason="r")
+        store.archive_stream("order-3", into=archive, expected_version=2, reason="r")
         assert list(verify(archive)) == []
     assert list(verify(store)) == []
     with changing_history(any_engine) as connection:

@@ -128,6 +128,11 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
         from eventstore.backends.sqlite import engines as sqlite  # noqa: PLC0415
 
         options = _merged(sqlite.engine_options(lock_timeout_seconds), options)
+        if parsed.host or parsed.username:
+            msg = (
+                "a URL of SQLite has three slashes before the file, sqlite:///shop.db, or four: sqlite:////srv/shop.db"
+            )
+            raise InvalidInput(msg)
         in_memory = parsed.database in {None, "", ":memory:"}
         engine = sqlite.create_memory_engine(**options) if in_memory else create_engine(parsed, **options)
         sqlite.prepare_engine(engine)

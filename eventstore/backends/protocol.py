@@ -460,12 +460,13 @@ class Dialect(Protocol):
         up_to_position: int,
         page_size: int,
         settled_position: int,
-        token_position: int,
+        token_position: int = 0,
+        backwards: bool = False,
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Return the first events after one position, and up to another, that match at least one filter, in order.
 
-        Without filters, all events match. The same statement returns the header, with the ids of the events at
-        `settled_position` and `token_position`.
+        If `backwards`, they are the last of these events, in ascending order, too. Without filters, all events match.
+        The same statement returns the header, with the ids of the events at `settled_position` and `token_position`.
         """
         ...
 

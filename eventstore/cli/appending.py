@@ -28,7 +28,7 @@ def _expected_version(_ctx: click.Context, _parameter: click.Parameter, value: s
     if value in _NAMED:
         return _NAMED[value]
     if not value.isascii() or not value.isdigit():
-        msg = f"it is a version, or one of {', '.join(_NAMED)}"
+        msg = f"{value!r} is neither a version nor one of {', '.join(_NAMED)}"
         raise click.BadParameter(msg)
     return int(value)
 
@@ -38,10 +38,10 @@ def _expected_version(_ctx: click.Context, _parameter: click.Parameter, value: s
 @click.argument("text", metavar="[JSON]", required=False)
 @click.option(
     "--expected-version", required=True, callback=_expected_version, metavar="VERSION",
-    help="That the stream must have: a number, no-stream, stream-exists, or any not to check.",
+    help="The version that the stream must have: a number, no-stream, stream-exists, or any (no check).",
 )  # fmt: skip
-@click.option("--type", "event_type", help="The event type; then JSON is the data of one event, and nothing else.")
-@click.option("--metadata", metavar="JSON", help="An object, for all of the events; an event's own wins.")
+@click.option("--type", "event_type", help="The event type. JSON is then only the data of one event.")
+@click.option("--metadata", metavar="JSON", help="An object for all events; the metadata of an event takes precedence.")
 @store_options
 def append(
     *, store: EventStore, as_json: bool, stream_id: str, text: str | None, expected_version: ExpectedVersion,
@@ -49,9 +49,9 @@ def append(
 ) -> None:  # fmt: skip
     """Append events to STREAM, all of them or none.
 
-    JSON is an event, {"event_type": …, "data": …} and, where wanted, "metadata", "event_id" and "schema_version".
-    Without it, or with -, standard input is read: such an object in each line. An append that is repeated with the
-    same event ids and the same expected version stores nothing twice.
+    JSON is an event, {"event_type": …, "data": …}, optionally with "metadata", "event_id" and "schema_version".
+    Without it, or with -, the events are read from standard input, one object in each line. An append is idempotent:
+    repeated with the same event ids and the same expected version, it stores nothing twice.
 
     In a pipe, the line has: stream id, version and position of the last event, and whether it was stored before.
     """
@@ -69,8 +69,8 @@ def append(
         stream_id, events, expected_version=expected_version, metadata=shared
     )
     if as_json:
-        told = {"stream_id": result.stream_id, "version": result.version, "position": result.position}
-        print_json({**told, "duplicate": result.duplicate})
+        stored = {"stream_id": result.stream_id, "version": result.version, "position": result.position}
+        print_json({**stored, "duplicate": result.duplicate})
     elif has_person():
         before = " (stored before)" if result.duplicate else ""
         click.echo(f"{printable(result.stream_id)} is at version {result.version}, position {result.position}{before}")
@@ -124,14 +124,14 @@ def _parsed(text: bytes | str, where: str) -> Any:
 
 
 def _data(value: Any, where: str) -> Any:
-    """Return the data as the JSON codec reads it: `{"$decimal": "1.10"}` is a Decimal."""
+    """Return the data as the JSON codec decodes it: `{"$decimal": "1.10"}` becomes a Decimal."""
     try:
         data = _DECODE(json.dumps(value).encode())
-    except Exception as error:  # noqa: BLE001  # of whatever type it was to be: its text may be payload
+    except Exception as error:  # noqa: BLE001  # any type's constructor may fail, and its text may contain payload
         msg = f'{where}: the data has an object such as {{"$decimal": …}} that can\'t be read ({type(error).__name__})'
         raise InvalidInput(msg) from None
     try:
-        _ENCODE(data)  # newer versions of Python parse what is nested too deep for any codec
+        _ENCODE(data)  # newer versions of Python parse JSON that is nested too deep for any codec
     except (RecursionError, ValueError):
         msg = f"{where} is nested too deep"
         raise InvalidInput(msg) from None

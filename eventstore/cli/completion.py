@@ -1,4 +1,4 @@
-"""What a shell completes: ids of streams, names of projections."""
+"""Shell completion of stream ids and projection names."""
 
 from collections.abc import Callable, Iterable
 from itertools import islice, takewhile
@@ -12,18 +12,18 @@ from eventstore.cli.output import printable
 from eventstore.statements.projections import names_of_projections
 from eventstore.store import EventStore
 
-_SHOWN: Final = 50
+_LIMIT: Final = 50
 _SECONDS: Final = 1.0
-"""Who presses the tabulator key waits no longer for a database that does not answer."""
+"""How long a completion waits for a database that does not answer."""
 
 
 def complete_streams(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return ids of streams that begin so."""
+    """Return the stream ids that begin with the incomplete one."""
     return _completed(ctx, lambda store: _streams(store, incomplete))
 
 
 def complete_projections(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return names of projections that begin so."""
+    """Return the projection names that begin with the incomplete one."""
 
     def find(store: EventStore) -> list[str]:
         with store.core.execution.statement() as run:
@@ -34,9 +34,9 @@ def complete_projections(ctx: click.Context, _parameter: click.Parameter, incomp
 
 
 def _streams(store: EventStore, incomplete: str) -> Iterable[str]:
-    found = store.list_streams(after_stream_id=incomplete or None, limit=_SHOWN)
+    streams = store.list_streams(after_stream_id=incomplete or None, limit=_LIMIT)
     exact = [incomplete] if incomplete and store.stream_version(incomplete) else []
-    return [*exact, *takewhile(lambda each: each.startswith(incomplete), (stream.stream_id for stream in found))]
+    return [*exact, *takewhile(lambda each: each.startswith(incomplete), (stream.stream_id for stream in streams))]
 
 
 def _completed(ctx: click.Context, find: Callable[[EventStore], Iterable[str]]) -> list[CompletionItem]:
@@ -45,7 +45,7 @@ def _completed(ctx: click.Context, find: Callable[[EventStore], Iterable[str]]) 
         refuse_missing_file(store.engine)
         if not store.health(timeout_seconds=_SECONDS, projections=()).ok:
             return []
-        found = list(islice(find(store), _SHOWN))
-    except Exception:  # noqa: BLE001  # a shell that completes has nowhere to tell what went wrong
+        candidates = list(islice(find(store), _LIMIT))
+    except Exception:  # noqa: BLE001  # a completing shell can't show errors
         return []
-    return [CompletionItem(each) for each in found if each == printable(each)]
+    return [CompletionItem(each) for each in candidates if each == printable(each)]

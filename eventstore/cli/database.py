@@ -1,4 +1,4 @@
-"""Which database a command is for: named by its options, or given by the application that has mounted the group."""
+"""The database of a command: named by its options, or chosen by the application that mounted the group."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ Command = Callable[..., Any]
 
 
 def database_options(command: Command, *, creates_file: bool = False) -> Command:
-    """Add --url, --schema and --json to a command, which is called with `engine`, `schema` and `as_json`.
+    """Add --url, --schema and --json to a command, and call it with `engine`, `schema` and `as_json`.
 
     Args:
         command: The command.
@@ -32,13 +32,13 @@ def database_options(command: Command, *, creates_file: bool = False) -> Command
 
 
 def store_options(command: Command) -> Command:
-    """Add the same options to a command, which is called with `store` and `as_json`."""
+    """Add the same options to a command, and call it with `store` and `as_json`."""
     return _with_options(command, command, creates_file=False)
 
 
 def _with_options(command: Command, call: Command, *, creates_file: bool) -> Command:
-    @click.option("--url", envvar="EVENTSTORE_URL", show_envvar=True, help="Of the database.")
-    @click.option("--schema", envvar="EVENTSTORE_SCHEMA", show_envvar=True, help="PostgreSQL schema of the tables.")
+    @click.option("--url", envvar="EVENTSTORE_URL", show_envvar=True, help="The URL of the database.")
+    @click.option("--schema", envvar="EVENTSTORE_SCHEMA", show_envvar=True, help="The PostgreSQL schema of the tables.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @click.pass_context
     def with_store(ctx: click.Context, /, *, url: str | None, schema: str | None, as_json: bool, **options: Any) -> Any:
@@ -56,22 +56,22 @@ def _with_options(command: Command, call: Command, *, creates_file: bool) -> Com
 
 
 def missing_file(engine: Engine) -> Path | None:
-    """Return the file of a SQLite database, if it is not there: SQLite makes it as soon as somebody connects."""
+    """Return the file of a SQLite database if it does not exist: SQLite would create it on the first connection."""
     url = engine.url
     if engine.dialect.name != "sqlite" or url.database in {None, "", ":memory:"}:
         return None
     name = str(url.database)
-    if name.startswith("file:"):  # a URI: `mode` says whether it is made
+    if name.startswith("file:"):  # a URI, whose `mode` says whether SQLite creates the file
         return None
     path = Path(name).absolute()
     return None if path.exists() else path
 
 
 def refuse_missing_file(engine: Engine) -> None:
-    """Look whether the file of a SQLite database is there.
+    """Refuse a SQLite database whose file does not exist.
 
     Raises:
-        DatabaseMissing: It is not.
+        DatabaseMissing: The file does not exist.
     """
     path = missing_file(engine)
     if path is not None:
@@ -79,17 +79,17 @@ def refuse_missing_file(engine: Engine) -> None:
 
 
 def store_of(ctx: click.Context, url: str | None, schema: str | None) -> EventStore:
-    """Return the store of a command: that of --url, else the application's, else that of the environment.
+    """Return the store of a command: that of --url, otherwise the application's, otherwise that of the environment.
 
     Raises:
-        click.UsageError: There is none.
+        click.UsageError: None of them is given.
     """
     is_named = ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE
-    given = None if is_named else _given(ctx)
-    if given is not None:
+    mounted = None if is_named else _mounted_store(ctx)
+    if mounted is not None:
         if ctx.get_parameter_source("schema") is ParameterSource.COMMANDLINE:
-            raise click.UsageError("--schema goes with --url: the application has chosen both here", ctx)
-        return given
+            raise click.UsageError("--schema needs --url: otherwise the application chooses the database", ctx)
+        return mounted
     if not url:
         raise click.UsageError("Missing option '--url' (env var: 'EVENTSTORE_URL').", ctx)
     store = _store_at(url, schema)
@@ -97,7 +97,7 @@ def store_of(ctx: click.Context, url: str | None, schema: str | None) -> EventSt
     return store
 
 
-def _given(ctx: click.Context | None) -> EventStore | None:
+def _mounted_store(ctx: click.Context | None) -> EventStore | None:
     while ctx is not None:
         if isinstance(ctx.command, EventStoreGroup) and ctx.command.store is not None:
             store = ctx.command.store
@@ -109,7 +109,7 @@ def _given(ctx: click.Context | None) -> EventStore | None:
 def _store_at(url: str, schema: str | None) -> EventStore:
     try:
         engine = engine_for(url)
-    except (ArgumentError, ValueError) as error:  # a ValueError has a part of the URL in it, maybe of the password
+    except (ArgumentError, ValueError) as error:  # a ValueError quotes a part of the URL, possibly of the password
         if isinstance(error, EventStoreError):
             raise
         msg = "not a URL of a database; it looks like postgresql://user@host/database or sqlite:///file.db"

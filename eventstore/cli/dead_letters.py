@@ -1,4 +1,4 @@
-"""The commands below `projections dead-letters`: list, show, retry, discard."""
+"""The commands of `projections dead-letters`: list, show, retry, discard."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -45,37 +45,37 @@ _COLUMNS: Final = (
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Look after events that a projection could not handle, and those that wait behind them."""
+    """List, retry and discard events that a projection could not handle, and those that wait behind them."""
 
 
 @dead_letters.command("list")
 @click.argument("projection", shell_complete=complete_projections)
 @click.option(
     "--status", type=click.Choice([status.value for status in DeadLetterStatus]), default="pending", show_default=True,
-    help="Those that wait, or those that were.",
+    help="Pending ones wait for a retry; the others are done.",
 )  # fmt: skip
-@click.option("--after", type=NOT_NEGATIVE, default=0, metavar="POSITION", help="Go on after this position.")
-@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="At most so many.")
-@click.option("--all", "without_limit", is_flag=True, help="All, however many.")
+@click.option("--after", type=NOT_NEGATIVE, default=0, metavar="POSITION", help="Continue after this position.")
+@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="How many at most.")
+@click.option("--all", "without_limit", is_flag=True, help="All of them, without a limit.")
 @store_options
 def list_(
     *, store: EventStore, as_json: bool, projection: str, status: str, after: int, limit: int, without_limit: bool
 ) -> None:
     """List the dead letters of PROJECTION, in the order of their events.
 
-    One with 0 attempts only follows an earlier one of its stream.
+    A dead letter with 0 attempts was not tried: it waits behind an earlier one of its stream.
 
     In a pipe, the lines have: projection, position, stream id, version, event type, attempts, error, time, note.
     """
     letters = ProjectionAdmin(store).dead_letters
-    found = letters.list(projection, status=DeadLetterStatus(status), after_position=after)
-    shown = Limited(found, None if without_limit else limit)
-    print_rows(_COLUMNS, map(_told, shown), as_json=as_json, empty=f"none is {status}")
-    if shown.has_more and shown.last is not None:
-        note(f"there are more: --after {shown.last.position}, or --all")
+    matching = letters.list(projection, status=DeadLetterStatus(status), after_position=after)
+    page = Limited(matching, None if without_limit else limit)
+    print_rows(_COLUMNS, map(_record, page), as_json=as_json, empty=f"none is {status}")
+    if page.has_more and page.last is not None:
+        note(f"there are more: continue with --after {page.last.position}, or use --all")
 
 
-def _told(letter: DeadLetter) -> dict[str, Any]:
+def _record(letter: DeadLetter) -> dict[str, Any]:
     return {**asdict(letter), "status": letter.status.value}
 
 
@@ -84,23 +84,23 @@ def _told(letter: DeadLetter) -> dict[str, Any]:
 @click.argument("position", type=POSITIVE)
 @store_options
 def show(*, store: EventStore, as_json: bool, projection: str, position: int) -> None:
-    """Print one dead letter of PROJECTION, and its event with the payload as it is stored."""
+    """Print the dead letter of PROJECTION at POSITION, and its event with the stored payload."""
     letter = _letter(ProjectionAdmin(store).dead_letters, projection, position)
     event = next(store.read_all(after_position=position - 1, limit=1, upcast=False))
     if as_json:
-        print_json({**_told(letter), "event": event_as_json(event)})
+        print_json({**_record(letter), "event": event_as_json(event)})
         return
-    print_record(_told(letter), as_json=False)
+    print_record(_record(letter), as_json=False)
     if has_person():
         click.echo()
     EventPrinter(as_json=False, in_blocks=True)(event)
 
 
 def _letter(letters: DeadLetters, projection: str, position: int) -> DeadLetter:
-    found = chain.from_iterable(
+    letters_from_position = chain.from_iterable(
         letters.list(projection, status=status, after_position=position - 1) for status in DeadLetterStatus
     )
-    for letter in found:
+    for letter in letters_from_position:
         if letter.position == position:
             return letter
     msg = (
@@ -111,7 +111,7 @@ def _letter(letters: DeadLetters, projection: str, position: int) -> DeadLetter:
 
 @dead_letters.command()
 @click.argument("stream_ids", nargs=-1, metavar="[STREAM]...", shell_complete=complete_streams)
-@click.option("--all", "every_stream", is_flag=True, help="Of every stream that has pending ones.")
+@click.option("--all", "every_stream", is_flag=True, help="Every stream that has pending dead letters.")
 @projection_option
 @event_types_option
 @store_options
@@ -119,11 +119,11 @@ def retry(
     *, store: EventStore, as_json: bool, stream_ids: tuple[str, ...], every_stream: bool, projection: Projection,
     event_types: EventTypes | None,
 ) -> None:  # fmt: skip
-    """Let the projection try the pending events of each STREAM again, in order, with its handlers as they are now.
+    """Retry the pending events of each STREAM in order, with the projection's present handlers.
 
-    A stream whose event fails again stays where it is, the others go on; then the exit code is 1.
+    If an event fails again, its stream stays as it is, the other streams continue, and the exit code is 1.
 
-    In a pipe, the lines have: stream id, how many were resolved, and what failed.
+    In a pipe, the lines have: stream id, number of resolved events, failure.
     """
     if every_stream == bool(stream_ids):
         msg = "name the streams, or give --all"
@@ -142,30 +142,31 @@ def retry(
         elif not has_person():
             print_line(stream_id, resolved, failure)
         else:
-            told = f"{resolved} resolved" if failure is None else failure
-            click.secho(f"{printable(stream_id)}: {printable(told)}", fg=None if failure is None else "red")
+            outcome = f"{resolved} resolved" if failure is None else failure
+            click.secho(f"{printable(stream_id)}: {printable(outcome)}", fg=None if failure is None else "red")
     click.get_current_context().exit(FAILED if has_failed else 0)
 
 
 def _pending(letters: DeadLetters, projection: str) -> Iterator[str]:
-    """Yield each stream once; those that resolve meanwhile are gone from the list, and need not be there."""
+    """Yield each stream with pending dead letters once; one that is resolved meanwhile may be left out."""
     return iter(dict.fromkeys(letter.stream_id for letter in letters.list(projection)))
 
 
 @dead_letters.command()
 @click.argument("projection", shell_complete=complete_projections)
 @click.argument("position", type=POSITIVE)
-@click.option("--note", help="Why, for those who come later.")
+@click.option("--note", help="The reason, kept with the dead letter.")
 @store_options
 def discard(*, store: EventStore, as_json: bool, projection: str, position: int, note: str | None) -> None:
-    """Do without the event at POSITION: it is not tried again. Those behind it still wait for retry."""
+    """Discard the dead letter at POSITION: its event is not tried again. Those behind it still wait for a retry."""
     if not ProjectionAdmin(store).dead_letters.discard(projection, position, note=note):
         msg = (
-            f"projection {projection!r} has no pending dead letter at position {position}; `dead-letters list` has them"
+            f"projection {projection!r} has no pending dead letter at position {position}; "
+            "`dead-letters list` shows them"
         )
         raise EventStoreError(msg)
-    told = {"projection": projection, "position": position, "status": "discarded"}
+    record = {"projection": projection, "position": position, "status": "discarded"}
     if as_json:
-        print_json(told)
+        print_json(record)
     else:
-        print_line(*told.values())
+        print_line(*record.values())

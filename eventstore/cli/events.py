@@ -1,4 +1,4 @@
-"""Events as they are printed: for people in blocks or lines, for programs in JSON or with tabs."""
+"""Printing events: for people in blocks or lines, for programs in JSON or in lines with tabs."""
 
 import base64
 from typing import Any, Final
@@ -13,17 +13,17 @@ from eventstore.cli.payloads import compact, exact, hexdump, indented, readable
 from eventstore.events import RecordedEvent
 
 _WIDE: Final = 120
-"""From so many columns on, there is room for event ids."""
+"""A terminal with at least this many columns has room for event ids."""
 
 _ROOMY: Final = 100
-"""From so many columns on, there is room for the date in a line."""
+"""A terminal with at least this many columns has room for the date in a line."""
 
 _CODECS: Final = {1: "MessagePack", 2: "JSON"}
 _ZSTD: Final = 256
 
 
 def as_json(event: RecordedEvent) -> dict[str, Any]:
-    """Return an event in terms of JSON; its data as the JSON codec writes it."""
+    """Return an event as JSON values, with its data as the JSON codec writes it."""
     return {
         "position": event.position,
         "stream_id": event.stream_id,
@@ -42,7 +42,7 @@ class EventPrinter:
 
     Args:
         as_json: Whether JSON was asked for.
-        in_blocks: For people: the whole payload in lines below the event, instead of what fits into its line.
+        in_blocks: Whether people get the whole payload below the event, instead of as much as fits into its line.
     """
 
     def __init__(self, *, as_json: bool, in_blocks: bool) -> None:
@@ -81,7 +81,7 @@ class EventPrinter:
         return block
 
     def _line(self, width: int, event: RecordedEvent) -> Text:
-        """Return the event in one line; its columns become wider with what they have to hold, and never narrower."""
+        """Return the event in one line. Columns become wider for long values, and never narrower."""
         when = moment(event.recorded_at) if width >= _ROOMY else f"{event.recorded_at:%H:%M:%S}"
         stream = self._column(0, f"{printable(event.stream_id)}@{event.version}", width // 3)
         event_type = self._column(1, printable(event.event_type), width // 4)
@@ -91,7 +91,7 @@ class EventPrinter:
         return line.append(readable(event.data))
 
     def _column(self, number: int, text: str, at_most: int) -> str:
-        """Return the text with two spaces after its column; where it is too long, its middle is left out."""
+        """Return the text padded to its column and two spaces; the middle of a text that is too long is left out."""
         if len(text) > at_most:
             half = (at_most - 1) // 2
             text = f"{text[:half]}…{text[-half:]}"
@@ -100,17 +100,17 @@ class EventPrinter:
 
 
 def _payload(data: Any, width: int) -> str:
-    """Return the data below its event: in one line if it fits."""
+    """Return the data as lines below its event, in one line if it fits."""
     line = readable(data)
     lines = [line] if len(line) + 7 <= width else indented(data).split("\n")
     return "".join(f"\n       {each}" for each in lines)
 
 
 class StoredPrinter:
-    """Prints rows of events, with their data as it is stored.
+    """Prints rows of events with the stored bytes of their data.
 
     Args:
-        dialect: The store's.
+        dialect: The store's dialect.
         as_json: Whether JSON was asked for.
     """
 
@@ -126,16 +126,16 @@ class StoredPrinter:
         event_id = self._dialect.to_uuid(event_id)
         encoded = base64.b64encode(data).decode()
         if self._as_json:
-            told = {"position": position, "stream_id": stream_id, "version": version, "event_type": event_type}
-            told |= {"schema_version": schema_version, "event_id": str(event_id), "recorded_at": recorded_at}
-            print_json(told | {"codec": codec, "data_base64": encoded, "metadata_text": metadata})
+            row_values = {"position": position, "stream_id": stream_id, "version": version, "event_type": event_type}
+            row_values |= {"schema_version": schema_version, "event_id": str(event_id), "recorded_at": recorded_at}
+            print_json(row_values | {"codec": codec, "data_base64": encoded, "metadata_text": metadata})
         elif self._console is None:
             print_line(
                 position, stream_id, version, event_type, schema_version, recorded_at, event_id, codec, encoded,
                 metadata,
             )  # fmt: skip
         else:
-            name = _CODECS.get(codec % _ZSTD, "a codec of your own") + (", compressed" if codec >= _ZSTD else "")
+            name = _CODECS.get(codec % _ZSTD, "an application's codec") + (", compressed" if codec >= _ZSTD else "")
             block = Text()
             block.append(f"{version:>5}  ", "bold cyan").append(printable(event_type), "bold")
             block.append(f"  {moment(recorded_at)}  position {position}\n       {event_id}\n", "dim")

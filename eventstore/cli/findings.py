@@ -1,4 +1,4 @@
-"""What maintenance finds, as it is printed: for people in blocks, for programs in lines with tabs or JSON."""
+"""Printing findings: for people in blocks, for programs in JSON or in lines with tabs."""
 
 import time
 from collections import Counter
@@ -21,11 +21,11 @@ _COLOURS: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red
 
 
 def print_finding(finding: Finding, where: Console, *, as_json: bool = False) -> None:
-    """Print one finding, as soon as it was found.
+    """Print one finding.
 
     Args:
         finding: The finding.
-        where: Where the bar is, if there is one, so that it makes room.
+        where: The console, which must be that of a progress bar if there is one.
         as_json: Whether JSON was asked for.
     """
     kind = None if finding.kind is None else finding.kind.value
@@ -48,7 +48,7 @@ def print_finding(finding: Finding, where: Console, *, as_json: bool = False) ->
 
 
 def _print_row(where: Console, name: str, value: str, *, is_sql: bool) -> None:
-    if is_sql:  # to be copied
+    if is_sql:  # without wrapping, so that it can be copied
         where.print(Text(f"  {name:<8}  ", "dim").append(value, "not dim default"), soft_wrap=True)
         return
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -58,14 +58,14 @@ def _print_row(where: Console, name: str, value: str, *, is_sql: bool) -> None:
     where.print(table)
 
 
-class Watch:
-    """Takes in how far a verification is: for the bar, for its rate, and to say where to go on.
+class VerificationProgress:
+    """Follows a verification: moves the bar, counts findings, and knows where another run can continue.
 
     Attributes:
-        place: Where to go on from; None before the first batch.
-        where: The console that the bar is on, if there is one.
-        counts: How many findings of each kind there were.
-        repairable: How many of them can be repaired.
+        place: Where another run continues; None before the first batch.
+        where: The console, which has the bar if there is one.
+        counts: How many findings of each kind there are.
+        repairable: How many findings can be repaired.
     """
 
     def __init__(self, where: Console, bars: Progress | None) -> None:
@@ -79,7 +79,7 @@ class Watch:
         self._began = time.monotonic()
 
     def __call__(self, step: Step) -> None:
-        """Take in a step."""
+        """Take a step of the verification."""
         part = step.place.part
         self.place = step.place
         self._done[part] = step.done
@@ -96,7 +96,7 @@ class Watch:
         self.repairable += finding.repairable
 
     def summary(self) -> dict[str, Any]:
-        """Return what was seen, and how quickly."""
+        """Return the numbers of findings, streams and events, and the speed."""
         seconds = time.monotonic() - self._began
         events = self._done.get(Part.EVENTS, 0)
         return {
@@ -111,23 +111,23 @@ class Watch:
 
 
 @contextmanager
-def watching(*, quiet: bool) -> Iterator[Watch]:
-    """Show a bar where a person looks, and say where to go on where it ends too early."""
+def verification_progress(*, quiet: bool) -> Iterator[VerificationProgress]:
+    """Show a bar in a terminal; if the block is interrupted, print where another run can continue."""
     where = console()
     bars = None
     if where.is_interactive and not quiet:
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn())
         bars = Progress(*columns, TimeRemainingColumn(), console=where, transient=True, redirect_stdout=False)
-    watch = Watch(where, bars)
+    progress = VerificationProgress(where, bars)
     try:
         if bars is None:
-            yield watch
+            yield progress
         else:
             with bars:
-                yield watch
+                yield progress
     except BaseException:
-        if watch.place is not None:
-            note(f"it ended before the end; go on with --after {_quoted(str(watch.place))}")
+        if progress.place is not None:
+            note(f"interrupted; continue with --after {_quoted(str(progress.place))}")
         raise
 
 
@@ -135,24 +135,24 @@ def _quoted(text: str) -> str:
     return "'" + printable(text).replace("'", "'\\''") + "'"
 
 
-def print_summary(watch: Watch, *, as_json: bool) -> None:
-    """Say what was seen: to stdout for JSON and for people, beside the output for others."""
-    told = watch.summary()
+def print_summary(progress: VerificationProgress, *, as_json: bool) -> None:
+    """Print the summary: to stdout as JSON and for people, to stderr in a pipe."""
+    summary = progress.summary()
     if as_json:
-        print_json(told)
+        print_json(summary)
         return
-    seen = f"{told['streams']:,} streams and {told['events']:,} events in {told['seconds']:.1f} s"
-    seen += f" ({told['events_per_second']:,} events a second)" if told["events"] else ""
-    if not watch.counts:
-        _say(f"nothing is wrong: {seen}", "green")
+    extent = f"{summary['streams']:,} streams and {summary['events']:,} events in {summary['seconds']:.1f} s"
+    extent += f" ({summary['events_per_second']:,} events a second)" if summary["events"] else ""
+    if not progress.counts:
+        _print_line(f"nothing is wrong: {extent}", "green")
         return
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in watch.counts.most_common())
-    total = "1 finding" if told["findings"] == 1 else f"{told['findings']:,} findings"
-    _say(f"{total}, of which `eventstore repair` mends {watch.repairable:,}: {kinds}", "red")
-    _say(seen, "")
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in progress.counts.most_common())
+    total = "1 finding" if summary["findings"] == 1 else f"{summary['findings']:,} findings"
+    _print_line(f"{total}, of which `eventstore repair` can repair {progress.repairable:,}: {kinds}", "red")
+    _print_line(extent, "")
 
 
-def _say(text: str, colour: str) -> None:
+def _print_line(text: str, colour: str) -> None:
     if has_person():
         console().print(Text(text, colour))
     else:

@@ -1,4 +1,4 @@
-"""The group of commands: how errors are told, the exit codes, and how an application mounts it."""
+"""The group of commands: how it prints errors, its exit codes, and how an application mounts it."""
 
 import json
 import os
@@ -34,7 +34,7 @@ SCHEMA_MISSING: Final = 3
 SCHEMA_OUTDATED: Final = 4
 SCHEMA_TOO_NEW: Final = 5
 SCHEMA_DIFFERS: Final = 6
-WAITED_IN_VAIN: Final = 7
+TIMED_OUT: Final = 7
 CONFLICT: Final = 8
 DAMAGED: Final = 9
 
@@ -45,11 +45,11 @@ _EXIT_CODES: Final = {
     SchemaMissing: SCHEMA_MISSING,
     SchemaOutdated: SCHEMA_OUTDATED,
     SchemaTooNew: SCHEMA_TOO_NEW,
-    MigrationInProgress: WAITED_IN_VAIN,
-    TableLocked: WAITED_IN_VAIN,
-    DatabaseBusy: WAITED_IN_VAIN,
-    ProjectionRunning: WAITED_IN_VAIN,
-    ProjectionBehind: WAITED_IN_VAIN,
+    MigrationInProgress: TIMED_OUT,
+    TableLocked: TIMED_OUT,
+    DatabaseBusy: TIMED_OUT,
+    ProjectionRunning: TIMED_OUT,
+    ProjectionBehind: TIMED_OUT,
     InvalidInput: USAGE,
     EncodingError: USAGE,
     ConcurrencyConflict: CONFLICT,
@@ -60,10 +60,10 @@ GivenStore = EventStore | Callable[[], EventStore]
 
 
 class EventStoreGroup(click.Group):
-    """Tells the errors that users meet in a line, without a traceback; all others are ours to see whole."""
+    """Prints errors that users can act on in a line, without a traceback; other errors keep theirs."""
 
     store: GivenStore | None = None
-    """The application's, where it has mounted the group."""
+    """The application's store, if an application mounted the group."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -73,22 +73,22 @@ class EventStoreGroup(click.Group):
             return super().invoke(ctx)
         except (EventStoreError, SQLAlchemyError, CommandError, OSError) as error:
             if isinstance(error, OSError) and not isinstance(error, EventStoreError) and error.filename is None:
-                raise  # such as a reader of the output that has left
+                raise  # such as a closed pipe
             if _was_interrupted(error):
                 raise click.Abort from None
             code = next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), FAILED)
-            told = _told(error)
+            message = _message(error)
             if URL_IN_USE in ctx.meta:
-                told = without_password(told, ctx.meta[URL_IN_USE])
+                message = without_password(message, ctx.meta[URL_IN_USE])
             if ctx.meta.get(AS_JSON):
-                click.echo(json.dumps({"error": type(error).__name__, "message": told, "exit_code": code}))
+                click.echo(json.dumps({"error": type(error).__name__, "message": message, "exit_code": code}))
             else:
-                click.secho(f"error: {printable(told, keep_lines=True)}", fg="red", err=True)
+                click.secho(f"error: {printable(message, keep_lines=True)}", fg="red", err=True)
             ctx.exit(code)
 
 
 def _was_interrupted(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C came first: what rolls back after it fails, and hides it."""
+    """Return whether Ctrl-C caused the error: a rollback after it can fail, which hides it."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True
@@ -96,10 +96,10 @@ def _was_interrupted(error: BaseException | None) -> bool:
     return False
 
 
-def _told(error: Exception) -> str:
-    """Return the error without SQL, parameters and links."""
+def _message(error: Exception) -> str:
+    """Return the text of an error without SQL, parameters and links."""
     cause = getattr(error, "orig", None) or error
-    return str(cause).strip().expandtabs(4)  # of drivers, whose lines are kept
+    return str(cause).strip().expandtabs(4)  # a driver's message may have several lines, which stay
 
 
 @click.group(cls=EventStoreGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,28 +107,28 @@ def _told(error: Exception) -> str:
 def main() -> None:
     """An event store on SQLAlchemy Core.
 
-    The database is named by --url or by the environment variable EVENTSTORE_URL, as
-    postgresql://user@host/database or sqlite:///file.db; a PostgreSQL schema of its own by --schema or
-    EVENTSTORE_SCHEMA.
+    Name the database by --url or by the environment variable EVENTSTORE_URL, such as
+    postgresql://user@host/database or sqlite:///file.db, and a PostgreSQL schema by --schema or EVENTSTORE_SCHEMA.
 
-    In a terminal there are tables and colours (not with NO_COLOR); in a pipe, lines with tabs; with --json, JSON.
+    Output has tables and colours in a terminal (no colours with NO_COLOR), lines with tabs in a pipe, and JSON with
+    --json.
 
-    Exit codes: 0 all is well; 1 it failed; 2 wrong usage; 3 there are no tables; 4 they are outdated; 5 they are too
-    new for this code; 6 they differ from what they should be; 7 it waited in vain for somebody else: try again later;
-    8 the stream is not at the expected version; 9 something is wrong with what is stored, or with the server.
+    Exit codes: 0 success; 1 failure; 2 wrong usage; 3 there are no tables; 4 the tables are outdated; 5 they are too
+    new for this code; 6 they differ from the schema; 7 timed out while another process was working, try again later;
+    8 the stream is not at the expected version; 9 stored data is damaged, or the server has a problem.
     """
 
 
 def make_group(store: GivenStore, *, name: str = "eventstore") -> click.Group:
-    """Return the commands as a group for an application's own command line, on the application's store.
+    """Return the commands as a group for an application's command line, on the application's store.
 
-    Its users need no --url, and EVENTSTORE_URL is not looked at; a --url given on the command line still wins.
-    `eventstore.cli.main` can be mounted as well: then --url or EVENTSTORE_URL is needed.
+    Its users need no --url, and EVENTSTORE_URL is ignored; a --url on the command line takes precedence. An application
+    can also mount `eventstore.cli.main`, which needs --url or EVENTSTORE_URL.
 
     Args:
-        store: The application's store; or what returns it, called when a command needs it, so that the group can be
-            mounted before there is an engine. It is not closed.
-        name: Of the group.
+        store: The application's store, or a function that returns it. The function is called when a command needs the
+            store, so the group can be mounted before there is an engine. The store is not closed.
+        name: The name of the group.
 
     Example:
         ```python
@@ -136,12 +136,12 @@ def make_group(store: GivenStore, *, name: str = "eventstore") -> click.Group:
         ```
     """
     if not isinstance(store, EventStore) and not callable(store):
-        msg = f"store is an EventStore, or what returns one, not {type(store).__name__}"
+        msg = f"store is an EventStore, or a function that returns one, not {type(store).__name__}"
         raise InvalidInput(msg)
     group = EventStoreGroup(
         name,
         dict(main.commands),
-        help="Look after the event store.",
+        help="Inspect and maintain the event store.",
         context_settings=main.context_settings,
     )
     group.store = store

@@ -1,4 +1,4 @@
-"""Objects of the application that commands are given by name: `module:attribute`."""
+"""Options that name an object of the application: `module:attribute`."""
 
 import importlib
 import sys
@@ -9,25 +9,25 @@ from typing import Any
 import click
 
 
-def imported(wanted: type | None, what: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """Return a callback for an option whose value is `package.module:attribute`, looked for in the current folder, too.
+def imported(class_: type | None, what: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return a callback for an option whose value is `package.module:attribute`. The current folder is searched, too.
 
     Args:
-        wanted: The class that the object is of; a function that makes one will do, and is called. None: it is a
-            function that is called later.
-        what: What it is, for the error.
+        class_: The class of the object; a function that returns one is called. None: the object is a function that is
+            called later.
+        what: What the object must be, for the error.
     """
 
     def import_it(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> Any:
         if value is None:
             return None
-        found = _imported(value)
-        if wanted is not None and callable(found) and not isinstance(found, wanted):
-            found = found()
-        if not (callable(found) if wanted is None else isinstance(found, wanted)):
-            msg = f"{value!r} is not {what}, but {type(found).__name__}"
+        target = _imported(value)
+        if class_ is not None and callable(target) and not isinstance(target, class_):
+            target = target()
+        if not (callable(target) if class_ is None else isinstance(target, class_)):
+            msg = f"{value!r} is not {what}, but {type(target).__name__}"
             raise click.BadParameter(msg)
-        return found
+        return target
 
     return import_it
 
@@ -41,15 +41,15 @@ def _imported(name: str) -> Any:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        found: Any = importlib.import_module(module_name)
+        target: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports another one that is not
+            raise  # the module exists, but imports a module that does not
         msg = f"there is no module {module_name!r}, neither installed nor in {folder}"
         raise click.BadParameter(msg) from None
     for attribute in path.split("."):
-        if not hasattr(found, attribute):
-            msg = f"{module_name!r} has no {path!r}"
+        if not hasattr(target, attribute):
+            msg = f"module {module_name!r} has no attribute {path!r}"
             raise click.BadParameter(msg)
-        found = getattr(found, attribute)
-    return found
+        target = getattr(target, attribute)
+    return target

@@ -1,4 +1,4 @@
-"""Commands that look after a store: verify, repair, doctor, stats."""
+"""The commands of maintenance: verify, repair, doctor, stats."""
 
 import sys
 from collections import Counter
@@ -9,7 +9,7 @@ import click
 
 from eventstore import maintenance
 from eventstore.cli.database import store_options
-from eventstore.cli.findings import print_finding, print_summary, watching
+from eventstore.cli.findings import print_finding, print_summary, verification_progress
 from eventstore.cli.group import DAMAGED, FAILED
 from eventstore.cli.imports import imported
 from eventstore.cli.output import console, has_person, note, print_json, print_line, printable
@@ -33,14 +33,14 @@ def _verifying_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.option(
                 "--event-types", metavar="MODULE:ATTRIBUTE", callback=imported(EventTypes, "an EventTypes registry"),
-                help="The application's event types: then types and schema versions that it does not know are found.",
+                help="The application's event types; types and schema versions that it does not know become findings.",
             ),
             click.option(
-                "--payloads/--no-payloads", default=True, help="Read events and states, too: most of the time."
+                "--payloads/--no-payloads", default=True, help="Decode payloads, too; this takes most of the time."
             ),
             click.option(
                 "--batch-size", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N",
-                help="So many streams or events at a time.",
+                help="How many streams or events to read at a time.",
             ),
         )
     ):  # fmt: skip
@@ -49,70 +49,76 @@ def _verifying_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.option("--after", metavar="PLACE", callback=_place, help="Go on where another run has ended, which has told it.")
+@click.option("--after", metavar="PLACE", callback=_place, help="Continue at the place that an earlier run printed.")
 @_verifying_options
 @store_options
 def verify(*, store: EventStore, as_json: bool, **options: Any) -> None:
-    """Look for damage in what is stored. Exit code 9 if there is some, 1 if the user may not look at all of it.
+    """Look for damage in what is stored. Exit code 9 if there is damage, 1 if the user may not read everything.
 
-    Others may append meanwhile. It can be interrupted: it says where to go on.
+    Other processes may append meanwhile. An interrupted run prints where another one can continue.
 
-    In a pipe, the lines have: level, kind, subject, what was found, what was expected, remedy. JSON has a line for each
-    finding, and a last one that sums up.
+    In a pipe, the lines have: level, kind, subject, found, expected, remedy. JSON has one line for each finding and a
+    summary as the last line.
     """
     counts = _verify(store, as_json=as_json, quiet=as_json, keep=lambda _: False, **options)[1]
     click.get_current_context().exit(_exit_code(counts))
 
 
 def _exit_code(counts: Counter[str]) -> int:
-    """Return whether there is damage; if there is none, whether all could be looked at."""
+    """Return DAMAGED if there is damage, FAILED if something could not be read, otherwise 0."""
     if counts.total() > counts[FindingKind.NOT_LOOKED_AT.value]:
         return DAMAGED
     return FAILED if counts.total() else 0
 
 
 def _verify(
-    store: EventStore, *, as_json: bool, quiet: bool, keep: Callable[[Finding], bool], tell: bool = True, **options: Any
+    store: EventStore,
+    *,
+    as_json: bool,
+    quiet: bool,
+    keep: Callable[[Finding], bool],
+    prints: bool = True,
+    **options: Any,
 ) -> tuple[list[Finding], Counter[str]]:
-    """Print findings as they come, and return those to keep, and how many there were of each kind."""
+    """Print findings as they are made; return those to keep, and the number of findings of each kind."""
     kept = []
-    with watching(quiet=quiet) as watch:
-        for finding in maintenance.verify(store, on_progress=watch, **options):
-            watch.add(finding)
+    with verification_progress(quiet=quiet) as progress:
+        for finding in maintenance.verify(store, on_progress=progress, **options):
+            progress.add(finding)
             if keep(finding):
                 kept.append(finding)
-            if tell:
-                print_finding(finding, watch.where, as_json=as_json)
-    if tell:
-        print_summary(watch, as_json=as_json)
-    return kept, watch.counts
+            if prints:
+                print_finding(finding, progress.where, as_json=as_json)
+    if prints:
+        print_summary(progress, as_json=as_json)
+    return kept, progress.counts
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @_verifying_options
 @store_options
 def repair(*, store: EventStore, as_json: bool, dry_run: bool, yes: bool, **options: Any) -> None:
-    """Mend what can be computed anew: heads, positions, snapshots, indexes.
+    """Repair what can be computed again: heads, positions, snapshots, indexes.
 
-    It verifies, says what it would do, asks, does it, and verifies again. Without --yes, and where nobody can be asked,
-    it does nothing. Exit code 9 where damage is left.
+    It verifies, prints its plan, asks for confirmation, repairs, and verifies again. Without --yes and without a
+    terminal to ask in, it does nothing. Exit code 9 if damage is left.
     """
-    how: dict[str, Any] = {"as_json": False, "quiet": as_json, "tell": not as_json, **options}
-    findings, counts = _verify(store, keep=lambda finding: as_json or finding.repairable, **how)
+    verification: dict[str, Any] = {"as_json": False, "quiet": as_json, "prints": not as_json, **options}
+    findings, counts = _verify(store, keep=lambda finding: as_json or finding.repairable, **verification)
     repairs = maintenance.plan(findings)
     done: list[str] = []
     if not as_json:
-        _tell_plan(repairs)
+        _print_plan(repairs)
     if repairs and not dry_run and (yes or _may_ask(as_json=as_json)):
         for each in maintenance.repair(store, repairs):
             done.append(each.action)
             if not as_json:
-                _tell("done", each.action, "green")
-        findings, counts = _verify(store, keep=lambda _: as_json, **how)
+                _print_action("done", each.action, "green")
+        findings, counts = _verify(store, keep=lambda _: as_json, **verification)
     elif repairs and not dry_run and not as_json:
-        note("nothing was done; --yes does it without asking")
+        note("nothing was done; --yes repairs without asking")
     if as_json:
         planned = [each.action for each in repairs]
         print_json({"planned": planned, "done": done, "findings": [finding.as_dict() for finding in findings]})
@@ -125,14 +131,14 @@ def _may_ask(*, as_json: bool) -> bool:
     return click.confirm("Do it?")
 
 
-def _tell_plan(repairs: list[maintenance.Repair]) -> None:
+def _print_plan(repairs: list[maintenance.Repair]) -> None:
     if not repairs:
         note("there is nothing to repair")
     for each in repairs:
-        _tell("would", each.action, "yellow")
+        _print_action("would", each.action, "yellow")
 
 
-def _tell(verb: str, action: str, colour: str) -> None:
+def _print_action(verb: str, action: str, colour: str) -> None:
     if has_person():
         console().print(f"{verb}: {printable(action)}", style=colour)
     else:
@@ -142,11 +148,11 @@ def _tell(verb: str, action: str, colour: str) -> None:
 @click.command()
 @store_options
 def doctor(*, store: EventStore, as_json: bool) -> None:
-    """Say on one page whether connection, server, schema and projections are well. Exit code 9 where there are errors.
+    """Check connection, server, schema and projections, on one page. Exit code 9 if there are errors.
 
-    What is stored is not looked at: that is what verify does.
+    It does not check the stored data; verify does.
 
-    In a pipe, the lines have: level, kind of damage, subject, what was found, what was expected, remedy.
+    In a pipe, the lines have: level, kind of damage, subject, found, expected, remedy.
     """
     findings = maintenance.diagnose(store)
     worst = max((finding.level for finding in findings), key=list(Level).index)
@@ -161,16 +167,16 @@ def doctor(*, store: EventStore, as_json: bool) -> None:
 @click.command()
 @click.option(
     "--exact-up-to", type=click.IntRange(min=0), default=1_000_000, show_default=True, metavar="N",
-    help="Above so many events, estimate instead of counting, and say so.",
+    help="With more events than this, estimate instead of counting; the output says so.",
 )  # fmt: skip
 @store_options
 def stats(*, store: EventStore, as_json: bool, exact_up_to: int) -> None:
-    """Say how much is stored: events, streams, categories, types, sizes, rates, coverage by snapshots.
+    """Print how much is stored: events, streams, categories, types, sizes, rates, snapshot coverage.
 
-    What the user of the database may not count is named, and the rest is counted; the exit code is 1 then.
+    If the database user may not count something, it is named, the rest is counted, and the exit code is 1.
 
-    In a pipe, the lines have: what, of which, number, exact or estimated.
+    In a pipe, the lines have: quantity, name, number, precision (exact, estimated or at least).
     """
-    found = maintenance.statistics(store, exact_up_to=exact_up_to)
-    print_statistics(found, as_json=as_json)
-    click.get_current_context().exit(FAILED if found.not_counted else 0)
+    statistics = maintenance.statistics(store, exact_up_to=exact_up_to)
+    print_statistics(statistics, as_json=as_json)
+    click.get_current_context().exit(FAILED if statistics.not_counted else 0)

@@ -19,19 +19,19 @@ from eventstore.findings import FindingKind
 from eventstore.migrations.commands import revisions_after
 from eventstore.tables import SCHEMA_VERSION
 
-Seen = TypeVar("Seen")
+Result = TypeVar("Result")
 
 
 @click.command()
-@click.option("--revision", default="head", show_default=True, help="Where to go.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--revision", default="head", show_default=True, help="The revision to migrate to.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option(
     "--lock-timeout", type=float, default=1.0, show_default=True, metavar="SECONDS",
-    help="How long one try to lock a table may take; other writers wait no longer than that.",
+    help="How long one attempt to lock a table may take, and so other writers may wait.",
 )  # fmt: skip
 @click.option(
     "--wait", type=float, default=600.0, show_default=True, metavar="SECONDS",
-    help="How long to try again, and to wait for another migration.",
+    help="How long to retry, and to wait for another migration.",
 )  # fmt: skip
 @partial(database_options, creates_file=True)
 def migrate(
@@ -39,13 +39,13 @@ def migrate(
 ) -> None:
     """Create the tables, or bring them to the newest revision.
 
-    Run it as a step of your deployment, before the new code starts. It can be repeated, and interrupted.
+    Run it as a step of your deployment, before the new code starts. It can be interrupted and repeated.
     """
     if dry_run and missing_file(engine) is not None:
-        engine = create_engine("sqlite://")  # as empty as the file will be, which is not made
+        engine = create_engine("sqlite://")  # empty, as the file would be, which is not created
     before = migrations.current(engine, schema=schema)
     if dry_run:
-        _tell_pending(before, migrations.pending(engine, revision, schema=schema), as_json=as_json)
+        _print_pending(before, migrations.pending(engine, revision, schema=schema), as_json=as_json)
         return
     with reporting(quiet=as_json) as report:
         migrations.upgrade(
@@ -66,12 +66,12 @@ def migrate(
 
 
 def _newer(revision: str | None) -> str:
-    """Return what to add if the tables are newer than this code."""
+    """Return a note for tables that are newer than this code; otherwise an empty text."""
     is_known = revision is None or revision in {known for known, _ in revisions_after("base")}
     return "" if is_known else f", newer than this code ({migrations.head()}), which works with them"
 
 
-def _tell_pending(before: str | None, missing: list[tuple[str, str]], *, as_json: bool) -> None:
+def _print_pending(before: str | None, missing: list[tuple[str, str]], *, as_json: bool) -> None:
     if as_json:
         _print_json({"before": before, "pending": [revision for revision, _ in missing]})
     elif not missing:
@@ -84,12 +84,12 @@ def _tell_pending(before: str | None, missing: list[tuple[str, str]], *, as_json
 
 
 @click.command()
-@click.option("--newest", is_flag=True, help="Fail, with 4, also where there are newer revisions to apply.")
+@click.option("--newest", is_flag=True, help="Exit with code 4 if there are newer revisions to apply.")
 @database_options
 def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) -> None:
-    """Say whether this code works with the tables, and whether they are what they should be.
+    """Check that this code works with the tables, and that they are what the migrations make.
 
-    What the user of the database may not look at is named, and the rest is looked at; the exit code is 1 then.
+    If the database user may not read something, it is named, the rest is checked, and the exit code is 1.
     """
     version, breaking_version = migrations.check(engine, schema=schema)
     missing = [revision for revision, _ in revisions_after(f"es_{version:04}")]
@@ -119,11 +119,11 @@ def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) ->
         if missing:
             click.echo(f"newer revisions to apply: {', '.join(missing)}")
         if version > SCHEMA_VERSION:
-            click.echo("the tables are newer than this code, so they were not compared: let the newer code check them")
+            click.echo("the tables are newer than this code, so they were not compared; run check of the newer code")
         for finding in findings:
             print_finding(finding, console())
         for problem in dict.fromkeys(map(str, denied)):
-            click.secho(f"could not be looked at: {problem}", fg="red", err=True)
+            click.secho(f"could not be checked: {problem}", fg="red", err=True)
     differs = any(found.kind is not FindingKind.SCHEMA_PENDING for found in findings)
     code = SCHEMA_OUTDATED if missing and newest else SCHEMA_DIFFERS if differs else 0
     if denied and not code:
@@ -131,8 +131,8 @@ def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) ->
     click.get_current_context().exit(code)
 
 
-def _unless_denied(denied: list[PermissionDenied], look: Callable[[], Seen]) -> Seen | None:
-    """Return what a look returns; if the user may not look, note that and go on."""
+def _unless_denied(denied: list[PermissionDenied], look: Callable[[], Result]) -> Result | None:
+    """Return the result of a check; if the database user lacks a right, add the error to `denied` and return None."""
     try:
         return look()
     except PermissionDenied as error:
@@ -143,21 +143,21 @@ def _unless_denied(denied: list[PermissionDenied], look: Callable[[], Seen]) -> 
 @click.command()
 @click.argument("revisions", default="head")
 @click.option("--dialect", type=click.Choice(["postgresql", "sqlite"]), default="postgresql", show_default=True)
-@click.option("--schema", envvar="EVENTSTORE_SCHEMA", show_envvar=True, help="PostgreSQL schema of the tables.")
+@click.option("--schema", envvar="EVENTSTORE_SCHEMA", show_envvar=True, help="The PostgreSQL schema of the tables.")
 @click.option("--lock-timeout", type=float, default=1.0, show_default=True, metavar="SECONDS", help="As for migrate.")
 def sql(*, revisions: str, dialect: str, schema: str | None, lock_timeout: float) -> None:
-    """Print the SQL of REVISIONS instead of running it, for somebody to review and run.
+    """Print the SQL of REVISIONS instead of running it, for a database administrator to review and run.
 
-    REVISIONS is head (from nothing to the newest) or, as es_0001:es_0004, from one to another.
-    Run it by: psql -v ON_ERROR_STOP=1 -f FILE
+    REVISIONS is head (from an empty database to the newest revision) or a range such as es_0001:es_0004.
+    Run the SQL by: psql -v ON_ERROR_STOP=1 -f FILE
     """
-    printed = migrations.sql(revisions, dialect=dialect, schema=schema, lock_timeout_seconds=lock_timeout)
-    click.echo(printed, nl=False)
+    script = migrations.sql(revisions, dialect=dialect, schema=schema, lock_timeout_seconds=lock_timeout)
+    click.echo(script, nl=False)
 
 
 @click.command("versions-path")
 def versions_path() -> None:
-    """Print the folder of the revisions, for version_locations of your own Alembic."""
+    """Print the folder of the revisions, for version_locations of your Alembic."""
     click.echo(migrations.versions_path())
 
 

@@ -1,7 +1,7 @@
-"""What commands print: tables where a person looks, lines with tabs in a pipe, JSON where it is asked for.
+"""The output of commands: tables in a terminal, lines with tabs in a pipe, JSON if asked for.
 
-Ids, names and payloads come from the database, and so from whoever wrote them. Nothing in them is interpreted: control
-characters are shown as escapes, and what looks like markup is text.
+Ids, names and payloads come from the database and are not trusted. Nothing in them is interpreted: control characters
+are printed as escapes, and markup is printed as text.
 """
 
 import json
@@ -20,29 +20,29 @@ from rich.table import Table
 from rich.text import Text
 
 _ESCAPED: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
-"""Unicode's categories of what a terminal may obey or hide: controls, overrides of direction, separators."""
+"""Unicode categories of characters that a terminal may interpret or hide: controls, bidi overrides, separators."""
 _JOINERS: Final = "\u200c\u200d"
-"""Persian, Hindi and emojis can't be written without; in an id they would only make two look the same."""
+"""Persian, Hindi and emojis need them; in an id they would only make two different ids look the same."""
 _SHORT: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 Item = TypeVar("Item")
 
 _ROWS_AT_A_TIME: Final = 500
-"""Of a table: all of its rows have to be in memory, for the widths of its columns."""
+"""The rows of one table, which are in memory at the same time to compute the widths of its columns."""
 
 
 def printable(text: str, *, keep_lines: bool = False) -> str:
-    """Return text in which nothing is left that a terminal would obey.
+    """Return the text with everything escaped that a terminal would interpret.
 
     Args:
-        text: From anywhere.
-        keep_lines: Whether newlines are ours, and stay.
+        text: A text that is not trusted.
+        keep_lines: Whether newlines stay.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(char if keep_lines and char == "\n" else _shown(char) for char in text)
+    return "".join(char if keep_lines and char == "\n" else _escaped(char) for char in text)
 
 
-def _shown(char: str) -> str:
+def _escaped(char: str) -> str:
     if unicodedata.category(char) not in _ESCAPED:
         return char
     code = ord(char)
@@ -52,7 +52,7 @@ def _shown(char: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """Return JSON in which nothing is left that a terminal would obey; it is still JSON, and says the same."""
+    """Return equivalent JSON with everything escaped that a terminal would interpret."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -62,13 +62,13 @@ def printable_json(text: str) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return where to print. With NO_COLOR there are no escape sequences at all, neither bold ones."""
+    """Return a console. With NO_COLOR it prints no escape sequences at all, not even for bold text."""
     plain: dict[str, Any] = {"no_color": True, "color_system": None} if os.environ.get("NO_COLOR") else {}
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False, **plain)
 
 
 def has_person() -> bool:
-    """Return whether stdout is a terminal (or FORCE_COLOR says that it may as well be one)."""
+    """Return whether stdout is a terminal, or is treated as one because of FORCE_COLOR."""
     return console().is_terminal
 
 
@@ -85,7 +85,7 @@ def print_line(*values: Any, payloads: Sequence[str] = ()) -> None:
     """Print one line with tabs, for programs.
 
     Args:
-        values: Of any kind.
+        values: Values of any type.
         payloads: The last fields, which are printable already.
     """
     click.echo("\t".join([*map(_field, values), *payloads]))
@@ -102,7 +102,7 @@ def _field(value: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Say something on stderr, beside the output."""
+    """Print a note to stderr."""
     click.secho(printable(text, keep_lines=True), dim=True, err=True)
 
 
@@ -116,10 +116,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-        key: In the rows, and in JSON.
-        header: For people.
-        style: For people.
-        is_optional: Whether it is left out of tables that are narrower than 100 columns.
+        key: Its name in the rows and in JSON.
+        header: Its header in a table.
+        style: Its style in a table.
+        is_optional: Whether it is left out if the terminal has fewer than 100 columns.
     """
 
     key: str
@@ -129,13 +129,13 @@ class Column:
 
 
 def print_rows(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
-    """Print rows as they come: as JSON Lines, lines with tabs, or tables of some hundred rows.
+    """Print rows as they are read: as JSON Lines, as lines with tabs, or in tables of up to 500 rows.
 
     Args:
-        columns: What tables and lines show, in this order; JSON has all that is in a row.
-        rows: What to print.
+        columns: The columns of tables and lines, in this order; JSON has every value of a row.
+        rows: The rows.
         as_json: Whether JSON was asked for.
-        empty: What to tell a person where there is nothing.
+        empty: The note for a terminal if there are no rows.
     """
     if as_json:
         for row in rows:
@@ -145,27 +145,27 @@ def print_rows(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], *, 
             print_line(*(row[column.key] for column in columns))
     else:
         where = console()
-        shown = [column for column in columns if not column.is_optional or where.width >= 100]  # noqa: PLR2004
+        visible = [column for column in columns if not column.is_optional or where.width >= 100]  # noqa: PLR2004
         is_empty = True
-        for some in _batches(rows):
+        for batch in _batches(rows):
             is_empty = False
-            where.print(_table(shown, some))
+            where.print(_table(visible, batch))
         if is_empty:
             note(empty)
 
 
 def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     remaining = iter(rows)
-    while some := list(islice(remaining, _ROWS_AT_A_TIME)):
-        yield some
+    while batch := list(islice(remaining, _ROWS_AT_A_TIME)):
+        yield batch
 
 
 def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         values = [row[column.key] for row in rows]
-        kinds = {type(value) for value in values} - {NoneType}
-        is_number, is_text = bool(kinds) and kinds <= {int, float}, kinds <= {str}
+        types = {type(value) for value in values} - {NoneType}
+        is_number, is_text = bool(types) and types <= {int, float}, types <= {str}
         table.add_column(
             column.header,
             style=column.style,
@@ -193,7 +193,7 @@ def _cell(value: Any) -> str:
 
 
 def print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print one thing: a name and a value in each line."""
+    """Print one record, with a name and a value in each line."""
     if as_json:
         print_json(dict(record))
     elif not has_person():
@@ -209,11 +209,11 @@ def print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 class Limited(Generic[Item]):
-    """At most so many of some items, and then what comes next.
+    """Yields the first items up to a limit, and knows the last one and whether there are more.
 
     Args:
-        items: Read up to one beyond the limit.
-        limit: None: no limit.
+        items: The items; at most one beyond the limit is read.
+        limit: How many to yield at most; None for no limit.
     """
 
     def __init__(self, items: Iterable[Item], limit: int | None) -> None:

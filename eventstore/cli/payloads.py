@@ -1,4 +1,4 @@
-"""Payloads for the eye and for programs: of events, metadata, and states of snapshots."""
+"""Printing payloads for people and for programs: data, metadata, and states of snapshots."""
 
 import json
 from typing import Any, Final
@@ -12,25 +12,25 @@ _ENCODE: Final = JSONCodec().encode
 
 
 def exact(value: Any) -> Any:
-    """Return the value in terms of JSON, as the JSON codec writes it: `{"$decimal": "1.10"}` for what JSON has not."""
+    """Return the value as JSON values, in the form of the JSON codec: a Decimal is `{"$decimal": "1.10"}`."""
     try:
         return json.loads(_ENCODE(value, typed=True))
-    except (TypeError, ValueError, RecursionError):  # of a codec of the application's own, or nested too deep for JSON
+    except (TypeError, ValueError, RecursionError):  # a value of an application's codec, or nested too deep for JSON
         return {"$repr": repr(value)}
 
 
 def compact(value: Any) -> str:
-    """Return `exact` in one printable line."""
+    """Return the value in one printable line of JSON, in the form of `exact`."""
     return printable_json(json.dumps(exact(value), ensure_ascii=False))
 
 
 def readable(value: Any) -> str:
-    """Return the value in one printable line for people: a Decimal is a number, a time is a time."""
+    """Return the value in one printable line for people, with decimals and times as plain text."""
     return printable_json(json.dumps(_simple(value), ensure_ascii=False))
 
 
 def indented(value: Any) -> str:
-    """Return the same in printable lines."""
+    """Return the value in several printable lines for people, in the same form."""
     lines = json.dumps(_simple(value), ensure_ascii=False, indent=2).split("\n")  # newlines in strings are escaped
     return "\n".join(map(printable_json, lines))
 
@@ -52,7 +52,7 @@ def _simple(value: Any, depth: int = 0) -> Any:
 
 
 def hexdump(data: bytes) -> str:
-    """Return bytes in lines of 16: where they are, in hexadecimal digits, and as ASCII."""
+    """Return bytes in lines of 16: their offset, their hexadecimal digits, and their ASCII characters."""
     lines = []
     for start in range(0, len(data), 16):
         part = data[start : start + 16]

@@ -1,4 +1,4 @@
-"""What a running migration tells, on stderr: a bar where a person looks, lines where a program does."""
+"""The progress of a migration, on stderr: a bar in a terminal, lines elsewhere."""
 
 import logging
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from eventstore.migrations import Progress as Step
-from eventstore.migrations.settings import Report, logger
+from eventstore.migrations.settings import OnProgress, logger
 
 
 @contextmanager
-def reporting(*, quiet: bool) -> Iterator[Report | None]:
-    """Yield what to pass as `on_progress`; None where nothing is to be told."""
-    logger.addHandler(logging.NullHandler())  # what waits is told here, and need not be told by logging as well
+def reporting(*, quiet: bool) -> Iterator[OnProgress | None]:
+    """Yield what to pass as `on_progress`; None if nothing is to be printed."""
+    logger.addHandler(logging.NullHandler())  # waiting is printed here, so logging's last resort must not print it, too
     if quiet:
         yield None
         return
@@ -28,14 +28,14 @@ def reporting(*, quiet: bool) -> Iterator[Report | None]:
 
 
 class _Lines:
-    """A line for each step, once; a waiting one again when it waits for somebody else."""
+    """Prints one line for each step, and another one when the step waits for another process."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._last = ""
 
     def __call__(self, step: Step) -> None:
-        if step.total is not None:  # how far a build has come
+        if step.total is not None:  # the progress within a step
             return
         line = _line(step)
         if line != self._last:
@@ -44,7 +44,7 @@ class _Lines:
 
 
 class _Bar(_Lines):
-    """The same, and a bar while an index is built."""
+    """Prints the same lines, and a bar while an index is built."""
 
     def __init__(self, console: Console, bars: Progress) -> None:
         super().__init__(console)
@@ -54,7 +54,7 @@ class _Bar(_Lines):
     def __call__(self, step: Step) -> None:
         super().__call__(step)
         if step.total is not None:
-            phase = step.step.split(": ", 1)[-1]  # of which index stands in the line above
+            phase = step.step.split(": ", 1)[-1]  # the line above names the index
             if self._task is None:
                 self._task = self._bars.add_task(phase, total=step.total)
             self._bars.update(self._task, description=phase, completed=step.done or 0, total=step.total)

@@ -1,4 +1,4 @@
-"""The commands below `projections`: status, reset, rebuild, remove."""
+"""The commands of `projections`: status, reset, rebuild, remove."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ _STATUS: Final = (
     Column("lag_events", "behind"),
     Column("lag_seconds", "seconds"),
     Column("dead_letters", "dead letters"),
-    Column("updated_at", "came forward (UTC)", is_optional=True),
+    Column("updated_at", "advanced (UTC)", is_optional=True),
     Column("worker", "worker", is_optional=True),
 )
 _FAILURE: Final = Column("failure", "failure")  # too long for a table
@@ -36,35 +36,35 @@ EVENT_TYPES: Final = imported(EventTypes, "an EventTypes, or a function that mak
 
 @click.group()
 def projections() -> None:
-    """Look after projections: how far they are, and what they could not handle."""
+    """Manage projections: their state, lag and dead letters."""
 
 
 @projections.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_projections)
 @store_options
 def status(*, store: EventStore, as_json: bool, names: tuple[str, ...]) -> None:
-    """Say how projections are doing: all of them, or those named.
+    """Print the state of the projections NAME, or of all.
 
-    The state is running, stopped, failed (stopped at an event that a handler could not deal with), retrying (it tries
-    an event again), or "log went back": the log does not have an event any more that the projection has handled, so
-    build the projection again.
+    The state is running, stopped, failed (stopped at an event that a handler could not handle), retrying (it retries
+    an event), or "log went back": an event that the projection has handled is gone from the log, so rebuild the
+    projection.
 
-    In a pipe, the lines have: name, state, position, events behind, seconds behind, dead letters, when it last came
-    forward, worker, failure: also the one after which an event is tried again.
+    In a pipe, the lines have: name, state, position, lag in events, lag in seconds, dead letters, time of the last
+    advance, worker, failure (also that of an event being retried).
     """
-    found = ProjectionAdmin(store).status(*names)
-    rows = [{**asdict(each), "state": each.state} for each in found]
+    statuses = ProjectionAdmin(store).status(*names)
+    rows = [{**asdict(each), "state": each.state} for each in statuses]
     is_table = has_person() and not as_json
     if as_json or is_table:
         print_rows(_STATUS, rows, as_json=as_json, empty="no projection has ever run")
     else:
         with_failures = [row | {"failure": row["failure"] or row["retrying"]} for row in rows]
         print_rows((*_STATUS, _FAILURE), with_failures, as_json=False, empty="")
-    for each in found if is_table else ():
+    for each in statuses if is_table else ():
         if each.failure:
             click.secho(f"{printable(each.name)} has stopped: {printable(each.failure)}", fg="red")
         elif each.retrying:
-            click.secho(f"{printable(each.name)} tries an event again: {printable(each.retrying)}", fg="yellow")
+            click.secho(f"{printable(each.name)} retries an event: {printable(each.retrying)}", fg="yellow")
 
 
 def _confirmed(question: str, *, yes: bool) -> None:
@@ -72,18 +72,18 @@ def _confirmed(question: str, *, yes: bool) -> None:
         click.confirm(question, abort=True, err=True)
 
 
-yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 in_transaction_option: Final = click.option(
     "--in-transaction", callback=IN_TRANSACTION, metavar="MODULE:FUNCTION",
-    help="Called with the SQLAlchemy connection in which it happens: empty, rename or drop your tables there.",
+    help="A function called with the SQLAlchemy connection of the same transaction: change your tables there.",
 )  # fmt: skip
 projection_option: Final = click.option(
     "--projection", required=True, callback=PROJECTION, metavar="MODULE:ATTRIBUTE",
-    help="The definition with its handlers, or a function that makes it; as shop.projections:totals.",
+    help="The projection, or a function that returns it; such as shop.projections:totals.",
 )  # fmt: skip
 event_types_option: Final = click.option(
     "--event-types", callback=EVENT_TYPES, metavar="MODULE:ATTRIBUTE",
-    help="The registry, where handlers take objects of your classes.",
+    help="The registry, needed if handlers take objects of your classes.",
 )  # fmt: skip
 name_argument: Final = click.argument("name", shell_complete=complete_projections)
 
@@ -94,15 +94,15 @@ name_argument: Final = click.argument("name", shell_complete=complete_projection
 @yes_option
 @store_options
 def reset(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, yes: bool) -> None:
-    """Let the projection NAME begin again from the first event; its dead letters are forgotten.
+    """Reset the projection NAME to the first event, and delete its dead letters.
 
-    Its worker has to be stopped. Your tables are not emptied, unless --in-transaction does it: otherwise events are
-    counted into what is there.
+    Stop its worker first. Your tables are emptied only if --in-transaction does it; otherwise the events are applied
+    again to the present rows.
     """
     empties = "" if in_transaction else " Your tables are left as they are!"
     _confirmed(f"Reset {printable(name)} to the first event?{empties}", yes=yes)
     ProjectionAdmin(store).reset(name, in_transaction=in_transaction)
-    _tell({"projection": name, "done": "reset"}, as_json=as_json)
+    _print_done({"projection": name, "done": "reset"}, as_json=as_json)
 
 
 @projections.command()
@@ -111,10 +111,10 @@ def reset(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, y
 @yes_option
 @store_options
 def remove(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, yes: bool) -> None:
-    """Forget the projection NAME, its checkpoint and its dead letters. Your tables stay."""
-    _confirmed(f"Forget {printable(name)}, its checkpoint and its dead letters?", yes=yes)
+    """Remove the projection NAME, with its checkpoint and its dead letters. Your tables stay."""
+    _confirmed(f"Remove {printable(name)}, its checkpoint and its dead letters?", yes=yes)
     ProjectionAdmin(store).remove(name, in_transaction=in_transaction)
-    _tell({"projection": name, "done": "removed"}, as_json=as_json)
+    _print_done({"projection": name, "done": "removed"}, as_json=as_json)
 
 
 @projections.command()
@@ -122,47 +122,47 @@ def remove(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, 
 @projection_option
 @in_transaction_option
 @event_types_option
-@click.option("--batch-size", type=POSITIVE, default=5000, show_default=True, help="Events in one transaction.")
+@click.option("--batch-size", type=POSITIVE, default=5000, show_default=True, help="Events in each transaction.")
 @yes_option
 @store_options
 def rebuild(
     *, store: EventStore, as_json: bool, name: str, projection: Projection, in_transaction: Any,
     event_types: EventTypes | None, batch_size: int, yes: bool,
 ) -> None:  # fmt: skip
-    """Compute the projection NAME anew, from the first event.
+    """Rebuild the projection NAME from the first event.
 
-    Where the definition has another name, it is run beside the old one until it has caught up, and then takes its name:
-    --in-transaction swaps your tables. Interrupted, it goes on where it was when it is started again.
+    If the definition has another name, it runs beside the old projection until it has caught up, and then takes over
+    the name: --in-transaction swaps your tables. After an interruption, start it again and it continues.
 
-    Where the definition has the same name, the projection is reset and run: --in-transaction empties your tables.
+    If the definition has the same name, the projection is reset and run: --in-transaction empties your tables.
 
-    Workers of both have to be stopped: before the swap, or before the reset.
+    Stop the workers of both before the swap or the reset.
     """
-    found = ProjectionAdmin(store)
+    admin = ProjectionAdmin(store)
     is_beside = projection.name != name
     new = printable(projection.name)
-    how = f"Run {new} until it has caught up, and put it in the place of" if is_beside else "Reset and run"
+    how = f"Run {new} until it has caught up, and let it replace" if is_beside else "Reset and run"
     _confirmed(f"{how} {printable(name)}?", yes=yes)
     if is_beside:
-        found.position(name)  # refuses one that has never run, before the work is done
+        admin.position(name)  # refuses a projection that has never run, before the work is done
     else:
-        found.reset(name, in_transaction=in_transaction)
+        admin.reset(name, in_transaction=in_transaction)
     with _progress(quiet=as_json) as report:
         worker = Worker(typed(store, event_types), projection, batch_size=batch_size)
         handled = worker.run_until_caught_up(on_progress=lambda step: report(step.position, step.end))
     if is_beside:
-        found.swap(name, projection.name, in_transaction=in_transaction)
-    _tell({"projection": name, "done": "rebuilt", "handled": handled}, as_json=as_json)
+        admin.swap(name, projection.name, in_transaction=in_transaction)
+    _print_done({"projection": name, "done": "rebuilt", "handled": handled}, as_json=as_json)
 
 
 def typed(store: EventStore, event_types: EventTypes | None) -> EventStore:
-    """Return the store, with other event types where they are given."""
+    """Return the store, with other event types if there are any."""
     return store if event_types is None else store.with_core(store.core.with_event_types(event_types))
 
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], object]]:
-    """Yield what to call with position and end: it moves a bar where a person looks at stderr."""
+    """Yield a function to call with position and end, which moves a bar if stderr is a terminal."""
     where = console(stderr=True)
     if quiet or not where.is_terminal:
         yield lambda _position, _end: None
@@ -173,7 +173,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], object]]:
         yield lambda position, end: bars.update(task, completed=position, total=end)
 
 
-def _tell(done: dict[str, Any], *, as_json: bool) -> None:
+def _print_done(done: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(done)
     elif has_person():

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from types import FrameType
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from eventstore.filters import EventFilter
 from eventstore.store import EventStore
 from eventstore.streams import StreamOrder
 from eventstore.subscriptions import Subscription
+from eventstore.tokens import PositionToken
 
 POSITIVE: Final = click.IntRange(min=1)
 NOT_NEGATIVE: Final = click.IntRange(min=0)
@@ -34,33 +36,33 @@ _STREAMS: Final = (
 
 
 @click.command()
-@click.option("--category", help="Of this category: what stands before the first hyphen.")
+@click.option("--category", help="Only streams of this category, which is the id before the first hyphen.")
 @click.option(
     "--by", "order", type=click.Choice([order.value for order in StreamOrder]), default="id", show_default=True,
-    help="In order of ids; the highest version first; or the last appended to first.",
+    help="By stream id, by version (highest first), or by last append (newest first).",
 )  # fmt: skip
-@click.option("--after", metavar="STREAM", shell_complete=complete_streams, help="Go on after this stream.")
-@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="At most so many.")
-@click.option("--all", "without_limit", is_flag=True, help="All, however many.")
+@click.option("--after", metavar="STREAM", shell_complete=complete_streams, help="Continue after this stream.")
+@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="How many at most.")
+@click.option("--all", "without_limit", is_flag=True, help="All of them, without a limit.")
 @store_options
 def streams(
     *, store: EventStore, as_json: bool, category: str | None, order: str, after: str | None, limit: int,
     without_limit: bool,
 ) -> None:  # fmt: skip
-    """List the streams, each with its version: the number of events that were ever appended to it.
+    """List the streams with their versions; a version is the number of events ever appended to the stream.
 
-    With --by size or --by recent, the database looks at every stream.
+    With --by size or --by recent, the database reads every stream.
 
-    In a pipe, the lines have: stream id, version, time of the last event, time of the first.
+    In a pipe, the lines have: stream id, version, time of the last event, time of the first event.
     """
     at_most = None if without_limit else limit
-    found = store.list_streams(
+    matching = store.list_streams(
         category=category,
         order=StreamOrder(order),
         after_stream_id=after,
         limit=None if at_most is None else at_most + 1,
     )
-    shown = Limited(found, at_most)
+    page = Limited(matching, at_most)
     rows = (
         {
             "stream_id": stream.stream_id,
@@ -69,93 +71,91 @@ def streams(
             "created_at": stream.created_at,
             "updated_at": stream.updated_at,
         }
-        for stream in shown
+        for stream in page
     )
     print_rows(_STREAMS, rows, as_json=as_json, empty="there are no streams")
-    if shown.has_more and shown.last is not None:
-        note(f"there are more: --after {shown.last.stream_id}, or --all")
+    if page.has_more and page.last is not None:
+        note(f"there are more: continue with --after {page.last.stream_id}, or use --all")
 
 
 @click.command()
 @click.argument("stream_id", metavar="STREAM", shell_complete=complete_streams)
-@click.option("--after", type=NOT_NEGATIVE, default=0, metavar="VERSION", help="Events of higher versions only.")
-@click.option("--up-to", type=NOT_NEGATIVE, metavar="VERSION", help="Events of at most this version only.")
-@click.option("-n", "--limit", type=POSITIVE, help="At most so many.")
-@click.option("--backwards", is_flag=True, help="The newest first.")
-@click.option("--raw", is_flag=True, help="The bytes of the data as they are stored, also where nobody can read them.")
+@click.option("--after", type=NOT_NEGATIVE, default=0, metavar="VERSION", help="Only events of higher versions.")
+@click.option("--up-to", type=NOT_NEGATIVE, metavar="VERSION", help="Only events up to this version.")
+@click.option("-n", "--limit", type=POSITIVE, help="How many at most.")
+@click.option("--backwards", is_flag=True, help="Newest first.")
+@click.option("--raw", is_flag=True, help="The stored bytes of the data, even if they can't be decoded.")
 @store_options
 def show(
     *, store: EventStore, as_json: bool, stream_id: str, after: int, up_to: int | None, limit: int | None,
     backwards: bool, raw: bool,
 ) -> None:  # fmt: skip
-    """Print the events of STREAM, as they are stored: plain data, nothing upcast.
+    """Print the events of STREAM as they are stored: plain data, not upcast.
 
     In a pipe, the lines have: position, stream id, version, event type, schema version, time, event id, data and
-    metadata in JSON; with --raw instead of the data its codec's number and the bytes in base 64.
+    metadata as JSON; with --raw, the codec number and the bytes in base 64 instead of the data.
     """
-    wanted: dict[str, Any] = {"after_version": after, "up_to_version": up_to, "limit": limit, "backwards": backwards}
+    selection: dict[str, Any] = {"after_version": after, "up_to_version": up_to, "limit": limit, "backwards": backwards}
     is_empty = True
     if raw:
         print_row = StoredPrinter(store.core.dialect, as_json=as_json)
-        for rows in Reader(store.core).pages(stream_id, **wanted):
+        for rows in Reader(store.core).pages(stream_id, **selection):
             for row in rows:
                 is_empty = False
                 print_row(row)
     else:
         print_event = EventPrinter(as_json=as_json, in_blocks=True)
         try:
-            for event in store.read_stream(stream_id, upcast=False, **wanted):
+            for event in store.read_stream(stream_id, upcast=False, **selection):
                 is_empty = False
                 print_event(event)
         except DecodingError:
-            note("--raw shows what is stored, also where it can't be read")
+            note("--raw prints the stored bytes, even if they can't be decoded")
             raise
     if is_empty and not store.stream_version(stream_id):
-        msg = f"there is no stream {stream_id!r}; `eventstore streams` lists those that there are"
+        msg = f"there is no stream {stream_id!r}; `eventstore streams` lists all streams"
         raise EventStoreError(msg)
 
 
 @click.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on with those to come, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Continue with new events until Ctrl-C.")
 @click.option("-n", "--last", type=NOT_NEGATIVE, metavar="N", help="Begin with the last N that match.  [default: 10]")
 @click.option("--after", type=NOT_NEGATIVE, metavar="POSITION", help="Begin after this position instead.")
-@click.option("-t", "--type", "types", multiple=True, help="Of this event type only; may be repeated.")
-@click.option("-c", "--category", "categories", multiple=True, help="Of this category only; may be repeated.")
+@click.option("-t", "--type", "types", multiple=True, help="Only this event type; may be repeated.")
+@click.option("-c", "--category", "categories", multiple=True, help="Only this category; may be repeated.")
 @click.option(
     "-s", "--stream", "stream_ids", multiple=True, shell_complete=complete_streams,
-    help="Of this stream only; may be repeated.",
+    help="Only this stream; may be repeated.",
 )  # fmt: skip
-@click.option("--limit", type=POSITIVE, help="End after so many.")
+@click.option("--limit", type=POSITIVE, help="End after this many events.")
 @store_options
 def tail(
     *, store: EventStore, as_json: bool, follow: bool, last: int | None, after: int | None, types: tuple[str, ...],
     categories: tuple[str, ...], stream_ids: tuple[str, ...], limit: int | None,
 ) -> None:  # fmt: skip
-    """Print the newest events of all streams, in the global order; with -f, also those to come.
+    """Print the newest events of all streams in the global order; with -f, also new ones as they are appended.
 
-    An event has to match one of each kind of filter that is given. A line is cut where the terminal ends; `show` has
-    the whole payload. In a pipe, the lines are those of `show`.
+    An event must match one value of each kind of filter. Lines are cut at the width of the terminal; `show` prints
+    whole payloads. In a pipe, the lines are those of `show`.
     """
     if last is not None and after is not None:
-        msg = "--last and --after are two ways to say where to begin; give one of them"
+        msg = "--last and --after both choose where to begin; pass only one of them"
         raise click.UsageError(msg)
     wanted = EventFilter(event_types=types or None, categories=categories or None, stream_ids=stream_ids or None)
     store = store.with_core(store.core.with_event_types(EventTypes()))
+    newest: list[RecordedEvent] = []
+    begin: int | PositionToken = store.settled_position() if after is None else after
     if after is None:
-        after = _position_before_last(store, 10 if last is None else last, wanted)
+        newest = list(store.read_all(wanted, backwards=True, limit=10 if last is None else last))[::-1]
+        begin = newest[-1].token if newest else begin
     print_event = EventPrinter(as_json=as_json, in_blocks=False)
     if not follow:
-        _print(store.read_all(wanted, after_position=after, limit=limit), print_event)
+        older = [] if after is None else store.read_all(wanted, after_position=after, limit=limit)
+        _print(islice(chain(newest, older), limit), print_event)
         return
-    with store.subscribe(wanted, after_position=after) as subscription, _ended_by_ctrl_c(subscription):
-        _print(subscription if limit is None else _first(subscription, limit), print_event)
-
-
-def _position_before_last(store: EventStore, count: int, wanted: EventFilter) -> int:
-    if count:
-        return store.position_before_last(count, wanted)
-    before = store.position_before_last(1)
-    return max((event.position for event in store.read_all(after_position=before, limit=1)), default=before)
+    with store.subscribe(wanted, after_position=begin) as subscription, _ended_by_ctrl_c(subscription):
+        events = chain(newest, subscription)
+        _print(events if limit is None else _first(events, limit), print_event)
 
 
 def _print(events: Iterable[RecordedEvent], print_event: EventPrinter) -> None:
@@ -165,7 +165,7 @@ def _print(events: Iterable[RecordedEvent], print_event: EventPrinter) -> None:
 
 @contextmanager
 def _ended_by_ctrl_c(subscription: Subscription) -> Iterator[None]:
-    """Let Ctrl-C, and SIGTERM, end it in order; the second one as usual, should the database hang."""
+    """Stop the subscription on the first Ctrl-C or SIGTERM; a second one acts as usual, in case the database hangs."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -189,7 +189,7 @@ def _ended_by_ctrl_c(subscription: Subscription) -> Iterator[None]:
 
 
 def _first(events: Iterable[RecordedEvent], limit: int) -> Iterable[RecordedEvent]:
-    """Yield so many, and end with the last of them instead of waiting for one more."""
+    """Yield the first events up to a limit, without waiting for another one."""
     for count, event in enumerate(events, 1):
         yield event
         if count == limit:

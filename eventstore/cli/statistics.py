@@ -1,4 +1,4 @@
-"""Statistics as they are printed."""
+"""Printing statistics."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from eventstore.maintenance import Count, Precision, Statistics
 
 _KIBIBYTE = 2**10
 _MEBIBYTE = 2**20
-_SHOWN = 20
-"""Of categories and types, to a person."""
+_ROWS = 20
+"""How many categories and event types a table has."""
 
 
 def print_statistics(statistics: Statistics, *, as_json: bool) -> None:
-    """Print them: in tables, in lines with tabs, or as one JSON object."""
+    """Print statistics in tables, in lines with tabs, or as one JSON object."""
     if as_json:
         print_json(_to_json(statistics))
     elif has_person():
@@ -131,21 +131,21 @@ def _print_tables(statistics: Statistics) -> None:
             {"name": f"  {each.index}" if each.index else each.table, "bytes": _bytes(each.bytes)}
             for each in sorted(statistics.sizes, key=lambda size: (size.table, size.index or ""))
         ],
-        shown=None,
+        at_most=None,
     )
 
 
-def _print_table(columns: tuple[Column, ...], rows: list[dict[str, Any]], *, shown: int | None = _SHOWN) -> None:
+def _print_table(columns: tuple[Column, ...], rows: list[dict[str, Any]], *, at_most: int | None = _ROWS) -> None:
     if not rows:
         return
     click.echo()
-    print_rows(columns, rows[:shown], as_json=False, empty="")
-    if shown is not None and len(rows) > shown:
-        click.echo(f"and {len(rows) - shown:,} more; --json has all")
+    print_rows(columns, rows[:at_most], as_json=False, empty="")
+    if at_most is not None and len(rows) > at_most:
+        click.echo(f"and {len(rows) - at_most:,} more; --json prints all")
 
 
 def _cell(count: Count | None) -> int | str | None:
-    """Return an exact number as one, so that it is aligned as numbers are."""
+    """Return an exact number as an int, so that its column is aligned to the right."""
     if count is None:
         return None
     return count.value if count.precision is Precision.EXACT else str(count)

@@ -1,4 +1,4 @@
-"""Commands that take events out of a store and into one: export, import."""
+"""The commands of transfer: export, import."""
 
 import json
 import sys
@@ -19,20 +19,20 @@ from eventstore.transfer import Exported, Imported, export_events, import_events
 from eventstore.transfer.files import Format
 
 _FORMATS = click.Choice([each.value for each in Format])
-_FORMAT_HELP = "Of the file. Defaults to what its suffix says: .jsonl or .parquet."
+_FORMAT_HELP = "The format of the file. Defaults to that of its suffix: .jsonl or .parquet."
 
 
 @click.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @click.option("--format", "format_", type=_FORMATS, help=_FORMAT_HELP)
-@click.option("--category", "categories", multiple=True, help="Only streams of this category; can be repeated.")
-@click.option("--stream", "stream_ids", multiple=True, help="Only this stream; can be repeated.")
-@click.option("--type", "event_types", multiple=True, help="Only events of this type; can be repeated. For analysis.")
+@click.option("--category", "categories", multiple=True, help="Only streams of this category; may be repeated.")
+@click.option("--stream", "stream_ids", multiple=True, help="Only this stream; may be repeated.")
+@click.option("--type", "event_types", multiple=True, help="Only this event type, for analysis; may be repeated.")
 @click.option("--after", "after_position", type=int, default=0, help="Only events after this position.")
-@click.option("--resume", is_flag=True, help="Go on with a file that is there, after its last event.")
-@click.option("--snapshots", is_flag=True, help="The snapshots, too.")
-@click.option("--checkpoints", is_flag=True, help="How far projections have come, too.")
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--resume", is_flag=True, help="Continue an existing file after its last event.")
+@click.option("--snapshots", is_flag=True, help="Also export the snapshots.")
+@click.option("--checkpoints", is_flag=True, help="Also export the checkpoints of projections.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @store_options
 def export(
     *,
@@ -46,19 +46,19 @@ def export(
     force: bool,
     **options: Any,
 ) -> None:
-    """Write events to FILE, as JSON Lines or Parquet; - is stdout.
+    """Write events to FILE as JSON Lines or Parquet; - is stdout.
 
-    What is written is a state that the store had, also while others append: all events up to a position, each once. The
-    position is printed: pass it as --after the next time. With --category, --stream and --type, events that match all
-    of them are written.
+    The export is complete up to a position and has each event once, even if other processes append meanwhile. It
+    prints the position: pass that as --after the next time. With several of --category, --stream and --type, an event
+    must match all of them.
     """
     named = {"categories": categories, "stream_ids": stream_ids, "event_types": event_types}
-    given: dict[str, Any] = {field: values for field, values in named.items() if values}
+    fields: dict[str, Any] = {field: values for field, values in named.items() if values}
     is_stdout = str(file) == "-"
     if is_stdout and as_json:
-        raise click.UsageError("--json prints to stdout, and so does the export; name a file")
+        raise click.UsageError("--json and the export would both write to stdout; name a file")
     if not is_stdout and file.exists() and not force and not options["resume"]:
-        msg = f"{file} is there already; pass --resume to go on with it, or --force to write over it"
+        msg = f"{file} exists already; pass --resume to continue it, or --force to overwrite it"
         raise click.UsageError(msg)
     chosen = Format(format_) if format_ else Format.JSON_LINES if is_stdout else None
     target: Path | IO[bytes] = sys.stdout.buffer if is_stdout else file
@@ -66,7 +66,7 @@ def export(
         done = export_events(
             store,
             target,
-            *([EventFilter(**given)] if given else []),
+            *([EventFilter(**fields)] if fields else []),
             format=chosen,
             on_progress=report and (lambda step: report(step.events, step.position, step.end)),
             **options,
@@ -74,7 +74,7 @@ def export(
     if as_json:
         click.echo(json.dumps({**asdict(done), "token": None if done.token is None else str(done.token)}))
         return
-    click.echo(f"exported {_told(done)}, up to position {done.position}", err=is_stdout)
+    click.echo(f"exported {_counts(done)}, up to position {done.position}", err=is_stdout)
 
 
 @click.command("import")
@@ -92,10 +92,10 @@ def import_(
     keep_positions: bool,
     batch_size: int,
 ) -> None:
-    """Store the events of an export, FILE; - is stdin.
+    """Store the events of the export FILE; - is stdin.
 
-    Events keep their ids, versions and times. What is there already is left out, so a repeated import goes on. What
-    does not fit is refused.
+    Events keep their ids, versions and times. The import is idempotent: events that are stored already are left out,
+    so repeat it after an interruption. Conflicting events are refused.
     """
     is_stdin = str(file) == "-"
     chosen = Format(format_) if format_ else Format.JSON_LINES if is_stdin else None
@@ -111,11 +111,11 @@ def import_(
     if as_json:
         click.echo(json.dumps(asdict(done)))
         return
-    there = f"; {_counted(done.repeated, 'event')} there already" if done.repeated else ""
-    click.echo(f"imported {_told(done)}{there}")
+    repeated = f"; {_counted(done.repeated, 'event')} stored before" if done.repeated else ""
+    click.echo(f"imported {_counts(done)}{repeated}")
 
 
-def _told(done: Exported | Imported) -> str:
+def _counts(done: Exported | Imported) -> str:
     counts = {"event": done.events, "snapshot": done.snapshots, "checkpoint": done.checkpoints}
     return ", ".join(_counted(count, what) for what, count in counts.items() if count or what == "event")
 
@@ -124,12 +124,12 @@ def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
-Report = Callable[[int, int, int | None], object]
+OnProgress = Callable[[int, int, int | None], object]
 
 
 @contextmanager
-def _reporting(verb: str, *, quiet: bool) -> Iterator[Report | None]:
-    """Yield what draws a bar on stderr where a person looks: by events, position, and the position of the end."""
+def _reporting(verb: str, *, quiet: bool) -> Iterator[OnProgress | None]:
+    """Yield a function that moves a bar on stderr, called with events, position and end; None if it is no terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield None

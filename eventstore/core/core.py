@@ -41,7 +41,7 @@ class AppendHook:
 
     Attributes:
         call: Takes the core, with its execution in the transaction of the append if there is one, and what was
-            appended, in order. Its error becomes the error of the append.
+            appended, in order. Its error becomes that of the append, which is undone if both share a transaction.
         in_transaction: Whether it must run in the transaction of the append, to be rolled back with it.
     """
 
@@ -82,13 +82,13 @@ class Core:
         dialect: Dialect,
         execution: Callable[[SchemaGate], Execution],
         *,
-        event_types: EventTypes | None,
-        codec: Codec | None,
-        also_reads: Iterable[Codec],
-        compress_above: int | None,
-        page_size: int,
+        event_types: EventTypes | None = None,
+        codec: Codec | None = None,
+        also_reads: Iterable[Codec] = (),
+        compress_above: int | None = None,
+        page_size: int = 1000,
     ) -> Self:
-        """Return the core of a new store, from its options.
+        """Return the core of a new store, from its `CoreOptions`.
 
         Raises:
             InvalidInput: An option is not valid.

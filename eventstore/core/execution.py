@@ -9,8 +9,8 @@ from typing import Final, NoReturn, Protocol
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.backends.protocol import PLAIN_EXECUTION, Connections, Driver, Run
-from eventstore.errors import NotInTransaction, SerializationConflict
+from eventstore.backends.protocol import PLAIN_EXECUTION, Connections, Driver, Run, TransactionState
+from eventstore.errors import NotInTransaction, SerializationConflict, TransactionBroken
 
 
 class Execution(Protocol):
@@ -198,12 +198,18 @@ class JoinedTransaction:
         execute("SAVEPOINT eventstore")
         try:
             yield run
+            self._refuse_aborted(connection)
+            execute("RELEASE SAVEPOINT eventstore")
         except BaseException:
             with suppress(SQLAlchemyError):  # on a lost connection, or after Ctrl-C, the first error says more
                 execute("ROLLBACK TO SAVEPOINT eventstore")
                 execute("RELEASE SAVEPOINT eventstore")
             raise
-        execute("RELEASE SAVEPOINT eventstore")
+
+    def _refuse_aborted(self, connection: Connection) -> None:
+        """Refuse to release a savepoint in which an error of the database was caught: PostgreSQL would, too."""
+        if self._connections.transaction_state(connection) is TransactionState.ABORTED:
+            raise TransactionBroken("aborted")
 
     @contextmanager
     def begin(self) -> Iterator[Execution]:

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from heapq import nlargest
-from itertools import product
 from typing import Final
 
 from eventstore.backends.protocol import Row, Run
@@ -17,7 +15,6 @@ from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter, combine
 from eventstore.rows.mapper import EVENT_ID, POSITION, STREAM_ID, VERSION
 from eventstore.statements.global_order import first_event_from
-from eventstore.statements.listing import newest_matching
 from eventstore.tokens import START, After, PositionToken
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.001
@@ -71,11 +68,23 @@ class GlobalOrder:
         *,
         after_position: int | PositionToken,
         limit: int | None,
+        backwards: bool,
         wait_seconds: float,
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
         """Check the arguments, and return an iterator that reads page by page."""
+        check_flag("backwards", backwards)
         check_flag("upcast", upcast)
+        if backwards:
+            rows = self._rows_backwards(
+                combine(filters),
+                After.of(after_position),
+                MAX_VERSION if limit is None else check_number("limit", limit),
+                check_seconds("wait_seconds", wait_seconds),
+            )
+            return self._mapper.recorded(
+                rows, self._dialect.to_uuid, self._dialect.to_time, upcast=upcast, newest_first=True
+            )
         pages = self.pages(filters, after_position=after_position, limit=limit, wait_seconds=wait_seconds)
         return (event for page in pages for event in self.recorded(page.rows, upcast=upcast))
 
@@ -98,29 +107,6 @@ class GlobalOrder:
         check_seconds("wait_seconds", wait_seconds)
         size = self._page_size if page_size is None else page_size
         return self._pages(combined, after, remaining, size, wait_seconds)
-
-    def position_before_last(self, count: int, filters: Sequence[EventFilter]) -> int:
-        """Return the position before the last `count` events that match the filters.
-
-        It looks up the newest positions for each combination of the values of a filter, and keeps the highest `count`.
-        An event that several filters match counts once.
-        """
-        check_number("count", count, minimum=1)
-        newest: set[int] = set()
-        with self._execution.statement() as run:
-            for filter_ in combine(filters) or (EventFilter(),):
-                fields = tuple(filter_.named)
-                for values in product(*filter_.named.values()):
-                    parameters = dict(zip(fields, values, strict=True))
-                    rows = run(
-                        newest_matching(fields),
-                        after_position=filter_.after_position,
-                        page_size=count,
-                        **parameters,
-                    )
-                    newest.update(row[0] for row in rows)
-                    newest = set(nlargest(count, newest))
-        return min(newest) - 1 if newest else 0
 
     def horizon(self, run: Run, *, after: After = START, joined: bool | None = None) -> Horizon:
         """Return how far everything after a position is settled, by a log view; see `Settling.horizon`.
@@ -175,7 +161,7 @@ class GlobalOrder:
             return None
         size = self._page_size if page_size is None else page_size
         up_to_position, end = min(horizon.settled, up_to_position), horizon.event
-        if any(len(filter_.named) > 1 for filter_ in filters):
+        if _names_two_fields(filters):
             # No index has two of the fields. If there are few matches, the lookup of one field would read to the end
             # of the log for each page, so a window bounds it. The window ends at an event, so that the next page can
             # confirm that the log before it has not changed.
@@ -295,3 +281,79 @@ class GlobalOrder:
                 elapsed = time.monotonic() - start
                 total_wait += elapsed
                 wait += elapsed
+
+    def _rows_backwards(
+        self, filters: Sequence[EventFilter], after: After, remaining: int, wait_seconds: float
+    ) -> Iterator[Row]:
+        """Read backwards from the newest event, once everything up to it is settled, so that no event appears there.
+
+        It ends at the position `after`, so gaps at or before that do not matter, as in a read forwards.
+        """
+        if remaining == 0:
+            return
+        horizon, up_to = self._settled_end(after, wait_seconds)
+        while remaining > 0 and after.position < up_to:
+            size = min(self._page_size, remaining)
+            horizon, start, rows = self._page_before(filters, after, horizon, up_to, size)
+            yield from reversed(rows)
+            remaining -= len(rows)
+            up_to = rows[0][POSITION] - 1 if len(rows) == size else start
+
+    def _settled_end(self, after: After, wait_seconds: float) -> tuple[Horizon, int]:
+        """Wait until the event that is newest now is settled, or the time is up; return where to begin backwards."""
+        newest, settled, elapsed, backoff = None, 0, 0.0, Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        start = time.monotonic()
+        while True:
+            with self._execution.global_reading() as run:
+                horizon = self.horizon(run, after=after)
+            newest = horizon.newest if newest is None else newest
+            if horizon.settled >= newest or elapsed >= wait_seconds:
+                if elapsed:
+                    self._observer.waited(elapsed)
+                return horizon, min(horizon.settled, newest)
+            if horizon.settled == settled:
+                time.sleep(min(backoff.pause(), wait_seconds - elapsed))
+            settled, elapsed = horizon.settled, time.monotonic() - start
+
+    def _page_before(
+        self, filters: Sequence[EventFilter], after: After, horizon: Horizon, up_to_position: int, size: int
+    ) -> tuple[Horizon, int, Sequence[Row]]:
+        """Read the last rows after one position, and up to another, in ascending order.
+
+        Returns:
+            The confirmed horizon, the position after which was read, and the rows.
+
+        Raises:
+            LogWentBack: The log no longer has the event that was the newest settled one when the read began.
+            SeveralServers: The log view and the page came from different servers, several times in a row.
+        """
+        start = after.position
+        if _names_two_fields(filters):
+            start = max(start, up_to_position - self._page_size * _WINDOW_IN_PAGES)
+        backoff = Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        for _ in range(_ATTEMPTS_BY_SERVERS):
+            with self._execution.global_reading() as run:
+                if horizon.event is not None and horizon.settled >= up_to_position:
+                    with self._observer.operation("read") as observed:
+                        header, rows = self._dialect.read_page(
+                            run,
+                            filters,
+                            after_position=start,
+                            up_to_position=up_to_position,
+                            page_size=size,
+                            settled_position=horizon.settled,
+                            backwards=True,
+                        )
+                        observed.note(events=len(rows))
+                    if header.server == horizon.server and header.settled_id == horizon.event.event_id:
+                        return horizon, start, rows
+                    self._settling.forget()
+                # The log view raises LogWentBack if the event is gone, unless its stream was deleted.
+                horizon = self.horizon(run, after=After(after.position, horizon.event))
+            time.sleep(0 if horizon.settled >= up_to_position else backoff.pause())
+        raise SeveralServers(_ATTEMPTS_BY_SERVERS)
+
+
+def _names_two_fields(filters: Sequence[EventFilter]) -> bool:
+    """Return whether a filter restricts two fields. No index has two, so a lookup may pass any number of events."""
+    return any(len(filter_.named) > 1 for filter_ in filters)

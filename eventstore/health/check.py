@@ -1,4 +1,4 @@
-"""Looking at a store's database, for no longer than asked."""
+"""The health check of a store's database, with a bounded duration."""
 
 import threading
 import time
@@ -32,8 +32,8 @@ _UNKNOWN_SCHEMA: Final = SchemaHealth(fits=False, version=None, error=None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a look has seen; `error` where the database did not answer."""
+class _Observation:
+    """What the check read from the database; `error` if the database did not answer."""
 
     error: str | None
     schema: SchemaHealth = _UNKNOWN_SCHEMA
@@ -43,16 +43,16 @@ class _Seen:
 
 
 class HealthCheck:
-    """Looks at one store's database, in a thread of its own.
+    """Checks the database of one store, in a separate thread.
 
-    A thread, because nothing else bounds the time: a lost network, a full pool or a lock can hold a driver for minutes.
-    A look that has not come back in time is left alone. The next check first waits for it, so that a database that
-    hangs does not collect threads and connections.
+    Only a thread bounds the time: a lost network, a full pool or a lock can block a driver for minutes. A thread that
+    misses the timeout is left running. The next check waits for it first, so threads and connections don't accumulate
+    while a database hangs.
 
     Args:
-        engine: The store's.
-        execution: Where the store's own statements run, not joined.
-        dialect: The engine's database.
+        engine: The store's engine.
+        execution: Where the store's statements run, not joined.
+        dialect: The store's dialect.
     """
 
     def __init__(self, engine: Engine, execution: Execution, dialect: Dialect) -> None:
@@ -62,69 +62,72 @@ class HealthCheck:
         self._overdue: list[threading.Thread] = []
 
     def __call__(self, thresholds: Thresholds, *, timeout_seconds: float) -> Health:
-        """Look, and judge what was seen. Nothing is raised for what is found."""
+        """Check, and compare the result with the thresholds. Problems are returned, never raised."""
         check_seconds("timeout_seconds", timeout_seconds, minimum=0.001)
         began = time.monotonic()
         pool = self._pool()
         names = thresholds.projections
-        seen = self._look_within(timeout_seconds, names)
+        observation = self._look_within(timeout_seconds, names)
         seconds = round(time.monotonic() - began, 6)
         errors = {
-            "connection": seen.error,
-            "schema": seen.schema.error,
-            "positions": seen.positions_error,
-            "projections": seen.projections_error,
+            "connection": observation.error,
+            "schema": observation.schema.error,
+            "positions": observation.positions_error,
+            "projections": observation.projections_error,
         }
         problems = [Finding(Level.ERROR, subject, error) for subject, error in errors.items() if error is not None]
-        projections = tuple(each for each in seen.projections if names is None or each.name in names)
-        if seen.schema.fits and seen.projections_error is None:
+        projections = tuple(each for each in observation.projections if names is None or each.name in names)
+        if observation.schema.fits and observation.projections_error is None:
             problems += thresholds.of_projections(projections)
         problems += thresholds.of_pool(pool)
-        connection = ConnectionHealth(is_up=seen.error is None, seconds=seconds, error=seen.error)
-        return Health(tuple(problems), connection, seen.schema, projections, pool)
+        connection = ConnectionHealth(is_up=observation.error is None, seconds=seconds, error=observation.error)
+        return Health(tuple(problems), connection, observation.schema, projections, pool)
 
-    def _look_within(self, timeout_seconds: float, names: tuple[str, ...] | None) -> _Seen:
+    def _look_within(self, timeout_seconds: float, names: tuple[str, ...] | None) -> _Observation:
         if isinstance(self._engine.pool, SingletonThreadPool | StaticPool):  # another thread has another database
             return self._look(names)
         deadline = time.monotonic() + timeout_seconds
         for thread in list(self._overdue):
             thread.join(max(deadline - time.monotonic(), 0))
         self._overdue = [thread for thread in self._overdue if thread.is_alive()]
-        seen: list[_Seen] = []
+        observations: list[_Observation] = []
         if not self._overdue:
             thread = threading.Thread(
-                target=lambda: seen.append(self._look(names)), name="eventstore-health", daemon=True
+                target=lambda: observations.append(self._look(names)), name="eventstore-health", daemon=True
             )
             thread.start()
             thread.join(max(deadline - time.monotonic(), 0))
             if thread.is_alive():
                 self._overdue.append(thread)
-        return seen[0] if seen else _Seen(f"the database has not answered within {timeout_seconds:g} s")
+        if not observations:
+            return _Observation(f"the database did not answer within {timeout_seconds:g} s")
+        return observations[0]
 
-    def _look(self, names: tuple[str, ...] | None) -> _Seen:
+    def _look(self, names: tuple[str, ...] | None) -> _Observation:
         try:
             with self._execution.statement() as run:
                 schema = self._schema(run)
                 positions_error = self._positions_error(run)
                 if names == () or (schema.version or 0) < REQUIRED_BY_PROJECTIONS:
-                    return _Seen(None, schema, positions_error=positions_error)
+                    return _Observation(None, schema, positions_error=positions_error)
                 try:
                     rows = run(projection_health, at_most=COUNTED_AT_MOST)
                 except (DBAPIError, PermissionDenied) as error:
                     if isinstance(error, DBAPIError) and error.connection_invalidated:
                         raise
-                    problem = f"can't be read: {self._told(error)}"
-                    return _Seen(None, schema, projections_error=problem, positions_error=positions_error)
-            return _Seen(None, schema, tuple(map(self._projection, rows)), positions_error=positions_error)
+                    problem = f"can't be read: {self._describe(error)}"
+                    return _Observation(None, schema, projections_error=problem, positions_error=positions_error)
+            return _Observation(None, schema, tuple(map(self._projection, rows)), positions_error=positions_error)
         except SchemaError as error:
-            return _Seen(None, SchemaHealth(fits=False, version=getattr(error, "found", None), error=str(error)))
+            return _Observation(None, SchemaHealth(fits=False, version=getattr(error, "found", None), error=str(error)))
         except PermissionDenied as error:
-            return _Seen(None, SchemaHealth(fits=False, version=None, error=f"the schema can't be read: {error}"))
-        except Exception as error:  # noqa: BLE001  # whatever a driver raises is an answer here
-            return _Seen(self._told(error))
+            problem = f"the schema can't be read: {error}"
+            return _Observation(None, SchemaHealth(fits=False, version=None, error=problem))
+        except Exception as error:  # noqa: BLE001  # any error of a driver is a result here
+            return _Observation(self._describe(error))
 
     def _schema(self, run: Run) -> SchemaHealth:
-        """Look anew: the store itself looks only once."""
+        """Read the schema version again: the store itself reads it only once."""
         rows = run(schema_version)
         if not rows:
             raise SchemaMissing(run.place)
@@ -152,7 +155,7 @@ class HealthCheck:
             log_went_back=bool(log_went_back),
         )  # fmt: skip
 
-    def _told(self, error: Exception) -> str:
+    def _describe(self, error: Exception) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         first_line = str(cause).strip().partition("\n")[0]
         return f"{type(cause).__name__}: {without_password(first_line, self._engine.url)}"
@@ -162,6 +165,6 @@ class HealthCheck:
         kind = type(pool).__name__
         if not isinstance(pool, QueuePool):
             return PoolHealth(kind, size=None, checked_out=None, overflow=None, limit=None)
-        beyond = getattr(pool, "_max_overflow", -1)  # SQLAlchemy has no public name for it; -1: no limit
-        limit = pool.size() + beyond if beyond >= 0 and pool.size() else None
+        max_overflow = getattr(pool, "_max_overflow", -1)  # SQLAlchemy has no public name for it; -1: no limit
+        limit = pool.size() + max_overflow if max_overflow >= 0 and pool.size() else None
         return PoolHealth(kind, pool.size(), pool.checkedout(), max(pool.overflow(), 0), limit)

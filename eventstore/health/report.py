@@ -1,4 +1,4 @@
-"""What is found of a store's health: values, without I/O."""
+"""The health of a store: values, without I/O."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from eventstore.findings import Finding
 
 COUNTED_AT_MOST: Final = 10_000
-"""How far events behind and dead letters are counted."""
+"""The limit to which lag in events and dead letters are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +14,9 @@ class ConnectionHealth:
     """Whether the database answers.
 
     Attributes:
-        is_up: Whether it has.
+        is_up: Whether it answered.
         seconds: How long the whole check has taken.
-        error: The type of the error and the first line of what it says, without the password; None where all is well.
+        error: The type of the error and the first line of its message, without the password; None if it answered.
     """
 
     is_up: bool
@@ -29,9 +29,9 @@ class SchemaHealth:
     """Whether the tables fit this code.
 
     Attributes:
-        fits: Whether they do.
-        version: Their version; None where there are none, or nobody could look.
-        error: What is wrong; None where nothing is known to be.
+        fits: Whether this code works with them.
+        version: Their version; None if there are no tables, or it could not be read.
+        error: What is wrong; None if no problem is known.
     """
 
     fits: bool
@@ -44,15 +44,15 @@ class ProjectionHealth:
     """How far a projection is behind.
 
     Attributes:
-        name: The projection.
-        position: Everything up to here has been handled.
-        lag_events: How many events come after that, counted up to 10,000.
-        lag_seconds: How long ago the first of these was stored; 0 where there is none.
+        name: The name of the projection.
+        position: Every event up to here, inclusive, has been handled.
+        lag_events: How many events follow, counted up to 10,000.
+        lag_seconds: How long ago the first of them was stored; 0 if there is none.
         dead_letters: How many are pending, counted up to 10,000.
-        failure: The event at which it has stopped and the type of the error; None if it has not.
-        log_went_back: Whether the log does not have the event any more that it has come to: see `LogWentBack`.
-        retrying: The event that its worker tries again, the type of the last error and how often it was tried; None if
-            it goes well.
+        failure: The event at which it stopped and the type of the error; None if it did not stop.
+        log_went_back: Whether the event of its checkpoint is gone from the log; see `LogWentBack`.
+        retrying: The event that its worker retries, the type of the last error and the number of attempts; None if
+            it retries nothing.
     """
 
     name: str
@@ -67,14 +67,14 @@ class ProjectionHealth:
 
 @dataclass(frozen=True, slots=True)
 class PoolHealth:
-    """How the engine's pool is used, when the check began. None where its kind of pool does not count.
+    """How the engine's pool was used when the check began. Numbers are None if this kind of pool does not count them.
 
     Attributes:
         kind: The class of the pool.
         size: How many connections it keeps.
         checked_out: How many are in use.
-        overflow: How many are open beyond `size`.
-        limit: How many can be in use at the same time; None also where there is no limit.
+        overflow: How many connections are open beyond `size`.
+        limit: How many can be in use at the same time; None also if there is no limit.
     """
 
     kind: str
@@ -86,13 +86,13 @@ class PoolHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a store is doing: `EventStore.health`.
+    """The result of `EventStore.health`.
 
     Attributes:
-        problems: What is not as it should be; none if all is well. No payloads, no password.
+        problems: What is wrong; empty if the store is healthy. They contain no payloads and no password.
         connection: Whether the database answers.
         schema: Whether the tables fit this code.
-        projections: Those that were looked at, by name.
+        projections: The projections that were checked, by name.
         pool: How the engine's pool is used.
     """
 
@@ -108,7 +108,7 @@ class Health:
         return not self.problems
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it as values that JSON has."""
+        """Return everything as values that JSON has."""
         return {"ok": self.ok, **asdict(self), "problems": [problem.as_dict() for problem in self.problems]} | {
             "projections": [asdict(projection) for projection in self.projections]
         }

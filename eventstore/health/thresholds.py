@@ -1,4 +1,4 @@
-"""From when on what is found is a problem."""
+"""The thresholds of a health check."""
 
 import math
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from eventstore.health.report import COUNTED_AT_MOST, PoolHealth, ProjectionHeal
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From when on something is a problem; None: never."""
+    """Values above these are problems. None: no value is."""
 
     projections: tuple[str, ...] | None
     max_lag_seconds: float | None
@@ -32,10 +32,10 @@ class Thresholds:
         max_failed_projections: int | None,
         max_pool_use: float | None,
     ) -> "Thresholds":
-        """Return them.
+        """Validate thresholds, and return them.
 
         Raises:
-            InvalidInput: One is not valid.
+            InvalidInput: A threshold is not valid.
         """
         if projections is not None:
             projections = _names(projections)
@@ -45,7 +45,7 @@ class Thresholds:
         counted = {"max_lag_events": max_lag_events, "max_dead_letters": max_dead_letters}
         for name, value in {**counted, "max_failed_projections": max_failed_projections}.items():
             if value is not None and check_number(name, value) >= COUNTED_AT_MOST:
-                msg = f"{name} is less than {COUNTED_AT_MOST}, up to which it is counted, not {value}"
+                msg = f"{name} is less than {COUNTED_AT_MOST}, because no more are counted, not {value}"
                 raise InvalidInput(msg)
         if max_pool_use is not None and not (_is_number(max_pool_use) and 0 <= max_pool_use <= 1):
             msg = f"max_pool_use is the part of the pool that may be in use, between 0 and 1, not {max_pool_use!r}"
@@ -54,32 +54,32 @@ class Thresholds:
         return cls(names, max_lag_seconds, max_lag_events, max_dead_letters, max_failed_projections, max_pool_use)
 
     def of_projections(self, projections: tuple[ProjectionHealth, ...]) -> list[Finding]:
-        """Return what is above them."""
+        """Return a finding for each value of a projection that is above its threshold."""
         known = {projection.name for projection in projections}
-        found = [_of_projection(name, "has never run") for name in self.projections or () if name not in known]
+        findings = [_of_projection(name, "has never run") for name in self.projections or () if name not in known]
         for each in projections:
             if _exceeds(each.lag_seconds, self.max_lag_seconds):
-                found.append(_of_projection(each.name, f"{each.lag_seconds:.0f} s behind"))
+                findings.append(_of_projection(each.name, f"{each.lag_seconds:.0f} s behind"))
             if _exceeds(each.lag_events, self.max_lag_events):
-                found.append(_of_projection(each.name, f"{_counted(each.lag_events)} events behind"))
+                findings.append(_of_projection(each.name, f"{_counted(each.lag_events)} events behind"))
             if _exceeds(each.dead_letters, self.max_dead_letters):
-                found.append(_of_projection(each.name, f"{_counted(each.dead_letters)} pending dead letters"))
-        found += [
+                findings.append(_of_projection(each.name, f"{_counted(each.dead_letters)} pending dead letters"))
+        findings += [
             _of_projection(
                 each.name,
-                "has come to an event that the log does not have any more: it went back",
-                "build the projection again",
+                "the event of its checkpoint is gone from the log, which went back",
+                "rebuild the projection",
             )
             for each in projections
             if each.log_went_back
         ]
         failed = [each for each in projections if each.failure is not None]
         if _exceeds(len(failed), self.max_failed_projections):
-            found += [_of_projection(each.name, f"has stopped: {each.failure}") for each in failed]
-        return found
+            findings += [_of_projection(each.name, f"has stopped: {each.failure}") for each in failed]
+        return findings
 
     def of_pool(self, pool: PoolHealth) -> list[Finding]:
-        """Return what is above them."""
+        """Return a finding if the use of the pool is above its threshold."""
         if not pool.limit or pool.checked_out is None or not _exceeds(pool.checked_out / pool.limit, self.max_pool_use):
             return []
         return [Finding(Level.ERROR, "pool", f"{pool.checked_out} of {pool.limit} connections are in use")]

@@ -1,7 +1,7 @@
-"""Looking after a store: verify it, repair it, count what it holds, and say whether it is well.
+"""Maintenance: verify a store, repair it, count what it holds, and diagnose its surroundings.
 
-On the command line: `eventstore verify`, `repair`, `stats` and `doctor`. It needs Alembic, as migrations do; an
-application that runs needs neither.
+On the command line: `eventstore verify`, `repair`, `stats` and `doctor`. This package and `migrations` import Alembic;
+a running application does not need them.
 """
 
 from eventstore.backends.maintenance import Size

@@ -1,4 +1,6 @@
-"""How `verify` makes findings of damage."""
+"""How `verify` and `diagnose` make findings: of damage, and of what the database user may not read."""
+
+from collections.abc import Iterable, Iterator
 
 from eventstore.errors import PermissionDenied
 from eventstore.findings import Finding, FindingKind, Level
@@ -17,7 +19,7 @@ def damage(
     position: int | None = None,
     schema_version: int | None = None,
 ) -> Finding:
-    """Return the finding of damage to what is stored; its subject says in words where it is."""
+    """Return a finding of damage to stored data. Its subject names the place in words."""
     subject = {
         "{}": name,
         "stream {!r}": stream_id,
@@ -41,14 +43,22 @@ def damage(
     )
 
 
+def if_permitted(subject: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the findings of a check. If the database user may not read what it needs, yield a finding that says so."""
+    try:
+        yield from findings
+    except PermissionDenied as denied:
+        yield not_looked_at(subject, denied)
+
+
 def not_looked_at(subject: str, denied: PermissionDenied) -> Finding:
-    """Return the finding that the database user has no right to look at something."""
+    """Return the finding that the database user has no right to read something."""
     return Finding(
         Level.WARNING,
         subject,
         denied.problem,
         denied.remedy,
         kind=FindingKind.NOT_LOOKED_AT,
-        expected="a user that may look at it",
+        expected="a user that may read it",
         name=subject,
     )

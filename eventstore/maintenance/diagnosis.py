@@ -1,13 +1,13 @@
-"""One page about a store: is it well, and what should be changed?"""
+"""One page about a store: whether its connection, server, schema and projections are in order, and what to change."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 
 from eventstore import migrations
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS
 from eventstore.errors import PermissionDenied, SchemaError
 from eventstore.findings import Finding, Level
-from eventstore.maintenance.damage import not_looked_at
+from eventstore.maintenance.damage import if_permitted
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.position_checks import check_positions
 from eventstore.maintenance.projection_checks import check_checkpoints
@@ -16,20 +16,20 @@ from eventstore.store import EventStore
 from eventstore.tables import SCHEMA_VERSION
 
 LAGGING_SECONDS = 60
-"""A projection that is further behind is told."""
+"""A projection with a higher lag gets a warning."""
 
 
 def diagnose(store: EventStore) -> list[Finding]:
-    """Look at connection, server, settings, schema and projections. It takes but a moment, and locks nothing.
+    """Check connection, server, settings, schema and projections. This is quick and takes no locks.
 
-    What is stored is not looked at: that is what `verify` does. What the user has no right to look at is a warning that
-    names the right; the rest is looked at.
+    It does not check the stored data; `verify` does. If the database user lacks a right, that part becomes a warning
+    that names the right, and the other parts are still checked.
 
     Args:
         store: The application's store, not joined.
 
     Returns:
-        A line for each that was looked at, good or bad.
+        One finding for each check, whether it passed or not.
 
     Raises:
         InvalidInput: The store is joined to a transaction.
@@ -53,24 +53,16 @@ def _versions(store: EventStore) -> str:
 def _of_tables(store: EventStore, inspection: Inspection) -> Iterator[Finding]:
     schema = store.tables.metadata.schema
     try:
-        found, _ = migrations.check(store.engine, schema=schema)
+        schema_version, _ = migrations.check(store.engine, schema=schema)
     except SchemaError as error:
         yield Finding(Level.ERROR, "schema", str(error), "eventstore migrate")
         return
     except PermissionDenied:
-        found = SCHEMA_VERSION  # whatever it is: what follows says what it can't read
-    yield from _seen("schema", lambda: _of_schema(store, found))
-    yield from _seen("positions", lambda: _of_positions(inspection))
-    if found >= REQUIRED_BY_PROJECTIONS:
-        yield from _seen("projections", lambda: _of_projections(store, inspection))
-
-
-def _seen(subject: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """Yield what a look tells; if the user may not look, which right that takes."""
-    try:
-        yield from look()
-    except PermissionDenied as denied:
-        yield not_looked_at(subject, denied)
+        schema_version = SCHEMA_VERSION  # whichever it is: the checks below say what they can't read
+    yield from if_permitted("schema", _of_schema(store, schema_version))
+    yield from if_permitted("positions", _of_positions(inspection))
+    if schema_version >= REQUIRED_BY_PROJECTIONS:
+        yield from if_permitted("projections", _of_projections(store, inspection))
 
 
 def _of_schema(store: EventStore, version: int) -> Iterator[Finding]:
@@ -91,7 +83,7 @@ def _of_projections(store: EventStore, inspection: Inspection) -> Iterator[Findi
     yield from check_checkpoints(inspection)
     statuses = ProjectionAdmin(store).status()
     if not statuses:
-        yield Finding(Level.OK, "projections", "none was ever run")
+        yield Finding(Level.OK, "projections", "none has ever run")
     for status in statuses:
         yield from _of_projection(status)
 
@@ -100,10 +92,10 @@ def _of_projection(status: ProjectionStatus) -> Iterator[Finding]:
     subject = f"projection {status.name!r}"
     lag = f"{status.lag_events:,} events and {status.lag_seconds:.0f} s behind"
     if status.failure is not None:
-        yield Finding(Level.ERROR, subject, f"stopped at {status.failure}; {lag}", "fix the handler, start it again")
+        yield Finding(Level.ERROR, subject, f"stopped at {status.failure}; {lag}", "fix the handler, then restart it")
     elif status.retrying is not None and status.is_running:
-        message = f"tries again {status.retrying}; {lag}"
-        yield Finding(Level.WARNING, subject, message, "look at its log; if it goes on so, fix the handler")
+        message = f"retries {status.retrying}; {lag}"
+        yield Finding(Level.WARNING, subject, message, "read its worker's log; if the retries go on, fix the handler")
     elif status.lag_seconds > LAGGING_SECONDS:
         who = "a worker is running" if status.is_running else "no worker is running"
         yield Finding(Level.WARNING, subject, f"{lag}; {who}", "start a worker, or find out what it waits for")

@@ -1,4 +1,4 @@
-"""Events: payloads that can't be read, types that are not known, positions that are doubled."""
+"""Checks of events: unreadable payloads, unknown event types, duplicate positions."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -17,13 +17,13 @@ from eventstore.statements.global_order import newest_position, page_of_events
 from eventstore.statements.verification import doubled_positions
 
 _UNREADABLE: Final = (
-    "if the codec or the class is not known here, run it where it is (--event-types, a store with also_reads); "
+    "if only this process lacks its codec or its class, verify with them (--event-types, a store with also_reads); "
     "otherwise restore the event from a backup"
 )
 
 
 def check_events(inspection: Inspection, start: Place, mapper: EventMapper) -> Iterator[Finding]:
-    """Yield what is wrong with the events after a position, up to the newest one now: later ones are just written."""
+    """Yield what is wrong with the events after a position, up to the newest event at the start of the check."""
     check = _Payloads(inspection, mapper)
     after, done = start.number, 0
     with inspection.execution.statement() as run:
@@ -45,23 +45,23 @@ def check_events(inspection: Inspection, start: Place, mapper: EventMapper) -> I
                 FindingKind.POSITION_DOUBLED,
                 position=position,
                 found=f"{count} events",
-                expected="one",
-                remedy="decide which is right, delete the others, and add the unique key on position again",
+                expected="one event",
+                remedy="decide which event is right, delete the others, and restore the unique key on position",
             )
         yield from check.findings(rows)
         after, done = last, done + len(rows)
-        inspection.tell(Place(Part.EVENTS, number=after), done)
+        inspection.report_progress(Place(Part.EVENTS, number=after), done)
 
 
 class _Payloads:
-    """Reads events as a store does that has these event types; plain ones where there are none."""
+    """Reads events with these event types as a store would, or as plain data if there are none."""
 
     def __init__(self, inspection: Inspection, mapper: EventMapper) -> None:
         self._backend = inspection.dialect
         self._mapper = mapper
         self._plain = EventMapper(EventTypes(), mapper.codec)
         self._newest = mapper.event_types.newest
-        self._told: set[Shape] = set()
+        self._reported_shapes: set[Shape] = set()
 
     def findings(self, rows: Sequence[Row]) -> Iterator[Finding]:
         unknown = {shape for shape in {_shape(row) for row in rows} if self._is_unknown(shape)}
@@ -71,8 +71,8 @@ class _Payloads:
             return
         others = [row for row in rows if _shape(row) in unknown]
         for row in others:
-            if _shape(row) not in self._told:  # of each shape, the first event is told: there may be millions
-                self._told.add(_shape(row))
+            if _shape(row) not in self._reported_shapes:  # one finding for each shape: it may have millions of events
+                self._reported_shapes.add(_shape(row))
                 yield self._unknown(row)
         yield from self._unreadable(self._plain, others)
 
@@ -92,7 +92,7 @@ class _Payloads:
             stream_id=row[STREAM_ID],
             version=row[VERSION],
             position=row[POSITION],
-            found="events of it, of which this is the first one seen",
+            found="events of it; this is the first one",
             expected="a registered event type" if is_type else f"{newest}, or one with an upcaster to it",
             remedy=(
                 "register the event type, or drop it by EventTypes.drop"
@@ -102,7 +102,7 @@ class _Payloads:
         )
 
     def _unreadable(self, mapper: EventMapper, rows: Sequence[Row]) -> Iterator[Finding]:
-        if self._problem(mapper, rows) is None:  # nearly always, and quicker than one by one
+        if self._problem(mapper, rows) is None:  # the usual case, and faster than one by one
             return
         for row in rows:
             problem = self._problem(mapper, [row])
@@ -126,7 +126,7 @@ class _Payloads:
         except DecodingError as error:
             return error.problem
         except (ValueError, TypeError, AttributeError) as error:  # SQLite's text of an id or a time
-            return f"an event_id or recorded_at that is none ({type(error).__name__})"
+            return f"an event_id or recorded_at that is not a UUID or a time ({type(error).__name__})"
         return None
 
 

@@ -1,4 +1,4 @@
-"""What all checks share: where they read, in batches of which size, and whom they tell how far they are."""
+"""What all checks share: where they read, in batches of which size, and where they report their progress."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,36 +9,37 @@ from eventstore.backends.protocol import Dialect
 from eventstore.common.validation import check_number
 from eventstore.core.execution import OwnConnections
 from eventstore.errors import InvalidInput
-from eventstore.maintenance.progress import Part, Place, Progress, Report
+from eventstore.maintenance.progress import OnProgress, Part, Place, Progress
 from eventstore.store import EventStore
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One look at a store.
+    """What the checks of one run need to read a store.
 
     Attributes:
-        execution: Where statements run. It does not ask whether the schema fits: that is among what is looked at.
-        dialect: The store's.
-        maintenance: Of the same database.
-        batch_size: How many rows, or streams, a batch has.
-        report: Called with a `Progress` after each batch; None where nobody asks.
-        totals: About how many rows there are of each part.
+        execution: Where statements run. It does not require a matching schema, because the schema is checked, too.
+        dialect: The store's dialect.
+        maintenance: The maintenance backend of the same database.
+        batch_size: How many rows or streams a batch has.
+        on_progress: Called with a `Progress` after each batch; None if nothing is called.
+        totals: An estimate of the number of rows of each part.
     """
 
     execution: OwnConnections
     dialect: Dialect
     maintenance: MaintenanceBackend
     batch_size: int
-    report: Report | None
+    on_progress: OnProgress | None
     totals: dict[Part, int]
 
     @classmethod
-    def of(cls, store: EventStore, *, batch_size: int = 1000, report: Report | None = None) -> Self:
-        """Return one of a store.
+    def of(cls, store: EventStore, *, batch_size: int = 1000, on_progress: OnProgress | None = None) -> Self:
+        """Return the inspection of a store.
 
         Raises:
-            InvalidInput: It is not a store, or joined to a transaction; or the batch size is no number from 1.
+            InvalidInput: `store` is not a store, or is joined to a transaction; or the batch size is not a number of
+                at least 1.
         """
         msg = "store is an EventStore that is not joined to a transaction: pass the application's own"
         if not isinstance(store, EventStore) or store.core.execution.is_joined:
@@ -52,13 +53,13 @@ class Inspection:
             dialect=store.core.dialect,
             maintenance=maintenance_backend(store.engine),
             batch_size=check_number("batch_size", batch_size, minimum=1),
-            report=report,
+            on_progress=on_progress,
             totals={},
         )
 
     def estimate_totals(self) -> None:
-        """Look how many rows there are, where anybody asks."""
-        if self.report is None:
+        """Estimate the number of rows of each part, if progress is reported."""
+        if self.on_progress is None:
             return
         tables = self.dialect.tables
         with self.execution.statement() as run:
@@ -68,7 +69,12 @@ class Inspection:
         self.totals[Part.SNAPSHOTS] = rows[tables.snapshots.name]
         self.totals[Part.DEAD_LETTERS] = rows[tables.dead_letters.name]
 
-    def tell(self, place: Place, done: int) -> None:
-        """Tell how far it has come."""
-        if self.report is not None:
-            self.report(Progress(place, done, max(done, self.totals.get(place.part, 0))))
+    def report_progress(self, place: Place, done: int) -> None:
+        """Call `on_progress`, if there is one.
+
+        Args:
+            place: The end of the last batch.
+            done: How many rows of this part were checked.
+        """
+        if self.on_progress is not None:
+            self.on_progress(Progress(place, done, max(done, self.totals.get(place.part, 0))))

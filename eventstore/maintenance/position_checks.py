@@ -1,4 +1,4 @@
-"""What gives out positions."""
+"""The check of what assigns positions."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from eventstore.maintenance.inspection import Inspection
 
 
 def check_positions(inspection: Inspection) -> Iterator[Finding]:
-    """Yield whether positions that are stored would be given out again: after a restore without the sequence, say."""
+    """Yield a finding if stored positions would be assigned again, for example after a restore without the sequence."""
     with inspection.execution.statement() as run:
         positions = inspection.maintenance.positions(run)
     if positions is not None and positions.last_drawn < positions.newest:
@@ -16,8 +16,8 @@ def check_positions(inspection: Inspection) -> Iterator[Finding]:
             FindingKind.POSITIONS_BEHIND,
             name="es_events",
             position=positions.newest,
-            found=f"{positions.last_drawn} as the last position given out",
-            expected=f"{positions.newest} at least, the newest event's",
-            remedy="`eventstore repair` lets positions go on after it; until then appends fail or come out of order",
+            found=f"{positions.last_drawn} as the last assigned position",
+            expected=f"at least {positions.newest}, the position of the newest event",
+            remedy="`eventstore repair` advances the positions; until then appends fail or are stored out of order",
             repairable=True,
         )

@@ -1,4 +1,4 @@
-"""How far a verification has come, so that another can go on from there."""
+"""How far a verification has come, so that another run can continue from there."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from eventstore.errors import InvalidInput
 
 
 class Part(Enum):
-    """What is verified in batches, in this order. What takes but a moment comes first, each time."""
+    """What `verify` checks in batches, in this order. The quick checks come before these, in every run."""
 
     STREAMS = "streams"
     EVENTS = "events"
@@ -20,12 +20,12 @@ class Part(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The end of a batch. Its text, as `streams:0:order-42` or `events:51000:`, is what to give to another run.
+    """The end of a batch. Its text, such as `streams:0:order-42` or `events:51000:`, lets another run continue there.
 
     Attributes:
-        part: The part; those before it are done.
-        number: Of the last row: position or schema version; 0 where it has none.
-        key: Of the last row: stream id or name of the projection; empty where it has none.
+        part: The part; the parts before it are done.
+        number: The position or schema version of the last row; 0 if the part has neither.
+        key: The stream id or projection name of the last row; empty if the part has neither.
     """
 
     part: Part
@@ -40,10 +40,10 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the place that a text stands for.
+        """Parse the text of a place.
 
         Raises:
-            InvalidInput: It is no such text.
+            InvalidInput: It is not the text of a place.
         """
         part, _, rest = text.partition(":")
         number, colon, key = rest.partition(":")
@@ -59,9 +59,9 @@ class Progress:
     """How far a verification has come.
 
     Attributes:
-        place: Where to go on from: `verify(after=place)`.
-        done: How many rows of the part this run has seen: streams, events, snapshots or dead letters.
-        total: About how many there are of them, in all.
+        place: Where another run continues: `verify(after=place)`.
+        done: How many streams, events, snapshots or dead letters of the part this run has checked.
+        total: An estimate of how many there are in all.
     """
 
     place: Place
@@ -69,4 +69,4 @@ class Progress:
     total: int
 
 
-Report = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]

@@ -1,4 +1,4 @@
-"""Projections: checkpoints beyond the log, and dead letters that point nowhere."""
+"""Checks of projections: checkpoints beyond the log, and dead letters without an event."""
 
 from collections.abc import Iterator
 
@@ -10,13 +10,13 @@ from eventstore.statements.verification import checkpoints_beyond_log, pending_l
 
 
 def check_checkpoints(inspection: Inspection) -> Iterator[Finding]:
-    """Yield the projections that have come further than there are events."""
+    """Yield the projections whose checkpoint is beyond the newest event, or at an event that is gone."""
     with inspection.execution.statement() as run:
         rows = run(checkpoints_beyond_log)
     for name, position, newest, event_id in rows:
         is_beyond = position > newest
-        expected = f"{newest} at the most, the newest event's" if is_beyond else "the event that it has come to"
-        its_id = "" if event_id is None else f", and event {inspection.dialect.to_uuid(event_id)} is not there any more"
+        expected = f"at most {newest}, the position of the newest event" if is_beyond else "the event of the checkpoint"
+        its_id = "" if event_id is None else f", whose event {inspection.dialect.to_uuid(event_id)} is gone"
         yield damage(
             FindingKind.CHECKPOINT_BEYOND_LOG,
             name=name,
@@ -24,14 +24,14 @@ def check_checkpoints(inspection: Inspection) -> Iterator[Finding]:
             found=f"a checkpoint at position {position}{its_id}",
             expected=expected,
             remedy=(
-                "it has seen events that are not here, and would pass over those to come: restore the events, or build "
-                "it again (ProjectionAdmin.reset)"
+                "the projection has handled events that are gone, and would skip new ones: restore the events, or "
+                "rebuild the projection (ProjectionAdmin.reset)"
             ),
         )
 
 
 def check_dead_letters(inspection: Inspection, start: Place) -> Iterator[Finding]:
-    """Yield the pending dead letters after a place whose event is not there."""
+    """Yield the pending dead letters after a place whose event does not exist."""
     projection, position, done = start.key, start.number, 0
     while True:
         with inspection.execution.statement() as run:
@@ -56,6 +56,6 @@ def check_dead_letters(inspection: Inspection, start: Place) -> Iterator[Finding
         if rows:
             projection, position, *_ = rows[-1]
         done += len(rows)
-        inspection.tell(Place(Part.DEAD_LETTERS, position, projection), done)
+        inspection.report_progress(Place(Part.DEAD_LETTERS, position, projection), done)
         if len(rows) < inspection.batch_size:
             return

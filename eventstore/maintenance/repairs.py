@@ -1,4 +1,4 @@
-"""Mend what can be computed anew: heads, what gives out positions, snapshots, indexes."""
+"""Repair what can be computed again: heads, the next position, snapshots, indexes and constraints."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,27 +19,27 @@ from eventstore.statements.repairs import (
 from eventstore.store import EventStore
 
 _STREAMS_AT_ONCE: Final = 500
-"""So many heads are locked at once, for the time of a few statements each."""
+"""How many heads one transaction locks, for a few statements each."""
 
 ACTIONS: Final = {
-    FindingKind.HEAD_BEHIND: "set the head of stream {0.stream_id!r} by its events",
-    FindingKind.HEAD_AHEAD: "set the head of stream {0.stream_id!r} by its events",
-    FindingKind.HEAD_MISSING: "make a head for stream {0.stream_id!r} by its events",
+    FindingKind.HEAD_BEHIND: "set the head of stream {0.stream_id!r} from its events",
+    FindingKind.HEAD_AHEAD: "set the head of stream {0.stream_id!r} from its events",
+    FindingKind.HEAD_MISSING: "create a head for stream {0.stream_id!r} from its events",
     FindingKind.HEAD_WITHOUT_EVENTS: "delete the head of stream {0.stream_id!r}, and its snapshots",
     FindingKind.SNAPSHOT_BEYOND_HEAD: "delete the snapshots of stream {0.stream_id!r} that are beyond its head",
     FindingKind.SNAPSHOT_WITHOUT_STREAM: "delete the snapshots of stream {0.stream_id!r}, unless it gets a head",
     FindingKind.SNAPSHOT_UNREADABLE: (
         "delete the snapshot of stream {0.stream_id!r} at version {0.version}, schema version {0.schema_version}"
     ),
-    FindingKind.POSITIONS_BEHIND: "let positions go on after {0.position}",
-    FindingKind.POSITIONS_CACHED: "let sessions draw positions one by one ({0.name})",
+    FindingKind.POSITIONS_BEHIND: "advance the positions beyond {0.position}",
+    FindingKind.POSITIONS_CACHED: "set CACHE of the sequence {0.name} to 1",
     FindingKind.INDEX_MISSING: "build the index {0.name}",
     FindingKind.INDEX_INVALID: "build the index {0.name} again",
-    FindingKind.CONSTRAINT_MISSING: "make {0.subject} what it should be, if the rows allow it",
-    FindingKind.SCHEMA_INCOMPLETE: "make {0.subject} what it should be",
-    FindingKind.SCHEMA_DIFFERS: "make {0.subject} what it should be",
+    FindingKind.CONSTRAINT_MISSING: "restore {0.subject}, if the rows satisfy it",
+    FindingKind.SCHEMA_INCOMPLETE: "restore {0.subject}",
+    FindingKind.SCHEMA_DIFFERS: "restore {0.subject}",
 }
-"""What is done about each kind of damage that can be mended, in words."""
+"""What `repair` does about each kind of damage that it can repair, in words."""
 
 _LAST: Final = 3
 _OF_SCHEMA: Final = (
@@ -54,11 +54,11 @@ _OF_SCHEMA: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Something that `repair` does.
+    """One repair.
 
     Attributes:
-        action: What, in words.
-        finding: What it mends.
+        action: What `repair` does, in words.
+        finding: The damage that it repairs.
     """
 
     action: str
@@ -69,13 +69,16 @@ class Repair:
 
 
 def plan(findings: Iterable[Finding]) -> list[Repair]:
-    """Return what `repair` would do about findings of `verify`, in order; nothing about those it can't mend."""
+    """Return the repairs for findings of `verify`, in the order in which `repair` does them.
+
+    Findings that can't be repaired have none.
+    """
     repairs = {
         (str(repair), repair.finding.stream_id): repair
         for repair in (
-            Repair(ACTIONS[found.kind].format(found), found)
-            for found in findings
-            if found.kind is not None and found.repairable
+            Repair(ACTIONS[finding.kind].format(finding), finding)
+            for finding in findings
+            if finding.kind is not None and finding.repairable
         )
     }
     return sorted(repairs.values(), key=lambda repair: (_step(repair.finding), repair.finding.stream_id or ""))
@@ -83,33 +86,33 @@ def plan(findings: Iterable[Finding]) -> list[Repair]:
 
 def _step(finding: Finding) -> int:
     if finding.kind is FindingKind.CONSTRAINT_MISSING:
-        return _LAST  # rows may satisfy it then
+        return _LAST  # the rows may satisfy it after the other repairs
     if finding.kind in _OF_SCHEMA:
         return 0
     return 1 if finding.kind is FindingKind.POSITIONS_BEHIND else 2
 
 
 def repair(store: EventStore, repairs: Iterable[Repair]) -> Iterator[Repair]:
-    """Do what `plan` has planned, and return each repair once it is committed. Verify again afterwards.
+    """Do the repairs of a plan, and yield each one after its commit. Verify again afterwards.
 
-    Each looks again, under a lock, and changes only what is still wrong, so others may append meanwhile, and an old
-    plan does no harm. Indexes are built while others write. Positions are mended in a transaction that keeps appends
-    out. Heads and snapshots are mended in transactions of up to 500 streams, whose heads are locked: all of a
-    transaction or nothing.
+    Each repair checks again under a lock and changes only what is still wrong: other processes may append meanwhile,
+    and an outdated plan does no harm. Indexes are built without blocking writers. The transaction that advances the
+    positions blocks appends. Heads and snapshots are repaired in transactions of up to 500 streams, with their heads
+    locked; such a transaction is committed as a whole or not at all.
 
     Args:
         store: The application's store, not joined.
-        repairs: Of `plan`.
+        repairs: The result of `plan`.
 
     Raises:
         InvalidInput: The store is joined to a transaction.
-        sqlalchemy.exc.DBAPIError: The database refuses something. What was returned before is done.
+        sqlalchemy.exc.DBAPIError: The database refuses a statement. The repairs yielded before are committed.
     """
     return _repair(store, Inspection.of(store), plan(each.finding for each in repairs))
 
 
 def _repair(store: EventStore, inspection: Inspection, repairs: Sequence[Repair]) -> Iterator[Repair]:
-    yield from _mend_schema(store, [each for each in repairs if _step(each.finding) == 0])
+    yield from _repair_schema(store, [each for each in repairs if _step(each.finding) == 0])
     for each in repairs:
         if _step(each.finding) == 1:
             with inspection.execution.transaction() as run:
@@ -126,25 +129,25 @@ def _repair(store: EventStore, inspection: Inspection, repairs: Sequence[Repair]
         with inspection.execution.transaction() as run:
             _lock(inspection, run, chunk)
             for stream_id, group in chunk:
-                _mend_stream(run, str(stream_id), [each.finding for each in group])
+                _repair_stream(run, str(stream_id), [each.finding for each in group])
         for _, group in chunk:
             yield from group
-    yield from _mend_schema(store, [each for each in repairs if _step(each.finding) == _LAST])
+    yield from _repair_schema(store, [each for each in repairs if _step(each.finding) == _LAST])
 
 
-def _mend_schema(store: EventStore, repairs: Sequence[Repair]) -> Iterator[Repair]:
+def _repair_schema(store: EventStore, repairs: Sequence[Repair]) -> Iterator[Repair]:
     if not repairs:
         return
-    wanted = {each.finding: each for each in repairs}
+    repair_of = {each.finding: each for each in repairs}
     done: set[tuple[str, ...]] = set()
     for finding in migrations.verify(store.engine, schema=store.tables.metadata.schema):
-        each = wanted.get(finding)
+        each = repair_of.get(finding)
         if each is None:
             continue
-        if finding.statements not in done:  # on SQLite, one table made again is the remedy of several
+        if finding.statements not in done:  # on SQLite, recreating one table is the remedy of several findings
             try:
                 migrations.fix(store.engine, finding)
-            except ConstraintViolated:  # those rows are found as well: who verifies again sees what is left
+            except ConstraintViolated:  # the rows have findings, too: the next verification shows what is left
                 continue
             done.add(finding.statements)
         yield each
@@ -160,8 +163,8 @@ def _lock(inspection: Inspection, run: Run, chunk: Sequence[tuple[str | None, Se
     inspection.dialect.lock_heads(run, stream_ids, create=missing)
 
 
-def _mend_stream(run: Run, stream_id: str, findings: Sequence[Finding]) -> None:
-    """Mend all that is wrong with a stream whose head is locked: the head first, for a snapshot may be right then."""
+def _repair_stream(run: Run, stream_id: str, findings: Sequence[Finding]) -> None:
+    """Repair a stream whose head is locked: the head first, because a snapshot may be right afterwards."""
     run(restore_head, stream_id=stream_id)
     run(delete_snapshots_beyond_head, stream_id=stream_id)
     run(delete_head_without_events, stream_id=stream_id)

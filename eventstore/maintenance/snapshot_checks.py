@@ -1,4 +1,4 @@
-"""Snapshots: beyond their streams, without one, or unreadable."""
+"""Checks of snapshots: beyond the head of their stream, without a stream, or unreadable."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from eventstore.statements.verification import snapshot_states
 
 
 def check_snapshots(inspection: Inspection, start: Place, codec: PayloadCodec | None) -> Iterator[Finding]:
-    """Yield what is wrong with the snapshots after a place; states are looked at where a codec is given."""
+    """Yield what is wrong with the snapshots after a place. With a codec, their states are decoded, too."""
     stream_id, schema_version, done = start.key, start.number, 0
     while True:
         with inspection.execution.statement() as run:
@@ -31,7 +31,7 @@ def check_snapshots(inspection: Inspection, start: Place, codec: PayloadCodec | 
         if rows:
             stream_id, schema_version, *_ = rows[-1]
         done += len(rows)
-        inspection.tell(Place(Part.SNAPSHOTS, schema_version, stream_id), done)
+        inspection.report_progress(Place(Part.SNAPSHOTS, schema_version, stream_id), done)
         if len(rows) < inspection.batch_size:
             return
 
@@ -41,14 +41,14 @@ def _finding(row: Row, codec: PayloadCodec | None) -> Finding | None:
     at: dict[str, Any] = {"stream_id": stream_id, "version": version, "schema_version": schema_version}
     remedy = "it is a cache: `eventstore repair` deletes it"
     if head is None:
-        kind, found, expected = FindingKind.SNAPSHOT_WITHOUT_STREAM, "a snapshot of no stream", "a stream"
+        kind, found, expected = FindingKind.SNAPSHOT_WITHOUT_STREAM, "a snapshot without a stream", "a stream"
     elif version > head:
         found = f"a snapshot at version {version} of a stream at version {head}"
-        kind, expected = FindingKind.SNAPSHOT_BEYOND_HEAD, f"{head} at the most"
-        remedy += ", unless it mends the head first, and the snapshot is right"
+        kind, expected = FindingKind.SNAPSHOT_BEYOND_HEAD, f"at most version {head}"
+        remedy += ", unless it repairs the head first and the snapshot is right then"
     elif codec is not None and (problem := _problem(codec, number, state)) is not None:
         kind, found, expected = FindingKind.SNAPSHOT_UNREADABLE, problem, "a state that can be read"
-        remedy += "; it is ignored as it is"
+        remedy += "; until then it is ignored"
     else:
         return None
     return damage(kind, **at, found=found, expected=expected, remedy=remedy, repairable=True)

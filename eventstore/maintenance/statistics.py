@@ -1,4 +1,4 @@
-"""How much a store holds, and of what; estimated where counting would take long."""
+"""How much a store holds, and of what; estimated if counting would take long."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ from eventstore.statements.statistics import (
 from eventstore.store import EventStore
 
 LONG_STREAM: Final = 100
-"""Streams at this version or a higher one are worth a snapshot."""
+"""Streams at this version or a higher one are long enough for a snapshot."""
 
 SAMPLED: Final = 10_000
-"""From so many events the shares of categories and types are estimated."""
+"""How many events are sampled to estimate the shares of categories and event types."""
 
 _WINDOWS: Final = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 
@@ -59,11 +59,11 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class CategoryStatistics:
-    """What is stored of a category.
+    """How much is stored of a category.
 
     Attributes:
         category: The category.
-        streams: How many streams; None where they were not counted.
+        streams: How many streams; None if they were not counted.
         events: How many events.
     """
 
@@ -74,10 +74,10 @@ class CategoryStatistics:
 
 @dataclass(frozen=True, slots=True)
 class RecentEvents:
-    """What was recorded of late.
+    """How many events were recorded recently.
 
     Attributes:
-        window: Since when: so long ago, by the database's clock.
+        window: The length of the time until now, by the database's clock.
         events: How many events.
     """
 
@@ -86,7 +86,7 @@ class RecentEvents:
 
     @property
     def per_second(self) -> float:
-        """How many that is in a second."""
+        """The average number of events in a second."""
         return self.events.value / self.window.total_seconds()
 
 
@@ -95,8 +95,8 @@ class SnapshotStatistics:
     """How well snapshots cover streams.
 
     Attributes:
-        snapshots: How many there are; None if the user may not look.
-        streams: How many streams have one; None where they were not counted.
+        snapshots: How many there are; None if the database user may not count them.
+        streams: How many streams have one; None if they were not counted.
         long_streams: How many streams are at version 100 or a higher one; None if they were not counted.
         long_streams_covered: How many of these have a snapshot.
     """
@@ -112,17 +112,17 @@ class Statistics:
     """How much a store holds.
 
     Attributes:
-        taken_at: When, by the database's clock.
+        taken_at: When they were counted, by the database's clock.
         events: How many events.
         streams: How many streams.
-        newest_position: The position of the newest event; 0 where there is none.
-        categories: Of each category, the largest first.
+        newest_position: The position of the newest event; 0 if there is none.
+        categories: One entry for each category, the largest first.
         event_types: How many events of each type, the most frequent first.
-        recent: What was recorded within the last minute, hour, day and week.
+        recent: How many events were recorded within the last minute, hour, day and week.
         snapshots: How well snapshots cover streams.
-        sizes: Of tables and indexes; empty where the database does not tell.
-        database_bytes: Of the whole database.
-        not_counted: What the user had no right to count, and which right that takes; empty if there was nothing.
+        sizes: The sizes of tables and indexes; empty if the database does not report them.
+        database_bytes: The size of the whole database.
+        not_counted: What the database user may not count, and which right is missing; empty if all was counted.
     """
 
     taken_at: datetime
@@ -139,19 +139,19 @@ class Statistics:
 
 
 def statistics(store: EventStore, *, exact_up_to: int = 1_000_000) -> Statistics:
-    """Count what a store holds. It locks nothing.
+    """Count what a store holds. This takes no locks.
 
     Args:
         store: The application's store, not joined.
-        exact_up_to: Up to about so many events everything is counted, which takes about a second for each million.
-            Above, totals are taken from the database's own statistics, shares from a sample of about 10,000 events, and
-            what is recent is counted no further than to this number; what can't be estimated is None.
+        exact_up_to: Up to about this many events everything is counted, which takes about a second for each million.
+            Beyond, totals come from the database's own statistics and shares from a sample of about 10,000 events;
+            recent events are counted up to this number, and what can't be estimated is None.
 
     Raises:
         InvalidInput: An argument is not valid.
         SchemaError: The database does not have the tables that this code needs.
-        PermissionDenied: The user may not read events and streams. Without the right to read snapshots, the rest is
-            counted.
+        PermissionDenied: The database user may not read events and streams. If only the right to read snapshots is
+            missing, the rest is counted.
     """
     inspection = Inspection.of(store)
     check_number("exact_up_to", exact_up_to)
@@ -167,7 +167,7 @@ class _Counter:
         ((self._newest,),) = run(read_newest_position)
         self._estimates = inspection.maintenance.estimate_rows(run)
         events = inspection.dialect.tables.events.name
-        self._estimates[events] = self._estimates[events] or self._newest  # nobody has looked yet
+        self._estimates[events] = self._estimates[events] or self._newest  # the database has no statistics yet
         self._is_small = self._estimates[events] <= exact_up_to
         self._not_counted: list[str] = []
 
@@ -175,11 +175,11 @@ class _Counter:
         run, backend, maintenance = self._run, self._inspection.dialect, self._inspection.maintenance
         taken_at = backend.to_time(run(time_now)[0][0])
         events = self._count("events")
-        kinds = self._kinds(events)
+        shares = self._shares(events)
         streams = {row[0]: row[1] for row in run(streams_by_category)} if self._is_small else {}
         categories = [
             CategoryStatistics(category, Count(streams.get(category, 0)) if self._is_small else None, count)
-            for category, count in _sums((category, count) for (category, _), count in kinds.items())
+            for category, count in _sums((category, count) for (category, _), count in shares.items())
         ]
         snapshots = self._snapshots_if_allowed()
         return Statistics(
@@ -188,7 +188,7 @@ class _Counter:
             streams=self._count("streams"),
             newest_position=self._newest,
             categories=tuple(categories),
-            event_types=tuple(_sums((event_type, count) for (_, event_type), count in kinds.items())),
+            event_types=tuple(_sums((event_type, count) for (_, event_type), count in shares.items())),
             recent=tuple(self._recent(taken_at, window) for window in _WINDOWS),
             snapshots=snapshots,
             sizes=tuple(maintenance.sizes(run, quickly=not self._is_small)),
@@ -202,7 +202,7 @@ class _Counter:
             return Count(self._run(count_rows(name))[0][0])
         return Count(self._estimates[table], Precision.ESTIMATED)
 
-    def _kinds(self, events: Count) -> dict[tuple[str, str], Count]:
+    def _shares(self, events: Count) -> dict[tuple[str, str], Count]:
         if self._is_small:
             rows = self._run(events_by_category_and_type)
             return {(category, event_type): Count(count) for category, event_type, count in rows}

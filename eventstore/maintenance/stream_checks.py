@@ -1,4 +1,4 @@
-"""Streams: heads against events, holes, doubles, and positions that do not follow the versions."""
+"""Checks of streams: heads that differ from the events, gaps and duplicates of versions, positions out of order."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -11,19 +11,18 @@ from eventstore.maintenance.progress import Part, Place
 from eventstore.statements.verification import breaks_of_stream, end_of_streams, events_without_stream, stream_states
 
 BREAKS_AT_MOST: Final = 1000
-"""How many holes, doubles and turns are told of one stream; where there are more, the last finding says so."""
+"""How many breaks of one stream become findings: gaps, duplicates, disorder. The last one says if there are more."""
 
 _LOST: Final = (
-    "events were deleted or lost: restore them from a backup; as long as they are missing, states computed from this "
-    "stream may be wrong"
+    "events were deleted or lost: restore them from a backup; until then, states computed from this stream may be wrong"
 )
-_DOUBLED: Final = "decide which event is right, delete the other, and add the unique key again that has let them pass"
+_DOUBLED: Final = "decide which event is right, delete the other, and restore the unique key that was missing"
 
 
 def check_streams(inspection: Inspection, start: Place) -> Iterator[Finding]:
-    """Yield what is wrong with the streams after the one named by a place.
+    """Yield what is wrong with the streams after a place.
 
-    A batch is a range of stream ids: heads and events in it are read by one statement, so they belong together.
+    A batch is a range of stream ids. One statement reads the heads and the events in it, so both are of one moment.
     """
     after, done, is_bounded = start.key, 0, True
     while is_bounded:
@@ -37,7 +36,7 @@ def check_streams(inspection: Inspection, start: Place) -> Iterator[Finding]:
         yield from _without_head(inspection, bounds, is_bounded=is_bounded)
         done += len(states)
         after = bounds.get("last", after)
-        inspection.tell(Place(Part.STREAMS, key=after), done)
+        inspection.report_progress(Place(Part.STREAMS, key=after), done)
 
 
 def _of_state(run: Run, state: Row) -> Iterator[Finding]:
@@ -55,18 +54,18 @@ def _of_state(run: Run, state: Row) -> Iterator[Finding]:
         return
     if head != newest:
         behind = head < newest
-        remedy = "`eventstore repair` sets it by the events"
+        remedy = "`eventstore repair` sets it from the events"
         yield damage(
             FindingKind.HEAD_BEHIND if behind else FindingKind.HEAD_AHEAD,
             stream_id=stream_id,
             version=head,
             found=f"a head at version {head}",
-            expected=f"{newest}, as its newest event",
-            remedy=remedy if behind else f"{remedy}; if events were lost, restore them from a backup before",
+            expected=f"version {newest}, that of its newest event",
+            remedy=remedy if behind else f"{remedy}; if events were lost, restore them from a backup first",
             repairable=True,
         )
     if breaks:
-        # A second look, in one statement of its own: what it returns is told, whatever has happened meanwhile.
+        # One statement, so its rows are of one moment, even if events were appended since the first read.
         rows = run(breaks_of_stream, stream_id=stream_id, page_size=BREAKS_AT_MOST)
         for number, row in enumerate(rows, start=1):
             more = f", and more in this stream, which has {breaks} such places" if number == BREAKS_AT_MOST else ""
@@ -84,7 +83,7 @@ def _of_break(stream_id: str, row: Row, more: str) -> Iterator[Finding]:
         first, last = version_before + 1, version - 1
         missing = f"version {first} is" if first == last else f"versions {first} to {last} are"
         found = f"{missing} missing before it{more}"
-        yield damage(FindingKind.VERSIONS_MISSING, **at, found=found, expected="no hole", remedy=_LOST)
+        yield damage(FindingKind.VERSIONS_MISSING, **at, found=found, expected="no gap", remedy=_LOST)
     if position < position_before:
         yield damage(
             FindingKind.POSITIONS_OUT_OF_ORDER,
@@ -92,7 +91,7 @@ def _of_break(stream_id: str, row: Row, more: str) -> Iterator[Finding]:
             found=f"position {position} after {position_before} of the version before{more}",
             expected=f"a position above {position_before}",
             remedy=(
-                "positions were given out twice, or rows were moved by hand: readers of the global order see these "
+                "positions were assigned twice, or rows were changed by hand, so readers of the global order get these "
                 "events in the wrong order; rebuild the projections that depend on it"
             ),
         )
@@ -110,7 +109,7 @@ def _without_head(inspection: Inspection, bounds: dict[str, str], *, is_bounded:
                 version=newest,
                 found=f"{count} events and no head",
                 expected=f"a head at version {newest}",
-                remedy="`eventstore repair` makes it by the events; then add the foreign key again that was missing",
+                remedy="`eventstore repair` creates it from the events; then restore the foreign key that was missing",
                 repairable=True,
             )
         if len(rows) < page_size:

@@ -1,4 +1,4 @@
-"""Look for damage: in heads, streams, events, snapshots, projections and the schema."""
+"""Look for damage in heads, streams, events, snapshots, projections and the schema."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -9,11 +9,11 @@ from eventstore.errors import InvalidInput, PermissionDenied, SchemaMissing
 from eventstore.event_types import EventTypes
 from eventstore.event_types.registry import check_registry
 from eventstore.findings import Finding, FindingKind
-from eventstore.maintenance.damage import not_looked_at
+from eventstore.maintenance.damage import if_permitted, not_looked_at
 from eventstore.maintenance.event_checks import check_events
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.position_checks import check_positions
-from eventstore.maintenance.progress import Part, Place, Report
+from eventstore.maintenance.progress import OnProgress, Part, Place
 from eventstore.maintenance.projection_checks import check_checkpoints, check_dead_letters
 from eventstore.maintenance.snapshot_checks import check_snapshots
 from eventstore.maintenance.stream_checks import check_streams
@@ -21,7 +21,7 @@ from eventstore.rows.mapper import EventMapper
 from eventstore.store import EventStore
 
 _UNREADABLE: Final = (FindingKind.SCHEMA_PENDING, FindingKind.SCHEMA_INCOMPLETE)
-"""With these, what is in the tables can't be read."""
+"""With one of these findings, the rows can't be read."""
 _BEGINNING: Final = Place(Part.STREAMS)
 
 
@@ -32,33 +32,33 @@ def verify(
     event_types: EventTypes | None = None,
     payloads: bool = True,
     batch_size: int = 1000,
-    on_progress: Report | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[Finding]:
-    """Look for damage, and return it as it is found; nothing for a healthy store.
+    """Look for damage, and yield findings as they are made; none for a healthy store.
 
-    It reads in batches, each a few statements on a connection of its own, holds no more than a batch in memory, locks
-    nothing and writes nothing. Others may append meanwhile: what belongs together is read by one statement, so an
-    append under way is no damage. It begins with what takes but a moment (the schema, the sequence of positions,
-    checkpoints); if a table or column is missing, it ends there, as the rest can't be read. A part that the user has no
-    right to read is a finding, `not-looked-at`, and the others are looked at.
+    `verify` reads in batches of a few statements, each batch on its own connection. It keeps at most one batch in
+    memory, takes no locks and writes nothing. Other processes may append meanwhile: one statement reads everything that
+    one check compares, so an append in progress is not reported as damage. The quick checks come first: the schema, the
+    sequence of positions, checkpoints. If a table or column is missing, it stops there. If the database user may not
+    read a part, that is a finding (`not-looked-at`), and the other parts are checked.
 
     Args:
-        store: The application's store, not joined. Payloads are read by its codecs.
-        after: Go on after a place that an earlier run has told by `on_progress`.
-        event_types: What events are read with. Defaults to those of the store. Where there are none, payloads are read
-            as plain values, and no event type is unknown.
-        payloads: False not to read payloads and states, which takes most of the time.
-        batch_size: How many streams, events or snapshots a batch has, from 1.
+        store: The application's store, not joined. Its codecs decode payloads.
+        after: Continue after a place that an earlier run passed to `on_progress`.
+        event_types: The event types that events are read with. Defaults to those of the store. If it has none,
+            payloads are read as plain values, and no event type counts as unknown.
+        payloads: Whether to decode payloads and states, which takes most of the time.
+        batch_size: How many streams, events or snapshots a batch has, at least 1.
         on_progress: Called with a `Progress` after each batch.
 
     Raises:
         InvalidInput: An argument is not valid.
-        UpcasterMissing: The event types have a hole.
-        SchemaMissing: There are no tables at all.
+        UpcasterMissing: The event types lack an upcaster between two schema versions.
+        SchemaMissing: There are no tables.
     """
-    inspection = Inspection.of(store, batch_size=batch_size, report=on_progress)
+    inspection = Inspection.of(store, batch_size=batch_size, on_progress=on_progress)
     if after is not None and not isinstance(after, Place):
-        msg = f"after is a Place, as progress tells it, not {type(after).__name__}; see Place.parse"
+        msg = f"after is a Place such as Progress.place, not {type(after).__name__}; Place.parse makes one from text"
         raise InvalidInput(msg)
     if event_types is not None:
         check_registry(event_types).validate()
@@ -75,33 +75,25 @@ def _findings(
         of_schema = migrations.verify(store.engine, schema=store.tables.metadata.schema)
     except PermissionDenied as denied:
         yield not_looked_at("the schema", denied)
-    missing = [found.name for found in of_schema if found.kind in _UNREADABLE]
+    missing = [finding.name for finding in of_schema if finding.kind in _UNREADABLE]
     if missing.count(None) == len(store.tables.metadata.tables):
         raise SchemaMissing(inspection.dialect.place)
     yield from of_schema
     if missing:
         return
     inspection.estimate_totals()
-    yield from _looked_at("positions", check_positions(inspection))
-    yield from _looked_at("checkpoints", check_checkpoints(inspection))
+    yield from if_permitted("positions", check_positions(inspection))
+    yield from if_permitted("checkpoints", check_checkpoints(inspection))
     parts = list(Part)
     for part in parts[parts.index(after.part) :]:
         start = after if part is after.part else Place(part)
-        inspection.tell(start, 0)
+        inspection.report_progress(start, 0)
         if part is Part.STREAMS:
-            yield from _looked_at(part.value, check_streams(inspection, start))
+            yield from if_permitted(part.value, check_streams(inspection, start))
         elif part is Part.EVENTS and payloads:
-            yield from _looked_at(part.value, check_events(inspection, start, mapper))
+            yield from if_permitted(part.value, check_events(inspection, start, mapper))
         elif part is Part.SNAPSHOTS:
             codec = mapper.codec if payloads else None
-            yield from _looked_at(part.value, check_snapshots(inspection, start, codec))
+            yield from if_permitted(part.value, check_snapshots(inspection, start, codec))
         elif part is Part.DEAD_LETTERS:
-            yield from _looked_at(part.value, check_dead_letters(inspection, start))
-
-
-def _looked_at(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield what is found; if the user has no right to look, say so, and let the other parts be looked at."""
-    try:
-        yield from findings
-    except PermissionDenied as denied:
-        yield not_looked_at(what, denied)
+            yield from if_permitted(part.value, check_dead_letters(inspection, start))

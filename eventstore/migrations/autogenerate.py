@@ -1,4 +1,4 @@
-"""For an application's own Alembic: keep its autogenerate away from our tables."""
+"""A filter that hides our tables from the autogenerate of an application's Alembic."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,39 +13,39 @@ from eventstore.migrations.strangers import is_ours
 from eventstore.tables import define_tables
 
 IncludeName = Callable[[str | None, Any, Any], bool]
-"""What Alembic takes as `include_name`: (name, type_, parent_names) -> bool."""
+"""The type of Alembic's `include_name`: (name, type_, parent_names) -> bool."""
 
 
 def _connection() -> Connection | None:
-    """Return the connection that is compared with the models; None outside of Alembic's environment."""
+    """Return the connection that Alembic compares with the models; None outside of Alembic's environment."""
     try:
         migration = context.get_context()
-    except (NameError, AttributeError):  # Alembic's ways to say that none is set up, or none any more
+    except (NameError, AttributeError):  # Alembic's errors for an environment that is not or no longer set up
         return None
     return migration.connection
 
 
 def _is_in_our_schema(name: str, reported: str | None, schema: str | None) -> bool:
-    """Return whether a table is in the schema of ours.
+    """Return whether a table is in the schema of our tables.
 
-    Alembic reports None for every table that an unqualified name finds: those of the default schema, whatever that is
-    called, and on PostgreSQL those of all others in the search path.
+    Alembic reports None for every table that an unqualified name finds: those of the default schema, and on PostgreSQL
+    those of all schemas in the search path.
 
     Args:
-        name: Of the table.
-        reported: Its schema, as Alembic says it.
-        schema: Of our tables, as the application says it.
+        name: The name of the table.
+        reported: Its schema, as Alembic reports it.
+        schema: The schema of our tables, as the application names it.
     """
     connection = _connection()
     if connection is None:
         return reported == schema
-    if connection.dialect.name != "postgresql":  # the store knows no schemas there
+    if connection.dialect.name != "postgresql":  # on SQLite the store has no schemas
         return reported in {None, connection.dialect.default_schema_name}
     return (reported or schema_of(connection, name)) == schema_of_tables(connection, schema)
 
 
 def _is_theirs(name: str, reported: str | None) -> bool:
-    """Return whether a table of one of our names is the application's. Outside of Alembic's environment it is ours."""
+    """Return whether a table with one of our names is the application's. Outside of Alembic it is ours."""
     connection = _connection()
     if connection is None:
         return False
@@ -57,22 +57,23 @@ def _is_theirs(name: str, reported: str | None) -> bool:
 
 
 def _spellings(connection: Connection, schema: str | None) -> set[str | None]:
-    """Return how models may name a schema: the default one by its name, too."""
+    """Return the names that models may use for a schema, which include the name of the default schema."""
     return {schema, connection.dialect.default_schema_name} if schema is None else {schema}
 
 
 def exclude_tables(include_name: IncludeName | None = None, *, schema: str | None = None) -> IncludeName:
-    """Return a filter for `include_name` of `context.configure`, by which autogenerate does not see our tables.
+    """Return a filter for `include_name` of `context.configure` that hides our tables from autogenerate.
 
-    Without it, `alembic revision --autogenerate` would drop them: they are in the database and not in your models.
+    Without it, `alembic revision --autogenerate` would drop them, because they are in the database and not in your
+    models.
 
-    A table of one of our names that is in your models, and that in the database has other columns than ours, is yours:
-    it is compared like your others.
+    A table with one of our names is yours if it is in your models and has other columns in the database than ours. It
+    is compared like your other tables.
 
     Args:
-        include_name: A filter of your own, asked about everything else.
-        schema: The PostgreSQL schema of our tables; the name of the default schema will do, too. Defaults to None: the
-            one in the search path that es_schema is found in.
+        include_name: Your filter for everything else.
+        schema: The PostgreSQL schema of our tables, which may be the default one. Defaults to None: the schema in the
+            search path that has es_schema.
 
     Example:
         ```python

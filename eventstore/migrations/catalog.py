@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalogs and statistics know, one query each."""
+"""Queries of PostgreSQL's catalogs and statistics."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1
 _SESSIONS: Final = text("""
 SELECT a.pid, a.usename::text, a.application_name, host(a.client_addr), a.state,
        extract(epoch FROM clock_timestamp() - a.xact_start)::bigint,
-       -- without pg_read_all_stats the type is NULL; but every other process with a database is somebody's
+       -- without pg_read_all_stats the type is NULL; but every other process with a database has a user
        coalesce(a.backend_type = 'autovacuum worker', a.usesysid IS NULL AND a.datid IS NOT NULL),
        coalesce(nullif(a.query, '<insufficient privilege>') LIKE '%(to prevent wraparound)', (
            SELECT bool_or(age(c.relfrozenxid) > current_setting('autovacuum_freeze_max_age')::integer
@@ -65,12 +65,12 @@ _AUTOVACUUM_THAT_STAYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index as it is.
+    """An index in the catalog.
 
     Attributes:
-        valid: False while it is being built, and for ever where that failed.
-        using: The access method, as btree.
-        columns: Their names, those that are only INCLUDEd too.
+        valid: False while it is being built, and after a failed build.
+        using: The access method, such as btree.
+        columns: The names of its columns, including the INCLUDEd ones.
     """
 
     valid: bool
@@ -78,7 +78,7 @@ class Index:
     columns: tuple[str, ...]
 
     def is_like(self, other: "Index") -> bool:
-        """Return whether it indexes the same, valid or not."""
+        """Return whether both have the same access method and columns, valid or not."""
         return (self.using, self.columns) == (other.using, other.columns)
 
     def __str__(self) -> str:
@@ -87,14 +87,14 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """A trigger as it is.
+    """A trigger in the catalog.
 
     Attributes:
         enabled: Whether it fires in an ordinary session.
         type: PostgreSQL's bits: 1 for each row, 2 before, 4 INSERT, 8 DELETE, 16 UPDATE, 32 TRUNCATE.
-        definition: As PostgreSQL prints it.
+        definition: Its definition as PostgreSQL prints it.
         function: The name of its function.
-        body: What that does.
+        body: The body of the function.
     """
 
     enabled: bool
@@ -105,7 +105,7 @@ class Trigger:
 
 
 def find_index(connection: Connection, table: str, name: str) -> Index | None:
-    """Return an index of a table, None where there is none. `table` is quoted where it needs it, as everywhere here."""
+    """Return an index of a table; None if there is none. In this module, `table` is quoted if it needs to be."""
     row = connection.execute(_INDEX, {"table": table, "name": name}).one_or_none()
     return None if row is None else Index(valid=row[0], using=row[1], columns=tuple(row[2]))
 
@@ -116,51 +116,51 @@ def builders(connection: Connection, table: str) -> list[int]:
 
 
 def build_progress(connection: Connection, pid: int) -> tuple[str, str, int, int] | None:
-    """Return (index, phase, done, total) of the index that a session is building, None where it is not."""
+    """Return (index, phase, done, total) of the index that a session is building; None if it builds none."""
     row = connection.execute(_PROGRESS, {"pid": pid}).one_or_none()
     return None if row is None else (row[0], row[1], row[2] or 0, row[3] or 0)
 
 
 def find_constraint(connection: Connection, table: str, name: str) -> str | None:
-    """Return the definition of a constraint of a table, None where there is none."""
+    """Return the definition of a constraint of a table; None if there is none."""
     definition: str | None = connection.execute(_CONSTRAINT, {"table": table, "name": name}).scalar()
     return definition
 
 
 def find_trigger(connection: Connection, table: str, name: str) -> Trigger | None:
-    """Return a trigger of a table, None where there is none."""
+    """Return a trigger of a table; None if there is none."""
     row = connection.execute(_TRIGGER, {"table": table, "name": name}).one_or_none()
     return None if row is None else Trigger(*row)
 
 
 def lockers(connection: Connection, tables: list[str]) -> tuple[str, ...]:
-    """Return who else holds a lock of one of the tables, as texts."""
+    """Return descriptions of the other sessions that hold a lock on one of the tables."""
     return describe(connection, connection.execute(_LOCKERS, {"tables": tables}).scalars().all())
 
 
 def advisory_lockers(connection: Connection, key: int) -> tuple[str, ...]:
-    """Return who holds an advisory lock, as texts."""
+    """Return descriptions of the sessions that hold an advisory lock."""
     return describe(connection, connection.execute(_ADVISORY_LOCKERS, {"key": key}).scalars().all())
 
 
 def blockers(connection: Connection, pid: int) -> tuple[str, ...]:
-    """Return whom a session waits for, as texts."""
+    """Return descriptions of the sessions that a session waits for."""
     pids = connection.execute(text("SELECT pg_blocking_pids(:pid)"), {"pid": pid}).scalar()
     return describe(connection, pids or ())
 
 
 def describe(connection: Connection, pids: Collection[int]) -> tuple[str, ...]:
-    """Return sessions as texts: who they are and since when, never what they execute."""
+    """Return descriptions of sessions: pid, application, user, client, state and age, but never their statements."""
     if not pids:
         return ()
     texts = []
     rows = connection.execute(_SESSIONS, {"pids": list(pids)})
     for pid, user, application, host, state, seconds, is_autovacuum, prevents_wraparound in rows:
-        known = [application, f"user {user}" if user else None, f"from {host}" if host else None, state]
+        facts = [application, f"user {user}" if user else None, f"from {host}" if host else None, state]
         if is_autovacuum:
-            known = [_AUTOVACUUM_THAT_STAYS if prevents_wraparound else "autovacuum, which the server cancels"]
-        known.append(None if seconds is None else f"its transaction {seconds} s old")
-        texts.append(f"pid {pid} ({', '.join(part for part in known if part)})")
-    if 0 in pids:  # as pg_blocking_pids has it
+            facts = [_AUTOVACUUM_THAT_STAYS if prevents_wraparound else "autovacuum, which the server cancels"]
+        facts.append(None if seconds is None else f"its transaction {seconds} s old")
+        texts.append(f"pid {pid} ({', '.join(fact for fact in facts if fact)})")
+    if 0 in pids:  # how pg_blocking_pids names a prepared transaction
         texts.append("a prepared transaction (see pg_prepared_xacts)")
     return tuple(texts)

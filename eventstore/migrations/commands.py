@@ -1,4 +1,4 @@
-"""What can be done with the revisions, without the command line of Alembic."""
+"""Migrations without the command line of Alembic: upgrade, downgrade, check, print SQL."""
 
 import io
 import threading
@@ -17,22 +17,22 @@ from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput
 from eventstore.migrations import environment
 from eventstore.migrations.refusals import refusals
-from eventstore.migrations.settings import Report, Settings
+from eventstore.migrations.settings import OnProgress, Settings
 from eventstore.statements.schema import schema_version
 
 _HERE: Final = Path(__file__).parent
 _OFFLINE_DIALECTS: Final = ("postgresql", "sqlite")
 _one_at_a_time: Final = threading.Lock()
-"""Alembic's `context` and `op` are globals of the process."""
+"""Needed because Alembic's `context` and `op` are globals of the process."""
 
 
 def versions_path() -> Path:
-    """Return the folder of the revisions, for `version_locations` of an application's own Alembic."""
+    """Return the folder of the revisions, for `version_locations` of an application's Alembic."""
     return _HERE / "versions"
 
 
 def head() -> str:
-    """Return the newest revision that this package has."""
+    """Return the newest revision of this package."""
     return str(ScriptDirectory.from_config(_config(Settings())).get_current_head())
 
 
@@ -43,33 +43,33 @@ def upgrade(
     schema: str | None = None,
     lock_timeout_seconds: float = 1.0,
     wait_seconds: float = 600.0,
-    on_progress: Report | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
-    """Bring the tables to a revision; does nothing if they are there already, or newer than this code and fit it.
+    """Migrate the tables to a revision. Does nothing if they are at it, or are newer than this code but work with it.
 
-    Only one process at a time migrates the tables of a schema; others wait for it, and find the work done. On
-    PostgreSQL each revision is committed by itself, indexes are built while others write, and locks of tables are tried
-    for but a moment; what an interrupted migration has left, the next one completes. On SQLite all revisions are one
-    transaction, during which other writers wait.
+    Only one process at a time migrates the tables of a schema; others wait until it is done. On PostgreSQL each
+    revision is committed separately, indexes are built without blocking writers, and attempts to lock a table are
+    short; the next migration completes an interrupted one. On SQLite all revisions are one transaction, and other
+    writers wait for it.
 
     Args:
-        engine: Of the database; its user must be allowed to create tables.
-        revision: Defaults to the newest.
-        schema: The PostgreSQL schema of the tables; created if it is not there. Defaults to None: the first of the
-            connection's search path.
-        lock_timeout_seconds: How long one try to lock a table may take (PostgreSQL): for so long other writers wait at
-            the most. Then it lets them pass, and tries again. From 0.001.
-        wait_seconds: For how long it tries again, and for how long it waits for another migration. On SQLite, how long
-            it waits for the write lock.
-        on_progress: Called with a `Progress` now and then, from any thread, while the migration runs.
+        engine: An engine of the database, whose user may create tables.
+        revision: The revision to migrate to. Defaults to the newest.
+        schema: The PostgreSQL schema of the tables; created if it does not exist. Defaults to None: the first schema
+            of the connection's search path.
+        lock_timeout_seconds: How long one attempt to lock a table may take (PostgreSQL). Other writers wait for at most
+            this time; then the attempt ends, lets them pass, and is repeated. At least 0.001.
+        wait_seconds: How long to retry, and how long to wait for another migration. On SQLite, how long to wait for the
+            write lock.
+        on_progress: Called with a `Progress` from any thread while the migration runs.
 
     Raises:
-        UnsupportedDatabase: The engine is of another database or driver.
+        UnsupportedDatabase: The engine has another database or driver.
         InvalidInput: An option is not valid.
-        PermissionDenied: The user lacks a right (PostgreSQL).
-        MigrationError: It can't go on; see its subclasses. Once the cause is gone, run it again.
-        SchemaTooNew: The tables have changed in a way that this code does not know.
-        DatabaseBusy: SQLite's write lock could not be had in time.
+        PermissionDenied: The database user lacks a right (PostgreSQL).
+        MigrationError: The migration can't continue; see its subclasses. Remove the cause, then run it again.
+        SchemaTooNew: The tables have a breaking version that this code does not know.
+        DatabaseBusy: SQLite's write lock was not free in time.
         alembic.util.CommandError: There is no such revision.
     """
     settings = Settings(schema, lock_timeout_seconds, wait_seconds, on_progress)
@@ -79,7 +79,7 @@ def upgrade(
         connection, script = config.attributes["connection"], ScriptDirectory.from_config(config)
         environment.refuse_tables_in_another_schema(connection, schema)
         if environment.is_newer(connection, script, settings):
-            script.get_revisions(revision)  # refuses one that there is not
+            script.get_revisions(revision)  # refuses a revision that does not exist
             return
         environment.refuse_other_tables(connection, schema)
         command.upgrade(config, revision)
@@ -94,20 +94,20 @@ def downgrade(
     schema: str | None = None,
     lock_timeout_seconds: float = 1.0,
     wait_seconds: float = 600.0,
-    on_progress: Report | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
-    """Undo revisions, the newest first, until the tables are at one.
+    """Undo revisions, the newest first, until the tables are at `revision`.
 
     Args:
         engine: As for `upgrade`.
-        revision: The one to go back to, as `es_0002` or `-1`; `base` for none at all, which drops the tables.
+        revision: The revision to go back to, such as `es_0002` or `-1`; `base` drops all tables.
         schema: As for `upgrade`.
         lock_timeout_seconds: As for `upgrade`.
         wait_seconds: As for `upgrade`.
         on_progress: As for `upgrade`.
 
     Raises:
-        EventsWouldBeLost: It would drop the table of the events, and there are some. Nothing was undone.
+        EventsWouldBeLost: It would drop the table of the events, which has rows. Nothing was undone.
         UnknownRevision: The tables are newer than this code.
         EventStoreError: As for `upgrade`.
     """
@@ -126,9 +126,9 @@ def downgrade(
 
 
 def current(engine: Engine, *, schema: str | None = None) -> str | None:
-    """Return the revision that the tables are at, None where there are none.
+    """Return the revision that the tables are at; None if there are no tables.
 
-    It is that of our own version table: None also for tables that an application's own Alembic history looks after.
+    It is read from our own version table, so it is None also if an application's Alembic history has the tables.
     """
     with refusals(engine, schema), engine.connect() as connection:
         inspector = inspect(connection)
@@ -138,7 +138,7 @@ def current(engine: Engine, *, schema: str | None = None) -> str | None:
 
 
 def pending(engine: Engine, revision: str = "head", *, schema: str | None = None) -> list[tuple[str, str]]:
-    """Return what `upgrade` would apply, in order: each revision and its description; none if the tables are newer.
+    """Return the revisions that `upgrade` would apply, in order, with their descriptions; none if the tables are newer.
 
     Raises:
         ForeignMigrationHistory, TableTaken, TablesElsewhere, UnknownRevision, SchemaTooNew: As for `upgrade`.
@@ -155,7 +155,7 @@ def pending(engine: Engine, revision: str = "head", *, schema: str | None = None
 
 
 def revisions_after(done: str, revision: str = "head") -> list[tuple[str, str]]:
-    """Return the revisions that lead from one to another, in order, with their descriptions."""
+    """Return the revisions after `done` up to `revision`, in order, with their descriptions."""
     script = ScriptDirectory.from_config(_config(Settings()))
     known = [found.revision for found in script.walk_revisions("base", revision)]
     missing = [] if done not in {"base", *known} else list(script.iterate_revisions(revision, done))
@@ -163,17 +163,18 @@ def revisions_after(done: str, revision: str = "head") -> list[tuple[str, str]]:
 
 
 def check(engine: Engine, *, schema: str | None = None) -> tuple[int, int]:
-    """Check that this code works with the tables: what a store does before its first use.
+    """Check that this code works with the tables, as a store does before its first use.
 
-    A schema that is newer than this code fits, unless it says that it does not: rolling deployments need that.
+    This code works with a newer schema, unless that has a breaking version which it does not know. Rolling deployments
+    need that.
 
     Returns:
-        The version of the schema in the database, and the newest that this code can't do without knowing.
+        The version of the schema in the database, and its breaking version, which code must know to work with it.
 
     Raises:
         SchemaMissing: There are no tables.
         SchemaOutdated: They are older than this code needs.
-        SchemaTooNew: They have changed in a way that this code does not know.
+        SchemaTooNew: Their breaking version is newer than this code.
     """
     backend = backend_for(engine, lock_timeout_seconds=0, schema=schema)
     with refusals(engine, schema), OwnConnections(engine, backend.connections, SchemaGate()).statement() as run:
@@ -188,26 +189,27 @@ def sql(
     schema: str | None = None,
     lock_timeout_seconds: float = 1.0,
 ) -> str:
-    """Return the SQL of revisions, for somebody to review and run: `psql -v ON_ERROR_STOP=1 -f FILE`.
+    """Return the SQL of revisions, to be reviewed and run by `psql -v ON_ERROR_STOP=1 -f FILE`.
 
-    It has its own BEGIN and COMMIT, since indexes are built outside of a transaction. What a run of `upgrade` looks up
-    on its way it can't know: it is for a database that is exactly at the first revision.
+    It has its own BEGIN and COMMIT, because indexes are built outside of a transaction. It can't look anything up in
+    the database as `upgrade` does, so the database must be exactly at the first revision.
 
     Args:
-        revisions: `head`, from nothing to the newest, or as `es_0001:es_0004`, from one to another.
-        dialect: `postgresql` or `sqlite`; SQLite's constraints can't be added by SQL that knows no table.
+        revisions: `head`, from an empty database to the newest revision, or a range such as `es_0001:es_0004`.
+        dialect: `postgresql` or `sqlite`. SQLite's constraints can't be printed, since they are added to the table's
+            definition in the file.
         schema: As for `upgrade`.
-        lock_timeout_seconds: As for `upgrade`; SQL does not try again.
+        lock_timeout_seconds: As for `upgrade`, but the SQL does not retry.
 
     Raises:
-        InvalidInput: The dialect is none of these, an option is not valid, or no revision leads from one to the other.
+        InvalidInput: There is no such dialect, an option is not valid, or the range is empty.
         MigrationError: A revision can't be printed.
     """
     if dialect not in _OFFLINE_DIALECTS:
         msg = f"dialect is one of {', '.join(_OFFLINE_DIALECTS)}, not {dialect!r}"
         raise InvalidInput(msg)
     if dialect == "sqlite" and schema is not None:
-        msg = "schema is for PostgreSQL: SQLite has none"
+        msg = "schema is an option for PostgreSQL; SQLite has no schemas"
         raise InvalidInput(msg)
     _check_range(revisions)
     output = io.StringIO()
@@ -223,8 +225,8 @@ def _check_range(revisions: str) -> None:
     if not colon:
         return
     if not (first and last):
-        raise InvalidInput(f"revisions is one, or two with a colon between, not {revisions!r}")
-    ScriptDirectory.from_config(_config(Settings())).get_revisions(first)  # refuses one that there is not
+        raise InvalidInput(f"revisions is one revision, or two with a colon between, not {revisions!r}")
+    ScriptDirectory.from_config(_config(Settings())).get_revisions(first)  # refuses a revision that does not exist
     if not revisions_after(first, last):
         msg = f"there is nothing to print: {last} does not come after {first}; SQL is printed for upgrades only"
         raise InvalidInput(msg)

@@ -1,4 +1,4 @@
-"""What is in the database, compared with what should be there."""
+"""Comparison of the definitions in a database with those that the revisions make."""
 
 import re
 from collections.abc import Iterator
@@ -39,20 +39,20 @@ _ORDER: Final = (
     "function",
     "trigger",
 )
-"""In this order remedies of a table can be done: what others need comes first."""
+"""The order of a table's remedies: what others depend on comes first."""
 
 _RENAMED: Final = frozenset({"key", "check", "foreign key", "constraint", "index", "trigger"})
 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """Something that is not what it should be.
+    """A difference between the expected definitions and those in the database.
 
     Attributes:
-        key: What it is.
-        expected: What it should be; None for what should not be there.
-        found: What it is; None for what is not there.
-        renamed_from: The name that it has instead of its own.
+        key: What differs.
+        expected: The expected definition; None if it should not exist.
+        found: The definition in the database; None if it does not exist.
+        renamed_from: The name that it has in the database instead of the expected one; None if the name is right.
     """
 
     key: Key
@@ -62,31 +62,31 @@ class Deviation:
 
 
 def deviations(expected: Definitions, found: Definitions, begun: Definitions) -> list[Deviation]:
-    """Return all that deviates, in the order in which it can be put right.
+    """Return all deviations, in the order in which they can be fixed.
 
     Args:
-        expected: What should be there.
-        found: What is there.
-        begun: What is as well right: of the next revision, which may have been interrupted.
+        expected: The definitions of the revision.
+        found: The definitions in the database.
+        begun: The definitions of the next revision, which are right, too, because it may have been interrupted.
     """
     columns = renamed_columns(expected, found)
     found = _with_names_of(columns, expected, found)
-    every = [
+    differences = [
         Deviation(key, expected.get(key), found.get(key))
         for key in dict.fromkeys([*expected, *found])
         if not _is_right(key, expected, found)
         and not _is_right(key, begun, found)
         and not _follows(key, expected, found)
     ]
-    every = [
+    differences = [
         *columns,
-        *(each for each in _with_renamed(every) if not _is_the_applications_own(each, expected)),
+        *(each for each in _with_renamed(differences) if not _is_the_applications_own(each, expected)),
     ]
-    return sorted(every, key=lambda each: (TABLES.index(each.key.table), _ORDER.index(each.key.kind)))
+    return sorted(differences, key=lambda each: (TABLES.index(each.key.table), _ORDER.index(each.key.kind)))
 
 
 def count_deviations(expected: Definitions, found: Definitions, known: set[Key]) -> tuple[int, int]:
-    """Return in how many things of ours the tables differ, and how many constraints are only not validated."""
+    """Return how many of our definitions differ, and how many constraints are only not validated."""
     ours = {key: definition for key, definition in found.items() if key in known}
     wrong = [
         key
@@ -105,18 +105,18 @@ def columns_of(definition: str) -> list[str]:
 
 def _is_right(key: Key, expected: Definitions, found: Definitions) -> bool:
     usual = USUAL.get(key.kind)
-    should, is_ = expected.get(key, usual), found.get(key, usual)
-    # that old rows were found to be right does no harm
-    return key.kind == "row" or should == is_ or (should is not None and should.removesuffix(NOT_VALID) == is_)
+    wanted, actual = expected.get(key, usual), found.get(key, usual)
+    # a constraint that is validated already is right, too
+    return key.kind == "row" or wanted == actual or (wanted is not None and wanted.removesuffix(NOT_VALID) == actual)
 
 
 def _follows(key: Key, expected: Definitions, found: Definitions) -> bool:
-    """Return whether it is wrong only because of something else that is said already."""
+    """Return whether it is wrong only because of another deviation that is reported already."""
     if key.kind == "table":
         return False
-    if expected.get(Key(key.table, "table")) != found.get(Key(key.table, "table")):  # such as a view of that name
+    if expected.get(Key(key.table, "table")) != found.get(Key(key.table, "table")):  # such as a view with that name
         return True
-    if key.kind == "owned sequence":  # making the identity again drops one that has its name
+    if key.kind == "owned sequence":  # recreating the identity drops a sequence with its name
         return any(each.kind == "sequence" and name == key.name for each, name in expected.items())
     return key.kind in OF_COLUMNS and key.kind != "column" and _follows_from_its_column(key, expected, found)
 
@@ -132,7 +132,7 @@ def _follows_from_its_column(key: Key, expected: Definitions, found: Definitions
 
 
 def _is_the_applications_own(deviation: Deviation, expected: Definitions) -> bool:
-    """Return whether it is nothing of ours, and breaks no promise."""
+    """Return whether it was added by the application and can't break the store."""
     key, definition = deviation.key, deviation.found
     if deviation.expected is not None or definition is None:
         return False
@@ -151,20 +151,20 @@ def _is_the_applications_own(deviation: Deviation, expected: Definitions) -> boo
         if each.table == key.table
         and (ours.startswith(("UNIQUE", "PRIMARY KEY")) or (each.kind == "column" and " PRIMARY KEY" in ours))
     ]
-    return any(columns <= set(columns_of(definition)) for columns in keys)  # refuses nothing that ours lets pass
+    return any(columns <= set(columns_of(definition)) for columns in keys)  # refuses no row that our keys allow
 
 
 def renamed_columns(expected: Definitions, found: Definitions) -> list[Deviation]:
-    """Return the columns that have another name."""
+    """Return deviations for the columns that have another name."""
     renamed = []
-    extra = [key for key in found if key.kind == "column" and key not in expected]
+    unexpected = [key for key in found if key.kind == "column" and key not in expected]
     for key in expected:
         if key.kind != "column" or key in found or Key(key.table, "table") not in found:
             continue
-        for other in extra:
+        for other in unexpected:
             if other.table == key.table and _facts(other, found) == _facts(key, expected):
                 renamed.append(Deviation(key, expected[key], found[other], renamed_from=other.name))
-                extra.remove(other)
+                unexpected.remove(other)
                 break
     return renamed
 
@@ -174,7 +174,7 @@ def _facts(column: Key, definitions: Definitions) -> list[str | None]:
 
 
 def _with_names_of(columns: list[Deviation], expected: Definitions, found: Definitions) -> Definitions:
-    """Return what is found as if columns had their names: what follows from another one is not said again."""
+    """Return the definitions found, with the expected column names, so that a renamed column is reported once."""
     if not columns:
         return found
     right: Definitions = {}
@@ -182,27 +182,29 @@ def _with_names_of(columns: list[Deviation], expected: Definitions, found: Defin
         for column in columns:
             old, new = str(column.renamed_from), column.key.name
             if key[:3:2] == (column.key.table, old) and key.kind in OF_COLUMNS:
-                key = Key(key.table, key.kind, new)  # noqa: PLW2901  # it is known by one name from here on
-            spelled = {re.sub(rf'"{re.escape(old)}"|\b{re.escape(old)}\b', to, definition) for to in (new, f'"{new}"')}
-            definition = next(iter(spelled & {expected.get(key)}), definition)  # noqa: PLW2901  # as above
+                key = Key(key.table, key.kind, new)  # noqa: PLW2901  # from here on it has the expected name
+            spellings = {
+                re.sub(rf'"{re.escape(old)}"|\b{re.escape(old)}\b', to, definition) for to in (new, f'"{new}"')
+            }
+            definition = next(iter(spellings & {expected.get(key)}), definition)  # noqa: PLW2901  # as above
         right[key] = definition
     return right
 
 
-def _with_renamed(every: list[Deviation]) -> Iterator[Deviation]:
-    """Join what is missing with what is too much, if it is the same under another name."""
-    extra = [each for each in every if each.expected is None and each.key.kind in _RENAMED]
-    for each in every:
+def _with_renamed(differences: list[Deviation]) -> Iterator[Deviation]:
+    """Merge what is missing and what is unexpected into one deviation, if they differ only in their names."""
+    unexpected = [each for each in differences if each.expected is None and each.key.kind in _RENAMED]
+    for each in differences:
         same = [
             other
-            for other in extra
+            for other in unexpected
             if each.found is None
             and (other.key.table, other.key.kind) == (each.key.table, each.key.kind)
             and other.found == each.expected
         ]
         if same:
-            extra.remove(same[0])
+            unexpected.remove(same[0])
             yield Deviation(each.key, each.expected, same[0].found, renamed_from=same[0].key.name)
-        elif each not in extra:
+        elif each not in unexpected:
             yield each
-    yield from extra
+    yield from unexpected

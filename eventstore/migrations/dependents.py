@@ -1,4 +1,4 @@
-"""What of an application's would go with what undoing a revision drops, or would stop it half way (PostgreSQL)."""
+"""The application's objects that a downgrade would drop, or that would stop it half way (PostgreSQL)."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -43,19 +43,19 @@ _OF_FUNCTION: Final = text(f"""
 def refuse_dependents(
     connection: Connection, *, tables: Iterable[str], columns: Iterable[tuple[str, str]], functions: Iterable[str]
 ) -> None:
-    """Look whether what is about to be dropped is needed by something that is not ours, or would take it along.
+    """Refuse to drop objects that something of the application's depends on.
 
-    The server refuses to drop what a view or a foreign key needs, but only once it comes to that, when other steps are
-    committed already. Indexes and triggers on a table, and indexes of a column, it drops without a word.
+    The server refuses to drop what a view or a foreign key needs, but only when it comes to that step, after others
+    were committed. It drops indexes and triggers of a table, and indexes of a column, without an error.
 
     Args:
-        connection: In the transaction of the revision.
-        tables: Their names in SQL.
-        columns: Each the name of a table in SQL, and of a column.
-        functions: Their names in SQL, of such as take no arguments.
+        connection: A connection in the transaction of the revision.
+        tables: The names of the tables to drop, as they stand in SQL.
+        columns: The columns to drop, each by the name of its table, as it stands in SQL, and its own name.
+        functions: The names of the functions to drop, as they stand in SQL; they take no arguments.
 
     Raises:
-        ReferredTo: There is such a thing.
+        ReferredTo: Something depends on one of them.
     """
     known = define_tables().metadata.tables.values()
     constraints = [str(constraint.name) for table in known for constraint in table.constraints]

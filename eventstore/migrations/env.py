@@ -1,4 +1,4 @@
-"""Executed by Alembic for `eventstore.migrations`; see `environment.py`."""
+"""The script that Alembic executes for `eventstore.migrations`; see `environment.py`."""
 
 from alembic import context
 

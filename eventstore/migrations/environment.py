@@ -1,4 +1,4 @@
-"""How Alembic runs our revisions, whoever starts it: `alembic` in a checkout, our command, or `migrations.upgrade`."""
+"""The Alembic environment of our revisions, for `alembic` in a checkout, our command and `migrations.upgrade`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,12 +31,12 @@ from eventstore.migrations.strangers import refuse_strangers
 from eventstore.tables import SCHEMA_VERSION, define_tables
 
 VERSION_TABLE: Final = "es_alembic_version"
-"""Our own: with a shared alembic_version, the application's Alembic and ours would each miss the other's revisions."""
+"""Our own version table. In a shared alembic_version, each of the two histories would find unknown revisions."""
 
 
 @contextmanager
 def opened(engine: Engine, settings: Settings) -> Iterator[Connection]:
-    """Open a connection to migrate on: on SQLite inside one transaction, on PostgreSQL with the lock of migrations."""
+    """Open a connection for a migration: on SQLite in one transaction, on PostgreSQL with the migration lock."""
     backend = backend_for(engine, lock_timeout_seconds=settings.wait_seconds, schema=settings.schema)
     if engine.dialect.name == "sqlite":
         with backend.connections.transaction(engine) as connection:
@@ -55,30 +55,30 @@ def opened(engine: Engine, settings: Settings) -> Iterator[Connection]:
 
 
 def refuse_to_lose_events(connection: Connection, schema: str | None) -> None:
-    """Look whether there are events.
+    """Refuse to drop the table of the events if it has rows.
 
     Raises:
-        EventsWouldBeLost: There are.
+        EventsWouldBeLost: It has rows.
     """
     events = define_tables(schema=schema).events
     if inspect(connection).has_table(events.name, schema):
-        found = connection.execute(select(events.c.position).limit(1)).first()
-        if found is not None:
+        event = connection.execute(select(events.c.position).limit(1)).first()
+        if event is not None:
             raise EventsWouldBeLost
-    _end_looking(connection)
+    _end_reading(connection)
 
 
 def run(connection: Connection, settings: Settings) -> None:
-    """Run the revisions that were asked for, each in a transaction of its own; on SQLite all in the open one."""
+    """Run the revisions that were asked for: each in its own transaction, on SQLite all in the open one."""
     refuse_other_schema(connection, settings.schema)
     refuse_without_schema(connection, settings.schema)
     refuse_tables_in_another_schema(connection, settings.schema)
     refuse_tables_of_another_history(connection, settings.schema)
-    done = _revisions(connection, settings.schema)
+    applied = _revisions(connection, settings.schema)
 
     def note(heads: set[str], **_: Any) -> None:
-        nonlocal done
-        done = ", ".join(sorted(heads))
+        nonlocal applied
+        applied = ", ".join(sorted(heads))
 
     _configure(settings, note, connection=connection)
     try:
@@ -86,34 +86,34 @@ def run(connection: Connection, settings: Settings) -> None:
             context.run_migrations()
     except (CommandError, DBAPIError) as error:
         is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
-        if connection.dialect.name == "sqlite" or is_lost:  # one transaction is alone; a lost one may be uncommitted
+        if connection.dialect.name == "sqlite" or is_lost:  # no other migration could run; or the outcome is unknown
             raise
         connection.rollback()
-        found = _revisions(connection, settings.schema)
-        if found != done:
-            raise MigratedMeanwhile(done, found) from error
+        stamped = _revisions(connection, settings.schema)
+        if stamped != applied:
+            raise MigratedMeanwhile(applied, stamped) from error
         raise
 
 
-def run_on_url(url: str, settings: Settings, *, asked: str = "", revision: str = "") -> None:
-    """Run them on a database named by a URL.
+def run_on_url(url: str, settings: Settings, *, command: str = "", revision: str = "") -> None:
+    """Run the revisions that were asked for on a database named by a URL.
 
     Args:
-        url: Of the database.
+        url: The URL of the database.
         settings: How to run them.
-        asked: The command of Alembic, as `upgrade`.
-        revision: The one that it was asked for.
+        command: The command of Alembic, such as `upgrade`.
+        revision: The revision that the command was given.
     """
     engine = engine_for(url)
     try:
         with refusals(engine, settings.schema), opened(engine, settings) as connection:
             context.config.attributes.setdefault(Settings.ATTRIBUTE, settings)
-            if asked == "upgrade" and is_newer(connection, context.script, settings):
-                context.script.get_revisions(revision)  # refuses one that there is not
+            if command == "upgrade" and is_newer(connection, context.script, settings):
+                context.script.get_revisions(revision)  # refuses a revision that does not exist
                 known = context.script.get_current_head()
                 context.config.print_stdout("nothing to do: the tables are newer than this code (%s)", known)
                 return
-            if asked == "downgrade":
+            if command == "downgrade":
                 refuse_unknown_revision(connection, context.script, settings.schema)
             run(connection, settings)
     finally:
@@ -121,7 +121,7 @@ def run_on_url(url: str, settings: Settings, *, asked: str = "", revision: str =
 
 
 def is_newer(connection: Connection, script: ScriptDirectory, settings: Settings) -> bool:
-    """Return whether the tables are newer than this code, which works with them: then it has nothing to upgrade.
+    """Return whether the tables are newer than this code but work with it, so that there is nothing to upgrade.
 
     Raises:
         SchemaTooNew: They are newer, and this code does not work with them.
@@ -134,7 +134,7 @@ def is_newer(connection: Connection, script: ScriptDirectory, settings: Settings
     row = None
     if inspect(connection).has_table(tables.schema.name, settings.schema):
         row = connection.execute(select(tables.schema.c.version, tables.schema.c.breaking_version)).one_or_none()
-    _end_looking(connection)
+    _end_reading(connection)
     if row is None or row.version <= SCHEMA_VERSION:
         raise UnknownRevision(revision, str(script.get_current_head()))
     check_version(row.version, row.breaking_version)
@@ -144,10 +144,10 @@ def is_newer(connection: Connection, script: ScriptDirectory, settings: Settings
 
 
 def refuse_unknown_revision(connection: Connection, script: ScriptDirectory, schema: str | None) -> None:
-    """Look whether this code has the revision that the tables are at.
+    """Refuse tables at a revision that this code does not have.
 
     Raises:
-        UnknownRevision: It does not.
+        UnknownRevision: This code does not have it.
     """
     revision = _unknown_revision(connection, script, schema)
     if revision is not None:
@@ -155,24 +155,24 @@ def refuse_unknown_revision(connection: Connection, script: ScriptDirectory, sch
 
 
 def _unknown_revision(connection: Connection, script: ScriptDirectory, schema: str | None) -> str | None:
-    """Return the revision that the tables are at, if this code does not have it; otherwise None."""
+    """Return the revision of the tables if this code does not have it; otherwise None."""
     revision = current_revision(connection, schema)
-    _end_looking(connection)
+    _end_reading(connection)
     known = {found.revision for found in script.walk_revisions()}
     return None if revision is None or revision in known else revision
 
 
 def run_offline(dialect: str, settings: Settings) -> None:
-    """Print the SQL instead of running it.
+    """Print the SQL of the revisions instead of running it.
 
     Args:
-        dialect: Of SQLAlchemy, as `postgresql`.
-        settings: Of which the schema and the lock timeout count.
+        dialect: The name of SQLAlchemy's dialect, such as `postgresql`.
+        settings: The settings, of which only the schema and the lock timeout are used.
     """
     if settings.schema is not None and "%" in settings.schema:
         msg = (
-            f"no script can be printed for schema {settings.schema!r}: SQLAlchemy would print its percent sign twice; "
-            "migrate on a connection"
+            f"SQL can't be printed for schema {settings.schema!r}, because SQLAlchemy would print its percent sign "
+            "twice; migrate on a connection instead"
         )
         raise InvalidInput(msg)
     context.config.attributes.setdefault(Settings.ATTRIBUTE, settings)
@@ -186,16 +186,16 @@ def run_offline(dialect: str, settings: Settings) -> None:
 
 
 def current_revision(connection: Connection, schema: str | None) -> str | None:
-    """Return the revision that our version table names."""
+    """Return the revision in our version table."""
     options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
     return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
 def _revisions(connection: Connection, schema: str | None) -> str:
-    """Return all that it names, also if a hand has written more than one."""
+    """Return all revisions in our version table, which may be several after a change by hand."""
     options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
     heads = MigrationContext.configure(connection, opts=options).get_current_heads()
-    _end_looking(connection)
+    _end_reading(connection)
     return ", ".join(sorted(heads))
 
 
@@ -205,8 +205,8 @@ def _begins_at_nothing() -> bool:
 
 def _configure(settings: Settings, *listeners: Callable[..., None], **what: Any) -> None:
     def applied(*_: Any, **step: Any) -> None:
-        for tell in (_reporter(settings), *listeners):
-            tell(**step)
+        for listener in (_reporter(settings), *listeners):
+            listener(**step)
 
     context.configure(
         **what,
@@ -228,59 +228,59 @@ def _reporter(settings: Settings) -> Callable[..., None]:
 
 
 def _create_schema(connection: Connection, schema: str | None) -> None:
-    """Make a place for the version table, which comes before the first revision."""
+    """Create the schema for the version table, which Alembic creates before the first revision."""
     if schema is not None and not inspect(connection).has_schema(schema):
         connection.execute(CreateSchema(schema, if_not_exists=True))
         connection.commit()
-    _end_looking(connection)
+    _end_reading(connection)
 
 
 def refuse_tables_of_another_history(connection: Connection, schema: str | None) -> None:
-    """Look whether our version table is there, if the tables are.
+    """Refuse tables without our version table.
 
     Raises:
-        ForeignMigrationHistory: It is not.
+        ForeignMigrationHistory: There are tables, but no version table.
     """
     inspector = inspect(connection)
     if inspector.has_table("es_schema", schema) and not inspector.has_table(VERSION_TABLE, schema):
         raise ForeignMigrationHistory
-    _end_looking(connection)
+    _end_reading(connection)
 
 
 def refuse_tables_in_another_schema(connection: Connection, schema: str | None) -> None:
-    """Look whether new tables would be made in another schema than the one that the tables are in.
+    """Refuse to create new tables in another schema than the one of the present tables.
 
     Raises:
-        TablesElsewhere: They would.
+        TablesElsewhere: They would be created there.
     """
     refuse_elsewhere(connection, schema)
-    _end_looking(connection)
+    _end_reading(connection)
 
 
 def refuse_without_schema(connection: Connection, schema: str | None) -> None:
-    """Look whether there is a schema to make tables in, if none was named.
+    """Refuse a search path without an existing schema, if no schema was named.
 
     Raises:
-        NoSchema: There is none.
+        NoSchema: No schema of the search path exists.
     """
     if schema is None and connection.dialect.name == "postgresql":
-        found, path = connection.execute(select(func.current_schema(), func.current_setting("search_path"))).one()
-        if found is None:
+        current, path = connection.execute(select(func.current_schema(), func.current_setting("search_path"))).one()
+        if current is None:
             raise NoSchema(path)
-        _end_looking(connection)
+        _end_reading(connection)
 
 
 def refuse_other_tables(connection: Connection, schema: str | None) -> None:
-    """Look whether a table that is still to be created is there already.
+    """Refuse tables of the application that have the name of a table that is still to be created.
 
     Raises:
-        TableTaken: One is.
+        TableTaken: There is such a table.
     """
     refuse_strangers(connection, schema)
-    _end_looking(connection)
+    _end_reading(connection)
 
 
-def _end_looking(connection: Connection) -> None:
-    """End the transaction in which was only looked: Alembic is to begin its own. On SQLite it is the migration's."""
+def _end_reading(connection: Connection) -> None:
+    """End a transaction that only read: Alembic begins its own. On SQLite it is the migration's and stays open."""
     if connection.dialect.name != "sqlite":
         connection.rollback()

@@ -1,4 +1,4 @@
-"""Do what the remedy of a difference says."""
+"""Fixing a finding: executing the statements of its remedy."""
 
 import re
 import time
@@ -22,26 +22,26 @@ _VIOLATIONS = frozenset({"23502", "23503", "23505", "23514"})
 
 
 def fix(engine: Engine, finding: Finding, *, wait_seconds: float = 60.0) -> None:
-    """Execute the statements of a finding of `verify`, each by itself.
+    """Execute the statements of a finding of `verify`, each in its own transaction.
 
-    On PostgreSQL, indexes are built and constraints validated while others write. What needs a lock that keeps writers
-    waiting gives up after 0.4 seconds, lets them pass, and tries again; an autovacuum in the way is cancelled. On
-    SQLite a table is made again in one transaction, in which other writers wait.
+    On PostgreSQL, indexes are built and constraints validated without blocking writers. An attempt to take a lock that
+    blocks writers ends after 0.4 seconds, lets them pass, and is repeated; an autovacuum in the way is cancelled. On
+    SQLite a table is recreated in one transaction, and other writers wait for it.
 
     Args:
-        engine: Of the database.
-        finding: One that has `statements`.
-        wait_seconds: For how long it tries again, from 0; on SQLite, how long it waits for the write lock.
+        engine: An engine of the database.
+        finding: A finding that has `statements`.
+        wait_seconds: How long to retry, at least 0; on SQLite, how long to wait for the write lock.
 
     Raises:
-        InvalidInput: It has none: see its remedy.
-        ConstraintViolated: There are rows that a constraint does not allow. On PostgreSQL it is there for new rows.
-        TableLocked: A lock could not be had in all the time there was (PostgreSQL).
-        DatabaseBusy: SQLite's write lock could not be had in that time.
-        sqlalchemy.exc.DBAPIError: The database refuses it.
+        InvalidInput: The finding has no statements; see its remedy.
+        ConstraintViolated: Some rows violate a constraint. On PostgreSQL the constraint then applies to new rows.
+        TableLocked: A lock was not free in that time (PostgreSQL).
+        DatabaseBusy: SQLite's write lock was not free in that time.
+        sqlalchemy.exc.DBAPIError: The database refuses a statement.
     """
     if not finding.statements:
-        raise InvalidInput(f"{finding.subject} takes more than SQL: {finding.remedy}")
+        raise InvalidInput(f"{finding.subject} can't be fixed by SQL alone: {finding.remedy}")
     if engine.dialect.name == "sqlite":
         _fix_on_sqlite(engine, finding, wait_seconds)
         return
@@ -68,7 +68,7 @@ def _fix_on_postgresql(connection: Connection, finding: Finding, wait_seconds: f
 
 
 def _is_done(connection: Connection, statement: str, finding: Finding) -> bool:
-    """Execute it; False if its lock could not be had."""
+    """Execute a statement; return False if its lock was not free."""
     _set_lock_timeout(connection, "0" if may_wait(statement) else LOCK_TIMEOUT)
     try:
         connection.exec_driver_sql(statement.replace("%", "%%"))
@@ -76,7 +76,7 @@ def _is_done(connection: Connection, statement: str, finding: Finding) -> bool:
         state = getattr(error.orig, "sqlstate", None)
         if state in _VIOLATIONS:
             if "UNIQUE INDEX CONCURRENTLY" in statement:
-                connection.exec_driver_sql(finding.statements[0].replace("%", "%%"))  # what the build has left
+                connection.exec_driver_sql(finding.statements[0].replace("%", "%%"))  # drops what the build has left
             raise ConstraintViolated(str(finding.table), str(finding.name), None) from error
         if state not in {_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED}:
             raise
@@ -85,7 +85,7 @@ def _is_done(connection: Connection, statement: str, finding: Finding) -> bool:
 
 
 def _get_past_autovacuum(connection: Connection, table: str) -> None:
-    """Wait for a lock that keeps no writer waiting: after a second of it, the server cancels an autovacuum."""
+    """Wait for a lock that does not block writers: after a second of waiting, the server cancels an autovacuum."""
     _set_lock_timeout(connection, "2s")
     with suppress(DBAPIError):
         lock = block(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
@@ -97,13 +97,13 @@ def _set_lock_timeout(connection: Connection, value: str) -> None:
 
 
 def _table_in(statement: str, table: str) -> str:
-    """Return the table's name as it stands in a statement, with its schema."""
-    found = re.search(rf"{NAME}\.{table}\b", statement)
-    return table if found is None else found.group()
+    """Return the name of the table as it stands in a statement, with its schema."""
+    qualified = re.search(rf"{NAME}\.{table}\b", statement)
+    return table if qualified is None else qualified.group()
 
 
 def _fix_on_sqlite(engine: Engine, finding: Finding, wait_seconds: float) -> None:
-    """Execute on the driver's own connection: foreign keys can be switched off outside of a transaction only."""
+    """Execute on the driver's connection, because foreign keys can be switched off only outside of a transaction."""
     with closing(engine.raw_connection()) as pooled:
         connection: Any = pooled.dbapi_connection
         level, connection.isolation_level = connection.isolation_level, None

@@ -1,4 +1,4 @@
-"""All that verification reads from a database."""
+"""What verification reads from a database."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,22 +16,26 @@ _OWNERS: Final = text("""
 SELECT c.relname::text, quote_ident(pg_get_userbyid(c.relowner))
 FROM pg_class c WHERE c.relnamespace = :namespace AND c.relname = ANY (CAST(:tables AS text[]))
 """)
-_KEPT: Final = text("SELECT tbl_name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL")
+_TABLE_STATEMENTS: Final = text(
+    "SELECT tbl_name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What is in a database, at one moment.
+    """What is in a database at one moment.
 
     Attributes:
         dialect: `postgresql` or `sqlite`.
-        found: What belongs to our tables.
-        versions: The rows of es_schema, as texts; None if it is not there.
-        revisions: The rows of our version table; None if it is not there.
-        schema: The schema that the tables are in, quoted, with a dot; empty if there is none.
-        owners: Who owns a table, quoted.
-        elsewhere: The tables that an unqualified name finds in another schema than es_schema's, each with that, quoted.
-        kept: On SQLite the statements that made the indexes and triggers of each table, the application's too.
+        found: The definitions of everything that belongs to our tables.
+        versions: The rows of es_schema, as texts; None if the table does not exist.
+        revisions: The rows of our version table; None if it does not exist.
+        schema: The schema of the tables, quoted and with a dot; empty if there is none.
+        owners: The owner of each table, quoted.
+        elsewhere: The tables that an unqualified name finds in another schema than that of es_schema, with that schema,
+            quoted.
+        kept: On SQLite, the statements that created the indexes and triggers of each table, including the
+            application's.
         is_permitted: On SQLite, whether a permission to change history was left behind.
     """
 
@@ -47,25 +51,25 @@ class Inventory:
 
 
 def read_inventory(engine: Engine, schema: str | None) -> Inventory:
-    """Read it, in one transaction that is rolled back. Waits for no lock but that of DDL on es_schema."""
-    with _looking(engine) as connection:
+    """Read the inventory in one transaction, which is rolled back. It waits only for DDL on es_schema."""
+    with _reading(engine) as connection:
         return _on_sqlite(connection) if engine.dialect.name == "sqlite" else _on_postgresql(connection, schema)
 
 
 @contextmanager
-def _looking(engine: Engine) -> Iterator[Connection]:
+def _reading(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
-            # whatever the engine's own: the search path is set for this transaction, and there must be one
+            # independent of the engine's options: the search path is set for this one transaction
             connection.execution_options(isolation_level="REPEATABLE READ", stream_results=False)
         connection.begin()
         if engine.dialect.name == "sqlite" and not _is_in_transaction(connection):
-            connection.exec_driver_sql("BEGIN")  # sqlite3 begins none for reads
+            connection.exec_driver_sql("BEGIN")  # sqlite3 begins no transaction for reads
         try:
             yield connection
         finally:
             connection.rollback()
-            if engine.dialect.name == "sqlite" and _is_in_transaction(connection):  # as in AUTOCOMMIT
+            if engine.dialect.name == "sqlite" and _is_in_transaction(connection):  # in AUTOCOMMIT
                 connection.exec_driver_sql("ROLLBACK")
 
 
@@ -98,7 +102,7 @@ def _on_sqlite(connection: Connection) -> Inventory:
     query = text("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = :name")
     is_stamped = connection.execute(query, {"name": VERSION_TABLE}).scalar()
     kept: dict[str, tuple[str, ...]] = {}
-    for table, sql in connection.execute(_KEPT):
+    for table, sql in connection.execute(_TABLE_STATEMENTS):
         kept[table] = (*kept.get(table, ()), sql)
     has_permission = Key(PERMISSION_TABLE, "table") in found
     return Inventory(

@@ -1,4 +1,4 @@
-"""One deployer at a time."""
+"""The migration lock: one migration at a time."""
 
 import threading
 import time
@@ -22,12 +22,12 @@ from eventstore.migrations import catalog
 from eventstore.migrations.place import schemas_to_lock
 from eventstore.migrations.poolers import refuse_transaction_pool
 from eventstore.migrations.session import no_timeouts, set_all, set_aside
-from eventstore.migrations.settings import Progress, Report, Settings
+from eventstore.migrations.settings import OnProgress, Progress, Settings
 
-_SAY_AGAIN_SECONDS: Final = 10
-_WATCH_SECONDS: Final = 0.5
+_REPORT_AGAIN_SECONDS: Final = 10
+_MONITOR_SECONDS: Final = 0.5
 _CANCEL_SECONDS: Final = 0.1
-_TRIES_TO_GIVE_BACK: Final = 20
+_UNLOCK_ATTEMPTS: Final = 20
 _PID: Final = text("SELECT pg_backend_pid()")
 _TRY: Final = text("SELECT pg_backend_pid(), pg_try_advisory_lock(:key)")
 _UNLOCK: Final = text("SELECT CASE WHEN pg_backend_pid() = :pid THEN pg_advisory_unlock(:key) END")
@@ -44,28 +44,29 @@ def deploy_lock(
     *,
     schema: str | None = None,
     wait_seconds: float = 600.0,
-    on_progress: Report | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[None]:
-    """Keep other migrations of the same tables out while the block runs, for an env.py of your own.
+    """Block other migrations of the same tables while the block runs, for your env.py.
 
-    On PostgreSQL it is a session-level advisory lock on a second connection, which is asked for again and again: one
-    that is waited for would be a transaction that CREATE INDEX CONCURRENTLY in turn waits for. It is gone with its
-    connection, so also with a killed process. While it is held, whom the migration waits for goes to the log
+    On PostgreSQL it is a session-level advisory lock on a second connection. It is polled, because a session that waits
+    for it would hold a transaction that CREATE INDEX CONCURRENTLY in turn waits for. The lock ends with its connection,
+    and so with a killed process. While it is held, the sessions that the migration waits for are reported to the log
     (`eventstore.migrations`) and to `on_progress`. If its connection is lost, the lock is taken again on another one;
-    if another migration was quicker, this one is cancelled. On SQLite it does nothing: there the migration is one
-    transaction.
+    if another migration has taken it first, this migration is cancelled. On SQLite it does nothing, because the
+    migration is one transaction.
 
     Args:
-        connection: The one that the migration will run on; not in a transaction. `idle_session_timeout` is off on it
-            while the block runs, because it may wait for long.
-        schema: Of the tables. Defaults to None: all of the connection's search path, since the tables may be in any.
+        connection: The connection that the migration will run on, not in a transaction. `idle_session_timeout` is off
+            on it while the block runs, because it may wait for long.
+        schema: The schema of the tables. Defaults to None: all schemas of the connection's search path, because the
+            tables may be in any of them.
         wait_seconds: How long to wait for another migration.
-        on_progress: Called from another thread. An asynchronous connection (in `run_sync`) is not watched: whom the
-            migration waits for is told then only when a try has failed.
+        on_progress: Called from another thread. An asynchronous connection (in `run_sync`) is not monitored, so waiting
+            is then reported only after a failed attempt.
 
     Raises:
-        MigrationInProgress: Another one was not done in time.
-        DirectConnectionRequired: The engine leads to a pool in transaction mode.
+        MigrationInProgress: Another migration was not done in time.
+        DirectConnectionRequired: The engine connects to a pool in transaction mode.
         MigrationInsideTransaction: The connection is in a transaction.
         MigrationLockLost: The lock's connection was lost, and another migration has taken the lock.
     """
@@ -75,28 +76,28 @@ def deploy_lock(
     if connection.in_transaction():
         raise MigrationInsideTransaction("taking the lock of migrations")
     settings = Settings(on_progress=on_progress)
-    # beside the application's pool, which may allow no second connection; with its dialect, which may be asynchronous
+    # not from the application's pool, which may allow no second connection; its dialect may be asynchronous
     application = connection.engine
     engine = Engine(application.pool.recreate(), application.dialect, application.url)
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as beside:
-            refuse_transaction_pool(connection, beside)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock_connection:
+            refuse_transaction_pool(connection, lock_connection)
             with set_aside(connection, {"idle_session_timeout": "0"}):
                 keys = [_key(each) for each in schemas_to_lock(connection, schema)]
                 pid = _pid_of(connection)
-                lock = _Lock(engine, beside, keys, settings)
+                lock = _Lock(engine, lock_connection, keys, settings)
                 try:
                     lock.wait(wait_seconds)
-                    with lock.watched(pid):
+                    with lock.monitored(pid):
                         yield
                 finally:
-                    lock.give_back()
+                    lock.release()
     finally:
         engine.dispose()
 
 
 def _key(schema: str | None) -> int:
-    """Return a number of 63 bits for the tables of a schema; the database is part of every advisory lock."""
+    """Return a number of 63 bits for the tables of a schema; an advisory lock is of one database anyway."""
     name = f"eventstore migrations of {schema}"
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
 
@@ -110,67 +111,67 @@ def _pid_of(connection: Connection) -> int:
 class _Lock:
     """The advisory lock, and the connection that holds it."""
 
-    def __init__(self, engine: Engine, beside: Connection, keys: list[int], settings: Settings) -> None:
+    def __init__(self, engine: Engine, connection: Connection, keys: list[int], settings: Settings) -> None:
         self._engine = engine
-        self._beside = beside
+        self._connection = connection
         self._keys = keys
-        self._held: list[int] = []
+        self._held_keys: list[int] = []
         self._settings = settings
-        self._holder = _prepare(beside)
+        self._holder = _prepare(connection)
         self._failure: MigrationError | None = None
         self._finished = threading.Event()
 
     def wait(self, seconds: float) -> None:
-        """Ask for it until it is had.
+        """Poll until the lock is held.
 
         Raises:
-            MigrationInProgress: It was not, in all that time.
+            MigrationInProgress: Another migration held it for the whole time.
         """
-        began, said = time.monotonic(), 0.0
+        began, reported_after = time.monotonic(), 0.0
         while not self._try():
             waited = time.monotonic() - began
             holders = self._holders()
             if waited > seconds:
                 raise MigrationInProgress(round(waited, 1), holders)
-            if holders and (not said or waited - said > _SAY_AGAIN_SECONDS):
-                self._settings.report(Progress("another migration is at work", waiting_for=holders))
-                said = waited or 1e-9
+            if holders and (not reported_after or waited - reported_after > _REPORT_AGAIN_SECONDS):
+                self._settings.report(Progress("another migration is running", waiting_for=holders))
+                reported_after = waited or 1e-9
             time.sleep(spread(0.1, 0.5))
 
     def _try(self) -> bool:
-        """Ask once for what is not held, in order; return whether all is held then.
+        """Try once to take the keys that are not held, in order; return whether all are held.
 
         Raises:
-            DirectConnectionRequired: Another session than the one that was prepared has answered.
+            DirectConnectionRequired: Another session than the prepared one has answered.
         """
-        for key in self._keys[len(self._held) :]:
-            pid, taken = self._beside.execute(_TRY, {"key": key}).one()
-            if taken:
-                self._held.append(key)
+        for key in self._keys[len(self._held_keys) :]:
+            pid, is_taken = self._connection.execute(_TRY, {"key": key}).one()
+            if is_taken:
+                self._held_keys.append(key)
             if pid != self._holder:
-                self._holder = pid if taken else self._holder
+                self._holder = pid if is_taken else self._holder
                 raise DirectConnectionRequired
-            if not taken:
+            if not is_taken:
                 return False
         return True
 
     def _holders(self) -> tuple[str, ...]:
-        """Return who has the key that is waited for."""
-        return catalog.advisory_lockers(self._beside, self._keys[min(len(self._held), len(self._keys) - 1)])
+        """Return descriptions of the sessions that hold the next key."""
+        return catalog.advisory_lockers(self._connection, self._keys[min(len(self._held_keys), len(self._keys) - 1)])
 
     @contextmanager
-    def watched(self, pid: int) -> Iterator[None]:
-        """Tell, from a thread of its own, what the backend of a migration does or waits for.
+    def monitored(self, pid: int) -> Iterator[None]:
+        """Report, from another thread, what the backend of a migration does or waits for.
 
-        It also keeps the lock's connection from falling asleep behind a firewall.
+        The queries also keep the lock's connection alive behind a firewall.
 
         Args:
-            pid: Of the backend.
+            pid: The process id of the backend.
         """
-        if self._beside.dialect.is_async:  # it belongs to its event loop, and no thread may use it
+        if self._connection.dialect.is_async:  # its connection can be used only in its event loop
             yield
             return
-        thread = threading.Thread(target=self._watch, args=(pid,), name="eventstore-migration-watch", daemon=True)
+        thread = threading.Thread(target=self._monitor, args=(pid,), name="eventstore-migration-monitor", daemon=True)
         thread.start()
         try:
             yield
@@ -189,21 +190,21 @@ class _Lock:
             self._finished.set()
             thread.join()
 
-    def _watch(self, pid: int) -> None:
-        said_at = float("-inf")
-        while not self._finished.wait(_WATCH_SECONDS):
+    def _monitor(self, pid: int) -> None:
+        reported_at = float("-inf")
+        while not self._finished.wait(_MONITOR_SECONDS):
             try:
                 self._refuse_another_session()
-                waiting_for = catalog.blockers(self._beside, pid)
-                building = catalog.build_progress(self._beside, pid)
+                waiting_for = catalog.blockers(self._connection, pid)
+                building = catalog.build_progress(self._connection, pid)
             except SQLAlchemyError as error:
-                self._take_again(" ".join(str(error.__cause__ or error).split()), pid)
+                self._reacquire(" ".join(str(error.__cause__ or error).split()), pid)
                 continue
             except DirectConnectionRequired as error:
-                self._give_way(error, pid)
+                self._cancel_migration(error, pid)
                 return
-            if waiting_for and time.monotonic() - said_at > _SAY_AGAIN_SECONDS:
-                said_at = time.monotonic()
+            if waiting_for and time.monotonic() - reported_at > _REPORT_AGAIN_SECONDS:
+                reported_at = time.monotonic()
                 self._settings.report(Progress("the migration waits for a lock", waiting_for=waiting_for))
             if building and self._settings.on_progress is not None:
                 index, phase, done, total = building
@@ -213,64 +214,64 @@ class _Lock:
                 )
 
     def _refuse_another_session(self) -> None:
-        if self._beside.execute(_PID).scalar_one() != self._holder:
+        if self._connection.execute(_PID).scalar_one() != self._holder:
             raise DirectConnectionRequired
 
-    def _take_again(self, cause: str, pid: int) -> None:
-        """Take the lock on another connection, since the one that had it is lost; the migration goes on meanwhile."""
-        self._settings.report(Progress(f"the connection that holds the lock of migrations is lost: {cause}"))
+    def _reacquire(self, cause: str, pid: int) -> None:
+        """Take the lock on another connection after its own was lost; the migration continues meanwhile."""
+        self._settings.report(Progress(f"the connection that holds the migration lock is lost: {cause}"))
         before = self._holder
         while not self._finished.is_set():
             with suppress(SQLAlchemyError):
-                self._beside.invalidate()
-                self._beside.close()
-                self._beside = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-                self._holder = _prepare(self._beside)
-                self._held = []
-                self._beside.execute(_END_SESSION, {"pid": before})  # if the network is cut, the server may not know
+                self._connection.invalidate()
+                self._connection.close()
+                self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                self._holder = _prepare(self._connection)
+                self._held_keys = []
+                self._connection.execute(
+                    _END_SESSION, {"pid": before}
+                )  # if the network is cut, the server may not know
                 try:
                     is_held = self._try()
                 except DirectConnectionRequired as error:
-                    self._give_way(error, pid)
+                    self._cancel_migration(error, pid)
                     return
                 if is_held:
-                    self._settings.report(Progress("the lock of migrations was taken again on another connection"))
+                    self._settings.report(Progress("the migration lock was taken again on another connection"))
                     return
                 holders = self._holders()
                 if holders and not any(who.startswith(f"pid {before} ") for who in holders):
-                    self._give_way(MigrationLockLost(cause, holders), pid)
+                    self._cancel_migration(MigrationLockLost(cause, holders), pid)
                     return
-            self._finished.wait(_WATCH_SECONDS)
+            self._finished.wait(_MONITOR_SECONDS)
 
-    def _give_way(self, failure: MigrationError, pid: int) -> None:
-        """Cancel what the migration does, again and again: between two statements there is nothing to cancel."""
+    def _cancel_migration(self, failure: MigrationError, pid: int) -> None:
+        """Cancel the migration's statement repeatedly, because between two statements there is nothing to cancel."""
         self._failure = failure
         while not self._finished.wait(_CANCEL_SECONDS):
             with suppress(SQLAlchemyError):
-                self._beside.execute(_CANCEL, {"pid": pid})
+                self._connection.execute(_CANCEL, {"pid": pid})
 
-    def give_back(self) -> None:
-        """Give the lock back, or say who is left with it: behind a pool, another session may answer."""
+    def release(self) -> None:
+        """Release the lock, or report the session that keeps it: behind a pool, another session may answer."""
         with suppress(SQLAlchemyError):  # if the connection is lost, so is the lock
-            for key in self._held:
+            for key in self._held_keys:
                 if not self._is_unlocked(key) and self._is_left(key):
-                    left = (
-                        f"the lock of migrations could not be given back: SELECT pg_terminate_backend({self._holder})"
-                    )
-                    self._settings.report(Progress(left))
-        self._beside.close()
+                    remedy = f"SELECT pg_terminate_backend({self._holder})"
+                    self._settings.report(Progress(f"the migration lock could not be released; run {remedy}"))
+        self._connection.close()
 
     def _is_unlocked(self, key: int) -> bool:
         parameters = {"key": key, "pid": self._holder}
-        return any(self._beside.execute(_UNLOCK, parameters).scalar() for _ in range(_TRIES_TO_GIVE_BACK))
+        return any(self._connection.execute(_UNLOCK, parameters).scalar() for _ in range(_UNLOCK_ATTEMPTS))
 
     def _is_left(self, key: int) -> bool:
-        holders = catalog.advisory_lockers(self._beside, key)
+        holders = catalog.advisory_lockers(self._connection, key)
         return any(who.startswith(f"pid {self._holder} ") for who in holders)
 
 
-def _prepare(beside: Connection) -> int:
-    """Make the lock's session last; return its process id."""
-    beside.execute(text("SET application_name = 'eventstore migrations'"))  # so that who waits sees for whom
-    set_all(beside, no_timeouts(), is_local=False)
-    return int(beside.execute(_PID).scalar_one())
+def _prepare(connection: Connection) -> int:
+    """Switch off the timeouts of the lock's session; return its process id."""
+    connection.execute(text("SET application_name = 'eventstore migrations'"))  # shown to sessions that wait
+    set_all(connection, no_timeouts(), is_local=False)
+    return int(connection.execute(_PID).scalar_one())

@@ -1,4 +1,4 @@
-"""How the operations of a revision are done on PostgreSQL: without keeping writers waiting."""
+"""The operations of a revision on PostgreSQL, done without blocking writers for long."""
 
 import re
 import time
@@ -31,7 +31,7 @@ _DUPLICATE_OBJECT: Final = "42710"
 _VIOLATIONS: Final = frozenset({"23503", "23514"})
 _POLL_SECONDS: Final = 0.5
 _CANCELLING_SECONDS: Final = 1.0
-"""How long an autovacuum may take to end, once the server has cancelled it."""
+"""How long an autovacuum may take to end after the server has cancelled it."""
 _DEADLOCK_TIMEOUT: Final = text("SELECT CAST(setting AS integer) FROM pg_settings WHERE name = 'deadlock_timeout'")
 
 
@@ -40,7 +40,7 @@ def build_index(name: str, table: str, columns: Sequence[str], *, using: str, op
     quote = op.get_context().dialect.identifier_preparer.quote
     body = f"{quote(name)} ON {table} USING {using} ({', '.join(map(quote, columns))})"
     body += f" WITH ({options})" if options else ""
-    index = _beside(table, name)
+    index = _in_schema_of(table, name)
     with _outside_transaction(f"building index {name}", lock_timeout_seconds=0) as connection:
         if connection is None:
             _execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {body}")
@@ -50,35 +50,31 @@ def build_index(name: str, table: str, columns: Sequence[str], *, using: str, op
         while not _is_there(connection, name, table, expected):
             if catalog.find_index(connection, table, name) is not None:
                 _report(f"dropping index {name}, which a failed build has left invalid")
-                _execute_beside_builds(connection, table, f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
+                _execute_between_builds(connection, table, f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
             _report(f"building index {name}")
             try:
                 _execute(f"CREATE INDEX CONCURRENTLY {body}")
             except DBAPIError as error:
-                # somebody else was quicker: look again; but not at a relation of that name on another table
-                was_quicker = _state(error) == _DUPLICATE_TABLE and catalog.find_index(connection, table, name)
-                if not was_quicker and _state(error) != _DEADLOCK_DETECTED:
+                # another session has created it meanwhile: check it; but a relation of another table is an error
+                was_created = _state(error) == _DUPLICATE_TABLE and catalog.find_index(connection, table, name)
+                if not was_created and _state(error) != _DEADLOCK_DETECTED:
                     raise
 
 
 def _is_there(connection: Connection, name: str, table: str, expected: catalog.Index) -> bool:
-    """Return whether a valid index is there, once no build is under way; a killed client's goes on without it."""
-    _let_builds_end(connection, table)
+    """Return whether there is a valid index, after all builds in progress: a killed client's build goes on."""
+    _wait_for_builds(connection, table)
     index = catalog.find_index(connection, table, name)
     if index is not None and not index.is_like(expected):
-        msg = (
-            f"there is an index {name} on {table} {index}, expected was {expected}; "
-            "drop or rename it, and run the migration again"
-        )
+        msg = f"index {name} on {table} is {index}, but must be {expected}; drop or rename it, then migrate again"
         raise MigrationError(msg)
     return index is not None and index.valid
 
 
-def _let_builds_end(connection: Connection, table: str) -> None:
-    """Wait, without asking for a lock, until nobody builds an index of the table concurrently.
+def _wait_for_builds(connection: Connection, table: str) -> None:
+    """Wait, without requesting a lock, until no session builds an index of the table concurrently.
 
-    In a statement that asks for the table's lock we would wait for the build, and the build, in its turn, for our
-    transaction.
+    A statement that requests the table's lock would wait for the build, and the build would wait for its transaction.
     """
     building = catalog.builders(connection, table)
     if building:
@@ -88,10 +84,10 @@ def _let_builds_end(connection: Connection, table: str) -> None:
         building = catalog.builders(connection, table)
 
 
-def _execute_beside_builds(connection: Connection, table: str, sql: str) -> None:
-    """Execute what conflicts with building indexes of the table; again where one has begun at that very moment."""
+def _execute_between_builds(connection: Connection, table: str, sql: str) -> None:
+    """Execute a statement that conflicts with building indexes of the table; retry if a build has begun meanwhile."""
     while True:
-        _let_builds_end(connection, table)
+        _wait_for_builds(connection, table)
         try:
             _execute(sql)
         except DBAPIError as error:
@@ -106,24 +102,24 @@ def _report(step: str, waiting_for: tuple[str, ...] = ()) -> None:
 
 
 def _refuse_invalid(index: str) -> str:
-    found = f"SELECT FROM pg_index WHERE indexrelid = {literal(index)}::regclass AND NOT indisvalid"
+    query = f"SELECT FROM pg_index WHERE indexrelid = {literal(index)}::regclass AND NOT indisvalid"
     message = f"a failed build has left {index} invalid; DROP INDEX CONCURRENTLY {index}, and build it again"
-    return _raise_if(found, message)
+    return _raise_if(query, message)
 
 
-def _raise_if(found: str, message: str) -> str:
-    """Return a block that raises an error where a query finds something; without a % that drivers would double."""
-    return block(f"IF EXISTS ({found}) THEN RAISE USING MESSAGE = {literal(message)}; END IF")
+def _raise_if(query: str, message: str) -> str:
+    """Return a block that raises an error if a query has rows; without a %, which drivers would double."""
+    return block(f"IF EXISTS ({query}) THEN RAISE USING MESSAGE = {literal(message)}; END IF")
 
 
 def drop_index(name: str, table: str) -> None:
     """See `operations.drop_index_concurrently`."""
-    sql = f"DROP INDEX CONCURRENTLY IF EXISTS {_beside(table, name)}"
+    sql = f"DROP INDEX CONCURRENTLY IF EXISTS {_in_schema_of(table, name)}"
     with _outside_transaction(f"dropping index {name}", lock_timeout_seconds=0) as connection:
         if connection is None:
             _execute(sql)
         else:
-            _execute_beside_builds(connection, table, sql)
+            _execute_between_builds(connection, table, sql)
 
 
 def add_constraints(table: str, definitions: Mapping[str, str], settings: Settings) -> None:
@@ -192,7 +188,7 @@ def drop_trigger(name: str, table: str, call: str, settings: Settings) -> None:
 
 
 def _execute_or_retry(connection: Connection | None, step: str, table: str, sql: str, settings: Settings) -> None:
-    """Execute what can be repeated; where SQL is only printed, print it."""
+    """Execute an idempotent statement with retries; if SQL is only printed, print it."""
     if connection is None:
         _execute(sql)
     else:
@@ -200,14 +196,14 @@ def _execute_or_retry(connection: Connection | None, step: str, table: str, sql:
 
 
 def _locked_by(table: str, definition: str | None) -> list[str]:
-    """Return the tables that a constraint's coming or going locks: a foreign key's other table, too."""
+    """Return the tables that are locked to add or drop a constraint, including the other table of a foreign key."""
     return [table, *re.findall(rf"REFERENCES ({NAME}(?:\.{NAME})?)", definition or "")]
 
 
 def _retry(
     connection: Connection, step: str, tables: list[str], sql: str, settings: Settings, *, is_done: Callable[[], bool]
 ) -> None:
-    """Execute within the lock timeout; if that has passed, let writers pass for as long, and try again."""
+    """Execute within the lock timeout; after a timeout, let writers pass for one to two times as long, and retry."""
 
     def attempt() -> None:
         with _transaction(connection):
@@ -230,7 +226,7 @@ def _try_again(
     began = time.monotonic()
     while not is_done():
         _report(step)
-        _let_builds_end(connection, tables[0])
+        _wait_for_builds(connection, tables[0])
         try:
             attempt()
         except DBAPIError as error:
@@ -251,24 +247,24 @@ def _try_again(
 
 @contextmanager
 def _transaction(connection: Connection) -> Iterator[None]:
-    """Make one transaction of a block, on a connection in autocommit."""
+    """Run a block in one transaction, on a connection in autocommit."""
     connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
     try:
         yield
     except BaseException:
-        with suppress(SQLAlchemyError):  # if the connection is lost, the first error tells more
+        with suppress(SQLAlchemyError):  # if the connection is lost, the first error says why
             connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")
 
 
 def _keep_autovacuum_out(connection: Connection, tables: list[str]) -> None:
-    """Lock tables against autovacuum alone, until the transaction ends.
+    """Lock tables against autovacuum only, until the transaction ends.
 
-    The server cancels an autovacuum that is in the way of somebody who has waited for `deadlock_timeout`, mostly a
-    second. Who waits for that with ACCESS EXCLUSIVE makes all appends wait as long; and with a shorter lock timeout
-    gives up each time before it would have happened. Neither appends nor reads conflict with this lock, so it can be
-    waited for. While it is held, no other autovacuum begins.
+    The server cancels an autovacuum that blocks a session for `deadlock_timeout`, usually a second. Waiting that long
+    for ACCESS EXCLUSIVE would block all appends, and a shorter lock timeout would always end before the server cancels.
+    This lock conflicts neither with appends nor with reads, so it can be waited for. While it is held, no other
+    autovacuum begins.
     """
     milliseconds = connection.execute(_DEADLOCK_TIMEOUT).scalar_one()
     _set_lock_timeout(connection, milliseconds / 1000 + _CANCELLING_SECONDS)
@@ -290,14 +286,14 @@ def begin() -> None:
 
 
 def set_timeouts_aside() -> None:
-    """Switch the timeouts of the role off until the transaction ends."""
+    """Switch off the timeouts of the role until the transaction ends."""
     set_all(op.get_bind(), no_timeouts(), is_local=True)
 
 
 def lock_to_drop(tables: list[str], versions: str, settings: Settings) -> None:
     """Lock tables that are about to be dropped, and the row of es_schema, until the end of the transaction.
 
-    All or none: while it pauses between two tries, it holds none of them.
+    It takes all of the locks or none: between two attempts it holds none.
     """
     if op.get_context().as_sql:
         _execute(f"SET LOCAL lock_timeout = '{_milliseconds(settings.lock_timeout_seconds)}'")
@@ -331,13 +327,13 @@ def validate_constraints(table: str, names: Sequence[str]) -> None:
                 continue
             if not _has_constraint(connection, table, name):
                 msg = (
-                    f"constraint {name} of {table} is not there, though the revision that adds it was applied: "
-                    "a downgrade was interrupted; run that downgrade again, then upgrade"
+                    f"constraint {name} of {table} is missing, although the revision that adds it was applied: a "
+                    "downgrade was interrupted; run that downgrade again, then upgrade"
                 )
                 raise MigrationError(msg)
             _report(f"validating constraint {name}")
             try:
-                _execute_beside_builds(connection, table, sql)
+                _execute_between_builds(connection, table, sql)
             except DBAPIError as error:
                 if _state(error) not in _VIOLATIONS:
                     raise
@@ -356,11 +352,11 @@ def lock_and_refuse_rows(table: str, error: Exception) -> None:
 
 @contextmanager
 def _outside_transaction(step: str, lock_timeout_seconds: float) -> Iterator[Connection | None]:
-    """Commit what is open, and run statements that each commit by themselves; yields None if SQL is only printed.
+    """Commit the open transaction, and run the block in autocommit; yields None if SQL is only printed.
 
     Raises:
         MigrationInsideTransaction: The connection was in a transaction before the migration began.
-        MigrationConnectionLost: It is lost.
+        MigrationConnectionLost: The connection is lost.
     """
     context = op.get_context()
     lost: DBAPIError | None = None
@@ -368,7 +364,7 @@ def _outside_transaction(step: str, lock_timeout_seconds: float) -> Iterator[Con
         with ExitStack() as stack:
             try:
                 stack.enter_context(context.autocommit_block())
-            except (AssertionError, AttributeError):  # Alembic's own, and the same under python -O
+            except (AssertionError, AttributeError):  # Alembic's errors, the second one under python -O
                 raise MigrationInsideTransaction(step) from None
             if context.as_sql:
                 values = {"lock_timeout": _or_none(lock_timeout_seconds), "statement_timeout": "0"}
@@ -387,7 +383,7 @@ def _outside_transaction(step: str, lock_timeout_seconds: float) -> Iterator[Con
             except DBAPIError as error:
                 lost = error if error.connection_invalidated else None
                 raise
-    except SQLAlchemyError:  # Alembic's, as it goes on with a connection that is lost, would hide why it is
+    except SQLAlchemyError:  # Alembic goes on with a lost connection, and its error would hide the cause
         if lost is None:
             raise
         raise MigrationConnectionLost(step, " ".join(str(lost.orig).split())) from lost
@@ -395,7 +391,7 @@ def _outside_transaction(step: str, lock_timeout_seconds: float) -> Iterator[Con
 
 @contextmanager
 def _set_aside(connection: Connection, values: Mapping[str, str]) -> Iterator[None]:
-    """Set settings while a block runs, on a connection in autocommit whose transaction is Alembic's to end."""
+    """Set settings while a block runs, on a connection in autocommit that Alembic takes back to its transaction."""
     before = set_all(connection, values, is_local=False)
     try:
         yield
@@ -413,18 +409,18 @@ def _execute(sql: str) -> None:
 
 
 def _escaped(sql: str) -> str:
-    """Escape what SQLAlchemy's text() would take for a parameter."""
+    """Escape colons, which SQLAlchemy's text() would take for parameters."""
     return sql.replace(":", "\\:")
 
 
-def _beside(table: str, name: str) -> str:
-    """Return the name of an index, in the schema of its table."""
+def _in_schema_of(table: str, name: str) -> str:
+    """Return the name of an index, qualified by the schema of its table."""
     quoted = op.get_context().dialect.identifier_preparer.quote(name)
     of, dot, _ = table.rpartition(".")
     return f"{of}{dot}{quoted}"
 
 
 def _state(error: DBAPIError) -> str | None:
-    """Return the SQLSTATE, as psycopg and asyncpg call it, or psycopg2."""
+    """Return the SQLSTATE of an error of psycopg, asyncpg or psycopg2."""
     state: str | None = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     return state

@@ -1,4 +1,4 @@
-"""How the operations of a revision are done on SQLite: in place, so that nothing that refers to a table is touched."""
+"""The operations of a revision on SQLite, done in place, so that nothing that refers to a table is changed."""
 
 import re
 from collections import Counter
@@ -18,11 +18,11 @@ from eventstore.tables.immutability import sqlite_triggers
 
 
 def begin() -> None:
-    """Begin a transaction, unless there is one; the driver's commit ends it. A table that is referred to is kept."""
+    """Begin a transaction unless there is one; the driver's commit ends it. Also refuse drops of tables in use."""
     connection = op.get_bind()
     if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's or aiosqlite's
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-    if not event.contains(connection, "before_execute", _refuse_to_drop):  # revisions drop tables by Alembic's own hand
+    if not event.contains(connection, "before_execute", _refuse_to_drop):  # revisions drop tables by Alembic's op
         event.listen(connection, "before_execute", _refuse_to_drop)
 
 
@@ -36,15 +36,15 @@ def create_index(name: str, table: str, columns: Sequence[str]) -> None:
 
 
 def _is_there(connection: Connection, name: str, table: str, columns: Sequence[str]) -> bool:
-    """Return whether an index is there. Of one name there is one in the whole file."""
+    """Return whether the index exists. An index name is unique in the whole file."""
     query = text("SELECT tbl_name FROM main.sqlite_master WHERE type = 'index' AND name = :name COLLATE NOCASE")
-    found = connection.execute(query, {"name": name}).scalar()
-    if found is None:
+    indexed_table = connection.execute(query, {"name": name}).scalar()
+    if indexed_table is None:
         return False
     indexed = [row[2] or "an expression" for row in connection.exec_driver_sql(f"PRAGMA main.index_info({name})")]
-    if (found.lower(), indexed) != (table, list(columns)):
+    if (indexed_table.lower(), indexed) != (table, list(columns)):
         msg = (
-            f"there is an index {name} on {found} ({', '.join(indexed)}), expected was one on {table} "
+            f"index {name} is on {indexed_table} ({', '.join(indexed)}), but must be on {table} "
             f"({', '.join(columns)}); nothing was done; drop it, and run the migration again"
         )
         raise MigrationError(msg)
@@ -63,7 +63,7 @@ def add_constraints(table: str, definitions: Mapping[str, str]) -> None:
     orphans = _orphans(connection, table) if foreign_key else Counter()
     added = "".join(f", \n\tCONSTRAINT {name} {definition}" for name, definition in missing.items())
     redefine(connection, table, f"{sql[: sql.rindex(')')].rstrip()}{added}\n)")
-    # what was there before is of a foreign key of the application's
+    # orphans from before belong to a foreign key of the application's
     if foreign_key and _orphans(connection, table) - orphans:
         raise ConstraintViolated(table, *foreign_key)
 
@@ -116,7 +116,7 @@ def _has_column(connection: Connection, table: str, name: str) -> bool:
 
 def _online(step: str) -> Connection:
     if op.get_context().as_sql:
-        msg = f"{step}: SQLite does it from what is in the file, so there is no SQL to print; run it online"
+        msg = f"{step}: on SQLite this depends on the file, so there is no SQL to print; run it online"
         raise MigrationError(msg)
     begin()
     return op.get_bind()
@@ -127,28 +127,28 @@ def _has(sql: str, constraint: str) -> bool:
 
 
 def _refuse_violations(connection: Connection, table: str, definitions: Mapping[str, str]) -> None:
-    """Check the rows against all CHECKs, in one pass."""
+    """Check the rows against all CHECK constraints in one scan."""
     checks = {name: sql.removeprefix("CHECK ") for name, sql in definitions.items() if sql.startswith("CHECK ")}
     if not checks:
         return
-    broken = [f"{condition} IS FALSE" for condition in checks.values()]  # one that gives NULL is satisfied
+    broken = [f"{condition} IS FALSE" for condition in checks.values()]  # a condition that is NULL is satisfied
     query = f"SELECT {', '.join(broken)} FROM main.{table} WHERE {' OR '.join(broken)} LIMIT 1"  # our own
-    found = connection.exec_driver_sql(query).first()
-    if found is not None:
-        name = next(name for name, is_broken in zip(checks, found, strict=True) if is_broken)
+    row = connection.exec_driver_sql(query).first()
+    if row is not None:
+        name = next(name for name, is_broken in zip(checks, row, strict=True) if is_broken)
         raise ConstraintViolated(table, name, definitions[name])
 
 
 def _orphans(connection: Connection, table: str) -> Counter[str]:
-    """Return how many rows lack the row that they refer to, by the table of that; names in lower case."""
+    """Return how many rows lack the row that they refer to, by the other table's name in lower case."""
     return Counter(row[2].lower() for row in connection.exec_driver_sql(f"PRAGMA main.foreign_key_check({table})"))
 
 
 def _refuse_to_drop(connection: Connection, statement: Any, *_: Any) -> None:
-    """Refuse to drop a table of ours that something of the application's needs.
+    """Refuse to drop a table of ours that something of the application's depends on.
 
-    With foreign_keys = ON, a DROP TABLE deletes its rows first, and with them those that refer to them ON DELETE
-    CASCADE. Triggers and indexes of the application's would go with the table, without a word.
+    With foreign_keys = ON, DROP TABLE deletes the rows first, and so the rows that refer to them ON DELETE CASCADE. It
+    would also drop the application's triggers and indexes of the table, without an error.
     """
     if not isinstance(statement, DropTable) or statement.element.schema is not None:
         return
@@ -157,7 +157,7 @@ def _refuse_to_drop(connection: Connection, statement: Any, *_: Any) -> None:
     if table not in tables:
         return
     ours = {*tables, *sqlite_triggers(), *(index.name for each in tables.values() for index in each.indexes)}
-    found = connection.execute(_DEPENDENTS, {"table": table}).all()
-    dependents = [f"{kind} {name}" for kind, name in found if name not in ours]
+    rows = connection.execute(_DEPENDENTS, {"table": table}).all()
+    dependents = [f"{kind} {name}" for kind, name in rows if name not in ours]
     if dependents:
         raise ReferredTo(table, dependents)

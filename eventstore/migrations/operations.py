@@ -1,9 +1,9 @@
-"""What revisions are made of, beside Alembic's own operations.
+"""The operations of our revisions, in addition to Alembic's.
 
-Each function can be repeated, works on both databases, and offline where it says nothing else.
+Each function is idempotent and works on both databases, and offline unless it says otherwise.
 
-A revision imports this module and nothing else of the package. So what a function does may be improved, but what comes
-of it in the database must stay the same.
+Revisions import only this module of the package. A function may be improved, but its result in the database must stay
+the same.
 """
 
 import inspect
@@ -23,7 +23,7 @@ _DROPPED: Final = {
     "es_0001": ("es_streams", "es_events", "snapshots", "es_schema"),
     "es_0005": ("es_checkpoints", "es_dead_letters"),
 }
-"""The tables that undoing a revision drops, in the order in which appends and projections lock them."""
+"""The tables that a downgrade of a revision drops, in the order in which appends and projections lock them."""
 _DROPPED_COLUMNS: Final = {
     "es_0006": (("es_streams", "deleted_version"), ("es_streams", "archived_version")),
     "es_0007": tuple(
@@ -39,15 +39,15 @@ def schema() -> str | None:
 
 
 def qualified(name: str) -> str:
-    """Return the name of a table, with its schema if there is one, as it stands in text for `op.execute`.
+    """Return the name of a table, with its schema if there is one, as text for `op.execute`.
 
-    SQLAlchemy takes a colon there for the beginning of a parameter, so it is escaped. `add_constraints` knows that.
+    Colons are escaped, because SQLAlchemy takes them for parameters there. `add_constraints` takes escaped names, too.
     """
     return _name(name).replace(":", "\\:")
 
 
 def _name(name: str) -> str:
-    """Return the same as it stands in SQL."""
+    """Return the name of a table, with its schema if there is one, as it stands in SQL."""
     preparer = op.get_context().dialect.identifier_preparer
     of = schema()
     quoted = preparer.quote(name) if of is None else f"{preparer.quote_schema(of)}.{preparer.quote(name)}"
@@ -55,41 +55,40 @@ def _name(name: str) -> str:
 
 
 def create_schema() -> None:
-    """Create the PostgreSQL schema of the tables, unless it is there or none was named.
+    """Create the PostgreSQL schema of the tables, unless it exists or none was named.
 
     Raises:
-        ForeignMigrationHistory: Our tables are there already, so another history has made them.
-        TableTaken: One of our tables, whichever revision creates it, is there already, and so another one.
+        ForeignMigrationHistory: Our tables exist already, so another migration history has created them.
+        TableTaken: A table of the application has the name of one that any of the revisions creates.
     """
     name = schema()
     context = op.get_context()
-    if not context.as_sql:  # what comes first in the first revision
+    if not context.as_sql:  # the first checks of the first revision
         refuse_own(op.get_bind(), name)
         refuse_strangers(op.get_bind(), name)
     if name is None or _on_sqlite():
         return
     if not context.as_sql and sa.inspect(op.get_bind()).has_schema(name):
-        return  # IF NOT EXISTS asks for the right to create it even then
+        return  # even with IF NOT EXISTS the statement needs the right to create it
     op.execute(sa.schema.CreateSchema(name, if_not_exists=True))
 
 
 def begin() -> None:
-    """Make sure that a revision is a transaction, and that going back keeps no one waiting; called first.
+    """Prepare the transaction of a revision; called first.
 
-    On SQLite, whose driver begins no transaction for DDL, it begins one. On PostgreSQL there is one: timeouts of the
-    role are off until it ends, and tables that this revision drops when it is undone are locked here, all or none,
-    within the lock timeout and again and again, as by `add_constraints`. Nothing is dropped that something of the
-    application's needs.
+    On SQLite, whose driver begins no transaction for DDL, it begins one. On PostgreSQL there is one: the timeouts of
+    the role are off until it ends. For a downgrade it locks the tables that will be dropped, all or none, with the lock
+    timeout and the retries of `add_constraints`, and refuses to drop anything that the application's objects depend on.
 
     Raises:
-        TablesElsewhere: The tables are in another schema than the one where the revision would make its own.
-        TableTaken: A table that the next revision creates is there already.
+        TablesElsewhere: The tables are in another schema than the one where the revision would create new ones.
+        TableTaken: A table with the name of one that the next revision creates exists already.
         UnsuitableSetting: The connection is in AUTOCOMMIT, or at an isolation level other than READ COMMITTED.
-        ReferredTo: Undoing the revision would drop what something of the application's needs (PostgreSQL; on SQLite the
+        ReferredTo: The downgrade would drop what something of the application's depends on (PostgreSQL; on SQLite the
             drop itself is refused, and with it the whole migration).
-        TableLocked: The locks could not be had in all the time there was.
+        TableLocked: The locks were not free in the time to wait.
     """
-    undone = _revision_that_is_undone()
+    downgraded = _revision_being_downgraded()
     is_sqlite = _on_sqlite()
     if not op.get_context().as_sql:
         if not is_sqlite:
@@ -98,21 +97,21 @@ def begin() -> None:
         refuse_strangers(op.get_bind(), schema(), next_revision_only=True)
         if is_sqlite:
             on_sqlite.begin()
-        elif undone is not None:
+        elif downgraded is not None:
             refuse_dependents(
                 op.get_bind(),
-                tables=[_name(table) for table in _DROPPED.get(undone, ())],
-                columns=[(_name(table), column) for table, column in _DROPPED_COLUMNS.get(undone, ())],
-                functions=[_name(function) for function in _DROPPED_FUNCTIONS.get(undone, ())],
+                tables=[_name(table) for table in _DROPPED.get(downgraded, ())],
+                columns=[(_name(table), column) for table, column in _DROPPED_COLUMNS.get(downgraded, ())],
+                functions=[_name(function) for function in _DROPPED_FUNCTIONS.get(downgraded, ())],
             )
-    if not is_sqlite and undone in _DROPPED:
-        on_postgresql.lock_to_drop([_name(table) for table in _DROPPED[undone]], _name("es_schema"), _settings())
+    if not is_sqlite and downgraded in _DROPPED:
+        on_postgresql.lock_to_drop([_name(table) for table in _DROPPED[downgraded]], _name("es_schema"), _settings())
 
 
-def _revision_that_is_undone() -> str | None:
-    """Return the revision whose `downgrade()` has called the caller, None if its `upgrade()` has.
+def _revision_being_downgraded() -> str | None:
+    """Return the revision whose `downgrade()` has called the caller; None if its `upgrade()` has.
 
-    Alembic does not say which of its steps is at work, and the revisions stay as they were released.
+    Alembic does not say which step it runs, and released revisions must not change.
     """
     frame = inspect.currentframe()
     caller = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
@@ -123,22 +122,22 @@ def _revision_that_is_undone() -> str | None:
 
 
 def create_index_concurrently(name: str, table: str, *columns: str, using: str = "btree", options: str = "") -> None:
-    """Build an index while others write to the table; a plain one on SQLite.
+    """Build an index without blocking writers; on SQLite an ordinary CREATE INDEX.
 
-    On PostgreSQL it runs outside of a transaction, without a lock timeout, and waits until transactions have ended that
-    are older than it. What a valid index of that name has done already is not done again; a build that is under way in
-    another session is waited for; an invalid index, which a failed build leaves behind, is dropped and built anew.
+    On PostgreSQL it runs outside of a transaction, without a lock timeout, and waits until all older transactions have
+    ended. It does nothing if there is a valid index; it waits for a build in another session; and it drops and rebuilds
+    an invalid index, which a failed build leaves behind.
 
     Args:
-        name: Of the index.
-        table: Of the event store.
-        columns: Their names, in order.
-        using: The access method. On SQLite there is but one.
-        options: Storage parameters, as `autosummarize = on`. On SQLite there are none.
+        name: The name of the index.
+        table: The name of a table of the event store.
+        columns: The names of the columns, in order.
+        using: The access method; ignored on SQLite.
+        options: Storage parameters, such as `autosummarize = on`; ignored on SQLite.
 
     Raises:
         MigrationInsideTransaction: The connection was in a transaction before the migration began.
-        MigrationError: There is an index of that name that is another one.
+        MigrationError: There is an index with that name and another definition.
     """
     if _on_sqlite():
         on_sqlite.create_index(name, table, columns)
@@ -147,7 +146,7 @@ def create_index_concurrently(name: str, table: str, *columns: str, using: str =
 
 
 def drop_index_concurrently(name: str, table: str) -> None:
-    """Drop an index while others write to the table, if it is there; a plain DROP on SQLite."""
+    """Drop an index if it exists, without blocking writers; on SQLite an ordinary DROP INDEX."""
     if _on_sqlite():
         op.drop_index(name, table, if_exists=True)
     else:
@@ -155,20 +154,20 @@ def drop_index_concurrently(name: str, table: str) -> None:
 
 
 def add_constraints(table: str, **definitions: str) -> None:
-    """Add constraints to a table, of which those that are there are left alone.
+    """Add constraints to a table; existing ones are left unchanged.
 
-    On PostgreSQL they are added NOT VALID, which asks for the table's lock but for a moment: new rows are checked from
-    then on, old ones by `validate_constraints`. Each is committed by itself. Where the lock can't be had within the
-    lock timeout, writers are let pass and it is tried again. On SQLite all rows are checked, then the definition of the
-    table is changed in place: only CHECK and FOREIGN KEY can be added.
+    On PostgreSQL they are added NOT VALID, which needs the table's lock only for a moment: new rows are checked from
+    then on, old ones by `validate_constraints`. Each is committed separately. If the lock is not free within the lock
+    timeout, the attempt ends, lets writers pass, and is repeated. On SQLite all rows are checked, then the definition
+    of the table is changed in place: only CHECK and FOREIGN KEY can be added.
 
     Args:
-        table: Of the event store.
-        definitions: By name; as in CREATE TABLE.
+        table: The name of a table of the event store.
+        definitions: The definitions as in CREATE TABLE, by name.
 
     Raises:
-        TableLocked: The lock could not be had in all the time there was (PostgreSQL).
-        ConstraintViolated: A row does not satisfy one of them (SQLite).
+        TableLocked: The lock was not free in the time to wait (PostgreSQL).
+        ConstraintViolated: A row violates a constraint (SQLite).
         MigrationInsideTransaction: The connection was in a transaction before the migration began (PostgreSQL).
     """
     if _on_sqlite():
@@ -179,7 +178,7 @@ def add_constraints(table: str, **definitions: str) -> None:
 
 
 def drop_constraints(table: str, *names: str) -> None:
-    """Drop constraints that `add_constraints` has added; in the same manner, with the same errors."""
+    """Drop constraints that `add_constraints` has added, with the same locking and errors."""
     if _on_sqlite():
         on_sqlite.drop_constraints(table, names)
     else:
@@ -187,10 +186,10 @@ def drop_constraints(table: str, *names: str) -> None:
 
 
 def validate_constraints(table: str, *names: str) -> None:
-    """Check the rows that were stored before the constraints, while others write to the table. Nothing to do on SQLite.
+    """Check the rows that are older than the constraints, without blocking writers. Does nothing on SQLite.
 
     Raises:
-        ConstraintViolated: A row does not satisfy one of them.
+        ConstraintViolated: A row violates a constraint.
         MigrationInsideTransaction: The connection was in a transaction before the migration began.
     """
     if not _on_sqlite():
@@ -198,9 +197,9 @@ def validate_constraints(table: str, *names: str) -> None:
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
-    """Add a column that takes NULL and has no default, as the last one, unless it is there.
+    """Add a nullable column without a default as the last one, unless it exists.
 
-    Its rows are left as they are. On PostgreSQL the table's lock is asked for as by `add_constraints`.
+    The rows are not rewritten. On PostgreSQL it locks the table as `add_constraints` does.
     """
     name, type_ = column.name, column.type.compile(dialect=op.get_context().dialect)
     if _on_sqlite():
@@ -210,7 +209,7 @@ def add_column(table: str, column: sa.Column[Any]) -> None:
 
 
 def drop_column(table: str, name: str) -> None:
-    """Drop a column that `add_column` has added, if it is there; in the same manner."""
+    """Drop a column that `add_column` has added, if it exists, with the same locking."""
     if _on_sqlite():
         on_sqlite.drop_column(table, name)
     else:
@@ -218,17 +217,17 @@ def drop_column(table: str, name: str) -> None:
 
 
 def create_statement_trigger(name: str, table: str, event: str, *, when: str, function: str, body: str) -> None:
-    """Create a trigger that fires once a statement, and its function, unless it is there (PostgreSQL).
+    """Create a trigger that fires once for each statement, and its function, unless it exists (PostgreSQL).
 
-    Appends wait while the table is locked, which is asked for as by `add_constraints`; reads do not.
+    It locks the table as `add_constraints` does; appends wait for that, reads do not.
 
     Args:
-        name: Of the trigger.
-        table: Of the event store.
-        event: As in CREATE TRIGGER: BEFORE UPDATE OR DELETE.
-        when: On which condition it fires.
-        function: Its name.
-        body: What it does, in PL/pgSQL.
+        name: The name of the trigger.
+        table: The name of a table of the event store.
+        event: The event as in CREATE TRIGGER, such as BEFORE UPDATE OR DELETE.
+        when: The condition on which it fires.
+        function: The name of its function.
+        body: The body of the function in PL/pgSQL.
     """
     call = f"{_name(function)}()"
     definition = f"{event} ON {_name(table)} FOR EACH STATEMENT WHEN ({when}) EXECUTE FUNCTION {call}"
@@ -236,12 +235,12 @@ def create_statement_trigger(name: str, table: str, event: str, *, when: str, fu
 
 
 def drop_statement_trigger(name: str, table: str, *, function: str) -> None:
-    """Drop a trigger and its function, if they are there (PostgreSQL)."""
+    """Drop a trigger and its function, if they exist (PostgreSQL)."""
     on_postgresql.drop_trigger(name, _name(table), f"{_name(function)}()", _settings())
 
 
 def refuse_to_lose_events() -> None:
-    """Lock es_events until the end of the transaction, and go no further if it has rows.
+    """Lock es_events until the end of the transaction, and refuse to continue if it has rows.
 
     Raises:
         EventsWouldBeLost: There are events.
@@ -254,9 +253,9 @@ def refuse_to_lose_events() -> None:
 
 
 def set_schema_version(version: int) -> None:
-    """Write the version of the tables to es_schema: what the store looks at."""
+    """Write the version of the tables to es_schema, which the store reads."""
     if not _on_sqlite() and not op.get_context().as_sql:
-        on_postgresql.set_timeouts_aside()  # steps outside of a transaction have ended the one that `begin` knew
+        on_postgresql.set_timeouts_aside()  # steps outside of a transaction have ended the one of `begin`
     op.execute(f"UPDATE {_name('es_schema')} SET version = {int(version)}".replace(":", "\\:"))
 
 

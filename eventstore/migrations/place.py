@@ -1,4 +1,4 @@
-"""Which PostgreSQL schema the tables are in: one, whichever search path a deployer has."""
+"""The PostgreSQL schema of the tables: always one, with any search path."""
 
 from typing import Final
 
@@ -19,13 +19,13 @@ _PATH: Final = text("SELECT unnest(current_schemas(false))::text")
 
 
 def refuse_elsewhere(connection: Connection, schema: str | None) -> None:
-    """Look whether the tables are in another schema of the search path than the first, if no schema was named.
+    """Refuse tables that are in another schema of the search path than the first, if no schema was named.
 
-    An unqualified name finds a table in any schema of the path, and a new one is made in the first. So a schema that
-    comes to the front of the path later, such as one that is named like the deployer, would split the tables.
+    An unqualified name finds a table in any schema of the path, but a new table is created in the first. A schema that
+    comes to the front of the path later, such as one named like the database user, would split the tables.
 
     Raises:
-        TablesElsewhere: They are.
+        TablesElsewhere: They are in another schema.
     """
     if schema is None and connection.dialect.name == "postgresql":
         row = connection.execute(_WHERE).first()
@@ -34,23 +34,23 @@ def refuse_elsewhere(connection: Connection, schema: str | None) -> None:
 
 
 def refuse_elsewhere_in_script() -> str:
-    """Return the same look as SQL, for a script that is printed."""
+    """Return the same check as SQL, for a printed script."""
     message = (
-        "the tables of the event store are in another schema than the first of search_path, where new ones would be "
-        "made; name their schema (--schema), or put it first in search_path"
+        "the tables of the event store are in another schema than the first one of search_path, where new tables would "
+        "be created; name their schema (--schema), or put it first in search_path"
     )
     return block(f"IF EXISTS (SELECT {_ELSEWHERE}) THEN RAISE USING MESSAGE = {literal(message)}; END IF")
 
 
 def schemas_to_lock(connection: Connection, schema: str | None) -> list[str | None]:
-    """Return the schemas that a migration may find tables in, in an order that is the same for all deployers."""
+    """Return the schemas that may have tables, in an order that is the same for all migrations."""
     if schema is not None:
         return [schema]
     return sorted(connection.execute(_PATH).scalars()) or [None]
 
 
 def schema_of_tables(connection: Connection, schema: str | None) -> str | None:
-    """Return the schema that our tables are in, or will be made in."""
+    """Return the schema that has our tables, or in which they will be created."""
     if schema is not None:
         return schema
     visible = schema_of(connection, "es_schema") or schema_of(connection, "es_alembic_version")
@@ -58,6 +58,6 @@ def schema_of_tables(connection: Connection, schema: str | None) -> str | None:
 
 
 def schema_of(connection: Connection, table: str) -> str | None:
-    """Return the schema in which an unqualified name of a table finds it, None if it finds none."""
-    found: str | None = connection.execute(_VISIBLE, {"table": table}).scalar()
-    return found
+    """Return the schema in which an unqualified name finds a table; None if it finds none."""
+    schema: str | None = connection.execute(_VISIBLE, {"table": table}).scalar()
+    return schema

@@ -1,4 +1,4 @@
-"""Whether between a migration and PostgreSQL is a pool that shares server connections between transactions."""
+"""Detection of a pooler in transaction mode between a migration and PostgreSQL."""
 
 import secrets
 from contextlib import suppress
@@ -13,40 +13,40 @@ _MARK: Final = text("SELECT set_config('eventstore.migration', :mark, false)")
 _READ: Final = text("SELECT current_setting('eventstore.migration', true)")
 _FORGET: Final = text("SELECT set_config('eventstore.migration', '', false)")
 _PID: Final = text("SELECT pg_backend_pid()")
-_LOOKS: Final = 3
-_LOOKS_BEHIND_A_POOLER: Final = 40
+_CHECKS: Final = 3
+_CHECKS_BEHIND_A_POOLER: Final = 40
 
 
 def refuse_transaction_pool(one: Connection, other: Connection) -> None:
-    """Refuse if what one connection sets in its session is not there at its next statement.
+    """Refuse a pool in transaction mode, where a setting of a session may be gone at the next statement.
 
-    Each writes a random mark into its session. In a pool in transaction mode an idle connection has no session: the
-    next statement gets the one that is longest idle, or the one that was used last. So each connection looks twice in a
-    row, and while the other one is in a transaction, which holds its session: then a free one is handed out that the
-    other has marked, or that has no mark. Servers that forget settings between transactions are noticed as well. If a
-    process other than the one that the driver was told of answers, there is a pooler, perhaps in session mode: then it
-    looks often, because other clients of it change the order.
+    Each connection writes a random mark into its session. In a pool in transaction mode an idle connection has no
+    session: its next statement gets the session that was idle longest, or used last. So each connection checks its mark
+    twice in a row, and also while the other one holds its session in a transaction: then the pool hands out a session
+    that has the other mark, or none. This also detects servers that forget settings between transactions. If another
+    process answers than the one that the driver connected to, there is a pooler, possibly in session mode: then the
+    marks are checked often, because other clients of the pooler change the order.
 
     Args:
-        one: Not in a transaction.
-        other: In AUTOCOMMIT.
+        one: A connection that is not in a transaction.
+        other: A connection in AUTOCOMMIT.
 
     Raises:
-        DirectConnectionRequired: The pool is in transaction mode.
+        DirectConnectionRequired: There is a pool in transaction mode.
     """
     marks = {connection: secrets.token_hex(16) for connection in (one, other)}
 
-    def look(connection: Connection) -> None:
+    def check_mark(connection: Connection) -> None:
         if connection.execute(_READ).scalar_one() != marks[connection]:
             raise DirectConnectionRequired
 
-    def look_while_held(holding: Connection, looking: Connection) -> None:
+    def check_while_held(holding: Connection, checked: Connection) -> None:
         holding.exec_driver_sql("BEGIN")
         try:
-            look(holding)
+            check_mark(holding)
             for _ in range(2):
-                look(looking)
-                _end(looking)
+                check_mark(checked)
+                _end(checked)
         finally:
             holding.exec_driver_sql("ROLLBACK")
 
@@ -54,13 +54,13 @@ def refuse_transaction_pool(one: Connection, other: Connection) -> None:
         for connection, mark in marks.items():
             connection.execute(_MARK, {"mark": mark})
             connection.commit()
-        for _ in range(_LOOKS_BEHIND_A_POOLER if _is_pooled(one) or _is_pooled(other) else _LOOKS):
+        for _ in range(_CHECKS_BEHIND_A_POOLER if _is_pooled(one) or _is_pooled(other) else _CHECKS):
             for connection in (one, one, other, other):
-                look(connection)
+                check_mark(connection)
                 _end(connection)
-            look_while_held(other, one)
+            check_while_held(other, one)
     finally:
-        with suppress(SQLAlchemyError):  # the first error tells more
+        with suppress(SQLAlchemyError):  # the first error says why
             for connection in marks:
                 connection.execute(_FORGET)
                 connection.commit()
@@ -68,10 +68,10 @@ def refuse_transaction_pool(one: Connection, other: Connection) -> None:
 
 def _is_pooled(connection: Connection) -> bool:
     raw: Any = connection.connection.dbapi_connection
-    told = getattr(getattr(raw, "info", None), "backend_pid", None)
-    answered = connection.execute(_PID).scalar_one()
+    connected_pid = getattr(getattr(raw, "info", None), "backend_pid", None)
+    answering_pid = connection.execute(_PID).scalar_one()
     _end(connection)
-    return told is not None and told != answered
+    return connected_pid is not None and connected_pid != answering_pid
 
 
 def _end(connection: Connection) -> None:

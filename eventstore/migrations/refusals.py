@@ -1,4 +1,4 @@
-"""What PostgreSQL refuses to the user of a migration, or of a look at the schema, as an error of ours."""
+"""Translation of PostgreSQL's refusals during a migration or a check of the schema into our errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +16,10 @@ _READ_ONLY: Final = "25006"
 
 
 def refuse_encoding(connection: Connection) -> None:
-    """Look whether the database can store every text (PostgreSQL).
+    """Refuse a database that can't store every text (PostgreSQL).
 
     Raises:
-        UnsuitableSetting: It can't, so that no store would work with it.
+        UnsuitableSetting: Its encoding is not UTF8, so no store would work with it.
     """
     encoding = connection.execute(text("SELECT current_setting('server_encoding')")).scalar_one()
     connection.rollback()
@@ -28,22 +28,22 @@ def refuse_encoding(connection: Connection) -> None:
 
 
 def _unsuitable(encoding: str) -> UnsuitableSetting:
-    problem = f"is {encoding}, in which not every text can be sent and read"
-    return UnsuitableSetting("server_encoding", problem, "make the database with ENCODING 'UTF8'")
+    problem = f"is {encoding}, which can't represent every text"
+    return UnsuitableSetting("server_encoding", problem, "create the database with ENCODING 'UTF8'")
 
 
 @contextmanager
 def refusals(engine: Engine, schema: str | None) -> Iterator[None]:
-    """Raise an error of ours for what the user of the engine may not do.
+    """Raise our errors for what the database user may not do.
 
     Args:
-        engine: Of the database.
+        engine: The engine of the database.
         schema: The schema of the tables.
 
     Raises:
-        InvalidInput: It is no engine.
+        InvalidInput: `engine` is not an engine.
         PermissionDenied: The user lacks a right.
-        ReadOnlyDatabase: The user may only read, as on a standby.
+        ReadOnlyDatabase: The database is read-only, such as a standby.
         UnsuitableSetting: The encoding of the database is SQL_ASCII.
     """
     check_engine(engine)
@@ -52,7 +52,7 @@ def refusals(engine: Engine, schema: str | None) -> Iterator[None]:
     except TypeError as error:
         if engine.dialect.name != "postgresql" or engine.dialect.server_version_info is not None:
             raise
-        # SQLAlchemy could not read the server's version, which it asks for first: the driver gives it bytes
+        # SQLAlchemy could not parse the server's version, its first query: the driver returned bytes
         raise _unsuitable("SQL_ASCII") from error
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == _READ_ONLY:

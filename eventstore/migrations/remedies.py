@@ -1,24 +1,24 @@
-"""What to do about a deviation: SQL, each statement of its own, that keeps no append waiting for long, or advice."""
+"""Remedies of deviations: SQL statements that block no append for long, or advice."""
 
 from dataclasses import dataclass
 
 REPAIR = "`eventstore repair`"
-RESTORE = "restore it from a backup: nothing can compute it"
-RENAME = "rename it: a later revision makes a table of that name"
-UNLESS_MEANT = "unless you mean it: "
-IF_THE_SAME = "if its values are that column's: "
-REWRITES = "while nothing appends, for the table is rewritten: "
+RESTORE = "restore it from a backup, because it can't be computed"
+RENAME = "rename it, because a later revision creates a table with that name"
+UNLESS_MEANT = "unless it is intended: "
+IF_THE_SAME = "if it has the values of that column: "
+REWRITES = "while nothing is appended, because the table is rewritten: "
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What to do.
+    """What to do about a deviation.
 
     Attributes:
-        statements: SQL, each outside of a transaction; empty if it takes a decision or a backup.
-        advice: What else there is to say, before the SQL or instead of it.
+        statements: SQL, each statement outside of a transaction; empty if it takes a decision or a backup.
+        advice: The text before the SQL or instead of it.
         repairable: Whether `repair` does it, if the rows allow it: nothing is lost, and there is nothing to decide.
-        is_script: Whether the statements are too many to be printed: our command does them.
+        is_script: Whether the statements are too many to be printed, so that our command must run them.
     """
 
     statements: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class Remedy:
     is_script: bool = False
 
     def text(self, dialect: str) -> str:
-        """Return it as it is printed: for psql, or for the sqlite3 shell."""
+        """Return the text to print, with SQL for psql or for the sqlite3 shell."""
         if self.is_script or not self.statements:
             return self.advice
         is_limited = dialect == "postgresql"
@@ -35,24 +35,24 @@ class Remedy:
 
 
 def may_wait(statement: str) -> bool:
-    """Return whether a statement may wait for its locks: appends do not queue behind it."""
+    """Return whether a statement may wait for its locks because appends do not queue behind it."""
     keeps_writers = (" CONCURRENTLY ", " VALIDATE CONSTRAINT ", " SET (", " RESET (")
     touches_rows = ("INSERT", "UPDATE", "DELETE", "CREATE TABLE", "GRANT")
     return any(words in statement for words in keeps_writers) or statement.startswith(touches_rows)
 
 
 LOCK_TIMEOUT = "400ms"
-"""Appends wait for so long at the most; twice, where a foreign key has two tables locked. That is less than the second
-after which PostgreSQL looks for deadlocks: of an append and a remedy that wait for each other, the remedy gives up."""
+"""How long appends wait at most; twice as long if a foreign key locks two tables. That is less than the second after
+which PostgreSQL looks for deadlocks: if an append and a remedy wait for each other, the remedy times out."""
 
 
 def _with_timeouts(statements: tuple[str, ...]) -> list[str]:
-    """Return them such that each that others queue behind gives up soon."""
-    printed: list[str] = []
+    """Return the statements with a short lock timeout for each that others would queue behind."""
+    lines: list[str] = []
     is_limited = False
     for statement in statements:
         if may_wait(statement) == is_limited:
             is_limited = not is_limited
-            printed.append(f"SET lock_timeout = '{LOCK_TIMEOUT}'" if is_limited else "RESET lock_timeout")
-        printed.append(statement)
-    return [*printed, "RESET lock_timeout"] if is_limited else printed
+            lines.append(f"SET lock_timeout = '{LOCK_TIMEOUT}'" if is_limited else "RESET lock_timeout")
+        lines.append(statement)
+    return [*lines, "RESET lock_timeout"] if is_limited else lines

@@ -1,4 +1,4 @@
-"""What to do about a deviation on PostgreSQL."""
+"""Remedies of deviations on PostgreSQL."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ _CAN_BE_EMPTY: Final = frozenset({"snapshots", "es_schema"})
 
 
 def remedy(deviation: Deviation, inventory: Inventory, expected: Definitions) -> Remedy:
-    """Return what to do."""
+    """Return the remedy of a deviation."""
     return _Remedies(deviation, inventory, expected).remedy()
 
 
@@ -59,7 +59,7 @@ class _Remedies:
         if self._key.table == "es_schema":
             row = re.findall(r"\d+", self._definitions[Key("es_schema", "row")])
             statements.append(f"INSERT INTO {self._table} (id, version, breaking_version) VALUES (1, {', '.join(row)})")
-        return Remedy(tuple(statements), "what it held can be restored from a backup; without it: ", repairable=False)
+        return Remedy(tuple(statements), "restore its rows from a backup; if there is none:  ", repairable=False)
 
     def owner(self) -> Remedy:
         ours = [owner for table, owner in self._inventory.owners.items() if table in TABLES]
@@ -99,8 +99,8 @@ class _Remedies:
         return self._alter("SET LOGGED", advice=REWRITES)
 
     def fillfactor(self) -> Remedy:
-        wanted = self._expected or USUAL["fillfactor"]
-        return self._alter("RESET (fillfactor)" if self._expected is None else f"SET (fillfactor = {wanted})")
+        fillfactor = self._expected or USUAL["fillfactor"]
+        return self._alter("RESET (fillfactor)" if self._expected is None else f"SET (fillfactor = {fillfactor})")
 
     # Of columns
 
@@ -109,7 +109,7 @@ class _Remedies:
             return self._alter(f"RENAME COLUMN {quoted(self._renamed_from)} TO {self._name}", advice=IF_THE_SAME)
         if self._expected is None:
             return self._alter(
-                f"DROP COLUMN IF EXISTS {self._name}", advice="keep your data in tables of your own, then: "
+                f"DROP COLUMN IF EXISTS {self._name}", advice="move its data to a table of yours, then: "
             )
         if self._found is None:
             return self._missing_column()
@@ -121,7 +121,7 @@ class _Remedies:
             added = self._alter(f"ADD COLUMN IF NOT EXISTS {self._column_sql()}", advice=REWRITES)
         elif self._fact("not null") is None:
             what = f"ADD COLUMN IF NOT EXISTS {self._column_sql()}"
-            added = self._alter(what, advice="restore its values from a backup, if it had any, after: ")
+            added = self._alter(what, advice="then restore its values from a backup, if it had any: ")
         else:
             return Remedy((), RESTORE)
         return added
@@ -162,16 +162,16 @@ class _Remedies:
         if self._found is not None:
             return self._alter(f"ALTER COLUMN {self._name} SET GENERATED {self._expected}")
         sequence = self._sequence_name()
-        # at once, and with appends kept out: a position before the newest would be missed by readers
+        # in one block that locks out appends: readers would miss an event stored at a position before the newest
         statement = block(
             f"ALTER TABLE {self._table} ALTER COLUMN {self._name} DROP DEFAULT; "
             f"DROP SEQUENCE IF EXISTS {sequence}; "
             f"ALTER TABLE {self._table} ALTER COLUMN {self._name} ADD GENERATED {self._expected} AS IDENTITY "
-            f"(SEQUENCE NAME {sequence}); {self._go_on_after_the_newest()}"
+            f"(SEQUENCE NAME {sequence}); {self._advance_beyond_newest()}"
         )
         return Remedy((statement,))
 
-    def _go_on_after_the_newest(self) -> str:
+    def _advance_beyond_newest(self) -> str:
         sequence, events = self._sequence_name(), f"(SELECT max(position) FROM {self._table}) AS events (newest)"
         return (
             f"PERFORM setval({literal(sequence)}, newest) FROM {events} "
@@ -194,9 +194,9 @@ class _Remedies:
         alter = f"ALTER SEQUENCE {self._sequence_name()} {' '.join(changes)}"
         if all(change.startswith(("CACHE", "START")) for change in changes):
             return Remedy((alter,), repairable=True)
-        # it may have gone back: then positions would be given out again, once it goes forward
+        # it may have gone back, and would then assign positions again
         lock = f"LOCK TABLE {self._table} IN SHARE ROW EXCLUSIVE MODE"
-        return Remedy((block(f"{lock}; {alter}; {self._go_on_after_the_newest()}"),), repairable=True)
+        return Remedy((block(f"{lock}; {alter}; {self._advance_beyond_newest()}"),), repairable=True)
 
     def persistence_of_the_sequence(self) -> Remedy:
         return Remedy((f"ALTER SEQUENCE {self._sequence_name()} SET LOGGED",), repairable=True)
@@ -208,7 +208,7 @@ class _Remedies:
     def not_null(self) -> Remedy:
         if self._expected is None:
             return self._alter(f"ALTER COLUMN {self._name} DROP NOT NULL")
-        # a check that was validated while others wrote spares SET NOT NULL the scan under its lock
+        # with a check that was validated without blocking writers, SET NOT NULL needs no scan under its lock
         check = f"CONSTRAINT {_NOT_NULL_CHECK}"
         add = f"ADD {check} CHECK ({self._name} IS NOT NULL) NOT VALID"
         return Remedy((

@@ -1,4 +1,4 @@
-"""What to do about a deviation on SQLite, where most takes making the table again, as its documentation prescribes."""
+"""Remedies of deviations on SQLite. Most recreate the table, as SQLite's documentation prescribes."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -16,7 +16,7 @@ _CAN_BE_EMPTY: Final = frozenset({"snapshots", "es_schema", "es_history_permissi
 
 
 def remedy(deviation: Deviation, inventory: Inventory, expected: Definitions) -> Remedy:
-    """Return what to do."""
+    """Return the remedy of a deviation."""
     key = deviation.key
     if key.kind in {"index", "trigger"}:
         return _of_index_or_trigger(deviation)
@@ -26,21 +26,21 @@ def remedy(deviation: Deviation, inventory: Inventory, expected: Definitions) ->
     if in_place is not None:
         return in_place
     if any(column.key.table == key.table for column in renamed_columns(expected, inventory.found)):
-        return Remedy((), "give the column its name again first, then run `eventstore check` again")
+        return Remedy((), "rename the column back first, then run `eventstore check` again")
     if key.kind == "constraint" and deviation.expected is None:
-        return Remedy(tuple(_make_again(key.table, inventory, expected, without=key.name)), UNLESS_MEANT)
-    advice = f"{REPAIR} makes the table again, with all its rows; appends wait meanwhile"
-    return Remedy(tuple(_make_again(key.table, inventory, expected)), advice, repairable=True, is_script=True)
+        return Remedy(tuple(_recreate(key.table, inventory, expected, without=key.name)), UNLESS_MEANT)
+    advice = f"{REPAIR} recreates the table with all its rows; appends wait meanwhile"
+    return Remedy(tuple(_recreate(key.table, inventory, expected)), advice, repairable=True, is_script=True)
 
 
 def _of_column(deviation: Deviation) -> Remedy | None:
-    """Return what can be done without making the table again; None if that has to be."""
+    """Return a remedy that does not recreate the table; None if there is none."""
     table, name = deviation.key.table, quoted(deviation.key.name)
     if deviation.renamed_from is not None:
         rename = f"ALTER TABLE {table} RENAME COLUMN {quoted(deviation.renamed_from)} TO {name}"
         return Remedy((rename,), IF_THE_SAME)
     if deviation.expected is None:
-        return Remedy((f"ALTER TABLE {table} DROP COLUMN {name}",), "keep your data in tables of your own, then: ")
+        return Remedy((f"ALTER TABLE {table} DROP COLUMN {name}",), "move its data to a table of yours, then: ")
     if deviation.found is None and _needs_values(deviation.expected):
         return Remedy((), RESTORE)
     return None
@@ -79,7 +79,7 @@ def _create_table(name: str, table: str, definitions: Definitions, extra: Defini
                 is_named = kind == "column" or key.name != definition
                 words = [quoted(key.name)] if is_named else []
                 parts.append(" ".join(["CONSTRAINT"] * (is_named and kind == "constraint") + [*words, definition]))
-    lines = ", \n\t".join(parts)  # as revisions expect it, that add to it and take from it
+    lines = ", \n\t".join(parts)  # the form that revisions expect, which add lines and remove them
     return f"CREATE TABLE {name} (\n\t{lines}\n)"
 
 
@@ -94,13 +94,11 @@ def _of_table(deviation: Deviation, expected: Definitions) -> Remedy:
     if table == "es_schema":
         row = expected[Key("es_schema", "row")].replace("version ", "").replace("breaking_", "")
         statements.append(f"INSERT INTO es_schema (id, version, breaking_version) VALUES (1, {row})")
-    return Remedy(tuple(statements), "what it held can be restored from a backup; without it: ")
+    return Remedy(tuple(statements), "restore its rows from a backup; if there is none:  ")
 
 
-def _make_again(
-    table: str, inventory: Inventory, expected: Definitions, *, without: str | None = None
-) -> Iterator[str]:
-    """Yield what makes a table again from its rows, with the application's columns, constraints, indexes, triggers."""
+def _recreate(table: str, inventory: Inventory, expected: Definitions, *, without: str | None = None) -> Iterator[str]:
+    """Yield the statements that recreate a table with its rows and the application's columns, constraints and so on."""
     found = inventory.found
     extra = {
         key: definition
@@ -115,7 +113,7 @@ def _make_again(
     ]
     listed = ", ".join(columns)
     yield "PRAGMA foreign_keys = OFF"
-    yield "PRAGMA legacy_alter_table = ON"  # what refers to the table keeps to its name
+    yield "PRAGMA legacy_alter_table = ON"  # what refers to the table keeps its name
     yield "BEGIN IMMEDIATE"
     yield _create_table(_NEW, table, expected, extra)
     yield f"INSERT INTO {_NEW} ({listed}) SELECT {listed} FROM {table}"

@@ -1,4 +1,4 @@
-"""Which revision are the tables of, whatever the version table and es_schema say?"""
+"""Finds the revision of the tables from their definitions, even if the version table or es_schema is wrong."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from eventstore.migrations.remedies import Remedy
 
 _ROW = Key("es_schema", "row")
 _CLEARLY = 3
-"""So many more things have to fit another revision before a stamp is not believed."""
+"""A stamp is overruled only if this many more definitions match another revision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the tables are.
+    """The revision of the tables.
 
     Attributes:
-        revision: The revision that they are of.
-        is_begun: Whether the next one may have been interrupted.
+        revision: The revision.
+        is_begun: Whether the next revision may have been begun and interrupted.
         pending: The revisions after it, in order.
     """
 
@@ -30,46 +30,46 @@ class Verdict:
 
 
 def judge(inventory: Inventory, history: Mapping[str, Definitions]) -> Verdict:
-    """Find out the revision by what the tables are; what is written in them counts if it is not clearly wrong."""
+    """Find the revision that the definitions match; a written one counts unless it is clearly wrong."""
     revisions = list(history)
     known = {key for definitions in history.values() for key in definitions}
     counts = {
         revision: count_deviations(definitions, inventory.found, known) for revision, definitions in history.items()
     }
-    stamped = _only(inventory.revisions, revisions)
-    said = next((each for each in revisions if (history[each][_ROW],) == inventory.versions), None)
-    believed = stamped if inventory.revisions is not None else said
-    best = _best(counts, prefer=(believed, said))
+    stamp = _only(inventory.revisions, revisions)
+    of_es_schema = next((each for each in revisions if (history[each][_ROW],) == inventory.versions), None)
+    written = stamp if inventory.revisions is not None else of_es_schema
+    best = _best(counts, prefer=(written, of_es_schema))
     revision = best
-    if believed is not None and not _is_clearly_another(counts, believed, best, agreed=believed == said):
-        revision = believed
-    following = _next(revisions, believed) if believed is not None and believed == said else None
+    if written is not None and not _is_clearly_another(counts, written, best, agreed=written == of_es_schema):
+        revision = written
+    following = _next(revisions, written) if written is not None and written == of_es_schema else None
     is_begun = (
         following is not None
-        and revision in {believed, following}
+        and revision in {written, following}
         and inventory.dialect == "postgresql"  # SQLite migrates in one transaction
-        and not any(key.kind == "table" for key in history[following].keys() - history[str(believed)].keys())
-        and any(inventory.found.get(key) == text for key, text in _added(history, str(believed), following))
+        and not any(key.kind == "table" for key in history[following].keys() - history[str(written)].keys())
+        and any(inventory.found.get(key) == text for key, text in _added(history, str(written), following))
     )
     if is_begun:
-        revision = str(believed)
+        revision = str(written)
     return Verdict(revision, is_begun, tuple(revisions[revisions.index(revision) + 1 :]))
 
 
 def wrong_stamps(
     inventory: Inventory, verdict: Verdict, history: Mapping[str, Definitions]
 ) -> Iterator[tuple[str, str, Remedy]]:
-    """Yield the table that says something else than the tables are, the problem, and what to do."""
+    """Yield each table that names another revision than that of the tables, the problem, and the remedy."""
     then = "" if not verdict.pending else "then run `eventstore migrate`; first: "
     stamps, table = inventory.revisions, f"{inventory.schema}{VERSION_TABLE}"
     if stamps is not None and stamps != (verdict.revision,):
-        problem = f"says {' and '.join(stamps) or 'nothing'}, but the tables are those of {verdict.revision}"
-        set_ = f"UPDATE {table} SET version_num = '{verdict.revision}'"
+        problem = f"names {' and '.join(stamps) or 'no revision'}, but the tables are those of {verdict.revision}"
+        update = f"UPDATE {table} SET version_num = '{verdict.revision}'"
         if len(stamps) != 1:
             insert = f"INSERT INTO {table} (version_num) VALUES ('{verdict.revision}')"
             yield VERSION_TABLE, problem, Remedy((f"DELETE FROM {table}", insert), then)
         else:
-            yield VERSION_TABLE, problem, Remedy((set_,), then)
+            yield VERSION_TABLE, problem, Remedy((update,), then)
     expected = history[verdict.revision][_ROW]
     if inventory.versions is not None and inventory.versions != (expected,):
         version, breaking = (part.rpartition(" ")[2] for part in expected.split(", "))
@@ -77,7 +77,7 @@ def wrong_stamps(
         insert = f"INSERT INTO {table} (id, version, breaking_version) VALUES (1, {version}, {breaking})"
         update = f"UPDATE {table} SET version = {version}, breaking_version = {breaking} WHERE id = 1"
         if not inventory.versions:
-            problem, statements = "has no row, so no store can tell which version it is", [insert]
+            problem, statements = "has no row, so stores can't read the schema version", [insert]
         elif len(inventory.versions) > 1:
             problem, statements = "has several rows", [f"DELETE FROM {table}", insert]
         else:
@@ -91,16 +91,16 @@ def _only(stamps: tuple[str, ...] | None, revisions: list[str]) -> str | None:
 
 
 def _best(counts: Mapping[str, tuple[int, int]], prefer: tuple[str | None, ...]) -> str:
-    """Return the revision that fits best: of equals one that is written down, otherwise the newest."""
+    """Return the revision that matches best; of several, one that is written in the tables, otherwise the newest."""
     least = min(counts.values())
     best = [revision for revision, count in counts.items() if count == least]
     return next((each for each in prefer if each in best), None) or best[-1]
 
 
-def _is_clearly_another(counts: Mapping[str, tuple[int, int]], believed: str, best: str, *, agreed: bool) -> bool:
+def _is_clearly_another(counts: Mapping[str, tuple[int, int]], written: str, best: str, *, agreed: bool) -> bool:
     if not agreed:
-        return counts[believed] > counts[best]
-    more = counts[believed][0] - counts[best][0]
+        return counts[written] > counts[best]
+    more = counts[written][0] - counts[best][0]
     return more >= _CLEARLY or (counts[best] == (0, 0) and more > 1)
 
 

@@ -1,4 +1,4 @@
-"""Settings of a PostgreSQL session that would break off a migration, or run it in another way."""
+"""Settings of a PostgreSQL session that would interrupt a migration, or change how it runs."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,15 +29,15 @@ def no_timeouts() -> dict[str, str]:
 
 
 def set_all(connection: Connection, values: Mapping[str, str], *, is_local: bool) -> dict[str, str]:
-    """Set those settings that this server knows.
+    """Set the settings that this server knows; the others are ignored.
 
     Args:
-        connection: Of the session.
-        values: By name.
-        is_local: Whether only until the transaction ends.
+        connection: The connection of the session.
+        values: The values by name.
+        is_local: Whether to set them only until the transaction ends.
 
     Returns:
-        What they were before.
+        The values before.
     """
     before = {name: str(value) for name, value in connection.execute(_SHOW, {"names": list(values)})}
     for name in before:
@@ -47,7 +47,7 @@ def set_all(connection: Connection, values: Mapping[str, str], *, is_local: bool
 
 @contextmanager
 def set_aside(connection: Connection, values: Mapping[str, str]) -> Iterator[None]:
-    """Set settings while a block runs, and give back what they were; the connection is in no transaction."""
+    """Set settings while a block runs, and restore them afterwards; the connection is not in a transaction."""
     before = set_all(connection, values, is_local=False)
     connection.commit()
     try:
@@ -61,13 +61,13 @@ def set_aside(connection: Connection, values: Mapping[str, str]) -> Iterator[Non
 
 
 def refuse_other_transactions(connection: Connection) -> None:
-    """Look whether what a revision does is one transaction, which sees what others commit meanwhile.
+    """Refuse a connection on which a revision is not one transaction that sees what others commit meanwhile.
 
-    In AUTOCOMMIT, a process that is killed would leave half a revision. At REPEATABLE READ, events that are appended
-    after the first look would not be seen, and be dropped with their table.
+    In AUTOCOMMIT, a killed process would leave half a revision. At REPEATABLE READ, events appended after the first
+    read would be invisible and dropped with their table.
 
     Raises:
-        UnsuitableSetting: It is not.
+        UnsuitableSetting: The connection is in AUTOCOMMIT, or at another level than READ COMMITTED.
     """
     level = connection.execute(text("SELECT current_setting('transaction_isolation')")).scalar_one()
     if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
@@ -75,7 +75,7 @@ def refuse_other_transactions(connection: Connection) -> None:
     if level not in {"read committed", "read uncommitted"}:
         raise UnsuitableSetting(
             "isolation_level",
-            f"is {level.upper()} on the connection of the migration, whose revisions are transactions at READ "
+            f"is {level.upper()} on the connection of the migration, but revisions must be transactions at READ "
             "COMMITTED; nothing of this revision was done",
             'in env.py, give context.configure() a connection with execution_options(isolation_level="READ COMMITTED")',
         )

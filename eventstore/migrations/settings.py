@@ -1,4 +1,4 @@
-"""How a migration is to run, and what it tells about itself while it does."""
+"""The settings of a migration, and the reports of its progress."""
 
 import logging
 from collections.abc import Callable
@@ -18,11 +18,11 @@ class Progress:
     """What a running migration is doing.
 
     Attributes:
-        step: In words, as "building index es_events_category_position_idx: scanning table".
-        applied: The revision that has just been completed (or undone); None while one is at work.
-        done: How much of the step is done, None where that is not known.
-        total: Of how much, in the same unit (pages of the table, mostly).
-        waiting_for: Who holds the lock that it waits for, as texts; empty where it does not wait.
+        step: A description, such as "building index es_events_category_position_idx: scanning table".
+        applied: The revision that was just completed (or undone); None while a revision is running.
+        done: How much of the step is done; None if that is not known.
+        total: How much there is to do, in the same unit (mostly pages of the table); None if that is not known.
+        waiting_for: Descriptions of the sessions that hold the lock it waits for; empty if it does not wait.
     """
 
     step: str
@@ -32,28 +32,28 @@ class Progress:
     waiting_for: tuple[str, ...] = ()
 
 
-Report = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a migration is to run.
+    """The settings of a migration.
 
     Attributes:
-        schema: The PostgreSQL schema of the tables. Defaults to None: the first of the connection's search path.
-        lock_timeout_seconds: How long one try to lock a table for a change may take. Writers who come after it wait as
-            long. Then it steps back, lets them pass and tries again.
-        wait_seconds: For how long it tries again, and for how long it waits for another migration.
-        on_progress: Called with what is being done, now and then, from any thread.
+        schema: The PostgreSQL schema of the tables. Defaults to None: the first schema of the connection's search path.
+        lock_timeout_seconds: How long one attempt to lock a table may take. Later writers wait as long. Then the
+            attempt ends, lets them pass, and is repeated.
+        wait_seconds: How long to retry, and how long to wait for another migration.
+        on_progress: Called with a `Progress`, from any thread.
     """
 
     ATTRIBUTE: ClassVar[str] = "eventstore"
-    """Where in the attributes of Alembic's Config they are."""
+    """The key of the settings in the attributes of Alembic's Config."""
 
     schema: str | None = None
     lock_timeout_seconds: float = 1.0
     wait_seconds: float = 600.0
-    on_progress: Report | None = None
+    on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
         check_schema_name(self.schema)
@@ -62,12 +62,12 @@ class Settings:
 
     @classmethod
     def of(cls, config: Config | None) -> "Settings":
-        """Return those that our own environment has set, or those in an application's alembic.ini."""
+        """Return the settings of our own environment, or those in an application's alembic.ini."""
         if config is None:
             return cls()
-        given: Settings | None = config.attributes.get(cls.ATTRIBUTE)
-        if given is not None:
-            return given
+        settings: Settings | None = config.attributes.get(cls.ATTRIBUTE)
+        if settings is not None:
+            return settings
         return cls(
             schema=config.get_main_option("eventstore_schema"),
             lock_timeout_seconds=_seconds(config, "eventstore_lock_timeout_seconds", "1"),
@@ -75,7 +75,7 @@ class Settings:
         )
 
     def report(self, progress: Progress) -> None:
-        """Tell what is being done: to who has asked, and to the log."""
+        """Report progress to the log and to `on_progress`."""
         if progress.waiting_for:
             logger.warning("%s: waiting for %s", progress.step, "; ".join(progress.waiting_for))
         else:
@@ -85,9 +85,9 @@ class Settings:
 
 
 def _seconds(config: Config, option: str, default: str) -> float:
-    given = config.get_main_option(option, default)
+    value = config.get_main_option(option, default)
     try:
-        return float(given)
+        return float(value)
     except ValueError:
-        msg = f"{option} in alembic.ini is a number of seconds, not {given!r}"
+        msg = f"{option} in alembic.ini is a number of seconds, not {value!r}"
         raise InvalidInput(msg) from None

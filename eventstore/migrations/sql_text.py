@@ -1,4 +1,4 @@
-"""Parts of PostgreSQL's SQL that hold names."""
+"""Parts of PostgreSQL's SQL that contain names."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ def literal(value: str) -> str:
 
 
 def block(body: str) -> str:
-    """Return an anonymous block of PL/pgSQL, in a dollar quote that no name in it ends."""
+    """Return an anonymous block of PL/pgSQL, in a dollar quote that does not occur in it."""
     quote, number = "$$", 0
     while quote in body:
         number += 1

@@ -1,4 +1,4 @@
-"""How a table of SQLite gets another definition while its rows stay where they are."""
+"""Changing the definition of a SQLite table without rewriting its rows."""
 
 import re
 from collections.abc import Iterator
@@ -14,24 +14,24 @@ _TRIAL: Final = "eventstore_migration_trial"
 
 
 def definition_of(connection: Connection, table: str) -> str:
-    """Return the CREATE TABLE of a table, as SQLite keeps it."""
-    found = text("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = :table")
-    sql: str = connection.execute(found, {"table": table}).scalar_one()
+    """Return the CREATE TABLE statement of a table, as SQLite stores it."""
+    query = text("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = :table")
+    sql: str = connection.execute(query, {"table": table}).scalar_one()
     return sql
 
 
 def redefine(connection: Connection, table: str, sql: str) -> None:
-    """Write a table's definition where SQLite keeps it: with other constraints, and the same columns.
+    """Replace the definition of a table in sqlite_master by one with other constraints and the same columns.
 
-    That is SQLite's own advice for a change that leaves the rows as they are (sqlite.org/lang_altertable.html, section
-    7), and what its ALTER TABLE does from 3.53 on. The rows must satisfy the new constraints already. The other way is
-    a new table that the rows are copied to. It takes three times the space; DROP TABLE of the old one deletes rows that
-    refer to it ON DELETE CASCADE unless foreign keys are off, which can't be switched in a transaction; and triggers,
-    indexes and statistics go with it.
+    SQLite recommends this for a change that leaves the rows as they are (sqlite.org/lang_altertable.html, section 7),
+    and its ALTER TABLE does it from 3.53 on. The rows must satisfy the new constraints already. The alternative is to
+    copy the rows to a new table. That takes three times the space; DROP TABLE of the old one deletes rows that refer to
+    it ON DELETE CASCADE unless foreign keys are off, which can't be switched in a transaction; and triggers, indexes
+    and statistics are dropped with it.
 
     Raises:
-        DefinitionsProtected: The connection does not let definitions be written.
-        MigrationError: The definition is none of a table with these columns and keys.
+        DefinitionsProtected: The connection does not allow definitions to be written.
+        MigrationError: The definition has other columns or keys than the table.
     """
     _try_out(connection, table, sql)
     with _definitions_writable(connection):
@@ -43,14 +43,14 @@ def redefine(connection: Connection, table: str, sql: str) -> None:
             if "may not be modified" not in str(error.orig):
                 raise
             raise DefinitionsProtected(table) from error
-        # so that other connections read it again; a rollback takes this back, too
+        # so that other connections read the definition again; a rollback undoes this, too
         connection.exec_driver_sql(f"PRAGMA main.schema_version = {version + 1}")
 
 
 def _try_out(connection: Connection, table: str, sql: str) -> None:
-    """Create such a table beside it: a definition that can't be read would make the file unreadable.
+    """Create a table with the definition and drop it, since an invalid definition would make the file unreadable.
 
-    Not as a temporary one, which may leave a sqlite_sequence on the connection that hides the file's.
+    It is not a temporary table, which may leave a sqlite_sequence on the connection that hides that of the file.
     """
     trial, named = re.subn(rf"^CREATE TABLE (\W?){table}\1 ?\(", f"CREATE TABLE main.{_TRIAL} (", sql)
     if not named:
@@ -70,10 +70,10 @@ def _try_out(connection: Connection, table: str, sql: str) -> None:
 
 
 def _columns_and_keys(connection: Connection, table: str) -> tuple[object, ...]:
-    """Return what decides how rows lie in the file: a key has an index, which a definition alone does not make."""
+    """Return what the layout of the file depends on: a key has an index, which a changed definition does not create."""
     columns = connection.exec_driver_sql(f"PRAGMA main.table_xinfo({table})").all()
     indexes = connection.exec_driver_sql(f"PRAGMA main.index_list({table})").all()
-    return columns, sorted(origin for _, _, _, origin, _ in indexes if origin != "c")  # those of CREATE INDEX
+    return columns, sorted(origin for _, _, _, origin, _ in indexes if origin != "c")  # c: by CREATE INDEX
 
 
 @contextmanager
@@ -91,14 +91,14 @@ def _definitions_writable(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def _off_guard(connection: Connection) -> Iterator[None]:
-    """Switch off what protects SQLite's own tables, if the driver can: that of Python 3.12 and newer."""
+    """Switch off SQLite's defensive mode, if the driver can, which is so from Python 3.12 on."""
     raw: Any = connection.connection.dbapi_connection
     defensive = getattr(connection.dialect.dbapi, "SQLITE_DBCONFIG_DEFENSIVE", None)
     if defensive is None or not hasattr(raw, "getconfig") or not raw.getconfig(defensive):
         yield
         return
-    raw.setconfig(defensive, False)  # noqa: FBT003  # the driver's
+    raw.setconfig(defensive, False)  # noqa: FBT003  # the driver's signature
     try:
         yield
     finally:
-        raw.setconfig(defensive, True)  # noqa: FBT003  # the driver's
+        raw.setconfig(defensive, True)  # noqa: FBT003  # the driver's signature

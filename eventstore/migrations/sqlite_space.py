@@ -1,4 +1,4 @@
-"""Is there room on the disk for what a migration of SQLite is about to write?"""
+"""Checks that the disk has room for what a migration of SQLite is about to write."""
 
 import os
 import shutil
@@ -13,33 +13,33 @@ from eventstore.errors import DiskTooSmall
 from eventstore.tables import define_tables
 
 _ENTRY_BYTES: Final = 14
-"""What a row of a table or index takes beside its values: lengths, row number, its share of half-empty pages."""
+"""The overhead of a row in a table or index: lengths, row number, its share of half-empty pages."""
 _SORTING: Final = 2
-"""Temporary files of a sort are merged into another of the same size."""
+"""The factor of a sort's temporary files, which are merged into another file of the same size."""
 _IN_MEMORY: Final = 2
-"""PRAGMA temp_store = MEMORY."""
+"""The value of PRAGMA temp_store for MEMORY."""
 
 
 def check_space_for_indexes(connection: Connection, name: str, table: str, columns: Sequence[str]) -> None:
-    """Look whether an index of a table fits, and the others that the table lacks: the next ones to be built.
+    """Check that an index of a table fits on the disk, with the other missing indexes, which are built next.
 
-    If several times the file is free, the rows are not read for it: writers wait meanwhile.
+    If the disk has several times the size of the file free, the rows are not read, because writers wait meanwhile.
 
     Raises:
-        DiskTooSmall: They don't fit beside the file, or what is sorted does not into SQLite's temporary folder.
+        DiskTooSmall: The indexes don't fit beside the file, or the sort does not fit into SQLite's temporary folder.
     """
     if _has_plenty(connection):
         return
     known = define_tables(position_is_key=True).metadata.tables[table].indexes
-    wanted = {str(index.name): [column.name for column in index.columns] for index in known} | {name: columns}
-    built = set(connection.exec_driver_sql("SELECT name FROM main.sqlite_master WHERE type = 'index'").scalars())
-    missing = [columns for index, columns in wanted.items() if index not in built]
+    all_columns = {str(index.name): [column.name for column in index.columns] for index in known} | {name: columns}
+    existing = set(connection.exec_driver_sql("SELECT name FROM main.sqlite_master WHERE type = 'index'").scalars())
+    missing = [columns for index, columns in all_columns.items() if index not in existing]
     if not missing:
         return
     sizes = _sizes(connection, table, missing)
     in_wal = connection.exec_driver_sql("PRAGMA main.journal_mode").scalar() == "wal"
     in_files = connection.exec_driver_sql("PRAGMA temp_store").scalar() != _IN_MEMORY
-    # the write-ahead log keeps them until all is committed; then the file grows, too, also by what waits there already
+    # the write-ahead log has them until the commit; then the file grows, too, also by what the log has already
     total = sum(sizes)
     _check(
         connection,
@@ -51,26 +51,26 @@ def check_space_for_indexes(connection: Connection, name: str, table: str, colum
 
 
 def _has_plenty(connection: Connection) -> bool:
-    """Return whether there is room for all that may be: the indexes of a table take less than the table."""
+    """Return whether there is room for the worst case: the indexes of a table take less than the table."""
     file = _file(connection)
     if file is None:
         return True
-    most = (3 + _SORTING) * _length(connection)
-    return all(shutil.disk_usage(folder).free > most for folder in (file.parent, temporary_folder()))
+    worst_case = (3 + _SORTING) * _length(connection)
+    return all(shutil.disk_usage(folder).free > worst_case for folder in (file.parent, temporary_folder()))
 
 
 def check_space_for_rewriting(connection: Connection, table: str) -> None:
-    """Look whether the rows of a table fit a second time, into the write-ahead log or the rollback journal.
+    """Check that the rows of a table fit on the disk a second time, in the write-ahead log or the rollback journal.
 
     Raises:
-        DiskTooSmall: They don't.
+        DiskTooSmall: They don't fit.
     """
     columns = [row[1] for row in connection.exec_driver_sql(f"PRAGMA main.table_info({table})")]
     _check(connection, f"rewriting {table}", kept=sum(_sizes(connection, table, [columns])), sorting=0, sorted_into=0)
 
 
 def _sizes(connection: Connection, table: str, parts: Sequence[Sequence[str]]) -> list[int]:
-    """Return about how many bytes the values of some columns take in all rows, for each choice of columns; one scan."""
+    """Return about how many bytes the values of each group of columns take in all rows, by one scan."""
     sums = (
         f"sum({' + '.join(f'coalesce(length(CAST({column} AS BLOB)), 0)' for column in columns)})" for columns in parts
     )
@@ -79,13 +79,13 @@ def _sizes(connection: Connection, table: str, parts: Sequence[Sequence[str]]) -
 
 
 def _file(connection: Connection) -> Path | None:
-    """Return the main file; None for a database in memory."""
+    """Return the file of the main database; None for a database in memory."""
     name = next(row[2] for row in connection.exec_driver_sql("PRAGMA database_list") if row[1] == "main")
     return Path(name) if name and Path(name).exists() else None
 
 
 def _length(connection: Connection) -> int:
-    """Return how long the file will be after a commit and a checkpoint."""
+    """Return the size of the file after a commit and a checkpoint, in bytes."""
     pages, page_size = (
         connection.exec_driver_sql(f"PRAGMA main.{name}").scalar_one() for name in ("page_count", "page_size")
     )
@@ -98,7 +98,7 @@ def _not_in_file_yet(connection: Connection) -> int:
 
 
 def _check(connection: Connection, step: str, *, kept: int, sorting: int, sorted_into: int) -> None:
-    """Compare with what is free: what is kept in the end, and, before that, what is sorted in temporary files."""
+    """Compare free space with the bytes that are kept in the end and, before that, the temporary files of the sort."""
     file = _file(connection)
     if file is None:
         return
@@ -112,14 +112,14 @@ def _check(connection: Connection, step: str, *, kept: int, sorting: int, sorted
 
 
 def temporary_folder() -> Path:
-    """Return the folder where SQLite has its temporary files: the first that it may write to."""
+    """Return the folder of SQLite's temporary files, which is the first that it may write to."""
     return Path(next(filter(_is_writable, _candidates()), tempfile.gettempdir()))
 
 
 def _candidates() -> Iterator[str]:
-    if os.name == "posix":  # as sqlite.org/tempfiles.html, section 5, has it; elsewhere the system says
+    if os.name == "posix":  # see sqlite.org/tempfiles.html, section 5; elsewhere the system decides
         yield from filter(None, map(os.environ.get, ("SQLITE_TMPDIR", "TMPDIR")))
-        yield from ("/var/tmp", "/usr/tmp", "/tmp", ".")  # noqa: S108  # nothing is made there by us
+        yield from ("/var/tmp", "/usr/tmp", "/tmp", ".")  # noqa: S108  # we create nothing there
 
 
 def _is_writable(folder: str) -> bool:

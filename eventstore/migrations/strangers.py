@@ -1,4 +1,4 @@
-"""Tables that have the name of one of ours, and are somebody else's."""
+"""Tables of the application that have the name of one of ours."""
 
 from typing import Final
 
@@ -16,19 +16,19 @@ CREATED_BY: Final = {
     "es_dead_letters": 5,
     "es_history_permission": 6,
 }
-"""Which revision creates which table."""
+"""The revision that creates each table."""
 
 
 def refuse_strangers(connection: Connection, schema: str | None, *, next_revision_only: bool = False) -> None:
-    """Look whether a table that is still to be created is there already.
+    """Refuse tables of the application that have the name of a table that is still to be created.
 
     Args:
-        connection: Where the migration runs.
+        connection: The connection of the migration.
         schema: The schema of our tables.
-        next_revision_only: Look only for what the revision after the present one creates.
+        next_revision_only: Whether to check only the tables of the next revision.
 
     Raises:
-        TableTaken: One is there, so it is another one.
+        TableTaken: There is such a table.
     """
     tables = define_tables(schema=schema, position_is_key=connection.dialect.name == "sqlite")
     where = schema
@@ -52,10 +52,10 @@ def refuse_strangers(connection: Connection, schema: str | None, *, next_revisio
 
 
 def refuse_own(connection: Connection, schema: str | None) -> None:
-    """Look whether our tables are there already, before the first revision makes them.
+    """Refuse tables of ours that exist before the first revision creates them.
 
     Raises:
-        ForeignMigrationHistory: They are, so another history looks after them.
+        ForeignMigrationHistory: They exist, so another migration history has created them.
     """
     tables = define_tables(schema=schema, position_is_key=connection.dialect.name == "sqlite")
     version = _version(connection, inspect(connection), tables, schema)
@@ -64,8 +64,8 @@ def refuse_own(connection: Connection, schema: str | None) -> None:
 
 
 def is_ours(inspector: Inspector, name: str, schema: str | None) -> bool:
-    """Return whether a table that has the name of one of ours has the columns of ours, too."""
-    table = define_tables(position_is_key=True).metadata.tables.get(name)  # those of SQLite are all
+    """Return whether a table with one of our names has our columns, too."""
+    table = define_tables(position_is_key=True).metadata.tables.get(name)  # SQLite has all of our tables
     if table is None:  # the version table
         return True
     needed = {column.name for column in table.columns if not column.nullable}
@@ -73,7 +73,7 @@ def is_ours(inspector: Inspector, name: str, schema: str | None) -> bool:
 
 
 def _version(connection: Connection, inspector: Inspector, tables: Tables, schema: str | None) -> int:
-    """Return what es_schema says; 0 if there is none, or none that is ours."""
+    """Return the version in es_schema; 0 if the table does not exist or is not ours."""
     if not inspector.has_table(tables.schema.name, schema) or not is_ours(inspector, tables.schema.name, schema):
         return 0
     return int(connection.execute(tables.schema.select().with_only_columns(tables.schema.c.version)).scalar() or 0)

@@ -1,4 +1,4 @@
-"""Is the schema in the database the one that the revisions make?"""
+"""Verification that the schema in the database is the one that the revisions make."""
 
 from collections.abc import Iterator
 
@@ -18,31 +18,31 @@ from eventstore.tables.immutability import PERMISSION_TABLE
 
 
 def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
-    """Compare the schema in the database with what the revisions make, by what the catalog says that things *are*.
+    """Compare the schema in the database with the one that the revisions make. Definitions count, not names.
 
-    It looks at tables, columns, defaults, generated columns, the sequence of the positions, keys, constraints, indexes,
-    the triggers that protect history, rules, row level security, the owner's rights, and at what es_schema and the
-    version table say. Tables that are of an older revision are compared with that one, and what is not yet applied is
-    one finding.
+    It checks tables, columns, defaults, generated columns, the sequence of the positions, keys, constraints, indexes,
+    the triggers that protect history, rules, row level security, the owner's rights, and the contents of es_schema and
+    the version table. Tables of an older revision are compared with that one, and the pending revisions are one
+    finding.
 
-    What you add is left alone (indexes, triggers, foreign keys to our tables, privileges, comments, tablespaces,
-    publications, statistics) unless it can refuse, change or hide what the store writes: a constraint or unique index
-    of your own, a rule, row level security, a BEFORE trigger for each row, a column.
+    Your additions (indexes, triggers, foreign keys to our tables, privileges, comments, tablespaces, publications,
+    statistics) are no findings, unless they can refuse, change or hide what the store writes: a constraint or unique
+    index, a rule, row level security, a BEFORE trigger for each row, a column.
 
-    It reads the catalogs only, never the events, and locks nothing. Of a schema that is newer than this code it knows
-    nothing, and returns no findings: run `verify` of the newer version.
+    It reads only the catalogs, never the events, and takes no locks on them. It returns no findings for a schema that
+    is newer than this code: run `verify` of the newer version.
 
     Args:
-        engine: Of the database.
-        schema: The PostgreSQL schema of the tables. Defaults to None: the one that es_schema is found in.
+        engine: The engine of the database.
+        schema: The PostgreSQL schema of the tables. Defaults to None: the schema that has es_schema.
 
     Returns:
-        The differences, in an order in which they can be put right; empty where there are none.
+        The differences, in an order in which they can be fixed; empty if there are none.
 
     Raises:
-        UnsupportedDatabase: The engine is of another database or driver.
+        UnsupportedDatabase: The engine has another database or driver.
         InvalidInput: The schema is not a valid name.
-        PermissionDenied: The user can't read es_schema or the version table (PostgreSQL).
+        PermissionDenied: The database user can't read es_schema or the version table (PostgreSQL).
     """
     with refusals(engine, schema):
         backend_for(engine, lock_timeout_seconds=0, schema=schema)
@@ -72,7 +72,7 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
         if deviation.key.kind != "table" or deviation.key.table not in inventory.elsewhere:
             findings.append(_of_deviation(deviation, inventory, expected))
     if inventory.is_permitted:
-        left = ("holds a permission that was left behind: history can be changed", "none outside of a transaction")
+        left = ("has a permission that was left behind, so history can be changed", "none outside of a transaction")
         remedy = Remedy((f"DELETE FROM {PERMISSION_TABLE}",))
         findings.append(_finding(inventory, ("es_events", PERMISSION_TABLE), left, remedy, FindingKind.SCHEMA_DIFFERS))
     return findings
@@ -92,17 +92,17 @@ def _of_no_tables(inventory: Inventory, newest: Definitions) -> Iterator[Finding
         remedy = f"restore them from a backup; for an empty store: {delete}, then {remedy}"
     for table in TABLES:
         if Key(table, "table") in newest:
-            missing = ("is not there", "a table")
+            missing = ("is missing", "a table")
             yield _finding(inventory, (table, None), missing, Remedy(advice=remedy), FindingKind.SCHEMA_INCOMPLETE)
 
 
 def _elsewhere(inventory: Inventory) -> Iterator[Finding]:
-    """Yield the tables that an application finds in another schema than the one that migrations look after."""
+    """Yield findings for tables that an application finds in another schema than migrations do."""
     ours = inventory.schema.removesuffix(".")
     for table, schema in inventory.elsewhere.items():
-        found = f"is found in the schema {schema} by the search path, and es_schema in {ours}"
+        found = f"is found in schema {schema} by the search path, but es_schema in {ours}"
         if Key(table, "table") in inventory.found:
-            remedy = Remedy((), f"there is one in {ours}, too: put {ours} first in the search path, and move the rows")
+            remedy = Remedy((), f"{ours} has one, too: put {ours} first in the search path, and move the rows")
         else:
             remedy = Remedy((f"ALTER TABLE {schema}.{table} SET SCHEMA {ours}",))
         apart = (found, "both in one schema")
@@ -119,7 +119,7 @@ def _of_deviation(deviation: Deviation, inventory: Inventory, expected: Definiti
     return _finding(inventory, (key.table, name), _found_and_expected(deviation), remedy, _kind(deviation))
 
 
-_SAID_OF_ITSELF = frozenset(
+_NAMED_BY_SUBJECT = frozenset(
     {
         "table",
         "column",
@@ -140,31 +140,31 @@ def _found_and_expected(deviation: Deviation) -> tuple[str, str]:
     kind = deviation.key.kind
     expected = deviation.expected or USUAL.get(kind)
     found = deviation.found or USUAL.get(kind)
-    said = "" if kind in _SAID_OF_ITSELF else f"{kind} "
+    prefix = "" if kind in _NAMED_BY_SUBJECT else f"{kind} "
     if deviation.renamed_from is not None:
         return f"is called {deviation.renamed_from}", deviation.key.name
     if found is None:
-        return f"{said}is not there", str(expected)
-    if expected is None and kind in _SAID_OF_ITSELF:
+        return f"{prefix}is missing", str(expected)
+    if expected is None and kind in _NAMED_BY_SUBJECT:
         article = "an" if kind[0] in "aeiou" else "a"
-        return f"is {article} {kind} that is not ours, {_harm(kind)}: {found}", "none"
+        return f"is {article} {kind} that is not ours, which {_harm(kind)}: {found}", "none"
     if kind == "index" and found == f"{expected}{INVALID}":
-        return "is an invalid index, left behind by a failed build", str(expected)
+        return "is an invalid index, left by a failed build", str(expected)
     if found == f"{expected}{NOT_VALID}":
-        return f"{said}was never validated: older rows may not satisfy it", str(expected)
-    return f"{said}is {found}", expected or "none"
+        return f"{prefix}was never validated, so older rows may violate it", str(expected)
+    return f"{prefix}is {found}", expected or "none"
 
 
 def _harm(kind: str) -> str:
     if kind in {"rule", "trigger"}:
-        return "and can change or lose what is written"
+        return "can change or lose what is written"
     if kind == "table":
-        return "and in the way of a later revision"
+        return "is in the way of a later revision"
     if kind == "column":
-        return "of which the store knows nothing"
+        return "the store does not know"
     if kind == "owned sequence":
-        return "and is taken for the one of the positions"
-    return "and can refuse what the store writes"
+        return "can be taken for the sequence of the positions"
+    return "can refuse what the store writes"
 
 
 def _kind(deviation: Deviation) -> FindingKind:

@@ -284,7 +284,7 @@ class Repository(Generic[State]):
                 stock.join(transaction).execute("tea", Stock.take, 3)
             ```
         """
-        return self._on(self._store_in(target) if isinstance(target, EventStore) else self._store.join(target))
+        return self.with_store(self._store_in(target) if isinstance(target, EventStore) else self._store.join(target))
 
     def _store_in(self, target: EventStore) -> EventStore:
         """Return the repository's store, with its event types and codec, in the transaction of another store."""
@@ -298,7 +298,8 @@ class Repository(Generic[State]):
         core = self._store.core
         return self._store.with_core(replace(core, execution=core.execution.joined(lambda: target.connection)))
 
-    def _on(self, store: EventStore) -> "Repository[State]":
+    def with_store(self, store: EventStore) -> "Repository[State]":
+        """Return the same repository on another store, whose event types must have the same classes."""
         other: Repository[State] = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._use(store)

@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, func, l
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.columns import event_columns
+from eventstore.statements.listing import is_of_category
 from eventstore.tables import Tables
 
 
@@ -75,7 +76,10 @@ def snapshot_versions(tables: Tables) -> ClauseElement:
             func.coalesce(snapshots.version, literal_column("0")).label("snapshot_version"),
         )
         .select_from(tables.streams.outerjoin(tables.snapshots, its_snapshot))
-        .where(*_of_category(tables), streams.stream_id > bindparam("after_stream_id", type_=Text))
+        .where(
+            *is_of_category(tables.streams.c.stream_id, tables.streams.c.category),
+            streams.stream_id > bindparam("after_stream_id", type_=Text),
+        )
         .order_by(streams.stream_id)
         .limit(bindparam("page_size", type_=BigInteger))
     )
@@ -83,15 +87,8 @@ def snapshot_versions(tables: Tables) -> ClauseElement:
 
 def count_streams(tables: Tables) -> ClauseElement:
     """Return how many streams a category has."""
-    return select(func.count().label("streams")).select_from(tables.streams).where(*_of_category(tables))
-
-
-def _of_category(tables: Tables) -> list[ColumnElement[bool]]:
-    """Find a category's streams by a range of the primary key: `.` is the character after `-`."""
-    streams = tables.streams.c
-    category = bindparam("category", type_=Text)
-    return [
-        streams.stream_id >= category,
-        streams.stream_id < category.concat(literal_column("'.'")),
-        streams.category == category,
-    ]
+    return (
+        select(func.count().label("streams"))
+        .select_from(tables.streams)
+        .where(*is_of_category(tables.streams.c.stream_id, tables.streams.c.category))
+    )

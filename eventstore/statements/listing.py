@@ -19,7 +19,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.filters import FIELDS
 from eventstore.statements import Statement
 from eventstore.streams import StreamOrder
 from eventstore.tables import Tables
@@ -43,7 +42,7 @@ def list_streams(order: StreamOrder, *, of_category: bool, is_first: bool) -> St
         heads = tables.streams.c
         page = select(heads.stream_id, heads.version, heads.created_at, heads.updated_at)
         if of_category:
-            page = page.where(*_is_of_category(heads.stream_id, heads.category))
+            page = page.where(*is_of_category(heads.stream_id, heads.category))
         if not is_first:
             page = page.where(_comes_after(heads, order))
         largest_first = {StreamOrder.SIZE: [heads.version.desc()], StreamOrder.RECENT: [heads.updated_at.desc()]}
@@ -64,11 +63,11 @@ def _comes_after(heads: Any, order: StreamOrder) -> ColumnElement[bool]:
     return or_(column < value, and_(column == value, heads.stream_id > _AFTER_ID))
 
 
-def _is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
+def is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
     """Compare ids as well, by a range of the primary key, because the categories of heads have no index."""
     category = bindparam("category", type_=Text)
     in_range = (stream_id >= category, stream_id < category.concat(literal_column("'.'")))  # `.` comes after `-`
-    return [column == category, *in_range]
+    return [*in_range, column == category]
 
 
 def find_stream(tables: Tables) -> ClauseElement:
@@ -104,7 +103,7 @@ def list_snapshots(*, of_category: bool) -> Statement:
             .where(key > after)
         )
         if of_category:
-            page = page.where(*_is_of_category(snapshots.stream_id, heads.category))
+            page = page.where(*is_of_category(snapshots.stream_id, heads.category))
         return page.order_by(snapshots.stream_id, snapshots.schema_version).limit(_PAGE_SIZE)
 
     return list_snapshots_page
@@ -136,24 +135,6 @@ def snapshot_coverage(*, of_category: bool) -> Statement:
             .select_from(tables.streams.outerjoin(newest, newest.c.stream_id == heads.stream_id))
             .where(heads.version >= bindparam("min_version", type_=BigInteger))
         )
-        return figures.where(*_is_of_category(heads.stream_id, heads.category)) if of_category else figures
+        return figures.where(*is_of_category(heads.stream_id, heads.category)) if of_category else figures
 
     return coverage
-
-
-@cache
-def newest_matching(fields: tuple[str, ...]) -> Statement:
-    """Return the statement for the highest positions, at most `page_size`, of events with one value in each field.
-
-    Its other parameters are `after_position`, and one value for each field, such as `event_types`.
-    """
-
-    def newest_matching_page(tables: Tables) -> ClauseElement:
-        events = tables.events.c
-        matches = [events[FIELDS[field]] == bindparam(field, type_=Text) for field in fields]
-        after = events.position > bindparam("after_position", type_=BigInteger)
-        # in a stream, positions ascend with versions, which are in the key
-        newest_first = events.version if "stream_ids" in fields else events.position
-        return select(events.position).where(after, *matches).order_by(newest_first.desc()).limit(_PAGE_SIZE)
-
-    return newest_matching_page

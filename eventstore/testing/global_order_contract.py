@@ -190,6 +190,57 @@ class GlobalOrderContract(ContractBase):
                 found = [event.position for event in store.read_all(*filters, limit=limit)]
                 assert found == expected_of(rows, options)[:limit]
 
+    @pytest.mark.parametrize("page_size", PAGE_SIZES)
+    def test_backwards_the_same_events_come_the_newest_first(self, make_store: MakeStore, page_size: int) -> None:
+        rows = fill(make_store())
+        store = make_store(page_size=page_size)
+        for options in FILTERS:
+            filters = [EventFilter(**fields) for fields in options]
+            for after in (0, 16, 44, rows[-1][0]):
+                expected = expected_of(rows, options, after)[::-1]
+                for limit in (None, 0, 1, 3, 1000):
+                    found = store.read_all(*filters, after_position=after, limit=limit, backwards=True)
+                    assert [event.position for event in found] == expected[:limit], (options, after, limit)
+
+    def test_backwards_a_read_ends_before_a_token(self, store: EventStore) -> None:
+        fill(store)
+        events = list(store.read_all())
+        assert list(store.read_all(after_position=events[40].token, backwards=True)) == events[:40:-1]
+        lost = PositionToken(events[40].position, uuid4(), events[40].stream_id, events[40].version)
+        with pytest.raises(LogWentBack):
+            next(store.read_all(after_position=lost, backwards=True))
+        with pytest.raises(PositionBeyondLog):
+            next(store.read_all(after_position=events[-1].position + 1, backwards=True))
+
+    def test_backwards_of_nothing_there_is_nothing(self, store: EventStore) -> None:
+        assert list(store.read_all(backwards=True)) == []
+        store.append("order-1", numbered(1), expected_version=0)
+        assert list(store.read_all(EventFilter(event_types=["none"]), backwards=True)) == []
+
+    def test_backwards_a_read_begins_at_what_is_newest_then(self, make_store: MakeStore) -> None:
+        store = make_store(page_size=2)
+        store.append("counter-1", numbered(5), expected_version=0)
+        found = []
+        for event in store.read_all(backwards=True):
+            found.append(event.data["number"])
+            store.append("counter-1", numbered(1, first=100), expected_version=ANY)
+        assert found == [5, 4, 3, 2, 1]
+
+    def test_backwards_a_read_goes_on_if_the_stream_of_its_first_event_is_deleted(self, make_store: MakeStore) -> None:
+        store = make_store(page_size=2)
+        store.append("order-1", numbered(3), expected_version=0)
+        store.append("order-2", numbered(2, first=4), expected_version=0)
+        read = store.read_all(backwards=True)
+        assert numbers([next(read), next(read)]) == [5, 4]
+        store.delete_stream("order-2", expected_version=2, reason="asked for")
+        assert numbers(read) == [3, 2, 1]
+
+    def test_backwards_too_all_is_read_only_if_the_transaction_has_not_appended(self, store: EventStore) -> None:
+        with store.transaction() as transaction:
+            transaction.append("order-1", numbered(1), expected_version=0)
+            with pytest.raises(UnsuitableTransaction):
+                next(transaction.read_all(backwards=True))
+
     def test_the_last_position_is_all_that_has_to_be_kept(self, store: EventStore) -> None:
         rows = fill(store)
         position, found = 0, []
@@ -272,11 +323,16 @@ class GlobalOrderContract(ContractBase):
         for number in BAD_NUMBERS:
             with pytest.raises(InvalidFilter, match="after_position"):
                 EventFilter(after_position=number)
-            with pytest.raises(InvalidInput, match="after_position"):
-                store.read_all(after_position=number)
+            for backwards in (False, True):
+                with pytest.raises(InvalidInput, match="after_position"):
+                    store.read_all(after_position=number, backwards=backwards)
+            if number is not True:
+                with pytest.raises(InvalidInput, match="backwards"):
+                    store.read_all(backwards=number)
             if number is not None:
-                with pytest.raises(InvalidInput, match="limit"):
-                    store.read_all(limit=number)
+                for backwards in (False, True):
+                    with pytest.raises(InvalidInput, match="limit"):
+                        store.read_all(limit=number, backwards=backwards)
         bad_times: list[Any] = [-0.1, True, "1", None, float("nan"), float("inf")]
         for seconds in bad_times:
             with pytest.raises(InvalidInput, match="wait_seconds"):

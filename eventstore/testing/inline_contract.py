@@ -20,7 +20,7 @@ from eventstore.events import STREAM_ARCHIVED_EVENT, STREAM_DELETED_EVENT
 from eventstore.projections import Projection, inline
 from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 from eventstore.testing.projection_contract import PAYLOAD
-from eventstore.transfer import Format, archive_stream, export_events, import_events
+from eventstore.transfer import Format, export_events, import_events
 
 metadata = MetaData()
 sums = Table(
@@ -106,7 +106,7 @@ def entries(engine: Engine) -> list[str]:
 def archive(store: EventStore) -> None:
     """Archive a stream of three events."""
     with EventStore.in_memory() as elsewhere:
-        archive_stream(store, "order-1", into=elsewhere, expected_version=3, reason="old")
+        store.archive_stream("order-1", into=elsewhere, expected_version=3, reason="old")
 
 
 def delete(store: EventStore) -> None:
@@ -114,11 +114,14 @@ def delete(store: EventStore) -> None:
     store.delete_stream("order-1", expected_version=3, reason="ticket 7")
 
 
-def append_one_and_more(store: EventStore) -> None:
-    """Append to a new stream, and to one that is there, in two calls."""
-    with store.transaction() as tx:
-        tx.append("order-3", numbered(1), expected_version=0)
-        tx.append("order-1", numbered(2, 4), expected_version=3)
+def append(store: EventStore) -> None:
+    """Append to a stream of three events."""
+    store.append("order-1", numbered(2, 4), expected_version=3)
+
+
+def append_first(store: EventStore) -> None:
+    """Append to a new stream."""
+    store.append("order-3", numbered(1), expected_version=0)
 
 
 def append_many(store: EventStore) -> None:
@@ -147,7 +150,8 @@ def append_not_atomic(store: EventStore) -> None:
 
 BEFORE = {"order-1": 6, "order-2": 6}
 WAYS: dict[str, tuple[Callable[[EventStore], None], dict[str, int], list[str]]] = {
-    "append": (append_one_and_more, {**BEFORE, "order-1": 15, "order-3": 1}, ["order-3 1", "order-1 4", "order-1 5"]),
+    "append": (append, {**BEFORE, "order-1": 15}, ["order-1 4", "order-1 5"]),
+    "append to a new stream": (append_first, {**BEFORE, "order-3": 1}, ["order-3 1"]),
     "append_many": (
         append_many,
         {**BEFORE, "order-1": 10, "order-3": 6},
@@ -205,14 +209,14 @@ class InlineContract(ContractBase):
     def test_two_inline_projections_are_right_after_each_way_to_append(
         self, two: EventStore, engine: Engine, *, way: str, is_joined: bool
     ) -> None:
-        append, expected, noted = WAYS[way]
+        act, expected, noted = WAYS[way]
         if is_joined:
             with engine.begin() as connection:
                 write(connection, "mine")
-                append(two.join(connection))
+                act(two.join(connection))
             noted = ["mine", *noted]
         else:
-            append(two)
+            act(two)
         assert (summed(engine), entries(engine)) == (expected, noted)
 
     @joined_or_not
@@ -220,21 +224,21 @@ class InlineContract(ContractBase):
     def test_a_handler_that_fails_undoes_it_and_what_other_handlers_wrote(
         self, two: EventStore, engine: Engine, *, way: str, is_joined: bool
     ) -> None:
-        append, expected, noted = WAYS[way]
+        act, expected, noted = WAYS[way]
         before = list(two.read_all())
         broken = inline(two, failing())
         if is_joined:
             with engine.begin() as connection:
                 write(connection, "mine")
                 with pytest.raises(ValueError, match=PAYLOAD):
-                    append(broken.join(connection))
-                append(two.join(connection))
+                    act(broken.join(connection))
+                act(two.join(connection))
             assert (summed(engine), entries(engine)) == (expected, ["mine", *noted])
             return
         with pytest.raises(ValueError, match=PAYLOAD):
-            append(broken)
+            act(broken)
         assert (summed(engine), entries(engine), list(two.read_all())) == (BEFORE, [], before)
-        append(two)
+        act(two)
         assert (summed(engine), entries(engine)) == (expected, noted)
 
     @joined_or_not
@@ -380,12 +384,12 @@ class InlineContract(ContractBase):
         with EventStore.in_memory() as elsewhere:
             note = calling(lambda event, _: archived.append(f"{event.stream_id} {event.version}"))
             into = inline(elsewhere, note)
-            archive_stream(store, "order-1", into=into, expected_version=STREAM_EXISTS, reason="old")
+            store.archive_stream("order-1", into=into, expected_version=STREAM_EXISTS, reason="old")
             assert archived == [f"order-1 {version}" for version in range(1, 6)]
             store.append("order-2", numbered(1), expected_version=0)
             with pytest.raises(ValueError, match=PAYLOAD):
-                archive_stream(
-                    store, "order-2", into=inline(into, failing_in_memory()), expected_version=1, reason="old"
+                store.archive_stream(
+                    "order-2", into=inline(into, failing_in_memory()), expected_version=1, reason="old"
                 )
             assert list(elsewhere.read_stream("order-2")) == []
         assert numbers(store.read_stream("order-2")) == [1]
@@ -395,9 +399,9 @@ class InlineContract(ContractBase):
     ) -> None:
         with EventStore.in_memory() as elsewhere:
             with pytest.raises(ValueError, match=PAYLOAD):
-                archive_stream(inline(two, failing()), "order-1", into=elsewhere, expected_version=3, reason="old")
+                inline(two, failing()).archive_stream("order-1", into=elsewhere, expected_version=3, reason="old")
             assert numbers(two.read_stream("order-1")) == numbers(elsewhere.read_stream("order-1")) == [1, 2, 3]
-            archive_stream(two, "order-1", into=elsewhere, expected_version=3, reason="old")
+            two.archive_stream("order-1", into=elsewhere, expected_version=3, reason="old")
             assert numbers(elsewhere.read_stream("order-1")) == [1, 2, 3]
         assert (summed(engine), entries(engine)) == ({"order-2": 6}, ["order-1 4"])
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from eventstore import ANY, EventFilter, EventStore, InvalidInput, NewEvent
-from eventstore.errors import InvalidFilter
+from eventstore import ANY, EventStore, InvalidInput
 from eventstore.streams import StreamOrder
-from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
+from eventstore.testing._base import ContractBase, MakeStore, numbered
 
 _STREAMS = {"order-2": 3, "order": 1, "order-1": 5, "order.x": 2, "order!-1": 2, "invoice-1": 3}
 
@@ -83,8 +82,6 @@ class ListingContract(ContractBase):
                 store.snapshots.list(**arguments)
         with pytest.raises(InvalidInput):
             store.snapshots.coverage(min_version=0)
-        with pytest.raises(InvalidInput):
-            store.position_before_last(0)
 
     def test_snapshots_are_listed_by_stream_and_schema_version(self, many: EventStore) -> None:
         for stream_id, version, schema_version in (("order-2", 1, 1), ("order-1", 4, 2), ("order-1", 6, 1)):
@@ -112,38 +109,6 @@ class ListingContract(ContractBase):
         assert (of_orders.streams, of_orders.covered, of_orders.events_after) == (2, 1, 4)
         of_none = many.snapshots.coverage(category="none")
         assert (of_none.streams, of_none.covered, of_none.events_after, of_none.most_events_after) == (0, 0, 0, 0)
-
-    def test_the_last_events_are_those_after_the_position_before_them(self, many: EventStore) -> None:
-        for stream_id in ("order-2", "invoice-1", "order!-1"):
-            many.append(stream_id, [NewEvent("paid", {"number": 0})], expected_version=ANY)
-        choices: list[list[EventFilter]] = [
-            [],
-            [EventFilter(categories=["order"])],
-            [EventFilter(stream_ids=["order-1", "order-2"])],
-            [EventFilter(event_types=["paid"], categories=["order", "invoice"])],
-            [EventFilter(event_types=["paid"]), EventFilter(stream_ids=["order-1"])],
-            [EventFilter(event_types=["counted"], stream_ids=["order-2"], after_position=2)],
-            [EventFilter(event_types=["none"])],
-        ]
-        for filters in choices:
-            whole = list(many.read_all(*filters))
-            for count in (1, 2, 3, 100):
-                after = many.position_before_last(count, *filters)
-                assert list(many.read_all(*filters, after_position=after)) == whole[-count:]
-
-    def test_where_fewer_match_the_last_events_begin_with_the_first_that_does(self, many: EventStore) -> None:
-        many.append("invoice-9", numbered(2), expected_version=0)
-        orders = EventFilter(stream_ids=["invoice-9"])
-        first, _ = many.read_all(orders)
-        assert first.position > 1
-        assert many.position_before_last(100, orders) == first.position - 1
-        assert many.position_before_last(100, EventFilter(stream_ids=["none"])) == 0
-
-    def test_of_nothing_the_last_events_begin_at_0(self, store: EventStore) -> None:
-        assert store.position_before_last(5) == 0
-        assert numbers(store.read_all(after_position=0)) == []
-        with pytest.raises(InvalidFilter):
-            store.position_before_last(5, "order")  # type: ignore[arg-type]
 
     def test_a_store_with_its_tables_is_healthy(self, store: EventStore) -> None:
         health = store.health()

@@ -42,7 +42,7 @@ class Scenario(Generic[State]):
 
     def __init__(self, repository: Repository[State], events: Sequence[Any]) -> None:
         self._store = EventStore.in_memory(event_types=repository.store.event_types, codec=repository.store.codec)
-        self._repository = repository._on(self._store)
+        self._repository = repository.with_store(self._store)
         self._stream_id = repository.stream_id(_ID)
         self._command = ""
         self._error: Exception | None = None

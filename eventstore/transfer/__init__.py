@@ -1,4 +1,4 @@
-"""Taking events out of a store and into another: exports, imports, archives.
+"""Transfer of events between stores: exports and imports.
 
 ```python
 from eventstore.transfer import export_events, import_events
@@ -8,7 +8,6 @@ imported = import_events(other_store, "events.jsonl", keep_positions=True)
 ```
 """
 
-from eventstore.transfer.archiving import archive_stream
 from eventstore.transfer.exporting import Exported, ExportProgress, export_events
 from eventstore.transfer.files import Format
 from eventstore.transfer.importing import Imported, ImportProgress, import_events
@@ -19,7 +18,6 @@ __all__ = [
     "Format",
     "ImportProgress",
     "Imported",
-    "archive_stream",
     "export_events",
     "import_events",
 ]

@@ -1,4 +1,4 @@
-"""What a record of an export may be: what no export has written is found before it comes to a database."""
+"""Validation of the records of an export, before they reach a database."""
 
 from datetime import UTC, datetime
 
@@ -18,11 +18,11 @@ _MAX_CODEC = 2**15 - 1
 
 
 def checked(record: Record) -> Record:
-    """Return the record.
+    """Validate a record, and return it.
 
     Raises:
-        InvalidInput: It holds what no database could take.
-        DecodingError: Its metadata is no JSON object.
+        InvalidInput: A value is of the wrong type or out of bounds.
+        DecodingError: Its metadata is not a JSON object.
     """
     match record:
         case StoredEvent():
@@ -62,6 +62,6 @@ def _check_times(*times: datetime) -> None:
     for time in times:
         try:
             time.astimezone(UTC)
-        except OverflowError:  # at the ends of the calendar, in a zone that lies beyond
-            msg = "its time is in no year that there is"
+        except OverflowError:  # in the first or last hours of the calendar, converted to UTC
+            msg = "its time in UTC is outside of the years 1 to 9999"
             raise InvalidInput(msg) from None

@@ -1,4 +1,4 @@
-"""Export: the settled events of a store, in the global order, and beside them what is asked for."""
+"""Export: the settled events of a store in the global order and, if asked for, snapshots and checkpoints."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,8 +30,8 @@ class ExportProgress:
 
     Attributes:
         events: How many events were written.
-        position: Up to which position.
-        end: The position that is its goal: the newest when it began.
+        position: The position up to which events were exported.
+        end: The newest position when the export began, which is where it ends.
     """
 
     events: int
@@ -41,15 +41,16 @@ class ExportProgress:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was exported.
+    """The result of an export.
 
     Attributes:
-        events: How many events, by this call.
-        position: Everything up to here that matches is in the file, and nothing else: go on after it the next time.
-        streams: How many streams' times.
+        events: How many events this call exported.
+        position: The file has every matching event up to here, inclusive, and none after it. The next export
+            continues after it.
+        streams: How many streams were exported, each with the times of its first and last event.
         snapshots: How many snapshots.
         checkpoints: How many checkpoints.
-        token: The same as `position`, with the last event that is known there; None if there is none.
+        token: The same place as `position`, together with the last event; None if no event is known.
     """
 
     events: int
@@ -74,31 +75,31 @@ def export_events(
 ) -> Exported:
     """Write the events of a store to a file, as they are stored.
 
-    Only settled events are written, up to the newest one when it began. So the export of a store that others append to
-    is a state that it had: complete up to a position, without anything after it. Memory holds a page of events. A file
-    that is there is opened after the first page was read: bad arguments or tables leave it as it is.
+    Only settled events are written, up to the newest event at the beginning of the export. The file is therefore
+    complete up to a position and has nothing after it, even if other processes append meanwhile. Memory holds one page
+    of events. An existing file is opened only after the first page was read, so wrong arguments or tables leave it
+    unchanged.
 
     Args:
         store: The store, not joined to a transaction.
-        target: A path, written over if it is there, or a binary file that is open for writing.
-        filters: What to export; see `EventStore.read_all`. Defaults to none: all events. What is filtered by event type
-            has holes, and can't be imported.
-        format: `json-lines` or `parquet` (extra `arrow`). Defaults to what the suffix of the path says, `.jsonl` or
+        target: A path, which is overwritten, or a binary file that is open for writing.
+        filters: What to export; see `EventStore.read_all`. Defaults to none: all events. An export that is filtered by
+            event type has gaps in its streams and can't be imported.
+        format: `json-lines` or `parquet` (extra `arrow`). Defaults to the format of the path's suffix, `.jsonl` or
             `.parquet`.
-        after_position: Exclusive; export events of higher positions. Defaults to 0: from the first.
-        resume: Go on with a file of JSON Lines that is there, after its last event, with the same filters; half of a
-            line at its end is removed. Its first line is read, and its end, but not what is in between. A file that is
-            not there is begun.
-        snapshots: Write the snapshots, too (JSON Lines, and no filters).
-        checkpoints: Write the checkpoints of projections, too (JSON Lines, and no filters).
-        wait_seconds: How long to wait, in all, for appends under way; then it ends before them.
+        after_position: Exclusive; export events of higher positions. Defaults to 0: from the first event.
+        resume: Continue an existing file of JSON Lines after its last event, with the same filters; an incomplete line
+            at its end is removed. Only the first line and the end of the file are read. A missing file is created.
+        snapshots: Whether to write the snapshots, too (JSON Lines, without filters).
+        checkpoints: Whether to write the checkpoints of projections, too (JSON Lines, without filters).
+        wait_seconds: How long to wait, in all, for appends in progress. After that, the export ends before them.
         on_progress: Called after each page.
 
     Raises:
-        InvalidInput: An argument is not valid, or the file that is to be gone on with has other filters.
+        InvalidInput: An argument is not valid, or the file to resume was exported with other filters.
         UnsuitableTransaction: The store is joined to a transaction that can't read the global order.
         SchemaOutdated: The tables are older than `es_0006`.
-        DamagedExport: The file that is to be gone on with is no export; it was left as it is.
+        DamagedExport: The file to resume is not an export; it was left unchanged.
         ExtraMissing: Parquet was asked for, and pyarrow is not installed.
     """
     after = After.of(after_position)
@@ -110,20 +111,20 @@ def export_events(
     if (snapshots or checkpoints) and (chosen is not Format.JSON_LINES or combined):
         msg = "snapshots and checkpoints are exported as JSON Lines, together with all events"
         raise InvalidInput(msg)
-    words = "; ".join(map(_in_words, combined))
+    filters_text = "; ".join(map(_filter_text, combined))
     end = FileEnd(position=after.position, last=after.token)
     if resume:
         if after.position or chosen is not Format.JSON_LINES or not isinstance(target, str | Path):
-            msg = "resume goes on with a file of JSON Lines, by its path, after the last event that it has"
+            msg = "resume takes the path of a file of JSON Lines and no after_position: it goes on after the last event"
             raise InvalidInput(msg)
         end = read_end(Path(target))
-        if end.filters is not None and end.filters != words:
+        if end.filters is not None and end.filters != filters_text:
             msg = (
-                f"{str(target)!r} is an export of {end.filters or 'all events'}, and can't be gone on with by one of "
-                f"{words or 'all events'}; pass the same filters, or name another file"
+                f"{str(target)!r} is an export of {end.filters or 'all events'}, so an export of "
+                f"{filters_text or 'all events'} can't continue it; pass the same filters, or name another file"
             )
             raise InvalidInput(msg)
-    export = _Export(store, combined, words, wait_seconds, on_progress)
+    export = _Export(store, combined, filters_text, wait_seconds, on_progress)
     keep_bytes = end.size if resume else None
     return export.run(
         lambda: writer_to(target, chosen, store.core.mapper.codec, keep_bytes=keep_bytes),
@@ -146,13 +147,13 @@ class _Export:
         self,
         store: EventStore,
         filters: tuple[EventFilter, ...],
-        words: str,
+        filters_text: str,
         wait_seconds: float,
         on_progress: Callable[[ExportProgress], object] | None,
     ) -> None:
         self._store = store
         self._filters = filters
-        self._words = words
+        self._filters_text = filters_text
         self._wait_seconds = wait_seconds
         self._on_progress = on_progress
         self._to_time = store.core.dialect.to_time
@@ -160,16 +161,16 @@ class _Export:
     def run(self, open_writer: Callable[[], Writer], after: After, *, snapshots: bool, checkpoints: bool) -> Exported:
         with self._store.core.execution.statement() as run:
             SchemaGate(REQUIRED_BY_HISTORY_CHANGES)(run)
-        # before the events: each is then at or behind what the events say, and never ahead of them
+        # read before the events, so that no checkpoint is ahead of the exported events
         positions = list(self._checkpoints()) if checkpoints else []
         pages = GlobalOrder(self._store.core).pages(
             self._filters, after_position=after, limit=None, wait_seconds=self._wait_seconds
         )
-        first = list(islice(pages, 1))  # nothing is written over until something could be read
+        first = list(islice(pages, 1))  # read before the file is opened, and so overwritten
         if snapshots:
             next(self._snapshots(), None)
         with _closing(open_writer()) as writer:
-            writer.write(Beginning(after.position, self._words))
+            writer.write(Beginning(after.position, self._filters_text))
             events, last = 0, after.token
             end = first[0].newest if first else 0
             for page in chain(first, pages):
@@ -182,10 +183,11 @@ class _Export:
                 if self._on_progress is not None:
                     self._on_progress(ExportProgress(events, after.position, end))
             streams = self._write_all(writer, self._streams())
-            saved = self._write_all(writer, self._snapshots()) if snapshots else 0
-            reached = self._write_all(writer, (point for point in positions if point.position <= after.position))
+            snapshot_count = self._write_all(writer, self._snapshots()) if snapshots else 0
+            reached = (checkpoint for checkpoint in positions if checkpoint.position <= after.position)
+            checkpoint_count = self._write_all(writer, reached)
             writer.write(End(after.position, events, last))
-        return Exported(events, after.position, streams, saved, reached, after.token)
+        return Exported(events, after.position, streams, snapshot_count, checkpoint_count, after.token)
 
     def _write_all(self, writer: Writer, records: Iterator[Any]) -> int:
         count = 0
@@ -208,8 +210,8 @@ class _Export:
             stream_id, schema_version, version, codec, state, created_at = row
             yield SavedSnapshot(stream_id, schema_version, version, codec, bytes(state), self._to_time(created_at))
 
-    def _keyset(self, statement: Any, **places: int) -> Iterator[tuple[Any, ...]]:
-        after: dict[str, Any] = {f"after_{name}": "" if name == "stream_id" else 0 for name in places}
+    def _keyset(self, statement: Any, **columns: int) -> Iterator[tuple[Any, ...]]:
+        after: dict[str, Any] = {f"after_{name}": "" if name == "stream_id" else 0 for name in columns}
         size = self._store.core.page_size
         while True:
             with self._store.core.execution.statement() as run:
@@ -217,7 +219,7 @@ class _Export:
             yield from rows
             if len(rows) < size:
                 return
-            after = {f"after_{name}": rows[-1][place] for name, place in places.items()}
+            after = {f"after_{name}": rows[-1][column] for name, column in columns.items()}
 
     def _checkpoints(self) -> Iterator[Checkpoint]:
         with self._store.core.execution.statement() as run:
@@ -226,8 +228,8 @@ class _Export:
             yield Checkpoint(name, position)
 
 
-def _in_words(filter_: EventFilter) -> str:
-    words = [f"{field} {', '.join(names)}" for field, names in filter_.named.items()]
+def _filter_text(filter_: EventFilter) -> str:
+    parts = [f"{field} {', '.join(names)}" for field, names in filter_.named.items()]
     if filter_.after_position:
-        words.append(f"after position {filter_.after_position}")
-    return " and ".join(words)
+        parts.append(f"after position {filter_.after_position}")
+    return " and ".join(parts)

@@ -1,4 +1,4 @@
-"""Files of exports: which format they have, and what reads and writes it."""
+"""Files of exports: their formats, and the readers and writers of each."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ class Writer(Protocol):
         ...
 
     def flush(self) -> None:
-        """Let others see what was written, as far as the format allows."""
+        """Make the records readable to other processes, as far as the format allows."""
         ...
 
     def close(self) -> None:
@@ -39,40 +39,40 @@ class Writer(Protocol):
         ...
 
 
-def format_of(file: str | Path | IO[bytes], given: Format | str | None) -> Format:
-    """Return the format of a file: the one that is given, or what its suffix says.
+def format_of(file: str | Path | IO[bytes], explicit: Format | str | None) -> Format:
+    """Return the format of a file: the explicit one, or that of its suffix.
 
     Raises:
-        InvalidInput: There is no such format, or the suffix says nothing.
+        InvalidInput: There is no such format, or the suffix is not known.
     """
-    if given is not None:
+    if explicit is not None:
         try:
-            return Format(given)
+            return Format(explicit)
         except ValueError:
             names = " or ".join(each.value for each in Format)
-            msg = f"format is {names}, not {given!r}"
+            msg = f"format is {names}, not {explicit!r}"
             raise InvalidInput(msg) from None
     if isinstance(file, str | Path):
-        found = _SUFFIXES.get(Path(file).suffix)
-        if found is None:
-            msg = f"the suffix of {str(file)!r} says nothing of its format; name it .jsonl or .parquet, or pass format"
+        format_ = _SUFFIXES.get(Path(file).suffix)
+        if format_ is None:
+            msg = f"the suffix of {str(file)!r} names no known format; name it .jsonl or .parquet, or pass format"
             raise InvalidInput(msg)
-        return found
-    msg = 'of an open file the format has to be given: pass format="json-lines" or format="parquet"'
+        return format_
+    msg = 'an open file has no suffix that names its format: pass format="json-lines" or format="parquet"'
     raise InvalidInput(msg)
 
 
 def writer_to(
     target: str | Path | IO[bytes], format_: Format, codec: PayloadCodec, *, keep_bytes: int | None = None
 ) -> Writer:
-    """Return what writes to a file.
+    """Return a writer to a file.
 
     Args:
         target: The file.
-        format_: Its format.
-        codec: Of the store that the records come from.
-        keep_bytes: Write after so many bytes of the file that is there, and cut off what follows them. Defaults to
-            None: write over it.
+        format_: The format of the file.
+        codec: The codec of the store that the records come from.
+        keep_bytes: How many bytes of an existing file to keep: it is truncated to them and extended. Defaults to
+            None: overwrite it.
     """
     if format_ is Format.PARQUET:
         return ParquetWriter(Path(target) if isinstance(target, str) else target, codec)
@@ -84,13 +84,13 @@ def writer_to(
 def _opened(path: Path, keep_bytes: int | None) -> IO[bytes]:
     if keep_bytes is None:
         return path.open("wb")
-    file = path.open("ab")  # makes it, if an export that is to be gone on with had not begun
+    file = path.open("ab")  # creates it, if the export to resume had not begun
     file.truncate(keep_bytes)
     return file
 
 
 class _OwnFile(JSONLinesWriter):
-    """A file that was opened here."""
+    """Writes to a file that was opened here, and so is closed here."""
 
     def close(self) -> None:
         """Close it."""
@@ -99,7 +99,7 @@ class _OwnFile(JSONLinesWriter):
 
 @contextmanager
 def records_of(source: str | Path | IO[bytes], format_: Format, codec: PayloadCodec) -> Iterator[Iterator[Record]]:
-    """Open a file, and yield its records. What is found to be damaged while it is read names the file."""
+    """Open a file, and yield its records. A `DamagedExport` while it is read names the file."""
     try:
         if format_ is Format.PARQUET:
             yield read_parquet(Path(source) if isinstance(source, str) else source)

@@ -1,4 +1,4 @@
-"""Import: the records of an export, stored in batches. Each batch is a transaction; repeat it, and it goes on."""
+"""Import: the records of an export, stored in batches of one transaction each. An import can be repeated."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import IO, Any
 from eventstore.backends.protocol import Run
 from eventstore.common.validation import check_flag, check_number
 from eventstore.core.appending import check_positions
+from eventstore.core.loading import EventLoader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import DamagedExport, InvalidInput
 from eventstore.rows.mapper import StoredEvent
@@ -15,7 +16,6 @@ from eventstore.statements.projections import create_checkpoint
 from eventstore.statements.transfer import insert_snapshot, set_times_of_stream
 from eventstore.store import EventStore
 from eventstore.transfer.files import Format, format_of, records_of
-from eventstore.transfer.loading import EventLoader
 from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
 
 
@@ -25,8 +25,8 @@ class ImportProgress:
 
     Attributes:
         events: How many events were stored.
-        repeated: How many were there already.
-        position: The position, in the export, of the last of them.
+        repeated: How many were stored before.
+        position: The position, in the export, of the last event so far.
     """
 
     events: int
@@ -36,12 +36,12 @@ class ImportProgress:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What was imported.
+    """The result of an import.
 
     Attributes:
         events: How many events were stored.
-        repeated: How many were there already, as they are in the file.
-        position: Up to which position of the store that was exported.
+        repeated: How many were stored before, exactly as in the file.
+        position: The position, in the exported store, up to which events were imported.
         snapshots: How many snapshots the file has.
         checkpoints: How many checkpoints it has.
     """
@@ -62,30 +62,31 @@ def import_events(
     batch_size: int = 1000,
     on_progress: Callable[[ImportProgress], object] | None = None,
 ) -> Imported:
-    """Store the events of an export: with their ids, versions, times, and where asked their positions.
+    """Store the events of an export with their ids, versions, times and, if asked, their positions.
 
-    Every batch is a transaction of its own. What is stored already is recognised and left out, so after an interruption
-    repeat the call. What does not fit is refused: another event at the same place, a version that does not follow.
-    Where an event says that its stream was deleted or archived, the events before it are deleted here, too.
+    Each batch is one transaction. The import is idempotent: events that are stored already are recognised and left out,
+    so repeat the call after an interruption. A conflict is refused: another event with the same id or version, or a
+    version that does not follow. If an event says that its stream was deleted or archived, the import deletes the
+    stream's earlier events, too.
 
-    With its position each event keeps its place in the global order, holes included, and checkpoints keep their
-    meaning. That is for a database of its own: nobody else may append meanwhile, and the user must own the tables.
-    Otherwise events get the next positions, in the order of the export, among those of other writers.
+    With `keep_positions`, each event keeps its place in the global order, including gaps, and checkpoints keep their
+    meaning. This needs a database without other writers, and the database user must own the tables. Otherwise events
+    get the next positions, in the order of the export, possibly between events of other writers.
 
     Args:
-        store: Where to; not joined to a transaction.
+        store: The store to import into, not joined to a transaction.
         source: A path, or a binary file that is open for reading.
         format: As for `export_events`.
         keep_positions: Whether events keep their positions.
-        batch_size: How many events to store in a transaction, from 1.
+        batch_size: How many events to store in a transaction, at least 1.
         on_progress: Called after each batch.
 
     Raises:
-        ImportConflict: An event does not fit. Its batch was rolled back; what was before it is stored.
-        DamagedExport: The file can't be read, or is not complete. What was before is stored.
-        InvalidInput: An argument is not valid, or the file has checkpoints' positions without events' ones.
+        ImportConflict: An event conflicts with a stored one. Its batch was rolled back; the batches before are stored.
+        DamagedExport: The file can't be read, or is not complete. The batches before are stored.
+        InvalidInput: An argument is not valid, or the file has checkpoints and `keep_positions` is False.
         SchemaOutdated: The tables are older than `es_0006`.
-        GlobalOrderError: New positions would not come after all that is there: as for `EventStore.append`.
+        GlobalOrderError: New positions would not follow all stored ones; see `EventStore.append`.
         ExtraMissing: It is Parquet, and pyarrow is not installed.
     """
     check_number("batch_size", batch_size, minimum=1)
@@ -128,13 +129,13 @@ class _Import:
         return Imported(self._events, self._repeated, self._position or 0, self._snapshots, self._checkpoints)
 
     def _checked(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Yield the records of an export that has all of what it says."""
+        """Yield the records, and refuse an export that lacks some or has them out of order."""
         for record in records:
             match record:
                 case Beginning(after_position=after):
                     if self._position is not None and after != self._position:
                         raise DamagedExport(
-                            "a part", f"begins after position {after}, where that before it ended at {self._position}"
+                            "a part", f"begins after position {after}, but the part before it ends at {self._position}"
                         )
                     self._position, self._part = after, 0
                 case _ if self._position is None:
@@ -152,7 +153,7 @@ class _Import:
     def _store_batch(self, batch: list[Record]) -> None:
         events = [record for record in batch if isinstance(record, StoredEvent)]
         with self._core.begin() as core, core.execution.statement() as run:
-            if not self._keep_positions:  # else the file says them, and the sequence follows
+            if not self._keep_positions:  # otherwise positions come from the file, and the sequence is advanced
                 check_positions(run, core.dialect)
             loader = EventLoader(core, positions=self._keep_positions, in_order=True)
             stored = loader.load(run, events) if events else 0
@@ -163,7 +164,7 @@ class _Import:
             self._on_progress(ImportProgress(self._events, self._repeated, events[-1].position))
 
     def _store_others(self, run: Run, batch: list[Record]) -> None:
-        """In the order of the export they come after all events."""
+        """Store the records that follow all events in an export: times of streams, snapshots, checkpoints."""
         from_time = self._core.dialect.from_time
         times: list[dict[str, Any]] = []
         snapshots: list[dict[str, Any]] = []
@@ -192,7 +193,8 @@ class _Import:
                 case Checkpoint():
                     if not self._keep_positions:
                         msg = (
-                            "the export has checkpoints, which mean nothing without positions; pass keep_positions=True"
+                            "the export has checkpoints, which are meaningful only with its positions; "
+                            "pass keep_positions=True"
                         )
                         raise InvalidInput(msg)
                     run(create_checkpoint, name=record.name, position=record.position)
@@ -205,7 +207,7 @@ class _Import:
             self._snapshots += len(snapshots)
 
     def _check_snapshots(self, run: Run, snapshots: list[dict[str, Any]]) -> None:
-        """Refuse what no stream here has come to: later it would stand for events that it was not made of."""
+        """Refuse a snapshot beyond the head of its stream: later it would hide events that are not in its state."""
         stream_ids = list({each["stream_id"]: None for each in snapshots})
         versions = self._core.dialect.lock_heads(run, stream_ids, create=())
         for each in snapshots:
@@ -215,7 +217,7 @@ class _Import:
 
 
 def _batches(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
-    """Yield records in lists of one kind of content: events, or what follows them."""
+    """Yield records in lists that have either events only, or no events."""
     batch: list[Record] = []
     for record in records:
         if batch and (len(batch) == size or isinstance(record, StoredEvent) is not isinstance(batch[-1], StoredEvent)):

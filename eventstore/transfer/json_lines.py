@@ -1,6 +1,6 @@
-"""Exports as JSON Lines: one record a line, for people and for every other program.
+"""Exports as JSON Lines: one record a line, readable by people and by other programs.
 
-Payloads are JSON; what JSON does not have is tagged, as `{"$decimal": "1.10"}` (see `JSONCodec`).
+Payloads are JSON; values that JSON does not have are tagged, such as `{"$decimal": "1.10"}` (see `JSONCodec`).
 """
 
 from base64 import b64decode, b64encode
@@ -103,8 +103,8 @@ class JSONLinesWriter:
     """Writes records to a binary file.
 
     Args:
-        file: Where to.
-        codec: Of the store that they come from.
+        file: The file to write to.
+        codec: The codec of the store that the records come from.
     """
 
     def __init__(self, file: IO[bytes], codec: PayloadCodec) -> None:
@@ -116,7 +116,7 @@ class JSONLinesWriter:
         self._file.write(_ENCODER.encode(self._line(record)) + b"\n")
 
     def flush(self) -> None:
-        """Let others see what was written."""
+        """Make the records readable to other processes."""
         self._file.flush()
 
     def close(self) -> None:
@@ -159,8 +159,8 @@ def read_json_lines(file: IO[bytes], codec: PayloadCodec) -> Iterator[Record]:
     """Yield the records of a file.
 
     Args:
-        file: To read from.
-        codec: Of the store that they go to.
+        file: The file to read from.
+        codec: The codec of the store that the records go to.
 
     Raises:
         DamagedExport: A line is no record.
@@ -203,7 +203,7 @@ def _record(line: Any, codec: PayloadCodec) -> Record:  # one line a kind
 
 def _beginning(line: _Beginning) -> Beginning:
     if line.format > FORMAT:
-        raise DecodingError(f"it has format {line.format}, and this code knows {FORMAT}")
+        raise DecodingError(f"it has format {line.format}, and this code knows formats up to {FORMAT}")
     return Beginning(line.after_position, line.filters)
 
 
@@ -214,11 +214,11 @@ def _end(line: _End) -> End:
 
 
 def read_place(line: bytes) -> Beginning | PositionToken | End | None:
-    """Return what a line says about how far an export goes; None if it says nothing about that. No payload is decoded.
+    """Return the beginning, the event or the end that a line has; None if it is another record. Decodes no payload.
 
     Raises:
-        msgspec.MsgspecError: It is no record.
-        DecodingError: It is of a newer format.
+        msgspec.MsgspecError: The line is not a record.
+        DecodingError: The record has a newer format.
     """
     match _DECODER.decode(line):
         case _Beginning() as found:

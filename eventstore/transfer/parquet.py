@@ -1,6 +1,6 @@
-"""Exports as Parquet: the events, for analysis and for import. Heads follow from them.
+"""Exports as Parquet: the events, for analysis and for import, which computes the heads from them.
 
-`data` has the bytes as they are stored; import reads these. `data_json` is the same for people and for other programs.
+`data` has the bytes as they are stored; an import reads these. `data_json` has the same for other programs.
 """
 
 import json
@@ -18,7 +18,7 @@ from eventstore.transfer.payloads import readable
 from eventstore.transfer.records import FORMAT, Beginning, End, Record
 
 _ROWS: Final = 10_000
-"""Of a row group: so many events are in memory at a time."""
+"""The size of a row group, which is how many events are in memory at a time."""
 _KEY: Final = b"eventstore"
 
 
@@ -49,11 +49,11 @@ def _schema(arrow: Any) -> Any:
 
 
 class ParquetWriter:
-    """Writes records to a Parquet file, which is complete once it is closed.
+    """Writes records to a Parquet file, which is complete when the writer is closed.
 
     Args:
-        file: Where to.
-        codec: Of the store that they come from.
+        file: The file to write to.
+        codec: The codec of the store that the records come from.
     """
 
     def __init__(self, file: IO[bytes] | Path, codec: PayloadCodec) -> None:
@@ -89,20 +89,20 @@ class ParquetWriter:
             case Beginning():
                 self._beginning = record
             case End():
-                told = {
+                footer = {
                     "format": FORMAT,
                     "after_position": self._beginning.after_position,
                     "filters": self._beginning.filters,
                     "position": record.position,
                     "events": record.events,
                 }
-                self._writer.add_key_value_metadata({_KEY: json.dumps(told).encode()})
+                self._writer.add_key_value_metadata({_KEY: json.dumps(footer).encode()})
 
     def flush(self) -> None:
-        """Do nothing: there is no file before it is closed."""
+        """Do nothing: a Parquet file can be read only after it is closed."""
 
     def close(self) -> None:
-        """Write what is left, and the footer."""
+        """Write the remaining rows and the footer."""
         self._write_rows()
         self._writer.close()
 
@@ -116,34 +116,34 @@ def read_parquet(file: IO[bytes] | Path) -> Iterator[Record]:
     """Yield the records of a file.
 
     Raises:
-        DamagedExport: It is no Parquet file that an export has written.
+        DamagedExport: It is not a Parquet file that an export has written.
     """
     _, parquet = _arrow()
     try:
         with parquet.ParquetFile(file) as opened:
-            told = _footer(opened)
-            yield checked(Beginning(told["after_position"], told["filters"]))
+            footer = _footer(opened)
+            yield checked(Beginning(footer["after_position"], footer["filters"]))
             for batch in opened.iter_batches(batch_size=_ROWS):
                 for row in batch.to_pylist():
                     yield checked(_event(row))
-            yield checked(End(told["position"], told["events"]))
+            yield checked(End(footer["position"], footer["events"]))
     except DamagedExport:
         raise
     except InvalidInput as error:
         raise DamagedExport("some event", f"can't be read: {error}") from None
     except OSError as error:
-        if error.errno is not None:  # the file, not what is in it
+        if error.errno is not None:  # an error of the file system, not of the content
             raise
         raise DamagedExport("some part", f"can't be read ({type(error).__name__})") from None
-    except Exception as error:  # noqa: BLE001  # what is not as it was written makes pyarrow raise anything
+    except Exception as error:  # noqa: BLE001  # pyarrow raises errors of many types for a damaged file
         raise DamagedExport("some part", f"can't be read ({type(error).__name__})") from None
 
 
 def _footer(opened: Any) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads((opened.metadata.metadata or {}).get(_KEY, b"{}"))
-    if told.get("format") != FORMAT:
-        raise DamagedExport("the footer", f"names no format that this code knows; it knows {FORMAT}")
-    return told
+    footer: dict[str, Any] = json.loads((opened.metadata.metadata or {}).get(_KEY, b"{}"))
+    if footer.get("format") != FORMAT:
+        raise DamagedExport("the footer", f"does not name format {FORMAT}, the only one that this code knows")
+    return footer
 
 
 def _event(row: dict[str, Any]) -> StoredEvent:

@@ -1,4 +1,4 @@
-"""What an export consists of, apart from how it is written."""
+"""The records of an export, independent of the format of its file."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,16 +7,16 @@ from eventstore.rows.mapper import StoredEvent
 from eventstore.tokens import PositionToken
 
 FORMAT = 1
-"""Of exports. A file of a larger number is refused: newer code has written it."""
+"""The version of the format of exports. A file of a higher one is refused, because newer code has written it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Where an export begins, or where one that was broken off goes on.
+    """The beginning of an export, or of the part that continues an interrupted one.
 
     Attributes:
-        after_position: It has the events after this one, as far as they match.
-        filters: What was exported, in words; empty where everything was.
+        after_position: Exclusive; it has the matching events of higher positions.
+        filters: The filters as text; empty if everything was exported.
     """
 
     after_position: int
@@ -25,11 +25,11 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class StreamTimes:
-    """When a stream was created, and last appended to.
+    """The times of a stream's creation and of its last append.
 
     Attributes:
         stream_id: The stream.
-        version: The version that it had when this was read.
+        version: Its version when this was read.
         created_at: When its head was stored.
         updated_at: When its head was last advanced.
     """
@@ -54,7 +54,7 @@ class SavedSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a projection had come."""
+    """The checkpoint of a projection."""
 
     name: str
     position: int
@@ -62,13 +62,13 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """That nothing is missing.
+    """The end of an export or of a part of it: it proves that nothing is missing.
 
     Attributes:
-        position: Everything up to here that matches is in the export.
-        events: How many events this part of it has, since its beginning.
-        last: The last event of the whole export, of this part or of one before it; None if it has none. Whoever goes on
-            finds it here, without reading back over all that follows the events.
+        position: Every matching event up to here, inclusive, is in the export.
+        events: How many events this part has, since its beginning.
+        last: The last event of the whole export, of this part or of an earlier one; None if it has none. A resumed
+            export finds it here without reading back over the records that follow the events.
     """
 
     position: int

@@ -1,4 +1,4 @@
-"""Going on with an export that is there: how far it goes, read from its end, before anything is written to it."""
+"""Resuming an export: how far an existing file goes, read from its end before anything is written."""
 
 import os
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ class FileEnd:
     """Where a file of JSON Lines ends, as an export.
 
     Attributes:
-        size: How many bytes its whole lines have; what follows them is half of a line.
-        position: Everything up to here that matches is in it: go on after this.
-        filters: What it was exported with, in words; None if it has no whole line yet.
-        last: The last event that it has, as far as that is recorded at its end; None if it has none.
+        size: How many bytes its complete lines have; an incomplete line follows them.
+        position: Every matching event up to here, inclusive, is in the file; the export continues after it.
+        filters: The filters of the export as text; None if the file has no complete line yet.
+        last: The last event, as far as it is recorded at the end of the file; None if there is none.
     """
 
     size: int = 0
@@ -37,18 +37,18 @@ class FileEnd:
 
     @property
     def after(self) -> After:
-        """Where to go on."""
+        """The place after which the export continues."""
         return After(self.position, self.last)
 
 
 def read_end(path: Path) -> FileEnd:
-    """Return how far the export in a file goes. Nothing is written. A file that is not there is an empty one.
+    """Return how far the export in a file goes. Writes nothing. A missing file counts as an empty one.
 
-    The first line is read, and backwards from the end as much as it takes: one line, or those of streams, snapshots and
-    checkpoints if it was broken off among them. What is in between is not looked at; an import does that.
+    It reads the first line, and backwards from the end as far as needed: one line, or those of streams, snapshots and
+    checkpoints if the export was interrupted among them. The lines between are checked only by an import.
 
     Raises:
-        DamagedExport: It is no export in JSON Lines, or its end is none.
+        DamagedExport: The file is not an export in JSON Lines, or does not end as one.
     """
     if not path.exists():
         return FileEnd()
@@ -77,7 +77,7 @@ def _read_end(file: IO[bytes]) -> FileEnd:
                 return FileEnd(size, last.position if reached is None else reached, beginning.filters, last)
             case End(position=position, last=last):
                 return FileEnd(size, position if reached is None else reached, beginning.filters, last)
-            case Beginning(after_position=position):  # of a part that was broken off at once: its end is before it
+            case Beginning(after_position=position):  # of a part without records: the end of the export is before it
                 reached = position if reached is None else reached
     return FileEnd(size, reached or 0, beginning.filters)
 
@@ -86,16 +86,16 @@ def _place(line: bytes, place: str) -> Beginning | PositionToken | End | None:
     try:
         return read_place(line)
     except (msgspec.MsgspecError, InvalidInput):
-        raise DamagedExport(place, f"is no record of one; {_WAYS_OUT}") from None
+        raise DamagedExport(place, f"is not a record of one; {_WAYS_OUT}") from None
     except DecodingError as error:
         raise DamagedExport(place, f"can't be read: {error}") from None
 
 
 def _size_of_whole_lines(file: IO[bytes]) -> int:
-    """Return up to where the file has whole lines.
+    """Return how many bytes the complete lines of a file have.
 
     Raises:
-        DamagedExport: What follows them is not half of a record, so that it is not ours to cut off.
+        DamagedExport: What follows them is not an incomplete record, so it must not be cut off.
     """
     end = file.seek(0, os.SEEK_END)
     start, size = end, _CHUNK_BYTES
@@ -109,14 +109,15 @@ def _size_of_whole_lines(file: IO[bytes]) -> int:
             rest = tail[newline + 1 : newline + 1 + len(_RECORD)]
             if not _RECORD.startswith(rest):
                 raise DamagedExport(
-                    "what follows the last line", "is not half of a record, so it was left alone; cut it off yourself"
+                    "what follows the last line",
+                    "is not an incomplete record, so the file was left unchanged; cut that off yourself",
                 )
             return start + newline + 1
     return 0
 
 
 def _lines_backwards(file: IO[bytes], end: int) -> Iterator[bytes]:
-    """Yield the whole lines before `end`, the last one first. Memory holds the longest of them."""
+    """Yield the complete lines before `end`, the last one first. Memory holds the longest of them."""
     tail, end = b"", end - 1  # without the newline of the last one
     while end > 0:
         start = max(0, end - max(_CHUNK_BYTES, len(tail)))

@@ -49,7 +49,7 @@ from eventstore.statements.postgresql.lock_table import lock_snapshots
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
 from eventstore.statements.postgresql.notifications import notify as send_notification
 from eventstore.statements.postgresql.positions import drawing
-from eventstore.statements.postgresql.read_page import read_everything, read_matching
+from eventstore.statements.postgresql.read_page import read_everything, read_everything_backwards, read_matching
 from eventstore.statements.reading import read_forwards
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
@@ -225,10 +225,12 @@ class PostgreSQLDialect:
         up_to_position: int,
         page_size: int,
         settled_position: int,
-        token_position: int,
+        token_position: int = 0,
+        backwards: bool = False,
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one array for each field of a filter."""
-        statement: Statement = read_matching(fields_of(filters)) if filters else read_everything
+        everything = read_everything_backwards if backwards else read_everything
+        statement: Statement = read_matching(fields_of(filters), backwards=backwards) if filters else everything
         parameters = page_parameters(
             filters,
             list,

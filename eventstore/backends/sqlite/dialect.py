@@ -42,7 +42,7 @@ from eventstore.statements.sqlite.append import (
 )
 from eventstore.statements.sqlite.history import add_permission, remove_permission
 from eventstore.statements.sqlite.log_view import log_view
-from eventstore.statements.sqlite.read_page import read_everything, read_matching
+from eventstore.statements.sqlite.read_page import read_everything, read_everything_backwards, read_matching
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
@@ -145,10 +145,12 @@ class SQLiteDialect:
         up_to_position: int,
         page_size: int,
         settled_position: int,
-        token_position: int,
+        token_position: int = 0,
+        backwards: bool = False,
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one JSON array for each field of a filter."""
-        statement: Statement = read_matching(fields_of(filters)) if filters else read_everything
+        everything = read_everything_backwards if backwards else read_everything
+        statement: Statement = read_matching(fields_of(filters), backwards=backwards) if filters else everything
         parameters = page_parameters(
             filters,
             json.dumps,

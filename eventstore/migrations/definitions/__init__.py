@@ -1,11 +1,11 @@
-"""What the catalog of a database says of our tables: at each revision, and in the database at hand.
+"""The definitions of our tables in a database's catalog: at each revision, and in a given database.
 
-`postgresql.txt` and `sqlite.txt` hold what each revision adds (`+`), changes (`+` again) and drops (`-`), as the
-catalog gives it after the migration. They are made by `python -m tests.schema_definitions`; a test compares them.
+`postgresql.txt` and `sqlite.txt` have what each revision adds (`+`), changes (`+` again) and drops (`-`), as the
+catalog describes it after the migration. `python -m tests.schema_definitions` writes them; a test compares them.
 
-Texts are stored, rather than made by the server at hand from our own DDL, because that would need objects in the user's
-database: temporary tables need a right, a transaction id and a primary. PostgreSQL 14 to 18 give the same texts,
-SQLAlchemy has no part in them, and what depends on the search path is read with an empty one.
+The texts are stored in files, because computing them in the user's database would need objects there: temporary tables
+need a right, a transaction id and a primary. PostgreSQL 14 to 18 give the same texts, they are independent of
+SQLAlchemy, and definitions that depend on the search path are read with an empty one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ TABLES: Final = (
     "es_checkpoints",
     "es_dead_letters",
 )
-"""In this order each can be made: those that others refer to come first."""
+"""The order in which the tables can be created: those that others refer to come first."""
 
 USUAL: Final = {
     "persistence": "LOGGED",
@@ -37,7 +37,7 @@ USUAL: Final = {
     "persistence of the sequence": "LOGGED",
     "rights in the sequence": "ALL",
 }
-"""What is not written down, by kind: what a new table of PostgreSQL has."""
+"""The defaults of a new table of PostgreSQL, by kind; the files leave them out."""
 
 NOT_VALID: Final = " NOT VALID"
 INVALID: Final = " INVALID"
@@ -45,12 +45,12 @@ DISABLED: Final = " DISABLED"
 
 
 class Key(NamedTuple):
-    """What a definition is of.
+    """The subject of a definition.
 
     Attributes:
         table: The table that it belongs to.
-        kind: What it is: a table, column, default, check, ...
-        name: Of the column, constraint, index or trigger; empty for what is of the table itself.
+        kind: Its kind: table, column, default, check, ...
+        name: The name of the column, constraint, index or trigger; empty for a definition of the table itself.
     """
 
     table: str
@@ -62,12 +62,12 @@ class Key(NamedTuple):
 
 
 Definitions = dict[Key, str]
-"""All that belongs to our tables, and what it is."""
+"""The definitions of everything that belongs to our tables."""
 
 
 @cache
 def history(dialect: str) -> Mapping[str, Definitions]:
-    """Return what the catalog says at each revision, the oldest first."""
+    """Return the definitions at each revision, the oldest first."""
     revisions: dict[str, Definitions] = {}
     current: Definitions = {}
     for line in files(__package__).joinpath(f"{dialect}.txt").read_text("utf-8").splitlines():
@@ -83,7 +83,7 @@ def history(dialect: str) -> Mapping[str, Definitions]:
 
 
 def to_text(revisions: Mapping[str, Definitions]) -> str:
-    """Return the file that `history` reads."""
+    """Return the text of the file that `history` reads."""
     return "".join(f"{line}\n" for line in _lines(revisions))
 
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalog says of our tables, in the same words on all versions and for all search paths."""
+"""The definitions of our tables in PostgreSQL's catalog: the same texts on all versions and for all search paths."""
 
 import re
 from typing import Final
@@ -141,13 +141,13 @@ def place(connection: Connection, schema: str | None) -> tuple[int, str, str] | 
 
 
 def read_elsewhere(connection: Connection, namespace: int) -> dict[str, str]:
-    """Return the tables of our names that an unqualified name finds in another schema, each with that (quoted)."""
+    """Return the tables with our names that an unqualified name finds in another schema, with that schema (quoted)."""
     parameters = {"tables": list(TABLES), "namespace": namespace}
     return {row[0]: row[1] for row in connection.execute(_ELSEWHERE, parameters)}
 
 
 def read(connection: Connection, namespace: int, schema: str, quoted_schema: str) -> Definitions:
-    """Return what the catalog says of our tables. Sets the search path for the rest of the transaction."""
+    """Return the definitions of our tables. Sets the search path for the rest of the transaction."""
     connection.execute(text("SELECT set_config('search_path', 'pg_catalog', true)"))
     parameters = {"namespace": namespace, "schema": schema, "tables": list(TABLES)}
     rows: list[tuple[str, ...]] = []
@@ -167,7 +167,7 @@ def read(connection: Connection, namespace: int, schema: str, quoted_schema: str
 
 
 def _without_options(definition: str, kind: str) -> str:
-    """Leave out options that are tuning, but not the one by which new pages get into the index at once."""
+    """Leave out options that only tune, but keep the one that indexes new pages at once."""
     options = _OPTIONS.search(definition)
     is_on = options is not None and re.search(r"autosummarize='?(on|true|yes|1)\b", options.group(1))
     kept = " WITH (autosummarize='on')" if is_on else ""

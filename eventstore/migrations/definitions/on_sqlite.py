@@ -1,4 +1,4 @@
-"""What a SQLite file says of our tables: the texts of its statements, compared token by token.
+"""The definitions of our tables in a SQLite file: the texts of its statements, compared token by token.
 
 PRAGMAs tell columns and keys, but no CHECK, no generated expression, no conflict clause and no DEFERRABLE. The texts
 have all of it. Spaces, comments, quotes, letters' case and doubled parentheses, in which versions of SQLAlchemy and
@@ -40,7 +40,7 @@ _CONSTRAINTS: Final = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FO
 
 
 def read(connection: Connection) -> Definitions:
-    """Return what the file says of our tables."""
+    """Return the definitions of our tables in the file."""
     found: Definitions = {}
     for type_, name, table, sql in connection.execute(_MASTER, {"tables": list(TABLES)}):
         tokens = _tokens(sql)

@@ -43,13 +43,15 @@ _ALL_EVENTS: Final = """
     SELECT {columns}
     FROM {events} AS event
     WHERE event.position > :after_position AND event.position <= :up_to_position
-    ORDER BY event.position
+    ORDER BY event.position{direction}
     LIMIT :page_size
 """
 
 _MATCHING_EVENTS: Final = """
     SELECT event.*
-    FROM (SELECT matches.position FROM ({matches}) AS matches ORDER BY matches.position LIMIT :page_size) AS page
+    FROM (
+        SELECT matches.position FROM ({matches}) AS matches ORDER BY matches.position{direction} LIMIT :page_size
+    ) AS page
     JOIN LATERAL (SELECT {columns} FROM {events} AS event WHERE event.position = page.position LIMIT 1) AS event ON true
     ORDER BY page.position
 """
@@ -57,12 +59,17 @@ _MATCHING_EVENTS: Final = """
 
 
 def read_everything(tables: Tables) -> ClauseElement:
-    """Return a page of all events with after_position < position <= up_to_position, in order."""
-    return _page(tables, _ALL_EVENTS, {"after_position": BigInteger})
+    """Return the first page of all events with after_position < position <= up_to_position, in order."""
+    return _page(tables, _ALL_EVENTS, {"after_position": BigInteger}, direction="")
+
+
+def read_everything_backwards(tables: Tables) -> ClauseElement:
+    """Return the last page of all events with after_position < position <= up_to_position, in order."""
+    return _page(tables, _ALL_EVENTS, {"after_position": BigInteger}, direction=" DESC")
 
 
 @cache
-def read_matching(filters: FilterFields) -> Statement:
+def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statement:
     """Return the statement for the events that match filters which restrict these fields.
 
     Its parameters are `up_to_position` and `page_size`, those of the header, and for filter 0, 1, …:
@@ -70,8 +77,8 @@ def read_matching(filters: FilterFields) -> Statement:
 
     Each value of a filter is looked up separately, in the index that has it before the position, for at most one page
     of events. So a page costs the same at the end of the log as at its start, and does not depend on the planner's
-    estimate of how many events match. The lowest positions of all lookups are the page. UNION returns an event once
-    even if several filters match it.
+    estimate of how many events match. The lowest positions of all lookups are the page; if `backwards`, the highest.
+    UNION returns an event once even if several filters match it.
 
     The lookups compare whole keys of the index, and hide columns outside the key in a sum or a concatenation.
     Otherwise the planner may choose another index by its estimate: the one of positions, read to the end of the log, or
@@ -79,16 +86,16 @@ def read_matching(filters: FilterFields) -> Statement:
     """
 
     def read_matching_page(tables: Tables) -> ClauseElement:
-        events = table_name(tables.events)
-        matches = "UNION".join(_lookup(events, number, fields) for number, fields in enumerate(filters))
+        events, direction = table_name(tables.events), " DESC" if backwards else ""
+        matches = "UNION".join(_lookup(events, number, fields, direction) for number, fields in enumerate(filters))
         types: dict[str, Any] = {f"after_position_{number}": BigInteger for number in range(len(filters))}
         types |= {f"{field}_{number}": ARRAY(Text) for number, fields in enumerate(filters) for field in fields}
-        return _page(tables, _MATCHING_EVENTS, types, matches=matches)
+        return _page(tables, _MATCHING_EVENTS, types, matches=matches, direction=direction)
 
     return read_matching_page
 
 
-def _lookup(events: str, n: int, fields: tuple[str, ...]) -> str:
+def _lookup(events: str, n: int, fields: tuple[str, ...], direction: str) -> str:
     """Find the positions that filter number `n` matches, at most a page for each value of its first field."""
     if not fields:
         return f"""
@@ -97,7 +104,7 @@ def _lookup(events: str, n: int, fields: tuple[str, ...]) -> str:
                 SELECT candidate.position
                 FROM {events} AS candidate
                 WHERE candidate.position > :after_position_{n} AND candidate.position <= :up_to_position
-                ORDER BY candidate.position
+                ORDER BY candidate.position{direction}
                 LIMIT :page_size
             ) AS match_{n}
         """
@@ -105,8 +112,11 @@ def _lookup(events: str, n: int, fields: tuple[str, ...]) -> str:
     matches = "".join(f" AND (candidate.{FIELDS[field]} || '') = any(:{field}_{n})" for field in others)
     if first == "stream_ids":
         key = "candidate.stream_id, candidate.version"
-        after, last = f"({_last_version(events, n)})", str(MAX_VERSION)
-        matches += " AND candidate.position + 0 <= :up_to_position"
+        after, last = f"({_last_version(events, n, f'after_position_{n}')})", str(MAX_VERSION)
+        if direction:
+            last = f"({_last_version(events, n, 'up_to_position')})"
+        else:
+            matches += " AND candidate.position + 0 <= :up_to_position"
     else:
         key = f"candidate.{FIELDS[first]}, candidate.position"
         after, last = f":after_position_{n}", ":up_to_position"
@@ -117,14 +127,14 @@ def _lookup(events: str, n: int, fields: tuple[str, ...]) -> str:
                 SELECT candidate.position
                 FROM {events} AS candidate
                 WHERE ({key}) > (filter_{n}.value, {after}) AND ({key}) <= (filter_{n}.value, {last}){matches}
-                ORDER BY {key}
+                ORDER BY {key.replace(",", f"{direction},")}{direction}
                 LIMIT :page_size
             ) AS match_{n} ON true
     """
 
 
-def _last_version(events: str, n: int) -> str:
-    """Find the last version of a stream at or before a position, by bisection, because both ascend in a stream."""
+def _last_version(events: str, n: int, at_or_before: str) -> str:
+    """Find the last version of a stream at or before the position in a parameter, by bisection, as both ascend."""
     middle = "(search.low + search.high + 1) / 2"
     return f"""
         WITH RECURSIVE search(low, high) AS (
@@ -137,8 +147,8 @@ def _last_version(events: str, n: int) -> str:
                 ) AS high
             UNION ALL
             SELECT
-                CASE WHEN probe.position <= :after_position_{n} THEN probe.version ELSE search.low END AS low,
-                CASE WHEN probe.position <= :after_position_{n} THEN search.high ELSE {middle} - 1 END AS high
+                CASE WHEN probe.position <= :{at_or_before} THEN probe.version ELSE search.low END AS low,
+                CASE WHEN probe.position <= :{at_or_before} THEN search.high ELSE {middle} - 1 END AS high
             FROM search
             JOIN LATERAL (
                 SELECT event.version, event.position

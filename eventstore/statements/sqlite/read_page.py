@@ -34,11 +34,11 @@ FROM ({page}) AS page
 ORDER BY position
 """
 
-_ALL_EVENTS: Final = f"""
-    SELECT {EVENT_COLUMNS}
+_ALL_EVENTS: Final = """
+    SELECT {columns}
     FROM es_events AS event
     WHERE event.position > :after_position AND event.position <= :up_to_position
-    ORDER BY event.position
+    ORDER BY event.position{direction}
     LIMIT :page_size
 """
 
@@ -46,19 +46,24 @@ _MATCHING_EVENTS: Final = """
     SELECT {columns}
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT matches.position FROM ({matches}) AS matches ORDER BY matches.position LIMIT :page_size
+        SELECT matches.position FROM ({matches}) AS matches ORDER BY matches.position{direction} LIMIT :page_size
     )
     ORDER BY event.position
 """
 
 
 def read_everything(tables: Tables) -> ClauseElement:
-    """Return a page of all events with after_position < position <= up_to_position, in order."""
-    return sql_text(_PAGE, tables, page=_ALL_EVENTS)
+    """Return the first page of all events with after_position < position <= up_to_position, in order."""
+    return sql_text(_PAGE, tables, page=_ALL_EVENTS.format(columns=EVENT_COLUMNS, direction=""))
+
+
+def read_everything_backwards(tables: Tables) -> ClauseElement:
+    """Return the last page of all events with after_position < position <= up_to_position, in order."""
+    return sql_text(_PAGE, tables, page=_ALL_EVENTS.format(columns=EVENT_COLUMNS, direction=" DESC"))
 
 
 @cache
-def read_matching(filters: FilterFields) -> Statement:
+def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statement:
     """Return the statement for the events that match filters which restrict these fields.
 
     Its parameters, with JSON arrays, and its lookups are those of PostgreSQL. But SQLite has no LATERAL, so each lookup
@@ -66,13 +71,15 @@ def read_matching(filters: FilterFields) -> Statement:
     """
 
     def read_matching_page(tables: Tables) -> ClauseElement:
-        matches = "UNION".join(_lookup(number, fields) for number, fields in enumerate(filters))
-        return sql_text(_PAGE, tables, page=_MATCHING_EVENTS.format(columns=EVENT_COLUMNS, matches=matches))
+        direction = " DESC" if backwards else ""
+        matches = "UNION".join(_lookup(number, fields, direction) for number, fields in enumerate(filters))
+        page = _MATCHING_EVENTS.format(columns=EVENT_COLUMNS, matches=matches, direction=direction)
+        return sql_text(_PAGE, tables, page=page)
 
     return read_matching_page
 
 
-def _lookup(n: int, fields: tuple[str, ...]) -> str:
+def _lookup(n: int, fields: tuple[str, ...], direction: str) -> str:
     """Find the positions that filter number `n` matches, at most a page for each value of its first field."""
     if not fields:
         return f"""
@@ -81,20 +88,21 @@ def _lookup(n: int, fields: tuple[str, ...]) -> str:
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE candidate.position > :after_position_{n} AND candidate.position <= :up_to_position
-                ORDER BY candidate.position
+                ORDER BY candidate.position{direction}
                 LIMIT :page_size
             ) AS match_{n}
         """
     first, *others = [field for field in FIELDS if field in fields]
     order = "version" if first == "stream_ids" else "position"
+    bound = {"after": f">= end_{n}.position"} if direction else {"last": f"end_{n}.position"}
 
-    def matches(event: str, value: str, last: str) -> str:
+    def matches(event: str, value: str, *, after: str = f"> :after_position_{n}", last: str = ":up_to_position") -> str:
         # only one upper bound, because SQLite uses only one for the index, which might be the higher one
         return "\n                    AND ".join(
             [
                 f"{event}.{FIELDS[first]} = {value}",
                 *(f"{event}.{FIELDS[field]} IN (SELECT value FROM json_each(:{field}_{n}))" for field in others),
-                f"{event}.position > :after_position_{n}",
+                f"{event}.position {after}",
                 f"{event}.position <= {last}",
             ]
         )
@@ -109,14 +117,14 @@ def _lookup(n: int, fields: tuple[str, ...]) -> str:
                         (
                             SELECT event.position
                             FROM es_events AS event
-                            WHERE {matches("event", f"filter_{n}.value", ":up_to_position")}
-                            ORDER BY event.{order}
+                            WHERE {matches("event", f"filter_{n}.value")}
+                            ORDER BY event.{order}{direction}
                             LIMIT 1 OFFSET :page_size - 1
                         ),
-                        :up_to_position
+                        {f":after_position_{n} + 1" if direction else ":up_to_position"}
                     ) AS position
                 FROM json_each(:{first}_{n}) AS filter_{n}
                 LIMIT {MAX_VERSION}
             ) AS end_{n}
-            WHERE {matches("candidate", f"end_{n}.value", f"end_{n}.position")}
+            WHERE {matches("candidate", f"end_{n}.value", **bound)}
     """

@@ -293,9 +293,9 @@ JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (
     %(after_stream_id)b::VARCHAR, %(after_schema_version)b::INTEGER
 )
-    AND es_streams.category = %(category)b::VARCHAR
     AND snapshots.stream_id >= %(category)b::VARCHAR
     AND snapshots.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
@@ -315,9 +315,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
@@ -325,9 +325,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -349,9 +349,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
     AND (
         es_streams.version < %(after_version)b::BIGINT
             OR es_streams.version = %(after_version)b::BIGINT
@@ -363,9 +363,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
 ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -387,9 +387,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
     AND (
         es_streams.updated_at < %(after_time)b::TIMESTAMP WITH TIME ZONE
             OR es_streams.updated_at = %(after_time)b::TIMESTAMP WITH TIME ZONE
@@ -401,75 +401,10 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id >= %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::VARCHAR
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR
 ORDER BY es_streams.updated_at DESC, es_streams.stream_id
-LIMIT %(page_size)b::BIGINT;
-
--- listing.newest_matching(())
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT
-ORDER BY es_events.position DESC
-LIMIT %(page_size)b::BIGINT;
-
--- listing.newest_matching(('stream_ids',))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT AND es_events.stream_id = %(stream_ids)b::VARCHAR
-ORDER BY es_events.version DESC
-LIMIT %(page_size)b::BIGINT;
-
--- listing.newest_matching(('event_types',))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT AND es_events.event_type = %(event_types)b::VARCHAR
-ORDER BY es_events.position DESC
-LIMIT %(page_size)b::BIGINT;
-
--- listing.newest_matching(('categories',))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT AND es_events.category = %(categories)b::VARCHAR
-ORDER BY es_events.position DESC
-LIMIT %(page_size)b::BIGINT;
-
--- listing.newest_matching(('stream_ids', 'event_types'))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT
-    AND es_events.stream_id = %(stream_ids)b::VARCHAR
-    AND es_events.event_type = %(event_types)b::VARCHAR
-ORDER BY es_events.version DESC
-LIMIT %(page_size)b::BIGINT;
-
--- listing.newest_matching(('stream_ids', 'categories'))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT
-    AND es_events.stream_id = %(stream_ids)b::VARCHAR
-    AND es_events.category = %(categories)b::VARCHAR
-ORDER BY es_events.version DESC
-LIMIT %(page_size)b::BIGINT;
-
--- listing.newest_matching(('event_types', 'categories'))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT
-    AND es_events.event_type = %(event_types)b::VARCHAR
-    AND es_events.category = %(categories)b::VARCHAR
-ORDER BY es_events.position DESC
-LIMIT %(page_size)b::BIGINT;
-
--- listing.newest_matching(('stream_ids', 'event_types', 'categories'))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > %(after_position)b::BIGINT
-    AND es_events.stream_id = %(stream_ids)b::VARCHAR
-    AND es_events.event_type = %(event_types)b::VARCHAR
-    AND es_events.category = %(categories)b::VARCHAR
-ORDER BY es_events.version DESC
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.snapshot_coverage(of_category=False)
@@ -501,9 +436,9 @@ LEFT OUTER JOIN (
 ) AS newest
     ON newest.stream_id = es_streams.stream_id
 WHERE es_streams.version >= %(min_version)b::BIGINT
-    AND es_streams.category = %(category)b::VARCHAR
     AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.');
+    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
+    AND es_streams.category = %(category)b::VARCHAR;
 
 -- postgresql.append.append(Expectation.NEW, notify=False)
 WITH
@@ -1813,6 +1748,50 @@ FROM (
 ) AS page
 ORDER BY position;
 
+-- postgresql.read_page.read_everything_backwards
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position > %(after_position)b::BIGINT AND event.position <= %(up_to_position)b::BIGINT
+    ORDER BY event.position DESC
+    LIMIT %(page_size)b::BIGINT
+) AS page
+ORDER BY position;
+
 -- postgresql.read_page.read_matching(((),))
 -- with name_of_es_events = 'es_events'
 SELECT
@@ -2641,6 +2620,1042 @@ FROM (
             ) AS match_2
         ) AS matches
         ORDER BY matches.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching(((),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > %(after_position_0)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.position DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids',),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    filter_0.value,
+                    (
+                        WITH RECURSIVE search(low, high) AS (
+                            SELECT
+                                CAST(0 AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = filter_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN probe.version
+                                    ELSE search.low
+                                    END AS low,
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
+                            JOIN LATERAL (
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
+                                )
+                                ORDER BY event.stream_id, event.version
+                                LIMIT 1
+                            ) AS probe
+                                ON true
+                            WHERE search.low < search.high
+                        )
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        filter_0.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_0.value
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
+                                    )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
+                    )
+                ORDER BY candidate.stream_id DESC, candidate.version DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('event_types',),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    filter_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        filter_0.value, %(up_to_position)b::BIGINT
+                    )
+                ORDER BY candidate.event_type DESC, candidate.position DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('categories',),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(categories_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.category, candidate.position) > (
+                    filter_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.category, candidate.position) <= (
+                        filter_0.value, %(up_to_position)b::BIGINT
+                    )
+                ORDER BY candidate.category DESC, candidate.position DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids', 'event_types'),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    filter_0.value,
+                    (
+                        WITH RECURSIVE search(low, high) AS (
+                            SELECT
+                                CAST(0 AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = filter_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN probe.version
+                                    ELSE search.low
+                                    END AS low,
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
+                            JOIN LATERAL (
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
+                                )
+                                ORDER BY event.stream_id, event.version
+                                LIMIT 1
+                            ) AS probe
+                                ON true
+                            WHERE search.low < search.high
+                        )
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        filter_0.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_0.value
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
+                                    )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
+                    )
+                    AND (candidate.event_type || '') = any(%(event_types_0)b::TEXT[])
+                ORDER BY candidate.stream_id DESC, candidate.version DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids', 'categories'),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    filter_0.value,
+                    (
+                        WITH RECURSIVE search(low, high) AS (
+                            SELECT
+                                CAST(0 AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = filter_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN probe.version
+                                    ELSE search.low
+                                    END AS low,
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
+                            JOIN LATERAL (
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
+                                )
+                                ORDER BY event.stream_id, event.version
+                                LIMIT 1
+                            ) AS probe
+                                ON true
+                            WHERE search.low < search.high
+                        )
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        filter_0.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_0.value
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
+                                    )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
+                    )
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
+                ORDER BY candidate.stream_id DESC, candidate.version DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('event_types', 'categories'),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    filter_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        filter_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
+                ORDER BY candidate.event_type DESC, candidate.position DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('stream_ids', 'event_types', 'categories'),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    filter_0.value,
+                    (
+                        WITH RECURSIVE search(low, high) AS (
+                            SELECT
+                                CAST(0 AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = filter_0.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN probe.version
+                                    ELSE search.low
+                                    END AS low,
+                                CASE
+                                    WHEN probe.position <= %(after_position_0)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
+                            JOIN LATERAL (
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
+                                )
+                                ORDER BY event.stream_id, event.version
+                                LIMIT 1
+                            ) AS probe
+                                ON true
+                            WHERE search.low < search.high
+                        )
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        filter_0.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_0.value
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
+                                    )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
+                    )
+                    AND (candidate.event_type || '') = any(%(event_types_0)b::TEXT[])
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
+                ORDER BY candidate.stream_id DESC, candidate.version DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('categories', 'event_types'), ('stream_ids',), ()), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.event_type, candidate.position) > (
+                    filter_0.value, %(after_position_0)b::BIGINT
+                )
+                    AND (candidate.event_type, candidate.position) <= (
+                        filter_0.value, %(up_to_position)b::BIGINT
+                    )
+                    AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
+                ORDER BY candidate.event_type DESC, candidate.position DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+                ON true
+            UNION
+            SELECT match_1.position
+            FROM unnest(%(stream_ids_1)b::TEXT[]) AS filter_1(value)
+            JOIN LATERAL (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE (candidate.stream_id, candidate.version) > (
+                    filter_1.value,
+                    (
+                        WITH RECURSIVE search(low, high) AS (
+                            SELECT
+                                CAST(0 AS BIGINT) AS low,
+                                (
+                                    SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                    FROM es_events AS newest
+                                    WHERE newest.stream_id = filter_1.value
+                                ) AS high
+                            UNION ALL
+                            SELECT
+                                CASE
+                                    WHEN probe.position <= %(after_position_1)b::BIGINT
+                                        THEN probe.version
+                                    ELSE search.low
+                                    END AS low,
+                                CASE
+                                    WHEN probe.position <= %(after_position_1)b::BIGINT
+                                        THEN search.high
+                                    ELSE (search.low + search.high + 1) / 2 - 1
+                                    END AS high
+                            FROM search
+                            JOIN LATERAL (
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_1.value, (search.low + search.high + 1) / 2
+                                )
+                                ORDER BY event.stream_id, event.version
+                                LIMIT 1
+                            ) AS probe
+                                ON true
+                            WHERE search.low < search.high
+                        )
+                        SELECT search.low
+                        FROM search
+                        WHERE search.low = search.high
+                    )
+                )
+                    AND (candidate.stream_id, candidate.version) <= (
+                        filter_1.value,
+                        (
+                            WITH RECURSIVE search(low, high) AS (
+                                SELECT
+                                    CAST(0 AS BIGINT) AS low,
+                                    (
+                                        SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
+                                        FROM es_events AS newest
+                                        WHERE newest.stream_id = filter_1.value
+                                    ) AS high
+                                UNION ALL
+                                SELECT
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN probe.version
+                                        ELSE search.low
+                                        END AS low,
+                                    CASE
+                                        WHEN probe.position <= %(up_to_position)b::BIGINT
+                                            THEN search.high
+                                        ELSE (search.low + search.high + 1) / 2 - 1
+                                        END AS high
+                                FROM search
+                                JOIN LATERAL (
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_1.value, (search.low + search.high + 1) / 2
+                                    )
+                                    ORDER BY event.stream_id, event.version
+                                    LIMIT 1
+                                ) AS probe
+                                    ON true
+                                WHERE search.low < search.high
+                            )
+                            SELECT search.low
+                            FROM search
+                            WHERE search.low = search.high
+                        )
+                    )
+                ORDER BY candidate.stream_id DESC, candidate.version DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_1
+                ON true
+            UNION
+            SELECT match_2.position
+            FROM (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > %(after_position_2)b::BIGINT
+                    AND candidate.position <= %(up_to_position)b::BIGINT
+                ORDER BY candidate.position DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_2
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -3603,10 +4618,10 @@ SET ROLE {};
 SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
-ROLLBACK TO SAVEPOINT eventstore;
+RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
-RELEASE SAVEPOINT eventstore;
+ROLLBACK TO SAVEPOINT eventstore;
 
 
 -- ======== on tables before version 6

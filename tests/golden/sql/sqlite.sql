@@ -282,9 +282,9 @@ SELECT
 FROM snapshots
 JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (:after_stream_id, :after_schema_version)
-    AND es_streams.category = :category
     AND snapshots.stream_id >= :category
     AND snapshots.stream_id < (:category || '.')
+    AND es_streams.category = :category
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT :page_size;
 
@@ -304,9 +304,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
     AND es_streams.stream_id > :after_stream_id
 ORDER BY es_streams.stream_id
 LIMIT :page_size;
@@ -314,9 +314,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
 ORDER BY es_streams.stream_id
 LIMIT :page_size;
 
@@ -338,9 +338,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
     AND (
         es_streams.version < :after_version
             OR es_streams.version = :after_version
@@ -352,9 +352,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
 ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT :page_size;
 
@@ -376,9 +376,9 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
     AND (
         es_streams.updated_at < :after_time
             OR es_streams.updated_at = :after_time
@@ -390,75 +390,10 @@ LIMIT :page_size;
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.category = :category
-    AND es_streams.stream_id >= :category
+WHERE es_streams.stream_id >= :category
     AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category
 ORDER BY es_streams.updated_at DESC, es_streams.stream_id
-LIMIT :page_size;
-
--- listing.newest_matching(())
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > :after_position
-ORDER BY es_events.position DESC
-LIMIT :page_size;
-
--- listing.newest_matching(('stream_ids',))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > :after_position AND es_events.stream_id = :stream_ids
-ORDER BY es_events.version DESC
-LIMIT :page_size;
-
--- listing.newest_matching(('event_types',))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > :after_position AND es_events.event_type = :event_types
-ORDER BY es_events.position DESC
-LIMIT :page_size;
-
--- listing.newest_matching(('categories',))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > :after_position AND es_events.category = :categories
-ORDER BY es_events.position DESC
-LIMIT :page_size;
-
--- listing.newest_matching(('stream_ids', 'event_types'))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > :after_position
-    AND es_events.stream_id = :stream_ids
-    AND es_events.event_type = :event_types
-ORDER BY es_events.version DESC
-LIMIT :page_size;
-
--- listing.newest_matching(('stream_ids', 'categories'))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > :after_position
-    AND es_events.stream_id = :stream_ids
-    AND es_events.category = :categories
-ORDER BY es_events.version DESC
-LIMIT :page_size;
-
--- listing.newest_matching(('event_types', 'categories'))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > :after_position
-    AND es_events.event_type = :event_types
-    AND es_events.category = :categories
-ORDER BY es_events.position DESC
-LIMIT :page_size;
-
--- listing.newest_matching(('stream_ids', 'event_types', 'categories'))
-SELECT es_events.position
-FROM es_events
-WHERE es_events.position > :after_position
-    AND es_events.stream_id = :stream_ids
-    AND es_events.event_type = :event_types
-    AND es_events.category = :categories
-ORDER BY es_events.version DESC
 LIMIT :page_size;
 
 -- listing.snapshot_coverage(of_category=False)
@@ -490,9 +425,9 @@ LEFT OUTER JOIN (
 ) AS newest
     ON newest.stream_id = es_streams.stream_id
 WHERE es_streams.version >= :min_version
-    AND es_streams.category = :category
     AND es_streams.stream_id >= :category
-    AND es_streams.stream_id < (:category || '.');
+    AND es_streams.stream_id < (:category || '.')
+    AND es_streams.category = :category;
 
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
@@ -1092,6 +1027,41 @@ FROM (
     FROM es_events AS event
     WHERE event.position > :after_position AND event.position <= :up_to_position
     ORDER BY event.position
+    LIMIT :page_size
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_everything_backwards
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position > :after_position AND event.position <= :up_to_position
+    ORDER BY event.position DESC
     LIMIT :page_size
 ) AS page
 ORDER BY position;
@@ -1723,6 +1693,633 @@ FROM (
 ) AS page
 ORDER BY position;
 
+-- sqlite.read_page.read_matching(((),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > :after_position_0 AND candidate.position <= :up_to_position
+                ORDER BY candidate.position DESC
+                LIMIT :page_size
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('stream_ids',),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        filter_0.value,
+                        coalesce(
+                            (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version DESC
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :after_position_0 + 1
+                        ) AS position
+                    FROM json_each(:stream_ids_0) AS filter_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.stream_id = end_0.value
+                AND candidate.position >= end_0.position
+                AND candidate.position <= :up_to_position
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('event_types',),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        filter_0.value,
+                        coalesce(
+                            (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.event_type = filter_0.value
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position DESC
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :after_position_0 + 1
+                        ) AS position
+                    FROM json_each(:event_types_0) AS filter_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.event_type = end_0.value
+                AND candidate.position >= end_0.position
+                AND candidate.position <= :up_to_position
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('categories',),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        filter_0.value,
+                        coalesce(
+                            (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.category = filter_0.value
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position DESC
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :after_position_0 + 1
+                        ) AS position
+                    FROM json_each(:categories_0) AS filter_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.category = end_0.value
+                AND candidate.position >= end_0.position
+                AND candidate.position <= :up_to_position
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('stream_ids', 'event_types'),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        filter_0.value,
+                        coalesce(
+                            (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.event_type IN (
+                                        SELECT value FROM json_each(:event_types_0)
+                                    )
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version DESC
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :after_position_0 + 1
+                        ) AS position
+                    FROM json_each(:stream_ids_0) AS filter_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.stream_id = end_0.value
+                AND candidate.event_type IN (SELECT value FROM json_each(:event_types_0))
+                AND candidate.position >= end_0.position
+                AND candidate.position <= :up_to_position
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('stream_ids', 'categories'),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        filter_0.value,
+                        coalesce(
+                            (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.category IN (
+                                        SELECT value FROM json_each(:categories_0)
+                                    )
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version DESC
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :after_position_0 + 1
+                        ) AS position
+                    FROM json_each(:stream_ids_0) AS filter_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.stream_id = end_0.value
+                AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+                AND candidate.position >= end_0.position
+                AND candidate.position <= :up_to_position
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('event_types', 'categories'),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        filter_0.value,
+                        coalesce(
+                            (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.event_type = filter_0.value
+                                    AND event.category IN (
+                                        SELECT value FROM json_each(:categories_0)
+                                    )
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position DESC
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :after_position_0 + 1
+                        ) AS position
+                    FROM json_each(:event_types_0) AS filter_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.event_type = end_0.value
+                AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+                AND candidate.position >= end_0.position
+                AND candidate.position <= :up_to_position
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('stream_ids', 'event_types', 'categories'),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        filter_0.value,
+                        coalesce(
+                            (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.event_type IN (
+                                        SELECT value FROM json_each(:event_types_0)
+                                    )
+                                    AND event.category IN (
+                                        SELECT value FROM json_each(:categories_0)
+                                    )
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version DESC
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :after_position_0 + 1
+                        ) AS position
+                    FROM json_each(:stream_ids_0) AS filter_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.stream_id = end_0.value
+                AND candidate.event_type IN (SELECT value FROM json_each(:event_types_0))
+                AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+                AND candidate.position >= end_0.position
+                AND candidate.position <= :up_to_position
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('categories', 'event_types'), ('stream_ids',), ()), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        filter_0.value,
+                        coalesce(
+                            (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.event_type = filter_0.value
+                                    AND event.category IN (
+                                        SELECT value FROM json_each(:categories_0)
+                                    )
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position DESC
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :after_position_0 + 1
+                        ) AS position
+                    FROM json_each(:event_types_0) AS filter_0
+                    LIMIT 9223372036854775807
+                ) AS end_0
+            WHERE candidate.event_type = end_0.value
+                AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+                AND candidate.position >= end_0.position
+                AND candidate.position <= :up_to_position
+            UNION
+            SELECT candidate.position
+            FROM
+                es_events AS candidate,
+                (
+                    SELECT
+                        filter_1.value,
+                        coalesce(
+                            (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_1.value
+                                    AND event.position > :after_position_1
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version DESC
+                                LIMIT 1
+                                OFFSET :page_size - 1
+                            ),
+                            :after_position_1 + 1
+                        ) AS position
+                    FROM json_each(:stream_ids_1) AS filter_1
+                    LIMIT 9223372036854775807
+                ) AS end_1
+            WHERE candidate.stream_id = end_1.value
+                AND candidate.position >= end_1.position
+                AND candidate.position <= :up_to_position
+            UNION
+            SELECT match_2.position
+            FROM (
+                SELECT candidate.position
+                FROM es_events AS candidate
+                WHERE candidate.position > :after_position_2 AND candidate.position <= :up_to_position
+                ORDER BY candidate.position DESC
+                LIMIT :page_size
+            ) AS match_2
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
 -- sqlite.settings.setting('foreign_keys')
 SELECT foreign_keys FROM pragma_foreign_keys() AS "pragma";
 
@@ -2139,10 +2736,10 @@ PRAGMA defer_foreign_keys = ON;
 SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
-ROLLBACK TO SAVEPOINT eventstore;
+RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
-RELEASE SAVEPOINT eventstore;
+ROLLBACK TO SAVEPOINT eventstore;
 
 
 -- ======== on tables before version 6
