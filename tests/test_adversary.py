@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from eventstore.testing.adversary import Adapter, Delivered, Event, Reader, Write
 from eventstore.testing.adversary.__main__ import main
 from eventstore.testing.adversary.following import Follower, FollowerThread
-from eventstore.testing.adversary.journal import Attempt, File, Outcome, read_notes
+from eventstore.testing.adversary.journal import Attempt, File, Outcome, read_journals
 from eventstore.testing.adversary.judging import Deliveries, Judge, Score
 from eventstore.testing.adversary.loading import OURS
 from eventstore.testing.adversary.places import CanNotRun
@@ -181,7 +181,7 @@ def test_the_command_says_what_it_has_found(tmp_path: Path) -> None:
         (["--url", "sqlite://"], "name of a file"),
         (["--url", "sqlite:///file:{new}?uri=true"], "name of a file"),
         (["--url", "mysql://db.example/x"], "it works on PostgreSQL and SQLite"),
-        (["--url", "sqlite:///{existing}"], "is there already"),
+        (["--url", "sqlite:///{existing}"], "exists already"),
         (["--url", "nonsense"], "none that SQLAlchemy understands"),
         (["--url", "sqlite:///{new}", "--adapter", "nowhere:Nothing"], "there is no adapter"),
         (["--url", "sqlite:///{new}", "--adapter", "pathlib:Path"], "lacks readers, page_size"),
@@ -347,7 +347,7 @@ def test_notes_of_a_writer_that_was_killed_are_read_up_to_its_last_line(tmp_path
     notes.close()
     with path.open("ab") as file:
         file.write(b'[["order-3", nul')
-    attempts = list(read_notes([path]))
+    attempts = list(read_journals([path]))
     assert [attempt.outcome for attempt in attempts] == [Outcome.STORED, Outcome.UNKNOWN]
     assert attempts[1].writes == (Write("order-2", (two,), None),)
 
