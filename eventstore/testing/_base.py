@@ -24,7 +24,7 @@ class ContractBase:
 
     @pytest.fixture
     def make_store(self, engine: Engine) -> MakeStore:
-        """Return a function that creates stores. Override it for options that all of your stores need, such as a schema."""
+        """Return a function that creates stores. Override it for options that all stores need, such as a schema."""
         return partial(EventStore, engine)
 
     @pytest.fixture

@@ -199,8 +199,8 @@ class GlobalOrderContract(ContractBase):
             for after in (0, 16, 44, rows[-1][0]):
                 expected = expected_of(rows, options, after)[::-1]
                 for limit in (None, 0, 1, 3, 1000):
-                    found = store.read_all(*filters, after_position=after, limit=limit, backwards=True)
-                    assert [event.position for event in found] == expected[:limit], (options, after, limit)
+                    events = store.read_all(*filters, after_position=after, limit=limit, backwards=True)
+                    assert [event.position for event in events] == expected[:limit], (options, after, limit)
 
     def test_backwards_a_read_ends_before_a_token(self, store: EventStore) -> None:
         fill(store)

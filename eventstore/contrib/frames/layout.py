@@ -54,13 +54,13 @@ class Layout:
     @property
     def columns(self) -> dict[str, str]:
         """The names of the fields' columns. A name that another column has gets the prefix `data_`."""
-        taken = {column.name for column in _ENVELOPE} | ({DATA} if self.has_data else set())
+        names = {column.name for column in _ENVELOPE} | ({DATA} if self.has_data else set())
         columns: dict[str, str] = {}
         for name in self.fields:
             column = name
-            while column in taken or (column != name and column in self.fields):
+            while column in names or (column != name and column in self.fields):
                 column = f"data_{column}"
-            taken.add(column)
+            names.add(column)
             columns[name] = column
         return columns
 

@@ -43,10 +43,10 @@ def _counts(score: Score) -> str:
 
 def summary(verdicts: Sequence[Verdict]) -> str:
     """Return the verdict on the run in one line."""
-    found = [verdict.case for verdict in verdicts if verdict.result is Result.FOUND]
+    with_faults = [verdict.case for verdict in verdicts if verdict.result is Result.FOUND]
     left_out = [verdict.case for verdict in verdicts if verdict.result is Result.LEFT_OUT]
     failed = [verdict.case for verdict in verdicts if verdict.result is Result.FAILED]
-    text = f"FOUND something: {', '.join(found)}" if found else "could not run" if failed else "clean"
+    text = f"FOUND something: {', '.join(with_faults)}" if with_faults else "could not run" if failed else "clean"
     more = [f"; {word}: {', '.join(names)}" for word, names in (("left out", left_out), ("failed", failed)) if names]
     return f"verdict: {text}{''.join(more)}"
 
