@@ -39,17 +39,8 @@ class DjangoEventStore(EventStore):
     def __init__(self, using: str = "default", *, notify: bool = False, **options: Unpack[CoreOptions]) -> None:
         self._using = using
         self._own_engine = None
-<<<<<<< HEAD
         self._driver = driver = _driver_of(using, notify=notify)
         core = Core.of(driver, driver.dialect, lambda gate: DjangoExecution(using, driver, gate), **options)
-=======
-        notify = options.pop("notify", False)
-        arguments = {
-            "event_types": None, "codec": None, "also_reads": (), "compress_above": None, "page_size": 1000, **options,
-        }  # fmt: skip
-        self._driver = driver = _driver_of(using, notify=notify)
-        core = Core.of(driver, driver.dialect, lambda gate: DjangoExecution(using, driver, gate), **arguments)
->>>>>>> lang2
         self._use(replace(core, after_append=(announcing(using),)))
 
     @property

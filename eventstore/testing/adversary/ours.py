@@ -52,18 +52,10 @@ class Ours:
 
     def __init__(self, url: str, schema: str | None) -> None:
         self._schema = schema
-<<<<<<< HEAD
         options: StoreOptions = {"schema": schema, "page_size": self.page_size, **self.options}
         self.store = EventStore.from_url(url, engine_options={"pool_size": 2, **self.engine_options}, **options)
-        self._seen = Table(
-            "adversary_seen",
-=======
-        self.store = EventStore.from_url(
-            url, schema=schema, **{"page_size": self.page_size, "pool_size": 2, **self.options}
-        )
         self._handled = Table(
             "adversary_handled",
->>>>>>> lang2
             MetaData(schema=schema),
             Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
             Column("event_id", Uuid, nullable=False),
