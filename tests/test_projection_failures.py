@@ -614,5 +614,5 @@ def test_the_status_and_health_show_what_is_tried_again(store: EventStore) -> No
         health = store.health()
         assert health.ok
         assert [(each.retrying, each.failure) for each in health.projections] == [(shown, None)]
-        with pytest.raises(ProjectionBehind, match="an event is tried again: ZeroDivisionError"):
+        with pytest.raises(ProjectionBehind, match="its worker retries an event: ZeroDivisionError"):
             ProjectionAdmin(store).wait_for("totals", position, timeout_seconds=0)
