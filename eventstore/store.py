@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, overload
+from typing import Any, Literal, NoReturn, Self, Unpack, overload
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import UnboundExecutionError
@@ -23,6 +23,7 @@ from eventstore.core.deletion import StreamDeleter, history_changes
 from eventstore.core.event_type_check import check_event_types
 from eventstore.core.execution import OwnConnections
 from eventstore.core.global_order import GlobalOrder
+from eventstore.core.options import StoreOptions
 from eventstore.core.reading import Reader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
 from eventstore.errors import (
@@ -142,18 +143,7 @@ class EventStore:
 
     @classmethod
     def from_url(
-        cls,
-        url: str | URL,
-        *,
-        event_types: EventTypes | None = None,
-        codec: Codec | None = None,
-        also_reads: Iterable[Codec] = (),
-        compress_above: int | None = None,
-        page_size: int = 1000,
-        lock_timeout_seconds: float = 30.0,
-        schema: str | None = None,
-        notify: bool = False,
-        **engine_options: Any,
+        cls, url: str | URL, *, engine_options: Mapping[str, Any] | None = None, **options: Unpack[StoreOptions]
     ) -> Self:
         """Return a store on a new engine with sound defaults; `close` it, or use it as a context manager.
 
@@ -163,64 +153,36 @@ class EventStore:
 
         Args:
             url: `postgresql://user@host/database`, `sqlite:///file.db`, or `sqlite://` for a new database in memory.
-            event_types: As for the constructor.
-            codec: As for the constructor.
-            also_reads: As for the constructor.
-            compress_above: As for the constructor.
-            page_size: As for the constructor.
-            lock_timeout_seconds: As for the constructor.
-            schema: As for the constructor.
-            notify: As for the constructor.
-            engine_options: For `sqlalchemy.create_engine`, such as `pool_size=10`; they override the defaults.
+            engine_options: For `sqlalchemy.create_engine`, such as `{"pool_size": 10}`; they override the defaults.
+            options: As for the constructor: `event_types`, `codec`, `also_reads`, `compress_above`, `page_size`,
+                `lock_timeout_seconds`, `schema`, `notify`.
 
         Raises:
             UnsupportedDatabase: The URL is for another database or driver.
             DriverMissing: The URL is for PostgreSQL, and psycopg is not installed.
             InvalidInput: An option is not valid.
         """
-        store = cls(
-            engine_for(url, lock_timeout_seconds=lock_timeout_seconds, **engine_options),
-            event_types=event_types,
-            codec=codec,
-            also_reads=also_reads,
-            compress_above=compress_above,
-            page_size=page_size,
-            lock_timeout_seconds=lock_timeout_seconds,
-            schema=schema,
-            notify=notify,
-        )
+        if engine_options is not None and not isinstance(engine_options, Mapping):
+            msg = f"engine_options is a mapping of options of create_engine, not {type(engine_options).__name__}"
+            raise InvalidInput(msg)
+        lock_timeout = {name: options[name] for name in ("lock_timeout_seconds",) if name in options}
+        store = cls(engine_for(url, **lock_timeout, **(engine_options or {})), **options)
         store._own_engine = _OwnEngine(store.engine)
         return store
 
     @classmethod
-    def in_memory(
-        cls,
-        *,
-        event_types: EventTypes | None = None,
-        codec: Codec | None = None,
-        also_reads: Iterable[Codec] = (),
-        compress_above: int | None = None,
-        page_size: int = 1000,
-    ) -> Self:
+    def in_memory(cls, **options: Unpack[StoreOptions]) -> Self:
         """Return a store on a new SQLite database in memory, with its tables in place, for tests and notebooks.
 
         It is as thread-safe as any other store. The database is gone when the store is. Needs SQLite 3.36.
 
         Args:
-            event_types: As for the constructor.
-            codec: As for the constructor.
-            also_reads: As for the constructor.
-            compress_above: As for the constructor.
-            page_size: As for the constructor.
+            options: As for the constructor. `schema` and `notify` are for PostgreSQL.
+
+        Raises:
+            InvalidInput: An option is not valid.
         """
-        store = cls.from_url(
-            "sqlite://",
-            event_types=event_types,
-            codec=codec,
-            also_reads=also_reads,
-            compress_above=compress_above,
-            page_size=page_size,
-        )
+        store = cls.from_url("sqlite://", **options)
         create_schema(store.engine, store.tables)
         return store
 

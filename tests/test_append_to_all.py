@@ -134,7 +134,8 @@ def test_each_for_itself_stores_the_others(store: EventStore) -> None:
 
 def test_a_database_whose_default_is_stricter_is_looked_at_again(store: EventStore, postgres_url: str) -> None:
     strict = EventStore.from_url(
-        postgres_url, connect_args={"options": "-c default_transaction_isolation=serializable"}
+        postgres_url,
+        engine_options={"connect_args": {"options": "-c default_transaction_isolation=serializable"}},
     )
     strict.append("a", events(1), expected_version=NO_STREAM)
     call = lambda: strict.append_many([append("a", ANY), append("b", NO_STREAM)])  # noqa: E731

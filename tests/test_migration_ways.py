@@ -423,7 +423,7 @@ def pgbouncer_url(request: pytest.FixtureRequest, postgres_engine: Engine) -> It
 
 
 def test_behind_pgbouncer_the_store_works_and_migrations_say_what_they_need(pgbouncer_url: URL) -> None:
-    with EventStore.from_url(pgbouncer_url, connect_args={"prepare_threshold": None}) as store:
+    with EventStore.from_url(pgbouncer_url, engine_options={"connect_args": {"prepare_threshold": None}}) as store:
         for version in range(20):
             store.append("order-1", [NewEvent("placed")], expected_version=version)
         with store.transaction() as transaction:

@@ -42,11 +42,16 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
         lambda _, **options: EventStore.from_url(**{"url": "sqlite://", **options}),
         {
             "url": [None, 7, b"sqlite://", create_engine("sqlite://")],
+            "engine_options": ["pool_size", 7, [("pool_size", 2)]],
             "event_types": NOT_EVENT_TYPES,
             "lock_timeout_seconds": NOT_SECONDS,
             "notify": NOT_A_FLAG,
             "page_size": NOT_A_COUNT,
         },
+    ),
+    "EventStore.in_memory": (
+        lambda _, **options: EventStore.in_memory(**options),
+        {"event_types": NOT_EVENT_TYPES, "page_size": NOT_A_COUNT, "schema": ["events"], "notify": [True]},
     ),
     "EventTypes": (
         lambda _, **options: EventTypes(**options),

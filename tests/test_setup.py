@@ -68,7 +68,9 @@ def test_a_page_has_at_least_one_event(sqlite_engine: Engine, page_size: Any) ->
 
 def test_options_reach_the_engine_and_the_store(sqlite_path: Path) -> None:
     url = f"sqlite:///{sqlite_path}"
-    with EventStore.from_url(url, codec=JSONCodec(), pool_size=2, connect_args={"timeout": 1.5}) as store:
+    with EventStore.from_url(
+        url, codec=JSONCodec(), engine_options={"pool_size": 2, "connect_args": {"timeout": 1.5}}
+    ) as store:
         assert store.engine.pool.size() == 2  # type: ignore[attr-defined]  # a QueuePool
         store.append("order-1", [NewEvent("placed", {"total": 30})], expected_version=0)
         with store.engine.connect() as connection:

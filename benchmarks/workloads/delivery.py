@@ -31,7 +31,7 @@ _TIMEOUT_SECONDS: Final = 60.0
 
 def _write_until(url: str, seconds: float, notify: bool, pipe: Any) -> None:
     """Write with threads in a process of its own, so that the reader has its interpreter to itself."""
-    with EventStore.from_url(url, pool_size=_WRITERS, notify=notify) as store:
+    with EventStore.from_url(url, engine_options={"pool_size": _WRITERS}, notify=notify) as store:
         store.stream_version("clock-1")
         pipe.send("ready")
         while pipe.recv():

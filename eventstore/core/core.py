@@ -82,13 +82,13 @@ class Core:
         dialect: Dialect,
         execution: Callable[[SchemaGate], Execution],
         *,
-        event_types: EventTypes | None,
-        codec: Codec | None,
-        also_reads: Iterable[Codec],
-        compress_above: int | None,
-        page_size: int,
+        event_types: EventTypes | None = None,
+        codec: Codec | None = None,
+        also_reads: Iterable[Codec] = (),
+        compress_above: int | None = None,
+        page_size: int = 1000,
     ) -> Self:
-        """Return the core of a new store, from its options.
+        """Return the core of a new store, from its `CoreOptions`.
 
         Raises:
             InvalidInput: An option is not valid.

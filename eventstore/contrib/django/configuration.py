@@ -6,17 +6,11 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from eventstore.core.options import CoreOptions
 from eventstore.projections import Projection
 
 NAME: Final = "EVENTSTORE"
-_STORE_OPTIONS: Final = {
-    "EVENT_TYPES": "event_types",
-    "CODEC": "codec",
-    "ALSO_READS": "also_reads",
-    "COMPRESS_ABOVE": "compress_above",
-    "PAGE_SIZE": "page_size",
-    "NOTIFY": "notify",
-}
+_STORE_OPTIONS: Final = {name.upper(): name for name in (*CoreOptions.__annotations__, "notify")}
 _PROJECTIONS: Final = "PROJECTIONS"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Unpack
 
 from django.apps import apps
 from django.db import connections, router
@@ -14,6 +14,7 @@ from eventstore.contrib.django import configuration
 from eventstore.contrib.django.connections import DjangoDriver, announcing
 from eventstore.contrib.django.execution import DjangoExecution
 from eventstore.core.core import Core
+from eventstore.core.options import CoreOptions
 from eventstore.errors import InvalidInput, UnsupportedDatabase
 from eventstore.store import EventStore
 
@@ -27,22 +28,19 @@ class DjangoEventStore(EventStore):
 
     Args:
         using: The alias of the database.
-        options: As for `EventStore`: `event_types`, `codec`, `also_reads`, `compress_above`, `page_size`, `notify`.
+        notify: As for `EventStore`.
+        options: As for `EventStore`: `event_types`, `codec`, `also_reads`, `compress_above`, `page_size`.
 
     Raises:
         UnsupportedDatabase: The database is neither PostgreSQL with psycopg 3 nor SQLite.
         InvalidInput: An option is not valid.
     """
 
-    def __init__(self, using: str = "default", **options: Any) -> None:
+    def __init__(self, using: str = "default", *, notify: bool = False, **options: Unpack[CoreOptions]) -> None:
         self._using = using
         self._own_engine = None
-        notify = options.pop("notify", False)
-        arguments = {
-            "event_types": None, "codec": None, "also_reads": (), "compress_above": None, "page_size": 1000, **options,
-        }  # fmt: skip
         self._driver = driver = _driver_of(using, notify=notify)
-        core = Core.of(driver, driver.dialect, lambda gate: DjangoExecution(using, driver, gate), **arguments)
+        core = Core.of(driver, driver.dialect, lambda gate: DjangoExecution(using, driver, gate), **options)
         self._use(replace(core, after_append=(announcing(using),)))
 
     @property

@@ -15,6 +15,7 @@ from werkzeug.local import LocalProxy
 from eventstore.backends import prepare_savepoints
 from eventstore.codecs import Codec
 from eventstore.contrib.flask.request_metadata import RequestMetadata
+from eventstore.core.options import StoreOptions
 from eventstore.correlation import add_metadata_provider
 from eventstore.errors import ExtraMissing, InvalidInput
 from eventstore.event_types import EventTypes
@@ -23,7 +24,7 @@ from eventstore.store import EventStore
 _EXTENSION: Final = "eventstore"
 _DEFAULT_PREFIX: Final = "EVENTSTORE"
 _FIRST_ERROR: Final = 400
-_STORE_OPTIONS: Final = ("schema", "notify", "compress_above", "page_size", "lock_timeout_seconds")
+_CONFIGURED_OPTIONS: Final = StoreOptions.__optional_keys__ - {"event_types", "codec", "also_reads"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class FlaskEventStore:
             **self._store_arguments,
             **{
                 name: app.config[f"{self._prefix}_{name.upper()}"]
-                for name in _STORE_OPTIONS
+                for name in _CONFIGURED_OPTIONS
                 if f"{self._prefix}_{name.upper()}" in app.config
             },
         }
@@ -168,7 +169,7 @@ class FlaskEventStore:
                     "init_app of Flask-SQLAlchemy first"
                 )
                 raise InvalidInput(msg)
-            store = EventStore.from_url(url, **options, **self._setting(app, "ENGINE_OPTIONS", {}))
+            store = EventStore.from_url(url, engine_options=self._setting(app, "ENGINE_OPTIONS", {}), **options)
             return store, _keep_session(app, store.engine, commits=commits)
         for name, value in (("URL", url), ("COMMIT_ON_SUCCESS", commits)):
             if value:

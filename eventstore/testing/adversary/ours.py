@@ -19,6 +19,7 @@ from eventstore import (
     RecordedEvent,
     migrations,
 )
+from eventstore.core.options import StoreOptions
 from eventstore.projections import Outcome, Projection, Worker
 from eventstore.testing.adversary.adapter import Conflict, Delivered, Reader, Write
 
@@ -44,14 +45,15 @@ class Ours:
     takes_schema: ClassVar[bool] = True
     spans_streams: ClassVar[bool] = True
 
-    options: ClassVar[Mapping[str, Any]] = {}
-    """More options for `EventStore.from_url`."""
+    options: ClassVar[StoreOptions] = {}
+    """Options of `EventStore`."""
+    engine_options: ClassVar[Mapping[str, Any]] = {}
+    """Options of `sqlalchemy.create_engine`."""
 
     def __init__(self, url: str, schema: str | None) -> None:
         self._schema = schema
-        self.store = EventStore.from_url(
-            url, schema=schema, **{"page_size": self.page_size, "pool_size": 2, **self.options}
-        )
+        options: StoreOptions = {"schema": schema, "page_size": self.page_size, **self.options}
+        self.store = EventStore.from_url(url, engine_options={"pool_size": 2, **self.engine_options}, **options)
         self._handled = Table(
             "adversary_handled",
             MetaData(schema=schema),
