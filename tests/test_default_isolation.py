@@ -174,7 +174,9 @@ def test_a_joined_transaction_that_was_overtaken_is_over(
     with Session(engine) as session:
         session.execute(text("SELECT count(*) FROM es_streams"))  # from here on, it sees nothing newer
         store.append("order-1", events(1), expected_version=1)
-        with pytest.raises(SerializationConflict, match=r"'order-1'.* over: roll it back") as conflict:
+        with pytest.raises(
+            SerializationConflict, match=r"'order-1'.* has aborted the transaction, .*; roll it back"
+        ) as conflict:
             OVERTAKEN[call](store.join(session))
         assert isinstance(conflict.value, ConcurrencyConflict)
         assert (conflict.value.stream_id, conflict.value.expected, conflict.value.actual) == ("order-1", None, None)

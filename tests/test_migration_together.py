@@ -149,7 +149,7 @@ def test_a_history_of_theirs_does_not_begin_with_tables_that_ours_has_made(tmp_p
     application.write(locations=OURS)
     refused = application.alembic("upgrade", "eventstore@head")
     assert refused.returncode != 0
-    assert "ForeignMigrationHistory: the tables are there, at es_0005" in refused.stderr
+    assert "ForeignMigrationHistory: the tables exist, at es_0005" in refused.stderr
     assert "`alembic stamp es_0005`" in refused.stderr
     assert application.alembic("stamp", "es_0005").returncode == 0  # the way out that it names
     with new_engine.begin() as connection:

@@ -94,7 +94,7 @@ def test_a_handler_that_ends_the_transaction_is_told_so(store: EventStore, endin
         assert failed.value.position == position - 1
         if last:
             assert isinstance(failed.value.__cause__, TransactionBroken)
-            assert "handlers neither commit nor roll back" in str(failed.value.__cause__)
+            assert "a handler must neither commit nor roll back" in str(failed.value.__cause__)
 
 
 def test_a_session_of_the_orm_is_flushed_and_committed_with_the_checkpoint(store: EventStore) -> None:
@@ -242,7 +242,7 @@ def test_a_class_that_the_store_does_not_know_is_an_error_before_anything_is_han
 
 def test_a_decorator_without_parentheses_is_refused() -> None:
     wrong: Any = Projection("totals").on
-    with pytest.raises(InvalidInput, match="the parentheses are needed"):
+    with pytest.raises(InvalidInput, match="the parentheses are missing"):
         wrong(lambda *_: None)
 
 

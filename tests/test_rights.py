@@ -164,7 +164,7 @@ def test_each_command_does_its_work_or_says_which_right_is_missing(shop: Shop, t
                 assert "refuses" not in result.output, told
             else:
                 assert result.exit_code == 1, told
-                assert "error: PostgreSQL refuses this to the user that is connected: " in result.stderr, told
+                assert "error: the connected user lacks a right: " in result.stderr, told
 
 
 @pytest.mark.parametrize("user", [WRITER, WORKER])

@@ -80,10 +80,10 @@ class WrappedErrors:
         """Return whether a concurrent transaction caused it."""
         return self._driver.is_serialization_failure(error)
 
-    def is_passing(self, error: Exception) -> bool:
+    def is_transient(self, error: Exception) -> bool:
         """Return whether a reader may succeed later."""
         cause = error.__cause__ if isinstance(error, Error) else error
-        return isinstance(cause, Exception) and self._driver.is_passing(cause)
+        return isinstance(cause, Exception) and self._driver.is_transient(cause)
 
     def is_contention(self, error: BaseException) -> bool:
         """Return whether locks of other transactions caused it."""
