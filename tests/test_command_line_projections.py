@@ -71,7 +71,7 @@ def test_what_is_tried_again_is_told_below_the_table(command: CommandLine, store
     (status,) = command.json("projections", "status")
     assert (status["state"], status["failure"]) == ("retrying", None)
     assert status["retrying"] == "KeyError at position 3, tried 2 times"
-    assert "retries KeyError at position 3" in command("doctor").stdout
+    assert "retries an event: KeyError at position 3, tried 2 times; " in command("doctor").stdout
 
 
 def test_reset_begins_again_and_empties_what_it_is_told_to(command: CommandLine, store: EventStore) -> None:

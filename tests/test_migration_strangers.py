@@ -38,7 +38,7 @@ def test_another_table_of_one_of_our_names_is_refused_before_anything_is_done(ne
     assert catalog(new_engine) == before
     command = CliRunner().invoke(main, ["migrate", "--url", url_of(new_engine)])
     assert command.exit_code == 1
-    assert "already has a table 'es_dead_letters' and 'snapshots'" in command.stderr
+    assert "already has tables 'es_dead_letters' and 'snapshots' that are not the event store's" in command.stderr
     for option in ("--dry-run", "--revision=es_0001"):
         assert CliRunner().invoke(main, ["migrate", "--url", url_of(new_engine), option]).exit_code == 1
     assert catalog(new_engine) == before
