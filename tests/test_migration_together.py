@@ -80,7 +80,7 @@ def test_their_alembic_and_ours_at_the_same_time_both_do_all_their_work(
         theirs = application.start("upgrade", "head")
         until(lambda: waits_at_gate(engine))
         ours = start_migrate(engine)
-        waits = "another migration is at work: waiting for pid" if with_lock else "waiting for pid"
+        waits = "another migration is running: waiting for pid" if with_lock else "waiting for pid"
         wait_until_it_says(ours.stderr, waits)
     _, errors = theirs.communicate(timeout=120)
     if theirs.returncode and not with_lock:
@@ -125,11 +125,11 @@ def test_two_histories_on_an_empty_database_at_once_make_one_set_of_tables(
     with engine.connect() as connection, migrations.deploy_lock(connection):
         processes = [application.start("upgrade", "heads"), start_migrate(engine)]
         for process in processes:
-            wait_until_it_says(process.stderr, "another migration is at work")
+            wait_until_it_says(process.stderr, "another migration is running")
     ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
     assert sorted(code == 0 for _, code in ended) == [False, True], ended
     ((refused, _),) = [each for each in ended if each[1] != 0]
-    assert "the tables are there" in refused
+    assert "the tables exist" in refused
     assert migrations.verify(engine) == []
     histories = {"alembic_version", "es_alembic_version"}
     assert len([name for name in histories if rows_of(engine, name)]) == 1
@@ -149,7 +149,7 @@ def test_a_history_of_theirs_does_not_begin_with_tables_that_ours_has_made(tmp_p
     application.write(locations=OURS)
     refused = application.alembic("upgrade", "eventstore@head")
     assert refused.returncode != 0
-    assert "ForeignMigrationHistory: the tables are there, at es_0005" in refused.stderr
+    assert "ForeignMigrationHistory: the tables exist, at es_0005" in refused.stderr
     assert "`alembic stamp es_0005`" in refused.stderr
     assert application.alembic("stamp", "es_0005").returncode == 0  # the way out that it names
     with new_engine.begin() as connection:
@@ -196,7 +196,7 @@ def test_the_command_says_that_its_lock_is_lost(new_postgres_engine: Engine) -> 
         wait_until_it_says(ours.stderr, "waiting for pid")
         with engine.connect() as killer:
             assert killer.execute(end).scalars().all() == [True]
-        wait_until_it_says(ours.stderr, "holds the lock of migrations is lost: ", "terminating connection")
+        wait_until_it_says(ours.stderr, "holds the migration lock is lost: ", "terminating connection")
         reader.rollback()
     ours.communicate(timeout=120)
     migrations.upgrade(engine)
