@@ -30,13 +30,13 @@ STREAM_DELETED_EVENT: Final = "$stream-deleted"
 STREAM_ARCHIVED_EVENT: Final = "$stream-archived"
 """The type of the event that `EventStore.archive_stream` leaves: data `{"reason": …, "reusable": False}`."""
 
-CLOSING_ERRORS: Final = {STREAM_DELETED_EVENT: StreamDeleted, STREAM_ARCHIVED_EVENT: StreamArchived}
+TOMBSTONE_ERRORS: Final = {STREAM_DELETED_EVENT: StreamDeleted, STREAM_ARCHIVED_EVENT: StreamArchived}
 """The error for each type of tombstone: raised by an append to a stream that ends with one."""
 
 
-def closing_error(event_type: str, data: Any) -> type[StreamClosed] | None:
+def tombstone_error(event_type: str, data: Any) -> type[StreamClosed] | None:
     """Return the error for an append to a stream whose last event this is; None if the stream takes more events."""
-    error = CLOSING_ERRORS.get(event_type)
+    error = TOMBSTONE_ERRORS.get(event_type)
     return None if error is None or (isinstance(data, Mapping) and data.get("reusable") is True) else error
 
 

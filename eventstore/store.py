@@ -412,38 +412,37 @@ class EventStore:
         reason: str,
         metadata: Mapping[str, Any] | None = None,
     ) -> AppendResult:
-        """Move the events of a stream into another store, the archive, and leave one event that says so.
+        """Move the events of a stream into another store, the archive, and leave a tombstone.
 
-        The archive is a store like any other: a SQLite file, another database, another schema of this one. There the
-        stream is read as before, with its versions, ids, times and positions. Here, the event of type
-        `$stream-archived` is the last of the stream, with the data `{"reason": …, "reusable": False}`; projections
-        receive it. Whoever reads all events from now on, to rebuild a projection say, does not find those of the
-        archive.
+        The archive is an ordinary store: a SQLite file, another database, or another schema of this one. There the
+        stream can be read as before, with its versions, ids, times and positions. Here, the tombstone is the last event
+        of the stream, of type `$stream-archived` with the data `{"reason": …, "reusable": False}`. Projections receive
+        it. Later reads of all events, for example to rebuild a projection, do not return the archived events.
 
-        The archive commits first, then this store. Interrupted between the two, or refused by a handler of an inline
-        projection, the events are in both; repeat the call. One archive takes the streams of one store, because it
-        keeps positions. Nobody should subscribe to it: streams come into it with positions that a reader may have
-        passed.
+        The archive commits first, then this store. If the call is interrupted between the two, or a handler of an
+        inline projection fails, the events are in both; repeat the call. An archive takes the streams of one store
+        only, because it keeps positions. Do not subscribe to it, because streams are added at positions that a reader
+        may have passed.
 
         Args:
             stream_id: The stream.
             into: The archive, with its tables in place; not joined to a transaction.
-            expected_version: The version that the stream must have; or `STREAM_EXISTS`.
-            reason: Why, for those who come later.
-            metadata: Who, in which request: as for `append`.
+            expected_version: The version that the stream must have, or `STREAM_EXISTS`.
+            reason: Why the stream is archived. It is kept, so it should name no person.
+            metadata: JSON values by string keys, such as who has asked for it and in which request.
 
         Returns:
-            The version and position of the last event.
+            The version and position of the tombstone.
 
         Raises:
             ConcurrencyConflict: The stream has another version, or does not exist.
-            StreamClosed: It was deleted or archived already: on a repetition, all is well.
-            ImportConflict: The archive has something else at the same place.
+            StreamClosed: It was already deleted or archived; a caller who repeats the call can ignore this.
+            ImportConflict: The archive has other events at the same versions or positions.
             InvalidInput: An argument is not valid, or the archive is the store itself.
             SchemaOutdated: The tables of one of them are older than `es_0006`.
         """
         if not isinstance(into, EventStore) or into.core.execution.is_joined:
-            msg = "into is an EventStore, not joined to a transaction: the archive"
+            msg = "into must be an EventStore that is not joined to a transaction; pass the archive"
             raise InvalidInput(msg)
         same_schema = into.tables.metadata.schema == self.tables.metadata.schema
         if same_database(into.engine, self.engine) and (same_schema or self.engine.dialect.name == "sqlite"):
@@ -566,11 +565,11 @@ class EventStore:
 
         Each page is a separate query. Nothing is held open between two events, and you may stop at any of them.
 
-        With `backwards=True` the same events come in the opposite order, the newest first; with a limit of n, they are
-        the last n that match. It also waits for appends that are under way when it begins. If `wait_seconds` is over
-        before they have ended, it begins below the first of them, so it passes over no position at which an event can
-        still appear. It is for looking back: to go on with new events later, keep the token of the first event that
-        it returned, and read forwards after that.
+        With `backwards=True` the same events are returned in the opposite order, the newest first; a limit of n returns
+        the last n that match. The call also waits for appends that are under way when it begins. If `wait_seconds` is
+        over before they have ended, it begins below the first of them, so that it skips no position at which an event
+        can still appear. To continue with new events later, keep the token of the first event that it has returned, and
+        read forwards after that.
 
         On a joined store, the transaction must be at READ COMMITTED, must not have appended (on SQLite, not have
         written), and must not be on a standby.
@@ -592,9 +591,9 @@ class EventStore:
             InvalidInput: An argument is not valid. Raised by the call; the iteration raises all others.
             DecodingError: An event can't be read, or does not fit its class.
             UnsuitableTransaction: The joined transaction does not see what others commit, or has itself appended.
-            LogWentBack: The log does not have the event of the token `after_position` any more; or, if `backwards`, it
-                went back while it was being read.
-            PositionBeyondLog: The log has never come as far as `after_position`.
+            LogWentBack: The log no longer has the event of the token `after_position`; or, if `backwards`, it went back
+                during the read.
+            PositionBeyondLog: The log has never reached `after_position`.
             PositionCacheEnabled: The sequence of positions has a CACHE other than 1.
             SchemaError: The database does not have the tables that this code needs.
 

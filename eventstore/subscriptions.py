@@ -172,7 +172,7 @@ class Subscription:
         except Exception as error:
             # A first connection is not retried: a wrong password looks like a server that is starting.
             is_first = not self._has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
-            if is_first or not self._driver.is_passing(error):
+            if is_first or not self._driver.is_transient(error):
                 raise
             if not self._is_lost:
                 kind = error_type(error)
@@ -219,7 +219,7 @@ class Subscription:
             woken = self._waker.wait(seconds, listener)
             listener.drain()
         except Exception as error:
-            if not self._driver.is_passing(error):
+            if not self._driver.is_transient(error):
                 raise
             kind = error_type(error)
             _log.warning(
@@ -238,7 +238,7 @@ class Subscription:
             try:
                 self._listener = self._listen()
             except Exception as error:
-                if not self._driver.is_passing(error):
+                if not self._driver.is_transient(error):
                     raise
         return self._listener
 

@@ -41,13 +41,13 @@ DATABASES: Final[dict[str, Callable[[], Dialect]]] = {"postgresql": PostgreSQLDi
 _PACKAGE: Final = Path(eventstore.__file__).parent
 _FIELDS: Final = ("stream_ids", "event_types", "categories")
 _SHOWN_IN_SCHEMA: Final = {
-    "postgresql.append_one.append_one(Expectation.VERSION, notify=True)", "postgresql.look.look",
+    "postgresql.append_one.append_one(Expectation.VERSION, notify=True)", "postgresql.log_view.log_view",
     f"postgresql.copy.copy_events({APPENDED_COLUMNS})",
 }  # fmt: skip
 """Enough for reviewers; a test compares all."""
 _SHOWN_ON_OLDER_TABLES: Final = {
     "heads.write_head(Expectation.EXISTING)", "heads.write_head(Expectation.NOTHING)",
-    "heads.write_head(Expectation.VERSION)", "closing.find_end",
+    "heads.write_head(Expectation.VERSION)", "deletion.find_tombstone",
 }  # fmt: skip
 
 

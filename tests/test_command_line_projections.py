@@ -42,7 +42,7 @@ def test_status_tells_state_lag_and_dead_letters(command: CommandLine, store: Ev
     assert command.lines("projections", "status", "totals")[0][:2] == ["totals", "stopped"]
     assert command.lines("projections", "status", "others") == []
     with Worker(store, projections_of_shop.totals) as worker:
-        worker._say_seen(worker.run_once())
+        worker._heartbeat(worker.run_once())
         assert command.json("projections", "status")[0]["state"] == "running"
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_done_without_a_yes(command: CommandLine, store: EventStore) 
 
 def test_a_projection_that_runs_or_is_unknown_is_refused(command: CommandLine, store: EventStore) -> None:
     with Worker(store, projections_of_shop.totals) as worker:
-        worker._say_seen(worker.run_once())
+        worker._heartbeat(worker.run_once())
         for name in ("reset", "remove"):
             assert command("projections", name, "totals", "--yes").exit_code == 7
     assert command("projections", "reset", "others", "--yes").exit_code == 1

@@ -580,7 +580,7 @@ def test_a_lost_connection_is_made_anew_outside_of_an_atomic_block(
     in_thread(end_other_sessions)
     with pytest.raises(OperationalError) as raised:
         store().append("invoice-1", [new()], expected_version=1)
-    assert store().core.driver.is_passing(raised.value)
+    assert store().core.driver.is_transient(raised.value)
     assert store().append("invoice-1", [new()], expected_version=1).version == 2
     with pytest.raises((OperationalError, InterfaceError)), transaction.atomic():
         store().append("invoice-1", [new()], expected_version=2)

@@ -410,12 +410,14 @@ def test_a_class_has_one_name_and_a_name_one_class() -> None:
     event_types = EventTypes()
     event_types.register("line", Line, schema_version=2)
     with pytest.raises(
-        EventTypeTaken, match="Line is registered as 'line' with schema version 2 already; it can't be 'row'"
+        EventTypeTaken, match="Line is already registered as 'line' with schema version 2, so it can't be 'row'"
     ):
         event_types.register("row", Line, schema_version=2)
     with pytest.raises(EventTypeTaken, match="it can't be 'line' with 3 too"):
         event_types.register("line", Line, schema_version=3)
-    with pytest.raises(EventTypeTaken, match="the event type 'line' belongs to Line; Weight needs another name"):
+    with pytest.raises(
+        EventTypeTaken, match="the event type 'line' belongs to Line; register Weight under another name"
+    ):
         event_types.register("line", Weight)
     event_types.register("line", Line, schema_version=2)
     assert event_types.new_event(Line(Decimal(1))).schema_version == 2
@@ -511,7 +513,7 @@ def test_a_field_that_could_not_be_brought_back_is_found_at_registration(annotat
     ]
     for cls in classes:
         event_types = EventTypes()
-        with pytest.raises(EventTypeError, match="Event has a field whose type can't be brought back: ") as error:
+        with pytest.raises(EventTypeError, match="Event has a field whose type can't be restored: ") as error:
             event_types.register("event", cls)
         assert problem in str(error.value)
         event_types.register("event", Line)  # nothing was kept
@@ -529,7 +531,7 @@ def test_other_oddities_are_found_at_registration() -> None:
 
     untyped = attrs.make_class("Untyped", ["value"])
     for cls in (WithInitVar, WithOwnDefault, untyped):
-        with pytest.raises(EventTypeError, match="has a field whose type can't be brought back"):
+        with pytest.raises(EventTypeError, match="has a field whose type can't be restored"):
             EventTypes().register("event", cls)
 
 
@@ -546,7 +548,9 @@ def test_annotations_that_name_what_is_defined_later() -> None:
     for name in [*later, "Never"]:
         exec(f"@dataclass\nclass Has{name}:\n    value: '{name}'", namespace)  # noqa: S102
         event_types.register(name, namespace[f"Has{name}"])
-    with pytest.raises(EventTypeError, match=r"an annotation of HasLater names what can't be found: name 'Later'"):
+    with pytest.raises(
+        EventTypeError, match=r"an annotation of HasLater uses a name that is not defined: name 'Later'"
+    ):
         event_types.new_event(namespace["HasLater"](1))
     with pytest.raises(DecodingError, match=r"the stored data does not fit the class HasLater \(NameError\)"):
         event_types.from_plain("Later", 1, {"value": 1})
@@ -634,7 +638,7 @@ def test_data_that_does_not_fit_is_named_without_its_value(cls: type, data: Any,
 def test_another_schema_version_names_both() -> None:
     event_types = EventTypes()
     event_types.register("line", Line, schema_version=2)
-    with pytest.raises(DecodingError, match="stored with schema version 1, and no upcaster leads from there to 2"):
+    with pytest.raises(DecodingError, match="stored with schema version 1, from which no upcaster leads to 2"):
         event_types.from_plain("line", 1, {"price": Decimal(1)})
 
 

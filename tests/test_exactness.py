@@ -224,7 +224,7 @@ CHANGED: list[tuple[str, Any, str, str]] = [
     ("several", [Point(1, 2.0)], "$.several[0]", "comes back as tuple"),
     ("pair", [1], "$.pair", "comes back as tuple"),
     ("unlike", frozenset({1}), "$.unlike", "comes back as set"),
-    ("address", {"street": "a", "city": "b"}, "$.address.city", "does not come back"),
+    ("address", {"street": "a", "city": "b"}, "$.address.city", "is not read back"),
     ("by_name", OrderedDict(a=1), "$.by_name", "comes back as dict"),
     ("by_name", defaultdict(int, a=1), "$.by_name", "comes back as dict"),
     ("by_name", {"a": [Colour.RED]}, "$.by_name.a[0]", "comes back as str"),

@@ -17,7 +17,7 @@ from eventstore.core.settling import Horizon
 from eventstore.errors import TablesPlace
 from eventstore.filters import combine
 from eventstore.statements.global_order import first_event_from
-from eventstore.statements.postgresql.look import end_of_run
+from eventstore.statements.postgresql.log_view import last_without_gap
 from eventstore.tokens import After, PositionToken
 from tests.fix_postgresql import Databases
 
@@ -165,7 +165,7 @@ def test_pages_use_the_indexes_and_cost_the_same_at_the_end_as_at_the_start(mill
 def test_the_search_for_a_hole_looks_at_no_more_than_it_was_asked_to(million: Engine) -> None:
     with million.connect() as connection, pytest.raises(Explained) as explained:
         raw: Any = connection.connection.dbapi_connection
-        Explaining(EventStore(million), raw, "force_generic_plan")(end_of_run, after_position=500_000, size=1000)
+        Explaining(EventStore(million), raw, "force_generic_plan")(last_without_gap, after_position=500_000, size=1000)
     scans = [node for node in nodes(explained.value.plan) if "Index Name" in node]
     assert {node["Index Name"] for node in scans} == {"es_events_position_key"}
     assert sorted(node["Actual Rows"] for node in scans)[-2] <= 1

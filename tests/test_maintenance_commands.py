@@ -198,7 +198,7 @@ def test_doctor_prints_a_line_for_each_thing_and_its_worst_level(any_engine: Eng
     assert told["level"] == ("warning" if is_durable else "error")
     DAMAGES["an index that is gone"](any_engine)
     result = run(any_engine, "doctor")
-    missing = "error\tindex-missing\tes_events.es_events_category_position_idx\tis not there\t"
+    missing = "error\tindex-missing\tes_events.es_events_category_position_idx\tis missing\t"
     assert missing in result.stdout
     assert result.exit_code == 9
 

@@ -149,8 +149,8 @@ def test_subclasses_come_back_as_what_they_are_equal_to(metadata: Mapping[str, A
 
 # --- what is refused
 
-NOT_JSON = "is not a JSON value but {}; convert it, to a string say"
-NOT_FINITE = "is not a finite number, which JSON does not have"
+NOT_JSON = "is not a JSON value but {}; convert it, for example to a string"
+NOT_FINITE = "is NaN or an infinity, which JSON does not have"
 NEGATIVE_ZERO = "is -0.0, whose sign PostgreSQL does not keep in JSON; use 0.0, or a string"
 NUL = "contains the character NUL, which PostgreSQL can't store in JSON"
 SURROGATE = "is not valid Unicode: half of a surrogate pair"

@@ -238,6 +238,6 @@ def test_a_database_in_sql_ascii_is_refused_by_name(new_postgres_engine: Engine,
                 done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
                 assert done.returncode == 1, done.stderr
                 assert "server_encoding is SQL_ASCII" in done.stderr
-                assert "make the database with ENCODING 'UTF8'" in done.stderr
+                assert "create the database with ENCODING 'UTF8'" in done.stderr
         finally:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")

@@ -303,7 +303,7 @@ def test_rows_that_break_a_constraint_are_said_and_new_ones_refused(postgres_eng
 
 def test_an_empty_database_lacks_all_tables(new_engine: Engine) -> None:
     findings = migrations.verify(new_engine)
-    assert all("is not there" in found.found and "eventstore migrate" in found.remedy for found in findings)
+    assert all("is missing" in found.found and "eventstore migrate" in found.remedy for found in findings)
     assert {found.table for found in findings} == set(
         define_tables(position_is_key=is_sqlite(new_engine)).metadata.tables
     )

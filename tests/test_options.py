@@ -202,7 +202,7 @@ def test_what_is_no_engine_is_refused_with_the_way_to_get_one(store: EventStore)
             ]  # fmt: skip
             for call in calls:
                 with pytest.raises(
-                    InvalidInput, match=f"engine is a sqlalchemy.Engine, not .*{way.removeprefix('not ')}"
+                    InvalidInput, match=f"engine must be a sqlalchemy.Engine, not .*{way.removeprefix('not ')}"
                 ):
                     call(wrong)
 
@@ -215,7 +215,7 @@ class _Asynchronous:
 
 def test_registering_without_a_name_says_that_it_takes_one() -> None:
     register: Any = EventTypes().register  # the mistake is one of types, too
-    with pytest.raises(InvalidInput, match=r"Placed is registered under the name .*@event_types\.register\("):
+    with pytest.raises(InvalidInput, match=r"register Placed under an event type.*@event_types\.register\("):
 
         @register
         class Placed:

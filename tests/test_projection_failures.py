@@ -18,7 +18,7 @@ from eventstore import DatabaseBusy, EventStore, NewEvent, ProjectionBehind, Pro
 from eventstore.backends import engine_for
 from eventstore.errors import ProjectionRunning, TransactionBroken
 from eventstore.projections import OnFailure, Outcome, Projection, ProjectionAdmin, Worker, guarding, inline
-from eventstore.projections.batches import Batches
+from eventstore.projections.batches import BatchRunner
 from eventstore.testing.projection_contract import append, counted, counting, log, metadata, totals
 
 TIMEOUT_SECONDS = 30
@@ -427,9 +427,9 @@ def test_a_connection_lost_just_before_the_commit_fails_no_event(
     positions = [append(on_postgresql, f"order-{number}") for number in range(3)]
     projection = Projection("totals")
     projection.on("counted")(note)
-    advance, lost = Batches._advance, list[int]()
+    advance, lost = BatchRunner._advance, list[int]()
 
-    def advance_and_lose(self: Batches, run: Any, *arguments: Any) -> None:
+    def advance_and_lose(self: BatchRunner, run: Any, *arguments: Any) -> None:
         advance(self, run, *arguments)
         if not lost:
             lost.append(1)
@@ -437,7 +437,7 @@ def test_a_connection_lost_just_before_the_commit_fails_no_event(
             with on_postgresql.engine.connect() as other:
                 other.execute(text(f"SELECT pg_terminate_backend(pid, 5000) {of_batch}"))
 
-    monkeypatch.setattr(Batches, "_advance", advance_and_lose)
+    monkeypatch.setattr(BatchRunner, "_advance", advance_and_lose)
     worker = Worker(on_postgresql, projection)
     with pytest.raises(OperationalError):
         worker.run_once()
@@ -487,7 +487,7 @@ def test_a_full_pool_is_waited_out(any_url: str, store: EventStore, caplog: pyte
             taken: list[Any] = []
             until(partial(_take, engine, taken))
             position = append(store, "order-1")
-            until(lambda: "tries again after TimeoutError" in caplog.text)
+            until(lambda: "retries after TimeoutError" in caplog.text)
             taken[0].close()
             ProjectionAdmin(store).wait_for("totals", position, timeout_seconds=TIMEOUT_SECONDS)
     engine.dispose()
@@ -535,7 +535,7 @@ def test_a_worker_that_stands_by_never_waits_for_the_one_at_work(on_postgresql: 
 def test_what_a_worker_says_of_itself_waits_for_nobody(on_postgresql: EventStore) -> None:
     append(on_postgresql, "order-1")
     Worker(on_postgresql, counting(), name="at work").run_once()
-    batches = Batches(on_postgresql, counting(), worker="standby", size=1, seconds=1)
+    batches = BatchRunner(on_postgresql, counting(), worker="standby", size=1, seconds=1)
     with on_postgresql.engine.begin() as batch:
         batch.execute(on_postgresql.tables.checkpoints.select().with_for_update())
         with ThreadPoolExecutor(1) as threads:
@@ -555,7 +555,7 @@ def test_a_database_that_takes_no_writes_for_a_while_is_waited_for(
         ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
         set_read_only(postgres_url, "on")
         last = append(on_postgresql, "order-1")
-        until(lambda: "tries again after ReadOnlySqlTransaction" in caplog.text)
+        until(lambda: "retries after ReadOnlySqlTransaction" in caplog.text)
         set_read_only(postgres_url, "off")
         ProjectionAdmin(on_postgresql).wait_for("totals", last, timeout_seconds=TIMEOUT_SECONDS)
     separate.dispose()
@@ -579,7 +579,7 @@ def test_a_table_locked_for_longer_than_lock_timeout_is_waited_for(
         ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
         with on_postgresql.engine.begin() as connection:
             connection.execute(text("LOCK TABLE es_checkpoints"))
-            until(lambda: "tries again after LockNotAvailable" in caplog.text)
+            until(lambda: "retries after LockNotAvailable" in caplog.text)
         ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
     hasty.dispose()
 

@@ -242,7 +242,7 @@ def test_a_class_that_the_store_does_not_know_is_an_error_before_anything_is_han
 
 def test_a_decorator_without_parentheses_is_refused() -> None:
     wrong: Any = Projection("totals").on
-    with pytest.raises(InvalidInput, match="the parentheses are needed"):
+    with pytest.raises(InvalidInput, match="the parentheses are missing"):
         wrong(lambda *_: None)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from eventstore import EventStore, NewEvent, Repository
 from eventstore.repository import always
-from eventstore.repository.fingerprint import describe, shape_of
+from eventstore.repository.fingerprint import describe, fingerprint_of
 from tests.accounts import AttrsAccount, FrozenAccount, MutableAccount, PydanticAccount, StructAccount
 
 
@@ -136,11 +136,11 @@ def test_every_kind_of_class_shows_its_fields(cls: type) -> None:
 def test_shapes_are_the_same_in_every_process() -> None:
     names = [cls.__name__ for cls in KINDS[:-1]]
     code = (
-        "from tests import accounts; from eventstore.repository.fingerprint import shape_of\n"
-        f"print(*[shape_of(getattr(accounts, name)) for name in {names}])"
+        "from tests import accounts; from eventstore.repository.fingerprint import fingerprint_of\n"
+        f"print(*[fingerprint_of(getattr(accounts, name)) for name in {names}])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == [shape_of(cls) for cls in KINDS[:-1]]
+    assert done.stdout.split() == [fingerprint_of(cls) for cls in KINDS[:-1]]
 
 
 def test_local_classes_have_shapes() -> None:

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.backends.postgresql.log_views import PrimaryLook, StandbyLook
-from eventstore.backends.protocol import Following, Look, Server
+from eventstore.backends.postgresql.log_views import PrimaryView, StandbyView
+from eventstore.backends.protocol import Following, LogView, Server
 from eventstore.core.settling import Settling
 from eventstore.tokens import PositionToken
 
@@ -32,29 +32,29 @@ class Log(dict[int, UUID]):
 
 def primary(
     newest: int, *appenders: str, server: Server = SERVER, others: dict[int, int | None] | None = None
-) -> PrimaryLook:
-    return PrimaryLook(
+) -> PrimaryView:
+    return PrimaryView(
         server, token(newest) if newest else None, Log(newest, others or {}), newest, frozenset(appenders)
     )
 
 
-def unread(newest: int, others: dict[int, int | None] | None = None) -> PrimaryLook:
+def unread(newest: int, others: dict[int, int | None] | None = None) -> PrimaryView:
     """Return a look that had no reason to read the locks."""
-    return PrimaryLook(SERVER, token(newest), Log(newest, others or {}), newest, None)
+    return PrimaryView(SERVER, token(newest), Log(newest, others or {}), newest, None)
 
 
-def standby(newest: int, *, oldest: int, next_id: int) -> StandbyLook:
-    return StandbyLook(STANDBY, token(newest), Log(newest, {}), newest, oldest, next_id)
+def standby(newest: int, *, oldest: int, next_id: int) -> StandbyView:
+    return StandbyView(STANDBY, token(newest), Log(newest, {}), newest, oldest, next_id)
 
 
 class FakeBackend:
     """Answers with the look that is given; everything after what is settled begins with a gap."""
 
     def __init__(self) -> None:
-        self.next_look: Callable[[], Look] = lambda: primary(0)
+        self.next_view: Callable[[], LogView] = lambda: primary(0)
 
-    def look(self, *_: Any, **__: Any) -> Look:
-        return self.next_look()
+    def view_log(self, *_: Any, **__: Any) -> LogView:
+        return self.next_view()
 
     def following(self, *_: Any, **__: Any) -> Following:
         return Following(SERVER, None, None)
@@ -69,8 +69,8 @@ class Reader:
         self.backend = FakeBackend()
         self.settling = Settling(self.backend)  # type: ignore[arg-type]  # as much of a backend as it needs
 
-    def settled(self, look: Look | Callable[[], Look]) -> int:
-        self.backend.next_look = look if callable(look) else lambda: look
+    def settled(self, view: LogView | Callable[[], LogView]) -> int:
+        self.backend.next_view = view if callable(view) else lambda: view
         return self.settling.horizon(run).settled  # type: ignore[arg-type]  # as much of a Run as it needs
 
 
@@ -117,7 +117,7 @@ def test_it_does_not_go_down(reader: Reader) -> None:
 def test_a_look_tells_nothing_about_one_that_another_thread_has_taken_meanwhile(reader: Reader) -> None:
     """The slow look was taken before the appender began that the quick one has seen: it can't say that it has ended."""
 
-    def slow() -> Look:
+    def slow() -> LogView:
         answer = primary(4)
         assert reader.settled(primary(7, "1/1")) == 0
         return answer

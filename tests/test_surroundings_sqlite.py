@@ -15,7 +15,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from eventstore import ANY, AggregateNotFound, EventStore, NewEvent, Repository, migrations
-from eventstore.backends.sqlite.settings import BegunByNone
+from eventstore.backends.sqlite.settings import ManualBegin
 from eventstore.errors import NotInTransaction, UnsuitableSetting
 from tests.test_surroundings_postgresql import MAP, check_everything, watch, watched
 
@@ -228,17 +228,17 @@ class Driver:
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_the_drivers_autocommit_of_python_3_12_is_set_and_put_back(autocommit: bool) -> None:
     driver = Driver(autocommit)
-    begun_by_none = BegunByNone(driver)
+    manual_begin = ManualBegin(driver)
     assert (driver.autocommit, driver.isolation_level) == (True, "")
-    begun_by_none.restore()
+    manual_begin.restore()
     assert (driver.autocommit, driver.isolation_level) == (autocommit, "")
 
 
 def test_without_it_the_isolation_level_is_set_and_put_back() -> None:
     driver = Driver(-1)
-    begun_by_none = BegunByNone(driver)
+    manual_begin = ManualBegin(driver)
     assert (driver.autocommit, driver.isolation_level) == (-1, None)
-    begun_by_none.restore()
+    manual_begin.restore()
     assert (driver.autocommit, driver.isolation_level) == (-1, "")
 
 

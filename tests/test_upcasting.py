@@ -165,7 +165,7 @@ def test_a_type_registered_after_the_store_was_made_counts_too() -> None:
     with EventStore.in_memory(event_types=event_types) as store:
         store.append("a-1", [NewEvent("third", {"v": 1})], expected_version=NO_STREAM)
         event_types.register("third", Third, schema_version=2)
-        with pytest.raises(DecodingError, match="no upcaster leads from there to 2"):
+        with pytest.raises(DecodingError, match="from which no upcaster leads to 2"):
             next(store.read_stream("a-1"))
         event_types.upcaster("third", from_version=1)(lambda data: {"value": data["v"]})
         assert next(store.read_stream("a-1")).data == Third(1)
@@ -348,7 +348,7 @@ def test_a_version_that_was_jumped_over_is_no_hole_but_cannot_be_read() -> None:
     event_types.register("third", Third, schema_version=20261125, oldest_version=20240101)
     event_types.upcaster("third", from_version=20240101, to=("third", 20261125))(same)
     event_types.validate()
-    with pytest.raises(DecodingError, match="no upcaster leads from there to 20261125"):
+    with pytest.raises(DecodingError, match="from which no upcaster leads to 20261125"):
         event_types.from_plain("third", 20250101, {"value": 1})
 
 
@@ -442,13 +442,13 @@ FAILING_SPLITTERS: list[tuple[Any, str]] = [
     (raises, "has raised ValueError in test_upcasting.py, line "),
     (yields_and_raises, "has raised KeyError in test_upcasting.py, line "),
     (lambda _: None, "has raised TypeError"),
-    (lambda data: data, "has returned something else than pairs"),
-    (lambda data: [data], "has returned something else than pairs"),
-    (lambda data: [("third", data, 1)], "has returned something else than pairs"),
-    (lambda _: [("third", None)], "has returned something else than pairs"),
-    (lambda data: [(3, data)], "has made an event of a type that is not among ['other', 'third']"),
-    (lambda data: [(data["card"], data)], "has made an event of a type that is not among ['other', 'third']"),
-    (lambda data: [([], data)], "has made an event of a type that is not among ['other', 'third']"),
+    (lambda data: data, "has not returned pairs"),
+    (lambda data: [data], "has not returned pairs"),
+    (lambda data: [("third", data, 1)], "has not returned pairs"),
+    (lambda _: [("third", None)], "has not returned pairs"),
+    (lambda data: [(3, data)], "has returned an event of a type that is not among ['other', 'third']"),
+    (lambda data: [(data["card"], data)], "has returned an event of a type that is not among ['other', 'third']"),
+    (lambda data: [([], data)], "has returned an event of a type that is not among ['other', 'third']"),
 ]
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -94,14 +95,17 @@ def trip_of(call: Callable[[], object]) -> Trip:
         if frame.f_code.co_filename.startswith(_PACKAGE):
             stops.append(Stop(frame.f_code.co_filename.removeprefix(_PACKAGE), frame.f_code.co_qualname))
 
-    gc.collect()
-    gc.disable()  # what others have left behind is not called on this way
-    sys.setprofile(note)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-        gc.enable()
+    def measured() -> None:
+        gc.collect()
+        gc.disable()  # what others have left behind is not called on this way
+        sys.setprofile(note)
+        try:
+            call()
+        finally:
+            sys.setprofile(None)
+            gc.enable()
+
+    Context().run(measured)  # without metadata that other tests have set for their thread
     return Trip(tuple(stops), calls - 1)  # but for `call` itself
 
 

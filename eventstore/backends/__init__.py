@@ -1,4 +1,4 @@
-"""The databases that the store works with, and which engine is of which."""
+"""The databases that the store supports, and the choice of the backend for an engine."""
 
 import os
 import shlex
@@ -19,12 +19,13 @@ from eventstore.errors import DriverMissing, InvalidInput, TablesPlace, Unsuppor
 def backend_for(
     engine: Engine, *, lock_timeout_seconds: float, schema: str | None = None, notify: bool = False
 ) -> Backend:
-    """Return how the store uses this engine's database. A driver is imported only where it is used.
+    """Return the backend for this engine's database. Only that backend's driver is imported.
 
     Raises:
-        UnsupportedDatabase: It is neither PostgreSQL by psycopg 3 nor SQLite by the standard library's driver.
-        InvalidInput: It is no engine; or an option is not valid, such as a schema whose name PostgreSQL can't keep; or
-            the database is SQLite, which has neither schemas nor notifications.
+        UnsupportedDatabase: The engine is neither for PostgreSQL with psycopg 3 nor for SQLite with the standard
+            library's driver.
+        InvalidInput: The argument is not an engine; or an option is not valid, such as a schema name that PostgreSQL
+            can't store, or a schema or notifications on SQLite, which has neither.
     """
     check_engine(engine)
     check_seconds("lock_timeout_seconds", lock_timeout_seconds)
@@ -43,7 +44,7 @@ def backend_for(
         from eventstore.backends.sqlite.dialect import SQLiteDialect  # noqa: PLC0415
 
         if schema is not None:
-            msg = "schema is for PostgreSQL: a SQLite database is one file, so give each store a file of its own"
+            msg = "schema needs PostgreSQL; SQLite has no schemas, so give each store another file"
             raise InvalidInput(msg)
         if notify:
             raise InvalidInput(NO_NOTIFICATIONS)
@@ -53,7 +54,7 @@ def backend_for(
 
 
 def maintenance_backend(engine: Engine) -> MaintenanceBackend:
-    """Return what looking after a store needs of this engine's database. A driver is imported only if it is used."""
+    """Return the maintenance backend for this engine's database. Only that backend's driver is imported."""
     if engine.dialect.name == "postgresql":
         from eventstore.backends.postgresql.maintenance import PostgreSQLMaintenance  # noqa: PLC0415
 
@@ -67,20 +68,20 @@ def check_engine(engine: object) -> Engine:
     """Return the engine.
 
     Raises:
-        InvalidInput: It is something else; the text says how to get an engine of it, if there is a way.
+        InvalidInput: The argument is not an engine. The message says how to get one from it, if there is a way.
     """
     if isinstance(engine, Engine):
         return engine
     hint = ""
     if isinstance(engine, str | URL):
-        hint = "; of a URL, EventStore.from_url(url) makes a store, and sqlalchemy.create_engine(url) an engine"
+        hint = "; call EventStore.from_url(url) to make a store from a URL, or sqlalchemy.create_engine(url)"
     elif isinstance(getattr(engine, "sync_engine", None), Engine):
-        hint = "; the store is synchronous: take the sync_engine of this one, and join it within AsyncSession.run_sync"
+        hint = "; the store is synchronous: pass its sync_engine, and join within AsyncSession.run_sync"
     elif isinstance(engine, Connection | Session | scoped_session):
-        hint = "; for a connection or session, join it: EventStore(engine).join(…)"
+        hint = "; to use a connection or session, join it: EventStore(engine).join(…)"
     elif isinstance(getattr(type(engine), "engine", None), property):
         hint = "; pass its attribute engine"
-    msg = f"engine is a sqlalchemy.Engine, not {type(engine).__name__}{hint}"
+    msg = f"engine must be a sqlalchemy.Engine, not {type(engine).__name__}{hint}"
     raise InvalidInput(msg)
 
 
@@ -100,18 +101,18 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
     """Return a new engine with sound defaults for its database.
 
     Args:
-        url: As for `sqlalchemy.create_engine`. `postgresql://` and `postgres://` mean psycopg 3; `sqlite://` a new
-            database in memory.
+        url: As for `sqlalchemy.create_engine`. `postgresql://` and `postgres://` mean psycopg 3, `sqlite://` means a
+            new database in memory.
         lock_timeout_seconds: How long SQLite's driver waits for a lock.
-        options: As for `sqlalchemy.create_engine`; they replace the defaults, `connect_args` key by key.
+        options: As for `sqlalchemy.create_engine`; they override the defaults, `connect_args` key by key.
 
     Raises:
-        UnsupportedDatabase: The URL is of another database or driver.
-        DriverMissing: It is of PostgreSQL, and psycopg is not installed.
-        InvalidInput: It is no URL, or the lock timeout is none.
+        UnsupportedDatabase: The URL is for another database or driver.
+        DriverMissing: The URL is for PostgreSQL, and psycopg is not installed.
+        InvalidInput: The URL is not a URL, or the lock timeout is not valid.
     """
     if not isinstance(url, str | URL):
-        msg = f"url is a string or a sqlalchemy.URL, not {type(url).__name__}"
+        msg = f"url must be a string or a sqlalchemy.URL, not {type(url).__name__}"
         raise InvalidInput(msg)
     check_seconds("lock_timeout_seconds", lock_timeout_seconds)
     parsed = make_url(url.replace("postgres://", "postgresql://", 1) if isinstance(url, str) else url)
@@ -140,10 +141,11 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
 
 
 def prepare_savepoints(engine: Engine) -> None:
-    """Let a savepoint of SQLAlchemy (`session.begin_nested()`) be a part of the transaction around it.
+    """Make a savepoint of SQLAlchemy (`session.begin_nested()`) a part of the transaction around it on SQLite.
 
-    It is on PostgreSQL. SQLite's driver begins no transaction for it, so it would be one itself, and commit at its end:
-    there the write lock is taken before a savepoint. Transactions without savepoints are as before.
+    On PostgreSQL it is one anyway. SQLite's driver begins no transaction for a savepoint, which would then itself be
+    the transaction, and commit at its end. After this call the write lock is taken before a savepoint. Transactions
+    without savepoints do not change.
     """
     if engine.dialect.name == "sqlite":
         from eventstore.backends.sqlite.engines import begin_before_savepoints  # noqa: PLC0415
@@ -157,7 +159,7 @@ def _merged(defaults: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]
 
 
 def same_database(one: Engine, other: Engine) -> bool:
-    """Return whether two engines lead to the same database, as far as their pools and URLs tell."""
+    """Return whether two engines lead to the same database, judging by their pools and URLs."""
     if one is other or one.pool is other.pool:
         return True
     return _address(one) == _address(other)
@@ -167,7 +169,7 @@ def _address(engine: Engine) -> tuple[Any, ...]:
     url = engine.url
     if engine.dialect.name == "sqlite":
         if url.database in {None, "", ":memory:"}:
-            return ("sqlite", id(engine.pool))  # each engine has a memory of its own
+            return ("sqlite", id(engine.pool))  # each engine has another database in memory
         is_path = not str(url.database).startswith("file:")
         return ("sqlite", os.path.realpath(str(url.database)) if is_path else url.database)
     return (
@@ -181,7 +183,7 @@ def _address(engine: Engine) -> tuple[Any, ...]:
 
 
 def without_password(text: str, url: URL) -> str:
-    """Return what somebody has said about a URL, without the password in it."""
+    """Return a text about a URL, without the URL's password in it."""
     secrets = {
         url.password,
         *(value for name in ("password", "passfile", "sslpassword") for value in _values(url, name)),

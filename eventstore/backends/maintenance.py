@@ -1,4 +1,4 @@
-"""What looking after a store needs of a database, beside what the store itself needs: another small object."""
+"""What maintenance needs of a database in addition to what the store needs."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,15 +11,15 @@ from eventstore.findings import Finding
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """How positions are given out.
+    """The state of the sequence of positions.
 
     Attributes:
-        newest: The largest position that is stored, 0 if there is none.
-        given: The last one that was given out; the next event gets a larger one.
+        newest: The largest position that is stored; 0 if there is none.
+        last_drawn: The last position that was drawn. The next event gets a larger one.
     """
 
     newest: int
-    given: int
+    last_drawn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Size:
     Attributes:
         table: The table.
         index: The index; None for the table itself, without its indexes.
-        bytes: How many.
+        bytes: Its size.
     """
 
     table: str
@@ -38,32 +38,32 @@ class Size:
 
 
 class MaintenanceBackend(Protocol):
-    """One kind of database."""
+    """How maintenance uses one kind of database."""
 
     def positions(self, run: Run) -> Positions | None:
-        """Return how positions are given out, None if nothing does so."""
+        """Return the state of the sequence of positions; None if there is no sequence."""
         ...
 
     def advance_positions(self, run: Run) -> bool:
-        """Let positions go on after the newest one that is stored; return whether they did not.
+        """Set the sequence of positions to the newest event if it is behind; return whether it was behind.
 
         Args:
-            run: In a transaction. No event is appended until it ends.
+            run: In a transaction. No event can be appended until it ends.
         """
         ...
 
     def estimate_rows(self, run: Run) -> dict[str, int]:
-        """Return about how many rows the tables have, without counting, by the names of tables."""
+        """Return an estimate of the number of rows of each table, by its name, without counting."""
         ...
 
     def sizes(self, run: Run, *, quickly: bool) -> list[Size]:
-        """Return the space that tables and indexes take; none if that is not known, or not `quickly`."""
+        """Return the sizes of tables and indexes; empty if they are unknown, or can't be found `quickly`."""
         ...
 
     def database_bytes(self, run: Run) -> int:
-        """Return the space that the whole database takes."""
+        """Return the size of the whole database."""
         ...
 
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
-        """Look at the server, its settings, and who is in the way."""
+        """Check the server, its settings, and transactions that hold readers back."""
         ...

@@ -1,4 +1,4 @@
-"""What a backend is: the few things in which databases differ, as one small object."""
+"""The protocols of a backend: how the store connects to one kind of database, and which SQL it speaks."""
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,27 +23,28 @@ Statement = Callable[[Tables], ClauseElement]
 """A function of `eventstore.statements`."""
 
 Row = tuple[Any, ...]
-Place = tuple[str, int]
-"""A stream id and a version in it."""
+EventKey = tuple[str, int]
+"""A stream id and a version, which together identify an event."""
 
 
 PLAIN_EXECUTION: Final = {"stream_results": False, "yield_per": None, "no_parameters": False}
-"""For each statement, whatever the engine or the connection says: rows come at once, from our own kind of cursor."""
+"""Execution options for each statement. They override those of the engine and the connection, so that all rows are
+fetched at once."""
 
 
 @cache
 def returns_rows(sql: str) -> bool:
-    """Return whether a statement of ours returns rows, if there are any."""
+    """Return whether a statement of this package can return rows."""
     return sql.startswith(("SELECT", "WITH")) or " RETURNING " in sql
 
 
 def fetch(result: CursorResult[Any], sql: str) -> Sequence[Row]:
-    """Return all rows of a result, none for one that has none.
+    """Return all rows of a result; none if the statement does not return rows.
 
-    They are the driver's tuples: SQLAlchemy's rows cost 30 to 50 % (DESIGN 8).
+    The rows are the driver's tuples, because SQLAlchemy's rows cost 30 to 50 % (DESIGN 8).
 
     Raises:
-        UnsuitableSetting: There should be rows, and the application's kind of cursor does not give them.
+        UnsuitableSetting: The statement returns rows, but the application's cursor class does not provide them.
     """
     if not returns_rows(sql):
         result.close()
@@ -57,40 +58,40 @@ def fetch(result: CursorResult[Any], sql: str) -> Sequence[Row]:
 
 def _no_rows() -> UnsuitableSetting:
     return UnsuitableSetting(
-        "the connection's own kind of cursors",
-        "does not say that a statement has returned rows",
-        "let it have the driver's `description`, or leave it out",
+        "the connection's cursor class",
+        "does not report that a statement has returned rows",
+        "give it the driver's `description`, or use the driver's cursors",
     )
 
 
 class Run(Protocol):
-    """Runs a statement where the store's execution has decided: the one seam that all SQL goes through."""
+    """Runs statements on one connection. All SQL of the package goes through it."""
 
     @property
     def notes(self) -> MutableMapping[Any, Any]:
-        """What one may note of the driver's connection: gone with it, so a new connection has none."""
+        """A dict for notes about the driver's connection, which lives as long as that connection."""
         ...
 
     @property
     def place(self) -> TablesPlace:
-        """Where the tables are looked for; for errors."""
+        """Where the store expects its tables; for errors."""
         ...
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
-        """Execute the statement and return all of its rows, none for one that returns none."""
+        """Execute the statement and return all of its rows; none if it does not return rows."""
         ...
 
     def many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
-        """Execute the statement once for each of the sets of parameters."""
+        """Execute the statement once for each set of parameters."""
         ...
 
 
 class VersionTaken(Exception):  # never leaves the package
-    """The unique key on (stream_id, version) refused an event: a head is behind its events.
+    """The unique key on (stream_id, version) has refused an event, because a head is behind its events.
 
     Attributes:
-        stream_id: The stream, None if the database did not say.
-        version: The version that is stored already, None if the database did not say.
+        stream_id: The stream; None if the database did not name it.
+        version: The version that is already stored; None if the database did not name it.
     """
 
     def __init__(self, stream_id: str | None = None, version: int | None = None) -> None:
@@ -100,32 +101,32 @@ class VersionTaken(Exception):  # never leaves the package
 
 
 class Overtaken(Exception):  # never leaves the package
-    """Another writer came between: nothing is stored, look again."""
+    """Another writer has changed a stream while the statement ran. Nothing was stored; the append must be retried."""
 
 
 CLOSED_BY: Final = {DELETED_CHECK: StreamDeleted, ARCHIVED_CHECK: StreamArchived}
-"""What to raise where a check has refused to advance a head."""
+"""The error for each check constraint that refuses to advance a head."""
 
 
 class TransactionState(Enum):
-    """What the driver knows of the transaction on a connection."""
+    """The state of the transaction on a connection, as the driver knows it."""
 
     OPEN = "open"
     ABORTED = "aborted"
-    """An error was in it: it can only be rolled back."""
+    """A statement in it has failed, so it can only be rolled back."""
 
     ENDED = "ended"
-    """There is none."""
+    """There is no transaction."""
 
     LOST = "lost"
-    """Nor is there a connection."""
+    """The connection is lost."""
 
 
 class HeadClosed(Exception):  # never leaves the package
-    """A check of es_streams refused to advance a head: the stream was deleted or archived.
+    """A check constraint of es_streams has refused to advance a head: the stream was deleted or archived.
 
     Attributes:
-        error: What to raise, once it is known of which stream.
+        error: The class of the error to raise, once the stream is known.
     """
 
     def __init__(self, error: type[StreamClosed]) -> None:
@@ -134,7 +135,7 @@ class HeadClosed(Exception):  # never leaves the package
 
 
 class Server(NamedTuple):
-    """Which server, and which of its tables, has answered. What was seen of one says nothing about another.
+    """Which server has answered, from which table. What was read from one says nothing about another.
 
     Attributes:
         table: The oid of es_events; 0 on SQLite.
@@ -149,12 +150,12 @@ class Server(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PageHeader:
-    """Where a page of the global order came from: of the same statement as its events.
+    """Where a page of the global order came from, read by the same statement as its events.
 
     Attributes:
         server: Which server and table.
-        settled_id: The id of the event at the position up to which the look has found everything settled.
-        token_id: The id of the event at the position of the reader's token; None also for a reader without one.
+        settled_id: The id of the event at the position up to which the log view has found everything settled.
+        token_id: The id of the event at the position of the reader's token; None also if the reader has no token.
     """
 
     server: Server
@@ -169,7 +170,7 @@ class Following:
     Attributes:
         server: Which server has answered.
         id_before: The id of the event at that position; None if there is none.
-        last: The last of those that follow; None if there is a gap at once.
+        last: The last of the events that follow; None if there is a gap right after the position.
     """
 
     server: Server
@@ -177,17 +178,18 @@ class Following:
     last: PositionToken | None
 
 
-class Look(Protocol):
-    """What one statement has seen of the global order.
+class LogView(Protocol):
+    """What one statement has seen of the end of the log.
 
     Attributes:
-        newest: The newest event that could be seen; None if there is none.
+        newest: The newest visible event; None if there is none.
         server: Which server has answered.
-        kept: Which events stand at the positions that were asked about, by position; without those where none is.
+        event_ids: The ids of the events at the positions that were asked about, by position; without those at which
+            there is no event.
         drawn: The last position that was drawn; None if the role may not read the sequence.
-        unfinished: The appends under way that may still commit at or below `newest`. Whoever is not among them had
-            ended before: a statement that starts after this one sees what it has stored. None if that was not looked
-            at, because nothing is newer than what is settled.
+        unfinished: The appends under way that may still commit at or below `newest`. An append that is not among them
+            had ended before, so that a statement that starts after this one sees what it has stored. None if the
+            locks were not read, because nothing is newer than what is settled.
     """
 
     @property
@@ -197,7 +199,7 @@ class Look(Protocol):
     def server(self) -> Server: ...  # noqa: D102
 
     @property
-    def kept(self) -> Mapping[int, UUID]: ...  # noqa: D102
+    def event_ids(self) -> Mapping[int, UUID]: ...  # noqa: D102
 
     @property
     def drawn(self) -> int | None: ...  # noqa: D102
@@ -206,19 +208,19 @@ class Look(Protocol):
     def unfinished(self) -> frozenset[Any] | None: ...  # noqa: D102
 
     def still_unfinished(self, waiting: frozenset[Any]) -> frozenset[Any]:
-        """Return which of `waiting`, some of those that an earlier look has seen, have not ended by now."""
+        """Return those of `waiting` that have not ended by now. They come from an earlier log view."""
         ...
 
 
 class Listener(Protocol):
-    """A connection on which the database tells of appends."""
+    """A connection on which the database notifies of appends."""
 
     def fileno(self) -> int:
-        """Return the file descriptor that can be read when something was told."""
+        """Return the file descriptor that becomes readable when a notification arrives."""
         ...
 
     def drain(self) -> None:
-        """Take in what was told."""
+        """Receive and drop the notifications that have arrived."""
         ...
 
     def close(self) -> None:
@@ -227,53 +229,53 @@ class Listener(Protocol):
 
 
 class Loader(Protocol):
-    """What one kind of database needs beside, to take in events as they were stored elsewhere."""
+    """How one kind of database imports events that were stored elsewhere."""
 
-    def find(self, run: Run, places: Sequence[Place]) -> Sequence[Row]:
-        """Return the events at these places, if there are any.
+    def find(self, run: Run, keys: Sequence[EventKey]) -> Sequence[Row]:
+        """Return the events with these keys that exist.
 
-        The rows: stream id, version, event id, event type, schema version, codec, data, position.
+        The columns: stream id, version, event id, event type, schema version, codec, data, position.
         """
         ...
 
     def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:
-        """Store events in their order; at their positions where asked, else at the next ones. Heads are locked."""
+        """Store events in their order, at their own positions if `positions`, else at new ones. Heads are locked."""
         ...
 
     def keep_appends_out(self, run: Run) -> None:
-        """Let nobody else append until the transaction ends, so that positions can be given."""
+        """Let no one else append until the transaction ends, so that events can be stored at chosen positions."""
         ...
 
     def continue_positions(self, run: Run) -> None:
-        """Have the positions of later appends follow those that were given."""
+        """Let the positions of later appends follow those that were chosen."""
         ...
 
 
 class Driver(Protocol):
-    """What the errors and connections of one driver say."""
+    """The meaning of the errors of one driver, and the state of its connections."""
 
     def translate(self, error: DBAPIError) -> Exception | None:
-        """Return the error to raise instead of the driver's, None to let it pass."""
+        """Return the error to raise instead of the driver's; None to let the driver's pass."""
         ...
 
     def without_payload(self, error: Any) -> Any:
-        """Return the error, or one of the same class, in which nothing of what is stored is shown."""
+        """Return the error, or one of the same class that shows no stored data."""
         ...
 
     def is_serialization_failure(self, error: BaseException) -> bool:
-        """Return whether a transaction is over because another one has come first, at a level above READ COMMITTED."""
+        """Return whether a concurrent transaction has aborted this one, at a level above READ COMMITTED."""
         ...
 
-    def is_passing(self, error: Exception) -> bool:
-        """Return whether what the store itself has asked of its database may succeed later, with nothing changed.
+    def is_transient(self, error: Exception) -> bool:
+        """Return whether the store's own statement may succeed if it is retried later, with nothing changed.
 
-        So if there was no connection to be had, or it was lost, or a lock was in the way. Do not ask it about what
-        code of the application has raised: that may come from another database.
+        That is so if no connection was available, the connection was lost, or a lock was not available in time. Do not
+        call this for an error from the application's code, which may come from another database.
         """
         ...
 
     def is_contention(self, error: BaseException) -> bool:
-        """Return whether an error, or its cause, says that other transactions were in the way: try the same again."""
+        """Return whether an error, or its cause, comes from concurrent transactions, so that a retry may succeed."""
         ...
 
     def transaction_state(self, connection: Any) -> TransactionState:
@@ -281,25 +283,25 @@ class Driver(Protocol):
         ...
 
     def mark_transaction(self, run: Run, connection: Any) -> object:
-        """Return what `is_same_transaction` recognises the open transaction by."""
+        """Return a mark by which `is_same_transaction` recognises the open transaction."""
         ...
 
     def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:
-        """Return whether the open transaction is still the one that was marked; the mark is used up."""
+        """Return whether the open transaction is still the marked one. A mark can be used once."""
         ...
 
     @property
     def has_notifications(self) -> bool:
-        """Whether the database can tell of appends."""
+        """Whether the database can notify of appends."""
         ...
 
     def listen(self, engine: Engine) -> Listener:
-        """Open a connection, of the engine's kind but not one of its pool, on which the database tells of appends."""
+        """Open a connection on which the database notifies of appends; like the engine's, but not from its pool."""
         ...
 
 
 class Connections(Driver, Protocol):
-    """How to connect to one kind of database, by SQLAlchemy's engines, and what its errors mean."""
+    """How to connect to one kind of database through SQLAlchemy's engines, and what its errors mean."""
 
     def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
         """Open a connection on which every statement commits by itself."""
@@ -314,7 +316,7 @@ class Connections(Driver, Protocol):
         ...
 
     def run_on(self, connection: Connection) -> Run:
-        """Return a run on a connection of the application's, or of `transaction`.
+        """Return a run on a connection of the application, or on one from `transaction`.
 
         Raises:
             UnsuitableSetting: The connection has a `schema_translate_map`.
@@ -322,10 +324,10 @@ class Connections(Driver, Protocol):
         ...
 
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
-        """Do what must come before a savepoint in a transaction of the caller's.
+        """Do what must come before a savepoint in the caller's transaction.
 
         Raises:
-            NotInTransaction: There is none after all.
+            NotInTransaction: There is no transaction.
         """
         ...
 
@@ -334,20 +336,20 @@ class Connections(Driver, Protocol):
         ...
 
     def check_reader(self, connection: Connection) -> None:
-        """Check, as far as it can be told from outside, that the global order can be read in a joined transaction.
+        """Check, without a statement, that the global order can be read in a joined transaction.
 
         Raises:
-            UnsuitableTransaction: It may have appended itself.
+            UnsuitableTransaction: The transaction may have appended.
         """
         ...
 
 
 class Dialect(Protocol):
-    """How to speak to one kind of database: which statements it takes, and in what it differs from the others."""
+    """Which SQL one kind of database takes, and how its values are converted."""
 
     @property
     def place(self) -> TablesPlace:
-        """Where the tables are looked for; for errors."""
+        """Where the store expects its tables; for errors."""
         ...
 
     @property
@@ -356,11 +358,11 @@ class Dialect(Protocol):
         ...
 
     def suit(self, schema_version: int) -> None:
-        """Choose statements that suit a version of the schema. Called before the first other one, when it is known."""
+        """Choose statements that suit a version of the schema. Called when it is known, before any other statement."""
         ...
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
-        """Return the SQL text of a statement, compiled once, and the parameters that never vary."""
+        """Return the SQL text of a statement, compiled once, and its constant parameters."""
         ...
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
@@ -368,23 +370,24 @@ class Dialect(Protocol):
         ...
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
-        """Store one append; return version and position of its last event, None on a conflict."""
+        """Store one append; return version and position of its last event, or None on a conflict."""
         ...
 
     @property
     def append_to_all(self) -> Callable[[Run, Sequence[PendingAppend]], list[tuple[int, int]] | None] | None:
-        """What stores several appends in one statement, all or nothing; None if statements are no round trips.
+        """A function that stores several appends in one statement, all or nothing.
 
-        It takes a `Run` on which an error undoes the statement and no more, and the appends. It returns version and
-        position of the last event of each, or None if one of them is in conflict, or was made before.
+        It takes a `Run` on which an error undoes only the statement, and the appends. It returns version and position
+        of the last event of each append, or None if one of them conflicts or is a duplicate. None if a statement is not
+        a round trip, so that one statement would save nothing.
 
         Raises:
-            Overtaken: That has changed while it ran.
+            Overtaken: Another writer has changed a stream while the statement ran.
         """
         ...
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
-        """Keep other writers from these streams until the transaction ends; return the versions of those that exist.
+        """Lock the heads of streams until the transaction ends; return the versions of those that exist.
 
         Args:
             run: In a transaction or savepoint.
@@ -393,7 +396,7 @@ class Dialect(Protocol):
         """
         ...
 
-    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
         """Store events of locked streams, and set the heads.
 
         Args:
@@ -401,7 +404,7 @@ class Dialect(Protocol):
             appends: Each with the version of its stream before it.
 
         Returns:
-            The positions, by stream id and version, of the last event of each append.
+            The position of the last event of each append, by its key.
         """
         ...
 
@@ -410,39 +413,41 @@ class Dialect(Protocol):
         ...
 
     def permit_history_changes(self, run: Run) -> bool:
-        """Let this transaction change history; return whether it was permitted to already."""
+        """Let this transaction change history; return whether it was already permitted to."""
         ...
 
     def forbid_history_changes(self, run: Run) -> None:
-        """Keep this transaction from changing history again."""
+        """End the permission of this transaction to change history."""
         ...
 
-    def look(self, run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool) -> Look:
-        """Look at the global order.
+    def view_log(
+        self, run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool
+    ) -> LogView:
+        """Return what one statement sees of the end of the log.
 
         Args:
-            run: Where to look. Outside of a joined transaction, each statement must see what is committed by now.
-            settled: The event up to which everything is settled already; None if nothing is known to be.
-            others: More events of which to say whether they are at their positions.
-            joined: Whether `run` is in a transaction of the caller's.
+            run: Outside of a joined transaction, each statement on it must see what is committed by then.
+            settled: The event up to which everything is known to be settled; None if there is none.
+            others: More events to look up at their positions.
+            joined: Whether `run` is in the caller's transaction.
 
         Raises:
-            UnsuitableTransaction: It would not see what others commit, or has itself appended.
-            GlobalOrderError: As `check_positions` raises it.
+            UnsuitableTransaction: The transaction does not see what others commit, or has itself appended.
+            GlobalOrderError: As for `check_positions`.
         """
         ...
 
     def following(self, run: Run, *, after_position: int, size: int) -> Following:
-        """Look which events follow a position without a gap, no further than `size` events."""
+        """Return which events follow a position without a gap, looking at `size` events at most."""
         ...
 
     def check_positions(self, run: Run) -> None:
-        """Check that positions are drawn one by one, and after those of all events that are there.
+        """Check that positions are drawn one by one, and after those of all stored events.
 
         Raises:
-            PositionCacheEnabled: Each session draws a stock of them.
-            PositionsBehind: The next one comes before the newest event.
-            UnloggedEvents: A crash would empty the table, and begin again.
+            PositionCacheEnabled: Each session draws several positions at a time.
+            PositionsBehind: The next position comes before the newest event.
+            UnloggedEvents: A crash would empty the table and start the sequence again.
         """
         ...
 
@@ -458,42 +463,42 @@ class Dialect(Protocol):
         token_position: int = 0,
         backwards: bool = False,
     ) -> tuple[PageHeader, Sequence[Row]]:
-        """Return the first events after one position and up to another that match one of the filters, in order.
+        """Return the first events after one position, and up to another, that match at least one filter, in order.
 
-        The last of them, in ascending order as well, if `backwards`. All events, if there are no filters. The header is
-        of the same statement, and names the events at `settled_position` and `token_position`.
+        If `backwards`, they are the last of these events, in ascending order, too. Without filters, all events match.
+        The same statement returns the header, with the ids of the events at `settled_position` and `token_position`.
         """
         ...
 
     @property
     def loader(self) -> Loader:
-        """What takes in events as they were stored elsewhere."""
+        """The loader, which imports events that were stored elsewhere."""
         ...
 
     def to_uuid(self, value: Any) -> UUID:
-        """Return an id that the driver has returned."""
+        """Convert an id from the driver's type."""
         ...
 
     def from_uuid(self, value: UUID) -> Any:
-        """Return an id as the driver takes it."""
+        """Convert an id to the driver's type."""
         ...
 
     def to_time(self, value: Any) -> datetime:
-        """Return a time that the driver has returned, in UTC."""
+        """Convert a time from the driver's type, to UTC."""
         ...
 
     def from_time(self, value: datetime) -> Any:
-        """Return a time with a zone as the driver takes it, for a comparison with a stored one."""
+        """Convert a time with a zone to the driver's type, to compare it with a stored one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One kind of database.
+    """How the store uses one kind of database.
 
     Attributes:
         connections: How to connect.
-        dialect: How to speak.
+        dialect: Which SQL to send.
     """
 
     connections: Connections

@@ -1,8 +1,8 @@
-"""How statements run on one connection, and whether the driver may execute them alone.
+"""How statements run on one connection, and when the driver executes them directly, without SQLAlchemy's Connection.
 
 SQLAlchemy's Connection takes longer for one statement than a driver does to execute it: it changes the isolation level
-and back, begins and ends a transaction in name, and makes a context and a result. All that is for those who watch:
-hooks, instrumentation and logs. If there are any, the store goes through SQLAlchemy.
+and back, begins and ends a transaction that is none in the database, and makes a context and a result. Only listeners
+need that: hooks, instrumentation and logs. If there are any, the store goes through SQLAlchemy.
 """
 
 from collections.abc import MutableMapping, Sequence
@@ -17,7 +17,7 @@ from eventstore.errors import TablesPlace, UnsuitableSetting
 
 
 class StatementRun:
-    """A `Run` on one connection: compiles a statement, sends it by `_send`, and translates the database's errors."""
+    """A `Run` on one connection. It compiles a statement, sends it by `_send`, and translates the database's errors."""
 
     _driver: Driver
     """Translates errors; set by subclasses."""
@@ -27,16 +27,16 @@ class StatementRun:
 
     @property
     def place(self) -> TablesPlace:
-        """Where the tables are looked for."""
+        """Where the store expects its tables; see `Run`."""
         return self._dialect.place
 
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
-        """Execute the statement and return all of its rows; see `Run`."""
+        """Execute the statement and return all its rows; see `Run`."""
         sql, constants = self._dialect.sql(statement)
         return self._execute(sql, {**constants, **parameters} if constants else parameters)
 
     def many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
-        """Execute the statement once for each of the sets of parameters; see `Run`."""
+        """Execute the statement once for each set of parameters; see `Run`."""
         sql, constants = self._dialect.sql(statement)
         self._execute(sql, [{**constants, **row} for row in rows] if constants else rows)
 
@@ -45,17 +45,17 @@ class StatementRun:
             return self._send(sql, parameters)
         except DBAPIError as error:
             translated, safe = self._driver.translate(error), self._driver.without_payload(error)
-        # not in the `except` block: the driver's own error would stay attached, and be shown
+        # not in the `except` block, or the driver's own error would stay attached, and be shown
         if translated is None:
             raise safe
         raise translated from safe
 
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
-        """Send SQL text as suits the database's driver, and return all rows.
+        """Send SQL text in the way of the database's driver, and return all rows.
 
         Args:
             sql: The text.
-            parameters: By name; a list of them for `many`.
+            parameters: The parameters by name; a list of such for `many`.
 
         Raises:
             DBAPIError: As SQLAlchemy raises it.
@@ -64,15 +64,15 @@ class StatementRun:
 
 
 class ConnectionRun(StatementRun):
-    """A run on a connection of SQLAlchemy's, so that its hooks and instrumentation see what is sent.
+    """A run on SQLAlchemy's Connection, so that hooks and instrumentation see the statements.
 
     Args:
         driver: Translates errors.
         dialect: Compiles statements.
-        connection: Where to run.
+        connection: The connection to run on.
 
     Raises:
-        UnsuitableSetting: As `refuse_other_schema` raises it.
+        UnsuitableSetting: As for `refuse_other_schema`.
     """
 
     def __init__(self, driver: Driver, dialect: Dialect, connection: Connection) -> None:
@@ -83,12 +83,12 @@ class ConnectionRun(StatementRun):
 
     @property
     def notes(self) -> MutableMapping[Any, Any]:
-        """What was noted of the driver's connection; see `Run`."""
+        """Notes about the driver's connection; see `Run`."""
         return self._connection.info
 
 
 def goes_direct(engine: Engine) -> bool:
-    """Return whether the driver may execute alone, on a connection that its user has taken from the pool alone."""
+    """Return whether statements can go directly to the driver, on a connection that is checked out exclusively."""
     return (
         not isinstance(engine.pool, SingletonThreadPool | StaticPool)
         and not has_listeners(engine)
@@ -97,10 +97,10 @@ def goes_direct(engine: Engine) -> bool:
 
 
 def has_listeners(engine: Engine) -> bool:
-    """Return whether a hook or a log would notice: on the engine, its dialect or a class of them.
+    """Return whether there are hooks or logs of statements, on the engine, its dialect or one of their classes.
 
-    Hooks of the pool do not count: connections are taken from it in any case. SQLAlchemy keeps these as attributes of
-    its own. Should one be gone, the answer is yes.
+    Hooks of the pool do not count, because connections are taken from it in any case. SQLAlchemy keeps the others in
+    private attributes; if one does not exist, the answer is yes.
     """
     dialect = engine.dialect
     if (
@@ -115,28 +115,28 @@ def has_listeners(engine: Engine) -> bool:
 
 
 def refuse_other_schema(connection: Connection, schema: str | None) -> None:
-    """Refuse a `schema_translate_map` that would have SQLAlchemy look for the tables elsewhere than we do.
+    """Refuse a `schema_translate_map` with which SQLAlchemy would expect the tables in another schema than the store.
 
     Args:
-        connection: On which statements will run; it has the engine's options, too.
-        schema: The one that the tables are in.
+        connection: The connection to run statements on; it has the engine's options, too.
+        schema: The schema that the tables are in.
 
     Raises:
-        UnsuitableSetting: There is one, on the engine, the connection or the session.
+        UnsuitableSetting: The engine, the connection or the session has such a map.
     """
     translated = connection.get_execution_options().get("schema_translate_map")
     if translated and translated.get(schema, schema) != schema:
         raise UnsuitableSetting(
             "schema_translate_map",
-            f"says that the tables are in schema {translated[schema]!r}, and the store does not go by it",
-            "name the schema: EventStore(engine, schema=…), and keep the map to engines of your own tables",
+            f"says that the tables are in schema {translated[schema]!r}, but the store does not use that map",
+            "name the schema: EventStore(engine, schema=…), and set the map only on engines for your own tables",
         )
 
 
 def sqlalchemy_error(
     engine: Engine, error: Exception, sql: str | None, parameters: Any, *, is_lost: bool = False
 ) -> BaseException:
-    """Return the error that SQLAlchemy would raise, its parameters hidden: payloads are among them."""
+    """Return the error that SQLAlchemy would raise, with its parameters hidden, which may contain payloads."""
     dialect: Any = engine.dialect
     return DBAPIError.instance(
         sql, parameters, error, dialect.dbapi.Error, hide_parameters=True, connection_invalidated=is_lost,

@@ -1,7 +1,7 @@
-"""Whether a value that was read is the value that was given: the same classes, and at each leaf the same encoding.
+"""Whether a value is read back exactly: with the same classes, and the same encoding at each leaf.
 
-Never by an application's own `==`: a class may compare some of its fields only, or none. NaN is equal to itself. 1,
-True and 1.0 are three values; as decimals, 1.1 and 1.10 are two.
+An application's `==` is never used, because a class may compare only some of its fields, or none. NaN equals itself. 1,
+True and 1.0 are three different values, and so are the decimals 1.1 and 1.10.
 """
 
 import dataclasses
@@ -41,54 +41,56 @@ _SAME: Final[dict[type, Callable[[Any, Any], bool]]] = {
 }
 """How two leaves of the same type are compared."""
 _KNOWN: Final = _SAME.keys() | {list, tuple, dict, set, frozenset}
-_GONE: Final = object()
-"""Stands where there is nothing."""
+_MISSING: Final = object()
+"""Stands for a part that one of the two values does not have."""
 
 _Path = tuple[str, Any] | None
-"""The last step and the path before it: it is written out only if it is needed."""
+"""The last step and the path before it. Its text is made only if it is needed."""
+_ANOTHER_VALUE: Final = "is read back as another value"
+
 _Pair = tuple[Any, Any, _Path]
 _Parts = Callable[[Any, Any, _Path], Sequence[_Pair] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where what was read is not what was given.
+    """Where a value that was read differs from the original.
 
     Attributes:
-        path: The place, such as `$.lines[3].price`.
-        given: The value that was given there; what was read, if none was given.
-        problem: What has become of it. No value is shown.
+        path: Where in the value, such as `$.lines[3].price`.
+        value: The part of the original there, or, if it has none, the part that was read.
+        problem: How the two differ, without showing a value.
     """
 
     path: str
-    given: Any
+    value: Any
     problem: str
 
 
-def difference(given: Any, read: Any, encode: Callable[[Any], object]) -> Difference | None:
-    """Return where two values differ, None if they don't.
+def difference(original: Any, read: Any, encode: Callable[[Any], object]) -> Difference | None:
+    """Return where two values differ; None if they don't.
 
-    Objects are compared by the fields that their classes declare: fields that a dataclass does not compare are among
-    them, private attributes and computed fields are not. Mappings and sets have no order. A leaf of a subclass, such as
-    a text that is marked as safe, stands for one of the type itself, as it does for the codecs; an enum does not, nor
-    does a container: a defaultdict is more than a dict.
+    Objects are compared by the fields that their classes declare. That includes the fields that a dataclass does not
+    compare, but not private attributes and computed fields. Mappings and sets have no order. A leaf of a subclass, such
+    as a text that is marked as safe, equals one of the base type, as it does for the codecs. An enum does not, and
+    neither does a container, because a defaultdict is more than a dict.
 
     Args:
-        given: What was encoded.
-        read: What it came back as.
-        encode: The codec. It is asked about leaves of other types, which only a serializer of the class knows.
+        original: The value that was encoded.
+        read: The value that was decoded.
+        encode: The codec, for leaves of other types, which only a serializer of the class knows.
     """
-    todo: list[_Pair] = [(given, read, None)]
+    todo: list[_Pair] = [(original, read, None)]
     knows_all = True
-    while todo:  # no recursion: a value may be nested deeper than Python's stack
+    while todo:  # no recursion, because a value may be nested deeper than Python's stack
         one, other, path = todo.pop()
         if one is other:
             continue
         if type(one) is not type(other):
-            stands_for = _stands_for(one, type(other))
-            if stands_for is None:
-                return Difference(_written_out(path), other if one is _GONE else one, _what_became(one, other))
-            one = stands_for
+            base_value = _as_base(one, type(other))
+            if base_value is None:
+                return Difference(_text_of(path), other if one is _MISSING else one, _change(one, other))
+            one = base_value
         cls: Any = type(one)
         pairs: Sequence[_Pair] | None
         if (same := _SAME.get(cls)) is not None:
@@ -99,15 +101,15 @@ def difference(given: Any, read: Any, encode: Callable[[Any], object]) -> Differ
             knows_all = False
             continue
         if pairs is None:
-            return Difference(_written_out(path), one, "comes back as another value")
+            return Difference(_text_of(path), one, _ANOTHER_VALUE)
         todo.extend(pairs)
-    if knows_all or _encoded(given, encode) == _encoded(read, encode) is not None:
+    if knows_all or _encoded(original, encode) == _encoded(read, encode) is not None:
         return None
-    return Difference("$", given, "comes back as another value")
+    return Difference("$", original, _ANOTHER_VALUE)
 
 
 def value_at(value: Any, path: str) -> Any:
-    """Return the value at a path, or as near to it as can be come."""
+    """Return the value at a path, or the innermost one on the path that can be read."""
     for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
         try:
             key = int(index) if index else name
@@ -119,7 +121,7 @@ def value_at(value: Any, path: str) -> Any:
 
 @functools.cache
 def fields_of(cls: Any) -> tuple[str, ...] | None:
-    """Return the names of the fields that a class declares, None for a class without."""
+    """Return the names of the fields that a class declares; None for a class without declared fields."""
     if hasattr(cls, "__pydantic_fields__") and hasattr(cls, "model_dump"):
         return tuple(cls.__pydantic_fields__)
     if dataclasses.is_dataclass(cls):
@@ -133,12 +135,12 @@ def fields_of(cls: Any) -> tuple[str, ...] | None:
 
 @functools.cache
 def _parts_of(cls: Any) -> _Parts | None:
-    """Return what pairs the parts of two objects of a class; it returns None if they are too different for that."""
+    """Return a function that pairs the parts of two objects of a class, or returns None if that is not possible."""
     names = fields_of(cls)
     if names is not None:
         return partial(_fields_of_model if hasattr(cls, "model_dump") else _fields, names)
     if issubclass(cls, Enum):
-        return _none  # a member is the same object each time
+        return _none  # two members that are not the same object differ
     for bases, parts in _PARTS.items():
         if issubclass(cls, bases):
             return parts
@@ -150,7 +152,7 @@ def _none(_one: Any, _other: Any, _path: _Path) -> None:
 
 
 def _is_same_leaf(one: Any, other: Any) -> bool:
-    """Return whether two values need not be looked at again: most are such leaves."""
+    """Return whether two values are equal leaves, as most are, and need no further comparison."""
     if one is other:
         return True
     cls: Any = type(one)
@@ -161,16 +163,16 @@ def _is_same_leaf(one: Any, other: Any) -> bool:
 def _fields(names: tuple[str, ...], one: Any, other: Any, path: _Path) -> list[_Pair]:
     pairs: list[_Pair] = []
     for name in names:
-        part, counterpart = getattr(one, name, _GONE), getattr(other, name, _GONE)
+        part, counterpart = getattr(one, name, _MISSING), getattr(other, name, _MISSING)
         if not _is_same_leaf(part, counterpart):
             pairs.append((part, counterpart, (f".{name}", path)))
     return pairs
 
 
 def _fields_of_model(names: tuple[str, ...], one: Any, other: Any, path: _Path) -> list[_Pair]:
-    """As `_fields`; but a model warns of deprecated fields if they are asked for, and may have fields of the moment."""
+    """Pair the fields of two models without getattr, which warns of deprecated fields, and with their extra fields."""
     values, others = vars(one), vars(other)
-    pairs = [(values.get(name, _GONE), others.get(name, _GONE), (f".{name}", path)) for name in names]
+    pairs = [(values.get(name, _MISSING), others.get(name, _MISSING), (f".{name}", path)) for name in names]
     extra, other_extra = (getattr(each, "__pydantic_extra__", None) or {} for each in (one, other))
     return [*pairs, (extra, other_extra, path)]
 
@@ -189,9 +191,9 @@ def _items(one: Any, other: Any, path: _Path) -> list[_Pair] | None:
     if all(type(key) is str for key in one) and all(type(key) is str for key in other):
         keys = [*one, *(key for key in other if key not in one)]
         return [
-            (one.get(key, _GONE), other.get(key, _GONE), (step_to(key), path))
+            (one.get(key, _MISSING), other.get(key, _MISSING), (step_to(key), path))
             for key in keys
-            if not _is_same_leaf(one.get(key, _GONE), other.get(key, _GONE))
+            if not _is_same_leaf(one.get(key, _MISSING), other.get(key, _MISSING))
         ]
     if len(one) != len(other):
         return None
@@ -217,46 +219,46 @@ _PARTS: Final[dict[Any, _Parts]] = {
     (set, frozenset, Members): _unordered,
     (list, tuple): _members,
     dict: _items,
-    tuple(_SAME): _texts,  # a class of its own, which comes back
+    tuple(_SAME): _texts,  # a subclass that is read back as itself
 }
 _encode: Final = partial(MessagePackCodec().encode, typed=True)
 
 
 def _in_order(members: Any) -> list[Any]:
-    """Return them by their bytes: equal ones meet."""
+    """Return members sorted by their encoding, so that equal ones are paired."""
     return sorted(members, key=lambda member: (_encoded(member, _encode) or b"", type(member).__qualname__))
 
 
 def _encoded(value: Any, encode: Callable[[Any], Any]) -> Any:
     try:
         return encode(value)
-    except Exception:  # noqa: BLE001  # of an application's own codec, or of a type that ours does not know
+    except Exception:  # noqa: BLE001  # of an application's codec, or of a type that the codec does not know
         return None
 
 
-def _stands_for(value: Any, cls: Any) -> Any:
-    """Return the leaf that an object of a subclass stands for, None if it stands for none."""
+def _as_base(value: Any, cls: Any) -> Any:
+    """Return the leaf of the base type that equals an object of a subclass; None if there is none."""
     own: Any = type(value)
     if own in _KNOWN or cls not in _SAME or fields_of(own) is not None:
         return None
     try:
-        stands_for = plain(value, typed=False)
+        base_value = plain(value, typed=False)
     except Exception:  # noqa: BLE001  # the class's own code, too
         return None
-    return stands_for if type(stands_for) is cls else None
+    return base_value if type(base_value) is cls else None
 
 
-def _what_became(given: Any, read: Any) -> str:
-    if given is _GONE:
-        return "was not given, and is there when it is read"
-    if read is _GONE:
-        return "does not come back"
-    name, other = type(given).__qualname__, type(read).__qualname__
-    become = f"another class named {other}" if name == other else other
-    return f"comes back as {become}; convert it, or annotate the field with its class"
+def _change(original: Any, read: Any) -> str:
+    if original is _MISSING:
+        return "does not exist, but is read back"
+    if read is _MISSING:
+        return "is not read back"
+    name, other = type(original).__qualname__, type(read).__qualname__
+    read_as = f"another class named {other}" if name == other else other
+    return f"is read back as {read_as}; convert it, or annotate the field with its class"
 
 
-def _written_out(path: _Path) -> str:
+def _text_of(path: _Path) -> str:
     steps: list[str] = []
     while path is not None:
         step, path = path

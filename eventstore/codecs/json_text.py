@@ -1,4 +1,4 @@
-"""JSON."""
+"""The JSON codec."""
 
 import base64
 import json
@@ -15,14 +15,14 @@ from eventstore.codecs.scalars import SCALARS, Scalar
 
 _MAX_DEPTH: Final = 100
 _MAX_BITS: Final = 2000
-"""Of an integer in decimal digits, which Python limits."""
+"""The most bits of an integer that is written in decimal digits, whose number Python limits."""
 
 
 class JSONCodec:
-    """JSON in UTF-8: readable in the database by eye; larger than MessagePack, and slower to write and read.
+    """JSON in UTF-8. People can read it in the database; it is larger than MessagePack, and slower to write and read.
 
-    What JSON does not have is an object with one key that begins with `$`, as `{"$decimal": "1.10"}`. A dict that could
-    be taken for one, or has keys that are not strings, is `{"$dict": [[key, value], …]}`.
+    Types that JSON does not have are objects with one key that begins with `$`, such as `{"$decimal": "1.10"}`. A dict
+    that could be mistaken for one, or has keys that are not strings, is `{"$dict": [[key, value], …]}`.
     """
 
     number: Final = 2
@@ -32,7 +32,7 @@ class JSONCodec:
         return _ENCODER.encode(_to_json(value, typed=typed)).encode()
 
     def decode(self, data: bytes) -> Any:
-        """Return the value of bytes in JSON."""
+        """Return the value from JSON."""
         return _DECODER.decode(data.decode())
 
 
@@ -52,7 +52,7 @@ _TAGS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 def _to_json(value: Any, *, typed: bool, depth: int = 0) -> Any:  # noqa: PLR0911  # one line a type
-    """Return the value in terms of JSON."""
+    """Convert a value to the types of JSON."""
     cls: type = type(value)
     if cls in (str, bool, NoneType):
         return value

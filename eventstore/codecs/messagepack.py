@@ -1,4 +1,4 @@
-"""MessagePack."""
+"""The MessagePack codec."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,11 +16,11 @@ _MAX_SET_DEPTH: Final = 8
 
 
 class MessagePackCodec:
-    """MessagePack, by the `msgpack` package: small and quick. The default.
+    """MessagePack, by the `msgpack` package: small and fast. The default.
 
-    What MessagePack does not have is an extension type; their numbers are in people's databases and never change: 1 to
-    5 the `SCALARS` as text, 6 a UUID, 10 an integer beyond 64 bits. A tuple, set or frozenset is a list that begins
-    with the extension 7 of one byte, `t`, `s` or `f`; the members of a set are in the order of their bytes.
+    Types that MessagePack does not have are extension types, whose numbers never change, because they are in databases:
+    1 to 5 are the `SCALARS` as text, 6 is a UUID, 10 an integer beyond 64 bits. A tuple, set or frozenset is a list
+    that begins with extension 7 of one byte, `t`, `s` or `f`; the members of a set are in the order of their bytes.
     """
 
     number: Final = 1
@@ -31,8 +31,8 @@ class MessagePackCodec:
         return data
 
     def decode(self, data: bytes) -> Any:
-        """Return the value of bytes in MessagePack."""
-        list_hook = _unpack_list if _MARK in data else None  # it is slow: only where there may be a mark
+        """Return the value from MessagePack."""
+        list_hook = _unpack_list if _MARK in data else None  # it is slow, so it is used only if there may be a mark
         return msgpack.unpackb(data, ext_hook=_unpack_extension, list_hook=list_hook, strict_map_key=False)
 
 
@@ -42,12 +42,12 @@ _MARKS: Final = {cls: msgpack.ExtType(7, cls.__name__[:1].encode()) for cls in (
 
 
 def _packer(default: Callable[[Any], Any]) -> Any:
-    # The buffer grows where need be. To allocate the one that Packer begins with takes longer than to pack an event.
+    # The buffer grows if necessary. Allocating Packer's default buffer takes longer than packing an event.
     return msgpack.Packer(default=default, strict_types=True, buf_size=1024)
 
 
 def _pack(value: Any, *, typed: bool, set_depth: int = 0) -> Any:  # noqa: PLR0911  # one line a type
-    """Return what stands for a value that MessagePack does not have; msgpack goes on with the result."""
+    """Convert a value that MessagePack does not have to one that it has; msgpack packs the result."""
     cls: type = type(value)
     if cls in SCALARS:
         return msgpack.ExtType(SCALARS[cls].extension, SCALARS[cls].write(value).encode())
@@ -63,9 +63,9 @@ def _pack(value: Any, *, typed: bool, set_depth: int = 0) -> Any:  # noqa: PLR09
     if cls is int:
         fits = -(2**63) <= value < 2**64
         return value if fits else msgpack.ExtType(10, value.to_bytes(value.bit_length() // 8 + 1, signed=True))
-    if cls in (str, bytes, float, bool, NoneType, list, dict):  # what stands for another value
+    if cls in (str, bytes, float, bool, NoneType, list, dict):  # the result of `plain`
         return value
-    return _pack(plain(value, typed=typed), typed=typed, set_depth=set_depth)  # msgpack would not ask again
+    return _pack(plain(value, typed=typed), typed=typed, set_depth=set_depth)  # msgpack does not call this again
 
 
 _pack_plain: Final = partial(_pack, typed=False)

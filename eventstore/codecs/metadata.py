@@ -1,4 +1,4 @@
-"""Metadata: JSON that every database can store and that comes back as it was."""
+"""Metadata: JSON that every database can store, and that is read back unchanged."""
 
 import math
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from eventstore.errors import DecodingError, InvalidMetadata
 
 _MAX_DEPTH: Final = 100
 _LARGE: Final = 1e16
-"""From here on a float is written with an exponent, and PostgreSQL, which keeps decimal digits, returns an integer."""
+"""From here on a float would be written with an exponent, for which PostgreSQL would return an integer."""
 _SIMPLE: Final = frozenset({str, int, bool, NoneType})
 METADATA_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_metadata(metadata: Mapping[str, Any] | None) -> str | None:
-    """Return the metadata as JSON text, None if there is none.
+    """Return the metadata as JSON text; None if there is none.
 
     Raises:
-        InvalidMetadata: It is not a mapping of strings to JSON values, is nested more than 100 levels deep, holds NaN,
-            an infinity or -0.0 (whose sign PostgreSQL does not keep), or text with NUL (which PostgreSQL can't store)
-            or a lone surrogate.
+        InvalidMetadata: It is not a mapping of strings to JSON values, is nested more than 100 levels deep, contains
+            NaN, an infinity or -0.0 (whose sign PostgreSQL does not keep), or text with NUL (which PostgreSQL can't
+            store) or a lone surrogate.
     """
     if metadata is None:
         return None
@@ -32,7 +32,7 @@ def encode_metadata(metadata: Mapping[str, Any] | None) -> str | None:
     if not metadata:
         return None
     if type(metadata) is dict and _is_simple(metadata):
-        with suppress(ValueError):  # the other way says what is wrong
+        with suppress(ValueError):  # the slower way below finds what is wrong
             text = msgspec.json.encode(metadata).decode()
             if "\\u0000" not in text:
                 return text
@@ -44,7 +44,7 @@ def encode_metadata(metadata: Mapping[str, Any] | None) -> str | None:
 
 
 def _is_simple(metadata: dict[Any, Any]) -> bool:
-    """Return whether it is what most metadata is: some texts and integers, which msgspec itself checks."""
+    """Return whether all values are texts, integers, booleans or None, as most are; msgspec checks these itself."""
     for key, value in metadata.items():  # noqa: SIM110  # `all` takes twice as long
         if type(key) is not str or type(value) not in _SIMPLE:
             return False
@@ -52,7 +52,7 @@ def _is_simple(metadata: dict[Any, Any]) -> bool:
 
 
 def decode_metadata(text: str | None) -> dict[str, Any]:
-    """Return the metadata of stored JSON text, empty if there is none.
+    """Return the metadata from stored JSON text; empty if there is none.
 
     Raises:
         DecodingError: It is not a JSON object.
@@ -66,7 +66,7 @@ def decode_metadata(text: str | None) -> dict[str, Any]:
 
 
 def _storable(value: Any, path: str, depth: int = 0) -> Any:
-    """Return the value in the types that msgspec writes: subclasses and large floats are replaced."""
+    """Convert a value to types that msgspec writes: replace subclasses and large floats."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -75,12 +75,14 @@ def _storable(value: Any, path: str, depth: int = 0) -> Any:
         return int.__int__(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidMetadata(path, "is not a finite number, which JSON does not have")
+            raise InvalidMetadata(path, "is NaN or an infinity, which JSON does not have")
         if value == 0 and math.copysign(1, value) < 0:
             raise InvalidMetadata(path, "is -0.0, whose sign PostgreSQL does not keep in JSON; use 0.0, or a string")
         return float.__float__(value) if abs(value) < _LARGE else msgspec.Raw(f"{value:.1f}".encode())
     if not isinstance(value, list | dict):
-        raise InvalidMetadata(path, f"is not a JSON value but {type(value).__name__}; convert it, to a string say")
+        raise InvalidMetadata(
+            path, f"is not a JSON value but {type(value).__name__}; convert it, for example to a string"
+        )
     if depth == _MAX_DEPTH:
         raise InvalidMetadata(path, f"is nested more than {_MAX_DEPTH} levels deep, or contains itself")
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The payloads of one store: which codec, compressed or not, and where the part is that can't be stored."""
+"""How one store encodes payloads: with which codec, compressed or not, and with errors that name the invalid part."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,29 +17,29 @@ _ZSTD: Final = 256
 """Added to the number of the codec in a row whose bytes are compressed."""
 _ALWAYS_FINE: Final = 16 * 1024 * 1024
 _MAX_RATIO: Final = 256
-"""Compressed bytes may become 16 MiB, or so many times as many: otherwise a few kB could fill a reader's memory."""
+"""Compressed data may grow to 16 MiB, or to this many times its size; otherwise a few kB could fill the memory."""
 _MAX_STEPS: Final = 100
-"""Of a path to what can't be stored."""
+"""The longest path to a part that can't be stored."""
 _REFUSALS: Final = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
 
 
 class PayloadCodec:
-    """How one store writes payloads, and how it reads all that were ever written.
+    """How one store writes payloads, and reads old and new ones.
 
     Args:
-        codec: Writes, and reads what it wrote.
-        compress_above: Compress payloads of more bytes than this with zstd, where that makes them smaller. Defaults to
+        codec: Writes payloads, and reads those that it has written.
+        compress_above: Compress payloads of more bytes than this with zstd, if that makes them smaller. Defaults to
             None: never. Needs the extra `zstd`.
-        also_reads: Codecs of your own that older rows were written by. MessagePack and JSON are always read.
+        also_reads: Your codecs that older rows were written with. MessagePack and JSON are always read.
 
     Raises:
-        InvalidInput: The number of a codec is not free, or that of another one; `compress_above` is no integer from 0;
-            or zstd is not installed.
+        InvalidInput: The number of a codec is reserved or used by another one, `compress_above` is not an integer from
+            0, or zstd is not installed.
     """
 
     def __init__(self, codec: Codec, *, compress_above: int | None = None, also_reads: Iterable[Codec] = ()) -> None:
         if isinstance(also_reads, str | bytes | Mapping) or not isinstance(also_reads, Iterable):
-            msg = f"also_reads is a list of codecs, not {type(also_reads).__name__}"
+            msg = f"also_reads must be a list of codecs, not {type(also_reads).__name__}"
             raise InvalidInput(msg)
         if compress_above is not None:
             check_number("compress_above", compress_above)
@@ -51,16 +51,16 @@ class PayloadCodec:
             if type(each) not in (MessagePackCodec, JSONCodec):
                 self._add(each)
         self.is_exact = type(codec) in (MessagePackCodec, JSONCodec)
-        """Whether the values that it knows come back as they are; of an application's own codec it is not known."""
+        """Whether the codec is known to read back exactly what it has written; an application's codec is not."""
         self._uncompressed = {number: known.decode for number, known in self._codecs.items()}
 
     def _add(self, codec: Codec) -> None:
         number = getattr(codec, "number", None)
         if type(number) is not int or not 64 <= number <= 255:  # noqa: PLR2004
-            msg = f"the number of a codec of your own is between 64 and 255; that of {codec!r} is {number!r}"
+            msg = f"the number of your codec {codec!r} must be between 64 and 255, not {number!r}"
             raise InvalidInput(msg)
         if self._codecs.setdefault(number, codec) is not codec:
-            msg = f"two codecs have the number {number}; each needs its own"
+            msg = f"two codecs have the number {number}; give one of them another number"
             raise InvalidInput(msg)
 
     def encode(
@@ -70,8 +70,8 @@ class PayloadCodec:
 
         Args:
             value: The data of an event, or the state of a snapshot.
-            typed: Whether the annotations of a class will bring enums and nested objects back.
-            index: The place of the event in the append, for the error.
+            typed: Whether the annotations of a class will restore enums and nested objects.
+            index: The index of the event in the append, for the error.
             event_type: The type of the event, for the error.
 
         Raises:
@@ -80,9 +80,9 @@ class PayloadCodec:
         try:
             data = self.codec.encode(value, typed=typed)
         except _REFUSALS as error:
-            path, found, problem = self._locate(value, error, typed=typed)
+            path, part, problem = self._locate(value, error, typed=typed)
             raise EncodingError(
-                path=path, value_type=type(found).__name__, problem=problem, index=index, event_type=event_type
+                path=path, value_type=type(part).__name__, problem=problem, index=index, event_type=event_type
             ) from None
         if len(data) > self._compress_above:
             compressed: bytes = _zstandard().compress(data)
@@ -91,11 +91,12 @@ class PayloadCodec:
         return self.codec.number, data
 
     def encode_as(self, number: int, value: Any) -> bytes:
-        """Return plain data as a row with the number of a codec holds it.
+        """Encode plain data as in a row with the given codec number.
 
         Raises:
-            DecodingError: The number is not known, or the data is not compressed by a store: it shrinks too much.
-            Exception: The codec's own, if it can't.
+            DecodingError: The number is not known, or the data shrinks too much, so that no store would have compressed
+                it.
+            Exception: The codec's error, if it can't encode the data.
         """
         data = self._codec_of(number).encode(value)
         if number < _ZSTD:
@@ -109,12 +110,12 @@ class PayloadCodec:
         """Return the value.
 
         Args:
-            number: The number that was stored with it.
+            number: The codec number of the row.
             data: The bytes.
 
         Raises:
-            DecodingError: The number is not known, or the bytes are damaged, or would become very many more: more than
-                16 MiB, and more than 256 times as many.
+            DecodingError: The number is not known, or the bytes are damaged, or would grow to more than 16 MiB and more
+                than 256 times their size.
         """
         decode = self._uncompressed.get(number) or self._decompressing(number)
         try:
@@ -127,19 +128,19 @@ class PayloadCodec:
             problem = f"the stored bytes are damaged, or not of codec {number % _ZSTD} ({type(error).__name__})"
             raise DecodingError(problem) from None
 
-    def says_the_same(self, stored: tuple[int, bytes], given: tuple[int, bytes]) -> bool:
-        """Return whether two rows hold the same value, whichever codecs wrote them: exactly, but in any order of keys.
+    def holds_same_value(self, one: tuple[int, bytes], other: tuple[int, bytes]) -> bool:
+        """Return whether two rows have exactly the same value, with any codecs, and with any order of keys.
 
         Args:
-            stored: The number of the codec and the bytes of one row.
-            given: Those of another.
+            one: The codec number and the bytes of one row.
+            other: Those of the other row.
 
         Raises:
             DecodingError: One of them can't be read.
         """
-        if stored == given:
+        if one == other:
             return True
-        return difference(self.decode(*stored), self.decode(*given), self.codec.encode) is None
+        return difference(self.decode(*one), self.decode(*other), self.codec.encode) is None
 
     def _decompressing(self, number: int) -> Callable[[bytes], Any]:
         codec = self._codec_of(number)
@@ -149,7 +150,9 @@ class PayloadCodec:
         compression, codec_number = divmod(number, _ZSTD)
         codec = self._codecs.get(codec_number)
         if codec is None or compression not in (0, 1):
-            raise DecodingError(f"written by a codec with the number {number}, which this store does not know")
+            raise DecodingError(
+                f"written by the codec with number {number}, which this store does not know; name it in also_reads"
+            )
         return codec
 
     def _locate(self, value: Any, error: Exception, *, typed: bool) -> tuple[str, Any, str]:
@@ -185,7 +188,7 @@ def _parts(value: Any, *, typed: bool) -> Iterator[tuple[str, Any]]:
 
 
 def _problem(error: Exception) -> str:
-    """Say what is wrong. The text of an error that is not ours may show the value."""
+    """Return why a value can't be stored, without the text of a foreign error, which may show the value."""
     if isinstance(error, NotStorableError):
         return str(error)
     if isinstance(error, UnicodeEncodeError):
@@ -196,17 +199,20 @@ def _problem(error: Exception) -> str:
 
 
 def _most(compressed: bytes) -> int:
-    """Return how many bytes these may become; what would be more is stored as it is."""
+    """Return how many bytes compressed data may grow to. Data that would grow more is not compressed."""
     return max(_ALWAYS_FINE, _MAX_RATIO * len(compressed))
 
 
 def _too_large(compressed: bytes, size: int) -> DecodingError:
-    return DecodingError(f"{len(compressed)} compressed bytes that would become {size}: no store has written them")
+    return DecodingError(
+        f"{len(compressed)} compressed bytes would become {size}, which is more than a store compresses; the row is "
+        "damaged or forged"
+    )
 
 
 def _decompressed(data: bytes) -> bytes:
     zstandard = _zstandard()
-    size: int = zstandard.frame_content_size(data)  # -1 where it does not say
+    size: int = zstandard.frame_content_size(data)  # -1 if the frame does not say
     if size > _most(data):
         raise _too_large(data, size)
     decompressed: bytes = zstandard.decompress(data, max_output_size=_most(data))

@@ -1,4 +1,4 @@
-"""What stands for a value of a type that no codec knows: an enum, an object with fields, a subclass."""
+"""Plain values for types that no codec knows: enums, objects with fields, subclasses."""
 
 import dataclasses
 import functools
@@ -17,10 +17,10 @@ from eventstore.codecs.scalars import SCALARS
 
 
 def plain(value: Any, *, typed: bool) -> Any:
-    """Return what stands for the value: the codec goes on with the result.
+    """Return a plain value for a value, which the codec then encodes.
 
     Raises:
-        TypeError: Nothing stands for it exactly.
+        TypeError: No plain value equals it exactly.
     """
     if isinstance(value, Enum):
         if typed:
@@ -41,7 +41,7 @@ def plain(value: Any, *, typed: bool) -> Any:
 
 @functools.cache
 def _taking_apart(cls: Any) -> Callable[[Any], Any] | None:
-    """Return what makes names and values of an object, None if its class is not one that can be registered."""
+    """Return a function that turns an object into plain data; None if its class can't be registered."""
     tag: dict[str, Any] = {}
     if hasattr(cls, "model_dump"):  # no warnings: they would show values
         return lambda value: value.model_dump(by_alias=False, round_trip=True, warnings=False)
@@ -73,7 +73,7 @@ def _unhashable(cls: type, value: Any) -> Any:
         hash(value)
     except TypeError:
         return cls(value)
-    raise NotStorableError(f"could be a key, and a {cls.__name__} that comes back for it can't; convert it")
+    raise NotStorableError(f"is hashable, but would be read back as a {cls.__name__}, which is not; convert it")
 
 
 _BASES: Final[dict[Any, Callable[[Any], Any]]] = {
@@ -89,21 +89,21 @@ _BASES: Final[dict[Any, Callable[[Any], Any]]] = {
     **{cls: partial(_unhashable, cls) for cls in (list, set, dict)},
     Mapping: partial(_unhashable, dict),
 }
-"""What makes an object of a subclass one of the type itself."""
+"""Functions that convert an object of a subclass to the base type."""
 
 
 def step_to(key: Any) -> str:
-    """Return the step of a path to what a dict has under a key."""
+    """Return the step of a path to the value of a dict's key."""
     return f".{key}" if isinstance(key, str) and key.isprintable() else f"[{type(key).__name__}]"
 
 
 class Members(list[Any]):
-    """The members of a set, if they can't be in one as plain data: dicts, which were objects. They have no order."""
+    """The members of a set that can't be in one as plain data, such as dicts for objects. They have no order."""
 
 
 def gather(cls: Callable[[list[Any]], Any], members: list[Any]) -> Any:
-    """Return a tuple, set or frozenset, as it was."""
+    """Return a tuple, set or frozenset of members."""
     try:
         return cls(members)
-    except TypeError:  # the annotation of a set takes a list as well
+    except TypeError:  # the annotation of a set accepts a list, too
         return Members(members)

@@ -1,18 +1,18 @@
-"""What a codec is."""
+"""The protocol of codecs."""
 
 from typing import Any, Protocol
 
 
 class Codec(Protocol):
-    """How data becomes bytes. Implement it to add a format of your own.
+    """Turns data into bytes and back. Implement it to add another format.
 
     Attributes:
-        number: What is stored in the row: 1 to 63 are this package's, 64 to 255 are free.
+        number: The number that is stored in each row. 1 to 63 are reserved for this package, 64 to 255 are free.
     """
 
     @property
     def number(self) -> int:
-        """What is stored in the row."""
+        """The number that is stored in each row."""
         ...
 
     def encode(self, value: Any, *, typed: bool = False) -> bytes:
@@ -20,7 +20,7 @@ class Codec(Protocol):
 
         Args:
             value: The data of one event, or the state of a snapshot.
-            typed: Whether it is the data of a registered class, whose annotations bring enums and nested objects back.
+            typed: Whether it is the data of a registered class, whose annotations restore enums and nested objects.
 
         Raises:
             TypeError, ValueError, OverflowError, RecursionError: The value can't be stored exactly.

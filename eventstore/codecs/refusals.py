@@ -1,4 +1,4 @@
-"""Why a value can't be stored: texts that show nothing of it."""
+"""Why a value can't be stored, in texts that do not show the value."""
 
 from typing import Final
 
@@ -7,4 +7,4 @@ TOO_DEEP: Final = "nested too deeply, or it contains itself"
 
 
 class NotStorableError(TypeError):
-    """A value can't be stored exactly. The text is ours and shows nothing of it."""
+    """A value can't be stored exactly. The text does not show the value."""

@@ -1,4 +1,4 @@
-"""Dates, times and decimals, which neither format has, as text."""
+"""Dates, times and decimals as text, because neither format has them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from eventstore.codecs.refusals import NotStorableError
 
 
 def _zoned(value: datetime | time) -> str:
-    """Return ISO 8601 and what RFC 9557 adds to it: `2026-10-25T02:30:00+01:00[Europe/Berlin][_fold=1]`."""
+    """Return ISO 8601 with the additions of RFC 9557: `2026-10-25T02:30:00+01:00[Europe/Berlin][_fold=1]`."""
     iso = value.isoformat()
-    if iso[-16:-6] in ("+00:00:00.", "-00:00:00."):  # fromisoformat takes it for UTC
+    if iso[-16:-6] in ("+00:00:00.", "-00:00:00."):  # fromisoformat would read UTC
         raise NotStorableError("less than a second away from UTC")
     key = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
     return iso + (f"[{key}]" if key else "") + ("[_fold=1]" if value.fold else "")
 
 
 def _unzoned(text: str) -> tuple[str, ZoneInfo | None, int]:
-    """Return ISO 8601, the zone and the fold. The zone is None also where this machine does not know it."""
+    """Return ISO 8601, the zone and the fold. The zone is None also if this machine does not know it."""
     if text[-1:] != "]":
         return text, None, 0
     plain = text.removesuffix("[_fold=1]")
@@ -43,7 +43,7 @@ def _datetime(text: str) -> datetime:
     local = value.replace(tzinfo=zone)
     try:
         return local if local.utcoffset() == value.utcoffset() else value.astimezone(zone)
-    except OverflowError:  # by the new rules it is before the first or after the last day that Python knows
+    except OverflowError:  # with the new rules it is outside the days that Python supports
         return value
 
 

@@ -1,1 +1,1 @@
-"""What everything else may use."""
+"""Small helpers that all other modules may use."""

@@ -1,18 +1,18 @@
-"""How long to wait before something is tried again."""
+"""How long to wait before a retry."""
 
 import random
 from typing import Final
 
 LONGEST_WITHOUT_CONNECTION: Final = 5.0
-"""How long to wait at most, in seconds, before a database that does not answer is asked again."""
+"""How long to wait at most, in seconds, between two attempts to reach a database that does not answer."""
 
 
 class Backoff:
-    """Pauses between tries, in seconds: each is twice as long as the one before, up to a longest.
+    """Pauses between retries, in seconds: each is twice as long as the one before, up to the longest.
 
     Args:
         shortest: The first pause.
-        longest: The longest one.
+        longest: The longest pause.
     """
 
     __slots__ = ("_longest", "_next", "_shortest")
@@ -25,17 +25,17 @@ class Backoff:
         """Return how long to wait now.
 
         Args:
-            longest: What holds for this pause in place of the longest one.
+            longest: The longest pause this time; None for the usual one.
         """
         pause = min(self._next, self._longest if longest is None else longest)
         self._next = pause * 2
         return pause
 
     def reset(self) -> None:
-        """Begin with the shortest pause again."""
+        """Start again with the shortest pause."""
         self._next = self._shortest
 
 
 def spread(shortest: float, longest: float) -> float:
-    """Return a random time between two, so that those who compete do not try again at the same moment."""
-    return random.uniform(shortest, longest)  # noqa: S311  # guards nothing
+    """Return a random time between two, so that competitors do not retry at the same moment."""
+    return random.uniform(shortest, longest)  # noqa: S311  # not for security

@@ -1,9 +1,9 @@
-"""How an error is named in logs."""
+"""The name of an error in logs."""
 
 
 def error_type(error: BaseException) -> str:
-    """Return the name of an error's class, of an SQLAlchemy error that of the driver's.
+    """Return the name of an error's class; for an SQLAlchemy error, that of the driver's error.
 
-    Never its text: that may have a statement in it, and its values.
+    Logs never have an error's text, because it may contain a statement with its values.
     """
     return type(getattr(error, "orig", None) or error).__name__

@@ -1,4 +1,4 @@
-"""How values look in a notebook: short, and as HTML in which nothing of theirs is HTML."""
+"""How values are shown in a notebook: shortened, and as HTML in which the values are escaped."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -19,12 +19,12 @@ def _is_data(value: Any) -> bool:
 
 
 def table_html(caption: str, columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> str:
-    """Return a table with a row for each thing.
+    """Return a table of several objects, with a row for each.
 
     Args:
-        caption: What they are.
-        columns: The heads, each with the title that is shown when a pointer rests on it.
-        rows: The values.
+        caption: The caption of the table.
+        columns: The names of the columns, each with its tooltip.
+        rows: The values of each object.
     """
     heads = "".join(f'<th title="{escape(title)}">{escape(name)}</th>' for name, title in columns.items())
     body = "".join(f"<tr>{''.join(f'<td>{cell(value)}</td>' for value in row)}</tr>" for row in rows)
@@ -32,7 +32,7 @@ def table_html(caption: str, columns: Mapping[str, str], rows: Iterable[Iterable
 
 
 def thing_html(caption: str, values: Mapping[str, Any]) -> str:
-    """Return a table of one thing: a row for each of its values."""
+    """Return a table of one object, with a row for each of its values."""
     rows = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">'
         f"{cell(value, _LONGEST_ALONE)}</td></tr>"

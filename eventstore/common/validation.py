@@ -1,6 +1,6 @@
-"""Plain values that callers give: what each may be, checked here for everyone.
+"""Checks of plain values from callers.
 
-A check returns the value, of an enum of strings the enum's value, and raises an error that names the parameter.
+A check returns the value (the plain string, for an enum of strings) or raises an error that names the parameter.
 """
 
 from typing import Final
@@ -8,90 +8,90 @@ from typing import Final
 from eventstore.errors import InvalidEvent, InvalidInput, InvalidStreamId
 
 MAX_VERSION: Final = 2**63 - 1
-"""The largest version and position: both are 64-bit integers in the database."""
+"""The largest version and the largest position, which are 64-bit integers in the database."""
 
 MAX_SECONDS: Final = 86_400.0
-"""The longest time to wait that can be asked for: a day."""
+"""The longest time to wait: a day."""
 
 MAX_SCHEMA_VERSION: Final = 2**31 - 1
 
 MAX_STREAM_ID_LENGTH: Final = 255
 MAX_EVENT_TYPE_LENGTH: Final = 255
 MAX_NAME_LENGTH: Final = 255
-"""Of the name of a projection or a worker."""
+"""The longest name of a projection or a worker, in characters."""
 
 MAX_SCHEMA_NAME_BYTES: Final = 63
-"""Of the name of a database schema: PostgreSQL cuts a longer one off."""
+"""The longest name of a database schema. PostgreSQL truncates longer ones."""
 
 
 # --- numbers and flags
 
 
 def check_number(name: str, value: object, *, minimum: int = 0) -> int:
-    """Return a version, position or limit given for the parameter `name`.
+    """Return a version, position or limit for the parameter `name`.
 
     Raises:
         InvalidInput: It is not an integer between `minimum` and 2^63-1.
     """
     if isinstance(value, bool) or not isinstance(value, int):
-        msg = f"{name} is an integer, not {type(value).__name__}"
+        msg = f"{name} must be an integer, not {type(value).__name__}"
         raise InvalidInput(msg)
     if not minimum <= value <= MAX_VERSION:
-        msg = f"{name} is between {minimum} and {MAX_VERSION}, not {value}"
+        msg = f"{name} must be between {minimum} and {MAX_VERSION}, not {value}"
         raise InvalidInput(msg)
     return int(value)
 
 
 def check_schema_version(schema_version: object) -> int:
-    """Return the schema version of an event's or a state's shape.
+    """Return the schema version of an event or a state.
 
     Raises:
         InvalidEvent: It is not an integer of 1 to 2^31-1.
     """
     if isinstance(schema_version, bool) or not isinstance(schema_version, int):
-        msg = f"a schema version is an integer, not {type(schema_version).__name__}"
+        msg = f"a schema version must be an integer, not {type(schema_version).__name__}"
         raise InvalidEvent(msg)
     if not 1 <= schema_version <= MAX_SCHEMA_VERSION:
-        msg = f"a schema version is between 1 and {MAX_SCHEMA_VERSION}, not {schema_version}"
+        msg = f"a schema version must be between 1 and {MAX_SCHEMA_VERSION}, not {schema_version}"
         raise InvalidEvent(msg)
     return int(schema_version)
 
 
 def check_seconds(name: str, value: object, *, minimum: float = 0.0) -> float:
-    """Return a time given for the parameter `name`.
+    """Return a time for the parameter `name`.
 
     Raises:
         InvalidInput: It is not a number of seconds between `minimum` and a day.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        msg = f"{name} is a number of seconds, not {type(value).__name__}"
+        msg = f"{name} must be a number of seconds, not {type(value).__name__}"
         raise InvalidInput(msg)
     if not minimum <= value <= MAX_SECONDS:
-        msg = f"{name} is between {minimum:g} and {MAX_SECONDS:g} seconds, not {value}"
+        msg = f"{name} must be between {minimum:g} and {MAX_SECONDS:g} seconds, not {value}"
         raise InvalidInput(msg)
     return float(value)
 
 
 def check_flag(name: str, value: object) -> bool:
-    """Return what was given for the parameter `name`.
+    """Return the value of the parameter `name`.
 
     Raises:
-        InvalidInput: It is neither True nor False, but a text such as "no", say.
+        InvalidInput: It is neither True nor False, but, for example, a text such as "no".
     """
     if not isinstance(value, bool):
-        msg = f"{name} is True or False, not {type(value).__name__}"
+        msg = f"{name} must be True or False, not {type(value).__name__}"
         raise InvalidInput(msg)
     return value
 
 
 def check_function(name: str, value: object) -> None:
-    """Check that what was given for the parameter `name` can be called.
+    """Check that the value of the parameter `name` can be called.
 
     Raises:
-        InvalidInput: It can't.
+        InvalidInput: It can't be called.
     """
     if not callable(value):
-        msg = f"{name} is a function or class, not {type(value).__name__}"
+        msg = f"{name} must be a function or class, not {type(value).__name__}"
         raise InvalidInput(msg)
 
 
@@ -102,20 +102,20 @@ def check_text(what: str, value: object, max_length: int, error: type[InvalidInp
     """Return a text that can be a key in every database.
 
     Args:
-        what: What it is, for the error: "an event type", say.
+        what: What the text is, for the error, such as "an event type".
         value: The text.
-        max_length: How many characters it has at most.
-        error: What to raise.
+        max_length: How many characters it may have.
+        error: The error to raise.
 
     Raises:
-        InvalidInput: It is not a string of 1 to `max_length` characters, or holds NUL or a lone surrogate.
+        InvalidInput: It is not a string of 1 to `max_length` characters, or contains NUL or a lone surrogate.
     """
     if not isinstance(value, str):
-        msg = f"{what} is a string, not {type(value).__name__}"
+        msg = f"{what} must be a string, not {type(value).__name__}"
         raise error(msg)
     text = str.__str__(value)
     if not 1 <= len(text) <= max_length:
-        msg = f"{what} has 1 to {max_length} characters, not {len(text)}"
+        msg = f"{what} must have 1 to {max_length} characters, not {len(text)}"
         raise error(msg)
     if "\0" in text:
         msg = f"{what} must not contain the character NUL"
@@ -123,7 +123,7 @@ def check_text(what: str, value: object, max_length: int, error: type[InvalidInp
     try:
         text.encode()
     except UnicodeEncodeError as problem:
-        msg = f"{what} must be valid Unicode; at character {problem.start} is half of a surrogate pair"
+        msg = f"{what} must be valid Unicode; character {problem.start} is half of a surrogate pair"
         raise error(msg) from None
     return text
 
@@ -132,20 +132,20 @@ def check_stream_id(stream_id: object) -> str:
     """Return the stream id.
 
     Raises:
-        InvalidStreamId: It is not a string of 1 to 255 characters, or holds NUL or a lone surrogate.
+        InvalidStreamId: It is not a string of 1 to 255 characters, or contains NUL or a lone surrogate.
     """
     return check_text("a stream id", stream_id, MAX_STREAM_ID_LENGTH, InvalidStreamId)
 
 
 def check_category(category: object) -> str:
-    """Return the category. It may be empty: that of the stream `-` is.
+    """Return the category. It may be empty, like that of the stream `-`.
 
     Raises:
-        InvalidInput: It is not a string, or contains a hyphen, so that no stream could be of it.
+        InvalidInput: It is not a string, or contains a hyphen, so that no stream could have it.
     """
     category = "" if category == "" else check_text("a category", category, MAX_STREAM_ID_LENGTH)
     if "-" in category:
-        msg = "a category is what stands before the first hyphen of a stream id: it contains none"
+        msg = "a category must not contain a hyphen: it is the part of a stream id before the first hyphen"
         raise InvalidInput(msg)
     return category
 
@@ -154,7 +154,7 @@ def check_event_type(event_type: object) -> str:
     """Return the event type.
 
     Raises:
-        InvalidEvent: It is not a string of 1 to 255 characters, or holds NUL or a lone surrogate.
+        InvalidEvent: It is not a string of 1 to 255 characters, or contains NUL or a lone surrogate.
     """
     return check_text("an event type", event_type, MAX_EVENT_TYPE_LENGTH, InvalidEvent)
 
@@ -163,36 +163,36 @@ def check_projection_name(name: object) -> str:
     """Return the name of a projection.
 
     Raises:
-        InvalidInput: It is not a string of 1 to 255 characters, or holds NUL or a lone surrogate.
+        InvalidInput: It is not a string of 1 to 255 characters, or contains NUL or a lone surrogate.
     """
     return check_text("the name of a projection", name, MAX_NAME_LENGTH)
 
 
 def check_schema_name(name: object) -> str | None:
-    """Return the name of a database schema, None if none is named.
+    """Return the name of a database schema, or None.
 
     Raises:
-        InvalidInput: It is neither None nor a string of 1 to 63 bytes in UTF-8, or holds NUL.
+        InvalidInput: It is neither None nor a string of 1 to 63 bytes in UTF-8, or contains NUL.
     """
     if name is None:
         return None
     if not isinstance(name, str):
-        msg = f"schema is a string, or None for the connection's own, not {type(name).__name__}"
+        msg = f"schema must be a string, or None for the connection's search path, not {type(name).__name__}"
         raise InvalidInput(msg)
     name = check_text("the name of a schema", name, MAX_SCHEMA_NAME_BYTES)
     if len(name.encode()) > MAX_SCHEMA_NAME_BYTES:
-        msg = f"the name of a schema has at most {MAX_SCHEMA_NAME_BYTES} bytes, not {len(name.encode())}"
+        msg = f"the name of a schema must have at most {MAX_SCHEMA_NAME_BYTES} bytes, not {len(name.encode())}"
         raise InvalidInput(msg)
     return name
 
 
 def check_reason(reason: object) -> str:
-    """Return the reason for which a stream ends.
+    """Return the reason why a stream is deleted or archived.
 
     Raises:
-        InvalidInput: It is no string, or an empty one, or holds NUL.
+        InvalidInput: It is not a string, or is blank, or contains NUL.
     """
     if not isinstance(reason, str) or not reason.strip() or "\0" in reason:
-        msg = "reason is a string that says why, for those who come later; it is kept, so it names no person"
+        msg = "reason must be a string that says why the stream ends; it is kept, so it should name no person"
         raise InvalidInput(msg)
     return str.__str__(reason)

@@ -1,4 +1,4 @@
-"""Waiting that another thread, or the handler of a signal, can end."""
+"""Waiting that another thread, or a signal handler, can end."""
 
 import selectors
 import socket
@@ -10,8 +10,8 @@ from typing import Any
 class Waker:
     """Lets one thread sleep, and any other wake it.
 
-    A pair of sockets, and no `threading.Event`: the handler of a signal runs in the midst of the main thread, where the
-    lock of an Event may be held already.
+    It uses a pair of sockets instead of a `threading.Event`, because a signal handler interrupts the main thread, which
+    may already hold the lock of an Event.
     """
 
     def __init__(self) -> None:
@@ -21,8 +21,8 @@ class Waker:
         self.close = weakref.finalize(self, _close, self._near, self._far)
 
     def wake(self) -> None:
-        """End the present `wait`, or the next one. Does nothing after `close`."""
-        with suppress(OSError):  # closed; or full of earlier wake-ups
+        """End the current `wait`, or the next one. Does nothing after `close`."""
+        with suppress(OSError):  # closed, or full of earlier wake-ups
             self._far.send(b"!")
 
     def wait(self, seconds: float, *others: Any) -> bool:
@@ -30,7 +30,7 @@ class Waker:
 
         Args:
             seconds: How long at most.
-            others: Sockets, or what has a `fileno()`: wake up as well where one has something to be read.
+            others: Sockets, or other objects with a `fileno()`. Readable data on one of them wakes it, too.
 
         Returns:
             Whether it was woken.

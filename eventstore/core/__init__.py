@@ -1,1 +1,1 @@
-"""The store's inner parts: where statements run, appends, reads, the global order."""
+"""The store's inner parts: the execution of statements, appends, reads, the global order."""

@@ -1,4 +1,4 @@
-"""How appends are made: expectations, repetitions, several at once. The SQL is the backend's."""
+"""How appends are made: expected versions, duplicates, several at once. The backend has the SQL."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -9,22 +9,22 @@ from eventstore.backends.protocol import Dialect, HeadClosed, Overtaken, Run, Ve
 from eventstore.core.core import Appended, Core
 from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed
-from eventstore.events import AppendResult, closing_error
+from eventstore.events import AppendResult, tombstone_error
 from eventstore.rows.mapper import EVENT_ID, POSITION, VERSION, PendingAppend
-from eventstore.statements.closing import find_end
+from eventstore.statements.deletion import find_tombstone
 from eventstore.statements.reading import newest_stored_version, read_forwards
 
 _log = logging.getLogger(__name__)
 
 
 def check_positions(run: Run, dialect: Dialect) -> None:
-    """Check, once for each connection, that what is appended will come after all that is there.
+    """Check, once for each connection, that new events get positions after all stored ones.
 
-    A store may live through a failover to a server whose sequence is behind; its connections to that one are new.
-    Behind PgBouncer in transaction mode they are not: there only the next look of a reader finds out.
+    A failover may lead to a server whose sequence is behind; the store's connections to that server are new. Behind
+    PgBouncer in transaction mode they are not; there only a reader's next log view detects it.
 
     Raises:
-        GlobalOrderError: As `Dialect.check_positions` raises it; nothing was written.
+        GlobalOrderError: As for `Dialect.check_positions`. Nothing was written.
     """
     note = f"eventstore: positions of {dialect.tables.metadata.schema}"
     notes = run.notes
@@ -46,13 +46,14 @@ class Appender:
         """Store one append, and call the hooks.
 
         Raises:
-            ConcurrencyConflict: The stream is at another version; as `SerializationConflict`, the transaction is over.
-            EventIdReused: The event ids are stored at these versions already, with another content.
+            ConcurrencyConflict: The stream is at another version. After a `SerializationConflict`, the transaction is
+                aborted.
+            EventIdReused: The event ids are already stored at these versions, with other content.
             StreamClosed: The stream was deleted or archived.
         """
         if not self._core.after_append:
             return self._append(pending)
-        with self._hooking() as inside:
+        with self._in_transaction_of_hooks() as inside:
             result = Appender(inside).append(pending)
             self._call_hooks(inside, [pending], [result])
         return result
@@ -89,19 +90,19 @@ class Appender:
             return []
         if not self._core.after_append:
             return self._append_many(appends, atomic=atomic)
-        with self._hooking() as inside:
+        with self._in_transaction_of_hooks() as inside:
             results = Appender(inside).append_many(appends, atomic=atomic)
             self._call_hooks(inside, appends, results)
         return results
 
     @contextmanager
-    def _hooking(self) -> Iterator[Core]:
-        """Open a transaction, if a hook must run in that of the append."""
-        alone = replace(self._core, after_append=())
+    def _in_transaction_of_hooks(self) -> Iterator[Core]:
+        """Open a transaction if a hook must run in that of the append; yield the core for the append."""
+        without_hooks = replace(self._core, after_append=())
         if not any(hook.in_transaction for hook in self._core.after_append):
-            yield alone
+            yield without_hooks
             return
-        with alone.begin() as inside:
+        with without_hooks.begin() as inside:
             yield inside
 
     def _call_hooks(
@@ -157,7 +158,12 @@ class Appender:
         return [next(stored) if outcome is None else outcome for outcome in outcomes]
 
     def _append_to_all(self, appends: Sequence[PendingAppend]) -> list[AppendResult | ConcurrencyConflict] | None:
-        """Store all in one statement. None: nothing was stored, and it takes more of them, if only to tell why."""
+        """Store all appends in one statement.
+
+        Returns:
+            None if nothing was stored, because the database has no such statement, or because it takes several
+            statements to store them, or to find out why they can't be stored.
+        """
         append_to_all = self._dialect.append_to_all
         if append_to_all is None:
             return None
@@ -182,61 +188,61 @@ class Appender:
         return self._dialect.lock_heads(run, list(stream_ids), create=list(create))
 
     def _first_result(self, run: Run, pending: PendingAppend) -> AppendResult | None:
-        """Return the result of an earlier append of the same events at the same versions, None if there was none.
+        """Return the result of an earlier append of the same events at the same versions; None if there was none.
 
-        Only with an exact expected version: without one, nobody knows where to look.
+        Duplicates are found only with an exact expected version, which says at which versions they would be.
         """
         if not isinstance(pending.expected, int):
             return None
         count = len(pending)
-        places = {
+        versions = {
             "stream_id": pending.stream_id,
             "after_version": pending.expected,
             "up_to_version": pending.expected + count,
         }
-        first = run(read_forwards, **places, page_size=1)  # an ordinary conflict reads no more than this
+        first = run(read_forwards, **versions, page_size=1)  # an ordinary conflict reads no more than this
         if not first or self._dialect.to_uuid(first[0][EVENT_ID]) != pending.event_ids[0]:
             return None
-        rows = run(read_forwards, **places, page_size=count)
+        rows = run(read_forwards, **versions, page_size=count)
         if [self._dialect.to_uuid(row[EVENT_ID]) for row in rows] != pending.event_ids:
             return None
         for index, row in enumerate(rows):
-            if not self._mapper.says_the_same(pending, index, row):
+            if not self._mapper.is_same_event(pending, index, row):
                 raise EventIdReused(pending.stream_id, pending.event_ids[index], row[VERSION])
         return AppendResult(pending.stream_id, pending.expected + count, rows[-1][POSITION], duplicate=True)
 
     def _refusal(
         self, run: Run, pending: PendingAppend, version: int | None = None
     ) -> ConcurrencyConflict | StreamClosed:
-        """Return why a stream has not taken an append: it has ended, or it is at another version.
+        """Return the error for a refused append: the stream is closed, or it is at another version.
 
         Args:
-            run: Where to look.
+            run: Reads the tombstone.
             pending: The append.
-            version: The version that the append has met, if that is known.
+            version: The version of the stream that the append was compared with, if it is known.
         """
-        rows = run(find_end, stream_id=pending.stream_id)
+        rows = run(find_tombstone, stream_id=pending.stream_id)
         if not rows:
             return _conflict(pending, version or 0)
-        found, event_type, codec, data = rows[0]
-        closing = None if codec is None else self._mapper.codec.decode(codec, data)
-        error = None if event_type is None else closing_error(event_type, closing)
-        return _conflict(pending, found if version is None else version) if error is None else error(pending.stream_id)
+        actual, event_type, codec, data = rows[0]
+        tombstone = None if codec is None else self._mapper.codec.decode(codec, data)
+        error = None if event_type is None else tombstone_error(event_type, tombstone)
+        return _conflict(pending, actual if version is None else version) if error is None else error(pending.stream_id)
 
     def _closed(self, closed: HeadClosed, accepted: Sequence[tuple[PendingAppend, int]]) -> BaseException:
-        """Return the error about the stream that has ended, after the transaction was rolled back.
+        """Return the error that names the closed stream, after the transaction was rolled back.
 
-        It is the database's own where no event says which one that is, because somebody has deleted it by hand.
+        If no tombstone says which stream it is, because it was deleted by hand, return the database's error.
         """
         with self._execution.statement() as run:
             refusals = [self._refusal(run, pending) for pending, _ in accepted]
-        ended = [refusal for refusal in refusals if isinstance(refusal, StreamClosed)]
-        return ended[0] if ended else closed.__cause__ or closed
+        errors = [refusal for refusal in refusals if isinstance(refusal, StreamClosed)]
+        return errors[0] if errors else closed.__cause__ or closed
 
     def _taken(
         self, taken: VersionTaken, accepted: Sequence[tuple[PendingAppend, int]]
     ) -> ConcurrencyConflict | VersionTaken:
-        """Return the conflict where the unique key has refused what a head had allowed, after that was rolled back."""
+        """Return the conflict if the unique key has refused events that the head allowed, after the rollback."""
         for pending, version in accepted:
             if pending.stream_id == taken.stream_id and taken.version is not None:
                 return _conflict(pending, taken.version)
@@ -249,6 +255,7 @@ class Appender:
 
 
 def _conflict(pending: PendingAppend, actual: int) -> ConcurrencyConflict:
-    told = {"stream_id": pending.stream_id, "expected_version": pending.expected, "actual_version": actual}
-    _log.debug("conflict on stream %r: expected %s, actual %d", pending.stream_id, pending.expected, actual, extra=told)
+    stream_id, expected = pending.stream_id, pending.expected
+    extra = {"stream_id": stream_id, "expected_version": expected, "actual_version": actual}
+    _log.debug("conflict on stream %r: expected %s, actual %d", stream_id, expected, actual, extra=extra)
     return ConcurrencyConflict(pending.stream_id, pending.expected, actual)

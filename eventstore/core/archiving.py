@@ -1,4 +1,4 @@
-"""Archives: another store, which takes the events of a stream before they are deleted here."""
+"""Archiving: the events of a stream are copied into another store, the archive, and then deleted here."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from eventstore.backends.protocol import Run
 from eventstore.common.validation import check_reason
 from eventstore.core.core import Core
-from eventstore.core.deletion import StreamDeleter, closing_append, remove_events
+from eventstore.core.deletion import StreamDeleter, remove_events, tombstone_append
 from eventstore.core.loading import EventLoader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.events import STREAM_ARCHIVED_EVENT, AppendResult
 from eventstore.rows.mapper import VERSION, StoredEvent
-from eventstore.statements.closing import mark_archived
+from eventstore.statements.deletion import mark_archived
 from eventstore.statements.reading import read_forwards
 from eventstore.streams import ExpectedVersion
 
@@ -25,11 +25,11 @@ def archive(
     reason: str,
     metadata: Mapping[str, Any] | None,
 ) -> AppendResult:
-    """Copy the events of a stream into another store, then delete them; leave one event that says so."""
+    """Copy the events of a stream into another store, then delete them, and leave a tombstone."""
     reason = check_reason(reason)
     data = {"reason": reason, "reusable": False}
-    closing = closing_append(stream_id, STREAM_ARCHIVED_EVENT, data, expected_version, metadata)
-    with StreamDeleter(core).ending(closing) as (run, inside, result):
+    tombstone = tombstone_append(stream_id, STREAM_ARCHIVED_EVENT, data, expected_version, metadata)
+    with StreamDeleter(core).appending(tombstone) as (run, inside, result):
         _copy(inside, run, result.stream_id, into, up_to_version=result.version - 1)
         remove_events(
             inside.dialect,

@@ -1,4 +1,4 @@
-"""What all parts of a store work with: where statements run, on which database, and what they make of rows."""
+"""The core: what all parts of a store share."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ class Appended:
         stream_id: The stream.
         after_version: The version of the stream before them.
         version: The version of the last of them.
-        position: The position of the last of them; None if it was not read back.
+        position: The position of the last of them; None if it was not read.
     """
 
     stream_id: str
@@ -37,11 +37,11 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class AppendHook:
-    """What is called after events were appended, imported, or replaced by the tombstone of a deleted stream.
+    """A function that is called after events were appended, imported, or replaced by a tombstone.
 
     Attributes:
         call: Takes the core, with its execution in the transaction of the append if there is one, and what was
-            appended, in order. An error that it raises comes out of the append; in its transaction it undoes that, too.
+            appended, in order. Its error becomes that of the append, which is undone if both share a transaction.
         in_transaction: Whether it must run in the transaction of the append, to be rolled back with it.
     """
 
@@ -51,18 +51,18 @@ class AppendHook:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The inner parts of one store. A store that is joined to a transaction has the same, but for `execution`.
+    """The inner parts of one store. A store that is joined to a transaction shares them, with another `execution`.
 
     Attributes:
-        driver: What the database's errors and connections say.
-        dialect: How to speak to it.
-        execution: Where statements run, and in whose transaction.
-        mapper: Makes rows of events, and events of rows.
-        settling: How far the global order is settled, for all readers of the store.
+        driver: The meaning of the database's errors, and the state of its connections.
+        dialect: The SQL of the database.
+        execution: Runs statements, on the store's own connections or in a joined transaction.
+        mapper: Converts between events and rows.
+        settling: Finds how far the global order is settled, for all readers of the store.
         gate: Checks that the tables fit this code.
         page_size: How many events a read fetches at a time.
-        observer: Whom to report operations to.
-        after_append: Called after each append, in this order.
+        observer: Is called for each operation.
+        after_append: The hooks, which are called after each append, in this order.
     """
 
     driver: Driver
@@ -92,7 +92,7 @@ class Core:
 
         Raises:
             InvalidInput: An option is not valid.
-            UpcasterMissing: The event types have a hole.
+            UpcasterMissing: No upcasters lead from a schema version to the newest.
         """
         check_number("page_size", page_size, minimum=1)
         event_types = EventTypes() if event_types is None else check_registry(event_types)
@@ -118,12 +118,12 @@ class Core:
             yield replace(self, execution=execution)
 
     def with_event_types(self, event_types: EventTypes) -> Self:
-        """Return this core with other event types; with none, data is plain values, never upcast."""
+        """Return this core with other event types. With an empty registry, data is read as plain values, not upcast."""
         event_types.validate()
         return replace(self, mapper=EventMapper(event_types, self.mapper.codec))
 
     def call_hooks(self, appended: Sequence[Appended]) -> None:
-        """Call what is to be called after an append."""
+        """Call the hooks after an append, if it has stored anything."""
         if appended:
             for hook in self.after_append:
                 hook.call(self, appended)

@@ -1,4 +1,4 @@
-"""How streams end: their events are deleted, and a last event says that they were, when, why and by whom."""
+"""How streams are deleted: a tombstone replaces their events, and says when, why and by whom."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,13 +15,13 @@ from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import InvalidExpectedVersion
 from eventstore.events import STREAM_DELETED_EVENT, Append, AppendResult, NewEvent
-from eventstore.statements.closing import delete_events, discard_dead_letters_of_stream, mark_deleted
+from eventstore.statements.deletion import delete_events, discard_dead_letters_of_stream, mark_deleted
 from eventstore.statements.snapshots import delete_snapshots
 from eventstore.streams import ANY, NO_STREAM, ExpectedVersion
 
 
 class StreamDeleter:
-    """Ends streams of one store."""
+    """Deletes streams of one store."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -36,17 +36,17 @@ class StreamDeleter:
         metadata: Mapping[str, Any] | None,
         reusable: bool,
     ) -> AppendResult:
-        """Delete a stream's events; return where the event is that says so.
+        """Delete a stream's events; return the result of appending the tombstone.
 
         Raises:
             ConcurrencyConflict: The stream is at another version.
-            StreamClosed: It has ended already.
+            StreamClosed: The stream was already deleted or archived.
         """
         check_flag("reusable", reusable)
         reason = check_reason(reason)
         data = {"reason": reason, "reusable": reusable}
-        closing = closing_append(stream_id, STREAM_DELETED_EVENT, data, expected_version, metadata)
-        with self.ending(closing) as (run, core, result):
+        tombstone = tombstone_append(stream_id, STREAM_DELETED_EVENT, data, expected_version, metadata)
+        with self.appending(tombstone) as (run, core, result):
             note = f"the stream was deleted: {reason}"
             remove_events(core.dialect, run, result.stream_id, before_version=result.version, note=note)
             if not reusable:
@@ -54,17 +54,17 @@ class StreamDeleter:
         return result
 
     @contextmanager
-    def ending(self, closing: Append) -> Iterator[tuple[Run, Core, AppendResult]]:
-        """Append the last event of a stream; in the block, in the same transaction, do what ends it.
+    def appending(self, tombstone: Append) -> Iterator[tuple[Run, Core, AppendResult]]:
+        """Append a tombstone. The block removes the events before it, in the same transaction.
 
-        From the append on the stream's head is locked, so that no other writer appends what would not be removed. The
-        hooks are called after the block.
+        The stream's head is locked from the append on, so that no other writer appends events which would not be
+        removed. The hooks are called after the block.
 
         Raises:
             ConcurrencyConflict: The stream is at another version.
-            StreamClosed: It has ended already.
+            StreamClosed: The stream was already deleted or archived.
         """
-        pending = self._core.mapper.pending(closing, closes=True)
+        pending = self._core.mapper.pending(tombstone, is_tombstone=True)
         with self._core.begin() as core:
             with serialization_is_a_conflict(self._core.execution, core.driver, [pending.stream_id]):
                 with core.execution.statement() as run:
@@ -76,19 +76,19 @@ class StreamDeleter:
 
 
 def remove_events(dialect: Dialect, run: Run, stream_id: str, *, before_version: int, note: str) -> None:
-    """Delete the events of a stream before a version, and what was made of them; its head is locked.
+    """Delete the events of a stream before a version, and its snapshots, and discard its pending dead letters.
 
     Args:
-        dialect: How the database is used.
-        run: In the transaction.
+        dialect: The database's dialect.
+        run: In the transaction that has locked the stream's head.
         stream_id: The stream.
         before_version: Exclusive.
-        note: Kept with the stream's dead letters, which are discarded.
+        note: The note of the dead letters that are discarded.
     """
     with history_changes(dialect, run):
         run(delete_events, stream_id=stream_id, before_version=before_version)
     run(discard_dead_letters_of_stream, stream_id=stream_id, note=note)
-    dialect.lock_snapshots(run)  # one may be being saved, of an old state
+    dialect.lock_snapshots(run)  # another transaction may be saving one of an old state
     run(delete_snapshots, stream_id=stream_id)
 
 
@@ -107,20 +107,20 @@ def history_changes(dialect: Dialect, run: Run) -> Iterator[None]:
         dialect.forbid_history_changes(run)
 
 
-def closing_append(
+def tombstone_append(
     stream_id: str,
     event_type: str,
     data: Mapping[str, Any],
     expected_version: ExpectedVersion,
     metadata: Mapping[str, Any] | None,
 ) -> Append:
-    """Return what is appended last.
+    """Return the append of a tombstone.
 
     Raises:
-        InvalidExpectedVersion: Streams that need not exist can't be ended.
+        InvalidExpectedVersion: The expected version allows that the stream does not exist.
     """
     if expected_version in (ANY, NO_STREAM):
         name = "ANY" if expected_version is ANY else "NO_STREAM"
-        msg = f"what is ended exists: expect its version, or STREAM_EXISTS, not {name}"
+        msg = f"the stream must exist, so expect its version or STREAM_EXISTS, not {name}"
         raise InvalidExpectedVersion(msg)
     return Append(stream_id, [NewEvent(event_type, data)], expected_version=expected_version, metadata=metadata)

@@ -1,4 +1,4 @@
-"""Whether this code reads the events that are stored: a sample of every event type and schema version."""
+"""Whether this code can read the stored events, judging by a sample of every event type."""
 
 from typing import Final
 

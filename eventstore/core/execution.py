@@ -1,4 +1,4 @@
-"""The one seam: where a statement runs, and in whose transaction."""
+"""Execution: on which connection a statement runs, and in whose transaction."""
 
 import os
 import threading
@@ -14,35 +14,35 @@ from eventstore.errors import NotInTransaction, SerializationConflict, Transacti
 
 
 class Execution(Protocol):
-    """Where the statements of one store run."""
+    """Runs the statements of one store."""
 
     @property
     def is_joined(self) -> bool:
-        """Whether statements run in a transaction that somebody else began."""
+        """Whether statements run in a joined transaction, which its owner commits or rolls back."""
         ...
 
     @property
     def connection(self) -> Connection:
-        """The connection of the transaction that somebody else began.
+        """The connection of the joined transaction.
 
         Raises:
-            NotInTransaction: Statements run on connections of the store's own.
+            NotInTransaction: Statements run on the store's own connections.
         """
         ...
 
     def open_transaction(self) -> object:
-        """Return what stands for the transaction that is open now, None if there is none; each time the same."""
+        """Return an object for the open transaction, the same one in each call; None if there is none."""
         ...
 
     def statement(self) -> AbstractContextManager[Run]:
-        """Run statements of which each is complete in itself."""
+        """Run statements that are independent of each other."""
         ...
 
     def global_reading(self) -> AbstractContextManager[Run]:
-        """Run statements that read the global order, each complete in itself.
+        """Run statements that read the global order, independent of each other.
 
         Raises:
-            UnsuitableTransaction: Events may be read here that are rolled back later.
+            UnsuitableTransaction: The transaction may have events that are rolled back later.
         """
         ...
 
@@ -51,28 +51,28 @@ class Execution(Protocol):
         ...
 
     def begin(self) -> AbstractContextManager["Execution"]:
-        """Open what `transaction` opens, for several calls of the store."""
+        """Open a transaction, or a savepoint in the joined one, for several calls of the store."""
         ...
 
     def joined(self, connect: Callable[[], Connection]) -> "Execution":
-        """Return an execution in a transaction of the application's.
+        """Return an execution in a transaction of the application.
 
         Args:
-            connect: Returns the connection of the transaction that is open now.
+            connect: Returns the connection of the open transaction.
 
         Raises:
-            NotInTransaction: At the first use: that connection is in AUTOCOMMIT.
+            NotInTransaction: Raised at the first use if that connection is in AUTOCOMMIT.
         """
         ...
 
 
 class OwnConnections:
-    """Statements on connections from an engine, in short transactions of the store's own.
+    """Runs statements on connections from an engine's pool, in short transactions of the store.
 
     Args:
-        engine: Whose pool the connections come from.
+        engine: The engine.
         connections: How to connect.
-        before_use: Called with the first `Run`, until it has not raised: it raises if the store must not be used.
+        before_use: Called with each `Run` until it succeeds once. It raises if the store must not be used.
     """
 
     is_joined: Final = False
@@ -87,11 +87,11 @@ class OwnConnections:
 
     @property
     def connection(self) -> NoReturn:
-        """Refuse: there is one for each statement."""
+        """Raise, because each statement has another connection."""
         raise NotInTransaction("the store is not joined to a transaction; open one: with store.transaction() as tx")
 
     def open_transaction(self) -> None:
-        """Return that there is none."""
+        """Return None."""
 
     @contextmanager
     def statement(self) -> Iterator[Run]:
@@ -103,7 +103,7 @@ class OwnConnections:
             yield run
 
     def global_reading(self) -> AbstractContextManager[Run]:
-        """Run on a connection in AUTOCOMMIT: each statement sees what is committed by then."""
+        """Run on a connection in AUTOCOMMIT, where each statement sees what is committed by then."""
         return self.statement()
 
     @contextmanager
@@ -120,7 +120,7 @@ class OwnConnections:
         """Open a new transaction."""
         self._leave_parents_connections()
         with self._connections.transaction(self._engine) as connection:
-            self._connections.run_on(connection)  # refuses a connection that would look for the tables elsewhere
+            self._connections.run_on(connection)  # refuses a connection that expects the tables in another schema
             yield JoinedTransaction(lambda: connection, self._connections, self._before_use)
 
     def _check(self, run: Run) -> None:
@@ -128,7 +128,7 @@ class OwnConnections:
         self._is_checked = True
 
     def without_gate(self) -> "OwnConnections":
-        """Return the same, for a look at tables that may not fit this code."""
+        """Return an execution without `before_use`, for tables that may not fit this code."""
         return OwnConnections(self._engine, self._connections, lambda _: None)
 
     def joined(self, connect: Callable[[], Connection]) -> Execution:
@@ -136,22 +136,22 @@ class OwnConnections:
         return _joined(connect, self._connections, self._before_use)
 
     def _leave_parents_connections(self) -> None:
-        """After a fork, start with an empty pool: two processes on one connection would read each other's results."""
+        """After a fork, start with an empty pool, because two processes on one connection mix up their results."""
         if self._process_id == os.getpid():
             return
         with self._fork_lock:
             if self._process_id != os.getpid():
-                self._engine.dispose(close=False)  # the parent goes on using them
+                self._engine.dispose(close=False)  # the parent still uses them
                 self._process_id = os.getpid()
 
 
 class JoinedTransaction:
-    """Statements in a transaction that somebody else began, and will end.
+    """Runs statements in a transaction whose owner commits it or rolls it back.
 
     Args:
-        connect: Returns the connection of the transaction that is open now.
-        connections: What to do with it.
-        before_use: As for `OwnConnections`.
+        connect: Returns the connection of the open transaction.
+        connections: How to use the connection.
+        before_use: Called with each `Run`. It raises if the store must not be used.
     """
 
     is_joined: Final = True
@@ -169,7 +169,7 @@ class JoinedTransaction:
         return self._connect()
 
     def open_transaction(self) -> object:
-        """Return SQLAlchemy's object for it."""
+        """Return SQLAlchemy's object for the transaction; None if it is not active."""
         transaction = self._connect().get_transaction()
         return transaction if transaction is not None and transaction.is_active else None
 
@@ -201,7 +201,7 @@ class JoinedTransaction:
             self._refuse_aborted(connection)
             execute("RELEASE SAVEPOINT eventstore")
         except BaseException:
-            with suppress(SQLAlchemyError):  # on a lost connection, or after Ctrl-C, the first error tells more
+            with suppress(SQLAlchemyError):  # on a lost connection, or after Ctrl-C, the first error says more
                 execute("ROLLBACK TO SAVEPOINT eventstore")
                 execute("RELEASE SAVEPOINT eventstore")
             raise
@@ -241,12 +241,12 @@ def _joined(
 
 @contextmanager
 def serialization_is_a_conflict(execution: Execution, driver: Driver, stream_ids: Sequence[str]) -> Iterator[None]:
-    """Raise a conflict if PostgreSQL ends the joined transaction because another writer has come first (40001).
+    """Raise a conflict if PostgreSQL aborts the joined transaction because of a concurrent writer (SQLSTATE 40001).
 
-    On connections of the store's own there is no such error: see `postgresql_autocommit`.
+    On the store's own connections the statement is retried instead; see `backends.postgresql.autocommit`.
 
     Raises:
-        SerializationConflict: It does.
+        SerializationConflict: PostgreSQL has aborted the transaction.
     """
     try:
         yield

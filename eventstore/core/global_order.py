@@ -1,4 +1,4 @@
-"""How the global order is read: settled events only, in keyset pages, each a query of its own."""
+"""How the global order is read: settled events only, in pages by position, each a separate query."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ _WINDOW_IN_PAGES: Final = 20
 
 
 _ATTEMPTS_BY_SERVERS: Final = 5
-"""A failover between a look and its page costs one or two attempts; more of them are no accident."""
+"""A failover between a log view and its page costs one or two attempts. More mean that there are several servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Page:
     """A part of the global order.
 
     Attributes:
-        rows: The rows of the events that match, in order of position; `GlobalOrder.recorded` makes events of them.
-        after: Everything up to here is among the rows, or does not match: read on after it.
-        newest: The newest position when it was last looked how far the order is settled.
+        rows: The rows of the events that match, in order of position. `GlobalOrder.recorded` makes events from them.
+        after: Where to continue. All events up to there are among the rows, or do not match.
+        newest: The newest position of the last log view.
     """
 
     rows: Sequence[Row]
@@ -42,7 +42,7 @@ class Page:
 
     @property
     def position(self) -> int:
-        """The position to read on after."""
+        """The position to continue after."""
         return self.after.position
 
 
@@ -58,7 +58,7 @@ class GlobalOrder:
         self._observer = core.observer
 
     def settled_position(self) -> int:
-        """Look once, and return how far the global order is settled."""
+        """Return how far the global order is settled, by one log view."""
         with self._execution.global_reading() as run:
             return self.horizon(run).settled
 
@@ -72,7 +72,7 @@ class GlobalOrder:
         wait_seconds: float,
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
-        """Check the arguments, and return an iterator that reads as it goes."""
+        """Check the arguments, and return an iterator that reads page by page."""
         check_flag("backwards", backwards)
         check_flag("upcast", upcast)
         if backwards:
@@ -97,9 +97,9 @@ class GlobalOrder:
         wait_seconds: float,
         page_size: int | None = None,
     ) -> Iterator[Page]:
-        """Check the arguments, and return an iterator over pages up to what is the newest position as it begins.
+        """Check the arguments, and return an iterator over pages, up to the position that is newest when it begins.
 
-        `page_size` defaults to the store's own. `newest` of the first page is where it ends.
+        `page_size` defaults to the store's. `newest` of the first page is the position at which it ends.
         """
         combined = combine(filters)
         after = After.of(after_position)
@@ -109,13 +109,12 @@ class GlobalOrder:
         return self._pages(combined, after, remaining, size, wait_seconds)
 
     def horizon(self, run: Run, *, after: After = START, joined: bool | None = None) -> Horizon:
-        """Look how far everything after a position is settled; see `Settling.horizon`.
+        """Return how far everything after a position is settled, by a log view; see `Settling.horizon`.
 
         Args:
-            run: Where to look; then read pages by statements that start after this has returned.
-            after: What the reader has already.
-            joined: Whether `run` is in a transaction that others may have begun and used. Defaults to None: as the
-                store itself is.
+            run: Takes the log view. Read pages by statements that start after this has returned.
+            after: What the reader has already read.
+            joined: Whether `run` is in a joined transaction. Defaults to None: if the store is joined.
         """
         return self._settling.horizon(
             run,
@@ -125,7 +124,7 @@ class GlobalOrder:
         )
 
     def settled_after(self, run: Run, after: After) -> Horizon:
-        """Return how far one can read after a position: without a look, if more than that is known to be settled."""
+        """Return how far a reader can read after a position, without a log view if more is known to be settled."""
         known = self._settling.known()
         return self.horizon(run, after=after) if known is None or after.position >= known.settled else known
 
@@ -139,32 +138,33 @@ class GlobalOrder:
         up_to_position: int = MAX_VERSION,
         page_size: int | None = None,
     ) -> Page | None:
-        """Read one page, up to what a horizon has shown to be settled.
+        """Read one page, up to the horizon.
 
-        The page's own statement confirms that the horizon holds, and that the reader's event is at its position.
+        The statement of the page confirms that the horizon is valid, and that the reader's event is at its position.
 
         Args:
-            run: Where to read.
-            filters: What to read, as `combine` returns it; all events if there are none.
+            run: Reads the page.
+            filters: The filters, as `combine` returns them; all events match if there are none.
             after: Exclusive, and before `horizon.settled`.
-            horizon: How far it is settled.
+            horizon: How far the order is settled.
             up_to_position: Inclusive; read no further than this.
-            page_size: How many events at most. Defaults to None: the store's own.
+            page_size: How many events at most. Defaults to None: the store's page size.
 
         Returns:
-            The page. It may be empty, and not have come to `up_to_position`: go on after its position. None if the
-            horizon does not hold here: another server has answered, or the log went back. Look again.
+            The page. It may be empty and end before `up_to_position`; continue after its position. None if the horizon
+            is not valid, because another server has answered or the log went back; take another log view.
 
         Raises:
-            LogWentBack: The log does not have the event any more that the reader knows.
+            LogWentBack: The log no longer has the event that the reader knows.
         """
         if horizon.event is None:
             return None
         size = self._page_size if page_size is None else page_size
         up_to_position, end = min(horizon.settled, up_to_position), horizon.event
         if _names_two_fields(filters):
-            # No index has two of the fields. If matches are few, the lookup of one field would go to the end, for every
-            # page again. It ends at an event, by which the next page knows that what was passed is still what it was.
+            # No index has two of the fields. If there are few matches, the lookup of one field would read to the end
+            # of the log for each page, so a window bounds it. The window ends at an event, so that the next page can
+            # confirm that the log before it has not changed.
             window = after.position + self._page_size * _WINDOW_IN_PAGES
             if window < up_to_position:
                 first = self._first_event_from(run, window)
@@ -193,7 +193,7 @@ class GlobalOrder:
     def _end_of_page(
         self, rows: Sequence[Row], size: int, after: After, end: PositionToken, up_to_position: int
     ) -> After:
-        """Return where to go on after a page, with the last event that is known there."""
+        """Return where to continue after a page, with the last event that is known there."""
         last = after.token if not rows else self.token_of(rows[-1])
         if len(rows) == size:
             return After(rows[-1][POSITION], last)
@@ -202,8 +202,8 @@ class GlobalOrder:
         return After(max(after.position, up_to_position), last)
 
     def _first_event_from(self, run: Run, position: int) -> PositionToken | None:
-        for found, event_id, stream_id, version in run(first_event_from, position=position):
-            return PositionToken(found, self._dialect.to_uuid(event_id), stream_id, version)
+        for at, event_id, stream_id, version in run(first_event_from, position=position):
+            return PositionToken(at, self._dialect.to_uuid(event_id), stream_id, version)
         return None
 
     def token_of(self, row: Row) -> PositionToken:
@@ -223,28 +223,28 @@ class GlobalOrder:
         filters: Sequence[EventFilter],
         after: After,
         *,
-        looks: bool = False,
+        refresh: bool = False,
         up_to_position: int = MAX_VERSION,
         page_size: int | None = None,
     ) -> tuple[Horizon, Page | None]:
-        """Read the page after a position. Look how far it is settled, unless enough is known to be.
+        """Read the page after a position. Take a log view first, unless more is known to be settled.
 
         Args:
             filters: As for `page`.
             after: Exclusive.
-            looks: Whether to look in any case, to learn what is newest now.
+            refresh: Whether to take a log view in any case, to learn the newest position.
             up_to_position: As for `page`.
             page_size: As for `page`.
 
         Returns:
-            What was known of the horizon or seen by the look; and the page, None if nothing more is settled.
+            The horizon, and the page; None in place of the page if nothing more is settled.
 
         Raises:
-            SeveralServers: Look and page do not come to the same server.
+            SeveralServers: The log view and the page came from different servers, several times in a row.
         """
         with self._execution.global_reading() as run:
             for _ in range(_ATTEMPTS_BY_SERVERS):
-                horizon = self.horizon(run, after=after) if looks else self.settled_after(run, after)
+                horizon = self.horizon(run, after=after) if refresh else self.settled_after(run, after)
                 if after.position >= min(horizon.settled, up_to_position):
                     return horizon, None
                 page = self.page(
@@ -257,35 +257,37 @@ class GlobalOrder:
     def _pages(
         self, filters: Sequence[EventFilter], after: After, remaining: int, size: int, wait_seconds: float
     ) -> Iterator[Page]:
-        end, looks = MAX_VERSION, True
-        waited, paused, backoff = 0.0, 0.0, Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-        while remaining > 0 and (looks or after.position < end):
-            horizon, page = self.step(filters, after, looks=looks, up_to_position=end, page_size=min(size, remaining))
-            if looks:
-                end, looks = horizon.newest, False
-            if paused and (page is not None or waited >= wait_seconds):
-                self._observer.waited(paused)
-                paused = 0.0
+        end, is_first = MAX_VERSION, True
+        total_wait, wait, backoff = 0.0, 0.0, Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        while remaining > 0 and (is_first or after.position < end):
+            horizon, page = self.step(
+                filters, after, refresh=is_first, up_to_position=end, page_size=min(size, remaining)
+            )
+            if is_first:
+                end, is_first = horizon.newest, False
+            if wait and (page is not None or total_wait >= wait_seconds):
+                self._observer.waited(wait)
+                wait = 0.0
             if page is not None:
                 yield page
                 remaining -= len(page.rows)
                 after = page.after
                 backoff.reset()
             elif after.position < end:
-                if waited >= wait_seconds:
+                if total_wait >= wait_seconds:
                     return
-                begun = time.monotonic()
-                time.sleep(min(backoff.pause(), wait_seconds - waited))
-                elapsed = time.monotonic() - begun
-                waited += elapsed
-                paused += elapsed
+                start = time.monotonic()
+                time.sleep(min(backoff.pause(), wait_seconds - total_wait))
+                elapsed = time.monotonic() - start
+                total_wait += elapsed
+                wait += elapsed
 
     def _rows_backwards(
         self, filters: Sequence[EventFilter], after: After, remaining: int, wait_seconds: float
     ) -> Iterator[Row]:
-        """Read down from the newest event, once everything up to it is settled: nothing appears there any more.
+        """Read backwards from the newest event, once everything up to it is settled, so that no event appears there.
 
-        It ends at a position, `after`, so a gap at or before that does not matter, as in a read forwards.
+        It ends at the position `after`, so gaps at or before that do not matter, as in a read forwards.
         """
         if remaining == 0:
             return
@@ -298,32 +300,32 @@ class GlobalOrder:
             up_to = rows[0][POSITION] - 1 if len(rows) == size else start
 
     def _settled_end(self, after: After, wait_seconds: float) -> tuple[Horizon, int]:
-        """Wait until what is newest now is settled, or the time is up; return where a read backwards begins."""
-        newest, settled, waited, backoff = None, 0, 0.0, Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-        began = time.monotonic()
+        """Wait until the event that is newest now is settled, or the time is up; return where to begin backwards."""
+        newest, settled, elapsed, backoff = None, 0, 0.0, Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        start = time.monotonic()
         while True:
             with self._execution.global_reading() as run:
                 horizon = self.horizon(run, after=after)
             newest = horizon.newest if newest is None else newest
-            if horizon.settled >= newest or waited >= wait_seconds:
-                if waited:
-                    self._observer.waited(waited)
+            if horizon.settled >= newest or elapsed >= wait_seconds:
+                if elapsed:
+                    self._observer.waited(elapsed)
                 return horizon, min(horizon.settled, newest)
             if horizon.settled == settled:
-                time.sleep(min(backoff.pause(), wait_seconds - waited))
-            settled, waited = horizon.settled, time.monotonic() - began
+                time.sleep(min(backoff.pause(), wait_seconds - elapsed))
+            settled, elapsed = horizon.settled, time.monotonic() - start
 
     def _page_before(
         self, filters: Sequence[EventFilter], after: After, horizon: Horizon, up_to_position: int, size: int
     ) -> tuple[Horizon, int, Sequence[Row]]:
-        """Read the last rows after one position and up to another, in ascending order.
+        """Read the last rows after one position, and up to another, in ascending order.
 
         Returns:
-            The horizon that was confirmed, after which position was read, and the rows.
+            The confirmed horizon, the position after which was read, and the rows.
 
         Raises:
-            LogWentBack: The log does not have the newest event any more that was settled when the read began.
-            SeveralServers: Look and page do not come to the same server.
+            LogWentBack: The log no longer has the event that was the newest settled one when the read began.
+            SeveralServers: The log view and the page came from different servers, several times in a row.
         """
         start = after.position
         if _names_two_fields(filters):
@@ -346,12 +348,12 @@ class GlobalOrder:
                     if header.server == horizon.server and header.settled_id == horizon.event.event_id:
                         return horizon, start, rows
                     self._settling.forget()
-                # The look refuses if the event is gone, unless its stream was deleted.
+                # The log view raises LogWentBack if the event is gone, unless its stream was deleted.
                 horizon = self.horizon(run, after=After(after.position, horizon.event))
             time.sleep(0 if horizon.settled >= up_to_position else backoff.pause())
         raise SeveralServers(_ATTEMPTS_BY_SERVERS)
 
 
 def _names_two_fields(filters: Sequence[EventFilter]) -> bool:
-    """Return whether no index has all that a filter names, so that a lookup may pass any number of events."""
+    """Return whether a filter restricts two fields. No index has two, so a lookup may pass any number of events."""
     return any(len(filter_.named) > 1 for filter_ in filters)

@@ -1,16 +1,16 @@
-"""Storing events as they were stored elsewhere: what is there already is recognised, what does not fit is refused."""
+"""Storing events that were stored elsewhere. Duplicates are recognised, and contradicting events are refused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from eventstore.backends.protocol import Place, Row, Run
+from eventstore.backends.protocol import EventKey, Row, Run
 from eventstore.common.validation import MAX_VERSION, check_event_type, check_stream_id
 from eventstore.core.core import Appended, Core
 from eventstore.core.deletion import remove_events
 from eventstore.errors import DamagedExport, DecodingError, ImportConflict
-from eventstore.events import CLOSING_ERRORS, STREAM_DELETED_EVENT, closing_error
+from eventstore.events import STREAM_DELETED_EVENT, TOMBSTONE_ERRORS, tombstone_error
 from eventstore.rows.mapper import EVENT_TYPE, StoredEvent
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.reading import read_forwards
@@ -29,9 +29,9 @@ class EventLoader:
     """Stores batches of events in one store.
 
     Args:
-        core: Of the store, in the transaction to store them in.
+        core: The core of the store, in the transaction to store them in.
         positions: Whether events keep their positions.
-        in_order: Whether positions have to be above all that are there, so that no reader has passed them.
+        in_order: Whether positions must be above all stored ones, so that no reader has passed them.
     """
 
     def __init__(self, core: Core, *, positions: bool, in_order: bool) -> None:
@@ -41,10 +41,10 @@ class EventLoader:
         self._in_order = in_order
 
     def load(self, run: Run, events: Sequence[StoredEvent]) -> int:
-        """Store a batch, in its order, and call the hooks; return how many were not there yet.
+        """Store a batch, in its order, and call the hooks; return how many events were new.
 
         Raises:
-            ImportConflict: One does not fit.
+            ImportConflict: An event contradicts what is stored.
         """
         if self._positions:
             self._dialect.loader.keep_appends_out(run)
@@ -67,67 +67,69 @@ class EventLoader:
         old = [
             (event.stream_id, event.version) for event in events if event.version <= versions.get(event.stream_id, 0)
         ]
-        found: dict[Place, Row] = {(row[0], row[1]): row for row in self._dialect.loader.find(run, old)} if old else {}
+        stored: dict[EventKey, Row] = {}
+        if old:
+            stored = {(row[0], row[1]): row for row in self._dialect.loader.find(run, old)}
         heads = dict(versions)
         new: list[StoredEvent] = []
         for event in events:
             head = heads.get(event.stream_id, 0)
             if event.version <= head:
-                self._check_same(run, event, found.get((event.stream_id, event.version)))
+                self._check_same(run, event, stored.get((event.stream_id, event.version)))
                 continue
             check_event_type(event.event_type)
-            ends = event.event_type in CLOSING_ERRORS
-            if event.version > head + 1 and not ends:
+            is_tombstone = event.event_type in TOMBSTONE_ERRORS
+            if event.version > head + 1 and not is_tombstone:
                 msg = (
-                    f"the stream is at version {head} here, so versions between are missing; import all of the "
-                    "stream: an export that was filtered by event type, or that begins later, has holes"
+                    f"the stream is at version {head} here, so the versions in between are missing; import the whole "
+                    "stream, because an export that was filtered by event type, or that begins later, has gaps"
                 )
                 raise ImportConflict(event.stream_id, event.version, msg)
-            if ends and head:
-                new = self._end(run, event, new)
+            if is_tombstone and head:
+                new = self._remove_before(run, event, new)
             heads[event.stream_id] = event.version
             new.append(event)
         return new
 
-    def _end(self, run: Run, event: StoredEvent, new: list[StoredEvent]) -> list[StoredEvent]:
-        """Do what an event says that ends a stream: what was before it is gone, here as there."""
-        note = "the stream has ended, says what was imported"
-        remove_events(self._dialect, run, event.stream_id, before_version=event.version, note=note)
-        return [each for each in new if each.stream_id != event.stream_id]
+    def _remove_before(self, run: Run, tombstone: StoredEvent, new: list[StoredEvent]) -> list[StoredEvent]:
+        """Remove the events of a stream before an imported tombstone, as in the store that it comes from."""
+        note = "the import has a tombstone of the stream"
+        remove_events(self._dialect, run, tombstone.stream_id, before_version=tombstone.version, note=note)
+        return [event for event in new if event.stream_id != tombstone.stream_id]
 
     def _check_same(self, run: Run, event: StoredEvent, row: Row | None) -> None:
         if row is None:
-            if self._was_ended(run, event):
+            if self._is_before_tombstone(run, event):
                 return
-            msg = "the stream has come further here, and yet this event is not there"
+            msg = "the stream is at a higher version here, but does not have this event"
             raise ImportConflict(event.stream_id, event.version, msg)
         _, _, event_id, event_type, schema_version, codec, data, position = row
         if self._dialect.to_uuid(event_id) != event.event_id:
-            msg = f"another event is there, with the id {self._dialect.to_uuid(event_id)}, not {event.event_id}"
+            msg = f"another event is stored there, with the id {self._dialect.to_uuid(event_id)}, not {event.event_id}"
             raise ImportConflict(event.stream_id, event.version, msg)
-        if (event_type, schema_version) != (event.event_type, event.schema_version) or not self._says_the_same(
+        if (event_type, schema_version) != (event.event_type, event.schema_version) or not self._has_same_data(
             event, codec, bytes(data)
         ):
-            msg = f"event {event.event_id} is there with another content"
+            msg = f"event {event.event_id} is already stored with other content"
             raise ImportConflict(event.stream_id, event.version, msg)
         if self._positions and position != event.position:
-            msg = f"event {event.event_id} is there at position {position}, not {event.position}"
+            msg = f"event {event.event_id} is already stored at position {position}, not {event.position}"
             raise ImportConflict(event.stream_id, event.version, msg)
 
-    def _was_ended(self, run: Run, event: StoredEvent) -> bool:
-        """Return whether the next event here says that what was before it is gone: it does not come back."""
-        places = {"stream_id": event.stream_id, "after_version": event.version, "up_to_version": MAX_VERSION}
-        rows = run(read_forwards, **places, page_size=1)
-        return bool(rows) and rows[0][EVENT_TYPE] in CLOSING_ERRORS
+    def _is_before_tombstone(self, run: Run, event: StoredEvent) -> bool:
+        """Return whether the next event here is a tombstone, so that this event is gone, and is not stored again."""
+        later = {"stream_id": event.stream_id, "after_version": event.version, "up_to_version": MAX_VERSION}
+        rows = run(read_forwards, **later, page_size=1)
+        return bool(rows) and rows[0][EVENT_TYPE] in TOMBSTONE_ERRORS
 
-    def _says_the_same(self, event: StoredEvent, codec: int, data: bytes) -> bool:
+    def _has_same_data(self, event: StoredEvent, codec: int, data: bytes) -> bool:
         try:
-            return self._core.mapper.codec.says_the_same((codec, data), (event.codec, event.data))
+            return self._core.mapper.codec.holds_same_value((codec, data), (event.codec, event.data))
         except DecodingError:
             return False
 
     def _check_order(self, run: Run, new: Sequence[StoredEvent]) -> None:
-        """Positions that somebody has read past are given to nobody: readers would never come back to them."""
+        """Check that no reader can have passed the positions, because it would never receive these events."""
         ((newest,),) = run(newest_position)
         for event in new:
             if event.position <= newest:
@@ -140,26 +142,26 @@ class EventLoader:
 
     def _head(self, head: _Head) -> dict[str, Any]:
         event, from_time = head.newest, self._dialect.from_time
-        ended = None
-        if event.event_type in CLOSING_ERRORS:
+        error_of_stream = None
+        if event.event_type in TOMBSTONE_ERRORS:
             try:
                 data = self._core.mapper.codec.decode(event.codec, event.data)
             except DecodingError as error:
                 raise DamagedExport(f"the event at position {event.position}", f"can't be read: {error}") from None
-            ended = closing_error(event.event_type, data)
-        is_deleted = event.event_type == STREAM_DELETED_EVENT
+            error_of_stream = tombstone_error(event.event_type, data)
+        is_closed, is_deleted = error_of_stream is not None, event.event_type == STREAM_DELETED_EVENT
         return {
             "stream_id": event.stream_id,
             "version": head.version,
             "created_at": from_time(head.created_at),
             "updated_at": from_time(head.updated_at),
-            "deleted_version": head.version if ended is not None and is_deleted else None,
-            "archived_version": head.version if ended is not None and not is_deleted else None,
+            "deleted_version": head.version if is_closed and is_deleted else None,
+            "archived_version": head.version if is_closed and not is_deleted else None,
         }
 
 
 def _spans(new: Sequence[StoredEvent]) -> list[Appended]:
-    """Return what was stored, in its order; events of one stream that follow each other in one piece."""
+    """Return what was stored, in order, with consecutive events of one stream as one span."""
     spans: list[Appended] = []
     for event in new:
         last = spans[-1] if spans else None

@@ -1,4 +1,4 @@
-"""The options of a store, by which its constructor, other ways to make one and frameworks check what they are given."""
+"""The types of a store's options, for its constructors and for the integrations of frameworks."""
 
 from collections.abc import Iterable
 from typing import TypedDict
@@ -8,7 +8,7 @@ from eventstore.event_types import EventTypes
 
 
 class CoreOptions(TypedDict, total=False):
-    """What does not depend on how the database is reached. `EventStore` says what each means."""
+    """The options that do not depend on the database. `EventStore` documents them."""
 
     event_types: EventTypes | None
     codec: Codec | None
@@ -18,7 +18,7 @@ class CoreOptions(TypedDict, total=False):
 
 
 class StoreOptions(CoreOptions, total=False):
-    """All options of `EventStore`, which says what each means."""
+    """All options of `EventStore`, which documents them."""
 
     lock_timeout_seconds: float
     schema: str | None

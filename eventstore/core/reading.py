@@ -1,4 +1,4 @@
-"""How events are read: in keyset pages, each a query of its own."""
+"""How the events of a stream are read: in pages by version, each a separate query."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from eventstore.streams import StreamInfo, StreamOrder
 
 
 class Reader:
-    """Reads the events of one store."""
+    """Reads the streams of one store."""
 
     def __init__(self, core: Core) -> None:
         self._execution = core.execution
@@ -25,7 +25,7 @@ class Reader:
         self._observer = core.observer
 
     def stream_version(self, stream_id: str) -> int:
-        """Return the version of a stream, 0 if it does not exist."""
+        """Return the version of a stream; 0 if it does not exist."""
         stream_id = check_stream_id(stream_id)
         with self._execution.statement() as run:
             rows = run(stream_version, stream_id=stream_id)
@@ -41,7 +41,7 @@ class Reader:
         backwards: bool,
         upcast: bool,
     ) -> Iterator[RecordedEvent]:
-        """Check the arguments, and return an iterator that reads as it goes."""
+        """Check the arguments, and return an iterator that reads page by page."""
         check_flag("backwards", backwards)
         check_flag("upcast", upcast)
         pages = self.pages(
@@ -59,7 +59,7 @@ class Reader:
         backwards: bool,
         page_size: int | None = None,
     ) -> Iterator[Sequence[Row]]:
-        """Check the arguments, and return an iterator over pages of rows; `page_size` defaults to the store's own."""
+        """Check the arguments, and return an iterator over pages of rows. `page_size` defaults to the store's."""
         stream_id = check_stream_id(stream_id)
         check_number("after_version", after_version)
         last = MAX_VERSION if up_to_version is None else check_number("up_to_version", up_to_version)
@@ -106,11 +106,11 @@ class Reader:
     def streams(
         self, *, category: str | None, order: StreamOrder, after_stream_id: str | None, limit: int | None
     ) -> Iterator[StreamInfo]:
-        """Check the arguments, and return an iterator that reads as it goes."""
+        """Check the arguments, and return an iterator that reads page by page."""
         if category is not None:
             category = check_category(category)
         if not isinstance(order, StreamOrder):
-            msg = f"order is a StreamOrder, such as StreamOrder.RECENT, not {order!r}"
+            msg = f"order must be a StreamOrder, such as StreamOrder.RECENT, not {order!r}"
             raise InvalidInput(msg)
         if after_stream_id is not None:
             after_stream_id = check_stream_id(after_stream_id)
@@ -120,19 +120,19 @@ class Reader:
     def _streams(
         self, category: str | None, order: StreamOrder, after_stream_id: str | None, remaining: int
     ) -> Iterator[StreamInfo]:
-        wanted: dict[str, Any] = {} if category is None else {"category": category}
+        of_category: dict[str, Any] = {} if category is None else {"category": category}
         after = {} if after_stream_id is None else self._after_stream(after_stream_id, order)
         while remaining > 0:
             page_size = min(self._page_size, remaining)
             statement = list_streams(order, of_category=category is not None, is_first=not after)
             with self._execution.statement() as run:
-                rows = run(statement, **wanted, **after, page_size=page_size)
-            listed = [self._stream_info(row) for row in rows]
-            yield from listed
+                rows = run(statement, **of_category, **after, page_size=page_size)
+            streams = [self._stream_info(row) for row in rows]
+            yield from streams
             if len(rows) < page_size:
                 return
             remaining -= page_size
-            after = self._after(listed[-1], order)
+            after = self._after(streams[-1], order)
 
     def _after_stream(self, stream_id: str, order: StreamOrder) -> dict[str, Any]:
         if order is StreamOrder.ID:
@@ -140,7 +140,7 @@ class Reader:
         with self._execution.statement() as run:
             rows = run(find_stream, stream_id=stream_id)
         if not rows:
-            msg = f"there is no stream {stream_id!r} to list others after; only in order of ids it need not exist"
+            msg = f"there is no stream {stream_id!r} to continue after; only in order of ids it need not exist"
             raise InvalidInput(msg)
         return self._after(self._stream_info(rows[0]), order)
 

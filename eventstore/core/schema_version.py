@@ -1,4 +1,4 @@
-"""Does the database fit this code?"""
+"""The check that the schema in the database fits this code."""
 
 from collections.abc import Callable
 from typing import Final
@@ -28,13 +28,13 @@ def check_version(
 
     Args:
         version: The version of the schema in the database.
-        breaking_version: The newest of its versions that code must know to work with it.
-        required: The oldest version that will do.
+        breaking_version: The newest schema version that is incompatible with older code.
+        required: The oldest version that this code works with.
         place: Where the tables are, for the error.
 
     Raises:
         SchemaOutdated: The schema lacks what this code needs.
-        SchemaTooNew: The schema has changed in a way that this code does not know.
+        SchemaTooNew: The schema has changed in a way that this code does not understand.
     """
     if version < required:
         raise SchemaOutdated(version, required, place)
@@ -46,8 +46,8 @@ class SchemaGate:
     """Checks the schema once, with one SELECT at the first use, and remembers that it fits.
 
     Args:
-        required: The oldest version that will do.
-        suit: Called with the version that was found. It stays with that, also while the tables are migrated.
+        required: The oldest version that this code works with.
+        suit: Called once with the version in the database, and not again when the tables are migrated.
     """
 
     def __init__(self, required: int = REQUIRED_VERSION, *, suit: Callable[[int], None] | None = None) -> None:
@@ -56,11 +56,11 @@ class SchemaGate:
         self._fits = False
 
     def __call__(self, run: Run) -> None:
-        """Check, unless that was done.
+        """Check the schema, unless that was done.
 
         Raises:
             SchemaMissing: There are no tables.
-            SchemaError: They don't fit.
+            SchemaError: The tables don't fit this code.
         """
         if self._fits:
             return
@@ -75,7 +75,7 @@ class SchemaGate:
 
 
 def create_schema(engine: Engine, tables: Tables) -> None:
-    """Create the tables at once, for a database that will never be migrated: one in memory."""
+    """Create the tables without migrations, for a database in memory."""
     with engine.begin() as connection:
         tables.metadata.create_all(connection)
         row = {"id": 1, "version": SCHEMA_VERSION, "breaking_version": BREAKING_VERSION}

@@ -1,4 +1,4 @@
-"""The registry of event classes and upcasters: stable names and schema versions instead of class names."""
+"""The registry of event classes and upcasters, with stable names and schema versions in place of class names."""
 
 from eventstore.event_types.finding import EventTypeFinding
 from eventstore.event_types.registry import EventTypes

@@ -1,4 +1,4 @@
-"""Event classes: which can be registered, and how an object is made of plain data."""
+"""Event classes: which can be registered, and how objects are made from plain data."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ _EXACT: Final[list[tuple[inspect.Type, type]]] = [
     (inspect.NoneType(), NoneType), (inspect.BytesType(), bytes), (inspect.DecimalType(), Decimal),
     (inspect.UUIDType(), UUID), (inspect.DateType(), date), (inspect.TimeDeltaType(), timedelta),
 ]  # fmt: skip
-"""Annotations without constraints, and the one type whose values they bring back as they were."""
+"""Annotations without constraints, each with the one type whose values it restores exactly."""
 _OWN_CODE: Final = ("__post_init__", "__attrs_pre_init__", "__attrs_post_init__", "__getattr__")
 _NO_KEYS: Final = (inspect.DataclassType, inspect.StructType, inspect.TypedDictType, inspect.CustomType)
 
@@ -42,7 +42,7 @@ def check_class(cls: Any) -> None:
     """Check that a class is of a kind that can be registered.
 
     Raises:
-        EventTypeError: It is not.
+        EventTypeError: It is not a dataclass, attrs class, msgspec Struct or pydantic model.
     """
     if not isinstance(cls, type) or not is_event_class(cls):
         msg = f"{cls!r} is not a dataclass, attrs class, msgspec Struct or pydantic model"
@@ -50,14 +50,14 @@ def check_class(cls: Any) -> None:
 
 
 def check_fields(cls: type) -> None:
-    """Check that the annotations bring back what is stored of an object.
+    """Check that the annotations can restore the stored data of an object.
 
     Raises:
-        EventTypeError: They can't.
-        NameError: One of them names what is not defined.
+        EventTypeError: An annotation can't restore it.
+        NameError: An annotation uses a name that is not defined (yet).
     """
     if hasattr(cls, _PYDANTIC):
-        import pydantic  # noqa: PLC0415  # no dependency of ours; here it is loaded anyway
+        import pydantic  # noqa: PLC0415  # not a dependency of this package; the application has already imported it
 
         if tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 11):
             msg = f"{cls.__qualname__} needs pydantic 2.11 or newer; this is {pydantic.VERSION}"
@@ -67,21 +67,21 @@ def check_fields(cls: type) -> None:
         for node in _nodes(inspect.type_info(cls)):
             _check_node(node)
         _convert(None, cls)
-    except msgspec.ValidationError:  # of course: None is no event
+    except msgspec.ValidationError:  # expected, because None is not an event
         return
     except NameError:
         raise
     except Exception as error:
-        msg = f"{cls.__qualname__} has a field whose type can't be brought back: {error}"
+        msg = f"{cls.__qualname__} has a field whose type can't be restored: {error}; change its annotation"
         raise EventTypeError(msg) from error
 
 
 def _check_node(node: inspect.Type) -> None:
-    """Refuse what msgspec takes for a field's type, but does not make of plain values."""
+    """Refuse types that msgspec accepts for a field, but does not make from plain values."""
     if isinstance(node, inspect.CustomType) and not hasattr(node.cls, _PYDANTIC):
         msg = f"{node.cls.__qualname__} is not supported"
         raise TypeError(msg)
-    if isinstance(node, inspect.DataclassType):  # some versions of msgspec take no annotation for `Any`
+    if isinstance(node, inspect.DataclassType):  # some versions of msgspec treat a missing annotation as `Any`
         for attribute in getattr(node.cls, "__attrs_attrs__", ()):
             if attribute.type is None:
                 msg = f"{attribute.name} has no annotation"
@@ -92,23 +92,23 @@ def _check_node(node: inspect.Type) -> None:
 
 
 def _nodes(info: inspect.Type) -> Iterator[inspect.Type]:
-    """Yield a type and all that it is made of."""
+    """Yield a type and all types inside it."""
     todo: list[Any] = [info]
-    seen: set[int] = set()
+    node_ids: set[int] = set()
     while todo:
         node = todo.pop()
         if isinstance(node, tuple):
             todo.extend(node)
         elif isinstance(node, inspect.Field):
             todo.append(node.type)
-        elif isinstance(node, inspect.Type) and id(node) not in seen:
-            seen.add(id(node))
+        elif isinstance(node, inspect.Type) and id(node) not in node_ids:
+            node_ids.add(id(node))
             yield node
             todo.extend(getattr(node, name) for name in node.__struct_fields__)
 
 
 def _has_plain_fields(cls: type) -> bool:
-    """Return whether objects of the class are made of what MessagePack itself has: text, numbers, lists, dicts."""
+    """Return whether the fields of a class have only types of MessagePack: text, numbers, lists, dicts."""
     if hasattr(cls, _PYDANTIC):
         return False
     try:
@@ -122,16 +122,16 @@ def _has_other_keys(node: inspect.Type) -> bool:
 
 
 def exact_types(cls: Any) -> tuple[tuple[str, frozenset[type]], ...] | None:
-    """Return the fields of a class, and for each the types of values that it can't but bring back as they were.
+    """Return the fields of a class, each with the types whose values it always restores exactly.
 
-    None for a class of which nothing can be said beforehand: it has code of its own that runs when an object is made,
-    constraints, or fields that are made of something.
+    None if that can't be known in advance, because the class runs code when an object is made, or has constraints or
+    nested fields.
     """
     fields = getattr(inspect.type_info(cls), "fields", None) if _runs_no_code(cls) else None
-    found = [(each.name, _exact_types_of(each.type)) for each in fields or ()]
-    if fields is None or not all(types for _, types in found):
+    types_of_fields = [(each.name, _exact_types_of(each.type)) for each in fields or ()]
+    if fields is None or not all(types for _, types in types_of_fields):
         return None
-    return tuple(found)
+    return tuple(types_of_fields)
 
 
 def _runs_no_code(cls: Any) -> bool:
@@ -140,31 +140,31 @@ def _runs_no_code(cls: Any) -> bool:
     attributes = getattr(cls, "__attrs_attrs__", ())
     names = [*getattr(cls, "__dataclass_fields__", ()), *(each.name for each in attributes)]
     return not any(each.validator for each in attributes) and all(
-        isinstance(found, MemberDescriptorType) or not hasattr(type(found), "__set__")
-        for found in (getattr_static(cls, name, None) for name in names)
+        isinstance(attribute, MemberDescriptorType) or not hasattr(type(attribute), "__set__")
+        for attribute in (getattr_static(cls, name, None) for name in names)
     )
 
 
 def _exact_types_of(info: inspect.Type) -> frozenset[type]:
-    """Return the types; none if the annotation is not that simple."""
+    """Return the types whose values an annotation restores exactly; empty if the annotation is not that simple."""
     each = [[cls for known, cls in _EXACT if known == node] for node in getattr(info, "types", [info])]
-    return frozenset(cls for found in each for cls in found) if all(each) else frozenset()
+    return frozenset(cls for classes in each for cls in classes) if all(each) else frozenset()
 
 
 def reader(cls: Any) -> Callable[[bytes], Any] | None:
-    """Return a function that makes an object of MessagePack in one step, None if the class needs two.
+    """Return a function that makes an object from MessagePack in one step; None if the class needs two.
 
-    What it returns is the same as by way of plain data; where it raises anything, that way is to be taken, which may
-    succeed: a tuple, say, is marked by an extension type that this one does not know.
+    It returns the same object as `builder` from plain data. If it raises any error, make the object from plain data,
+    which may succeed, for example because this function does not know the extension type that marks a tuple.
     """
     return msgspec.msgpack.Decoder(cls).decode if _has_plain_fields(cls) else None
 
 
 def builder(cls: Any) -> Callable[[Any], Any]:
-    """Return a function that makes an object of the class of plain data, or raises a DecodingError.
+    """Return a function that makes an object of the class from plain data, or raises a DecodingError.
 
-    The texts of errors inside it can show values: they go no further. What there is to know of the class is looked up
-    here, once, not for each event.
+    The error never has the text of an inner error, which may show values. The class is inspected here, once, not for
+    each event.
     """
     make = partial(_nested, cls) if hasattr(cls, _PYDANTIC) else partial(_convert, type=cls)
 
@@ -172,16 +172,16 @@ def builder(cls: Any) -> Callable[[Any], Any]:
         try:
             return make(data)
         except Exception as error:  # noqa: BLE001  # the class's own code is run, too
-            places, remark = _places(error)
-            where = f" at {', '.join(places)}{remark}" if places else f" ({type(error).__name__})"
+            paths, remark = _paths(error)
+            where = f" at {', '.join(paths)}{remark}" if paths else f" ({type(error).__name__})"
             problem = f"the stored data does not fit the class {cls.__qualname__}{where}"
-            raise DecodingError(problem, path=places[0] if places else None) from None
+            raise DecodingError(problem, path=paths[0] if paths else None) from None
 
     return build
 
 
 def _nested(cls: Any, data: Any) -> Any:
-    """Return what msgspec does not make: a pydantic model of its data, anything else as it is."""
+    """Convert data that msgspec does not: make a pydantic model, return anything else unchanged."""
     if not hasattr(cls, _PYDANTIC):
         return data
     return getattr(cls, _PYDANTIC).validate_python(data, strict=False, by_alias=False, by_name=True)
@@ -190,23 +190,23 @@ def _nested(cls: Any, data: Any) -> Any:
 _convert: Final = partial(msgspec.convert, dec_hook=_nested)
 
 
-def _places(error: Any) -> tuple[list[str], str]:
-    """Return where an error about data is, by the names of fields, and what there is to add; no value is shown."""
+def _paths(error: Any) -> tuple[list[str], str]:
+    """Return the paths of the fields that an error is about, and a remark, without showing a value."""
     if hasattr(error, "errors"):  # pydantic's
         problems = error.errors(include_url=False, include_input=False)[:3]
         are_missing = all(problem["type"] == "missing" for problem in problems)
-        return [_written_out(problem["loc"]) for problem in problems], _ABSENT if are_missing else ""
-    found = _MISSING.search(str(error)) if isinstance(error, msgspec.ValidationError) else None
-    if found:
-        return [f"{found.group(2) or '$'}.{found.group(1)}"], _ABSENT
-    found = re.search(r" - at (?:`key` in )?`(\$[^`]*)`$", str(error))
-    return [found.group(1)] if found else [], ""
+        return [_path_of(problem["loc"]) for problem in problems], _ABSENT if are_missing else ""
+    match = _MISSING.search(str(error)) if isinstance(error, msgspec.ValidationError) else None
+    if match:
+        return [f"{match.group(2) or '$'}.{match.group(1)}"], _ABSENT
+    match = re.search(r" - at (?:`key` in )?`(\$[^`]*)`$", str(error))
+    return [match.group(1)] if match else [], ""
 
 
-def _written_out(steps: tuple[str | int, ...]) -> str:
+def _path_of(steps: tuple[str | int, ...]) -> str:
     return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
 
 
 _ABSENT: Final = ", which is missing"
 _MISSING: Final = re.compile(r"^Object missing required field `([^`]+)`(?: - at `(\$[^`]*)`)?$")
-"""msgspec's own words; it has no other way to say which."""
+"""msgspec's message, which alone names the field."""

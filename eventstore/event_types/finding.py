@@ -1,4 +1,4 @@
-"""What the store says of the events of one type and schema version."""
+"""The result of checking the events of one type and schema version."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from eventstore.event_types.upcasting import Shape
 
 @dataclass(frozen=True, slots=True)
 class EventTypeFinding:
-    """How the events of one type and schema version are read.
+    """Whether the events of one type and schema version can be read.
 
     Attributes:
-        event_type: The event type, as it is stored.
-        schema_version: The schema version, as it is stored.
+        event_type: The stored event type.
+        schema_version: The stored schema version.
         sampled: How many events were read.
         failed: How many of them can't be read.
-        failures: Why, for the first ten of them: each names its stream and version.
-        read_as: The event types and schema versions that were made of them, sorted; none if all were dropped.
+        failures: The errors of the first ten of them. Each names its stream and version.
+        read_as: The event types and schema versions that the others are read as, sorted; empty if all are dropped.
     """
 
     event_type: str

@@ -1,4 +1,4 @@
-"""The registry of event classes and upcasters: stable names and schema versions instead of class names."""
+"""The registry of event classes and upcasters."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from eventstore.errors import (
 )
 from eventstore.event_types.classes import builder, check_class, check_fields, exact_types, reader
 from eventstore.event_types.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
-from eventstore.events import CLOSING_ERRORS, NewEvent
+from eventstore.events import TOMBSTONE_ERRORS, NewEvent
 
 EventClass = TypeVar("EventClass", bound=type)
 UpcasterFunction = TypeVar("UpcasterFunction", bound=Callable[[Any], Mapping[str, object] | Sequence[object]])
@@ -36,31 +36,31 @@ class _Registration:
 
 
 def check_registry(event_types: object) -> "EventTypes":
-    """Return what was given for the parameter `event_types`.
+    """Return the value of the parameter `event_types`.
 
     Raises:
-        InvalidInput: It is something else.
+        InvalidInput: It is not an `EventTypes`.
     """
     if not isinstance(event_types, EventTypes):
-        msg = f"event_types is an EventTypes, in which classes are registered, not {type(event_types).__name__}"
+        msg = f"event_types must be an EventTypes, in which classes are registered, not {type(event_types).__name__}"
         raise InvalidInput(msg)
     return event_types
 
 
 class EventTypes:
-    """Which class stands for which event type, and how older events are brought to its shape.
+    """Which class belongs to which event type, and how older events are upcast to it.
 
     Dataclasses, attrs classes, msgspec Structs and pydantic models can be registered. Keep one registry for an
     application, and register at import; after that it may be used from any thread.
 
-    What is stored are the fields, by their names: of a Struct by their encoded names, of a pydantic model not by their
-    aliases, and without private attributes. The annotations bring them back; a field annotated `Any` takes plain
-    values, and one annotated `Sequence` takes lists. What would come back changed is refused when it is appended.
+    An event is stored as its fields, by their names: by the encoded names of a Struct, not by the aliases of a pydantic
+    model, and without private attributes. The annotations restore them. A field annotated `Any` is read back as plain
+    values, and one annotated `Sequence` as a list. Values that would be read back changed are refused by the append.
 
     Args:
-        newer: What becomes of an event with a newer schema version than this registry knows, which newer code must have
-            written: an `EventTooNew`, or plain data, as it is stored.
-        unregistered: What becomes of an event whose type is not known here at all: plain data, or an `EventTooNew`.
+        newer: How to read an event with a newer schema version than this registry knows, which newer code must have
+            written. `"error"` raises `EventTooNew`, `"plain"` returns the plain data that is stored.
+        unregistered: How to read an event whose type this registry does not know: `"plain"` or `"error"`, likewise.
 
     Raises:
         InvalidInput: An option is not one of these.
@@ -84,7 +84,7 @@ class EventTypes:
     ) -> None:
         for name, value in (("newer", newer), ("unregistered", unregistered)):
             if value not in ("error", "plain"):
-                msg = f"{name} is 'error' or 'plain', not {value!r}"
+                msg = f"{name} must be 'error' or 'plain', not {value!r}"
                 raise InvalidInput(msg)
         self._newer = newer
         self._unregistered = unregistered
@@ -108,14 +108,14 @@ class EventTypes:
     def register(
         self, event_type: str, cls: type | None = None, *, schema_version: int = 1, oldest_version: int = 1
     ) -> Any:
-        """Register a class under a name; as a decorator if no class is given.
+        """Register a class under a name. Without a class, return a decorator.
 
         Args:
-            event_type: What is stored as the event's type, 1 to 255 characters. Once events are stored, it can
-                be renamed by an upcaster only.
+            event_type: The event type that is stored, 1 to 255 characters. Once events are stored, only an upcaster can
+                rename it.
             cls: The class.
-            schema_version: The version of the shape of the class, from 1; stored with each event.
-            oldest_version: The oldest schema version that was ever stored: upcasters must lead from there to this
+            schema_version: The version of the structure of the class, from 1. It is stored with each event.
+            oldest_version: The oldest schema version that was ever stored. Upcasters must lead from there to this
                 class. Defaults to 1.
 
         Returns:
@@ -123,28 +123,28 @@ class EventTypes:
 
         Raises:
             InvalidEvent: The name or a schema version is not valid.
-            EventTypeTaken: The class has another name or schema version already, or the name another class.
+            EventTypeTaken: The class is registered under another name or schema version, or the name for another class.
             UpcasterTaken: An upcaster starts from this schema version.
-            EventTypeError: The class is of no supported kind, or has a field whose type can't be brought back.
+            EventTypeError: The class is of an unsupported kind, or has a field whose type can't be restored.
         """
         if isinstance(event_type, type):
             name = event_type.__qualname__
-            msg = f'{name} is registered under the name that is stored: @event_types.register("order-placed"), say'
+            msg = f'register {name} under an event type, for example @event_types.register("order-placed")'
             raise InvalidEvent(msg)
         event_type, schema_version = check_event_type(event_type), check_schema_version(schema_version)
         if check_schema_version(oldest_version) > schema_version:
-            msg = f"oldest_version is at most the schema version, {schema_version}, not {oldest_version}"
+            msg = f"oldest_version must be at most the schema version, {schema_version}, not {oldest_version}"
             raise InvalidEvent(msg)
         if cls is None:
-            return lambda decorated: self.register(
-                event_type, decorated, schema_version=schema_version, oldest_version=oldest_version
+            return lambda cls: self.register(
+                event_type, cls, schema_version=schema_version, oldest_version=oldest_version
             )
         check_class(cls)
         registration = _Registration(event_type, schema_version, cls, oldest_version, builder(cls))
         self._check_free(registration)
         try:
             self._check(cls)
-        except NameError:  # an annotation names what is defined later
+        except NameError:  # an annotation uses a name that is defined later
             self._unchecked.add(cls)
         before = self._by_name.get(event_type)
         if before is not None:
@@ -159,7 +159,7 @@ class EventTypes:
     def new_event(
         self, event: Any, *, event_id: UUID | None = None, metadata: dict[str, Any] | None = None
     ) -> NewEvent:
-        """Return an object of a registered class as a `NewEvent`, to give it an id or metadata of its own.
+        """Return an object of a registered class as a `NewEvent`, to set its id or metadata.
 
         Args:
             event: The object. It becomes the `data` of the result.
@@ -168,20 +168,20 @@ class EventTypes:
 
         Raises:
             UnregisteredEventType: Its class is not registered.
-            EventTypeError: An annotation of its class still names what is not defined.
+            EventTypeError: An annotation of its class uses a name that is still not defined.
         """
-        registered = self.type_of(event)
-        if registered is None:
+        shape = self.type_of(event)
+        if shape is None:
             raise UnregisteredEventType(type(event).__qualname__)
-        event_type, schema_version = registered
-        extra = {} if event_id is None else {"event_id": event_id}
-        return NewEvent(event_type, event, metadata=metadata, schema_version=schema_version, **extra)
+        event_type, schema_version = shape
+        id_argument = {} if event_id is None else {"event_id": event_id}
+        return NewEvent(event_type, event, metadata=metadata, schema_version=schema_version, **id_argument)
 
     def type_of(self, event: Any) -> tuple[str, int] | None:
-        """Return event type and schema version of an object of a registered class, None for anything else.
+        """Return event type and schema version of an object of a registered class; None for anything else.
 
         Raises:
-            EventTypeError: An annotation of its class still names what is not defined.
+            EventTypeError: An annotation of its class uses a name that is still not defined.
         """
         registration = self._by_class.get(type(event))
         if registration is None:
@@ -191,14 +191,14 @@ class EventTypes:
         return registration.event_type, registration.schema_version
 
     def name_of(self, cls: type) -> str | None:
-        """Return the event type of a registered class, None for any other."""
+        """Return the event type of a registered class; None for any other."""
         registration = self._by_class.get(cls)
         return None if registration is None else registration.event_type
 
     def comes_back(self, event: Any) -> bool:
-        """Return whether an object of a registered class is sure to come back as it is: simple values in simple fields.
+        """Return whether an object of a registered class is certainly read back exactly, because its fields are simple.
 
-        Of all others it takes a try to know. Which classes are that simple is found out when they are registered.
+        For other objects only a try tells. Which classes have simple fields is found when they are registered.
         """
         fields = self._exact.get(type(event))
         if fields is None:
@@ -213,21 +213,21 @@ class EventTypes:
     def upcaster(
         self, event_type: str, *, from_version: int, to: Shape | None = None
     ) -> Callable[[UpcasterFunction], UpcasterFunction]:
-        """Register a function that makes newer data of older, as a decorator.
+        """Return a decorator that registers an upcaster, a function that turns older data of events into newer data.
 
-        It takes plain data, which it may change, and returns plain data. It must be a pure function: it is called
-        whenever such an event is read, and what it returns is never stored.
+        The function takes plain data, which it may change, and returns plain data. It must be pure: it is called
+        whenever such an event is read, and its result is never stored.
 
         Args:
-            event_type: The event type that it takes.
-            from_version: The schema version that it takes.
-            to: The event type and schema version that it returns. Defaults to the same event type and the next schema
+            event_type: The event type of the older events.
+            from_version: The schema version of the older events.
+            to: The event type and schema version of the result. Defaults to the same event type and the next schema
                 version; another event type renames the event.
 
         Raises:
             InvalidEvent: A name or schema version is not valid.
-            UpcasterTaken: There is an upcaster from this schema version, or it is that of the class.
-            UpcasterCycle: It would lead back to where it starts.
+            UpcasterTaken: The schema version already has an upcaster or a class.
+            UpcasterCycle: The upcaster would close a cycle.
 
         Example:
             ```python
@@ -248,20 +248,20 @@ class EventTypes:
     def splitter(
         self, event_type: str, *, from_version: int, into: Iterable[Shape]
     ) -> Callable[[SplitterFunction], SplitterFunction]:
-        """Register a function that makes several events of one, or none, as a decorator.
+        """Return a decorator that registers a splitter: a function that turns one event into several, or none.
 
-        It takes plain data, and returns or yields pairs of an event type and plain data. The events that it makes are
-        read one after the other, and have the id, version and position of the one that is stored.
+        The function takes plain data, and returns or yields pairs of an event type and plain data. The resulting events
+        are read one after the other, and share the id, version and position of the stored event.
 
         Args:
-            event_type: The event type that it takes.
-            from_version: The schema version that it takes.
-            into: The event types that it makes, each with its schema version.
+            event_type: The event type of the stored events.
+            from_version: The schema version of the stored events.
+            into: The event types of the results, each with its schema version.
 
         Raises:
             InvalidEvent: A name or schema version is not valid.
-            UpcasterTaken: There is an upcaster from this schema version, or it is that of the class.
-            UpcasterCycle: It would lead back to where it starts.
+            UpcasterTaken: The schema version already has an upcaster or a class.
+            UpcasterCycle: The splitter would close a cycle.
 
         Example:
             ```python
@@ -273,7 +273,7 @@ class EventTypes:
         """
         source = (check_event_type(event_type), check_schema_version(from_version))
         if isinstance(into, str | bytes) or not isinstance(into, Iterable):
-            msg = f"into is a list of pairs (event type, schema version), not {type(into).__name__}"
+            msg = f"into must be a list of pairs (event type, schema version), not {type(into).__name__}"
             raise InvalidInput(msg)
         targets = tuple(_shape("into", each) for each in into)
         if len({name for name, _ in targets}) < len(targets):
@@ -287,15 +287,15 @@ class EventTypes:
         return decorate
 
     def drop(self, event_type: str, *, from_version: int) -> None:
-        """Leave out the events of one schema version when streams are read. They stay stored.
+        """Skip the events of one schema version when events are read. They stay stored.
 
         Args:
             event_type: The event type.
-            from_version: The schema version. Older ones need an upcaster to it, or are dropped likewise.
+            from_version: The schema version. Older ones need an upcaster to it, or have to be dropped, too.
 
         Raises:
             InvalidEvent: A name or schema version is not valid.
-            UpcasterTaken: There is an upcaster from this schema version, or it is that of the class.
+            UpcasterTaken: The schema version already has an upcaster or a class.
         """
         self._add_step(
             Step((check_event_type(event_type), check_schema_version(from_version)), (), drop_all, splits=True)
@@ -304,11 +304,11 @@ class EventTypes:
     def validate(self) -> None:
         """Check that upcasters lead from every schema version to the newest. `EventStore` does so when it is made.
 
-        If an event type has a class, the newest is that of the class, and there must be a way from its
-        `oldest_version`. If it has none, the newest is the largest that an upcaster names.
+        If an event type has a class, the newest schema version is that of the class, and upcasters must lead there from
+        its `oldest_version`. Otherwise, the newest is the largest that an upcaster names.
 
         Raises:
-            UpcasterMissing: There is a hole.
+            UpcasterMissing: No upcasters lead from a schema version to the newest.
         """
         for each in self._by_name.values():
             oldest = (each.event_type, each.oldest_version)
@@ -323,7 +323,7 @@ class EventTypes:
 
     @property
     def readers(self) -> Mapping[Shape, Callable[[bytes], Any]]:
-        """What makes objects of MessagePack in one step, where a class allows it; see `event_classes.reader`."""
+        """Functions that make objects from MessagePack in one step, for classes that allow it; see `classes.reader`."""
         return self._readers
 
     @property
@@ -333,36 +333,37 @@ class EventTypes:
 
     @property
     def newest(self) -> Mapping[str, int]:
-        """The schema version that events come back with, by event type: that of the class, or of the last upcaster."""
+        """The schema version that events are read with, by event type: that of the class, or of the last upcaster."""
         return {**self._upcasters.newest, **{name: each.schema_version for name, each in self._by_name.items()}}
 
     def upcast(self, event_type: str, schema_version: int, data: Any) -> list[PlainEvent]:
-        """Return what the upcasters make of plain data, before any class exists; to try them out.
+        """Apply the upcasters to plain data, without classes, for example to test them.
 
         Raises:
-            UpcastingFailed: An upcaster has raised an error, or returned what is no event's data.
+            UpcastingFailed: An upcaster has raised an error, or has returned something that is not an event's data.
         """
         return list(self._upcasters.run(event_type, schema_version, data))
 
     def from_plain(self, event_type: str, schema_version: int, data: Any) -> Any:
-        """Return an object of the class registered for the event type, or `data` where there is none.
+        """Return an object of the class that is registered for the event type, or `data` if there is none.
 
         Raises:
             EventTooNew: The schema version is newer than that of the class or of any upcaster, or the event type is not
-                known, and this registry was not made to let them pass.
-            DecodingError: The schema version is an older one, or the data does not fit the class.
+                known, and the options of this registry do not allow it.
+            DecodingError: The schema version is older and has no upcaster, or the data does not fit the class.
         """
         registration = self._by_name.get(event_type)
         if registration is not None and registration.schema_version == schema_version:
             return registration.build(data)
         known = self._upcasters.newest.get(event_type) if registration is None else registration.schema_version
         if known is None:
-            if self._unregistered == "error" and event_type not in CLOSING_ERRORS:
+            if self._unregistered == "error" and event_type not in TOMBSTONE_ERRORS:
                 raise EventTooNew(event_type, schema_version, None)
             return data
         if schema_version < known:
             raise DecodingError(
-                f"stored with schema version {schema_version}, and no upcaster leads from there to {known}, the newest"
+                f"stored with schema version {schema_version}, from which no upcaster leads to {known}, the newest; "
+                "register one with EventTypes.upcaster"
             )
         if schema_version > known and self._newer == "error":
             raise EventTooNew(event_type, schema_version, known)
@@ -370,7 +371,7 @@ class EventTypes:
 
     def _add_step(self, step: Step) -> None:
         if not callable(step.function):
-            msg = f"an upcaster is a function, not {type(step.function).__name__}"
+            msg = f"an upcaster must be a function, not {type(step.function).__name__}"
             raise InvalidInput(msg)
         event_type, schema_version = step.source
         registration = self._by_name.get(event_type)
@@ -382,8 +383,8 @@ class EventTypes:
         same_class, same_name = self._by_class.get(new.cls), self._by_name.get(new.event_type)
         if same_class is not None and same_class != new:
             msg = (
-                f"{new.cls.__qualname__} is registered as {same_class.event_type!r} with schema version "
-                f"{same_class.schema_version} already; it can't be {new.event_type!r} with {new.schema_version} too; "
+                f"{new.cls.__qualname__} is already registered as {same_class.event_type!r} with schema version "
+                f"{same_class.schema_version}, so it can't be {new.event_type!r} with {new.schema_version}, too; "
                 "register another class for that"
             )
             raise EventTypeTaken(msg)
@@ -394,7 +395,7 @@ class EventTypes:
         if not _is_run_again(same_name.cls, new.cls):
             msg = (
                 f"the event type {new.event_type!r} belongs to {same_name.cls.__qualname__}; "
-                f"{new.cls.__qualname__} needs another name"
+                f"register {new.cls.__qualname__} under another name"
             )
             raise EventTypeTaken(msg)
         del self._by_class[same_name.cls]
@@ -403,7 +404,7 @@ class EventTypes:
         try:
             self._check(cls)
         except NameError as error:
-            msg = f"an annotation of {cls.__qualname__} names what can't be found: {error}"
+            msg = f"an annotation of {cls.__qualname__} uses a name that is not defined: {error}"
             raise EventTypeError(msg) from None
         self._unchecked.discard(cls)
 
@@ -416,11 +417,11 @@ class EventTypes:
 
 def _shape(option: str, value: object) -> Shape:
     if not isinstance(value, tuple) or len(value) != 2:  # noqa: PLR2004
-        msg = f"{option} takes pairs (event type, schema version), not {type(value).__name__}"
+        msg = f"{option} must have pairs (event type, schema version), not {type(value).__name__}"
         raise InvalidInput(msg)
     return check_event_type(value[0]), check_schema_version(value[1])
 
 
 def _is_run_again(old: type, new: type) -> bool:
-    """Return whether it is the class of a notebook's cell that was run again."""
+    """Return whether the new class comes from running a notebook's cell again."""
     return old.__module__ == new.__module__ == "__main__" and old.__qualname__ == new.__qualname__

@@ -1,4 +1,4 @@
-"""Upcasters: steps from one schema version's plain data to the next, before any class exists."""
+"""Upcasters: steps from the plain data of one schema version to that of the next, without classes."""
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,11 +14,11 @@ Shape = tuple[str, int]
 
 
 class PlainEvent(NamedTuple):
-    """An event before any class exists.
+    """An event with plain data, before an object of a class is made from it.
 
     Attributes:
         event_type: The name of what happened.
-        schema_version: The version of the shape of `data`.
+        schema_version: The version of the structure of `data`.
         data: Plain data, usually a dict.
     """
 
@@ -29,12 +29,12 @@ class PlainEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is made of the events of one shape.
+    """An upcaster or a splitter.
 
     Attributes:
-        source: The shape.
-        targets: The shapes that are made of it: one, or for a splitter any number.
-        function: From the data to the data of the one target; of a splitter, to pairs of an event type and its data.
+        source: The shape of the events that it takes.
+        targets: The shapes of its results: one, or for a splitter any number.
+        function: Returns the data of the one target; a splitter returns pairs of an event type and its data.
         splits: Whether it is a splitter.
     """
 
@@ -44,35 +44,37 @@ class Step:
     splits: bool
 
     def apply(self, data: Any) -> list[tuple[Shape, Any]]:
-        """Return the shapes and data that it makes. The texts of its errors can show values: they go no further.
+        """Return the resulting shapes and data.
+
+        The error never has the text of the function's error, which may show values.
 
         Raises:
-            UpcastingFailed: The function has raised an error, or returned something else.
+            UpcastingFailed: The function has raised an error, or has returned something else.
         """
         try:
-            made = self.function(data)
-            parts = list(made) if self.splits else None
+            result = self.function(data)
+            parts = list(result) if self.splits else None
         except Exception as error:  # noqa: BLE001  # the application's own code
             frame = traceback.extract_tb(error.__traceback__)[-1]
             problem = f"has raised {type(error).__name__} in {PurePath(frame.filename).name}, line {frame.lineno}"
             raise UpcastingFailed(self.source, problem) from None
         if parts is not None:
             return self._checked(parts)
-        if made is None:
-            raise UpcastingFailed(self.source, "has returned None; it must return the data, also where it changes it")
-        return [(self.targets[0], made)]
+        if result is None:
+            raise UpcastingFailed(self.source, "has returned None; it must return the data, even if it changes it")
+        return [(self.targets[0], result)]
 
     def _checked(self, parts: list[Any]) -> list[tuple[Shape, Any]]:
         into = {shape[0]: shape for shape in self.targets}
-        checked = []
+        events = []
         for part in parts:
             if not isinstance(part, tuple) or len(part) != 2 or part[1] is None:  # noqa: PLR2004
-                raise UpcastingFailed(self.source, "has returned something else than pairs (event type, data)")
+                raise UpcastingFailed(self.source, "has not returned pairs (event type, data) only")
             event_type, data = part
             if not isinstance(event_type, str) or event_type not in into:
-                raise UpcastingFailed(self.source, f"has made an event of a type that is not among {sorted(into)}")
-            checked.append((into[event_type], data))
-        return checked
+                raise UpcastingFailed(self.source, f"has returned an event of a type that is not among {sorted(into)}")
+            events.append((into[event_type], data))
+        return events
 
 
 class Upcasters:
@@ -92,8 +94,8 @@ class Upcasters:
 
         Raises:
             InvalidEvent: A name or schema version is not valid.
-            UpcasterTaken: There is one from the same source.
-            UpcasterCycle: It would lead back to its source.
+            UpcasterTaken: There is a step from the same source.
+            UpcasterCycle: The step would close a cycle.
         """
         for event_type, schema_version in (step.source, *step.targets):
             check_event_type(event_type)
@@ -113,10 +115,10 @@ class Upcasters:
         self.newest = newest
 
     def run(self, event_type: str, schema_version: int, data: Any) -> Iterator[PlainEvent]:
-        """Apply all steps that there are, one after the other, and yield what remains, in order.
+        """Apply all steps, one after the other, and yield the resulting events, in order.
 
         Raises:
-            UpcastingFailed: A step could not do its work.
+            UpcastingFailed: A step has failed.
         """
         todo: list[tuple[Shape, Any]] = [((event_type, schema_version), data)]
         while todo:
@@ -131,10 +133,11 @@ class Upcasters:
         """Check that every chain of steps ends at the newest schema version of an event type.
 
         Args:
-            newest: Those of the event types that have a class; of the others it is the largest that a step names.
+            newest: The newest schema versions of event types with a class. For the others, it is the largest that a
+                step names.
 
         Raises:
-            UpcasterMissing: One does not.
+            UpcasterMissing: A chain ends before the newest schema version.
         """
         for step in self.steps.values():
             for event_type, schema_version in step.targets:
@@ -143,7 +146,7 @@ class Upcasters:
                     raise UpcasterMissing(event_type, schema_version, last)
 
     def _way(self, start: Shape, end: Shape) -> list[Shape]:
-        """Return the shapes on the way from the start to the end, none if there is no way."""
+        """Return the shapes on the way from the start to the end; empty if there is no way."""
         came_from: dict[Shape, Shape | None] = {start: None}
         todo = [start]
         while todo:
@@ -163,12 +166,12 @@ class Upcasters:
 
 
 def drop_all(_data: Any) -> Iterable[tuple[str, Any]]:
-    """Make nothing of an event."""
+    """Turn an event into no events."""
     return ()
 
 
 def _is_run_again(old: Any, new: Any) -> bool:
-    """Return whether it is the function of a notebook's cell that was run again."""
+    """Return whether the new function comes from running a notebook's cell again."""
     return getattr(old, "__module__", "") == getattr(new, "__module__", "") == "__main__" and _name(old) == _name(new)
 
 

@@ -7,7 +7,7 @@ from eventstore.backends.protocol import Row
 from eventstore.errors import DecodingError
 from eventstore.event_types import EventTypes
 from eventstore.event_types.upcasting import Shape
-from eventstore.events import CLOSING_ERRORS
+from eventstore.events import TOMBSTONE_ERRORS
 from eventstore.findings import Finding, FindingKind
 from eventstore.maintenance.damage import damage
 from eventstore.maintenance.inspection import Inspection
@@ -77,7 +77,7 @@ class _Payloads:
         yield from self._unreadable(self._plain, others)
 
     def _is_unknown(self, shape: Shape) -> bool:
-        if not self._newest or shape in self._mapper.event_types.steps or shape[0] in CLOSING_ERRORS:
+        if not self._newest or shape in self._mapper.event_types.steps or shape[0] in TOMBSTONE_ERRORS:
             return False
         return self._newest.get(shape[0]) != shape[1]
 

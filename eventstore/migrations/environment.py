@@ -158,7 +158,7 @@ def _unknown_revision(connection: Connection, script: ScriptDirectory, schema: s
     """Return the revision of the tables if this code does not have it; otherwise None."""
     revision = current_revision(connection, schema)
     _end_reading(connection)
-    known = {found.revision for found in script.walk_revisions()}
+    known = {each.revision for each in script.walk_revisions()}
     return None if revision is None or revision in known else revision
 
 

@@ -40,15 +40,15 @@ def refuse_strangers(connection: Connection, schema: str | None, *, next_revisio
             return
     inspector = inspect(connection)
     version = _version(connection, inspector, tables, where)
-    taken = [
+    strangers = [
         table.name
         for table in tables.metadata.sorted_tables
         if CREATED_BY[table.name] > version
         and (not next_revision_only or CREATED_BY[table.name] == version + 1)
         and inspector.has_table(table.name, where)
     ]
-    if taken:
-        raise TableTaken(sorted(taken), where)
+    if strangers:
+        raise TableTaken(sorted(strangers), where)
 
 
 def refuse_own(connection: Connection, schema: str | None) -> None:

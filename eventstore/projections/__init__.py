@@ -1,7 +1,7 @@
-"""Projections: read models, and whatever else is computed from events, each one applied once.
+"""Projections: read models, and whatever else is computed from events. Each event takes effect exactly once.
 
-A `Projection` says what to do with which events, a `Worker` runs it, `ProjectionAdmin` looks after it. `inline` runs
-handlers inside the appends themselves.
+A `Projection` defines what to do with which events, a `Worker` runs it, and `ProjectionAdmin` manages it. `inline` runs
+handlers in the transactions of appends.
 """
 
 from eventstore.projections.administration import ProjectionAdmin, ProjectionStatus

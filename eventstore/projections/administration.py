@@ -1,4 +1,4 @@
-"""What can be done with projections from outside: look at them, wait for them, reset, swap and remove them."""
+"""Administration of projections: their status, and waiting for, resetting, swapping and removing them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -32,10 +32,10 @@ from eventstore.statements.projections import (
 from eventstore.store import EventStore
 
 SEEN_WITHIN_SECONDS: Final = 20.0
-"""A worker that was not seen for longer than this is dead, or has no connection."""
+"""A worker without a heartbeat for longer than this is dead, or has no connection."""
 
 COUNTED_AT_MOST: Final = 1_000_000
-"""How far `lag_events` is counted; counting takes about a tenth of a second for each million."""
+"""The largest `lag_events`. Counting takes about a tenth of a second for each million."""
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.002
 _LONGEST_PAUSE_SECONDS: Final = 0.05
@@ -45,24 +45,24 @@ InTransaction = Callable[[Connection], object]
 
 @dataclass(frozen=True, slots=True)
 class ProjectionStatus:
-    """How a projection is doing.
+    """The status of a projection.
 
     Attributes:
         name: The projection.
-        position: Everything up to here has been handled.
-        lag_events: How many events of the global order come after that, whether they match or not; counted up to a
-            million.
+        position: The position of its checkpoint. Everything up to there has been handled.
+        lag_events: The lag: how many events of the global order come after that, whether they match or not; counted up
+            to a million.
         lag_seconds: How long ago the first of these was stored, by the database's clock; 0 if there is none.
-        dead_letters: How many are pending.
-        updated_at: When it last came forward.
-        worker: Who was last seen at work: host and process; None if nobody has been.
+        dead_letters: How many dead letters are pending.
+        updated_at: When the checkpoint last moved.
+        worker: The worker that was last seen, as host and process; None if there was none.
         is_running: Whether a worker was seen within the last 20 seconds, and has not stopped since.
-        failure: The event at which it has stopped and the type of the error; None if it has not.
-        failed_at: When that was.
-        log_went_back: Whether the log does not have the event any more that it has come to: see `LogWentBack`. Build it
-            again.
-        retrying: The event that its worker tries again, the type of the last error and how often it was tried; None if
-            it goes well. If it is not running, that was so when it was last seen.
+        failure: The event at which the projection has stopped, and the type of the error; None if it has not stopped.
+        failed_at: When it has stopped.
+        log_went_back: Whether the log no longer has the event of the checkpoint, see `LogWentBack`. Rebuild the
+            projection then.
+        retrying: The event that its worker retries, the type of the last error and the number of attempts; None if
+            there is none. If the projection is not running, this is from when its worker was last seen.
     """
 
     name: str
@@ -80,7 +80,7 @@ class ProjectionStatus:
 
     @property
     def state(self) -> str:
-        """In a word: `log went back`, `failed` at an event, `retrying` one, `running`, or `stopped`."""
+        """A summary: `log went back`, `failed` at an event, `retrying` one, `running`, or `stopped`."""
         if self.log_went_back:
             return "log went back"
         if self.failure is not None:
@@ -91,7 +91,7 @@ class ProjectionStatus:
 
 
 class ProjectionAdmin:
-    """The projections of one store, by name.
+    """Manages the projections of one store, by name.
 
     Args:
         store: The application's store, not joined.
@@ -106,7 +106,7 @@ class ProjectionAdmin:
 
     def __init__(self, store: EventStore) -> None:
         if not isinstance(store, EventStore) or store.core.execution.is_joined:
-            msg = "store is an EventStore that is not joined to a transaction: pass the application's own"
+            msg = "store must be an EventStore that is not joined to a transaction; pass the application's"
             raise InvalidInput(msg)
         self._store = store
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
@@ -117,13 +117,13 @@ class ProjectionAdmin:
         return DeadLetters(self._store, self._gate)
 
     def status(self, *names: str) -> list[ProjectionStatus]:
-        """Return the status of projections that were ever run, by name. It locks nothing.
+        """Return the status of projections that were ever run, in order of their names. It locks nothing.
 
         Args:
-            names: Which. Defaults to all.
+            names: The names of the projections. Defaults to all.
         """
         to_time = self._store.core.dialect.to_time
-        found = []
+        statuses = []
         with self._run() as run:
             pending: dict[str, int] = {row[0]: row[1] for row in run(count_dead_letters)}
             for name, position, worker, failure, updated, seen, failed, now, log_went_back in run(find_checkpoints):
@@ -146,14 +146,14 @@ class ProjectionAdmin:
                     log_went_back=bool(log_went_back),
                     retrying=failure if failed is None else None,
                 )
-                found.append(status)
-        return found
+                statuses.append(status)
+        return statuses
 
     def position(self, name: str) -> int:
-        """Return how far a projection has come.
+        """Return the position of a projection's checkpoint.
 
         Raises:
-            UnknownProjection: None has ever been run under this name.
+            UnknownProjection: No projection was ever run under this name.
         """
         with self._run() as run:
             rows = run(find_checkpoint, name=check_projection_name(name))
@@ -162,50 +162,49 @@ class ProjectionAdmin:
         return int(rows[0][0])
 
     def wait_for(self, name: str, result_or_position: AppendResult | int, *, timeout_seconds: float = 10.0) -> int:
-        """Wait until a projection has handled an append of yours, and so everything before it.
+        """Wait until a projection has handled an append, and everything before it.
 
-        A projection that nobody has run yet is waited for, too. If the event has become a dead letter, it counts as
-        handled.
+        It also waits for a projection that was never run. An event that has become a dead letter counts as handled.
 
         Args:
             name: The projection.
-            result_or_position: What the append has returned, or a position.
+            result_or_position: The result of the append, or a position.
             timeout_seconds: How long to wait.
 
         Returns:
-            How far the projection has come by then.
+            The position of the projection's checkpoint by then.
 
         Raises:
-            ProjectionBehind: It has not come so far in time. It is a TimeoutError, too.
+            ProjectionBehind: The projection has not reached the position in time. It is a TimeoutError, too.
             InvalidInput: An argument is not valid.
         """
         check_projection_name(name)
         check_seconds("timeout_seconds", timeout_seconds)
-        wanted = result_or_position.position if isinstance(result_or_position, AppendResult) else result_or_position
-        wanted = check_number("result_or_position", wanted)
-        began, backoff = time.monotonic(), Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        target = result_or_position.position if isinstance(result_or_position, AppendResult) else result_or_position
+        target = check_number("result_or_position", target)
+        start, backoff = time.monotonic(), Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while True:
             with self._run() as run:
                 rows = run(find_checkpoint, name=name)
             position, failure, failed_at = (int(rows[0][0]), rows[0][3], rows[0][5]) if rows else (0, None, None)
-            if position >= wanted:
+            if position >= target:
                 return position
-            waited = time.monotonic() - began
-            if waited >= timeout_seconds:
-                stopped = {"failure": failure} if failed_at is not None else {"retrying": failure}
-                raise ProjectionBehind(name, position, wanted, waited_seconds=round(waited, 3), **stopped)
-            time.sleep(min(backoff.pause(), timeout_seconds - waited))
+            elapsed = time.monotonic() - start
+            if elapsed >= timeout_seconds:
+                cause = {"failure": failure} if failed_at is not None else {"retrying": failure}
+                raise ProjectionBehind(name, position, target, waited_seconds=round(elapsed, 3), **cause)
+            time.sleep(min(backoff.pause(), timeout_seconds - elapsed))
 
     def reset(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
-        """Let a projection begin again from the first event, and forget its dead letters.
+        """Set a projection back to the first event, and delete its dead letters.
 
         Args:
             name: The projection.
-            in_transaction: Called with the connection in which it is reset: empty your tables there.
+            in_transaction: Called with the connection of the same transaction, so that you can empty your tables there.
 
         Raises:
             ProjectionRunning: A worker is running it.
-            UnknownProjection: None has ever been run under this name.
+            UnknownProjection: No projection was ever run under this name.
         """
         with self._stopped(name) as (run, connection):
             if in_transaction is not None:
@@ -214,15 +213,15 @@ class ProjectionAdmin:
             run(set_checkpoint, name=name, position=0)
 
     def remove(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
-        """Forget a projection, its checkpoint and its dead letters.
+        """Delete a projection's checkpoint and its dead letters.
 
         Args:
             name: The projection.
-            in_transaction: Called with the connection in which it is removed: drop your tables there.
+            in_transaction: Called with the connection of the same transaction, so that you can drop your tables there.
 
         Raises:
             ProjectionRunning: A worker is running it.
-            UnknownProjection: None has ever been run under this name.
+            UnknownProjection: No projection was ever run under this name.
         """
         with self._stopped(name) as (run, connection):
             if in_transaction is not None:
@@ -231,23 +230,25 @@ class ProjectionAdmin:
             run(delete_checkpoint, name=name)
 
     def swap(self, name: str, rebuilt: str, *, in_transaction: InTransaction | None = None) -> None:
-        """Put a projection that was rebuilt under another name in the place of the old one, in one transaction.
+        """Replace a projection by one that was rebuilt under another name, in one transaction.
 
-        The rebuilt one takes the name, with its own checkpoint and dead letters; those of the old one are forgotten.
+        The rebuilt one takes the name, and keeps its checkpoint and dead letters. Those of the old one are deleted.
 
         Args:
             name: The old projection.
-            rebuilt: The new one, which has come at least as far.
-            in_transaction: Called with the connection in which they are swapped: rename your tables there.
+            rebuilt: The new one, which must have reached the position of the old one.
+            in_transaction: Called with the connection of the same transaction, so that you can rename your tables
+                there.
 
         Raises:
             ProjectionRunning: A worker is running one of them.
-            ProjectionBehind: The rebuilt one has not come as far as the old one: run it until it has caught up.
-            UnknownProjection: None has ever been run under one of these names.
+            ProjectionBehind: The rebuilt one has not reached the position of the old one. Run it until it has caught
+                up.
+            UnknownProjection: No projection was ever run under one of these names.
             InvalidInput: Both names are the same.
         """
         if check_projection_name(name) == check_projection_name(rebuilt):
-            msg = f"a projection can't be swapped with itself: both names are {name!r}"
+            msg = f"a projection can't replace itself; both names are {name!r}"
             raise InvalidInput(msg)
         with self._stopped(*sorted({name, rebuilt})) as (run, connection):
             ((old, *_),) = run(lock_checkpoint, name=name)

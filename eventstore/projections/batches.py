@@ -1,4 +1,4 @@
-"""Batches: events are handled, and the checkpoint is advanced, in one transaction."""
+"""Batches: handling events and moving the checkpoint, in one transaction."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -35,26 +35,26 @@ from eventstore.tokens import START, After, PositionToken
 
 
 class Outcome(Enum):
-    """What has come of a batch."""
+    """The outcome of a batch."""
 
     CAUGHT_UP = "caught up"
     """There was nothing to do."""
 
     ADVANCED = "advanced"
-    """The checkpoint has come forward."""
+    """The checkpoint has moved."""
 
     BUSY = "busy"
-    """Another worker is in the midst of a batch."""
+    """Another worker is in a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one batch has done.
+    """The result of one batch.
 
     Attributes:
-        outcome: What has come of it.
-        handled: How many events were handed to a handler.
-        position: How far the projection has come, as far as this worker knows.
+        outcome: The outcome.
+        handled: How many events were passed to a handler.
+        position: The position of the checkpoint, as far as this worker knows.
     """
 
     outcome: Outcome
@@ -62,15 +62,15 @@ class Batch:
     position: int
 
 
-class Batches:
-    """Runs the handlers of one projection, a transaction at a time.
+class BatchRunner:
+    """Runs the handlers of one projection, one transaction at a time.
 
     Args:
         store: The application's store, not joined.
         projection: The projection.
-        worker: Who runs it.
+        worker: The name of the worker.
         size: How many events to read for a batch.
-        seconds: How long a batch may take before it is committed, as soon as its current event is handled.
+        seconds: How long a batch may take. It is committed after the event during which this time has passed.
     """
 
     def __init__(self, store: EventStore, projection: Projection, *, worker: str, size: int, seconds: float) -> None:
@@ -80,16 +80,17 @@ class Batches:
         self._size = size
         self._seconds = seconds
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
+        self._order = GlobalOrder(store.core)
         self._to_uuid = store.core.dialect.to_uuid
         self._one_by_one_up_to = 0
         self.is_seen = False
-        """Whether a worker was marked as seen when `place` looked: one that stops takes the mark of all away."""
+        """Whether a worker was marked as seen when `checkpoint` last read it. A worker that stops clears the mark."""
 
-    def place(self) -> After:
-        """Return how far the projection has come, with the event there. It begins here if it never has.
+    def checkpoint(self) -> After:
+        """Return the position of the checkpoint, with the event there. Create the checkpoint if there is none.
 
         Raises:
-            LogWentBack: The log does not have that event any more.
+            LogWentBack: The log no longer has that event.
         """
         with self._store.core.execution.statement() as run:
             self._gate(run)
@@ -103,24 +104,24 @@ class Batches:
             return self._checked(run, position, event)
 
     def _checked(self, run: Run, position: int, event: Sequence[Any]) -> After:
-        """Return the place of a checkpoint, whose statement has looked up its event.
+        """Return a checkpoint's position and event, from the columns that its statement has read.
 
         Raises:
-            LogWentBack: The event is not there, and the log does not say why.
+            LogWentBack: The event is not at its position, and no tombstone explains it.
         """
         event_position, event_id, stream_id, version, id_there = event
         if event_id is None:
             return After(position)
         token = PositionToken(event_position, self._to_uuid(event_id), stream_id, version)
         if id_there != event_id:
-            with self._naming_this():
+            with self._naming_projection():
                 check_loss(run, token, None if id_there is None else self._to_uuid(id_there))
             return After(position)
         return After(position, token)
 
     @contextmanager
-    def _naming_this(self) -> Iterator[None]:
-        """Say which projection it is that can't go on."""
+    def _naming_projection(self) -> Iterator[None]:
+        """Add the name of the projection to an error about its checkpoint."""
         name = self._projection.name
         try:
             yield
@@ -132,27 +133,27 @@ class Batches:
     def newest_position(self) -> int:
         """Return the position of the newest event, settled or not."""
         with self._store.core.execution.global_reading() as run:
-            return GlobalOrder(self._store.core).horizon(run).newest
+            return self._order.horizon(run).newest
 
-    def settled_after(self, place: After) -> Horizon:
-        """Return how far events can be handled by one who has come to a place; look if no more is known to be settled.
+    def settled_after(self, checkpoint: After) -> Horizon:
+        """Return how far events after the checkpoint are settled, by a log view unless more is known to be settled.
 
         Raises:
-            LogWentBack: The log has never come as far.
+            LogWentBack: The log has never reached the checkpoint.
         """
-        with self._store.core.execution.global_reading() as run, self._naming_this():
-            return GlobalOrder(self._store.core).settled_after(run, place)
+        with self._store.core.execution.global_reading() as run, self._naming_projection():
+            return self._order.settled_after(run, checkpoint)
 
     def handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
-        """Handle a batch of events that are settled.
+        """Handle a batch of settled events.
 
         Returns:
-            What was done. `Outcome.CAUGHT_UP` also if the horizon does not hold any more: look again.
+            The result. `Outcome.CAUGHT_UP` also if the horizon is no longer valid, so that another log view is needed.
 
         Raises:
-            HandlerFailed: A handler failed; nothing of this batch has happened.
-            RepeatOneByOne: The batch failed at its end; nothing of it has happened.
-            LogWentBack: The log does not have the event of the checkpoint any more.
+            HandlerFailed: A handler has failed. The batch was rolled back.
+            RepeatOneByOne: The batch has failed at its end. It was rolled back.
+            LogWentBack: The log no longer has the event of the checkpoint.
         """
         with (
             self.blaming() as blame,
@@ -161,13 +162,13 @@ class Batches:
             transaction.core.execution.statement() as run,
         ):
             rows = run(lock_checkpoint, name=self._projection.name)
-            if not rows:  # or it was removed; then `place` makes it again
+            if not rows:  # locked, or removed; in that case `checkpoint` creates it again
                 return Batch(Outcome.BUSY, 0, 0)
             position, *event = rows[0]
             before = self._checked(run, position, event)
             if position >= min(horizon.settled, up_to_position):
                 return Batch(Outcome.CAUGHT_UP, 0, position)
-            page = GlobalOrder(transaction.core).page(
+            page = self._order.page(
                 run,
                 self._projection.filters,
                 after=before,
@@ -178,22 +179,22 @@ class Batches:
             if page is None:
                 return Batch(Outcome.CAUGHT_UP, 0, position)
             handled, end = self._handle_rows(run, transaction, page.rows, page.after, observed, blame=blame)
-            blame.is_ours = True
+            blame.in_own_statement = True
             self._advance(run, position, end)
-            blame.is_ours = False
+            blame.in_own_statement = False
             observed.note(events=handled, lag=max(horizon.settled - end.position, 0))
         return Batch(Outcome.ADVANCED, handled, end.position)
 
     @contextmanager
     def blaming(self) -> Iterator[Blame]:
-        """See that an error belongs to an event, if a handler may have caused it.
+        """Attribute an error to an event, if a handler may have caused it.
 
-        One that comes with the commit (a deferred constraint) names no event. So the events of the batch are handled
-        one by one, each in a transaction of its own, until it is known which one it is.
+        An error at the commit, from a deferred constraint, names no event. Then the events of the batch are handled one
+        by one, each in a separate transaction, until the one that causes the error is found.
 
         Raises:
-            HandlerFailed: A handler failed, or what it has left to be checked at the commit.
-            RepeatOneByOne: It is not known which of several events was to blame.
+            HandlerFailed: A handler has failed, or a deferred constraint on what it has written.
+            RepeatOneByOne: Several events may have caused the error.
         """
         blame = Blame()
         try:
@@ -201,10 +202,10 @@ class Batches:
         except HandlerFailed:
             raise
         except Exception as error:
-            if blame.failed is not None:  # it failed, and then the connection could not even roll back
-                raise blame.failed from blame.failed.__cause__
-            is_ours = blame.is_ours and not isinstance(error, TransactionBroken)
-            if not blame.rows or is_ours or self._store.core.driver.is_passing(error):
+            if blame.failure is not None:  # a handler has failed, and then the rollback
+                raise blame.failure from blame.failure.__cause__
+            is_own = blame.in_own_statement and not isinstance(error, TransactionBroken)
+            if not blame.rows or is_own or self._store.core.driver.is_transient(error):
                 raise
             if len(blame.rows) == 1:
                 raise HandlerFailed(blame.rows[0]) from error
@@ -221,7 +222,7 @@ class Batches:
         *,
         blame: Blame,
     ) -> tuple[int, After]:
-        """Return how many events were handled, and how far that has come."""
+        """Handle the events of rows until the time is up; return how many were handled, and where to continue."""
         self._projection.check_event_types(self._store.event_types)
         blocked = self._blocked_streams(run) if rows else frozenset()
         deadline = time.monotonic() + self._seconds
@@ -230,37 +231,37 @@ class Batches:
         with target_of(self._projection, transaction.connection) as target:
             for row in rows:
                 if row[STREAM_ID] in blocked:
-                    if self._concerns(transaction, row):
+                    if self._concerns(row):
                         self._add_dead_letter(run, row, attempts=0, error=None)
                         dead_letters += 1
                     continue
-                handled += self._call_guarded(transaction, row, target, observed, guard)
+                handled += self._call_guarded(row, target, observed, guard)
                 if time.monotonic() > deadline:
-                    end = After(row[POSITION], GlobalOrder(transaction.core).token_of(row))
+                    end = After(row[POSITION], self._order.token_of(row))
                     break
         guard.end()
         observed.note(dead_letters=dead_letters)
         return handled, end
 
-    def _call_guarded(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
-        """Do the same as `_call`, and say of an error that it is the event's."""
+    def _call_guarded(self, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
+        """Call the handlers of a row's events, and attribute an error to the row."""
         try:
-            handled = self._call(transaction, row, target, observed, guard)
+            handled = self._call(row, target, observed, guard)
         except Exception as error:
             if guard.is_own(error):
                 raise
-            guard.blame.failed = failed = guard.failure(row, error)
-            if failed.repeats:  # shorter transactions are less in the way, and lost with less
+            guard.blame.failure = failure = guard.failure(row, error)
+            if failure.repeats:  # shorter transactions collide less, and lose less
                 self._one_by_one_up_to = row[POSITION]
-            raise failed from error
+            raise failure from error
         if handled:
             guard.blame.rows.append(row)
         return handled
 
-    def _call(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
-        """Hand the events of a row to their handlers; return how many there were."""
+    def _call(self, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
+        """Call the handlers of a row's events; return how many were called."""
         handled = 0
-        for event in GlobalOrder(transaction.core).recorded([row]):
+        for event in self._order.recorded([row]):
             handler = self._projection.handler_of(event)
             if handler is not None:
                 observed.caused_by(event.metadata)
@@ -272,19 +273,19 @@ class Batches:
             write_out(target)
         return handled
 
-    def _concerns(self, transaction: EventStore, row: Row) -> bool:
-        """Return whether there is a handler for an event; perhaps, if it can't be read."""
+    def _concerns(self, row: Row) -> bool:
+        """Return whether a row's events have a handler; True if they can't be read."""
         try:
-            events = list(GlobalOrder(transaction.core).recorded([row]))
+            events = list(self._order.recorded([row]))
         except DecodingError:
             return True
         return any(self._projection.handler_of(event) is not None for event in events)
 
     def handle_one(self, run: Run, transaction: EventStore, row: Row, blame: Blame) -> None:
-        """Handle one event in a transaction of the caller's, inside of `blaming`.
+        """Handle one event in the caller's transaction, inside `blaming`.
 
         Raises:
-            HandlerFailed: Its handler failed; roll back.
+            HandlerFailed: Its handler has failed; roll back.
         """
         self._projection.check_event_types(self._store.event_types)
         guard = Guard(self._store.core.driver, transaction, run, blame)
@@ -292,24 +293,24 @@ class Batches:
             target_of(self._projection, transaction.connection) as target,
             self._store.core.observer.operation("project", projection=self._projection.name) as observed,
         ):
-            observed.note(events=self._call_guarded(transaction, row, target, observed, guard))
+            observed.note(events=self._call_guarded(row, target, observed, guard))
         guard.end()
 
     def _blocked_streams(self, run: Run) -> frozenset[str]:
         return frozenset(row[0] for row in run(blocked_streams, projection=self._projection.name))
 
-    def put_aside(self, row: Row, *, attempts: int, error: str) -> Batch:
-        """Make a dead letter of the event that is next, and go past it."""
+    def skip_as_dead_letter(self, row: Row, *, attempts: int, error: str) -> Batch:
+        """Store the next event as a dead letter, and move the checkpoint past it."""
         with (
             self._store.core.observer.operation("project", projection=self._projection.name) as observed,
             self._store.transaction() as transaction,
             transaction.core.execution.statement() as run,
         ):
             rows = run(lock_checkpoint, name=self._projection.name)
-            if not rows or rows[0][0] != row[POSITION] - 1:  # it is not the next one: another worker was at work
+            if not rows or rows[0][0] != row[POSITION] - 1:  # another worker has moved the checkpoint
                 return Batch(Outcome.BUSY, 0, 0)
             self._add_dead_letter(run, row, attempts=attempts, error=error)
-            self._advance(run, rows[0][0], After(row[POSITION], GlobalOrder(self._store.core).token_of(row)))
+            self._advance(run, rows[0][0], After(row[POSITION], self._order.token_of(row)))
             observed.note(dead_letters=1)
         return Batch(Outcome.ADVANCED, 0, row[POSITION])
 
@@ -319,7 +320,7 @@ class Batches:
 
     def _advance(self, run: Run, old: int, end: After) -> None:
         token = end.token
-        moved = run(
+        rows = run(
             advance_checkpoint,
             name=self._projection.name,
             old=old,
@@ -330,11 +331,11 @@ class Batches:
             event_version=None if token is None else token.version,
             worker=self._worker,
         )
-        if not moved:
+        if not rows:
             raise TransactionBroken("moved")
 
     def failure(self, row: Row, cause: BaseException, attempts: int) -> ProjectionFailed:
-        """Return the error that tells which event has failed."""
+        """Return the error for an event that has failed."""
         return ProjectionFailed(
             self._projection.name,
             position=row[POSITION],
@@ -347,30 +348,30 @@ class Batches:
         )
 
     def mark_failed(self, failure: ProjectionFailed) -> None:
-        """Keep, for whoever asks for the status, which event has failed."""
+        """Record, for the status, which event has failed."""
         with self._store.core.execution.statement() as run:
-            run(mark_failed, name=self._projection.name, failure=_shown(failure))
+            run(mark_failed, name=self._projection.name, failure=_summary(failure))
 
     def mark_retrying(self, failure: ProjectionFailed) -> None:
-        """Keep, for whoever asks for the status, which event is tried again."""
+        """Record, for the status, which event is retried."""
         times = "once" if failure.attempts == 1 else f"{failure.attempts} times"
-        shown = f"{_shown(failure)}, tried {times}"
+        summary = f"{_summary(failure)}, tried {times}"
         with self._store.core.execution.statement() as run:
-            run(mark_retrying, name=self._projection.name, failure=shown, worker=self._worker)
+            run(mark_retrying, name=self._projection.name, failure=summary, worker=self._worker)
 
     def mark_seen(self) -> None:
-        """Say that this worker is there."""
+        """Record this worker's heartbeat."""
         with self._store.core.execution.statement() as run:
             run(mark_seen, name=self._projection.name, worker=self._worker)
 
     def mark_stopped(self) -> None:
-        """Say that this worker is gone."""
+        """Record that this worker has stopped."""
         with self._store.core.execution.statement() as run:
             run(mark_stopped, name=self._projection.name, worker=self._worker)
 
 
-def _shown(failure: ProjectionFailed) -> str:
-    """Name the event and the type of the error, no payload."""
+def _summary(failure: ProjectionFailed) -> str:
+    """Return the event and the type of the error, without payload."""
     return (
         f"{failure.error_type} at position {failure.position}: {failure.event_type!r}, "
         f"version {failure.version} of stream {failure.stream_id!r}"

@@ -1,4 +1,4 @@
-"""Dead letters: events that a projection could not handle, kept in order until somebody deals with them."""
+"""Dead letters: events that a projection could not handle, kept in order until they are retried or discarded."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from eventstore.backends.protocol import Row
 from eventstore.common.validation import check_number, check_projection_name, check_stream_id
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput, ProjectionRunning, UnknownProjection
-from eventstore.projections.batches import Batches
+from eventstore.projections.batches import BatchRunner
 from eventstore.projections.definition import Projection
 from eventstore.projections.guarding import HandlerFailed, pause_before_repeat
 from eventstore.rows.mapper import POSITION
@@ -30,16 +30,16 @@ _PAGE: Final = 500
 
 
 class DeadLetterStatus(Enum):
-    """What has become of a dead letter."""
+    """The status of a dead letter."""
 
     PENDING = "pending"
-    """It waits; later events of its stream follow it."""
+    """It waits to be retried or discarded. Later events of its stream become dead letters, too."""
 
     RESOLVED = "resolved"
-    """It was tried again, with success."""
+    """A retry has succeeded."""
 
     DISCARDED = "discarded"
-    """Somebody has decided to do without it."""
+    """It was discarded, and is not retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,15 @@ class DeadLetter:
         stream_id: Its stream.
         version: Its version in the stream.
         event_id: Its id.
-        event_type: Its type, as it is stored.
-        status: What has become of it.
-        attempts: How often it was tried; 0 if it only follows.
-        error: The name of the type of the last error, None if it only follows. What the error said may hold payload,
-            and goes to your own log only.
-        note: What somebody has said about it.
-        first_failed_at: When it was put here.
-        last_failed_at: When it was last tried in vain.
-        closed_at: When it was resolved or discarded.
+        event_type: Its stored event type.
+        status: Its status.
+        attempts: How often its handler was called; 0 if it only follows another dead letter.
+        error: The name of the type of the last error; None if it only follows another dead letter. The text of the
+            error may have payload, so it is not stored.
+        note: A note, for example why it was discarded; None if there is none.
+        first_failed_at: When it became a dead letter.
+        last_failed_at: When its handler last failed.
+        closed_at: When it was resolved or discarded; None if it is pending.
     """
 
     projection: str
@@ -88,11 +88,11 @@ class DeadLetters:
     def list(
         self, projection: str, *, status: DeadLetterStatus = DeadLetterStatus.PENDING, after_position: int = 0
     ) -> Iterator[DeadLetter]:
-        """List the dead letters of a projection, in order of position, page by page.
+        """List the dead letters of a projection, in order of position, one page at a time.
 
         Args:
-            projection: Its name.
-            status: Defaults to those that wait.
+            projection: The name of the projection.
+            status: Defaults to those that are pending.
             after_position: Exclusive. Defaults to 0: from the first.
 
         Raises:
@@ -101,7 +101,7 @@ class DeadLetters:
         check_projection_name(projection)
         check_number("after_position", after_position)
         if not isinstance(status, DeadLetterStatus):
-            msg = f"status is a DeadLetterStatus, not {status!r}"
+            msg = f"status must be a DeadLetterStatus, not {status!r}"
             raise InvalidInput(msg)
         return self._pages(projection, status, after_position)
 
@@ -134,12 +134,12 @@ class DeadLetters:
         )  # fmt: skip
 
     def retry(self, projection: Projection, stream_id: str) -> int:
-        """Try the pending events of a stream again, in order, each in a transaction of its own, until one fails.
+        """Retry the pending dead letters of a stream, in order, each in a separate transaction, until one fails.
 
         Once none is pending, later events of the stream are handled as usual.
 
         Args:
-            projection: The projection, with handlers that can deal with them by now.
+            projection: The projection, with handlers that can handle them now.
             stream_id: The stream.
 
         Returns:
@@ -147,35 +147,35 @@ class DeadLetters:
 
         Raises:
             ProjectionFailed: One has failed again; those before it are resolved. The cause is chained.
-            ProjectionRunning: A worker is in the midst of a batch; try again.
-            UnknownProjection: None has ever been run under this name.
+            ProjectionRunning: A worker is in a batch; try again.
+            UnknownProjection: No projection was ever run under this name.
             InvalidInput: An argument is not valid.
         """
         check_stream_id(stream_id)
         if not isinstance(projection, Projection):
-            msg = f"projection is a Projection, with its handlers, not {type(projection).__name__}"
+            msg = f"projection must be a Projection, with its handlers, not {type(projection).__name__}"
             raise InvalidInput(msg)
-        resolved = repeated = 0
+        resolved = repeats = 0
         while True:
             try:
                 if not self._retry_next(projection, stream_id):
                     return resolved
             except HandlerFailed as failed:
-                if repeated < failed.repeats:
-                    repeated += 1
-                    time.sleep(pause_before_repeat(repeated))
+                if repeats < failed.repeats:
+                    repeats += 1
+                    time.sleep(pause_before_repeat(repeats))
                     continue
                 cause = failed.__cause__ or failed
                 attempts = self._fail_again(projection, failed.row, type(cause).__name__)
-                batches = Batches(self._store, projection, worker="", size=1, seconds=0)
-                raise batches.failure(failed.row, cause, attempts) from cause
-            resolved, repeated = resolved + 1, 0
+                runner = BatchRunner(self._store, projection, worker="", size=1, seconds=0)
+                raise runner.failure(failed.row, cause, attempts) from cause
+            resolved, repeats = resolved + 1, 0
 
     def _retry_next(self, projection: Projection, stream_id: str) -> bool:
-        """Handle the first pending event of a stream; return whether there was one."""
-        batches = Batches(self._store, projection, worker="", size=1, seconds=0)
+        """Handle the first pending dead letter of a stream; return whether there was one."""
+        runner = BatchRunner(self._store, projection, worker="", size=1, seconds=0)
         with (
-            batches.blaming() as blame,
+            runner.blaming() as blame,
             self._store.transaction() as transaction,
             transaction.core.execution.statement() as run,
         ):
@@ -184,7 +184,7 @@ class DeadLetters:
             rows = run(read_pending, projection=projection.name, stream_id=stream_id, page_size=1)
             if not rows:
                 return False
-            batches.handle_one(run, transaction, rows[0], blame)
+            runner.handle_one(run, transaction, rows[0], blame)
             status = DeadLetterStatus.RESOLVED.value
             position = rows[0][POSITION]
             run(
@@ -197,7 +197,7 @@ class DeadLetters:
         return True
 
     def _lock(self, run: Any, name: str) -> None:
-        """Keep workers from beginning a batch, in which later events of the stream may be among."""
+        """Lock the checkpoint, so that no worker handles later events of the stream meanwhile."""
         if not run(lock_checkpoint, name=name):
             rows = run(find_checkpoint, name=name)
             if not rows:
@@ -211,15 +211,15 @@ class DeadLetters:
         return int(rows[0][1]) if rows else 1
 
     def discard(self, projection: str, position: int, *, note: str | None = None) -> bool:
-        """Do without an event: it is not tried again. Those that follow it in its stream still wait for `retry`.
+        """Discard a pending dead letter, so that it is not retried. Those that follow it still wait for `retry`.
 
         Args:
             projection: The name of the projection.
             position: The event's position.
-            note: Why, for those who come later.
+            note: Why it is discarded; stored with it.
 
         Returns:
-            Whether there was a pending one.
+            Whether there was a pending dead letter at the position.
 
         Raises:
             InvalidInput: An argument is not valid.
@@ -227,7 +227,7 @@ class DeadLetters:
         check_projection_name(projection)
         check_number("position", position, minimum=1)
         if note is not None and (not isinstance(note, str) or "\0" in note):
-            msg = "note is a string without the character NUL, or None"
+            msg = "note must be a string without the character NUL, or None"
             raise InvalidInput(msg)
         with self._store.core.execution.statement() as run:
             self._gate(run)

@@ -1,4 +1,4 @@
-"""What a projection is: a name, what it reads, and a handler for each type of event."""
+"""The definition of a projection: a name, filters, and a handler for each type of event."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -16,41 +16,41 @@ from eventstore.filters import EventFilter, combine
 MAX_NAME_LENGTH = 255
 
 Handler = Callable[[RecordedEvent, Any], object]
-"""Called with an event and the connection of its batch, or the session that the projection's `session` makes of it."""
+"""A function that is called with an event, and with the connection of its batch or the projection's session on it."""
 
 MakeSession = Callable[[Connection], Session]
 
 
 class OnFailure(Enum):
-    """What becomes of an event that its handler can't deal with, after all attempts."""
+    """What happens to an event whose handler has failed at all attempts."""
 
     STOP = "stop"
-    """Stop before it, and raise ProjectionFailed: nothing is left out."""
+    """Stop before it, and raise ProjectionFailed. No event is skipped."""
 
     DEAD_LETTER = "dead-letter"
-    """Put it into es_dead_letters and go on; later events of its stream follow it there, so that order holds."""
+    """Store it as a dead letter, and continue. To keep the order, later events of its stream follow it there."""
 
 
 class Projection:
-    """What is computed from events, one by one, in the global order: a read model in tables of your own, say.
+    """Defines what to compute from events, one by one, in the global order, such as a read model in your tables.
 
-    It is a definition, without any state: a `Worker` runs it. What handlers write with the connection that they are
-    given is committed together with the projection's checkpoint, so each event takes effect once. What they do
-    elsewhere (send a mail) may happen again after a failure: use the event's `event_id` to recognise it.
+    It has no state; a `Worker` runs it. The worker commits what handlers write with the given connection together with
+    the projection's checkpoint, so each event takes effect exactly once. Other effects, such as sending a mail, happen
+    at least once: they may be repeated after a failure, so make them idempotent, for example by the event's `event_id`.
 
     Args:
-        name: Under which it is known in the database, 1 to 255 characters. Another name begins from the first event.
-        filters: What to read; see `EventStore.read_all`. Defaults to none: all events. Those without a handler are
-            passed over. Filters name what is stored: with upcasters, the old names of event types.
-        attempts: How often an event is tried before it has failed, from 1. Deadlocks, serialization failures and lock
-            timeouts of a handler (up to 10), and lost connections (up to 3), do not count at first.
-        backoff_seconds: How long to wait before the second attempt; twice as long before the next, and so on, up to a
+        name: The name of its checkpoint in the database, 1 to 255 characters. Another name begins from the first event.
+        filters: What to read; see `EventStore.read_all`. Defaults to none: all events. Events without a handler are
+            skipped. Filters match the stored event types; with upcasters, these may be the old ones.
+        attempts: How often a handler is called with an event before the event has failed, from 1. The first deadlocks,
+            serialization failures and lock timeouts (up to 10) and lost connections (up to 3) do not count.
+        backoff_seconds: How long to wait before the second attempt. Each further pause is twice as long, up to a
             minute.
-        on_failure: What becomes of an event that has failed. Defaults to stopping before it.
-        session: Makes a session of the connection of a batch, as `lambda connection: Session(bind=connection)`.
-            Handlers are called with it, and what it holds is written before the checkpoint is. It is bound to that
-            connection, or `InvalidInput` is raised by the first batch; never commit it. Defaults to None: they are
-            called with the connection.
+        on_failure: What happens to an event that has failed. Defaults to stopping before it.
+        session: Makes a session on the connection of a batch, such as `lambda connection: Session(bind=connection)`.
+            Handlers are called with the session, which is flushed before the checkpoint moves. It must be bound to that
+            connection, or the first batch raises `InvalidInput`; never commit it. Defaults to None: handlers are called
+            with the connection.
 
     Raises:
         InvalidInput: An argument is not valid.
@@ -79,11 +79,11 @@ class Projection:
         self.attempts = check_number("attempts", attempts, minimum=1)
         self.backoff_seconds = check_seconds("backoff_seconds", backoff_seconds)
         if not isinstance(on_failure, OnFailure):
-            msg = f"on_failure is OnFailure.STOP or OnFailure.DEAD_LETTER, not {on_failure!r}"
+            msg = f"on_failure must be OnFailure.STOP or OnFailure.DEAD_LETTER, not {on_failure!r}"
             raise InvalidInput(msg)
         self.on_failure = on_failure
         if session is not None and not callable(session):
-            msg = f"session is a function of a connection, or None, not {type(session).__name__}"
+            msg = f"session must be a function of a connection, or None, not {type(session).__name__}"
             raise InvalidInput(msg)
         self.session = session
         self._handlers: dict[str, Handler] = {}
@@ -91,20 +91,20 @@ class Projection:
         self._handle_others: Handler | None = None
 
     def on(self, *event_types: str | type) -> Callable[[Handler], Handler]:
-        """Make the decorated function the handler of events of these types; of all others if none is named.
+        """Make the decorated function the handler of events of these types, or, without types, of all other events.
 
         Args:
-            event_types: Names, or classes that the store's `event_types` knows. Which names these have is the store's
-                to say, so that is checked when the projection is run.
+            event_types: Names, or classes that are registered with the store's `event_types`. Classes are checked when
+                the projection is run, because only the store knows their names.
 
         Raises:
-            InvalidInput: A name is not valid, or has a handler already; or the parentheses were left out.
+            InvalidInput: A name is not valid, or already has a handler, or the parentheses are missing.
         """
         for event_type in event_types:
             if callable(event_type) and not isinstance(event_type, type):
                 msg = (
-                    'on() was called with a function: write `@projection.on("item-added")`, or `@projection.on()` for '
-                    "all event types without a handler; the parentheses are needed"
+                    'on() was called with a function, because the parentheses are missing; write `@projection.on("item-'
+                    'added")`, or `@projection.on()` for all event types without a handler'
                 )
                 raise InvalidInput(msg)
             if not isinstance(event_type, type):
@@ -113,17 +113,17 @@ class Projection:
         def register(handler: Handler) -> Handler:
             if not event_types:
                 if self._handle_others is not None:
-                    msg = f"projection {self.name!r} has a handler for all other event types already"
+                    msg = f"projection {self.name!r} already has a handler for all other event types"
                     raise InvalidInput(msg)
                 self._handle_others = handler
             for event_type in event_types:
                 key = (
                     event_type if isinstance(event_type, type) else check_event_type(event_type)
-                )  # of an enum its value
+                )  # the value of an enum's member
                 handlers: dict[Any, Handler] = self._handlers_of_classes if isinstance(key, type) else self._handlers
                 if key in handlers:
-                    shown = key.__qualname__ if isinstance(key, type) else repr(key)
-                    msg = f"projection {self.name!r} has a handler for {shown} already"
+                    name = key.__qualname__ if isinstance(key, type) else repr(key)
+                    msg = f"projection {self.name!r} already has a handler for {name}"
                     raise InvalidInput(msg)
                 handlers[key] = handler
             return handler
@@ -131,16 +131,16 @@ class Projection:
         return register
 
     def handler_of(self, event: RecordedEvent) -> Handler | None:
-        """Return the handler of an event, None if it is passed over."""
+        """Return the handler of an event; None if it has none."""
         by_name = self._handlers.get(event.event_type)
         return by_name or self._handlers_of_classes.get(type(event.data), self._handle_others)
 
     def check_event_types(self, event_types: EventTypes) -> None:
-        """Check that classes with a handler are registered, so that there will be events of them.
+        """Check that all classes with a handler are registered.
 
         Raises:
-            UnregisteredEventType: One is not.
-            InvalidInput: One has a handler by its name, too.
+            UnregisteredEventType: A class is not registered.
+            InvalidInput: A class also has a handler by its name.
         """
         for cls in self._handlers_of_classes:
             name = event_types.name_of(cls)

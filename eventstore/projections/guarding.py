@@ -1,4 +1,4 @@
-"""Whose failure it is, if a batch fails: a handler's, and so its event's, or that of the connection."""
+"""What has caused a batch to fail: a handler, and so its event, or the connection."""
 
 from typing import Any, Final
 
@@ -8,10 +8,10 @@ from eventstore.errors import TransactionBroken
 from eventstore.store import EventStore
 
 REPEATS_IF_LOST: Final = 3
-"""How often a batch is repeated if its connection is lost while the handler of one and the same event runs."""
+"""How often a batch is repeated if its connection is lost while the handler of the same event runs."""
 
 REPEATS_IN_CONTENTION: Final = 10
-"""How often, if other transactions are in the way of one and the same event's handler."""
+"""How often a batch is repeated if concurrent transactions make the handler of the same event fail."""
 
 _BROKEN: Final = {
     TransactionState.ABORTED: "aborted",
@@ -24,20 +24,20 @@ _LONGEST_PAUSE_SECONDS: Final = 1.0
 
 
 def pause_before_repeat(times: int) -> float:
-    """Return how long to wait, in seconds, before something is repeated for the first, second, third time.
+    """Return how long to wait, in seconds, before the first, second, third repetition.
 
-    By chance, so that two who are in each other's way do not meet again.
+    The time is random, so that two transactions that have collided do not collide again.
     """
     longest: float = min(0.02 * 2**times, _LONGEST_PAUSE_SECONDS)
     return spread(longest / 2, longest)
 
 
 class HandlerFailed(Exception):  # never leaves the package
-    """A handler has raised an error, which is the cause of this one; the batch was rolled back.
+    """A handler has raised an error, which is the cause of this one. The batch was rolled back.
 
     Attributes:
-        row: The event.
-        repeats: How often to repeat the batch, as if nothing had happened, before it is the event's failure.
+        row: The row of the event.
+        repeats: How often to repeat the batch before the error counts as a failure of the event.
     """
 
     def __init__(self, row: Row, *, repeats: int = 0) -> None:
@@ -47,38 +47,38 @@ class HandlerFailed(Exception):  # never leaves the package
 
 
 class RepeatOneByOne(Exception):  # never leaves the package
-    """A batch has failed at its end, so that any of its events may be to blame; it was rolled back: repeat it."""
+    """A batch has failed at its end, so that any of its events may be the cause. It was rolled back; repeat it."""
 
 
 class Blame:
-    """Which events a failure of the batch may belong to.
+    """Which events may have caused the failure of a batch.
 
     Attributes:
-        rows: Those that were handed to handlers.
-        failed: Whose handler has failed; None as long as none has.
-        is_ours: Whether a statement of the store's own runs: what the database refuses then is no event's failure.
+        rows: The rows of the events whose handlers were called.
+        failure: The failure of a handler; None if none has failed.
+        in_own_statement: Whether one of the store's own statements runs, whose errors are not caused by an event.
     """
 
-    __slots__ = ("failed", "is_ours", "rows")
+    __slots__ = ("failure", "in_own_statement", "rows")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
-        self.failed: HandlerFailed | None = None
-        self.is_ours = False
+        self.failure: HandlerFailed | None = None
+        self.in_own_statement = False
 
 
 class Guard:
-    """Sees that handlers leave the transaction of their batch as they were given it.
+    """Checks that handlers leave the transaction of their batch open.
 
-    After each handler it asks the driver, which costs no round trip: has the transaction been aborted or ended, is the
-    connection lost? Whether the transaction has been replaced by another one (COMMIT and BEGIN), so that the lock of
-    the checkpoint is gone, only the database knows: it is asked once a batch.
+    After each handler it reads the state of the driver, without a round trip, to find out whether the transaction was
+    aborted or ended, or the connection lost. Only the database knows whether a handler has replaced the transaction by
+    another one (COMMIT and BEGIN), and so lost the lock of the checkpoint; the guard asks it once for each batch.
 
     Args:
-        driver: The database.
+        driver: The driver.
         transaction: The store, joined to the transaction of the batch.
-        run: Where to ask.
-        blame: Where to note what comes of the handlers.
+        run: A run in that transaction.
+        blame: Records which handlers have failed.
     """
 
     def __init__(self, driver: Driver, transaction: EventStore, run: Run, blame: Blame) -> None:
@@ -93,7 +93,7 @@ class Guard:
         self._own_error: Exception | None = None
 
     def begin(self) -> None:
-        """Note which transaction it is, before the first handler is called."""
+        """Mark the transaction, before the first handler is called."""
         if self._has_begun:
             return
         self._transaction = self._execution.open_transaction()
@@ -108,7 +108,7 @@ class Guard:
         """Check that a handler has left the transaction open.
 
         Raises:
-            TransactionBroken: It has not.
+            TransactionBroken: The transaction is aborted or ended, or the connection is lost.
         """
         state = self._driver.transaction_state(self._connection)
         if state is not TransactionState.OPEN:
@@ -117,20 +117,20 @@ class Guard:
             raise TransactionBroken("ended")
 
     def end(self) -> None:
-        """Check, once all handlers were called, that it is the same transaction.
+        """Check, after all handlers were called, that the transaction is still the marked one.
 
         Raises:
-            TransactionBroken: It is another one.
+            TransactionBroken: It is another transaction.
         """
         if self._has_begun and not self._driver.is_same_transaction(self._run, self._connection, self._mark):
             raise TransactionBroken("ended")
 
     def is_own(self, error: Exception) -> bool:
-        """Return whether it was not a handler that has raised an error, but `begin`."""
+        """Return whether `begin` has raised an error, not a handler."""
         return error is self._own_error
 
     def failure(self, row: Row, error: Exception) -> HandlerFailed:
-        """Return what to raise from an error of a handler."""
+        """Return the failure for an error of a handler."""
         return HandlerFailed(row, repeats=self._repeats(error))
 
     def _repeats(self, error: Exception) -> int:

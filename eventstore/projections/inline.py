@@ -1,4 +1,4 @@
-"""Inline projections: handlers run inside the append's own transaction, for read models that must never lag."""
+"""Inline projections: handlers run in the append's transaction, for read models that must never lag."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,25 +17,26 @@ from eventstore.store import EventStore
 def inline(store: EventStore, *projections: Projection) -> EventStore:
     """Return a store whose appends call the handlers of projections, in the transaction of the append.
 
-    An append and what handlers write are committed together, or not at all: a handler that fails undoes the append, and
-    its error is raised as it is. In a joined transaction a savepoint is rolled back, so the rest stays usable. A
-    repeated append (`duplicate=True`) calls no handler, nor does one that `append_many` leaves out.
+    An append and what its handlers write are committed together, or not at all. A handler that fails undoes the append,
+    and its error is raised unchanged. In a joined transaction a savepoint is rolled back, so the rest stays usable. A
+    duplicate append (`duplicate=True`) calls no handlers, nor does one that `append_many` skips.
 
-    `delete_stream` and `archive_stream` call handlers with the event that ends the stream, when the others are gone;
-    `import_events` does for each batch. `inline(inline(store, a), b)` calls those of `a`, then those of `b`.
+    `delete_stream` and `archive_stream` call handlers with the tombstone, after the other events are gone;
+    `import_events` calls them after each batch. `inline(inline(store, a), b)` calls the handlers of `a`, then those of
+    `b`.
 
-    A handler that appends does so by `store.join(connection)`, which is part of the same transaction; if that store is
-    an inline one, its handlers are called at once, before the events that are still to be handled. A
-    `ConcurrencyConflict` that a handler raises is the append's, too: `append_many` raises it even if it is not atomic,
-    and a `Repository` runs its command again.
+    A handler can append by `store.join(connection)`, in the same transaction. If that store is an inline one, its
+    handlers are called at once, before the remaining events are handled. A `ConcurrencyConflict` from a handler counts
+    as the append's: `append_many` raises it even if it is not atomic, and a `Repository` retries its command.
 
-    It costs: each append is a transaction of several statements, and writers of different streams wait for each other
-    where their handlers write to the same rows. There is no checkpoint: appends by other stores are not seen. To fill a
-    new read model from old events, run the same projection with a `Worker` first.
+    Each append becomes a transaction of several statements, and writers of different streams wait for each other if
+    their handlers write to the same rows. There is no checkpoint, and appends by other stores are not noticed. To fill
+    a new read model from old events, run the same projection with a `Worker` first.
 
     Args:
         store: The application's store, or a joined one.
-        projections: Whose handlers to call, in this order. Their filters count, except for `after_position`.
+        projections: The projections whose handlers are called, in this order. Their filters apply, except for
+            `after_position`.
 
     Example:
         ```python
@@ -44,11 +45,11 @@ def inline(store: EventStore, *projections: Projection) -> EventStore:
         ```
 
     Raises:
-        InvalidInput: There are no projections, or what was given is none.
-        UnregisteredEventType: A handler is for a class that the store does not know.
+        InvalidInput: There are no projections, or one is not a Projection.
+        UnregisteredEventType: A handler is for a class that is not registered with the store.
     """
     if not projections or not all(isinstance(projection, Projection) for projection in projections):
-        msg = "inline takes a store and at least one Projection"
+        msg = "inline needs a store and at least one Projection"
         raise InvalidInput(msg)
     for projection in projections:
         projection.check_event_types(store.event_types)
@@ -60,9 +61,9 @@ def inline(store: EventStore, *projections: Projection) -> EventStore:
 def _call_handlers(
     projections: Sequence[Projection], mapper: EventMapper, core: Core, appended: Sequence[Appended]
 ) -> None:
-    """Call the handlers in the transaction of the append; of each projection in the order of what was appended.
+    """Call the handlers of each projection in the transaction of the append, in the order of the appended events.
 
-    The mapper is that of the store that the projections were given to: an append may be made with other event types.
+    The mapper is that of the inline store, because an append may be made with other event types.
     """
     core = replace(core, mapper=mapper)
     for projection in projections:
@@ -76,7 +77,7 @@ def _call_handlers(
 
 
 def _events_of(projection: Projection, core: Core, append: Appended) -> Iterator[RecordedEvent]:
-    """Read what was appended, as far as the filters match: they name event types as they are stored."""
+    """Read the appended events that the filters match. Filters match stored event types."""
     filters = [each for each in projection.filters if each.matches_stream(append.stream_id)]
     if projection.filters and not filters:
         return

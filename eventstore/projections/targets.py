@@ -1,4 +1,4 @@
-"""What handlers write to: the connection of their batch, or a session on it."""
+"""The target of handlers: the connection of their batch, or a session on it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +14,13 @@ from eventstore.projections.definition import Projection
 
 @contextmanager
 def target_of(projection: Projection, connection: Connection) -> Iterator[Any]:
-    """Give the connection, or the session that the projection makes of it, which is closed in the end.
+    """Yield the connection, or the projection's session on it, which is closed at the end.
 
-    The transaction itself is left as it is.
+    The transaction itself is neither committed nor rolled back.
 
     Raises:
-        InvalidInput: It makes something else, or a session elsewhere: what that writes nobody would commit.
+        InvalidInput: The projection does not make a session, or makes one on another connection, whose writes would
+            not be committed.
     """
     if projection.session is None:
         yield connection
@@ -27,30 +28,30 @@ def target_of(projection: Projection, connection: Connection) -> Iterator[Any]:
     session: Any = projection.session(connection)
     if not isinstance(session, Session):
         msg = (
-            f"session of projection {projection.name!r} makes a {type(session).__name__}, not a "
+            f"session of projection {projection.name!r} returns a {type(session).__name__}, not a "
             "sqlalchemy.orm.Session; use lambda connection: Session(bind=connection)"
         )
         raise InvalidInput(msg)
     try:
         if not _is_on(session, connection):
             msg = (
-                f"session of projection {projection.name!r} makes one that is not bound to the connection that it is "
-                "given, so what it writes would not be committed; use lambda connection: Session(bind=connection)"
+                f"session of projection {projection.name!r} returns a session that is not bound to the given "
+                "connection, so its writes would not be committed; use lambda connection: Session(bind=connection)"
             )
             raise InvalidInput(msg)
         yield session
         if session.join_transaction_mode != "control_fully":
-            # A session that has joined by a savepoint of its own would undo it by `close`; others leave the
-            # transaction alone.
+            # `close` would roll back the savepoint of a session that has joined by one. In the other modes, `commit`
+            # does not end the transaction.
             session.commit()
     finally:
         session.close()
 
 
 def write_out(target: Any) -> None:
-    """Have a session send what it keeps, and release the savepoints that a handler has left open: `close` undoes them.
+    """Flush a session, and release the savepoints that a handler has left open, which `close` would roll back.
 
-    So an open savepoint is the same on a session as it is on a connection, and what the database refuses is the
+    So an open savepoint has the same effect on a session as on a connection, and an error of the database counts as a
     failure of the event whose handler has just been called.
     """
     if isinstance(target, Session):
@@ -62,5 +63,5 @@ def write_out(target: Any) -> None:
 def _is_on(session: Session, connection: Connection) -> bool:
     try:
         return session.get_bind() is connection
-    except UnboundExecutionError:  # it has one for some of its classes only
+    except UnboundExecutionError:  # it has a bind for some of its classes only
         return False

@@ -1,4 +1,4 @@
-"""Workers run projections."""
+"""Workers, which run projections."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ from eventstore.common.validation import MAX_NAME_LENGTH, MAX_VERSION, check_num
 from eventstore.common.waker import Waker
 from eventstore.core.settling import Horizon
 from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWentBack
-from eventstore.projections.batches import Batch, Batches, Outcome
+from eventstore.projections.batches import Batch, BatchRunner, Outcome
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
 from eventstore.rows.mapper import POSITION
@@ -31,18 +31,18 @@ from eventstore.store import EventStore
 _log = logging.getLogger("eventstore.projections")
 
 SEEN_EVERY_SECONDS: Final = 5.0
-"""How often a worker that has nothing to do says that it is there."""
+"""How often an idle worker records its heartbeat."""
 
 _LONGEST_BACKOFF_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class CatchUpProgress:
-    """How far a run has come that ends where the log ended when it began.
+    """The progress of `Worker.run_until_caught_up`.
 
     Attributes:
-        handled: How many events were handed to handlers.
-        position: How far the projection has come, up to `end`.
+        handled: How many events were passed to handlers.
+        position: The position of the checkpoint, at most `end`.
         end: The newest position when the run began.
     """
 
@@ -52,27 +52,27 @@ class CatchUpProgress:
 
 
 class Worker:
-    """Runs one projection: reads events that are settled, in the global order, and hands them to its handlers.
+    """Runs one projection: reads settled events in the global order, and calls its handlers.
 
-    Several workers, in any number of processes, may run the same projection: one of them works at a time, batch by
-    batch, and another takes over as soon as it is gone. One worker is used by one thread.
+    Several workers, in any number of processes, may run the same projection. One of them works at a time, batch by
+    batch, and another takes over as soon as it is gone. Use a worker in one thread only.
 
-    If you call `run_once` in a loop of your own, use the worker as a context manager: at the end it says that it is
-    gone, so that the projection can be reset at once.
+    If you call `run_once` in your own loop, use the worker as a context manager. At the end it records that it has
+    stopped, so that the projection can be reset at once.
 
-    A batch is one transaction: the rows that handlers write and the checkpoint are committed together. On PostgreSQL it
-    holds the row lock of the checkpoint, on SQLite the write lock of the database: keep handlers short there.
+    A batch is one transaction, which commits the rows that handlers write together with the checkpoint. On PostgreSQL
+    it holds the row lock of the checkpoint. On SQLite it holds the write lock of the database, so keep handlers short.
 
     Args:
         store: The application's store, not joined.
-        projection: What to run.
+        projection: The projection.
         batch_size: How many events to handle in one transaction at most, from 1.
-        batch_seconds: How long a batch may take before it is committed, as soon as the current event is handled. Others
-            see its effects only then.
-        shortest_interval_seconds: How long to wait before looking for events again when there have just been some.
-        longest_interval_seconds: How long at most. That is also about how long it takes until another worker notices
-            that it may take over.
-        name: Shown by the status; give each worker another one, so that one that stops does not speak for all.
+        batch_seconds: How long a batch may take. It is committed after the event during which this time has passed;
+            other connections see its effects only then.
+        shortest_interval_seconds: How long to wait before the next poll after there were events.
+        longest_interval_seconds: How long to wait between two polls at most. It is also about the time until another
+            worker takes over.
+        name: The name in the status. Give each worker another one, so that one that stops does not count as all.
             Defaults to host, process and a random number.
 
     Raises:
@@ -97,34 +97,34 @@ class Worker:
     ) -> None:
         if not isinstance(store, EventStore) or store.core.execution.is_joined:
             msg = (
-                "store is an EventStore that is not joined to a transaction: a worker commits batches of its own; pass "
-                "the application's"
+                "store must be an EventStore that is not joined to a transaction, because a worker commits its "
+                "batches; pass the application's"
             )
             raise InvalidInput(msg)
         if not isinstance(projection, Projection):
-            msg = f"projection is a Projection, not {type(projection).__name__}"
+            msg = f"projection must be a Projection, not {type(projection).__name__}"
             raise InvalidInput(msg)
         check_number("batch_size", batch_size, minimum=1)
         check_seconds("batch_seconds", batch_seconds)
         self._shortest = check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001)
         self._longest = check_seconds("longest_interval_seconds", longest_interval_seconds, minimum=self._shortest)
-        own_name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-        self.name = own_name if name is None else check_text("the name of a worker", name, MAX_NAME_LENGTH)
+        default_name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.name = default_name if name is None else check_text("the name of a worker", name, MAX_NAME_LENGTH)
         self._projection = projection
         self._driver = store.core.driver
-        self._batches = Batches(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
-        self._repeated = (0, 0)
-        self._seen_at = float("-inf")
+        self._runner = BatchRunner(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
+        self._repeats = (0, 0)  # the position of an event, and how often its batch was repeated
+        self._last_heartbeat = float("-inf")
         self._waker = Waker()
         self._stopped = False
 
     @property
     def projection(self) -> Projection:
-        """What it runs."""
+        """The projection that it runs."""
         return self._projection
 
     def stop(self) -> None:
-        """End a run after its current batch, for good. From any thread, and from the handler of a signal."""
+        """End a run after its current batch, for good. Can be called from any thread, and from a signal handler."""
         self._stopped = True
         self._waker.wake()
 
@@ -132,55 +132,55 @@ class Worker:
         """Handle one batch of events, if there are any.
 
         Returns:
-            What was done: `Outcome.ADVANCED`; `CAUGHT_UP` if nothing more is settled; `BUSY` if another worker is
-            in the midst of a batch.
+            The result. Its outcome is `Outcome.ADVANCED`, `CAUGHT_UP` if nothing more is settled, or `BUSY` if another
+            worker is in a batch.
 
         Raises:
-            ProjectionFailed: An event could not be handled, and the projection stops before it; earlier ones are done.
-            LogWentBack: The log does not have the event any more up to which the projection has come: by a failover, or
-                a restore of this table from a backup. Build it again.
+            ProjectionFailed: An event has failed, and the projection stops before it. Earlier events are handled.
+            LogWentBack: The log no longer has the event of the checkpoint, because of a failover or a restore from a
+                backup. Rebuild the projection.
             SchemaError: The database does not have the tables that this code needs.
-            UnregisteredEventType: A handler is for a class that the store does not know.
-            sqlalchemy.exc.SQLAlchemyError: The database does not answer; nothing of this batch has happened.
+            UnregisteredEventType: A handler is for a class that is not registered with the store.
+            sqlalchemy.exc.SQLAlchemyError: The database does not answer. The batch was rolled back.
         """
-        place = self._batches.place()
+        checkpoint = self._runner.checkpoint()
         try:
-            horizon = self._batches.settled_after(place)
+            horizon = self._runner.settled_after(checkpoint)
         except LogWentBack:
-            if self._batches.place() == place:
+            if self._runner.checkpoint() == checkpoint:
                 raise
-            return Batch(Outcome.CAUGHT_UP, 0, place.position)  # the checkpoint has just gone back with the log
-        if place.position >= horizon.settled:
-            return Batch(Outcome.CAUGHT_UP, 0, place.position)
+            return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position)  # the checkpoint has just gone back with the log
+        if checkpoint.position >= horizon.settled:
+            return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position)
         try:
             return self._handle(horizon)
-        except HandlerFailed as failed:
-            return self._deal_with(failed, horizon)
+        except HandlerFailed as failure:
+            return self._isolate(failure, horizon)
 
     def run_until_caught_up(self, *, on_progress: Callable[[CatchUpProgress], object] | None = None) -> int:
-        """Handle all events that are stored when this is called, and settled by then or soon after; then return.
+        """Handle all events that are stored when this is called, and return. Wait for appends under way among them.
 
-        If another worker is at work, wait until it has done it.
+        If another worker is running the projection, wait until it has handled them.
 
         Args:
-            on_progress: Called after each batch, and after each look at what another worker has done.
+            on_progress: Called after each batch, and after each poll while another worker handles events.
 
         Returns:
-            How many events were handed to handlers.
+            How many events were passed to handlers.
 
         Raises:
             ProjectionFailed: As for `run_once`.
             EventStoreError: As for `run_once`.
         """
-        end = self._batches.newest_position()
+        end = self._runner.newest_position()
         handled, backoff = 0, Backoff(self._shortest, self._longest)
-        with self._seen():
+        with self._marking_stopped():
             while not self._stopped:
                 batch = self.run_once()
-                self._say_seen(batch)
+                self._heartbeat(batch)
                 handled += batch.handled
                 has_advanced = batch.outcome is Outcome.ADVANCED
-                position = batch.position if has_advanced else self._batches.place().position
+                position = batch.position if has_advanced else self._runner.checkpoint().position
                 if on_progress is not None:
                     on_progress(CatchUpProgress(handled, min(position, end), end))
                 if has_advanced:
@@ -192,10 +192,10 @@ class Worker:
         return handled
 
     def run_forever(self, *, handle_signals: bool = False) -> None:
-        """Handle events as they come, until `stop`.
+        """Handle events as they are appended, until `stop`.
 
-        If the database does not answer, it tries again until it does, with a warning in the log; the first time it
-        has to.
+        If the database does not answer, the worker retries until it does, with a warning in the log. Only the first
+        connection has to succeed.
 
         Args:
             handle_signals: Stop at SIGTERM and SIGINT, after the current batch. In the main thread only.
@@ -203,27 +203,27 @@ class Worker:
         Raises:
             ProjectionFailed: As for `run_once`.
             EventStoreError: As for `run_once`.
-            InvalidInput: `handle_signals` was asked for in another thread than the main one.
+            InvalidInput: `handle_signals` is True in another thread than the main one.
         """
-        with self._signals(handle_signals=handle_signals), self._seen():
+        with self._signals(handle_signals=handle_signals), self._marking_stopped():
             backoff, trouble, has_worked = Backoff(self._shortest, self._longest), "", False
             while not self._stopped:
                 try:
                     batch = self.run_once()
-                    self._say_seen(batch)
+                    self._heartbeat(batch)
                 except Exception as error:
                     is_first = not has_worked and not isinstance(error, DatabaseBusy | PoolTimeout)
-                    if is_first or not self._driver.is_passing(error):
+                    if is_first or not self._driver.is_transient(error):
                         raise
                     if error_type(error) != trouble:
                         trouble = error_type(error)
                         extra = {"projection": self._projection.name, "error_type": trouble}
-                        _log.warning("projection %r tries again after %s", self._projection.name, trouble, extra=extra)
+                        _log.warning("projection %r retries after %s", self._projection.name, trouble, extra=extra)
                     self._waker.wait(backoff.pause(LONGEST_WITHOUT_CONNECTION))
                     continue
                 if trouble:
                     name = self._projection.name
-                    _log.info("projection %r goes on", name, extra={"projection": name})
+                    _log.info("projection %r continues", name, extra={"projection": name})
                 trouble, has_worked = "", True
                 if batch.outcome is Outcome.ADVANCED:
                     backoff.reset()
@@ -237,52 +237,52 @@ class Worker:
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-        self._say_gone()
+        self._mark_stopped()
 
     # --- when an event fails
 
     def _handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
-        """Handle a batch. Repeat it if that may help: a bounded number of times for one and the same event.
+        """Handle a batch. Repeat it if that may help, a bounded number of times for the same event.
 
         Raises:
-            HandlerFailed: A handler failed, and it is its event's failure.
+            HandlerFailed: A handler has failed, and that counts as a failure of its event.
         """
         while True:
             try:
-                return self._batches.handle(horizon, up_to_position=up_to_position)
+                return self._runner.handle(horizon, up_to_position=up_to_position)
             except RepeatOneByOne:
                 continue
-            except HandlerFailed as failed:
-                position, times = self._repeated
-                times = times + 1 if position == failed.row[POSITION] else 1
-                if times > failed.repeats:
+            except HandlerFailed as failure:
+                position, times = self._repeats
+                times = times + 1 if position == failure.row[POSITION] else 1
+                if times > failure.repeats:
                     raise
-                self._repeated = (failed.row[POSITION], times)
-                cause = failed.__cause__ or failed
-                self._log(logging.WARNING, "could not be handled now, and is tried again", failed, cause, times)
-                self._say_retrying(failed, cause, times)
+                self._repeats = (failure.row[POSITION], times)
+                cause = failure.__cause__ or failure
+                self._log(logging.WARNING, "could not be handled now, and is retried", failure, cause, times)
+                self._mark_retrying(failure, cause, times)
                 self._back_off(pause_before_repeat(times))
                 if self._stopped:
-                    return Batch(Outcome.BUSY, 0, 0)  # not known to be done, nor to have failed
+                    return Batch(Outcome.BUSY, 0, 0)  # neither handled nor failed
 
-    def _deal_with(self, failed: HandlerFailed, horizon: Horizon) -> Batch:
-        """Commit what came before the event, then try it by itself."""
-        position, handled = failed.row[POSITION], 0
-        while True:  # it may take several batches, where time is up in between
+    def _isolate(self, failure: HandlerFailed, horizon: Horizon) -> Batch:
+        """Commit the events before a failed one, then retry it in a separate transaction."""
+        position, handled = failure.row[POSITION], 0
+        while True:  # it may take several batches if their time is up before
             try:
                 batch = self._handle(horizon, up_to_position=position - 1)
             except HandlerFailed as earlier:
-                return self._deal_with(earlier, horizon)
+                return self._isolate(earlier, horizon)
             handled += batch.handled
             if batch.outcome is Outcome.BUSY:
                 return Batch(Outcome.BUSY, handled, batch.position)
             if batch.outcome is Outcome.CAUGHT_UP:
                 break
-        attempts, cause = 1, failed.__cause__ or failed
+        attempts, cause = 1, failure.__cause__ or failure
         backoff = Backoff(self._projection.backoff_seconds, _LONGEST_BACKOFF_SECONDS)
         while attempts < self._projection.attempts:
-            self._log(logging.WARNING, "failed, and is tried again", failed, cause, attempts)
-            self._say_retrying(failed, cause, attempts)
+            self._log(logging.WARNING, "failed, and is retried", failure, cause, attempts)
+            self._mark_retrying(failure, cause, attempts)
             self._back_off(backoff.pause())
             if self._stopped:
                 return Batch(Outcome.ADVANCED if handled else Outcome.CAUGHT_UP, handled, position - 1)
@@ -293,68 +293,68 @@ class Worker:
                 cause = again.__cause__ or again
             else:
                 return Batch(batch.outcome, handled + batch.handled, batch.position)
-        failure = self._batches.failure(failed.row, cause, attempts)
+        error = self._runner.failure(failure.row, cause, attempts)
         if self._projection.on_failure is OnFailure.DEAD_LETTER:
-            self._log(logging.ERROR, "failed, and is a dead letter now", failed, cause, attempts)
-            batch = self._batches.put_aside(failed.row, attempts=attempts, error=failure.error_type)
+            self._log(logging.ERROR, "failed, and is a dead letter now", failure, cause, attempts)
+            batch = self._runner.skip_as_dead_letter(failure.row, attempts=attempts, error=error.error_type)
             return Batch(batch.outcome, handled, batch.position)
-        with self._if_there_is_a_connection():
-            self._batches.mark_failed(failure)
-        raise failure from cause
+        with self._ignoring_lost_connection():
+            self._runner.mark_failed(error)
+        raise error from cause
 
-    def _say_retrying(self, failed: HandlerFailed, cause: BaseException, attempts: int) -> None:
-        with self._if_there_is_a_connection():
-            self._batches.mark_retrying(self._batches.failure(failed.row, cause, attempts))
+    def _mark_retrying(self, failure: HandlerFailed, cause: BaseException, attempts: int) -> None:
+        with self._ignoring_lost_connection():
+            self._runner.mark_retrying(self._runner.failure(failure.row, cause, attempts))
 
     @contextmanager
-    def _if_there_is_a_connection(self) -> Iterator[None]:
-        """Let no lost connection hide the error that it is about."""
+    def _ignoring_lost_connection(self) -> Iterator[None]:
+        """Record a failure in the database if there is a connection, so that its loss does not hide the failure."""
         try:
             yield
         except Exception as error:
-            if not self._driver.is_passing(error):
+            if not self._driver.is_transient(error):
                 raise
 
-    def _log(self, level: int, what: str, failed: HandlerFailed, cause: BaseException, attempts: int) -> None:
-        """Tell where it was and of which type; what the error says may hold payload."""
-        name, position, kind = self._projection.name, failed.row[POSITION], type(cause).__name__
-        told = {"projection": name, "position": position, "error_type": kind, "attempts": attempts}
-        _log.log(level, "projection %r: the event at position %d %s (%s)", name, position, what, kind, extra=told)
+    def _log(self, level: int, what: str, failure: HandlerFailed, cause: BaseException, attempts: int) -> None:
+        """Log the position and the type of the error, but not its text, which may have payload."""
+        name, position, kind = self._projection.name, failure.row[POSITION], type(cause).__name__
+        extra = {"projection": name, "position": position, "error_type": kind, "attempts": attempts}
+        _log.log(level, "projection %r: the event at position %d %s (%s)", name, position, what, kind, extra=extra)
 
     def _back_off(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while not self._stopped and (left := end - time.monotonic()) > 0:
             self._waker.wait(min(left, SEEN_EVERY_SECONDS))
             if left > SEEN_EVERY_SECONDS:
-                self._batches.mark_seen()
+                self._runner.mark_seen()
 
-    # --- being seen
+    # --- the heartbeat
 
-    def _say_seen(self, batch: Batch) -> None:
+    def _heartbeat(self, batch: Batch) -> None:
         now = time.monotonic()
         if batch.outcome is Outcome.BUSY:
-            return  # the other one says so with its batch
+            return  # the batch of the other worker is its heartbeat
         if batch.outcome is Outcome.ADVANCED:
-            self._seen_at = now
-        elif not self._batches.is_seen or now - self._seen_at > SEEN_EVERY_SECONDS:
-            self._batches.mark_seen()
-            self._seen_at = now
+            self._last_heartbeat = now
+        elif not self._runner.is_seen or now - self._last_heartbeat > SEEN_EVERY_SECONDS:
+            self._runner.mark_seen()
+            self._last_heartbeat = now
 
     @contextmanager
-    def _seen(self) -> Iterator[None]:
-        """Be seen no longer at the end."""
+    def _marking_stopped(self) -> Iterator[None]:
+        """Record at the end that this worker has stopped."""
         try:
             yield
         finally:
-            self._say_gone()
+            self._mark_stopped()
 
-    def _say_gone(self) -> None:
+    def _mark_stopped(self) -> None:
         try:
-            self._batches.mark_stopped()
+            self._runner.mark_stopped()
         except (SQLAlchemyError, EventStoreError):
-            return  # the first error tells more; others see it by the time
+            return  # the first error says more, and the missing heartbeat shows that the worker is gone
         except Exception as error:
-            if not self._driver.is_passing(error):
+            if not self._driver.is_transient(error):
                 raise
 
     @contextmanager
@@ -363,7 +363,7 @@ class Worker:
             yield
             return
         if threading.current_thread() is not threading.main_thread():
-            msg = "handle_signals works in the main thread only; call stop() there, and leave it out here"
+            msg = "handle_signals works only in the main thread; leave it out, and call stop() from the main thread"
             raise InvalidInput(msg)
 
         def stop(_number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Repositories: aggregates out of events, with snapshots and retries."""
+"""Repositories, which load aggregates from events and execute commands, with snapshots and retries."""
 
 from eventstore.repository.loaded import LoadedAggregate, SaveResult
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, always, every, never

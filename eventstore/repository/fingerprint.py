@@ -1,7 +1,7 @@
-"""The shape of a state's class, so that a snapshot of another one is not taken for it.
+"""The fingerprint of a state's class, by which a snapshot of another version of the class is recognised.
 
-A field that is gone would be passed over when a state is made of plain data, and a new one would have its default: not
-an error, but a wrong state.
+Without it, a state would be made from the plain data of the other version: a removed field would be ignored, and a new
+one would have its default, so that the state would be wrong without an error.
 """
 
 import hashlib
@@ -12,30 +12,36 @@ from typing import Annotated, Any, Union, get_args, get_origin
 _MARKS = ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__", "__pydantic_validator__")
 
 
-def shape_of(cls: type) -> str:
-    """Return a digest of the names and types of all fields, in nested classes, too; the same in every process."""
+def fingerprint_of(cls: type) -> str:
+    """Return a digest of the names and types of all fields, in nested classes, too. It is the same in every process."""
     return hashlib.blake2b(describe(cls, set()).encode(), digest_size=8).hexdigest()
 
 
-def describe(annotation: Any, seen: set[type]) -> str:
-    """Return the text of the digest. Classes stand in it by their names, without modules: they may be moved."""
+def describe(annotation: Any, classes: set[type]) -> str:
+    """Return the text for the digest. It has the names of classes without their modules, so that they can be moved.
+
+    Args:
+        annotation: A class, or another annotation.
+        classes: The classes that the text already describes; those that it adds are added to it.
+    """
     origin = get_origin(annotation)
     if origin is Annotated:
-        return describe(get_args(annotation)[0], seen)
+        return describe(get_args(annotation)[0], classes)
     if origin is not None:
-        arguments = ", ".join(describe(argument, seen) for argument in get_args(annotation))
-        # `X | None` and `Optional[X]` are the same; in some versions of Python, of the same class
+        arguments = ", ".join(describe(argument, classes) for argument in get_args(annotation))
+        # `X | None` and `Optional[X]` are equal, but only in some versions of Python of the same class
         return f"{'Union' if origin in (Union, UnionType) else _name(origin)}[{arguments}]"
-    if not isinstance(annotation, type) or annotation in seen or not any(hasattr(annotation, mark) for mark in _MARKS):
+    has_fields = isinstance(annotation, type) and any(hasattr(annotation, mark) for mark in _MARKS)
+    if not has_fields or annotation in classes:
         return _name(annotation)
-    seen.add(annotation)
+    classes.add(annotation)
     try:
         hints = typing.get_type_hints(annotation, include_extras=True)
-    except NameError:  # it names what is defined inside a function, say
+    except NameError:  # it uses a name that is defined elsewhere, for example inside a function
         hints = dict(getattr(annotation, "__annotations__", {}))
-    fields = ", ".join(f"{name}: {describe(hint, seen)}" for name, hint in hints.items())
-    stored_as = ", ".join(getattr(annotation, "__struct_encode_fields__", ()))
-    return f"{annotation.__qualname__}({fields}; {stored_as})"
+    fields = ", ".join(f"{name}: {describe(hint, classes)}" for name, hint in hints.items())
+    encoded_names = ", ".join(getattr(annotation, "__struct_encode_fields__", ()))
+    return f"{annotation.__qualname__}({fields}; {encoded_names})"
 
 
 def _name(annotation: Any) -> str:

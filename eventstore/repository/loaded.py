@@ -1,4 +1,4 @@
-"""What a repository returns."""
+"""The results of a repository."""
 
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -8,16 +8,15 @@ from eventstore.repository.states import State
 
 @dataclass(frozen=True, slots=True)
 class LoadedAggregate(Generic[State]):
-    """An aggregate as it was loaded.
+    """A loaded aggregate.
 
-    The state belongs to whoever has loaded it: no other load returns the same object.
+    You may change its state, because every load returns a new object.
 
     Attributes:
         stream_id: Its stream.
-        version: The version of the stream that the state was computed at, 0 if it has no events; `save` appends at
-            it.
+        version: The version of the stream that the state was computed at; 0 if it has no events. `save` expects it.
         state: The state.
-        snapshot_version: The version of the snapshot that loading began with, 0 if there was none.
+        snapshot_version: The version of the snapshot that the load began with; 0 if there was none.
     """
 
     stream_id: str
@@ -33,13 +32,14 @@ class LoadedAggregate(Generic[State]):
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """What a command has done.
+    """The result of a command.
 
     Attributes:
         stream_id: The stream.
-        version: Its version now.
-        position: The global position of the last of the events, to wait for a projection with; 0 if there were none.
-        events: What was appended; empty if there was nothing to do.
+        version: The version of the stream after it.
+        position: The position of the last of the events in the global order, which `wait_for` accepts; 0 if there were
+            none.
+        events: The appended events; empty if there was nothing to do.
         attempts: How often the command was called.
     """
 

@@ -1,4 +1,4 @@
-"""When the state of an aggregate is saved as a snapshot."""
+"""Policies, which decide when the state of an aggregate is saved as a snapshot."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from eventstore.common.validation import check_number
 
 @dataclass(frozen=True, slots=True)
 class SinceSnapshot:
-    """How far a stream has come since its snapshot: what a policy decides on.
+    """How far a stream is ahead of its snapshot, for a policy to decide.
 
     Attributes:
         stream_id: The stream.
         version: Its version now.
-        snapshot_version: The version of its snapshot, 0 if there is none that can be used.
+        snapshot_version: The version of its snapshot; 0 if it has no usable one.
     """
 
     stream_id: str
@@ -22,16 +22,16 @@ class SinceSnapshot:
 
     @property
     def events(self) -> int:
-        """How many events have been stored since."""
+        """How many events were stored since the snapshot."""
         return self.version - self.snapshot_version
 
 
 SnapshotPolicy = Callable[[SinceSnapshot], bool]
-"""Called after an append: whether to save a snapshot now. The state is computed and serialised only if so."""
+"""Called after an append. If it returns True, the state is computed and saved as a snapshot."""
 
 
-def never(since: SinceSnapshot) -> bool:  # noqa: ARG001  # whatever it is
-    """Save no snapshots. One that is there is used all the same."""
+def never(since: SinceSnapshot) -> bool:  # noqa: ARG001  # not used
+    """Save no snapshots. Existing ones are still used."""
     return False
 
 
@@ -41,10 +41,10 @@ def always(since: SinceSnapshot) -> bool:
 
 
 def every(events: int) -> SnapshotPolicy:
-    """Return the policy that saves a snapshot when at least so many events have been stored since the last one.
+    """Return the policy that saves a snapshot when at least this many events were stored since the last one.
 
     Raises:
-        InvalidInput: It is not a number of events, from 1.
+        InvalidInput: The number of events is not an integer from 1.
     """
     check_number("events", events, minimum=1)
     return lambda since: since.events >= events

@@ -1,4 +1,4 @@
-"""The repository: aggregates out of events."""
+"""The repository, which loads aggregates from events and executes commands."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -26,9 +26,9 @@ from eventstore.errors import (
     VersionNotReached,
 )
 from eventstore.events import RecordedEvent
-from eventstore.repository.folding import Folder
-from eventstore.repository.inputs import decided_events, first_state, stream_id_of
+from eventstore.repository.inputs import events_of_command, first_state, stream_id_of
 from eventstore.repository.loaded import LoadedAggregate, SaveResult
+from eventstore.repository.loading import AggregateLoader
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, never
 from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry_conflicts
 from eventstore.repository.snapshotting import Counter, RefreshProgress, SnapshotCounts, SnapshotWriter
@@ -39,34 +39,34 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class Repository(Generic[State]):
-    """Loads aggregates of one category, and appends what commands decide.
+    """Loads aggregates of one category, and appends the events that commands return.
 
-    An aggregate is what its events make of the initial state: an object of any class, or a plain value. A command is a
-    function that takes the state, and returns the events that follow from it. Neither knows of the store.
+    An aggregate is the initial state with all its events applied: an object of any class, or a plain value. A command
+    is a function that takes the state and returns new events. Neither depends on the store.
 
-    It is cheap, thread-safe and meant to be shared, like the store. It keeps no aggregates in memory.
+    A repository is cheap and thread-safe, so you can share it like the store. It keeps no aggregates in memory.
 
     Args:
         store: The application's store, or a joined one.
-        category: What the streams of these aggregates are called before the first `-`: with `order`, the aggregate `42`
-            is the stream `order-42`.
-        initial: Makes the state before the first event, a new one each time; usually a class.
+        category: The category of the streams of these aggregates. With `order`, the aggregate `42` is the stream
+            `order-42`.
+        initial: Makes the state before the first event, a new object each time; usually a class.
         evolve: Takes a state and the next event, a `RecordedEvent`, and returns the state after it: a new object, or
-            the same one, changed. It passes over events that it does not know. It makes no decisions, and raises
-            nothing: what is stored has happened. None is refused, unless the initial state is None: a `return` is
-            missing.
+            the same one, changed. It should ignore events that it does not know, make no decisions, and raise no
+            errors, because stored events have happened. Returning None is an error, unless the initial state is None.
         snapshots: When to save a snapshot: `never`, `always`, `every(100)`, or a function. Defaults to never.
-        to_snapshot: Makes plain data of a state, for a snapshot. Defaults to the fields of dataclasses, attrs classes,
-            msgspec Structs and pydantic models, and to plain values as they are.
-        from_snapshot: Makes a state of that data again. The two are given together.
-        schema_version: The version of the shape of the state, from 1. Raise it whenever the state's class, or what
-            `evolve` makes of events, has changed: older snapshots are then passed over. Each schema version of a stream
-            has a snapshot of its own.
-        attempts: How often `execute` calls a command at most when other writers are quicker, from 1. Defaults to 10.
+        to_snapshot: Converts a state to plain data for a snapshot. Defaults to the fields of dataclasses, attrs
+            classes, msgspec Structs and pydantic models, and to plain values unchanged.
+        from_snapshot: Converts that data back to a state. Pass both or neither.
+        schema_version: The version of the structure of the state, from 1. Raise it whenever the state's class, or the
+            result of `evolve`, has changed; older snapshots are then ignored. A stream has one snapshot for each schema
+            version.
+        attempts: How often `execute` calls a command at most if there are conflicts with other writers, from 1.
+            Defaults to 10.
         backoff_seconds: How long it waits at most before the second attempt; see `retry_conflicts`. Defaults to 0.01.
 
     Raises:
-        InvalidInput: An argument is not valid; or there are to be snapshots, and the state's class needs `to_snapshot`
+        InvalidInput: An argument is not valid, or snapshots are to be saved and the state's class needs `to_snapshot`
             and `from_snapshot`.
 
     Example:
@@ -92,14 +92,14 @@ class Repository(Generic[State]):
         backoff_seconds: float = BACKOFF_SECONDS,
     ) -> None:
         if not isinstance(store, EventStore):
-            msg = f"store is an EventStore, not {type(store).__name__}"
+            msg = f"store must be an EventStore, not {type(store).__name__}"
             raise InvalidInput(msg)
         for name, function in (("initial", initial), ("evolve", evolve), ("snapshots", snapshots)):
             check_function(name, function)
         self._category = check_category(category)
         if not self._category:
             raise InvalidInput(
-                "category is empty; name what stands before the first hyphen of the stream ids, such as order"
+                "category is empty; pass the part of the stream ids before the first hyphen, such as order"
             )
         self._schema_version = check_schema_version(schema_version)
         self._attempts = check_number("attempts", attempts, minimum=1)
@@ -120,13 +120,13 @@ class Repository(Generic[State]):
 
     def _use(self, store: EventStore) -> None:
         self._store = store
-        self._folder = Folder(
+        self._loader = AggregateLoader(
             store, self._initial, self._evolve, self._states, self._schema_version, warned=self._warned
         )
         self._writer = (
             None
             if self._states is None
-            else SnapshotWriter(store, self._folder, self._states, self._schema_version, self._counter)
+            else SnapshotWriter(store, self._loader, self._states, self._schema_version, self._counter)
         )
 
     @property
@@ -145,10 +145,10 @@ class Repository(Generic[State]):
         return self._counter.counts()
 
     def stream_id(self, id: str | int | UUID) -> str:  # noqa: A002  # the field's word
-        """Return the stream of an aggregate: `order-42`.
+        """Return the stream id of an aggregate, such as `order-42`.
 
         Args:
-            id: What identifies it within its category. A stream that has the name of the category only has none.
+            id: The id of the aggregate within its category.
 
         Raises:
             InvalidStreamId: The id is empty, too long, of another type, or begins with the category.
@@ -163,64 +163,64 @@ class Repository(Generic[State]):
         as_of: datetime | None = None,
         must_exist: bool = True,
     ) -> LoadedAggregate[State]:
-        """Load an aggregate: as it is, or as it was.
+        """Load an aggregate, as it is now or as it was.
 
-        The snapshot and the events after it come in one round trip, as long as these are no more than a page of the
-        store; `as_of` needs one more.
+        The snapshot and the events after it are read in one round trip if these are at most a page of the store.
+        `as_of` needs one more round trip.
 
         Args:
-            id: What identifies it within its category.
-            version: As it was at this version.
-            as_of: As it was at this time, by the clock of the database: after the last event that was recorded until
-                then. Of a time that is not yet past, the answer may still change.
+            id: The id of the aggregate within its category.
+            version: Load the state at this version.
+            as_of: Load the state at this time, by the clock of the database, which is the state after the last event
+                that was recorded until then. If the time is not yet past, the result may still change.
             must_exist: Whether it is an error if there are no events. Otherwise the initial state is returned, at
                 version 0.
 
         Raises:
             AggregateNotFound: There are no events, or there were none yet at that time.
-            VersionNotReached: The stream has not come to this version.
+            VersionNotReached: The stream has not reached this version.
             StreamClosed: The stream was deleted or archived.
             InvalidInput: An argument is not valid, or `evolve` has returned None.
             DecodingError: An event can't be read.
         """
         stream_id = self.stream_id(id)
         if version is not None and as_of is not None:
-            msg = "load takes a version or a time, not both"
+            msg = "pass version or as_of to load, not both"
             raise InvalidInput(msg)
-        wanted = MAX_VERSION if version is None else check_number("version", version)
+        up_to_version = MAX_VERSION if version is None else check_number("version", version)
         if as_of is not None:
             if not isinstance(as_of, datetime) or as_of.tzinfo is None:
-                msg = "as_of is a datetime with a time zone, as datetime.now(UTC)"
+                msg = "as_of must be a datetime with a time zone, such as datetime.now(UTC)"
                 raise InvalidInput(msg)
-            wanted = self._folder.version_as_of(stream_id, as_of)
-        state, found, snapshot_version = self._folder.fold(stream_id, wanted)
-        if found == 0 and wanted < MAX_VERSION:
-            self._folder.refuse_ended(stream_id)
-        if found == 0 and must_exist:
+            up_to_version = self._loader.version_as_of(stream_id, as_of)
+        state, actual, snapshot_version = self._loader.load(stream_id, up_to_version)
+        if actual == 0 and up_to_version < MAX_VERSION:
+            self._loader.refuse_closed(stream_id)
+        if actual == 0 and must_exist:
             raise AggregateNotFound(stream_id, as_of)
-        if version is not None and found < version:
-            raise VersionNotReached(stream_id, version, found)
-        return LoadedAggregate(stream_id, found, state, snapshot_version)
+        if version is not None and actual < version:
+            raise VersionNotReached(stream_id, version, actual)
+        return LoadedAggregate(stream_id, actual, state, snapshot_version)
 
     def save(
         self, loaded: LoadedAggregate[State], events: Iterable[Any], *, metadata: Mapping[str, Any] | None = None
     ) -> SaveResult:
-        """Append events that were decided on a loaded state, at its version.
+        """Append events that were decided from a loaded state, at its version.
 
         Args:
-            loaded: What `load` has returned.
-            events: As for `EventStore.append`; none is fine, then nothing is appended.
+            loaded: The result of `load`.
+            events: As for `EventStore.append`. If there are none, nothing is appended.
             metadata: As for `EventStore.append`.
 
         Raises:
-            ConcurrencyConflict: Others have appended since it was loaded. It is never tried again: what was decided may
+            ConcurrencyConflict: Another writer has appended since the load. It is not retried, because the decision may
                 be wrong by now.
             EventStoreError: As for `EventStore.append`.
         """
         if not isinstance(loaded, LoadedAggregate) or not loaded.stream_id.startswith(f"{self._category}-"):
-            msg = f"save takes what load of this repository, of category {self._category!r}, has returned"
+            msg = f"save needs an aggregate that this repository, of category {self._category!r}, has loaded"
             raise InvalidInput(msg)
-        return self._append(loaded, decided_events(self._store.event_types, events), metadata, attempts=1)
+        return self._append(loaded, events_of_command(self._store.event_types, events), metadata, attempts=1)
 
     def execute(
         self,
@@ -230,24 +230,23 @@ class Repository(Generic[State]):
         metadata: Mapping[str, Any] | None = None,
         must_exist: bool = False,
     ) -> SaveResult:
-        """Load an aggregate, let a command decide, and append its events at the loaded version.
+        """Load an aggregate, call a command with its state, and append the events at the loaded version.
 
-        If another writer was quicker, all of it is done again, on the state as it is then: the command is called
-        once for each attempt, so it should do nothing but decide. In a joined transaction there is one attempt only:
-        whatever else was read in it would be out of date. Repeat the whole transaction instead, see `retry_conflicts`.
+        If another writer has appended meanwhile, everything is retried with the new state. The command is called once
+        for each attempt, so it should have no side effects. In a joined transaction there is only one attempt, because
+        other reads in the transaction would be out of date; retry the whole transaction, see `retry_conflicts`.
 
         Args:
-            id: What identifies it within its category.
-            command: Called with the state and the arguments. It returns events, or yields them; none, or None, where
-                there is nothing to do. It refuses by raising an error of its own: nothing is appended.
-            arguments: For the command.
+            id: The id of the aggregate within its category.
+            command: Called with the state and the arguments. It returns or yields events; none, or None, if there is
+                nothing to do. To refuse, it raises any error, and nothing is appended.
+            arguments: More arguments for the command.
             metadata: As for `EventStore.append`.
-            must_exist: Whether it is an error if there are no events yet. Otherwise the command decides on the initial
-                state.
+            must_exist: Whether it is an error if there are no events yet. Otherwise the command gets the initial state.
 
         Raises:
-            AggregateNotFound: There are no events, and there must be.
-            ConcurrencyConflict: Other writers were quicker in every attempt.
+            AggregateNotFound: There are no events, and `must_exist` is True.
+            ConcurrencyConflict: Every attempt was in conflict with another writer.
             EventStoreError: As for `load` and `EventStore.append`.
         """
         attempts = 0
@@ -256,26 +255,26 @@ class Repository(Generic[State]):
             nonlocal attempts
             attempts += 1
             loaded = self.load(id, must_exist=must_exist)
-            events = decided_events(self._store.event_types, command(loaded.state, *arguments))
+            events = events_of_command(self._store.event_types, command(loaded.state, *arguments))
             return self._append(loaded, events, metadata, attempts=attempts)
 
         with self._store.core.observer.operation("execute", stream_id=self.stream_id(id)) as observed:
             if self._store.core.execution.is_joined:
-                saved = attempt()
+                result = attempt()
             else:
-                saved = retry_conflicts(attempt, attempts=self._attempts, backoff_seconds=self._backoff_seconds)
-            observed.note(events=len(saved.events), attempts=attempts)
-        return saved
+                result = retry_conflicts(attempt, attempts=self._attempts, backoff_seconds=self._backoff_seconds)
+            observed.note(events=len(result.events), attempts=attempts)
+        return result
 
     def join(self, target: EventStore | Session | scoped_session[Any] | Connection) -> "Repository[State]":
         """Return this repository inside a transaction.
 
         Args:
-            target: What `store.transaction()` or `store.join` has given, or what `EventStore.join` takes.
+            target: The store of `store.transaction()` or `store.join`, or a target that `EventStore.join` accepts.
 
         Raises:
-            NotInTransaction: A store that is not joined to a transaction.
-            DatabaseMismatch: The target is of another database.
+            NotInTransaction: The target is a store that is not joined to a transaction.
+            DatabaseMismatch: The target is on another database.
             InvalidInput: The target is none of these.
 
         Example:
@@ -288,12 +287,12 @@ class Repository(Generic[State]):
         return self.with_store(self._store_in(target) if isinstance(target, EventStore) else self._store.join(target))
 
     def _store_in(self, target: EventStore) -> EventStore:
-        """Return the repository's own store, with its own event types and codec, in the transaction of another."""
-        target.connection  # noqa: B018  # there must be one
+        """Return the repository's store, with its event types and codec, in the transaction of another store."""
+        target.connection  # noqa: B018  # it raises if there is no transaction
         if not same_database(target.engine, self._store.engine):
             msg = (
-                f"the repository is on {self._store.engine.url!r}, the transaction on {target.engine.url!r}; "
-                "join one of its database"
+                f"the repository is on {self._store.engine.url!r}, but the transaction is on {target.engine.url!r}; "
+                "join one on the repository's database"
             )
             raise DatabaseMismatch(msg)
         core = self._store.core
@@ -312,18 +311,18 @@ class Repository(Generic[State]):
         policy: SnapshotPolicy | None = None,
         on_progress: Callable[[RefreshProgress], object] | None = None,
     ) -> RefreshProgress:
-        """Save the snapshots that are missing or too old, of all aggregates of the category: in the background.
+        """Save the missing and outdated snapshots of all aggregates of the category, as a background job.
 
-        After a change of `schema_version`, say, before the new code is used by everybody. It can be stopped at any
-        moment, and repeated: what is done already is passed over. It holds one page of events in memory, and no
-        transaction open.
+        Run it, for example, after raising `schema_version`, before all processes use the new code. You can stop it at
+        any time and run it again; it skips what is done. It holds one page of events in memory, and no open
+        transaction.
 
         Args:
-            policy: Which to save. Defaults to the repository's own policy.
+            policy: Decides which snapshots to save. Defaults to the repository's policy.
             on_progress: Called after each stream.
 
         Returns:
-            How far it has come.
+            The final progress.
 
         Raises:
             InvalidInput: The state's class needs `to_snapshot` and `from_snapshot`.
@@ -332,7 +331,7 @@ class Repository(Generic[State]):
         if self._store.core.execution.is_joined:
             raise UnsuitableTransaction("would be open for as long as this takes")
         if self._writer is None:
-            msg = "there can be no snapshots of these states: give the repository to_snapshot and from_snapshot"
+            msg = "these states can't be saved as snapshots; give the repository to_snapshot and from_snapshot"
             raise InvalidInput(msg)
         return self._writer.refresh(self._category, policy or self._policy, on_progress)
 

@@ -1,4 +1,4 @@
-"""Trying again after a conflict."""
+"""Retries after a conflict."""
 
 import time
 from collections.abc import Callable
@@ -18,21 +18,21 @@ _LONGEST_PAUSE_SECONDS: Final = 1.0
 def retry_conflicts(
     function: Callable[[], Result], *, attempts: int = ATTEMPTS, backoff_seconds: float = BACKOFF_SECONDS
 ) -> Result:
-    """Call a function, again and again while it raises a `ConcurrencyConflict`; for a transaction of your own, say.
+    """Call a function, and retry it while it raises a `ConcurrencyConflict`, for example around your own transaction.
 
-    It waits before each further attempt, for a random time, so that those who compete don't meet again: at most
-    `backoff_seconds` before the second, twice as long before the third, and so on, up to a second.
+    Before each further attempt it waits for a random time, so that competing writers do not collide again: at most
+    `backoff_seconds` before the second attempt, twice as long before the third, and so on, up to a second.
 
     Args:
-        function: Everything that is to be repeated: it must open the transaction, read and decide itself.
+        function: Everything that has to be repeated: opening the transaction, reading and deciding.
         attempts: How often to call it at most, from 1.
         backoff_seconds: The longest pause before the second attempt. With 0 there are no pauses.
 
     Returns:
-        What the function has returned.
+        The result of the function.
 
     Raises:
-        ConcurrencyConflict: That of the last attempt.
+        ConcurrencyConflict: The last attempt was in conflict, too.
         InvalidInput: An argument is not valid.
 
     Example:

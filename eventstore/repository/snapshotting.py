@@ -1,4 +1,4 @@
-"""Writing snapshots: after appends, and of many aggregates in the background."""
+"""Writing snapshots: after appends, and for many aggregates in the background."""
 
 import logging
 import threading
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from eventstore.errors import EventStoreError
-from eventstore.repository.folding import Folder
+from eventstore.repository.loading import AggregateLoader
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy
 from eventstore.repository.states import State, StateCodec
 from eventstore.snapshots import write_snapshot
@@ -26,8 +26,9 @@ class SnapshotCounts:
 
     Attributes:
         saved: How many were saved.
-        declined: How many were not needed: there was one as new, or the events were rolled back.
-        failed: How many could not be saved. The appends before them were not affected; the log says why.
+        declined: How many were not saved, because there was one of the same version or newer, or the events were rolled
+            back.
+        failed: How many could not be saved. The appends before them were not affected; the log has the reasons.
     """
 
     saved: int = 0
@@ -37,13 +38,13 @@ class SnapshotCounts:
 
 @dataclass(frozen=True, slots=True)
 class RefreshProgress:
-    """How far a refresh has come.
+    """The progress of `Repository.refresh_snapshots`.
 
     Attributes:
-        streams: How many streams of the category have been looked at.
+        streams: How many streams of the category were checked.
         total: How many there were at the beginning.
         saved: How many snapshots were saved.
-        failed: How many could not be saved; the log says why.
+        failed: How many could not be saved; the log has the reasons.
     """
 
     streams: int
@@ -53,39 +54,44 @@ class RefreshProgress:
 
 
 class Counter:
-    """Counts for all threads that share a repository."""
+    """Counts snapshots for all threads that share a repository."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = {"saved": 0, "declined": 0, "failed": 0}
 
     def add(self, outcome: str) -> None:
-        """Count one more."""
+        """Count one snapshot more."""
         with self._lock:
             self._counts[outcome] += 1
 
     def counts(self) -> SnapshotCounts:
-        """Return what was counted."""
+        """Return the counts."""
         with self._lock:
             return SnapshotCounts(**self._counts)
 
 
 class SnapshotWriter(Generic[State]):
-    """Saves snapshots, and lets no failure through.
+    """Saves snapshots. Failures are logged, not raised.
 
     Args:
-        store: Where to save.
-        folder: Computes the states.
+        store: The store that it saves to.
+        loader: Computes the states.
         states: Serialises them.
-        schema_version: Of the snapshots.
-        counter: Counts what has come of it.
+        schema_version: The schema version of the snapshots.
+        counter: Counts the outcomes.
     """
 
     def __init__(
-        self, store: EventStore, folder: Folder[State], states: StateCodec[State], schema_version: int, counter: Counter
+        self,
+        store: EventStore,
+        loader: AggregateLoader[State],
+        states: StateCodec[State],
+        schema_version: int,
+        counter: Counter,
     ) -> None:
         self._store = store
-        self._folder = folder
+        self._loader = loader
         self._states = states
         self._schema_version = schema_version
         self._counter = counter
@@ -93,28 +99,28 @@ class SnapshotWriter(Generic[State]):
     def after_append(self, since: SinceSnapshot, policy: SnapshotPolicy) -> None:
         """Save a snapshot if the policy asks for it."""
         try:
-            wanted = policy(since)
-        except Exception as error:  # noqa: BLE001  # the application's own, and the events are stored
+            is_due = policy(since)
+        except Exception as error:  # noqa: BLE001  # the application's code, and the events are stored
             self._failed(since.stream_id, since.version, error)
         else:
-            if wanted:
+            if is_due:
                 self.write(since.stream_id, since.version)
 
     def write(self, stream_id: str, version: int) -> str:
-        """Save the state at a version; return what has come of it, a field of `SnapshotCounts`.
+        """Save the state at a version; return the outcome, the name of a field of `SnapshotCounts`.
 
-        The state is read again, not taken from the command: that one may have changed it on its way to a decision.
+        The state is loaded again, not taken from the command, which may have changed it before it decided.
         """
         try:
             with self._scope():
                 outcome = "saved" if self._save(stream_id, version) else "declined"
-        except Exception as error:  # noqa: BLE001  # the events are stored: a cache that is not is no reason to fail
+        except Exception as error:  # noqa: BLE001  # the events are stored, and the snapshot is only a cache
             return self._failed(stream_id, version, error)
         self._counter.add(outcome)
         return outcome
 
     def _save(self, stream_id: str, up_to_version: int) -> bool:
-        state, version, _ = self._folder.fold(stream_id, up_to_version)
+        state, version, _ = self._loader.load(stream_id, up_to_version)
         return write_snapshot(
             self._store.core,
             stream_id,
@@ -124,17 +130,17 @@ class SnapshotWriter(Generic[State]):
         )
 
     def _failed(self, stream_id: str, version: int, error: Exception) -> str:
-        # of errors that are not ours the text may show the state
+        # the text of a foreign error may show the state
         reason = str(error) if isinstance(error, EventStoreError) else type(error).__name__
-        told = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
-        _log.warning("snapshot of %r at version %d could not be saved: %s", stream_id, version, reason, extra=told)
+        extra = {"stream_id": stream_id, "version": version, "error_type": type(error).__name__}
+        _log.warning("snapshot of %r at version %d could not be saved: %s", stream_id, version, reason, extra=extra)
         self._counter.add("failed")
         return "failed"
 
     def refresh(
         self, category: str, policy: SnapshotPolicy, on_progress: Callable[[RefreshProgress], object] | None
     ) -> RefreshProgress:
-        """Save those that the policy asks for, stream by stream."""
+        """Save the snapshots that the policy asks for, stream by stream."""
         with self._store.core.execution.statement() as run:
             ((total,),) = run(count_streams, category=category)
         streams = saved = failed = 0
@@ -168,5 +174,5 @@ class SnapshotWriter(Generic[State]):
             after = rows[-1][0]
 
     def _scope(self) -> AbstractContextManager[object]:
-        """Open a savepoint in a transaction of the caller's: on PostgreSQL a failed statement would abort it."""
+        """Open a savepoint in a joined transaction, which a failed statement would abort on PostgreSQL."""
         return self._store.core.execution.transaction() if self._store.core.execution.is_joined else nullcontext()

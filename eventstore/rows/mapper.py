@@ -1,4 +1,4 @@
-"""Between events as Python values and the columns of a row."""
+"""The conversion between events and rows."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,16 +23,16 @@ from eventstore.errors import (
 )
 from eventstore.event_types import EventTypes
 from eventstore.event_types.upcasting import PlainEvent, Shape
-from eventstore.events import CLOSING_ERRORS, Append, NewEvent, RecordedEvent
+from eventstore.events import TOMBSTONE_ERRORS, Append, NewEvent, RecordedEvent
 from eventstore.streams import STREAM_EXISTS, Expectation, ExpectedVersion
 
 POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
-"""Where these are in a row of `statements.read_forwards`."""
+"""The indexes of these columns in a row of `read_forwards`."""
 
 
 @dataclass(slots=True)  # a frozen one takes twice as long to make
 class PendingAppend:
-    """An append that was checked and encoded: the columns of its rows, event by event."""
+    """An append that was checked and encoded, as columns with one value for each event."""
 
     stream_id: str
     expected: ExpectedVersion
@@ -49,32 +49,32 @@ class PendingAppend:
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """The lowest and the highest version of the stream that meet the expectation."""
+        """The lowest and the highest version of the stream that match the expected version."""
         if isinstance(self.expected, int):
             return self.expected, self.expected
         return (1 if self.expected is STREAM_EXISTS else 0), MAX_VERSION
 
     def accepts(self, version: int) -> bool:
-        """Return whether a stream at this version meets the expectation."""
+        """Return whether a version of the stream matches the expected version."""
         lowest, highest = self.bounds
         return lowest <= version <= highest
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event as it is stored: what is carried from one database to another.
+    """An event as it is stored, for exports and imports.
 
     Attributes:
-        position: Its place in the global order of the database that it was read from.
+        position: Its position in the database that it was read from.
         stream_id: The stream.
-        version: Its place in the stream.
-        event_id: Its id.
-        event_type: As it is stored.
-        schema_version: As it is stored.
-        codec: How data is encoded.
-        data: The payload, encoded.
-        metadata: JSON text, None if none was given.
-        recorded_at: When it was stored, in UTC.
+        version: The version in the stream.
+        event_id: The event id.
+        event_type: The stored event type.
+        schema_version: The stored schema version.
+        codec: The number of the codec of `data`.
+        data: The encoded payload.
+        metadata: JSON text; None if there is none.
+        recorded_at: When the database stored it, in UTC.
     """
 
     position: int
@@ -90,7 +90,7 @@ class StoredEvent:
 
     @classmethod
     def of(cls, row: tuple[Any, ...], to_uuid: Callable[[Any], UUID], to_time: Callable[[Any], datetime]) -> Self:
-        """Return the event of a row of `statements.read_forwards`."""
+        """Return the event from a row of `read_forwards`."""
         position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
         return cls(
             position, stream_id, version, to_uuid(event_id), event_type, schema_version, codec, bytes(data), metadata,
@@ -99,43 +99,43 @@ class StoredEvent:
 
 
 class EventMapper:
-    """Makes rows of events and events of rows, by one store's event types and codec."""
+    """Converts between events and rows, with the event types and the codec of one store."""
 
     def __init__(self, event_types: EventTypes, codec: PayloadCodec) -> None:
         self.codec = codec
         self.event_types = event_types
 
-    def pending(self, append: Append, *, closes: bool = False) -> PendingAppend:
+    def pending(self, append: Append, *, is_tombstone: bool = False) -> PendingAppend:
         """Check and encode an append.
 
         Args:
-            append: What is to be appended.
-            closes: Whether it may hold an event that ends a stream.
+            append: The append.
+            is_tombstone: Whether it may have a tombstone.
 
         Raises:
-            InvalidInput: Anything about it that can't be right; see `eventstore.errors`.
-            EncodingError: Data that can't be stored exactly, or that its class could not read back.
-            UnregisteredEventType: An object that is neither a NewEvent nor of a registered class.
+            InvalidInput: The append is not valid; see the subclasses.
+            EncodingError: Data can't be stored exactly, or its class could not read it back.
+            UnregisteredEventType: An object is neither a NewEvent nor of a registered class.
         """
         events = self._new_events(append)
         expected = append.expected_version
         if isinstance(expected, int) and expected > MAX_VERSION - len(events):
-            msg = f"stream {append.stream_id!r} would pass the largest version, {MAX_VERSION}"
+            msg = f"stream {append.stream_id!r} would exceed the largest version, {MAX_VERSION}"
             raise InvalidExpectedVersion(msg)
         pending = PendingAppend(append.stream_id, expected, _expectation_of(expected))
         metadata = append.metadata
         if CONTEXT.get() or PROVIDERS.get():
             metadata = with_context(metadata)
         shared_metadata = None if metadata is None else encode_metadata(metadata)
-        seen: set[UUID] = set()
+        event_ids: set[UUID] = set()
         for index, event in enumerate(events):
-            if event.event_id in seen:
+            if event.event_id in event_ids:
                 msg = (
                     f"event {index} of the append to stream {append.stream_id!r} repeats the event id "
-                    f"{event.event_id}; every event needs its own"
+                    f"{event.event_id}; every event needs another id"
                 )
                 raise InvalidInput(msg)
-            seen.add(event.event_id)
+            event_ids.add(event.event_id)
             codec, data = self._encode(event, index)
             pending.event_ids.append(event.event_id)
             pending.event_types.append(event.event_type)
@@ -145,36 +145,36 @@ class EventMapper:
             pending.metadata.append(
                 encode_metadata({**(metadata or {}), **event.metadata}) if event.metadata else shared_metadata
             )
-        if not closes and not CLOSING_ERRORS.keys().isdisjoint(pending.event_types):
-            msg = "events that end a stream are the store's own: see EventStore.delete_stream and archive_stream"
+        if not is_tombstone and not TOMBSTONE_ERRORS.keys().isdisjoint(pending.event_types):
+            msg = "only the store appends tombstones; call EventStore.delete_stream or archive_stream"
             raise InvalidEvent(msg)
         return pending
 
     def _encode(self, event: NewEvent, index: int) -> tuple[int, bytes]:
-        registered = self.event_types.type_of(event.data)
-        if registered is None:
+        shape = self.event_types.type_of(event.data)
+        if shape is None:
             return self.codec.encode(event.data, index=index, event_type=event.event_type)
-        if registered != (event.event_type, event.schema_version):
+        if shape != (event.event_type, event.schema_version):
             msg = (
-                f"{type(event.data).__qualname__} is registered as {registered[0]!r} with schema version "
-                f"{registered[1]}, not {event.event_type!r} with {event.schema_version}; use EventTypes.new_event"
+                f"{type(event.data).__qualname__} is registered as {shape[0]!r} with schema version "
+                f"{shape[1]}, not {event.event_type!r} with {event.schema_version}; use EventTypes.new_event"
             )
             raise InvalidEvent(msg)
         codec, data = self.codec.encode(event.data, typed=True, index=index, event_type=event.event_type)
         if self.codec.is_exact and self.event_types.comes_back(event.data):
             return codec, data
-        try:  # a class that checks no types can hold what it can't be made of: once stored, it would be lost
-            read = self._read_back(registered, codec, data)
+        try:  # a class that checks no types can have values that can't be read back; once stored, they would be lost
+            read = self._read_back(shape, codec, data)
         except DecodingError as error:
             path, problem = error.path or "$", f"could not be read back: {error.problem}"
-            given = value_at(event.data, path)
+            value = value_at(event.data, path)
         else:
-            found = difference(event.data, read, partial(self.codec.encode, typed=True))
-            if found is None:
+            change = difference(event.data, read, partial(self.codec.encode, typed=True))
+            if change is None:
                 return codec, data
-            path, problem, given = found.path, found.problem, found.given
+            path, problem, value = change.path, change.problem, change.value
         raise EncodingError(
-            path=path, value_type=type(given).__qualname__, problem=problem, index=index, event_type=event.event_type
+            path=path, value_type=type(value).__qualname__, problem=problem, index=index, event_type=event.event_type
         )
 
     def _read_back(self, shape: Shape, codec: int, data: bytes) -> Any:
@@ -193,14 +193,14 @@ class EventMapper:
         upcast: bool = True,
         newest_first: bool = False,
     ) -> Iterator[RecordedEvent]:
-        """Yield the events of a page of rows of `statements.read_forwards`.
+        """Yield the events from a page of rows of `read_forwards`.
 
         Args:
-            rows: Of one row there can be several events, or none: see `EventTypes.splitter`.
-            to_uuid: The backend's.
-            to_time: The backend's.
-            upcast: False for what is stored: plain data, without upcasters and classes.
-            newest_first: Whether the events of one row are wanted in reverse order, too.
+            rows: The rows. A splitter makes several events from one row, or none; see `EventTypes.splitter`.
+            to_uuid: The dialect's conversion of ids.
+            to_time: The dialect's conversion of times.
+            upcast: Pass False to read what is stored: plain data, without upcasters and classes.
+            newest_first: Whether to reverse the order of the events from one row, too.
 
         Raises:
             DecodingError: The data can't be read, or does not fit the registered class.
@@ -212,14 +212,14 @@ class EventMapper:
         read, of_type, of_version = None, None, None
         for row in rows:
             position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at = row
-            if event_type != of_type or schema_version != of_version:  # it is often the one of the row before
+            if event_type != of_type or schema_version != of_version:  # often the same as in the row before
                 of_type, of_version = event_type, schema_version
                 read = readers.get((event_type, schema_version))
             if read is not None and codec == messagepack:
                 try:
                     value = read(data)
                     decoded = {} if metadata is None else read_metadata(metadata)
-                except Exception:  # noqa: BLE001, S110  # the other way is taken, and says what is wrong, if it is
+                except Exception:  # noqa: BLE001, S110  # the slower way below raises the better error, or succeeds
                     pass
                 else:
                     yield RecordedEvent(
@@ -255,17 +255,17 @@ class EventMapper:
             for to_type, to_version, plain in self.event_types.upcast(event_type, schema_version, data)
         ]
 
-    def says_the_same(self, pending: PendingAppend, index: int, row: tuple[Any, ...]) -> bool:
-        """Return whether a stored row has the type, schema version and data of an event that is to be appended.
+    def is_same_event(self, pending: PendingAppend, index: int, row: tuple[Any, ...]) -> bool:
+        """Return whether a stored row has the type, schema version and data of a pending event.
 
         Raises:
-            DecodingError: What is stored can't be read.
+            DecodingError: The stored data can't be read.
         """
         _, stream_id, version, _, event_type, schema_version, codec, data, _, _ = row
         if (event_type, schema_version) != (pending.event_types[index], pending.schema_versions[index]):
             return False
         try:
-            return self.codec.says_the_same((codec, bytes(data)), (pending.codecs[index], pending.data[index]))
+            return self.codec.holds_same_value((codec, bytes(data)), (pending.codecs[index], pending.data[index]))
         except DecodingError as error:
             raise error.at(stream_id, version, event_type) from None
 
@@ -277,14 +277,14 @@ class EventMapper:
             return [self.event_types.new_event(events)]
         if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
             msg = (
-                f"events is one event or a list of events, not {type(events).__name__}: an event is a NewEvent, or an "
-                "object of a registered class"
+                f"events must be one event or a list of events, not {type(events).__name__}; an event is a NewEvent or "
+                "an object of a registered class"
             )
             raise InvalidInput(msg)
         new_events = [event if isinstance(event, NewEvent) else self.event_types.new_event(event) for event in events]
         if not new_events:
             msg = (
-                f"nothing to append to stream {append.stream_id!r}: the list of events is empty; "
+                f"nothing to append to stream {append.stream_id!r}, because the list of events is empty; "
                 "pass at least one event"
             )
             raise InvalidInput(msg)

@@ -1,4 +1,4 @@
-"""Statements that load aggregates, and look after their snapshots."""
+"""Statements that load aggregates, and list which snapshots they have."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from eventstore.tables import Tables
 
 
 def load_aggregate(tables: Tables) -> ClauseElement:
-    """Return the snapshot and a page of the events after it, up to a version: columns as of `read_forwards`.
+    """Return the snapshot and a page of the events after it, up to a version, with the columns of `read_forwards`.
 
-    The row of the snapshot has no position. Rows come in no order that could be relied on; by version, the snapshot is
-    the first.
+    The row of the snapshot has no position. The order of the rows is undefined; sorted by version, the snapshot is the
+    first.
     """
     snapshots, streams, events = tables.snapshots.c, tables.streams.c, tables.events.c
     up_to_version = bindparam("up_to_version", type_=BigInteger)
@@ -29,8 +29,8 @@ def load_aggregate(tables: Tables) -> ClauseElement:
         )
         .cte("snapshot")
     )
-    # the planner can't know the snapshot's version, expects few events after it, and would sort all of them if it saw
-    # that a page takes more: from a subquery, it does not see
+    # The planner does not know the snapshot's version, and expects few events after it. If it knew that a page is
+    # larger, it would sort all of them; a subquery hides the size from it.
     page_size = select(bindparam("page_size", type_=BigInteger).label("page_size")).scalar_subquery()
     after_version = func.coalesce(select(snapshot.c.version).scalar_subquery(), literal_column("0"))
     tail = (
@@ -42,13 +42,14 @@ def load_aggregate(tables: Tables) -> ClauseElement:
         .limit(page_size)
         .subquery("tail")
     )
-    saved: dict[str, ColumnElement[Any]] = {
+    snapshot_columns: dict[str, ColumnElement[Any]] = {
         "version": snapshot.c.version,
         "schema_version": snapshot.c.schema_version,
         "codec": snapshot.c.codec,
         "data": snapshot.c.state,
     }
-    return union_all(select(*(saved.get(column.name, null()).label(column.name) for column in tail.c)), select(tail))
+    of_snapshot = (snapshot_columns.get(column.name, null()).label(column.name) for column in tail.c)
+    return union_all(select(*of_snapshot), select(tail))
 
 
 def version_as_of(tables: Tables) -> ClauseElement:

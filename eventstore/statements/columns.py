@@ -9,10 +9,10 @@ from eventstore.tables import Tables
 APPENDED_COLUMNS: Final = (
     "stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "metadata",
 )  # fmt: skip
-"""What an append writes; the database fills in the others."""
+"""The columns that an append writes; the database fills in the others."""
 
 STORED_COLUMNS: Final = (*APPENDED_COLUMNS, "recorded_at")
-"""The columns of a stored event, but for its position."""
+"""The columns of a stored event, except its position."""
 
 POSITIONED_COLUMNS: Final = (*STORED_COLUMNS, "position")
 
@@ -29,11 +29,11 @@ EVENT_COLUMNS: Final = """
         CAST(event.metadata AS TEXT) AS metadata,
         event.recorded_at
 """
-"""What `event_columns` returns, as SQL."""
+"""The columns of `event_columns`, as SQL."""
 
 
 def event_columns(tables: Tables) -> list[ColumnElement[Any]]:
-    """Return the columns in the order that `rows.EventMapper` takes them; metadata as text, for the quicker decoder."""
+    """Return the columns in the order that `EventMapper` expects; metadata as text, for a faster decoder."""
     events = tables.events.c
     return [
         events.position,

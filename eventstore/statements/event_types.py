@@ -1,6 +1,6 @@
-"""Statements that look which event types there are.
+"""Statements that find the event types in the log.
 
-With the index (event_type, position) each row costs one look into it, however many events there are.
+With the index (event_type, position) each row costs one lookup, however many events there are.
 """
 
 from sqlalchemy import BigInteger, Text, bindparam, cast, func, select
@@ -11,7 +11,7 @@ from eventstore.tables import Tables
 
 
 def event_type_spans(tables: Tables) -> ClauseElement:
-    """Return (event_type, first position, last position) of each event type, in order: a loose scan of the index."""
+    """Return (event_type, first position, last position) of each event type, in order, by a loose index scan."""
     events = tables.events.c
     first_type = select(func.min(events.event_type).label("event_type")).cte("present", recursive=True)
     next_type = (

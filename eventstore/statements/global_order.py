@@ -5,20 +5,20 @@ from typing import Any
 from sqlalchemy import BigInteger, Select, bindparam, func, literal_column, select
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements.closing import CLOSING_TYPES
 from eventstore.statements.columns import event_columns
+from eventstore.statements.deletion import TOMBSTONE_TYPES
 from eventstore.tables import Tables
 
 
 def newest_position(tables: Tables) -> Select[Any]:
-    """Return the largest position that can be seen, 0 if there is none."""
+    """Return the largest visible position; 0 if there is none."""
     return select(func.coalesce(func.max(tables.events.c.position), literal_column("0")).label("position"))
 
 
-def closing_event_after(tables: Tables) -> ClauseElement:
-    """Return the position of the last event of a stream after a version that says that the stream has ended.
+def tombstone_after(tables: Tables) -> ClauseElement:
+    """Return the position of the last tombstone of a stream after a version; no row if there is none.
 
-    No row if there is none. Such an event stands for those before it, which were deleted.
+    A tombstone replaces the events before it, which were deleted.
     """
     events = tables.events.c
     return (
@@ -26,7 +26,7 @@ def closing_event_after(tables: Tables) -> ClauseElement:
         .where(
             events.stream_id == bindparam("stream_id"),
             events.version > bindparam("version", type_=BigInteger),
-            events.event_type.in_(CLOSING_TYPES),
+            events.event_type.in_(TOMBSTONE_TYPES),
         )
         .order_by(events.version.desc())
         .limit(literal_column("1"))
@@ -34,7 +34,7 @@ def closing_event_after(tables: Tables) -> ClauseElement:
 
 
 def first_event_from(tables: Tables) -> ClauseElement:
-    """Return the first event at or after a position: position, event id, stream id and version; no row if none is."""
+    """Return (position, event id, stream id, version) of the first event at or after a position; no row if none is."""
     events = tables.events.c
     return (
         select(events.position, events.event_id, events.stream_id, events.version)

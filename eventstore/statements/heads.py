@@ -1,7 +1,7 @@
-"""Statements that write heads: the rows of es_streams, one for each stream, at its version.
+"""Statements that write heads: the rows of es_streams, one for each stream, with its version.
 
-Each returns the new version; no row on a conflict, nor if the stream has ended: a check refuses that as well, but it
-would abort a transaction of the caller's.
+Each returns the new version, or no row on a conflict, or if the stream was deleted or archived. A check constraint
+refuses the latter, too, but would abort the caller's transaction.
 """
 
 from collections.abc import Callable
@@ -18,17 +18,17 @@ HeadStatement = Callable[[Tables], ReturningInsert[Any] | ReturningUpdate[Any]]
 
 
 def write_head(expectation: Expectation) -> HeadStatement:
-    """Return the statement that moves a stream on by `count` events, and creates it if need be."""
+    """Return the statement that advances a head by `count` events, and creates it if that is expected."""
     return _STATEMENTS[expectation]
 
 
 def _create_head(tables: Tables) -> ReturningInsert[Any]:
-    """Expect no stream. Waits for an unfinished writer who creates the same one; locks nothing where it exists."""
+    """Expect no stream. Waits for a concurrent writer who creates the same one; locks nothing if it exists."""
     return _new_head(tables).on_conflict_do_nothing(index_elements=["stream_id"]).returning(tables.streams.c.version)
 
 
 def _advance_head(tables: Tables) -> ReturningUpdate[Any]:
-    """Expect a version. Waits for an unfinished writer of the stream, then looks again."""
+    """Expect a version. Waits for a concurrent writer of the stream, then compares again."""
     return (
         _advanced_head(tables)
         .where(tables.streams.c.version == bindparam("expected"))
@@ -73,13 +73,6 @@ def _advanced_head(tables: Tables) -> Update:
 def _has_not_ended(tables: Tables) -> ColumnElement[bool]:
     ends = ENDS if tables.streams_can_end else ()
     return and_(true(), *(tables.streams.c[name].is_(None) for name in ends))
-
-
-# --- append to one stream, on PostgreSQL: head and events in one statement, returning one row (version, position of the
-# last event)
-
-
-# --- append to several streams
 
 
 _STATEMENTS: Final[dict[Expectation, HeadStatement]] = {

@@ -1,4 +1,4 @@
-"""Statements that list streams and snapshots, a page at a time."""
+"""Statements that list streams and snapshots, one page at a time."""
 
 from functools import cache
 from typing import Any, Final
@@ -31,22 +31,22 @@ _AFTER_ID: Final = bindparam("after_stream_id", type_=Text)
 def list_streams(order: StreamOrder, *, of_category: bool, is_first: bool) -> Statement:
     """Return the statement for a page of (stream_id, version, created_at, updated_at).
 
-    Its parameters are `page_size`; of a category, `category`; and unless it is the first page,
-    `after_stream_id` and, for other orders than that of the ids, `after_version` or `after_time`.
+    Its parameters are `page_size`; `category` if `of_category`; and, unless it is the first page, `after_stream_id`
+    and, for other orders than that of the ids, `after_version` or `after_time`.
 
-    By id, it reads a part of the primary key. The other orders have no index: each page looks at every head, and keeps
-    no more than the page.
+    In order of the ids, it reads a range of the primary key. The other orders have no index: each page looks at every
+    head, and keeps only the page.
     """
 
     def list_streams_page(tables: Tables) -> ClauseElement:
         heads = tables.streams.c
-        listed = select(heads.stream_id, heads.version, heads.created_at, heads.updated_at)
+        page = select(heads.stream_id, heads.version, heads.created_at, heads.updated_at)
         if of_category:
-            listed = listed.where(*is_of_category(heads.stream_id, heads.category))
+            page = page.where(*is_of_category(heads.stream_id, heads.category))
         if not is_first:
-            listed = listed.where(_comes_after(heads, order))
+            page = page.where(_comes_after(heads, order))
         largest_first = {StreamOrder.SIZE: [heads.version.desc()], StreamOrder.RECENT: [heads.updated_at.desc()]}
-        return listed.order_by(*largest_first.get(order, []), heads.stream_id).limit(_PAGE_SIZE)
+        return page.order_by(*largest_first.get(order, []), heads.stream_id).limit(_PAGE_SIZE)
 
     return list_streams_page
 
@@ -64,10 +64,10 @@ def _comes_after(heads: Any, order: StreamOrder) -> ColumnElement[bool]:
 
 
 def is_of_category(stream_id: ColumnElement[str], column: ColumnElement[str]) -> list[ColumnElement[bool]]:
-    """Compare ids as well: they are a part of the primary key, categories of heads have no index."""
+    """Compare ids as well, by a range of the primary key, because the categories of heads have no index."""
     category = bindparam("category", type_=Text)
-    is_near = (stream_id >= category, stream_id < category.concat(literal_column("'.'")))  # `.` is next to `-`
-    return [*is_near, column == category]
+    in_range = (stream_id >= category, stream_id < category.concat(literal_column("'.'")))  # `.` comes after `-`
+    return [*in_range, column == category]
 
 
 def find_stream(tables: Tables) -> ClauseElement:
@@ -81,30 +81,30 @@ def find_stream(tables: Tables) -> ClauseElement:
 def list_snapshots(*, of_category: bool) -> Statement:
     """Return the statement for a page of snapshots after (after_stream_id, after_schema_version), in that order.
 
-    The rows: (stream_id, schema_version, version, codec, bytes, created_at, the stream's version).
+    The columns: stream_id, schema_version, version, codec, bytes, created_at, the stream's version.
     """
 
     def list_snapshots_page(tables: Tables) -> ClauseElement:
-        saved, heads = tables.snapshots.c, tables.streams.c
-        key = tuple_(saved.stream_id, saved.schema_version)
+        snapshots, heads = tables.snapshots.c, tables.streams.c
+        key = tuple_(snapshots.stream_id, snapshots.schema_version)
         after = tuple_(_AFTER_ID, bindparam("after_schema_version", type_=Integer))
-        size = func.length(saved.state).label("bytes")
-        listed = (
+        size = func.length(snapshots.state).label("bytes")
+        page = (
             select(
-                saved.stream_id,
-                saved.schema_version,
-                saved.version,
-                saved.codec,
+                snapshots.stream_id,
+                snapshots.schema_version,
+                snapshots.version,
+                snapshots.codec,
                 size,
-                saved.created_at,
+                snapshots.created_at,
                 heads.version.label("stream_version"),
             )
-            .join_from(tables.snapshots, tables.streams, heads.stream_id == saved.stream_id)
+            .join_from(tables.snapshots, tables.streams, heads.stream_id == snapshots.stream_id)
             .where(key > after)
         )
         if of_category:
-            listed = listed.where(*is_of_category(saved.stream_id, heads.category))
-        return listed.order_by(saved.stream_id, saved.schema_version).limit(_PAGE_SIZE)
+            page = page.where(*is_of_category(snapshots.stream_id, heads.category))
+        return page.order_by(snapshots.stream_id, snapshots.schema_version).limit(_PAGE_SIZE)
 
     return list_snapshots_page
 
@@ -113,19 +113,19 @@ def list_snapshots(*, of_category: bool) -> Statement:
 def snapshot_coverage(*, of_category: bool) -> Statement:
     """Return the statement for one row about streams of at least `min_version` events, and their newest snapshots.
 
-    The row: how many streams; how many of them have a snapshot; of all of them together, the events after it (after
-    nothing, if there is none); the most of them that one stream has. It looks at every head.
+    The columns: how many streams; how many of them have a snapshot; how many events come after the snapshots, in total
+    (all events of a stream that has none); the most of these for one stream. It looks at every head.
     """
 
     def coverage(tables: Tables) -> ClauseElement:
-        saved, heads = tables.snapshots.c, tables.streams.c
+        snapshots, heads = tables.snapshots.c, tables.streams.c
         newest = (
-            select(saved.stream_id, func.max(saved.version).label("version"))
-            .group_by(saved.stream_id)
+            select(snapshots.stream_id, func.max(snapshots.version).label("version"))
+            .group_by(snapshots.stream_id)
             .subquery("newest")
         )
         after = heads.version - func.coalesce(newest.c.version, literal_column("0"))
-        found = (
+        figures = (
             select(
                 func.count().label("streams"),
                 func.count(newest.c.stream_id).label("with_snapshot"),
@@ -135,6 +135,6 @@ def snapshot_coverage(*, of_category: bool) -> Statement:
             .select_from(tables.streams.outerjoin(newest, newest.c.stream_id == heads.stream_id))
             .where(heads.version >= bindparam("min_version", type_=BigInteger))
         )
-        return found.where(*is_of_category(heads.stream_id, heads.category)) if of_category else found
+        return figures.where(*is_of_category(heads.stream_id, heads.category)) if of_category else figures
 
     return coverage

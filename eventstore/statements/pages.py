@@ -1,27 +1,27 @@
-"""What the statements that read a page of the global order are given; each database has its own."""
+"""The parameters of the statements that read a page of the global order; each database has its own statements."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from eventstore.filters import EventFilter
 
-Shape = tuple[tuple[str, ...], ...]
-"""For each filter, the fields that it names."""
+FilterFields = tuple[tuple[str, ...], ...]
+"""For each filter, the names of the fields that it restricts."""
 
 
-def shape_of(filters: Sequence[EventFilter]) -> Shape:
-    """Return which fields the filters name: each shape has a statement of its own."""
+def fields_of(filters: Sequence[EventFilter]) -> FilterFields:
+    """Return which fields the filters restrict. Each combination has its own statement."""
     return tuple(tuple(filter_.named) for filter_ in filters)
 
 
 def page_parameters(
     filters: Sequence[EventFilter], array: Callable[[Sequence[str]], Any], *, after_position: int, **others: int
 ) -> dict[str, Any]:
-    """Return the parameters of the statement for filters, or of the one that reads everything if there are none.
+    """Return the parameters of the statement for the filters; without filters, of the one that reads all events.
 
     Args:
         filters: The filters.
-        array: Makes a parameter of the values of a field.
+        array: Converts the values of a field to a parameter.
         after_position: Exclusive.
         others: The parameters that all these statements have.
     """

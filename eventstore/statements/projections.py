@@ -25,15 +25,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import ReturningUpdate, Update
 
-from eventstore.statements.closing import CLOSING_TYPES
 from eventstore.statements.columns import event_columns
+from eventstore.statements.deletion import TOMBSTONE_TYPES
 from eventstore.tables import Tables, now
 
 # --- checkpoints
 
 
 def create_checkpoint(tables: Tables) -> ClauseElement:
-    """Begin a projection at a position, unless it has begun."""
+    """Create the checkpoint of a projection at a position, unless it exists."""
     row = insert(tables.checkpoints).values(
         name=bindparam("name", type_=Text), position=bindparam("position", type_=BigInteger)
     )
@@ -41,14 +41,14 @@ def create_checkpoint(tables: Tables) -> ClauseElement:
 
 
 def find_checkpoints(tables: Tables) -> ClauseElement:
-    """Return all projections, by name.
+    """Return all checkpoints, by the name of the projection.
 
-    The rows: (name, position, worker, failure, updated_at, seen_at, failed_at, the time now, has_log_gone_back).
+    The columns: name, position, worker, failure, updated_at, seen_at, failed_at, the time now, has_log_gone_back.
     """
-    found = tables.checkpoints.c
-    when = (found.updated_at, found.seen_at, found.failed_at, now().label("now"))
-    columns = (found.name, found.position, found.worker, found.failure, *when, has_log_gone_back(tables))
-    return select(*columns).order_by(found.name)
+    checkpoints = tables.checkpoints.c
+    times = (checkpoints.updated_at, checkpoints.seen_at, checkpoints.failed_at, now().label("now"))
+    names = (checkpoints.name, checkpoints.position, checkpoints.worker, checkpoints.failure)
+    return select(*names, *times, has_log_gone_back(tables)).order_by(checkpoints.name)
 
 
 def names_of_projections(tables: Tables) -> ClauseElement:
@@ -57,68 +57,67 @@ def names_of_projections(tables: Tables) -> ClauseElement:
 
 
 def find_checkpoint(tables: Tables) -> ClauseElement:
-    """Return (position, seen_at, worker, failure, the time now, failed_at) of one, and its event; no row if not begun.
+    """Return (position, seen_at, worker, failure, the time now, failed_at) of a checkpoint, and its event.
 
-    Of the event: position, id, stream id and version, NULL if it is not known; and the id of the event that stands at
-    its position now, NULL if there is none.
+    The columns of the event: position, id, stream id and version, NULL if there is none; and the id of the event that
+    is at that position now, NULL if there is none. No row if the projection has not begun.
     """
-    found = tables.checkpoints.c
+    checkpoints = tables.checkpoints.c
     columns = (
-        found.position,
-        found.seen_at,
-        found.worker,
-        found.failure,
+        checkpoints.position,
+        checkpoints.seen_at,
+        checkpoints.worker,
+        checkpoints.failure,
         now().label("now"),
-        found.failed_at,
+        checkpoints.failed_at,
         *_event_of(tables),
     )
-    return select(*columns).where(found.name == bindparam("name"))
+    return select(*columns).where(checkpoints.name == bindparam("name"))
 
 
 def lock_checkpoint(tables: Tables) -> ClauseElement:
-    """Return its position and its event, and keep others from it until the transaction ends; no row if it is locked.
+    """Lock a checkpoint until the transaction ends; return its position and its event. No row if it is locked.
 
     The event is as in `find_checkpoint`. On SQLite, the transaction keeps all other writers out.
     """
-    found = tables.checkpoints.c
+    checkpoints = tables.checkpoints.c
     return (
-        select(found.position, *_event_of(tables))
-        .where(found.name == bindparam("name"))
+        select(checkpoints.position, *_event_of(tables))
+        .where(checkpoints.name == bindparam("name"))
         .with_for_update(skip_locked=True)
     )
 
 
 def _event_of(tables: Tables) -> list[ColumnElement[Any]]:
-    found, events = tables.checkpoints.c, tables.events.alias("checkpoint_event").c
-    there = select(events.event_id).where(events.position == found.event_position).scalar_subquery()
+    checkpoints, events = tables.checkpoints.c, tables.events.alias("checkpoint_event").c
+    id_there = select(events.event_id).where(events.position == checkpoints.event_position).scalar_subquery()
     names = ("event_position", "event_id", "event_stream_id", "event_version")
-    return [*[found[name] for name in names], there.label("id_there")]
+    return [*[checkpoints[name] for name in names], id_there.label("id_there")]
 
 
 def has_log_gone_back(tables: Tables) -> ColumnElement[bool]:
-    """Say of a checkpoint whether its event is gone, and the log does not say why; or if there is none, has never been.
+    """Return whether a checkpoint's event is gone without a tombstone that explains it.
 
-    It says why by a later event of the same stream, by which the stream has ended. A checkpoint without an event is
-    judged by the newest event alone.
+    A checkpoint without an event is only compared with the newest event: the log has gone back if that is older.
     """
-    found, events = tables.checkpoints.c, tables.events
-    there, closing, newest = (events.alias(name).c for name in ("checkpoint_event", "closing_event", "newest_event"))
-    is_there = exists().where(there.position == found.event_position, there.event_id == found.event_id)
+    checkpoints, events = tables.checkpoints.c, tables.events
+    there, tombstone, newest = (events.alias(name).c for name in ("checkpoint_event", "tombstone", "newest_event"))
+    is_there = exists().where(there.position == checkpoints.event_position, there.event_id == checkpoints.event_id)
     is_explained = exists().where(
-        closing.stream_id == found.event_stream_id,
-        closing.version > found.event_version,
-        closing.event_type.in_(CLOSING_TYPES),
+        tombstone.stream_id == checkpoints.event_stream_id,
+        tombstone.version > checkpoints.event_version,
+        tombstone.event_type.in_(TOMBSTONE_TYPES),
     )
     last = select(func.coalesce(func.max(newest.position), literal_column("0")).label("position")).scalar_subquery()
-    return case((found.event_id.is_(None), found.position > last), else_=not_(or_(is_there, is_explained))).label(
-        "has_log_gone_back"
-    )
+    return case(
+        (checkpoints.event_id.is_(None), checkpoints.position > last), else_=not_(or_(is_there, is_explained))
+    ).label("has_log_gone_back")
 
 
 def advance_checkpoint(tables: Tables) -> ClauseElement:
-    """Come forward from one position to another, and forget the last failure; no row if it is elsewhere by now.
+    """Move a checkpoint from one position to another, and clear its failure; no row if it is at another position.
 
-    `event_…` name the last event that is known at or before the new position.
+    The parameters `event_…` are the last event that is known at or before the new position.
     """
     checkpoints = tables.checkpoints
     return (
@@ -141,23 +140,23 @@ def advance_checkpoint(tables: Tables) -> ClauseElement:
 
 
 def mark_seen(tables: Tables) -> ClauseElement:
-    """Say that a worker is there, though there may be nothing to do. Do nothing if another one is in a batch."""
+    """Record a worker's heartbeat. Do nothing if another worker is in a batch."""
     return _updated_unless_locked(tables, seen_at=now(), worker=bindparam("worker", type_=Text))
 
 
 def mark_stopped(tables: Tables) -> ClauseElement:
-    """Say that a worker has stopped, if it was the last one seen. Do nothing if another one is in a batch."""
+    """Record that a worker has stopped, if it was the last one seen. Do nothing if another one is in a batch."""
     of_worker = tables.checkpoints.c.worker == bindparam("worker")
     return _updated_unless_locked(tables, seen_at=null()).where(of_worker)
 
 
 def mark_failed(tables: Tables) -> ClauseElement:
-    """Say which event has failed. Do nothing if another worker is trying it."""
+    """Record which event has failed. Do nothing if another worker is in a batch."""
     return _updated_unless_locked(tables, failed_at=now(), failure=bindparam("failure", type_=Text))
 
 
 def mark_retrying(tables: Tables) -> ClauseElement:
-    """Say which event is tried again: a failure without a time. Do nothing if another worker is in a batch."""
+    """Record which event is retried, as a failure without a time. Do nothing if another worker is in a batch."""
     failure = bindparam("failure", type_=Text)
     return _updated_unless_locked(
         tables, failed_at=null(), failure=failure, seen_at=now(), worker=bindparam("worker", type_=Text)
@@ -165,19 +164,19 @@ def mark_retrying(tables: Tables) -> ClauseElement:
 
 
 def set_checkpoint(tables: Tables) -> ClauseElement:
-    """Set a checkpoint that was locked, as if it had just begun there."""
+    """Set a locked checkpoint to a position, as if the projection had just begun there."""
     position = bindparam("position", type_=BigInteger)
     no_event = dict.fromkeys(("event_position", "event_id", "event_stream_id", "event_version"), null())
     return _updated(tables, position=position, updated_at=now(), failed_at=null(), failure=null(), **no_event)
 
 
 def rename_checkpoint(tables: Tables) -> ClauseElement:
-    """Give a checkpoint that was locked another name."""
+    """Rename a locked checkpoint."""
     return _updated(tables, name=bindparam("new_name", type_=Text))
 
 
 def delete_checkpoint(tables: Tables) -> ClauseElement:
-    """Delete a checkpoint that was locked. Its dead letters are deleted before."""
+    """Delete a locked checkpoint. Delete its dead letters first."""
     return delete_from(tables.checkpoints).where(tables.checkpoints.c.name == bindparam("name"))
 
 
@@ -187,7 +186,7 @@ def _updated(tables: Tables, **values: Any) -> Update:
 
 
 def _updated_unless_locked(tables: Tables, **values: Any) -> Update:
-    """Update the row unless its lock is held: whoever says something of itself must not wait for another's batch."""
+    """Update the row unless it is locked, so that a worker's heartbeat does not wait for another worker's batch."""
     name = tables.checkpoints.c.name
     unlocked = select(name).where(name == bindparam("name", type_=Text)).with_for_update(skip_locked=True)
     return update_table(tables.checkpoints).where(name == unlocked.scalar_subquery()).values(**values)
@@ -196,14 +195,14 @@ def _updated_unless_locked(tables: Tables, **values: Any) -> Update:
 def count_events_after(tables: Tables) -> ClauseElement:
     """Return how many events there are after a position, counting up to a limit."""
     position = tables.events.c.position
-    counted = (
+    some = (
         select(literal_column("1").label("event"))
         .select_from(tables.events)
         .where(position > bindparam("after_position", type_=BigInteger))
         .limit(bindparam("at_most", type_=BigInteger))
         .subquery("counted")
     )
-    return select(func.count().label("events")).select_from(counted)
+    return select(func.count().label("events")).select_from(some)
 
 
 def next_event_time(tables: Tables) -> ClauseElement:
@@ -214,11 +213,11 @@ def next_event_time(tables: Tables) -> ClauseElement:
 
 
 def projection_health(tables: Tables) -> ClauseElement:
-    """Return, of each projection by name, how far it is behind and what it could not handle.
+    """Return the lag and the failures of each projection, by name.
 
-    The rows: (name, position, events after it, when the first of these was recorded, pending dead letters, failure,
-    when that was, the time now, whether the log went back). Events and dead letters are counted up to `at_most`, so
-    that a probe stays cheap however bad things are.
+    The columns: name, position, events after it, when the first of these was recorded, pending dead letters, failure,
+    time of the failure, the time now, whether the log went back. Events and dead letters are counted up to `at_most`,
+    so that a health check stays cheap however large the lag is.
     """
     checkpoints, events, letters = tables.checkpoints.c, tables.events.c, tables.dead_letters.c
     at_most = bindparam("at_most", type_=BigInteger)
@@ -247,15 +246,15 @@ def projection_health(tables: Tables) -> ClauseElement:
 
 
 def add_dead_letter(tables: Tables) -> ClauseElement:
-    """Add the event at a position."""
+    """Add the event at a position as a dead letter."""
     events, names = tables.events.c, ["position", "version", "event_id", "stream_id", "event_type"]
-    given: list[ColumnElement[Any]] = [
+    parameters: list[ColumnElement[Any]] = [
         bindparam("projection", type_=Text).label("projection"),
         bindparam("attempts", type_=Integer).label("attempts"),
         bindparam("error", type_=Text).label("error"),
         literal_column("'pending'").label("status"),
     ]
-    of_event = select(*[events[name] for name in names], *given).where(
+    of_event = select(*[events[name] for name in names], *parameters).where(
         events.position == bindparam("position", type_=BigInteger)
     )
     columns = [*names, "projection", "attempts", "error", "status"]
@@ -263,12 +262,12 @@ def add_dead_letter(tables: Tables) -> ClauseElement:
 
 
 def blocked_streams(tables: Tables) -> ClauseElement:
-    """Return the streams of which an event is pending: their later events follow it."""
+    """Return the streams that have a pending dead letter, so that their later events become dead letters, too."""
     return select(tables.dead_letters.c.stream_id).where(_pending(tables)).distinct()
 
 
 def count_dead_letters(tables: Tables) -> ClauseElement:
-    """Return (projection, how many are pending) of each projection that has some."""
+    """Return (projection, number of pending dead letters) of each projection that has some."""
     letters = tables.dead_letters.c
     return (
         select(letters.projection, func.count().label("pending"))
@@ -278,7 +277,7 @@ def count_dead_letters(tables: Tables) -> ClauseElement:
 
 
 def find_dead_letters(tables: Tables) -> ClauseElement:
-    """Return a page of those of a status, in order of position."""
+    """Return a page of the dead letters with a status, in order of position."""
     letters = tables.dead_letters.c
     columns = (
         letters.projection, letters.position, letters.stream_id, letters.version, letters.event_id, letters.event_type,
@@ -298,7 +297,7 @@ def find_dead_letters(tables: Tables) -> ClauseElement:
 
 
 def read_pending(tables: Tables) -> ClauseElement:
-    """Return a page of the pending events of a stream, in order, with the columns of all reads."""
+    """Return a page of the events of a stream's pending dead letters, in order, with the columns of all reads."""
     events, letters = tables.events.c, tables.dead_letters.c
     return (
         select(*event_columns(tables))
@@ -313,7 +312,7 @@ def read_pending(tables: Tables) -> ClauseElement:
 
 
 def close_dead_letter(tables: Tables) -> ClauseElement:
-    """Resolve or discard one that is pending; no row if none is."""
+    """Resolve or discard a pending dead letter; no row if there is none."""
     return _changed(
         tables,
         status=bindparam("status", type_=Text),
@@ -323,21 +322,21 @@ def close_dead_letter(tables: Tables) -> ClauseElement:
 
 
 def fail_dead_letter(tables: Tables) -> ClauseElement:
-    """Say that one was tried again in vain; return (position, attempts by now)."""
+    """Record that a retry of a dead letter has failed; return (position, attempts so far)."""
     attempts = tables.dead_letters.c.attempts + literal_column("1")
     changed = _changed(tables, attempts=attempts, last_failed_at=now(), error=bindparam("error", type_=Text))
     return changed.returning(tables.dead_letters.c.attempts)
 
 
 def rename_dead_letters(tables: Tables) -> ClauseElement:
-    """Give all of a projection its new name: its foreign key has done so already, if the database enforces it."""
+    """Rename the projection of its dead letters. The foreign key has already done so if the database enforces it."""
     letters = tables.dead_letters
     of_projection = letters.c.projection == bindparam("name", type_=Text)
     return update_table(letters).where(of_projection).values(projection=bindparam("new_name", type_=Text))
 
 
 def delete_dead_letters(tables: Tables) -> ClauseElement:
-    """Delete all of a projection."""
+    """Delete all dead letters of a projection."""
     return delete_from(tables.dead_letters).where(tables.dead_letters.c.projection == bindparam("projection"))
 
 
@@ -348,6 +347,6 @@ def _changed(tables: Tables, **values: Any) -> ReturningUpdate[Any]:
 
 
 def _pending(tables: Tables) -> ColumnElement[bool]:
-    """Select in a form that the partial index has: its condition is a constant."""
+    """Select pending dead letters by the constant that is also the condition of the partial index."""
     letters = tables.dead_letters.c
     return (letters.projection == bindparam("projection", type_=Text)) & (letters.status == literal_column("'pending'"))

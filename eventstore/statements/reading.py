@@ -15,7 +15,7 @@ def stream_version(tables: Tables) -> ClauseElement:
 
 
 def newest_stored_version(tables: Tables) -> ClauseElement:
-    """Return the largest version among the events of a stream, whatever its head says."""
+    """Return the largest version among the events of a stream, which may differ from that of its head."""
     return select(func.max(tables.events.c.version).label("version")).where(
         tables.events.c.stream_id == bindparam("stream_id")
     )

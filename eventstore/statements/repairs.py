@@ -1,4 +1,4 @@
-"""Statements that mend what can be computed anew. Heads are locked before."""
+"""Statements that repair what can be computed from the events. Heads are locked first."""
 
 from sqlalchemy import BigInteger, Integer, Text, bindparam, func, literal_column, select
 from sqlalchemy import delete as delete_from
@@ -9,7 +9,7 @@ from eventstore.tables import Tables
 
 
 def restore_head(tables: Tables) -> ClauseElement:
-    """Set the head of a stream by its events, create it where it is missing; no row if nothing was to be changed."""
+    """Compute the head of a stream from its events, or create it; no row if the head is right."""
     streams, events = tables.streams, tables.events.c
     by_events = (
         select(
@@ -38,7 +38,7 @@ def delete_head_without_events(tables: Tables) -> ClauseElement:
 
 
 def delete_snapshots_beyond_head(tables: Tables) -> ClauseElement:
-    """Delete the snapshots of a stream that are newer than it is, all where it has no events; return their versions."""
+    """Delete the snapshots of a stream that are beyond its head, or all if it has no events; return their versions."""
     snapshots, streams, events = tables.snapshots, tables.streams.c, tables.events.c
     of_stream = snapshots.c.stream_id == bindparam("stream_id", type_=Text)
     is_reached = (
@@ -51,7 +51,7 @@ def delete_snapshots_beyond_head(tables: Tables) -> ClauseElement:
 
 
 def delete_snapshot_at_version(tables: Tables) -> ClauseElement:
-    """Delete one snapshot, unless it is another one by now; return its version."""
+    """Delete one snapshot, unless another one has replaced it; return its version."""
     snapshots = tables.snapshots
     return (
         delete_from(snapshots)

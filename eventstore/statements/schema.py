@@ -1,4 +1,4 @@
-"""The statement that asks for the schema's version."""
+"""The statement that reads the schema's version."""
 
 from sqlalchemy import select
 from sqlalchemy.sql import ClauseElement

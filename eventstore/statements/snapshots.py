@@ -12,9 +12,10 @@ from eventstore.tables import Tables, now
 
 
 def save_snapshot(tables: Tables) -> ClauseElement:
-    """Save at a version that the stream has reached, if none is as new; return that version, no row if declined.
+    """Save a state at a version that the stream has reached; return the version.
 
-    The event of that version must be there: of a stream that was deleted meanwhile no state is kept.
+    No row, and nothing is saved, if there is a snapshot of this version or newer, or if the event of that version does
+    not exist, so that no state of a deleted stream is kept.
     """
     snapshots, streams, events = tables.snapshots, tables.streams, tables.events
     names = ["stream_id", "schema_version", "version", "codec", "state"]
@@ -26,9 +27,9 @@ def save_snapshot(tables: Tables) -> ClauseElement:
         "state": LargeBinary,
     }
     values: list[ColumnElement[Any]] = [bindparam(name, type_=types[name]).label(name) for name in names]
-    has_come_so_far = (streams.c.stream_id == bindparam("stream_id")) & (streams.c.version >= bindparam("version"))
+    has_reached = (streams.c.stream_id == bindparam("stream_id")) & (streams.c.version >= bindparam("version"))
     its_event = (events.c.stream_id == streams.c.stream_id) & (events.c.version == bindparam("version"))
-    row = select(*values).select_from(streams.join(events, its_event)).where(has_come_so_far)
+    row = select(*values).select_from(streams.join(events, its_event)).where(has_reached)
     statement = insert(snapshots).from_select(names, row, include_defaults=False)
     new = statement.excluded
     return statement.on_conflict_do_update(
@@ -56,8 +57,8 @@ def delete_snapshots(tables: Tables) -> ClauseElement:
 
 def delete_snapshot(tables: Tables) -> ClauseElement:
     """Delete the snapshot of a stream and schema version; return its version."""
-    wanted = tables.snapshots.c.schema_version == bindparam("schema_version")
-    return _delete_snapshots(tables).where(wanted).returning(tables.snapshots.c.version)
+    of_schema_version = tables.snapshots.c.schema_version == bindparam("schema_version")
+    return _delete_snapshots(tables).where(of_schema_version).returning(tables.snapshots.c.version)
 
 
 def _delete_snapshots(tables: Tables) -> Delete:

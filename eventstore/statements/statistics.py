@@ -1,4 +1,4 @@
-"""Statements that count, and that estimate where counting would take long."""
+"""Statements that count, and that estimate if counting would take long."""
 
 from functools import cache
 
@@ -32,7 +32,7 @@ def events_by_category_and_type(tables: Tables) -> ClauseElement:
 
 
 def sample_categories_and_types(tables: Tables) -> ClauseElement:
-    """Return (category, event type, how many events) of a sample: of those that are `stride` positions apart."""
+    """Return (category, event type, how many events) of a sample of events that are `stride` positions apart."""
     events = tables.events.c
     stride = bindparam("stride", type_=BigInteger)
     sample = select(func.min(events.position).label("position")).cte("sample", recursive=True)
@@ -52,22 +52,16 @@ def sample_categories_and_types(tables: Tables) -> ClauseElement:
 
 def count_events_since(tables: Tables) -> ClauseElement:
     """Return how many events were recorded since a time, counting up to a limit."""
-    counted = (
+    some = (
         select(literal_column("1").label("event"))
         .select_from(tables.events)
         .where(tables.events.c.recorded_at >= bindparam("since"))
         .limit(bindparam("at_most", type_=BigInteger))
         .subquery("counted")
     )
-    return select(func.count().label("events")).select_from(counted)
+    return select(func.count().label("events")).select_from(some)
 
 
 def time_now(_: Tables) -> ClauseElement:
     """Return the time, by the database's clock."""
     return select(now().label("now"))
-
-
-# --- PostgreSQL
-
-
-# --- SQLite

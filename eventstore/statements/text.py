@@ -1,4 +1,4 @@
-"""For statements that read better as SQL than as Core."""
+"""Statements that are written as SQL text, because they read better than as Core constructs."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from eventstore.tables.immutability import qualified_name
 
 
 def sql_text(template: str, tables: Tables, /, *, types: dict[str, Any] | None = None, **parts: object) -> TextClause:
-    """Return a statement that is written as SQL.
+    """Return a statement from SQL text.
 
     Args:
-        template: SQL with parameters such as `:stream_id`, and in braces `{events}` and `{streams}` for the tables.
+        template: SQL with parameters such as `:stream_id`, and `{events}` and `{streams}` for the names of the tables.
         tables: The tables.
-        types: The types of the parameters, for databases that have to be told.
-        parts: What else stands in braces: other SQL.
+        types: The types of the parameters, for databases that can't infer them.
+        parts: SQL for the other names in braces.
     """
     sql = template.strip().format(events=table_name(tables.events), streams=table_name(tables.streams), **parts)
     return text(sql).bindparams(*(bindparam(name, type_=type_) for name, type_ in (types or {}).items()))
 
 
 def table_name(table: Table) -> str:
-    """Return the name of a table, with its schema, quoted if need be; a colon in it is no parameter."""
+    """Return the name of a table, with its schema, quoted if necessary, and with colons escaped."""
     return qualified_name(table).replace(":", r"\:")

@@ -1,4 +1,4 @@
-"""Statements that export and import: rows as they are, with their times, and where asked their positions."""
+"""Statements that export and import rows unchanged, with their times, and with their positions if requested."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from eventstore.tables import Tables
 
 
 def stored_columns(tables: Tables) -> list[ColumnElement[Any]]:
-    """Return what tells whether an event is the same as one that is to be imported."""
+    """Return the columns by which an import decides whether a stored event is the same as the imported one."""
     names = ("stream_id", "version", "event_id", "event_type", "schema_version", "codec", "data", "position")
     return [tables.events.c[name] for name in names]
 
 
 def set_imported_head(tables: Tables) -> ClauseElement:
-    """Set a head that is locked, or create it; a new one gets the time of its first event (by executemany)."""
+    """Set a locked head, or create it with the time of its first event (by executemany)."""
     names = ("stream_id", "version", "created_at", "updated_at", "deleted_version", "archived_version")
     row = insert(tables.streams).values({name: bindparam(name) for name in names})
     new, head = row.excluded, tables.streams.c
@@ -49,19 +49,20 @@ def set_times_of_stream(tables: Tables) -> ClauseElement:
 
 def page_of_snapshots(tables: Tables) -> ClauseElement:
     """Return a page of snapshots, by stream id and schema version."""
-    saved = tables.snapshots.c
+    snapshots = tables.snapshots.c
     after = bindparam("after_stream_id", type_=Text)
-    is_later = saved.schema_version > bindparam("after_schema_version")
+    is_later = snapshots.schema_version > bindparam("after_schema_version")
+    names = ("stream_id", "schema_version", "version", "codec", "state", "created_at")
     return (
-        select(saved.stream_id, saved.schema_version, saved.version, saved.codec, saved.state, saved.created_at)
-        .where((saved.stream_id > after) | ((saved.stream_id == after) & is_later))
-        .order_by(saved.stream_id, saved.schema_version)
+        select(*[snapshots[name] for name in names])
+        .where((snapshots.stream_id > after) | ((snapshots.stream_id == after) & is_later))
+        .order_by(snapshots.stream_id, snapshots.schema_version)
         .limit(bindparam("page_size", type_=BigInteger))
     )
 
 
 def insert_snapshot(tables: Tables) -> ClauseElement:
-    """Insert a snapshot as it was, unless there is one as new (by executemany)."""
+    """Insert a snapshot unchanged, unless there is one of the same version or newer (by executemany)."""
     names = ("stream_id", "schema_version", "version", "codec", "state", "created_at")
     row = insert(tables.snapshots).values({name: bindparam(name) for name in names})
     new = row.excluded

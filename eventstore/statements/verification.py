@@ -1,6 +1,6 @@
-"""Statements that look for damage, each complete in itself: heads and events are seen as of one moment.
+"""Statements that look for damage. Each reads heads and events in one snapshot.
 
-So an append that commits while the store is verified is seen with its head or not at all.
+So they see an append that commits while the store is verified either together with its head, or not at all.
 """
 
 from functools import cache
@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements import Statement
-from eventstore.statements.closing import CLOSING_TYPES
+from eventstore.statements.deletion import TOMBSTONE_TYPES
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.projections import has_log_gone_back
 from eventstore.tables import Tables
@@ -31,7 +31,7 @@ from eventstore.tables import Tables
 
 
 def end_of_streams(tables: Tables) -> ClauseElement:
-    """Return the id of the stream `skipped` places after the first one after `after`; no row if there is none."""
+    """Return the id of the stream that follows `skipped` others after the stream `after`; no row if there is none."""
     stream_id = tables.streams.c.stream_id
     return (
         select(stream_id)
@@ -44,34 +44,34 @@ def end_of_streams(tables: Tables) -> ClauseElement:
 
 @cache
 def stream_states(*, bounded: bool) -> Statement:
-    """Return the statement for streams after `after`, and up to `last` where it is bounded.
+    """Return the statement for streams after `after`, and up to `last` if it is bounded.
 
-    Its rows, in order: stream id, version of the head, how many events, largest version among them (NULL if there
-    are none), and how many of them do not follow the one before, in version or in position.
+    Its columns: stream id, version of the head, how many events, largest version among them (NULL if there are none),
+    and how many of them do not follow the one before, in version or in position. In order of the stream ids.
     """
 
     def stream_states_in_range(tables: Tables) -> ClauseElement:
         streams, events = tables.streams.c, tables.events.c
-        placed = _placed(tables).where(*_in_range(events.stream_id, bounded=bounded)).subquery("placed")
-        found = (
+        step = _steps(tables).where(*_in_range(events.stream_id, bounded=bounded)).subquery("step")
+        summary = (
             select(
-                placed.c.stream_id,
+                step.c.stream_id,
                 func.count().label("count"),
-                func.max(placed.c.version).label("newest"),
-                func.count().filter(_does_not_follow(placed.c)).label("breaks"),
+                func.max(step.c.version).label("newest"),
+                func.count().filter(_does_not_follow(step.c)).label("breaks"),
             )
-            .group_by(placed.c.stream_id)
-            .subquery("found")
+            .group_by(step.c.stream_id)
+            .subquery("summary")
         )
         return (
             select(
                 streams.stream_id,
                 streams.version,
-                func.coalesce(found.c.count, literal_column("0")).label("count"),
-                found.c.newest,
-                func.coalesce(found.c.breaks, literal_column("0")).label("breaks"),
+                func.coalesce(summary.c.count, literal_column("0")).label("count"),
+                summary.c.newest,
+                func.coalesce(summary.c.breaks, literal_column("0")).label("breaks"),
             )
-            .select_from(tables.streams.outerjoin(found, found.c.stream_id == streams.stream_id))
+            .select_from(tables.streams.outerjoin(summary, summary.c.stream_id == streams.stream_id))
             .where(*_in_range(streams.stream_id, bounded=bounded))
             .order_by(streams.stream_id)
         )
@@ -83,7 +83,7 @@ def stream_states(*, bounded: bool) -> Statement:
 def events_without_stream(*, bounded: bool) -> Statement:
     """Return the statement for a page of the streams in a range that have events, but no head.
 
-    Its rows, in order: stream id, how many events, largest version among them.
+    Its columns: stream id, how many events, largest version among them. In order of the stream ids.
     """
 
     def events_without_stream_in_range(tables: Tables) -> ClauseElement:
@@ -103,24 +103,24 @@ def events_without_stream(*, bounded: bool) -> Statement:
 def breaks_of_stream(tables: Tables) -> ClauseElement:
     """Return the events of one stream that do not follow the one before, at most `page_size`.
 
-    The rows, in order: version, position, and those two of the event before; 0 and 0 if there is none. An event that
-    ends a stream may be the first one, at any version.
+    The columns: version, position, and version and position of the event before, 0 and 0 if there is none. In order of
+    versions. A tombstone may be the first event, at any version.
     """
-    placed = _placed(tables).where(tables.events.c.stream_id == bindparam("stream_id", type_=Text)).subquery("placed")
-    found = placed.c
+    step = _steps(tables).where(tables.events.c.stream_id == bindparam("stream_id", type_=Text)).subquery("step").c
     return (
-        select(found.version, found.position, found.version_before, found.position_before)
-        .where(_does_not_follow(found))
-        .order_by(found.version, found.position)
+        select(step.version, step.position, step.version_before, step.position_before)
+        .where(_does_not_follow(step))
+        .order_by(step.version, step.position)
         .limit(bindparam("page_size", type_=BigInteger))
     )
 
 
-def _placed(tables: Tables) -> Select[Any]:
+def _steps(tables: Tables) -> Select[Any]:
+    """Select each event with the version and position of the event before it in its stream."""
     events = tables.events.c
-    # what an event says that ends a stream: those before it are gone
+    # the events before a tombstone are gone
     before_first = case(
-        (events.event_type.in_(CLOSING_TYPES), events.version - literal_column("1")), else_=literal_column("0")
+        (events.event_type.in_(TOMBSTONE_TYPES), events.version - literal_column("1")), else_=literal_column("0")
     )
     in_stream: dict[str, Any] = {"partition_by": events.stream_id, "order_by": (events.version, events.position)}
     return select(
@@ -132,11 +132,11 @@ def _placed(tables: Tables) -> Select[Any]:
     )
 
 
-def _does_not_follow(placed: Any) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = (placed.version != placed.version_before + literal_column("1")) | (
-        placed.position <= placed.position_before
+def _does_not_follow(step: Any) -> ColumnElement[bool]:
+    is_break: ColumnElement[bool] = (step.version != step.version_before + literal_column("1")) | (
+        step.position <= step.position_before
     )
-    return found
+    return is_break
 
 
 def _in_range(stream_id: ColumnElement[str], *, bounded: bool) -> list[ColumnElement[bool]]:
@@ -148,7 +148,7 @@ def _in_range(stream_id: ColumnElement[str], *, bounded: bool) -> list[ColumnEle
 
 
 def doubled_positions(tables: Tables) -> ClauseElement:
-    """Return (position, how many events have it) of those in a range that more than one event has."""
+    """Return (position, number of events) of the positions in a range that several events have."""
     position = tables.events.c.position
     return (
         select(position, func.count().label("count"))
@@ -184,9 +184,9 @@ def snapshot_states(tables: Tables) -> ClauseElement:
 
 
 def checkpoints_beyond_log(tables: Tables) -> ClauseElement:
-    """Return (name, position, newest position of all events, event id) of projections that are further than the log.
+    """Return (name, position, newest position of all events, event id) of projections that are ahead of the log.
 
-    That is: beyond its newest event, or past an event that it does not have any more.
+    They are beyond its newest event, or past an event that the log no longer has.
     """
     checkpoints = tables.checkpoints.c
     newest = newest_position(tables).scalar_subquery().label("newest")
@@ -198,7 +198,7 @@ def checkpoints_beyond_log(tables: Tables) -> ClauseElement:
 
 
 def pending_letters(tables: Tables) -> ClauseElement:
-    """Return a page of (projection, position, stream id, version, whether there is such an event) of pending ones."""
+    """Return a page of pending dead letters: (projection, position, stream id, version, whether the event exists)."""
     letters, events = tables.dead_letters.c, tables.events.c
     key = tuple_(letters.projection, letters.position)
     after = tuple_(bindparam("projection", type_=Text), bindparam("position", type_=BigInteger))

@@ -1,8 +1,8 @@
-"""The tables: the only file that spells a column.
+"""The tables of the store.
 
-They are plain SQLAlchemy tables, for reading along with your own: `select(tables.events)` works. To write, use the
-store: it keeps heads and events in step. Alembic revisions create them (`eventstore.migrations`); a test keeps both the
-same.
+They are plain SQLAlchemy tables, so you can read them together with yours: `select(tables.events)`. Write only through
+the store, which keeps heads and events consistent. Alembic revisions create them (`eventstore.migrations`); a test
+compares both.
 """
 
 from eventstore.common.validation import check_schema_name

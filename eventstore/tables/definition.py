@@ -1,8 +1,8 @@
-"""The tables: the only file that spells a column.
+"""The definition of the tables and their columns.
 
-They are plain SQLAlchemy tables, for reading along with your own: `select(tables.events)` works. To write, use the
-store: it keeps heads and events in step. Alembic revisions create them (`eventstore.migrations`); a test keeps both the
-same.
+They are plain SQLAlchemy tables, so you can read them together with yours: `select(tables.events)`. Write only through
+the store, which keeps heads and events consistent. Alembic revisions create them (`eventstore.migrations`); a test
+compares both.
 """
 
 from dataclasses import dataclass
@@ -44,20 +44,20 @@ SCHEMA_VERSION: Final = 7
 """The version of these tables, written to es_schema by the newest revision."""
 
 BREAKING_VERSION: Final = 1
-"""The newest version of the tables that code must know to work with these."""
+"""The newest version of the tables that is incompatible with older code."""
 
 STREAMS_CAN_END: Final = 6
-"""The version since which es_streams says which streams have ended."""
+"""The version since which es_streams has the columns `ENDS`."""
 
 DELETED_CHECK: Final = "es_streams_deleted_version_check"
 ARCHIVED_CHECK: Final = "es_streams_archived_version_check"
-"""What refuses appends to streams that were deleted or archived."""
+"""The check constraints that refuse appends to streams that were deleted or archived."""
 
 ENDS: Final = ("deleted_version", "archived_version")
-"""The columns of es_streams that say it; NULL as long as a stream goes on."""
+"""The columns of es_streams that say that a stream was deleted or archived; NULL while it takes events."""
 
 _KEY_TEXT: Final = Text(collation="C").with_variant(Text(), "sqlite")
-"""Compared byte by byte: the same order on every machine, and quicker than a language's."""
+"""A text that is compared byte by byte, in the same order on every machine, and faster than by a language's rules."""
 
 _BIG: Final = BigInteger().with_variant(Integer(), "sqlite")
 _TIME: Final = DateTime(timezone=True)
@@ -69,14 +69,14 @@ class Tables:
     """The tables of one event store.
 
     Attributes:
-        metadata: The collection that they belong to.
-        streams: One row a stream, with its current version: the head that writers lock.
+        metadata: The MetaData that they belong to.
+        streams: The heads: one row for each stream, with its current version, which writers lock.
         events: The events.
-        snapshots: The newest saved state of a stream, by the schema version of the state.
-        schema: One row: which version of this schema the database has.
-        checkpoints: How far each projection has come.
-        dead_letters: The events that a projection could not handle.
-        permission: On SQLite, holds a row within a transaction that may change history; elsewhere None.
+        snapshots: The newest saved state of each stream, by the schema version of the state.
+        schema: One row with the version of these tables in the database.
+        checkpoints: The checkpoints: one row for each projection.
+        dead_letters: The dead letters of projections.
+        permission: On SQLite, has a row within a transaction that may change history; otherwise None.
     """
 
     metadata: MetaData
@@ -115,7 +115,7 @@ def _now(*_: Any, **__: Any) -> str:
 
 @compiles(_Now, "sqlite")
 def _now_sqlite(_: Any, compiler: Any, **__: Any) -> str:
-    # by way of a literal, so that % is doubled where the style of parameters asks for it
+    # a literal column, so that % is doubled if the parameter style needs it
     sql: str = compiler.process(literal_column("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"))
     return sql
 
@@ -137,10 +137,10 @@ def now() -> ColumnElement[Any]:
 
 @cache
 def define_tables(*, schema: str | None = None, position_is_key: bool = False, streams_can_end: bool = True) -> Tables:
-    """Return the tables; the same ones for the same arguments.
+    """Return the tables, the same objects for the same arguments.
 
     Args:
-        schema: The database schema that they live in. Defaults to None: the first of the connection's search path.
+        schema: The database schema that they are in. Defaults to None: the first of the connection's search path.
         position_is_key: Whether es_events has its primary key on position and a unique key on (stream_id, version), as
             SQLite needs to number rows, instead of the other way round.
         streams_can_end: Whether the database has the columns that say which streams have ended.
@@ -176,7 +176,7 @@ def _streams(metadata: MetaData) -> Table:
         PrimaryKeyConstraint("stream_id", name="es_streams_pkey"),
         CheckConstraint("version >= 0", name="es_streams_version_check"),
         CheckConstraint("length(stream_id) BETWEEN 1 AND 255", name="es_streams_stream_id_check"),
-        # a head that can't be advanced, by whatever code or statement
+        # these two keep a closed stream's head from being advanced, by any code or statement
         CheckConstraint("version = deleted_version", name=DELETED_CHECK),
         CheckConstraint("version = archived_version", name=ARCHIVED_CHECK),
         comment="One row a stream: its current version",
@@ -240,7 +240,7 @@ def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
         Index(
             "es_events_recorded_at_idx",
             "recorded_at",
-            postgresql_using="brin",  # rows lie in the order of time: a few pages index a table of any size
+            postgresql_using="brin",  # rows are in the order of time, so a few pages index a table of any size
             postgresql_with={"autosummarize": "on"},
         ),
         comment="The events. Rows are added, never changed",
@@ -373,7 +373,7 @@ def _permission(metadata: MetaData) -> Table:
 
 
 def _set_fillfactor(table: Table, percent: int) -> None:
-    """Leave room beside each row for its next version, so that indexes need not be updated (PostgreSQL)."""
+    """Leave room in each page for new versions of its rows, so that indexes need not be updated (PostgreSQL)."""
     name = qualified_name(table).replace("%", "%%")
     set_fillfactor = DDL(f"ALTER TABLE {name} SET (fillfactor = {percent})")  # type: ignore[no-untyped-call]  # SQLAlchemy's
     event.listen(table, "after_create", set_fillfactor.execute_if(dialect="postgresql"))

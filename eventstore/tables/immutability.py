@@ -1,10 +1,10 @@
-"""History is not changed: the triggers on es_events that refuse UPDATE, DELETE and TRUNCATE, and how they are told.
+"""The triggers on es_events that refuse UPDATE, DELETE and TRUNCATE, and the permission that switches them off.
 
-They cost an append nothing: an INSERT does not fire them. They guard against mistakes, of people and of programs. Who
-means it switches them off for the rest of a transaction: see `EventStore.allow_history_changes`. Against those who are
-not to have a choice there are grants. (docs/explanation/immutability.md)
+They cost an append nothing, because an INSERT does not fire them. They guard against mistakes of people and programs.
+`EventStore.allow_history_changes` switches them off for a transaction. To leave a role no such choice, use grants.
+(docs/explanation/immutability.md)
 
-What is here is what tables made at once get; revisions have their own copy, and a test compares the two.
+This module serves tables that are created directly. Revisions have their own copy, and a test compares the two.
 """
 
 from typing import Final
@@ -13,17 +13,17 @@ from sqlalchemy import DDL, Table, event
 from sqlalchemy.dialects import postgresql
 
 SETTING: Final = "eventstore.allow_history_changes"
-"""PostgreSQL: `on` in a transaction that may change history."""
+"""PostgreSQL: the setting that is `on` in a transaction that may change history."""
 
 PERMISSION_TABLE: Final = "es_history_permission"
-"""SQLite: has a row while a transaction may change history. Nobody else can see it, for there is one writer."""
+"""SQLite: the table that has a row while a transaction may change history. Other transactions do not see the row."""
 
 TRIGGER: Final = "es_events_immutable"
-"""PostgreSQL: the trigger's name, and what its error calls the constraint."""
+"""PostgreSQL: the name of the trigger, which its error gives as the constraint."""
 
 FUNCTION: Final = "es_refuse_history_change"
 REFUSAL: Final = "events are never changed:"
-"""How the message begins that SQLite's triggers raise."""
+"""The beginning of the message of SQLite's triggers."""
 
 FUNCTION_BODY: Final = """
 BEGIN
@@ -36,13 +36,13 @@ END
 
 
 def function_sql(table: Table) -> str:
-    """Return what creates the trigger's function, in the schema of the table (PostgreSQL)."""
+    """Return the SQL that creates the trigger's function, in the schema of the table (PostgreSQL)."""
     name = qualified_name(table, FUNCTION)
     return f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${FUNCTION_BODY}$$"
 
 
 def trigger_sql(table: Table) -> str:
-    """Return what creates the trigger (PostgreSQL)."""
+    """Return the SQL that creates the trigger (PostgreSQL)."""
     return (
         f"CREATE OR REPLACE TRIGGER {TRIGGER} BEFORE UPDATE OR DELETE OR TRUNCATE ON {qualified_name(table)} "
         f"FOR EACH STATEMENT WHEN (current_setting('{SETTING}', true) IS DISTINCT FROM 'on') "
@@ -51,7 +51,7 @@ def trigger_sql(table: Table) -> str:
 
 
 def sqlite_triggers() -> dict[str, str]:
-    """Return the SQL of the triggers, by name (SQLite, whose triggers are for each row, and for one event each)."""
+    """Return the SQL of the triggers, by name (SQLite, where a trigger fires for each row of one kind of change)."""
     return {
         f"{TRIGGER}_{change.lower()}": (
             f"CREATE TRIGGER {TRIGGER}_{change.lower()} BEFORE {change} ON es_events "
@@ -63,7 +63,7 @@ def sqlite_triggers() -> dict[str, str]:
 
 
 def protect(table: Table) -> None:
-    """Have the triggers created with the table."""
+    """Create the triggers together with the table."""
     for dialect, statements in (
         ("postgresql", [function_sql(table), trigger_sql(table)]),
         ("sqlite", list(sqlite_triggers().values())),
@@ -74,14 +74,14 @@ def protect(table: Table) -> None:
 
 
 def qualified_name(table: Table, name: str | None = None) -> str:
-    """Return the name of a table as it is written in PostgreSQL's SQL: with its schema, quoted if need be.
+    """Return the name of a table as in PostgreSQL's SQL: with its schema, quoted if necessary.
 
-    It is for SQL text without parameters, and for functions on names. In a statement with parameters, drivers want each
-    percent sign twice; SQLAlchemy writes it so, also where it must not be.
+    Use it for SQL text without parameters, and for functions on names. In a statement with parameters, drivers need
+    each percent sign doubled. SQLAlchemy always doubles it, which this function reverts.
 
     Args:
         table: The table.
-        name: Of something else in its schema, instead.
+        name: The name of another object in the same schema, to return that instead.
     """
     preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
     of = "" if table.schema is None else f"{preparer.quote_schema(table.schema)}."

@@ -1,4 +1,4 @@
-"""Everything that is true of a store on every backend, as a suite that you can run on your own set-up.
+"""The contract of a store on every backend, as a test suite that you can run on your set-up.
 
 Example:
     ```python
@@ -42,4 +42,4 @@ class EventStoreContract(
     RepositoryContract,
     ClosingContract,
 ):
-    """The whole contract. Subclass it and give it a fixture `engine`: of an empty database with the tables."""
+    """The whole contract. Subclass it, and define the fixture `engine`: of an empty database with the tables."""

@@ -1,4 +1,4 @@
-"""Statements that each commit by themselves, whatever the server takes for a default."""
+"""Statements that each commit by themselves, at whatever default isolation level of the server."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class AutocommitRun(ConnectionRun):
-    """Runs statements on a connection of SQLAlchemy's in AUTOCOMMIT, on which each commits by itself."""
+    """Runs statements on SQLAlchemy's Connection in AUTOCOMMIT, where each commits by itself."""
 
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
         refuse_to_write(self._connection.connection.driver_connection, sql)
@@ -33,12 +33,12 @@ class AutocommitRun(ConnectionRun):
 
 
 def at_read_committed(execute: Callable[[str, Any], Result], sql: str, parameters: Any) -> Result:
-    """Execute a statement again that has met a serialization failure, in a transaction at READ COMMITTED.
+    """Retry a statement that has failed with a serialization failure, in a transaction at READ COMMITTED.
 
-    A statement that commits by itself runs at the level that the server, the database or the role takes for its
-    default. Above READ COMMITTED it fails if another writer has come first, instead of waiting and looking again; then
-    nothing of it is stored. To know the level beforehand would be a round trip, and it may change; to learn it by that
-    error costs three, but only if writers have met.
+    A statement that commits by itself runs at the default isolation level of the server, the database or the role.
+    Above READ COMMITTED it fails if a concurrent writer has committed first, instead of waiting and reading the row
+    again; nothing of it is stored then. Reading the level beforehand would be a round trip for each statement, and the
+    level may change. The retry costs three round trips, but only if two writers have collided.
 
     Args:
         execute: Executes a statement on a connection in autocommit.
@@ -50,7 +50,7 @@ def at_read_committed(execute: Callable[[str, Any], Result], sql: str, parameter
         result = execute(sql, parameters)
         execute("COMMIT", None)
     except BaseException:
-        with suppress(Exception):  # on a lost connection, or after Ctrl-C, the first error tells more
+        with suppress(Exception):  # on a lost connection, or after Ctrl-C, the first error says more
             execute("ROLLBACK", None)
         raise
     return result

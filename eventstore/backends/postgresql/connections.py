@@ -16,9 +16,9 @@ from eventstore.backends.postgresql import cursors, errors
 from eventstore.backends.postgresql.autocommit import AutocommitRun, at_read_committed
 from eventstore.backends.postgresql.cursors import (
     check_connection,
-    check_their_cursors,
-    is_our_choice,
-    own_cursor,
+    check_custom_cursors,
+    cursor_for,
+    has_default_cursors,
     refuse_open_transaction,
     refuse_to_write,
 )
@@ -35,7 +35,7 @@ ENGINE_OPTIONS: Final[dict[str, Any]] = {
     "pool_timeout": 30,
     "connect_args": {"application_name": "eventstore"},
 }
-"""For `EventStore.from_url`. Up to 20 connections: PostgreSQL allows 100 by default, for all processes together."""
+"""For `EventStore.from_url`. Up to 20 connections; PostgreSQL allows 100 by default, for all processes together."""
 
 _STATES: Final = {
     TransactionStatus.IDLE: TransactionState.ENDED,
@@ -48,7 +48,7 @@ class PostgreSQLConnections:
     """How the store connects to PostgreSQL.
 
     Args:
-        dialect: What is spoken on the connections.
+        dialect: The dialect of the statements that are sent.
     """
 
     has_notifications: Final = True
@@ -57,7 +57,7 @@ class PostgreSQLConnections:
         self.dialect = dialect
 
     def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
-        """Open a connection that needs no BEGIN and COMMIT, which are round trips of their own."""
+        """Open a connection that needs no BEGIN and COMMIT, and so saves two round trips."""
         return direct(engine, self) if goes_direct(engine) else self._autocommit(engine)
 
     @contextmanager
@@ -66,12 +66,12 @@ class PostgreSQLConnections:
             yield AutocommitRun(self, self.dialect, connection)
 
     def run_on(self, connection: Connection) -> Run:
-        """Return a run on a connection of SQLAlchemy's."""
+        """Return a run on SQLAlchemy's Connection."""
         return JoinedRun(self, self.dialect, connection)
 
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator[Connection]:
-        """Open a transaction at READ COMMITTED: who has waited for a head's lock must see what it waited for."""
+        """Open a transaction at READ COMMITTED, where a writer who has waited for a head sees its new version."""
         is_done = False
         with engine.connect() as connection, prepared(connection, isolation_level="READ COMMITTED"):
             try:
@@ -83,49 +83,49 @@ class PostgreSQLConnections:
             except DBAPIError as error:
                 if not is_done:
                     raise
-                failure = self.without_payload(error)  # what is checked only at the commit may quote rows
+                failure = self.without_payload(error)  # an error of a deferred constraint may quote rows
             else:
                 return
             raise failure
 
     @contextmanager
     def short_transaction(self, engine: Engine) -> Iterator[Run]:
-        """Do the same as `transaction`: beside several round trips, what SQLAlchemy takes does not count."""
+        """Open a `transaction`. Compared with its round trips, the time that SQLAlchemy takes does not matter."""
         with self.transaction(engine) as connection:
             yield self.run_on(connection)
 
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
-        """Do nothing: a transaction is open, and rows are locked one by one."""
+        """Do nothing, because a transaction is open, and rows are locked one by one."""
 
     def commits_by_itself(self, connection: Connection) -> bool:
         """Return whether the driver's connection is in autocommit."""
         return bool(connection.connection.dbapi_connection.autocommit)  # type: ignore[union-attr]  # psycopg's, and checked out
 
     def check_reader(self, connection: Connection) -> None:
-        """Do nothing: a look tells."""
+        """Do nothing, because the log view checks the transaction."""
 
     def translate(self, error: DBAPIError) -> Exception | None:
         """Return the store's own error; see `errors.meaning_of`."""
         return errors.meaning_of(error, self.dialect)
 
     def without_payload(self, error: Any) -> Any:
-        """Leave out what the server quotes."""
+        """Return the error without the stored data that the server quotes; see `errors.without_payload`."""
         return errors.without_payload(error)
 
     def is_serialization_failure(self, error: BaseException) -> bool:
-        """Return whether another transaction has come first."""
+        """Return whether a concurrent transaction has aborted this one."""
         return errors.is_serialization_failure(error)
 
-    def is_passing(self, error: Exception) -> bool:
-        """Return whether a later attempt may succeed; see `errors.is_passing`."""
-        return errors.is_passing(error)
+    def is_transient(self, error: Exception) -> bool:
+        """Return whether a retry may succeed; see `errors.is_transient`."""
+        return errors.is_transient(error)
 
     def is_contention(self, error: BaseException) -> bool:
-        """Return whether other transactions were in the way; see `errors.is_contention`."""
+        """Return whether concurrent transactions have caused the error; see `errors.is_contention`."""
         return errors.is_contention(error)
 
     def transaction_state(self, connection: Any) -> TransactionState:
-        """Ask the driver."""
+        """Return the state that the driver knows."""
         if connection.invalidated:
             return TransactionState.LOST
         raw = None if connection.closed else connection.connection.driver_connection
@@ -133,16 +133,16 @@ class PostgreSQLConnections:
             return TransactionState.ENDED
         state = state_of(raw)
         if state is TransactionState.LOST:
-            with suppress(DBAPIError):  # let SQLAlchemy find out, too: it empties the pool, and need not roll back
+            with suppress(DBAPIError):  # so that SQLAlchemy learns of it, too, empties the pool, and does not roll back
                 connection.exec_driver_sql("SELECT 1")
         return state
 
-    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # it is asked by statements
-        """Return its id: the lock of the checkpoint has given it one."""
+    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # a statement reads the id
+        """Return the id of the transaction, which it has since it has locked the checkpoint."""
         return run(transaction_id)
 
     def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
-        """Compare ids."""
+        """Compare the ids."""
         return run(transaction_id) == mark
 
     def listen(self, engine: Engine) -> Listener:
@@ -153,8 +153,8 @@ class PostgreSQLConnections:
 def state_of(raw: Any) -> TransactionState:
     """Return the state of the transaction on the driver's connection.
 
-    It does not know that the server has ended the session before it has read so. Something to be read is rare while no
-    query is under way; then an empty query finds out.
+    The driver learns that the server has ended the session only when it reads. Input is rare while no query is under
+    way; if there is some, an empty query makes the driver read it.
     """
     with suppress(psycopg.Error):
         if _has_input(raw.pgconn.socket):
@@ -171,20 +171,20 @@ def _has_input(file_descriptor: int) -> bool:
 
 
 def _is_aborted(connection: Connection) -> bool:
-    """Return whether it is known to be: a lost connection is left to the commit, whose error says what is wrong."""
+    """Return whether the transaction is aborted. For a lost connection, the commit raises the better error."""
     raw: Any = None if connection.closed or connection.invalidated else connection.connection.driver_connection
     return raw is not None and raw.pgconn.transaction_status == TransactionStatus.INERROR
 
 
 class JoinedRun(ConnectionRun):
-    """Runs statements in the transaction that is open on a connection of SQLAlchemy's."""
+    """Runs statements in the open transaction on SQLAlchemy's Connection."""
 
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
         return cursors.execute(self._connection, sql, parameters)
 
 
 class DirectRun(StatementRun):
-    """Runs statements by psycopg alone, on a connection of the engine's pool; each commits by itself."""
+    """Runs statements directly with psycopg, on a connection of the engine's pool; each commits by itself."""
 
     def __init__(self, connections: PostgreSQLConnections, engine: Engine, pooled: PoolProxiedConnection) -> None:
         self._driver = connections
@@ -205,20 +205,20 @@ class DirectRun(StatementRun):
     def _send_once(self, sql: str, parameters: Any) -> Sequence[Row]:
         refuse_to_write(self._raw, sql)
         try:
-            if is_our_choice(self._raw):
-                return own_cursor(self._pooled, sql).execute(sql, parameters).rows
-            check_their_cursors(self._raw, parameters)
+            if has_default_cursors(self._raw):
+                return cursor_for(self._pooled, sql).execute(sql, parameters).rows
+            check_custom_cursors(self._raw, parameters)
             with self._raw.cursor(row_factory=tuple_row) as cursor:
                 cursor.execute(sql, parameters)
                 return cursor.fetchall() if returns_rows(sql) else ()
         except psycopg.Error as error:
             is_lost = self._raw.closed
             if is_lost:
-                self._note_loss()
+                self._report_loss()
             raise sqlalchemy_error(self._engine, error, sql, parameters, is_lost=is_lost) from error
 
-    def _note_loss(self) -> None:
-        """Let SQLAlchemy find out, by trying again: it empties the pool of all that were connected to that server."""
+    def _report_loss(self) -> None:
+        """Let SQLAlchemy learn of the loss by a statement that fails, so that it discards the pool's connections."""
         try:
             with Connection(self._engine, connection=self._pooled) as connection:
                 connection.exec_driver_sql("SELECT 1")
@@ -228,13 +228,13 @@ class DirectRun(StatementRun):
 
 @contextmanager
 def direct(engine: Engine, connections: "PostgreSQLConnections") -> Iterator["DirectRun"]:
-    """Take a connection from the pool, in autocommit; give it back as it was.
+    """Take a connection from the pool, in autocommit, and return it to the pool with its settings restored.
 
-    One that is lost, or in the midst of something that Ctrl-C has interrupted, is not given back.
+    A connection that is lost, or that Ctrl-C has interrupted during a statement, is not returned.
 
     Raises:
-        DBAPIError: As SQLAlchemy raises it: there is no connection to be had.
-        UnsuitableSetting: A hook of the pool has left a transaction open, or not every text can be sent.
+        DBAPIError: No connection is available, as SQLAlchemy raises it.
+        UnsuitableSetting: A hook of the pool has left a transaction open, or the encoding can't send every text.
     """
     try:
         pooled = engine.raw_connection()
@@ -245,7 +245,7 @@ def direct(engine: Engine, connections: "PostgreSQLConnections") -> Iterator["Di
         refuse_open_transaction(raw)
         check_connection(raw)
     except UnsuitableSetting:
-        pooled.invalidate()  # a rollback would undo what a hook has set, and the next use would do without it
+        pooled.invalidate()  # a rollback would undo what a hook has set, which the next user would miss
         raise
     was_autocommit: bool = raw.autocommit
     try:
@@ -253,9 +253,9 @@ def direct(engine: Engine, connections: "PostgreSQLConnections") -> Iterator["Di
             raw.autocommit = True
         yield DirectRun(connections, engine, pooled)
     finally:
-        # No call comes before the `try`: Ctrl-C is noticed in calls, and a connection must not return in autocommit.
+        # No call comes before this `try`. Ctrl-C raises in calls, and a connection must not return in autocommit.
         try:
-            is_idle = raw.pgconn.transaction_status == TransactionStatus.IDLE  # not of one that is closed
+            is_idle = raw.pgconn.transaction_status == TransactionStatus.IDLE  # False for a closed connection
             if is_idle and not was_autocommit:
                 raw.autocommit = False
         except BaseException:
@@ -270,18 +270,18 @@ def direct(engine: Engine, connections: "PostgreSQLConnections") -> Iterator["Di
 
 @contextmanager
 def prepared(connection: Connection, *, isolation_level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Iterator[None]:
-    """Set the level of a connection that was just taken from the pool, and set it back in the end.
+    """Set the isolation level of a connection that was just taken from the pool, and restore it at the end.
 
-    SQLAlchemy would set it back to the engine's, and so lose what a hook has chosen for the driver's connection.
+    SQLAlchemy would reset it to the engine's level, and lose the one that a hook has set on the driver's connection.
 
     Raises:
-        UnsuitableSetting: A hook has begun a transaction on it.
+        UnsuitableSetting: A hook has begun a transaction on the connection.
     """
     driver: Any = connection.connection.driver_connection
     try:
         refuse_open_transaction(driver)
     except UnsuitableSetting:
-        connection.invalidate()  # a rollback would undo what the hook has set, and the next use would do without it
+        connection.invalidate()  # a rollback would undo what the hook has set, which the next user would miss
         raise
     if not isinstance(driver, psycopg.Connection):  # psycopg's for asyncio
         connection.execution_options(isolation_level=isolation_level)
@@ -294,15 +294,15 @@ def prepared(connection: Connection, *, isolation_level: Literal["AUTOCOMMIT", "
             driver.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         yield
     finally:
-        # No call comes before this `try`: Ctrl-C is noticed in calls, and a connection must not return as it is now.
-        is_as_it_was = False
+        # No call comes before this `try`. Ctrl-C raises in calls, and a connection must not return in this state.
+        is_restored = False
         try:
             if driver.pgconn.transaction_status != TransactionStatus.IDLE:
                 driver.rollback()
             driver.autocommit, driver.isolation_level = before
-            is_as_it_was = True
-        except psycopg.Error:  # it is lost, or closed: SQLAlchemy finds out
+            is_restored = True
+        except psycopg.Error:  # lost or closed, which SQLAlchemy handles
             pass
         finally:
-            if not is_as_it_was and not connection.closed and not connection.invalidated:
+            if not is_restored and not connection.closed and not connection.invalidated:
                 connection.invalidate()

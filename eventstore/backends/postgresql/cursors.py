@@ -1,8 +1,8 @@
-"""Cursors of psycopg that the store has SQLAlchemy use for its own statements: results in binary, and COPY.
+"""Cursors of psycopg for the store's own statements: results in binary, and COPY.
 
-A statement is executed by SQLAlchemy, so that its hooks, its log and instrumentation see it. But SQLAlchemy makes the
-cursor, and has no option for its kind. So the connection is told to make one of these, once: the next cursor is ours,
-and all others, those of hooks that this same statement sets off among them, are what they were.
+SQLAlchemy executes a statement, so that its hooks, its log and instrumentation see it. It also makes the cursor, and
+has no option for the cursor's class. So the store replaces the connection's cursor factory for the next cursor only;
+all others, including those of hooks that this same statement triggers, are made as before.
 """
 
 import re
@@ -27,11 +27,11 @@ _TIMESTAMPTZ: Final = psycopg.adapters.types["timestamptz"].oid
 _adapters = AdaptersMap(types=psycopg.adapters.types)
 _adapters.register_loader(_TIMESTAMPTZ, TimestamptzBinaryLoader)
 _TIME_LOADER: Final[Any] = _adapters.get_loader(_TIMESTAMPTZ, Format.BINARY)
-"""The driver's own, in C where it has one, whatever the application has registered."""
+"""The driver's own loader (in C if it has one), whatever the application has registered."""
 
 
 class _UTCLoader:
-    """Makes the driver's loader of times without a session: then it is in UTC."""
+    """Makes the driver's loader of times without a session, so that it returns UTC."""
 
     format = Format.BINARY
 
@@ -40,13 +40,14 @@ class _UTCLoader:
 
 
 class BinaryCursor(psycopg.Cursor[Any]):
-    """Takes results in binary, 1.4 times as quick as text, as tuples, and points in time in UTC.
+    """Receives results in binary, which is 1.4 times as fast as text, as tuples, with points in time in UTC.
 
-    The driver would make each of them a datetime in the session's zone, and we another one, in Python: that took almost
-    half of the time that it takes to make an event.
+    Otherwise the driver would make a datetime in the session's zone, and the store another one, in Python, which took
+    almost half of the time that it takes to make an event.
 
     Attributes:
-        rows: What the last statement has returned. There is none before the first: nobody is to take that for no rows.
+        rows: The rows of the last statement. The attribute does not exist before the first statement, so that it can't
+            be mistaken for no rows.
     """
 
     rows: Sequence[Row]
@@ -57,35 +58,35 @@ class BinaryCursor(psycopg.Cursor[Any]):
         self.format = Format.BINARY
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
-        """Execute, and keep the rows."""
+        """Execute, and fetch the rows."""
         super().execute(query, params, **options)
         self.rows = self.fetchall() if self.pgresult is not None and self.pgresult.nfields else ()
-        self._query = None  # holds the parameters, and a cursor may be kept
+        self._query = None  # it holds the parameters, and a cursor may be kept
         return self
 
     def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
-        """Execute what returns no rows, once for each of the sets of parameters."""
+        """Execute a statement that returns no rows, once for each set of parameters."""
         super().executemany(query, params_seq, **options)
         self.rows = ()
         self._query = None
 
     @property
     def description(self) -> None:
-        """Nothing: SQLAlchemy would make objects of it with which nobody reads these rows, for each statement anew."""
+        """None, because SQLAlchemy would make objects from it for each statement, which these rows do not need."""
         return
 
 
 class CopyingCursor(psycopg.Cursor[Any]):
-    """Executes COPY … FROM STDIN, with the rows as a parameter, which the driver has a method of its own for.
+    """Executes COPY … FROM STDIN, with the rows as a parameter, through the driver's method for it.
 
     Attributes:
-        rows: It returns none.
+        rows: Always empty.
     """
 
     rows: Sequence[Row] = ()
 
     def execute(self, query: Any, params: Any = None, **_: Any) -> Any:
-        """Send the rows, each with its values in the order of the columns."""
+        """Send the rows; each has its values in the order of the columns."""
         with self.copy(query) as stream:
             stream.set_types(params["types"])
             for row in params["rows"]:
@@ -93,23 +94,23 @@ class CopyingCursor(psycopg.Cursor[Any]):
         return self
 
 
-_KEPT: Final = "eventstore: cursor"
-"""Its place in what the pool lets one note of a connection, for as long as that lives."""
+_WRITE_CURSOR: Final = "eventstore: cursor"
+"""The key of the cursor for writes in the notes about a connection."""
 
 
-def own_cursor(pooled: PoolProxiedConnection, sql: str) -> BinaryCursor:
-    """Return a cursor that suits a statement, of a connection whose cursors are our choice.
+def cursor_for(pooled: PoolProxiedConnection, sql: str) -> BinaryCursor:
+    """Return a cursor for a statement, on a connection with the driver's default cursors.
 
-    The one for writes stays with the connection: it costs half as much to make as to use. One that reads would keep its
-    last page in memory.
+    The cursor for writes is kept with the connection, because making one costs half as much as using it. A cursor for
+    reads is not kept, because it would hold its last page in memory.
     """
     connection: Any = pooled.dbapi_connection
     if not _writes(sql):
         return BinaryCursor(connection)
-    kept: BinaryCursor | None = pooled.info.get(_KEPT)
-    if kept is None:
-        kept = pooled.info[_KEPT] = BinaryCursor(connection)
-    return kept
+    cursor: BinaryCursor | None = pooled.info.get(_WRITE_CURSOR)
+    if cursor is None:
+        cursor = pooled.info[_WRITE_CURSOR] = BinaryCursor(connection)
+    return cursor
 
 
 @cache
@@ -118,30 +119,30 @@ def _writes(sql: str) -> bool:
 
 
 def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
-    """Execute a statement with a cursor that suits it, and return its rows.
+    """Execute a statement with a suitable cursor, and return its rows.
 
-    If the application has made a kind of cursor for its connections, that one is used, and results are text. So they
-    are on connections that are psycopg's for asyncio underneath.
+    If the application has set a cursor class for its connections, that one is used, and results are text. They are
+    also text on connections of psycopg for asyncio.
 
     Raises:
-        UnsuitableSetting: Results would be wrong.
+        UnsuitableSetting: A setting of the connection would make results wrong.
     """
     raw: Any = connection.connection.dbapi_connection
     check_connection(connection.connection.driver_connection)
     if sql.startswith("COPY"):
         kind: type[CopyingCursor | BinaryCursor] = CopyingCursor
-    elif is_our_choice(raw):
+    elif has_default_cursors(raw):
         kind = BinaryCursor
     else:
-        return _execute_by_theirs(connection, raw, sql, parameters)
+        return _execute_with_custom_cursor(connection, raw, sql, parameters)
     with next_cursor(raw, kind):
         result = connection.exec_driver_sql(sql, parameters, PLAIN_EXECUTION)
     rows: Sequence[Row] = result.context.cursor.rows
     return rows
 
 
-def _execute_by_theirs(connection: Connection, raw: Any, sql: str, parameters: Any) -> Sequence[Row]:
-    check_their_cursors(raw, parameters)
+def _execute_with_custom_cursor(connection: Connection, raw: Any, sql: str, parameters: Any) -> Sequence[Row]:
+    check_custom_cursors(raw, parameters)
     if type(raw) is not psycopg.Connection:
         return fetch(connection.exec_driver_sql(sql, parameters, PLAIN_EXECUTION), sql)
     with next_cursor(raw, partial(_of_tuples, raw.cursor_factory)):
@@ -154,12 +155,12 @@ def _of_tuples(factory: Callable[..., Any], connection: psycopg.Connection[Any],
 
 @contextmanager
 def next_cursor(raw: Any, make: Callable[..., Any]) -> Iterator[None]:
-    """Have the driver's connection make its next cursor by a function of its own, once."""
+    """Let the driver's connection make its next cursor by another function, once."""
     factory = getattr(raw, "cursor_factory", None)
 
-    def make_once(made_for: psycopg.Connection[Any], **options: Any) -> Any:
+    def make_once(connection: psycopg.Connection[Any], **options: Any) -> Any:
         raw.cursor_factory = factory
-        return make(made_for, **options)
+        return make(connection, **options)
 
     raw.cursor_factory = make_once
     try:
@@ -169,44 +170,46 @@ def next_cursor(raw: Any, make: Callable[..., Any]) -> Iterator[None]:
 
 
 def to_time(value: datetime) -> datetime:
-    """Return a time that one of these cursors has returned, or another one, in UTC."""
+    """Convert a time from any cursor of psycopg to UTC."""
     return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
-# --- what of the application's connection would change results, and is refused by name
+# --- settings of the application's connection that would change results, and are refused by name
 
-_OWN_CURSORS: Final = (psycopg.Cursor, psycopg.ClientCursor, psycopg.RawCursor)
-"""The driver's own: which of them a connection makes is a matter of how statements are sent, and ours is replaced."""
+_DEFAULT_CURSORS: Final = (psycopg.Cursor, psycopg.ClientCursor, psycopg.RawCursor)
+"""The driver's own cursor classes. They differ only in how statements are sent, so the store may use another one."""
 
 _TUPLES: Final = (tuple_row, namedtuple_row)
 
 
-def is_our_choice(connection: psycopg.Connection[Any]) -> bool:
-    """Return whether the connection makes cursors that nobody has made for a purpose.
+def has_default_cursors(connection: psycopg.Connection[Any]) -> bool:
+    """Return whether the connection makes the driver's own cursors, which the store may replace.
 
-    If it is of another class, or something that stands for it, or its cursors are, somebody may watch the driver.
+    If the connection or its cursors are of another class, the application may observe the driver with it.
     """
-    return type(connection) is psycopg.Connection and connection.cursor_factory in _OWN_CURSORS
+    return type(connection) is psycopg.Connection and connection.cursor_factory in _DEFAULT_CURSORS
 
 
 def check_connection(connection: Any) -> None:
-    """Check that every text can be sent and comes back, and at once.
+    """Check that every text can be sent and received, and that results are returned at once.
 
     Args:
-        connection: The driver's.
+        connection: The driver's connection.
 
     Raises:
         UnsuitableSetting: The encoding of the connection, or of the database, is not UTF8; or pipeline mode is on.
     """
     if connection.closed:
-        return  # whoever uses it learns so
+        return  # the next statement raises the error
     pgconn = connection.pgconn
     if pgconn.pipeline_status:
-        raise UnsuitableSetting("pipeline mode", "is on for the connection, and results come later", "end it before")
+        raise UnsuitableSetting(
+            "pipeline mode", "is on for the connection, so results are not returned at once", "end it before"
+        )
     status = pgconn.parameter_status
     for name, remedy in _ENCODINGS:
         encoding = status(name)
-        if encoding is not None and encoding != b"UTF8":  # None: a pooler does not tell, and the driver takes UTF8
+        if encoding is not None and encoding != b"UTF8":  # None behind some poolers; the driver then uses UTF8
             raise UnsuitableSetting(
                 name.decode(), f"is {encoding.decode()}, in which not every text can be sent and read", remedy
             )
@@ -214,25 +217,25 @@ def check_connection(connection: Any) -> None:
 
 _ENCODINGS: Final = (
     (b"client_encoding", "connect with client_encoding=utf8"),
-    (b"server_encoding", "make the database with ENCODING 'UTF8'"),
+    (b"server_encoding", "create the database with ENCODING 'UTF8'"),
 )
 
 
-def check_their_cursors(connection: Any, parameters: Any) -> None:
-    """Check that cursors of the application's send and return what is right, though it is text.
+def check_custom_cursors(connection: Any, parameters: Any) -> None:
+    """Check that the application's cursors send and return the right values, which they do as text.
 
     Args:
-        connection: The driver's, or what stands for it.
-        parameters: Of the statement that they are to execute.
+        connection: The driver's connection, or SQLAlchemy's wrapper for it.
+        parameters: The parameters of the statement that they are to execute.
 
     Raises:
-        UnsuitableSetting: They would not.
+        UnsuitableSetting: A setting would make values wrong.
     """
     factory = getattr(connection, "cursor_factory", None)
     if _is_a(factory, psycopg.RawCursor):
         raise UnsuitableSetting(
             "cursor_factory",
-            f"is {factory.__name__}, a RawCursor: its parameters have numbers, and those of the store have names",  # type: ignore[union-attr]  # it is a class
+            f"is {factory.__name__}, a RawCursor, whose parameters are numbered, but the store's have names",  # type: ignore[union-attr]  # it is a class
             "make it a subclass of psycopg.Cursor",
         )
     if not isinstance(connection, psycopg.Connection):  # psycopg's for asyncio, as SQLAlchemy wraps them
@@ -240,7 +243,7 @@ def check_their_cursors(connection: Any, parameters: Any) -> None:
     if type(connection) is not psycopg.Connection and connection.row_factory not in _TUPLES:
         raise UnsuitableSetting(
             "row_factory",
-            f"of a {type(connection).__name__} makes something else than tuples of rows",
+            f"of a {type(connection).__name__} does not make tuples of rows",
             "set it to psycopg.rows.tuple_row",
         )
     if connection.closed:
@@ -249,13 +252,13 @@ def check_their_cursors(connection: Any, parameters: Any) -> None:
     if style is not None and not style.startswith(b"ISO"):
         raise UnsuitableSetting(
             "DateStyle",
-            f"is {style.decode()}, in which the connection's own kind of cursors can't read times",
+            f"is {style.decode()}, in which the connection's cursor class can't read times",
             "set it to ISO, or leave cursor_factory as it is",
         )
     if _is_a(factory, psycopg.ClientCursor) and _has_null_in_array(parameters) and not _reads_nulls(connection):
         raise UnsuitableSetting(
             "array_nulls",
-            "is off, and the connection's own kind of cursors sends arrays as text, of which NULL is a part",
+            "is off, but the connection's cursor class sends arrays as text, with NULLs in it",
             "set it to on, or leave cursor_factory as it is",
         )
 
@@ -270,23 +273,23 @@ def _has_null_in_array(parameters: Any) -> bool:
 
 
 def _reads_nulls(connection: psycopg.Connection[Any]) -> bool:
-    """Ask the server; on a connection that can't answer, whoever uses it next learns so."""
+    """Return the server's setting; True on a broken connection, on which the next statement raises the error."""
     with suppress(psycopg.Error):
         return psycopg.Cursor(connection, row_factory=tuple_row).execute("SHOW array_nulls").fetchone() != ("off",)
     return True
 
 
 def refuse_to_write(connection: Any, sql: str) -> None:
-    """Refuse a statement that writes on a connection that is for reading: in autocommit the driver does not tell so.
+    """Refuse a statement that writes on a read-only connection, which the driver does not do in autocommit.
 
     Raises:
-        UnsuitableSetting: It writes, and the driver's connection is read-only.
+        UnsuitableSetting: The statement writes, and the driver's connection is read-only.
     """
     if connection.read_only and _is_writing(sql):
         raise UnsuitableSetting(
             "postgresql_readonly",
-            "is set on the engine or its connections, and this call writes",
-            "write by an engine without it",
+            "is set on the engine or its connections, but this call writes",
+            "write through an engine without it",
         )
 
 
@@ -298,17 +301,17 @@ def _is_writing(sql: str) -> bool:
 def refuse_open_transaction(connection: Any) -> None:
     """Refuse a connection of the pool on which a transaction is open.
 
-    To commit it would lose what was set for this transaction only, a tenant say; to go on in it would be no autocommit.
+    Committing it would lose settings of this transaction, such as a tenant; continuing in it would not be autocommit.
 
     Args:
-        connection: The driver's.
+        connection: The driver's connection.
 
     Raises:
-        UnsuitableSetting: One is open.
+        UnsuitableSetting: A transaction is open.
     """
     if not connection.closed and connection.pgconn.transaction_status != TransactionStatus.IDLE:
         raise UnsuitableSetting(
             "a hook (connect, checkout or engine_connect)",
-            "has left an open transaction on the connection, in which the store can't work by itself",
+            "has left a transaction open on the connection, in which the store can't commit its statements",
             "let the hook commit, or set autocommit while it runs, as SQLAlchemy's documentation shows",
         )

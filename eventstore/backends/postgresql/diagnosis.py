@@ -1,4 +1,4 @@
-"""What a look at a PostgreSQL server tells about it."""
+"""Checks of a PostgreSQL server: its version, settings, transactions and upkeep."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -17,9 +17,9 @@ from eventstore.statements.postgresql.diagnosis import (
 
 OLDEST_VERSION: Final = 140_000
 SLOW_SECONDS: Final = 5
-"""A transaction that has appended, and is open for longer, is told."""
+"""A transaction that has appended, and is open for longer than this, is reported."""
 STALLED_SECONDS: Final = 60
-"""One that is open for longer than this has been forgotten."""
+"""A transaction that has appended, and is open for longer than this, was probably forgotten."""
 _DEAD_SHARE: Final = 0.3
 _DEAD_AT_LEAST: Final = 10_000
 _BUSY_SHARE: Final = 0.8
@@ -32,7 +32,7 @@ _SETTINGS: Final = (
 
 
 def diagnose(engine: Engine, run: Run) -> list[Finding]:
-    """Look at settings, unfinished transactions, upkeep, and whether a pooler is in between."""
+    """Check settings, unfinished transactions, upkeep, and whether there is a connection pooler."""
     settings: dict[str, str] = dict(run(server_settings, names=list(_SETTINGS)))
     ((is_standby, clients),) = run(server_process)
     return [
@@ -48,21 +48,21 @@ def diagnose(engine: Engine, run: Run) -> list[Finding]:
 
 
 def _version(settings: Mapping[str, str], *, is_standby: bool) -> Finding:
-    message = f"PostgreSQL {settings['server_version']}" + (", a standby: it can be read only" if is_standby else "")
+    message = f"PostgreSQL {settings['server_version']}" + (", a standby, which is read-only" if is_standby else "")
     if int(settings["server_version_num"]) < OLDEST_VERSION:
         return Finding(Level.ERROR, "server", message, "use PostgreSQL 14 or newer")
     return Finding(Level.OK, "server", message)
 
 
 def _pooler(engine: Engine) -> Finding:
-    """Compare the process that the driver was told of with the one that answers: poolers tell a number of their own."""
+    """Compare the process id that the driver has with that of the server process; a pooler sends the driver another."""
     with engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection
-        told, threshold = raw.info.backend_pid, raw.prepare_threshold
-        answered = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-    if told == answered:
+        driver_pid, threshold = raw.info.backend_pid, raw.prepare_threshold
+        server_pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    if driver_pid == server_pid:
         return Finding(Level.OK, "pooler", "none: this is a direct connection")
-    message = "there is one, as PgBouncer, between here and the server"
+    message = "there is a connection pooler, such as PgBouncer, between here and the server"
     if threshold is None:
         return Finding(Level.OK, "pooler", f"{message}; migrate over a direct connection")
     advice = (
@@ -78,8 +78,8 @@ def _connections(engine: Engine, settings: Mapping[str, str], clients: int) -> F
     own = 0
     if isinstance(engine.pool, QueuePool):
         own = engine.pool.size() + max(engine.pool._max_overflow, 0)  # noqa: SLF001  # SQLAlchemy has no public name for it
-        message += f"; a pool as this one takes up to {own}"
-    advice = "lower pool_size of the applications, put PgBouncer in between, or raise max_connections"
+        message += f"; a pool like this one takes up to {own}"
+    advice = "lower pool_size of the applications, use PgBouncer, or raise max_connections"
     if clients > _BUSY_SHARE * largest or own > largest:
         return Finding(Level.WARNING, "connections", message, advice)
     return Finding(Level.OK, "connections", message)
@@ -89,12 +89,12 @@ def _settings(settings: Mapping[str, str]) -> Iterator[Finding]:
     for name, fine, level, problem, advice in (
         (
             "default_transaction_isolation", ("read committed",), Level.WARNING,
-            "transactions of the application may not see what others commit: readers that join them are refused",
-            "leave it at 'read committed', and ask for more where it is needed",
+            "transactions of the application may not see what others commit, so readers that join them are refused",
+            "leave it at 'read committed', and set a higher level only for transactions that need it",
         ),
         (
             "synchronous_commit", ("on", "local", "remote_write", "remote_apply"), Level.WARNING,
-            "a crash of the server can undo the last appends, though they were confirmed",
+            "a crash of the server can undo the last appends, although they were confirmed",
             "set it to on, at least for the writers of events",
         ),
         ("fsync", ("on",), Level.ERROR, "a crash can destroy the database", "set it to on"),
@@ -115,11 +115,11 @@ def _settings(settings: Mapping[str, str]) -> Iterator[Finding]:
     else:
         yield Finding(
             Level.WARNING, "idle_in_transaction_session_timeout",
-            "none: a transaction that has appended and was forgotten holds readers back for ever",
-            "set it, for the roles of the application, to a minute or so",
+            "none: a forgotten transaction that has appended holds readers back without end",
+            "set it, for the roles of the application, to about a minute",
         )  # fmt: skip
     if settings["track_commit_timestamp"] == "on":
-        yield Finding(Level.OK, "track_commit_timestamp", "on; the event store has no use for it")
+        yield Finding(Level.OK, "track_commit_timestamp", "on; the event store does not need it")
 
 
 def _prepared(run: Run, settings: Mapping[str, str]) -> Iterator[Finding]:
@@ -131,33 +131,34 @@ def _prepared(run: Run, settings: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(Level.OK, "prepared transactions", "none that is old")
     for name, owner, seconds in old:
         level = Level.ERROR if seconds > STALLED_SECONDS else Level.WARNING
-        message = f"{name!r} of {owner} is {seconds} s old: if it has appended, readers wait for it"
-        advice = "COMMIT PREPARED or ROLLBACK PREPARED, whichever its coordinator has decided"
+        message = f"{name!r} of {owner} is {seconds} s old; if it has appended, readers wait for it"
+        advice = "COMMIT PREPARED or ROLLBACK PREPARED, as its coordinator has decided"
         yield Finding(level, "prepared transactions", message, advice)
 
 
 def _unfinished(run: Run) -> Finding:
-    found = run(unfinished_appends)
-    hidden = [str(pid) for pid, *_, seconds in found if seconds is None]
-    if hidden:  # the server does not tell everybody since when another user's transaction is open
-        message = f"since when pid {', '.join(hidden)} of other users have appended can't be seen"
-        advice = "GRANT pg_read_all_stats TO <user>, or look as a user of monitoring"
+    rows = run(unfinished_appends)
+    hidden = [str(pid) for pid, *_, seconds in rows if seconds is None]
+    if hidden:  # the server hides the age of other users' transactions without pg_read_all_stats
+        message = f"other users' sessions (pid {', '.join(hidden)}) have appended, but the age of their transactions "
+        message += "is not visible"
+        advice = "GRANT pg_read_all_stats TO <user>, or run this as a monitoring user"
         return Finding(Level.WARNING, "unfinished appends", message, advice)
-    old = [row for row in found if row[4] > SLOW_SECONDS]
+    old = [row for row in rows if row[4] > SLOW_SECONDS]
     if not old:
         return Finding(Level.OK, "unfinished appends", f"none is older than {SLOW_SECONDS} s")
-    told = [
+    sessions = [
         f"pid {pid} ({application or 'no application_name'}, user {user}, {state}) for {seconds} s"
         for pid, user, application, state, seconds in old
     ]
     level = Level.ERROR if max(row[4] for row in old) > STALLED_SECONDS else Level.WARNING
-    message = f"readers and projections wait for {'; '.join(told)}"
+    message = f"readers and projections wait for {'; '.join(sessions)}"
     return Finding(level, "unfinished appends", message, "end them: SELECT pg_terminate_backend(pid)")
 
 
 def _upkeep(run: Run, settings: Mapping[str, str]) -> Iterator[Finding]:
     if (settings["autovacuum"], settings["track_counts"]) != ("on", "on"):
-        message = "off: indexes and tables grow, reads get slower, and one day transaction ids run out"
+        message = "off: indexes and tables grow, reads get slower, and in the end transaction ids run out"
         yield Finding(Level.ERROR, "autovacuum", message, "set autovacuum and track_counts to on")
         return
     problems = []
@@ -168,7 +169,7 @@ def _upkeep(run: Run, settings: Mapping[str, str]) -> Iterator[Finding]:
         elif dead > _DEAD_AT_LEAST and dead > _DEAD_SHARE * live:
             message = f"{table} has {dead} dead rows and {live} live ones"
             advice = (
-                f"VACUUM {table}; if it stays so, look for old transactions and lower autovacuum_vacuum_scale_factor"
+                f"VACUUM {table}; if that does not help, end old transactions and lower autovacuum_vacuum_scale_factor"
             )
             problems.append(Finding(Level.WARNING, "autovacuum", message, advice))
     yield from problems or [Finding(Level.OK, "autovacuum", "on")]

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean to the store, and the same errors without the payloads that they quote."""
+"""The store's errors for PostgreSQL's, and PostgreSQL's errors without the payloads that they quote."""
 
 import re
 from typing import Any, Final
@@ -14,27 +14,29 @@ from eventstore.errors import HistoryChangeRefused, PositionsBehind, SchemaMissi
 from eventstore.tables.immutability import TRIGGER
 
 _HARMLESS_CLASSES: Final = ("08", "40", "53", "55", "57", "58")
-"""Connections, deadlocks, resources, locks, operators, the system: what these quote is about the server."""
+"""Connections, deadlocks, resources, locks, operators, the system. These errors quote nothing but server facts."""
 
-_LEFT_OUT: Final = frozenset({DiagnosticField.MESSAGE_DETAIL, DiagnosticField.CONTEXT, DiagnosticField.INTERNAL_QUERY})
+_PAYLOAD_FIELDS: Final = frozenset(
+    {DiagnosticField.MESSAGE_DETAIL, DiagnosticField.CONTEXT, DiagnosticField.INTERNAL_QUERY}
+)
 _DATA_EXCEPTION: Final = "22"
 _SERIALIZATION_FAILURE: Final = "40001"
 _UNDEFINED_TABLE: Final = "42P01"
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
 _POSITIONS_KEY: Final = "es_events_position_key"
 _CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
-"""What a standby cancels, and serialization failures; deadlocks; lock timeouts."""
+"""Serialization failures and statements that a standby has cancelled; deadlocks; lock timeouts."""
 
-_PASSING_STATES: Final = _CONTENTION_STATES | {
+_TRANSIENT_STATES: Final = _CONTENTION_STATES | {
     "57P01", "57P02", "57P03", "53300",  # the server is stopping, has crashed, is starting, is full
-    "08000", "08001", "08003", "08004", "08006",  # lost connections, and those that could not be made
+    "08000", "08001", "08003", "08004", "08006",  # a connection was lost, or could not be made
     "25P03", "57P05",  # the server has ended an idle session
-    "25006",  # it takes no writes: it is a standby by now, or was made read-only for a while
+    "25006",  # read-only: the server has become a standby, or was made read-only for a while
 }  # fmt: skip
 
 
 def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
-    """Return the store's own error for one of the server's, by SQLSTATE and constraint; None if it has none.
+    """Return the store's error for one of the server's, by SQLSTATE and constraint; None if there is none.
 
     On Citus the name of a constraint has a suffix.
     """
@@ -51,8 +53,8 @@ def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
         if constraint.startswith(check):
             return HeadClosed(closed)
     if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
-        place = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
-        return VersionTaken(place.group(1), int(place.group(2))) if place else None
+        key = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
+        return VersionTaken(key.group(1), int(key.group(2))) if key else None
     return _positions_behind(diagnostics) if constraint.startswith(_POSITIONS_KEY) else None
 
 
@@ -61,11 +63,12 @@ def _positions_behind(diagnostics: Any) -> PositionsBehind | None:
     return None if drawn is None else PositionsBehind(None, int(drawn.group(1)))
 
 
-def is_passing(error: Exception) -> bool:
-    """Return whether the connection was lost, or the pool or server is full, or not there, or takes no writes.
+def is_transient(error: Exception) -> bool:
+    """Return whether the connection was lost, the pool or server is full, or the server is down or read-only.
 
-    An error without a SQLSTATE comes from the driver: it could not connect, or could no longer. A FATAL one ends the
-    session; PgBouncer's own say nothing else: a lost server is a protocol violation (08P01) to it.
+    An error without a SQLSTATE comes from the driver, which could not connect or has lost the connection. A FATAL error
+    ends the session. PgBouncer's own errors can be recognised only by that; it reports a lost server as a protocol
+    violation (08P01).
     """
     if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return True
@@ -73,16 +76,16 @@ def is_passing(error: Exception) -> bool:
     state = getattr(cause, "sqlstate", None)
     if state is None:
         return isinstance(cause, psycopg.OperationalError)
-    return isinstance(cause, psycopg.Error) and (state in _PASSING_STATES or _ends_the_session(cause))
+    return isinstance(cause, psycopg.Error) and (state in _TRANSIENT_STATES or _ends_the_session(cause))
 
 
 def _ends_the_session(error: psycopg.Error) -> bool:
-    """Return whether the error is FATAL. PgBouncer sends the severity in one field only, in English."""
+    """Return whether the error is FATAL. PgBouncer sends the severity only in the field that others translate."""
     return "FATAL" in (error.diag.severity_nonlocalized, error.diag.severity)
 
 
 def is_contention(error: BaseException) -> bool:
-    """Return whether it was a deadlock, a serialization failure or a lock timeout, also as the cause of another."""
+    """Return whether the error, or its cause, is a deadlock, a serialization failure or a lock timeout."""
     cause: BaseException | None = error
     while cause is not None:
         if getattr(cause, "sqlstate", None) in _CONTENTION_STATES:
@@ -92,12 +95,12 @@ def is_contention(error: BaseException) -> bool:
 
 
 def is_serialization_failure(error: BaseException | None) -> bool:
-    """Return whether another transaction has come first, by the driver's error or SQLAlchemy's around it."""
+    """Return whether a concurrent transaction has aborted this one, by the error of the driver or of SQLAlchemy."""
     return sqlstate_of(error) == _SERIALIZATION_FAILURE
 
 
 def sqlstate_of(error: BaseException | None) -> str | None:
-    """Return the code of the driver's error, or of that which SQLAlchemy or Django has wrapped; else None."""
+    """Return the SQLSTATE of the driver's error, also if SQLAlchemy or Django has wrapped it; else None."""
     if isinstance(error, DBAPIError):
         error = error.orig
     elif isinstance(error, Exception) and not hasattr(error, "sqlstate"):
@@ -107,12 +110,12 @@ def sqlstate_of(error: BaseException | None) -> str | None:
 
 
 def without_payload(error: DBAPIError) -> DBAPIError:
-    """Return the error, of the same class, or itself if there is no payload in it.
+    """Return an error of the same class without payloads, or the error itself if it has none.
 
-    What is kept: SQLSTATE, the message, the names of constraint, table and column, the hint. A message about a value
-    that can't be converted quotes it; that is left out, too.
+    It keeps the SQLSTATE, the message, the names of constraint, table and column, and the hint. If the message quotes a
+    value that can't be converted, the quote is removed.
     """
-    error.hide_parameters = True  # payloads are among them
+    error.hide_parameters = True  # payloads may be among them
     cause = error.orig
     if not isinstance(cause, psycopg.Error) or cause.sqlstate is None or cause.sqlstate.startswith(_HARMLESS_CLASSES):
         return error
@@ -130,15 +133,15 @@ def without_payload(error: DBAPIError) -> DBAPIError:
 
 
 def driver_error_without_payload(error: psycopg.Error) -> psycopg.Error:
-    """Return the driver's error likewise."""
-    told: dict[int, bytes | None] = {
+    """Return an error of the driver's same class without payloads; see `without_payload`."""
+    fields: dict[int, bytes | None] = {
         field: value.encode()
         for field in DiagnosticField
-        if field not in _LEFT_OUT and (value := getattr(error.diag, field.name.lower())) is not None
+        if field not in _PAYLOAD_FIELDS and (value := getattr(error.diag, field.name.lower())) is not None
     }
     message = error.diag.message_primary or ""
     if error.sqlstate is not None and error.sqlstate.startswith(_DATA_EXCEPTION):
         message = re.sub(r'".*"', '"…"', message, flags=re.DOTALL)
-    told[DiagnosticField.MESSAGE_PRIMARY] = message.encode()
+    fields[DiagnosticField.MESSAGE_PRIMARY] = message.encode()
     hint = error.diag.message_hint
-    return type(error)(message if hint is None else f"{message}\nHINT:  {hint}", info=told, encoding="utf-8")
+    return type(error)(message if hint is None else f"{message}\nHINT:  {hint}", info=fields, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A connection on which PostgreSQL tells of appends: LISTEN."""
+"""A connection on which PostgreSQL notifies of appends: LISTEN."""
 
 from typing import Any, cast
 
@@ -9,10 +9,10 @@ from eventstore.backends.postgresql.cursors import BinaryCursor, refuse_open_tra
 
 
 class PostgreSQLListener:
-    """Listens to a channel on a connection of its own.
+    """Listens to a channel on a separate connection.
 
-    The connection is made as the engine makes its own, with all that the application has set, and then taken out of the
-    pool. It has to be a direct one: a pooler in transaction mode forgets who listens.
+    The connection is made by the engine's pool, with all settings of the application, and then detached from it. It has
+    to be a direct connection, because a connection pooler in transaction mode forgets LISTEN.
     """
 
     def __init__(self, engine: Engine, channel_query: tuple[str, dict[str, Any]]) -> None:
@@ -35,13 +35,13 @@ class PostgreSQLListener:
         return self._connection.fileno()
 
     def drain(self) -> None:
-        """Take in all notifications that have come."""
+        """Receive and drop the notifications that have arrived."""
         for _ in self._connection.notifies(timeout=0):
             pass
 
     def close(self) -> None:
         """Close the connection."""
         if self._connection.closed:
-            self._owner.invalidate()  # the pool would try a rollback on it, and log that it failed
+            self._owner.invalidate()  # or the pool would try a rollback, and log that it failed
         else:
             self._owner.close()

@@ -1,10 +1,10 @@
-"""How PostgreSQL takes in events as they were stored elsewhere: by COPY, which gives identity columns their values."""
+"""How PostgreSQL imports events: by COPY, which accepts values for identity columns."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from eventstore.backends.postgresql.parameters import COPIED_TYPES, JSONB
-from eventstore.backends.protocol import Place, Row, Run
+from eventstore.backends.protocol import EventKey, Row, Run
 from eventstore.errors import UnsuitableSetting
 from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.columns import POSITIONED_COLUMNS, STORED_COLUMNS
@@ -19,25 +19,25 @@ _STORED_TYPES: Final = (*COPIED_TYPES, "timestamptz")
 class PostgreSQLLoader:
     """Loads events into PostgreSQL."""
 
-    def find(self, run: Run, places: Sequence[Place]) -> Sequence[Row]:
-        """Find by two arrays."""
+    def find(self, run: Run, keys: Sequence[EventKey]) -> Sequence[Row]:
+        """Find the events by two arrays."""
         return run(
             find_stored,
-            stream_ids=[stream_id for stream_id, _ in places],
-            versions=[version for _, version in places],
+            stream_ids=[stream_id for stream_id, _ in keys],
+            versions=[version for _, version in keys],
         )
 
     def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:
-        """Copy.
+        """Store the events by COPY.
 
         Raises:
-            UnsuitableSetting: Row level security is in force, under which PostgreSQL refuses to.
+            UnsuitableSetting: Row level security is in force, under which PostgreSQL refuses COPY.
         """
         if run(row_security)[0][0]:
             raise UnsuitableSetting(
                 "row level security",
-                "is in force on es_events for this role, and events that keep their times are stored by COPY, which "
-                "PostgreSQL refuses then",
+                "is in force on es_events for this role, so PostgreSQL refuses COPY, which imports need to keep the "
+                "times of events",
                 "import as the owner of the table, or as a role with BYPASSRLS",
             )
         rows = [
@@ -54,9 +54,9 @@ class PostgreSQLLoader:
             run(copy_events(STORED_COLUMNS), types=_STORED_TYPES, rows=rows)
 
     def keep_appends_out(self, run: Run) -> None:
-        """Lock the table; reads go on."""
+        """Lock the table against appends, not against reads."""
         run(lock_events)
 
     def continue_positions(self, run: Run) -> None:
-        """Set the sequence."""
+        """Set the sequence to the newest event."""
         run(continue_positions)

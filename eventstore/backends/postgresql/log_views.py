@@ -1,4 +1,4 @@
-"""What a look at PostgreSQL's global order has seen, and which appends it has to wait for."""
+"""What PostgreSQL shows of the end of the log, and which appends a reader has to wait for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from eventstore.backends.protocol import Server
 from eventstore.tokens import PositionToken
 
 _RECOVERED: Final = "-1/"
-"""How the virtual transaction of a prepared transaction begins, if it has lost the one it was begun with."""
+"""How the virtual transaction id of a prepared transaction begins once it has lost its original one."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What both kinds of looks have seen: see `protocol.Look`."""
+class _LogView:
+    """What both kinds of log views have; see `protocol.LogView`."""
 
     server: Server
     newest: PositionToken | None
-    kept: Mapping[int, UUID]
+    event_ids: Mapping[int, UUID]
     drawn: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class PrimaryLook(_Look):
-    """A look at the locks of appends.
+class PrimaryView(_LogView):
+    """A log view on the primary: the locks of appends.
 
     Attributes:
         unfinished: The virtual transactions that hold the lock; None if the locks were not read.
@@ -33,10 +33,10 @@ class PrimaryLook(_Look):
     unfinished: frozenset[str] | None
 
     def still_unfinished(self, waiting: frozenset[str]) -> frozenset[str]:
-        """Return those that still hold the lock, under whichever name.
+        """Return those that still hold the lock, under their old name or a new one.
 
         PREPARE TRANSACTION may rename a holder, from `3/45` to `-1/<transaction id>`; newer servers do so only when
-        they are started again. So where one has vanished, it may be any of the renamed. They are not renamed again.
+        they are restarted. So if a holder has vanished, it may be any of the renamed ones. They are not renamed again.
         """
         if self.unfinished is None:
             return waiting
@@ -47,15 +47,15 @@ class PrimaryLook(_Look):
 
 
 @dataclass(frozen=True, slots=True)
-class StandbyLook(_Look):
-    """A look at transaction ids, on a standby, where the primary's locks do not show.
+class StandbyView(_LogView):
+    """A log view on a standby: transaction ids, because the primary's locks are not visible there.
 
-    An append has its transaction id before its position: it writes or locks the head first. So whoever drew a position
-    below the newest one, visible here, has an id below the next one, known here.
+    An append gets its transaction id before its position, because it writes or locks the head first. So every append
+    that has drawn a position below the newest visible one has an id below the next one that the standby knows.
 
     Attributes:
-        oldest: The oldest transaction that is under way, as far as the standby has come.
-        next_id: The id that follows the newest one it has heard of.
+        oldest: The oldest transaction that is under way, as far as the standby has replayed.
+        next_id: The id after the newest one that the standby has seen.
     """
 
     oldest: int
@@ -63,7 +63,7 @@ class StandbyLook(_Look):
 
     @property
     def unfinished(self) -> frozenset[Any]:
-        """The next transaction id, unless all before it have ended: wait until the oldest one has reached it."""
+        """The next transaction id, which the oldest one has to reach; empty if it has, because all have ended then."""
         return frozenset({self.next_id} if self.oldest < self.next_id else ())
 
     def still_unfinished(self, waiting: frozenset[Any]) -> frozenset[Any]:

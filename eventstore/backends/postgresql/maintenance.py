@@ -1,4 +1,4 @@
-"""Looking after a store on PostgreSQL."""
+"""Maintenance of a store on PostgreSQL."""
 
 from sqlalchemy import Engine
 
@@ -13,27 +13,27 @@ from eventstore.statements.postgresql.statistics import database_size, estimated
 
 
 class PostgreSQLMaintenance:
-    """What differs on PostgreSQL."""
+    """How maintenance uses PostgreSQL."""
 
     def positions(self, run: Run) -> Positions | None:
-        """Return what the sequence says; None if position has none."""
+        """Read the sequence; None if the column `position` has none."""
         return positions_of(run)
 
     def advance_positions(self, run: Run) -> bool:
-        """Set the sequence, while nobody draws from it: otherwise it could be set back by a moment."""
+        """Set the sequence while es_events is locked, or it could go back behind a position that is drawn meanwhile."""
         run(lock_events)
         positions = self.positions(run)
-        if positions is None or positions.given >= positions.newest:
+        if positions is None or positions.last_drawn >= positions.newest:
             return False
         run(set_last_position, position=positions.newest)
         return True
 
     def estimate_rows(self, run: Run) -> dict[str, int]:
-        """Ask the catalog and the statistics."""
+        """Read the catalog and the statistics."""
         return dict(run(estimated_rows))
 
-    def sizes(self, run: Run, *, quickly: bool) -> list[Size]:  # noqa: ARG002  # it is quick
-        """Ask the catalog."""
+    def sizes(self, run: Run, *, quickly: bool) -> list[Size]:  # noqa: ARG002  # it is always quick
+        """Read the catalog."""
         return [Size(*row) for row in run(sizes)]
 
     def database_bytes(self, run: Run) -> int:
@@ -41,5 +41,5 @@ class PostgreSQLMaintenance:
         return int(run(database_size)[0][0])
 
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
-        """Look at settings, unfinished transactions, upkeep, and whether a pooler is in between."""
+        """Check settings, unfinished transactions, upkeep, and whether there is a connection pooler."""
         return diagnose(engine, run)

@@ -1,4 +1,4 @@
-"""Events as parameters of PostgreSQL's statements: one, many as arrays, very many as rows for COPY."""
+"""Events as parameters of PostgreSQL's statements: many as arrays, very many as rows for COPY."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from eventstore.common.validation import MAX_VERSION
 from eventstore.rows.mapper import PendingAppend
 
 COPIED_TYPES: Final = ("text", "int8", "uuid", "text", "int4", "int2", "bytea", "text")
-"""The last one is jsonb, which in binary is text after a byte that says so: `JSONB`."""
+"""The types of the copied columns. The last one is jsonb, sent in binary as text after the byte `JSONB`."""
 JSONB: Final = "\x01"
 
 
 def rows_to_copy(pending: PendingAppend, version: int) -> Iterator[Row]:
-    """Yield rows of `statements.columns.APPENDED_COLUMNS`."""
+    """Yield rows with the columns of `statements.columns.APPENDED_COLUMNS`."""
     return zip(
         repeat(pending.stream_id, len(pending)),
         range(version + 1, version + len(pending) + 1),
@@ -30,18 +30,19 @@ def rows_to_copy(pending: PendingAppend, version: int) -> Iterator[Row]:
 
 
 def event_arrays(appends: Sequence[PendingAppend]) -> dict[str, Any]:
-    """Return an array for each column, of all events."""
+    """Return an array for each column, with the values of all events."""
     columns = ("event_ids", "event_types", "schema_versions", "codecs", "data", "metadata")
     return {name: [value for pending in appends for value in getattr(pending, name)] for name in columns}
 
 
 @dataclass(frozen=True, slots=True)
 class ManyAppends:
-    """Several appends as parameters of `statements.append_to_all`.
+    """Several appends as parameters of the statement `append_to_all`.
 
     Attributes:
         parameters: The parameters.
-        ends: Of each append, the number of its stream, from 0, and the place of its last event in that stream, from 1.
+        ends: For each append, the index of its stream, from 0, and how many events this call has appended to that
+            stream when the append ends.
     """
 
     parameters: dict[str, Any]
@@ -51,14 +52,14 @@ class ManyAppends:
 def many_appends(appends: Sequence[PendingAppend]) -> ManyAppends:
     """Return the parameters of appends to several streams, which are numbered in sorted order.
 
-    What several appends to one stream expect becomes one expectation of its version before the first of them.
+    The expected versions of several appends to one stream become one range for its version before the first of them.
     """
     stream_ids = sorted({pending.stream_id for pending in appends})
     indexes = {stream_id: index for index, stream_id in enumerate(stream_ids)}
     counts, lowest, highest = [0] * len(indexes), [0] * len(indexes), [MAX_VERSION] * len(indexes)
     event_streams: list[str] = []
     numbers: list[int] = []
-    places: list[int] = []
+    offsets: list[int] = []
     ends: list[tuple[int, int]] = []
     for pending in appends:
         index, size = indexes[pending.stream_id], len(pending)
@@ -69,7 +70,7 @@ def many_appends(appends: Sequence[PendingAppend]) -> ManyAppends:
         highest[index] = min(highest[index], high - before)
         event_streams.extend(repeat(pending.stream_id, size))
         numbers.extend(repeat(index + 1, size))
-        places.extend(range(before + 1, before + size + 1))
+        offsets.extend(range(before + 1, before + size + 1))
         ends.append((index, before + size))
     parameters = {
         **event_arrays(appends),
@@ -79,7 +80,7 @@ def many_appends(appends: Sequence[PendingAppend]) -> ManyAppends:
         "highest": highest,
         "event_streams": event_streams,
         "numbers": numbers,
-        "places": places,
+        "offsets": offsets,
         "ends": list(accumulate(map(len, appends))),
     }
     return ManyAppends(parameters, ends)

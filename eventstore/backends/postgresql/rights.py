@@ -1,4 +1,4 @@
-"""Which rights a statement takes, for the error where PostgreSQL refuses it."""
+"""Which rights a statement needs, for the error if PostgreSQL refuses it."""
 
 import re
 from collections.abc import Iterator
@@ -13,30 +13,30 @@ from eventstore.tables import Tables
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
 _VERSION_TABLE: Final = "es_alembic_version"
 _OF_GRANTS: Final = "aclcheck_error"
-"""The function of the server that reports a missing right; policies for rows have the same SQLSTATE, and others."""
+"""The function of the server that reports a missing right; row security policies and others have the same SQLSTATE."""
 
-_OURS: Final = re.compile("SELECT|WITH|INSERT|UPDATE|DELETE|COPY|LOCK")
-"""What else there is, such as CREATE and ALTER, is the owner's."""
+_GRANTABLE: Final = re.compile("SELECT|WITH|INSERT|UPDATE|DELETE|COPY|LOCK")
+"""Other statements, such as CREATE and ALTER, need the owner."""
 _TABLE: Final = r'((?:"(?:[^"]|"")*"|[^\s"])+)'
 """A table's name, quoted or not, with its schema or without."""
 _INSERT: Final = re.compile(rf"(?:INSERT INTO|COPY) {_TABLE} \(([^()]*)\)")
 _DELETE: Final = re.compile(rf"DELETE\s+FROM {_TABLE}")
 _SET: Final = re.compile(rf"(?:UPDATE {_TABLE}|DO UPDATE) SET ")
 _LOCKED: Final = {"es_streams": "version", "es_checkpoints": "position"}
-"""To lock rows takes UPDATE on a column, whichever: one that the guide grants."""
+"""Locking rows needs UPDATE on any one column; this is the one that the guide grants."""
 _NEVER_GRANTED: Final = frozenset({"position", "recorded_at"})
-"""Columns of es_events that only its owner fills: whoever may choose them can hide events from readers."""
+"""Columns of es_events that only its owner may write, because choosing them can hide events from readers."""
 _LOCK: Final = re.compile(rf"LOCK TABLE {_TABLE}")
 _PREPARER: Final = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
 
 def is_permission_denied(error: DBAPIError) -> bool:
-    """Return whether PostgreSQL has refused a statement for want of a right; psycopg2 has another name for the code."""
+    """Return whether PostgreSQL has refused a statement for lack of a right; psycopg2 calls the code `pgcode`."""
     return _INSUFFICIENT_PRIVILEGE in {getattr(error.orig, name, None) for name in ("sqlstate", "pgcode")}
 
 
 def permission_denied(error: DBAPIError, tables: Tables) -> PermissionDenied:
-    """Return the error that says what is refused and, if that can be known, which rights the statement takes there."""
+    """Return the error, with the rights that the statement needs if they are known."""
     diagnostics = getattr(error.orig, "diag", None)
     problem = str(getattr(diagnostics, "message_primary", None) or error.orig)
     if getattr(diagnostics, "source_function", None) != _OF_GRANTS:
@@ -55,22 +55,22 @@ def permission_denied(error: DBAPIError, tables: Tables) -> PermissionDenied:
 
 
 def rights_on(table: str, sql: str) -> tuple[str, ...]:
-    """Return the rights that a statement takes on a table, as GRANT names them. Of columns, no more than it fills.
+    """Return the rights that a statement needs on a table, as GRANT names them, with only the columns that it writes.
 
-    None for what is the owner's alone: to lock es_events, and to choose positions and times.
+    Empty if only the owner may run it: locking es_events, and choosing positions and times.
 
     Args:
-        table: Its name.
-        sql: One of the package's own statements, as it was compiled.
+        table: The name of the table.
+        sql: One of the package's own statements, as compiled.
     """
     sql = " ".join(sql.split())
-    if not _OURS.match(sql) or not re.search(rf"\b{re.escape(table)}\b", sql):
+    if not _GRANTABLE.match(sql) or not re.search(rf"\b{re.escape(table)}\b", sql):
         return ()
-    inserted = {name for found, names in _INSERT.findall(sql) if _is(found, table) for name in names.split(", ")}
-    updated = {name for found, names in _updates(sql) if _is(found, table) for name in names}
+    inserted = {name for target, names in _INSERT.findall(sql) if _is(target, table) for name in names.split(", ")}
+    updated = {name for target, names in _updates(sql) if _is(target, table) for name in names}
     if re.search("FOR (?:NO KEY )?UPDATE", sql) and not updated and table in _LOCKED:
         updated = {_LOCKED[table]}
-    is_locked = any(_is(found, table) for found in _LOCK.findall(sql))
+    is_locked = any(_is(target, table) for target in _LOCK.findall(sql))
     if table == "es_events" and (is_locked or inserted & _NEVER_GRANTED):
         return ()
     rights = [] if is_locked else ["SELECT"]
@@ -78,13 +78,13 @@ def rights_on(table: str, sql: str) -> tuple[str, ...]:
         rights.append(f"INSERT ({', '.join(sorted(inserted))})")
     if updated:
         rights.append(f"UPDATE ({', '.join(sorted(updated))})")
-    if is_locked or any(_is(found, table) for found in _DELETE.findall(sql)):
+    if is_locked or any(_is(target, table) for target in _DELETE.findall(sql)):
         rights.append("DELETE")
     return tuple(rights)
 
 
-def _is(found: str, table: str) -> bool:
-    return found.rpartition(".")[2].strip('"') == table
+def _is(target: str, table: str) -> bool:
+    return target.rpartition(".")[2].strip('"') == table
 
 
 def _updates(sql: str) -> Iterator[tuple[str, list[str]]]:
@@ -94,7 +94,7 @@ def _updates(sql: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _assignments(text: str) -> Iterator[str]:
-    """Yield what stands between commas, up to the clause that follows, or the end of the query in parentheses."""
+    """Yield the parts between commas, up to the next clause or the end of the query in parentheses."""
     depth, start = 0, 0
     for match in re.finditer(r"[(),]| (?:FROM|WHERE|RETURNING) ", text):
         depth += {"(": 1, ")": -1}.get(match[0], 0)

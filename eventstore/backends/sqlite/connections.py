@@ -23,7 +23,7 @@ from eventstore.backends.protocol import (
     fetch,
 )
 from eventstore.backends.running import ConnectionRun, StatementRun, goes_direct, sqlalchemy_error
-from eventstore.backends.sqlite.settings import BegunByNone, begins_nothing, check_connection, plain_cursor
+from eventstore.backends.sqlite.settings import ManualBegin, begins_nothing, check_connection, plain_cursor
 from eventstore.backends.sqlite.write_lock import is_busy, write_lock
 from eventstore.errors import (
     DatabaseBusy,
@@ -37,7 +37,7 @@ from eventstore.errors import (
 from eventstore.statements.sqlite.append import take_write_lock
 from eventstore.tables.immutability import REFUSAL
 
-NO_NOTIFICATIONS: Final = "notify is for PostgreSQL; SQLite has no notifications, subscriptions poll it"
+NO_NOTIFICATIONS: Final = "notify needs PostgreSQL; SQLite has no notifications, so subscriptions poll"
 _MARK: Final = "eventstore_batch"
 _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
 
@@ -46,7 +46,7 @@ class SQLiteConnections:
     """How the store connects to SQLite.
 
     Args:
-        dialect: What is spoken on the connections.
+        dialect: The dialect of the statements that are sent.
         lock_timeout_seconds: How long to wait for the write lock.
     """
 
@@ -72,18 +72,18 @@ class SQLiteConnections:
             if connection.in_transaction():  # begun by a hook (engine_connect)
                 connection.commit()
             connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.begin()  # in name only; but it calls the application's hooks, of which one may send a BEGIN
+            connection.begin()  # sends nothing, but calls the application's hooks, one of which may send a BEGIN
             if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
                 connection.exec_driver_sql("COMMIT")
             yield connection
 
     def run_on(self, connection: Connection) -> Run:
-        """Return a run on a connection of SQLAlchemy's."""
+        """Return a run on SQLAlchemy's Connection."""
         return JoinedRun(self, self.dialect, connection)
 
     @contextmanager
     def short_transaction(self, engine: Engine) -> Iterator[Run]:
-        """Do the same as `transaction`, by the driver alone if no listener would notice."""
+        """Open a `transaction`, directly with the driver if there are no listeners."""
         if not goes_direct(engine):
             with self.transaction(engine) as connection:
                 yield self.run_on(connection)
@@ -93,22 +93,22 @@ class SQLiteConnections:
 
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator[Connection]:
-        """Open a transaction that takes the write lock first, so that it can't fail half way for want of it."""
+        """Open a transaction that takes the write lock first, so that it does not fail half way for lack of it."""
         with self._autocommit_connection(engine) as connection:
             raw = connection.connection.dbapi_connection
             with write_lock(connection.exec_driver_sql, raw, self._lock_timeout_seconds):
                 yield connection
 
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
-        """Become the writer: here the driver begins the transaction, without which a savepoint would be one itself."""
+        """Take the write lock, for which the driver begins the transaction; else the savepoint would be one itself."""
         run(take_write_lock)
         if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
             raise NotInTransaction
 
     def commits_by_itself(self, connection: Connection) -> bool:
-        """Return whether SQLAlchemy or the driver was told to begin nothing, and nobody has sent a BEGIN.
+        """Return whether SQLAlchemy or the driver is set to begin no transaction, and no BEGIN was sent.
 
-        `transaction` sends one; an application may, by a hook, once SQLAlchemy begins.
+        `transaction` sends one; an application may do so in a hook, when SQLAlchemy begins.
         """
         raw = connection.connection.dbapi_connection
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
@@ -116,12 +116,12 @@ class SQLiteConnections:
         return connection.in_transaction() and begins_nothing(raw)
 
     def check_reader(self, connection: Connection) -> None:
-        """Refuse a transaction that has begun to write: maybe it has appended, and it can't be asked."""
+        """Refuse a transaction that has begun to write, because SQLite can't say whether it has appended."""
         if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
-            raise UnsuitableTransaction("has written, or begun to, and what it has stored may still be rolled back")
+            raise UnsuitableTransaction("has begun to write, and its events may still be rolled back")
 
     def translate(self, error: DBAPIError) -> Exception | None:
-        """Translate by error code; for keys and tables SQLite has only its message to tell which."""
+        """Translate by error code; keys and tables are named only in SQLite's message."""
         message = str(error.orig)
         if is_busy(error):
             return DatabaseBusy()
@@ -137,31 +137,31 @@ class SQLiteConnections:
         return None
 
     def without_payload(self, error: Any) -> Any:
-        """Hide the parameters: SQLite's own messages show names, no values."""
+        """Hide the parameters. SQLite's own messages show names, but no values."""
         error.hide_parameters = True
         return error
 
-    def is_serialization_failure(self, error: BaseException) -> bool:  # noqa: ARG002  # none is
-        """Return that it is not: whoever reads and then writes on an old snapshot gets DatabaseBusy."""
+    def is_serialization_failure(self, error: BaseException) -> bool:  # noqa: ARG002  # SQLite has none
+        """Return False. A transaction that reads and then writes on an old snapshot gets DatabaseBusy."""
         return False
 
-    def is_passing(self, error: Exception) -> bool:
-        """Return whether a lock was in the way, or the pool full."""
+    def is_transient(self, error: Exception) -> bool:
+        """Return whether a lock was not available, or the pool was full."""
         return isinstance(error, DatabaseBusy | PoolTimeout)
 
-    def is_contention(self, error: BaseException) -> bool:  # noqa: ARG002  # never
-        """Return that it was not: a batch has the only write lock, so only a handler's own database can be locked."""
+    def is_contention(self, error: BaseException) -> bool:  # noqa: ARG002  # SQLite has none
+        """Return False. A batch holds the write lock, so only another database of a handler's can be locked."""
         return False
 
     def transaction_state(self, connection: Any) -> TransactionState:
-        """Ask the driver."""
+        """Return the state that the driver knows."""
         if connection.invalidated:
             return TransactionState.LOST
         raw = None if connection.closed else connection.connection.dbapi_connection
         return TransactionState.ENDED if raw is None else state_of(raw)
 
     def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # transactions have no ids
-        """Open a savepoint, which is gone when the transaction is."""
+        """Open a savepoint, which ends with the transaction."""
         mark_transaction(connection.connection.dbapi_connection)
         return None
 
@@ -169,13 +169,13 @@ class SQLiteConnections:
         """Release the savepoint, if there is one."""
         return is_same_transaction(connection.connection.dbapi_connection)
 
-    def listen(self, engine: Engine) -> Listener:  # noqa: ARG002  # nobody listens
-        """Refuse: SQLite has nobody who could tell."""
+    def listen(self, engine: Engine) -> Listener:  # noqa: ARG002  # it always raises
+        """Raise InvalidInput, because SQLite has no notifications."""
         raise InvalidInput(NO_NOTIFICATIONS)
 
 
 def state_of(raw: Any) -> TransactionState:
-    """Return the state of the transaction on the driver's connection. Errors abort none."""
+    """Return the state of the transaction on the driver's connection. In SQLite an error does not abort it."""
     try:
         return TransactionState.OPEN if raw.in_transaction else TransactionState.ENDED
     except sqlite3.ProgrammingError:  # it is closed
@@ -183,7 +183,7 @@ def state_of(raw: Any) -> TransactionState:
 
 
 def mark_transaction(raw: Any) -> None:
-    """Open a savepoint on the driver's connection, which is gone when the transaction is."""
+    """Open a savepoint on the driver's connection, which ends with the transaction."""
     raw.execute(f"SAVEPOINT {_MARK}")
 
 
@@ -197,7 +197,7 @@ def is_same_transaction(raw: Any) -> bool:
 
 
 class JoinedRun(ConnectionRun):
-    """Runs statements on a connection of SQLAlchemy's, in the transaction that is open on it, if any."""
+    """Runs statements on SQLAlchemy's Connection, in its open transaction if there is one."""
 
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
         pooled = self._connection.connection
@@ -209,7 +209,7 @@ class JoinedRun(ConnectionRun):
 
 
 class DirectRun(StatementRun):
-    """Runs statements by sqlite3 alone, in the transaction that they have begun themselves, or in none.
+    """Runs statements directly with sqlite3, in the transaction that they have begun themselves, or in none.
 
     Attributes:
         raw: The driver's connection.
@@ -226,7 +226,7 @@ class DirectRun(StatementRun):
         self._cursor = plain_cursor(raw)
 
     def send(self, sql: str, parameters: Any = ()) -> Sequence[Row]:
-        """Execute SQL text, once for each of a list of parameters, and return its rows.
+        """Execute SQL text, once for each item if `parameters` is a list, and return its rows.
 
         Raises:
             DBAPIError: As SQLAlchemy raises it.
@@ -248,14 +248,14 @@ class DirectRun(StatementRun):
 
 @contextmanager
 def direct(engine: Engine, connections: "SQLiteConnections") -> Iterator["DirectRun"]:
-    """Take a connection from the pool, on which nobody has begun anything; give it back as it was.
+    """Take a connection from the pool, without a transaction, and return it to the pool with its settings restored.
 
-    The driver begins no transaction by itself then. One that is still open in the end is not given back: an application
-    may have asked its pool to commit, and the driver commits when it is told to begin nothing.
+    Meanwhile the driver begins no transaction by itself. A connection with an open transaction is not returned, because
+    the driver commits when its setting is changed, and so may a pool of the application.
 
     Raises:
-        DBAPIError: As SQLAlchemy raises it: there is no connection to be had.
-        UnsuitableSetting: Results would be wrong.
+        DBAPIError: No connection is available, as SQLAlchemy raises it.
+        UnsuitableSetting: A setting of the connection would make results wrong.
     """
     try:
         pooled = engine.raw_connection()
@@ -270,23 +270,23 @@ def direct(engine: Engine, connections: "SQLiteConnections") -> Iterator["Direct
     except UnsuitableSetting:
         pooled.close()
         raise
-    begun_by_none: BegunByNone | None = None
-    is_as_it_was = False
-    try:  # Ctrl-C is noticed where Python calls or returns: nothing of that comes between this line and the `finally`
-        begun_by_none = BegunByNone(raw)
+    manual_begin: ManualBegin | None = None
+    is_restored = False
+    try:  # Ctrl-C raises in calls and returns, and none of them comes between this line and the `finally`
+        manual_begin = ManualBegin(raw)
         run = DirectRun(connections, engine, pooled)
         if raw.in_transaction:  # begun by a hook of the pool
             run.send("COMMIT")
         yield run
     finally:
         try:
-            if begun_by_none is not None and not raw.in_transaction:
-                begun_by_none.restore()
-                is_as_it_was = True
-        except sqlite3.ProgrammingError:  # somebody has closed it
+            if manual_begin is not None and not raw.in_transaction:
+                manual_begin.restore()
+                is_restored = True
+        except sqlite3.ProgrammingError:  # the connection is closed
             pass
         finally:
-            if is_as_it_was:
+            if is_restored:
                 pooled.close()
             else:
                 pooled.invalidate()

@@ -14,10 +14,10 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from eventstore.backends.protocol import (
+    EventKey,
     Following,
-    Look,
+    LogView,
     PageHeader,
-    Place,
     Row,
     Run,
     Server,
@@ -32,7 +32,7 @@ from eventstore.filters import EventFilter
 from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.columns import APPENDED_COLUMNS
 from eventstore.statements.heads import write_head
-from eventstore.statements.pages import page_parameters, shape_of
+from eventstore.statements.pages import fields_of, page_parameters
 from eventstore.statements.sqlite.append import (
     find_heads,
     insert_event,
@@ -40,8 +40,8 @@ from eventstore.statements.sqlite.append import (
     last_position,
     set_head,
 )
-from eventstore.statements.sqlite.history import give_permission, take_permission
-from eventstore.statements.sqlite.look import look
+from eventstore.statements.sqlite.history import add_permission, remove_permission
+from eventstore.statements.sqlite.log_view import log_view
 from eventstore.statements.sqlite.read_page import read_everything, read_everything_backwards, read_matching
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
@@ -51,11 +51,11 @@ _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class SQLiteDialect:
-    """What the store says to SQLite.
+    """How the store uses SQLite: one writer at a time, several statements for an append, JSON in place of arrays.
 
     Args:
         place: Where the tables are, for errors.
-        paramstyle: How the driver takes parameters, in SQLAlchemy's words.
+        paramstyle: SQLAlchemy's name for how the driver takes parameters.
     """
 
     append_to_all: Final = None
@@ -63,7 +63,7 @@ class SQLiteDialect:
     def __init__(self, *, place: TablesPlace | None = None, paramstyle: str = "named") -> None:
         self.place = place or TablesPlace("this database")
         self.tables: Tables = define_tables(position_is_key=True)
-        self._streams_can_end = True  # until a store has looked
+        self._streams_can_end = True  # until a store has read the schema version
         self.loader = SQLiteLoader(self.from_time)
         self._paramstyle = paramstyle
 
@@ -72,15 +72,15 @@ class SQLiteDialect:
         return _compile(statement, self._paramstyle, self._streams_can_end)
 
     def suit(self, schema_version: int) -> None:
-        """Note whether es_streams has the columns that say which streams have ended."""
+        """Remember whether es_streams has the columns that say which streams have ended."""
         self._streams_can_end = schema_version >= STREAMS_CAN_END
 
-    def append_is_one_statement(self, pending: PendingAppend) -> bool:  # noqa: ARG002  # none is
-        """Return that it is not."""
+    def append_is_one_statement(self, pending: PendingAppend) -> bool:  # noqa: ARG002  # it never is
+        """Return False."""
         return False
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
-        """Append in three statements: head, events, position."""
+        """Append by separate statements for the head, the events and the position."""
         rows = run(
             write_head(pending.expectation), stream_id=pending.stream_id, count=len(pending), expected=pending.expected
         )
@@ -91,48 +91,50 @@ class SQLiteDialect:
         return version, positions[pending.stream_id, version]
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:  # noqa: ARG002  # all is locked
-        """Look heads up: this transaction or savepoint has the write lock of the whole database."""
+        """Read the heads. This transaction or savepoint already holds the write lock of the whole database."""
         return {row[0]: row[1] for row in run(find_heads, stream_ids=json.dumps(stream_ids))}
 
-    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
-        """Store heads, then events."""
+    def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
+        """Set the heads, then store the events."""
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         run.many(set_head, [{"stream_id": stream_id, "version": version} for stream_id, version in heads.items()])
         return _insert(run, appends)
 
     def lock_snapshots(self, run: Run) -> None:
-        """Do nothing: there is one writer."""
+        """Do nothing, because there is one writer at a time."""
 
     def permit_history_changes(self, run: Run) -> bool:
-        """Give the permission that the triggers look for. It is gone when the transaction is rolled back."""
-        return not run(give_permission)
+        """Add the row that the triggers look for. A rollback removes it."""
+        return not run(add_permission)
 
     def forbid_history_changes(self, run: Run) -> None:
-        """Take it away, before the transaction is committed."""
-        run(take_permission)
+        """Remove the row, before the transaction is committed."""
+        run(remove_permission)
 
-    def look(
+    def view_log(
         self,
         run: Run,
         *,
         settled: PositionToken | None,
         others: Sequence[PositionToken],
-        joined: bool,  # noqa: ARG002  # all are
-    ) -> Look:
-        """Look at the newest position: there is one writer at a time, so nothing is under way below it."""
-        token = others[-1] if others else None  # the reader's: where nobody is waited for, nothing else is asked
-        asked = [0 if each is None else each.position for each in (settled, token)]
-        ((position, event_id, stream_id, version, *ids, drawn),) = run(look, settled=asked[0], token_position=asked[1])
+        joined: bool,  # noqa: ARG002  # every transaction is suitable
+    ) -> LogView:
+        """Read the newest position. There is one writer at a time, so no append is under way below it."""
+        token = others[-1] if others else None  # only the reader's, because no appends are waited for
+        positions = [0 if each is None else each.position for each in (settled, token)]
+        ((position, event_id, stream_id, version, *ids, drawn),) = run(
+            log_view, settled=positions[0], token_position=positions[1]
+        )
         newest = None if position is None else PositionToken(position, self.to_uuid(event_id), stream_id, version)
-        kept = {place: self.to_uuid(found) for place, found in zip(asked, ids, strict=True) if found is not None}
-        return _Look(newest, kept, drawn or 0)
+        event_ids = {at: self.to_uuid(id_) for at, id_ in zip(positions, ids, strict=True) if id_ is not None}
+        return _SQLiteView(newest, event_ids, drawn or 0)
 
-    def following(self, run: Run, *, after_position: int, size: int) -> Following:  # noqa: ARG002  # nobody has to ask
-        """Return that none does: what has been stored is settled already."""
+    def following(self, run: Run, *, after_position: int, size: int) -> Following:  # noqa: ARG002  # it needs no query
+        """Return none, because everything that is stored is already settled."""
         return Following(_SERVER, None, None)
 
     def check_positions(self, run: Run) -> None:
-        """Do nothing: AUTOINCREMENT gives each row a position above all that are there."""
+        """Do nothing, because AUTOINCREMENT gives each row a position above all earlier ones."""
 
     def read_page(
         self,
@@ -148,7 +150,7 @@ class SQLiteDialect:
     ) -> tuple[PageHeader, Sequence[Row]]:
         """Read with one JSON array for each field of a filter."""
         everything = read_everything_backwards if backwards else read_everything
-        statement: Statement = read_matching(shape_of(filters), backwards=backwards) if filters else everything
+        statement: Statement = read_matching(fields_of(filters), backwards=backwards) if filters else everything
         parameters = page_parameters(
             filters,
             json.dumps,
@@ -159,19 +161,19 @@ class SQLiteDialect:
             token_position=token_position,
         )
         header, *rows = run(statement, **parameters)
-        settled_id, token_id = (None if found is None else self.to_uuid(found) for found in header[3:5])
+        settled_id, token_id = (None if id_ is None else self.to_uuid(id_) for id_ in header[3:5])
         return PageHeader(_SERVER, settled_id, token_id), rows
 
     def to_uuid(self, value: str) -> UUID:
-        """Return the id of its 32 hexadecimal digits."""
+        """Return the id from its 32 hexadecimal digits."""
         return msgspec.convert(value, UUID)  # a third of the time that UUID(value) takes
 
     def from_uuid(self, value: UUID) -> str:
-        """Return its 32 hexadecimal digits."""
+        """Return the 32 hexadecimal digits of an id."""
         return value.hex
 
     def to_time(self, value: str | datetime) -> datetime:
-        """Return the time of SQLite's text, which is in UTC; of a converter's (`detect_types`) likewise."""
+        """Return the time from SQLite's text, or from a datetime of a converter (`detect_types`). Both are in UTC."""
         if isinstance(value, str):
             return datetime.fromisoformat(value + "+00:00")  # a tenth of the time that `replace` takes
         if isinstance(value, datetime):
@@ -183,10 +185,10 @@ class SQLiteDialect:
         )
 
     def from_time(self, value: datetime) -> str:
-        """Return SQLite's text, which sorts as the times do. Near the ends of what there is, zones go beyond them."""
+        """Return SQLite's text, which sorts like the times."""
         try:
             in_utc = value.astimezone(UTC)
-        except OverflowError:
+        except OverflowError:  # the first or the last day that Python knows, in a zone beyond it
             in_utc = _FIRST if value.year == _FIRST.year else _LAST
         return in_utc.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
@@ -195,9 +197,9 @@ _SERVER: Final = Server(table=0, started_at=None, in_recovery=False)
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _SQLiteView:
     newest: PositionToken | None
-    kept: Mapping[int, UUID]
+    event_ids: Mapping[int, UUID]
     drawn: int
     server: Server = _SERVER
     unfinished: frozenset[Any] = frozenset()
@@ -206,7 +208,7 @@ class _Look:
         return waiting
 
 
-def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Place, int]:
+def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
     rows: list[dict[str, Any]] = [
         {
             "stream_id": pending.stream_id,
@@ -227,7 +229,7 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
         return {(pending.stream_id, version + 1): position}
     run.many(insert_event(APPENDED_COLUMNS), rows)
     ((position,),) = run(last_position)
-    # Nobody else writes: AUTOINCREMENT has given each row the next position.
+    # No other connection can write, so AUTOINCREMENT has given consecutive positions.
     before, positions = position - len(rows), {}
     for pending, version in appends:
         before += len(pending)
@@ -236,7 +238,7 @@ def _insert(run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[Plac
 
 
 class _Compiler(SQLiteCompiler):
-    """Sends no OFFSET unless one is asked for: SQLAlchemy's sends 0, as a parameter."""
+    """Leaves out OFFSET 0, which SQLAlchemy's compiler adds, as a parameter."""
 
     limit_clause = SQLCompiler.limit_clause
 

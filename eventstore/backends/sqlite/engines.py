@@ -1,4 +1,4 @@
-"""Engines for SQLite that the store makes itself, for `EventStore.from_url`."""
+"""Engines for SQLite that the store makes, for `EventStore.from_url`."""
 
 import sqlite3
 import weakref
@@ -10,29 +10,32 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from eventstore.backends.sqlite.write_lock import wait_for_lock
 
 _SWITCH_TIMEOUT_SECONDS: Final = 30.0
-"""How long a new connection waits to find, or make, the database's journal a write-ahead log."""
+"""How long a new connection waits to switch the database's journal to a write-ahead log."""
 
 
 def engine_options(lock_timeout_seconds: float) -> dict[str, Any]:
-    """Return what `EventStore.from_url` gives to `create_engine`."""
+    """Return the options that `EventStore.from_url` passes to `create_engine`."""
     return {"connect_args": {"timeout": lock_timeout_seconds, "check_same_thread": False}}
 
 
 def create_memory_engine(**options: Any) -> Engine:
-    """Return an engine for a new database in memory, shared by its connections, gone with the engine.
+    """Return an engine for a new database in memory, which its connections share, and which is gone with the engine.
 
-    SQLite's `memdb` (3.36 or newer) gives connections of their own, which wait for each other as they do on a file; the
-    usual `:memory:` is one connection, or a database for each thread.
+    With SQLite's `memdb` (3.36 or newer) there are several connections, which wait for each other as they do on a file.
+    With the usual `:memory:` there is one connection, or a database for each thread.
     """
     database = f"file:/eventstore-{uuid4()}?vfs=memdb"
     engine = create_engine(f"sqlite:///{database}&uri=true", **options)
-    keeper = sqlite3.connect(database, uri=True, check_same_thread=False)  # while it is open there is a database
+    keeper = sqlite3.connect(database, uri=True, check_same_thread=False)  # the database exists while this is open
     weakref.finalize(engine, keeper.close)
     return engine
 
 
 def prepare_engine(engine: Engine) -> None:
-    """Prepare the connections of an engine of our own: write-ahead log, foreign keys, commits that survive a crash."""
+    """Prepare the connections of an engine that the store has made.
+
+    They use a write-ahead log, enforce foreign keys, and sync every commit to disk.
+    """
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _: Any) -> None:
@@ -44,9 +47,9 @@ def prepare_engine(engine: Engine) -> None:
 
 
 def begin_before_savepoints(engine: Engine) -> None:
-    """Begin the transaction that SQLAlchemy believes to be in before its first savepoint: the driver does not.
+    """Begin the transaction that SQLAlchemy assumes before its first savepoint, which the driver does not do.
 
-    In the dialect, not by a hook of the engine: that would count as somebody who watches.
+    This is done in the dialect, because a hook of the engine would count as a listener.
     """
     savepoint = engine.dialect.do_savepoint
 
@@ -55,4 +58,4 @@ def begin_before_savepoints(engine: Engine) -> None:
             wait_for_lock(connection.exec_driver_sql, "BEGIN IMMEDIATE", _SWITCH_TIMEOUT_SECONDS)
         savepoint(connection, name)
 
-    engine.dialect.do_savepoint = begin_first  # type: ignore[method-assign]  # of this engine's dialect alone
+    engine.dialect.do_savepoint = begin_first  # type: ignore[method-assign]  # for this engine's dialect only

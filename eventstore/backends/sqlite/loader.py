@@ -1,11 +1,11 @@
-"""How SQLite takes in events as they were stored elsewhere."""
+"""How SQLite imports events."""
 
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from eventstore.backends.protocol import Place, Row, Run
+from eventstore.backends.protocol import EventKey, Row, Run
 from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.columns import POSITIONED_COLUMNS, STORED_COLUMNS
 from eventstore.statements.sqlite.append import insert_event
@@ -16,18 +16,18 @@ class SQLiteLoader:
     """Loads events into SQLite.
 
     Args:
-        from_time: Returns SQLite's text of a time.
+        from_time: Returns SQLite's text for a time.
     """
 
     def __init__(self, from_time: Callable[[datetime], str]) -> None:
         self._from_time = from_time
 
-    def find(self, run: Run, places: Sequence[Place]) -> Sequence[Row]:
-        """Find by one JSON array."""
-        return run(find_stored, places=json.dumps(places))
+    def find(self, run: Run, keys: Sequence[EventKey]) -> Sequence[Row]:
+        """Find the events by one JSON array."""
+        return run(find_stored, keys=json.dumps(keys))
 
     def store(self, run: Run, events: Sequence[StoredEvent], *, positions: bool) -> None:
-        """Insert row by row."""
+        """Insert the events row by row."""
         rows = [self._row(event, positions=positions) for event in events]
         run.many(insert_event(POSITIONED_COLUMNS if positions else STORED_COLUMNS), rows)
 
@@ -46,7 +46,7 @@ class SQLiteLoader:
         return {**row, "position": event.position} if positions else row
 
     def keep_appends_out(self, run: Run) -> None:
-        """Do nothing: there is one writer."""
+        """Do nothing, because there is one writer at a time."""
 
     def continue_positions(self, run: Run) -> None:
-        """Do nothing: AUTOINCREMENT goes on after the largest."""
+        """Do nothing, because AUTOINCREMENT continues after the largest position."""

@@ -1,4 +1,4 @@
-"""Looking after a store on SQLite."""
+"""Maintenance of a store on SQLite."""
 
 import sqlite3
 from typing import Any, Final
@@ -10,7 +10,7 @@ from eventstore.backends.maintenance import Positions, Size
 from eventstore.backends.protocol import Run
 from eventstore.findings import Finding, Level
 from eventstore.statements.global_order import newest_position
-from eventstore.statements.sqlite.positions import add_last_numbered, forget_last_numbered, last_numbered
+from eventstore.statements.sqlite.positions import add_last_drawn, forget_last_drawn, last_drawn_position
 from eventstore.statements.sqlite.settings import setting
 from eventstore.statements.sqlite.statistics import database_size, sizes
 from eventstore.statements.statistics import count_rows
@@ -21,30 +21,30 @@ _NORMAL: Final = 1
 
 
 class SQLiteMaintenance:
-    """What differs on SQLite."""
+    """How maintenance uses SQLite."""
 
     def positions(self, run: Run) -> Positions:
-        """Return what sqlite_sequence says. It has no row before the first event."""
-        ((newest, given),) = run(last_numbered)
-        return Positions(newest, given or 0)
+        """Read sqlite_sequence, which has no row before the first event."""
+        ((newest, last_drawn),) = run(last_drawn_position)
+        return Positions(newest, last_drawn or 0)
 
     def advance_positions(self, run: Run) -> bool:
         """Set sqlite_sequence. The transaction keeps all other writers out."""
         positions = self.positions(run)
-        if positions.given >= positions.newest:
+        if positions.last_drawn >= positions.newest:
             return False
-        run(forget_last_numbered)
-        run(add_last_numbered, position=positions.newest)
+        run(forget_last_drawn)
+        run(add_last_drawn, position=positions.newest)
         return True
 
     def estimate_rows(self, run: Run) -> dict[str, int]:
-        """Count all but the events, of which the newest position tells about how many there are."""
+        """Count the rows of all tables but es_events, whose newest position is the estimate."""
         rows = {f"es_{name}": run(count_rows(name))[0][0] for name in _COUNTED}
         rows["snapshots"] = rows.pop("es_snapshots")
         return {**rows, "es_events": run(newest_position)[0][0]}
 
     def sizes(self, run: Run, *, quickly: bool) -> list[Size]:
-        """Read all pages of the file; nothing is known if SQLite was built without `dbstat`."""
+        """Read all pages of the file; empty if SQLite was built without `dbstat`."""
         if quickly:
             return []
         try:
@@ -59,7 +59,7 @@ class SQLiteMaintenance:
         return int(run(database_size)[0][0])
 
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
-        """Look at the version and at what each connection has set."""
+        """Check the version, and the settings of each connection."""
         return [
             Finding(Level.OK, "connection", repr(engine.url)),
             Finding(Level.OK, "server", f"SQLite {sqlite3.sqlite_version}"),
@@ -76,14 +76,14 @@ def _journal(mode: str, database: str) -> Finding:
     if mode == "wal" or "memdb" in database or database == ":memory:":
         return Finding(Level.OK, "journal_mode", mode)
     message = f"{mode}: readers and writers wait for each other"
-    return Finding(Level.WARNING, "journal_mode", message, "PRAGMA journal_mode = WAL, once: the file remembers it")
+    return Finding(Level.WARNING, "journal_mode", message, "PRAGMA journal_mode = WAL, once; the file keeps it")
 
 
 def _foreign_keys(value: int) -> Finding:
     if value:
         return Finding(Level.OK, "foreign_keys", "on")
     advice = "PRAGMA foreign_keys = ON on each connection, or EventStore.from_url, which does so"
-    return Finding(Level.WARNING, "foreign_keys", "off: rows can refer to streams that are not there", advice)
+    return Finding(Level.WARNING, "foreign_keys", "off: rows can refer to streams that do not exist", advice)
 
 
 def _synchronous(value: int) -> Finding:
@@ -91,7 +91,7 @@ def _synchronous(value: int) -> Finding:
     if value > _NORMAL:
         return Finding(Level.OK, "synchronous", name)
     if value == _NORMAL:
-        message = "NORMAL: a power failure can undo the last appends, though they were confirmed"
+        message = "NORMAL: a power failure can undo the last appends, although they were confirmed"
         return Finding(Level.WARNING, "synchronous", message, "PRAGMA synchronous = FULL on each connection")
     message = "OFF: a power failure can destroy the database"
     return Finding(Level.ERROR, "synchronous", message, "PRAGMA synchronous = FULL on each connection")

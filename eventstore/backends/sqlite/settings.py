@@ -1,4 +1,4 @@
-"""Settings of a connection to SQLite that would change results: what of them is refused, and by which name."""
+"""Settings of a connection to SQLite that would change results, and are refused by name."""
 
 import sqlite3
 from collections.abc import MutableMapping
@@ -7,26 +7,24 @@ from typing import Any, Final
 from eventstore.errors import UnsuitableSetting
 
 _CHECKED: Final = "eventstore: settings"
-"""Its place in what the pool lets one note of a connection, for as long as that lives."""
+"""The key, in the notes about a connection, that says that its settings were checked."""
 
 _LEGACY: Final = -1
-"""sqlite3.LEGACY_TRANSACTION_CONTROL, of Python 3.12: transactions are as `isolation_level` says."""
+"""sqlite3.LEGACY_TRANSACTION_CONTROL of Python 3.12, with which `isolation_level` controls transactions."""
 
 
 def check_connection(connection: Any, info: MutableMapping[Any, Any]) -> None:
-    """Check what a connection returns, and once, what SQLite says of itself.
+    """Check what a connection returns for texts, and, once for each connection, SQLite's settings.
 
     Args:
-        connection: The driver's.
-        info: What the pool keeps with it.
+        connection: The driver's connection.
+        info: The notes that the pool keeps about it.
 
     Raises:
-        UnsuitableSetting: Results would be wrong.
+        UnsuitableSetting: A setting would make results wrong.
     """
     if connection.text_factory is not str:
-        raise UnsuitableSetting(
-            "text_factory", "of the connection makes something else than str of texts", "leave it as it is"
-        )
+        raise UnsuitableSetting("text_factory", "of the connection does not return texts as str", "leave it as it is")
     if _CHECKED in info:
         return
     for pragma, is_right, problem, remedy in _PRAGMAS:
@@ -41,18 +39,18 @@ _PRAGMAS: Final = (
         "encoding",
         lambda value: value == "UTF-8",
         "is {}, in which texts are not sorted by their bytes",
-        "make a new file, which is in UTF-8, and copy the tables",
+        "create a new file, which is in UTF-8, and copy the tables",
     ),
     (
         "ignore_check_constraints",
         lambda value: not value,
-        "is on, so that deleted streams would take events again",
+        "is on, so deleted streams would take events again",
         "leave it off",
     ),
     (
         "journal_mode",
         lambda value: value != "off",
-        "is off, so that nothing could be rolled back",
+        "is off, so nothing could be rolled back",
         "choose another one, such as WAL",
     ),
     (
@@ -64,31 +62,31 @@ _PRAGMAS: Final = (
     (
         "read_uncommitted",
         lambda value: not value,
-        "is on, so that events could be read that are rolled back later",
+        "is on, so events could be read that are rolled back later",
         "leave it off, and the engine's isolation_level as it is",
     ),
 )
 
 
 def plain_cursor(connection: Any) -> sqlite3.Cursor:
-    """Return a cursor that makes tuples of rows, whatever the connection's `row_factory` is."""
+    """Return a cursor that returns rows as tuples, whatever the connection's `row_factory` is."""
     cursor: sqlite3.Cursor = connection.cursor()
     cursor.row_factory = None
     return cursor
 
 
 def begins_nothing(connection: Any) -> bool:
-    """Return whether the driver begins no transaction by itself, and none is open: each statement commits."""
+    """Return whether each statement commits: the driver begins no transaction by itself, and none is open."""
     autocommit = getattr(connection, "autocommit", _LEGACY)
     never_begins = connection.isolation_level is None if autocommit == _LEGACY else bool(autocommit)
     return never_begins and not connection.in_transaction
 
 
-class BegunByNone:
-    """Has the driver begin no transaction by itself; `restore` puts back what was.
+class ManualBegin:
+    """Sets the driver to begin no transaction by itself; `restore` restores its setting.
 
     Args:
-        connection: The driver's.
+        connection: The driver's connection.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -101,7 +99,7 @@ class BegunByNone:
             connection.autocommit = True
 
     def restore(self) -> None:
-        """Put it back."""
+        """Restore the driver's setting."""
         if self._autocommit == _LEGACY:
             self._connection.isolation_level = self._isolation_level
         elif not self._autocommit:

@@ -22,44 +22,45 @@ def write_lock(execute: Callable[[str], object], raw: Any, timeout_seconds: floa
     Args:
         execute: Executes SQL on the connection.
         raw: The driver's connection.
-        timeout_seconds: How long to wait, for the lock and for the commit. The driver's own timeout is off while we
-            wait for the lock, in our own steps, and back for the rest.
+        timeout_seconds: How long to wait, for the lock and for the commit. The driver's own timeout is off while this
+            function waits for the lock, and is then restored.
 
     Raises:
-        DatabaseBusy: It could not be had in time, or the commit not be made.
+        DatabaseBusy: The lock was not available in time, or the commit was not possible in time.
     """
     ((driver_timeout,),) = plain_cursor(raw).execute("PRAGMA busy_timeout")
     raw.execute("PRAGMA busy_timeout = 0")
     try:
         wait_for_lock(execute, "BEGIN IMMEDIATE", timeout_seconds)
     finally:
-        with suppress(sqlite3.ProgrammingError):  # closed: Ctrl-C came while waiting
+        with suppress(sqlite3.ProgrammingError):  # closed, because Ctrl-C came while waiting
             raw.execute(f"PRAGMA busy_timeout = {driver_timeout}")
     try:
         yield
         wait_for_lock(execute, "COMMIT", timeout_seconds)  # without a write-ahead log, it waits for readers
     except BaseException:
-        with suppress(SQLAlchemyError):  # a full disk, or Ctrl-C, has rolled back already
+        with suppress(SQLAlchemyError):  # a full disk, or Ctrl-C, has already rolled back
             execute("ROLLBACK")
         raise
 
 
 def wait_for_lock(execute: Callable[[str], object], sql: str, timeout_seconds: float) -> None:
-    """Execute SQL, again and again until no other connection is in the way.
+    """Execute SQL, and retry while another connection holds the lock.
 
-    In short random steps: SQLite's own get longer and starve the unlucky, and the switch to WAL does not wait at all.
+    The pauses are short and random. SQLite's own pauses get longer, which starves some waiters, and its switch to WAL
+    does not wait at all.
 
     Raises:
-        DatabaseBusy: Until the timeout there was always one.
+        DatabaseBusy: Another connection held the lock until the timeout.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     while True:
         try:
             execute(sql)
         except (OperationalError, sqlite3.OperationalError) as error:
             if not is_busy(error):
                 raise
-            if time.monotonic() > begun + timeout_seconds:
+            if time.monotonic() > start + timeout_seconds:
                 raise DatabaseBusy(timeout_seconds) from error
             time.sleep(spread(0.001, 0.01))
         else:
@@ -67,6 +68,6 @@ def wait_for_lock(execute: Callable[[str], object], sql: str, timeout_seconds: f
 
 
 def is_busy(error: DBAPIError | sqlite3.Error) -> bool:
-    """Return whether another connection was in the way."""
+    """Return whether another connection holds the lock."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF == _BUSY

@@ -1,4 +1,4 @@
-"""Statements that append to one stream or to several, by arrays: as many parameters, however many events."""
+"""Statements that append to one stream or to several. Events are arrays, so their number changes no parameters."""
 
 from functools import cache
 from typing import Any
@@ -37,13 +37,13 @@ def append(expectation: Expectation, *, notify: bool) -> Statement:
     """Return the statement that appends events to a stream: its head and the events.
 
     It returns one row (version, position of the last event), or no row on a conflict. Positions are drawn in the order
-    of the list, after the head's lock was taken: the INSERT reads from the head.
+    of the list, after the head was locked, because the INSERT reads from the head.
     """
 
     def append_to_stream(tables: Tables) -> ClauseElement:
         head = write_head(expectation)(tables).cte("head")
         event = unnested_events()
-        version = head.c.version - bindparam("count", type_=BigInteger) + event.c.place
+        version = head.c.version - bindparam("count", type_=BigInteger) + event.c.ordinal
         stored = insert_events(tables, bindparam("stream_id", type_=Text), version, event, head.join(event, true()))
         columns: list[Any] = [
             func.max(stored.c.version).label("version"),
@@ -56,7 +56,7 @@ def append(expectation: Expectation, *, notify: bool) -> Statement:
 
 
 def unnested_events(*more: tuple[str, str, Any]) -> TableValuedAlias:
-    """Return events as rows of arrays, with their places in the list."""
+    """Return the arrays of events as rows, numbered by the column `ordinal`, from 1."""
     return unnest(
         "event",
         *more,
@@ -66,15 +66,21 @@ def unnested_events(*more: tuple[str, str, Any]) -> TableValuedAlias:
         ("codecs", "codec", SmallInteger()),
         ("data", "data", LargeBinary()),
         ("metadata", "metadata", Text()),
-        place="place",
+        ordinal="ordinal",
     )
 
 
-def unnest(name: str, *columns: tuple[str, str, Any], place: str | None = None) -> TableValuedAlias:
-    """Return arrays (parameter, column, type) as rows of an alias: as many parameters, however many rows."""
+def unnest(name: str, *columns: tuple[str, str, Any], ordinal: str | None = None) -> TableValuedAlias:
+    """Return arrays as the rows of an alias.
+
+    Args:
+        name: The alias.
+        columns: For each array, the name of its parameter, the name of its column, and its type.
+        ordinal: The name of a column that numbers the rows, from 1; None for no such column.
+    """
     arrays = [bindparam(parameter, type_=ARRAY(type_)) for parameter, _, type_ in columns]
-    named = [column(column_name, type_) for _, column_name, type_ in columns]
-    return func.unnest(*arrays).table_valued(*named, with_ordinality=place).render_derived(name)
+    row = [column(column_name, type_) for _, column_name, type_ in columns]
+    return func.unnest(*arrays).table_valued(*row, with_ordinality=ordinal).render_derived(name)
 
 
 def insert_events(tables: Tables, stream_id: Any, version: Any, event: TableValuedAlias, source: Any) -> Any:
@@ -91,7 +97,7 @@ def insert_events(tables: Tables, stream_id: Any, version: Any, event: TableValu
             cast(event.c.metadata, JSONB),
         )
         .select_from(source)
-        .order_by(event.c.place)
+        .order_by(event.c.ordinal)
     )
     events = tables.events
     return (
@@ -104,9 +110,9 @@ def insert_events(tables: Tables, stream_id: Any, version: Any, event: TableValu
 
 def create_heads(tables: Tables) -> ClauseElement:
     """Create the missing heads at version 0, in sorted order, so that they are locked like the others."""
-    wanted = unnest("wanted", ("stream_ids", "stream_id", Text()))
-    rows = select(wanted.c.stream_id, cast(literal_column("0"), BigInteger).label("version")).order_by(
-        wanted.c.stream_id.collate("C")
+    head = unnest("head", ("stream_ids", "stream_id", Text()))
+    rows = select(head.c.stream_id, cast(literal_column("0"), BigInteger).label("version")).order_by(
+        head.c.stream_id.collate("C")
     )
     return (
         insert(tables.streams)
@@ -118,13 +124,13 @@ def create_heads(tables: Tables) -> ClauseElement:
 def lock_heads(tables: Tables) -> ClauseElement:
     """Lock heads in sorted order and return (stream_id, version) of those that exist.
 
-    An UPDATE locks in an order of its own, and two of them deadlock.
+    An UPDATE would lock them in an undefined order, in which two of these can deadlock.
     """
     streams = tables.streams
-    wanted = streams.c.stream_id == func.any(bindparam("stream_ids", type_=ARRAY(Text)))
+    is_listed = streams.c.stream_id == func.any(bindparam("stream_ids", type_=ARRAY(Text)))
     return (
         select(streams.c.stream_id, streams.c.version)
-        .where(wanted)
+        .where(is_listed)
         .order_by(streams.c.stream_id)
         .with_for_update(key_share=True)
     )
@@ -134,7 +140,7 @@ def lock_heads(tables: Tables) -> ClauseElement:
 def append_to_many(*, notify: bool) -> Statement:
     """Return the statement that sets locked heads and inserts events.
 
-    It returns (stream_id, version, position) of those asked for.
+    It returns (stream_id, version, position) of the events in `last_stream_ids` and `last_versions`.
     """
 
     def append_to_streams(tables: Tables) -> ClauseElement:

@@ -1,7 +1,7 @@
 """The statement that appends one event, without arrays.
 
-Most appends hold one event. An array of one is made by the driver in Python and taken apart by the server, six times
-for each event: that took as long as the rest of the append.
+Most appends have one event. With arrays, the driver makes six arrays of one item in Python, and the server takes them
+apart, which took as long as the rest of the append.
 """
 
 from functools import cache
@@ -23,8 +23,8 @@ from eventstore.tables import Tables
 def append_one(expectation: Expectation, *, notify: bool) -> Statement:
     """Return the statement that appends one event to a stream: its head and the event.
 
-    It returns one row (version, position), or no row on a conflict. The position is drawn after the head's lock was
-    taken: the INSERT reads from the head.
+    It returns one row (version, position), or no row on a conflict. The position is drawn after the head was locked,
+    because the INSERT reads from the head.
     """
 
     def append_one_event(tables: Tables) -> ClauseElement:

@@ -1,4 +1,4 @@
-"""The statement that appends to several streams at once: to all of them, or it changes nothing."""
+"""The statement that appends to several streams at once, all or nothing."""
 
 from functools import cache
 from typing import Final
@@ -13,22 +13,22 @@ from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
 OVERTAKEN: Final = frozenset({"22012", "23505", "40001"})
-"""How it fails where another writer came between: a division by zero, a stream that is there; a serialization failure,
-where the database's default is not READ COMMITTED."""
+"""The SQLSTATEs with which it fails if another writer has changed a stream meanwhile: a division by zero; a stream that
+exists; a serialization failure, if the database's default isolation level is not READ COMMITTED."""
 
 _APPEND: Final = """
 WITH
     known AS (
         SELECT
-            wanted.number,
-            wanted.stream_id COLLATE "C" AS stream_id,
-            wanted.count,
-            wanted.lowest,
-            wanted.highest,
+            target.number,
+            target.stream_id COLLATE "C" AS stream_id,
+            target.count,
+            target.lowest,
+            target.highest,
             head.version
         FROM unnest(:stream_ids, :counts, :lowest, :highest) WITH ORDINALITY
-            AS wanted(stream_id, count, lowest, highest, number)
-        LEFT JOIN {streams} AS head ON head.stream_id = (wanted.stream_id COLLATE "C")
+            AS target(stream_id, count, lowest, highest, number)
+        LEFT JOIN {streams} AS head ON head.stream_id = (target.stream_id COLLATE "C")
     ),
     created AS (
         INSERT INTO {streams} (stream_id, version)
@@ -80,7 +80,7 @@ WITH
         INSERT INTO {events} (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             event.stream_id,
-            verdict.versions[event.number] + event.version AS version,
+            verdict.versions[event.number] + event.offset_in_stream AS version,
             event.event_id,
             event.event_type,
             event.schema_version,
@@ -88,12 +88,12 @@ WITH
             event.data,
             CAST(event.metadata AS JSONB) AS metadata
         FROM unnest(
-            :event_streams, :numbers, :places, :event_ids, :event_types, :schema_versions, :codecs, :data, :metadata
+            :event_streams, :numbers, :offsets, :event_ids, :event_types, :schema_versions, :codecs, :data, :metadata
         ) WITH ORDINALITY AS event(
-            stream_id, number, version, event_id, event_type, schema_version, codec, data, metadata, place
+            stream_id, number, offset_in_stream, event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
         JOIN verdict ON verdict.is_accepted
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING position
     ),
     positions AS (
@@ -103,8 +103,8 @@ WITH
 SELECT
     verdict.versions,
     (
-        SELECT array_agg(positions.of_all[last.place] ORDER BY last.number) AS positions
-        FROM unnest(:ends) WITH ORDINALITY AS last(place, number)
+        SELECT array_agg(positions.of_all[last.ordinal] ORDER BY last.number) AS positions
+        FROM unnest(:ends) WITH ORDINALITY AS last(ordinal, number)
         JOIN positions ON true
     ) AS positions{notification}
 FROM verdict
@@ -126,7 +126,7 @@ _TYPES: Final = {
     "highest": ARRAY(BigInteger),
     "event_streams": ARRAY(Text),
     "numbers": ARRAY(Integer),
-    "places": ARRAY(BigInteger),
+    "offsets": ARRAY(BigInteger),
     "event_ids": ARRAY(Uuid),
     "event_types": ARRAY(Text),
     "schema_versions": ARRAY(Integer),
@@ -141,26 +141,27 @@ _TYPES: Final = {
 def append_to_all(*, notify: bool) -> Statement:
     """Return the statement that appends to several streams, each of which must be at a version between two bounds.
 
-    It returns one row: the versions that the streams had before, and the positions of the events at the places `ends`,
-    as arrays. No row where a stream is at another version; then nothing is changed. It fails with one of `OVERTAKEN`
-    where another writer came between.
+    It returns one row of two arrays: the versions of the streams before, and the positions of the events with the
+    ordinals `ends`. If a stream is at another version, it returns no row and changes nothing. It fails with one of
+    `OVERTAKEN` if another writer has changed a stream meanwhile.
 
-    In this order, each step reading from the one before:
+    Its steps, each reading from the one before:
 
-    1. Look, without a lock, whether all is as expected.
-    2. Create the missing heads, in sorted order. One that somebody else has created meanwhile is an error: it can't be
-       skipped.
-    3. Lock the others, in sorted order, waiting for their writers. That so many were created as were, at least 0, is
-       known only when all are.
-    4. Look again: they may have changed meanwhile. What was created can't be taken back but by a failure, a division by
-       zero; a constant zero would be divided by when the statement is planned.
-    5. Advance the heads that were there, and store the events in the order of the list: all positions are drawn when
+    1. Compare, without a lock, whether all streams are at the expected versions.
+    2. Create the missing heads, in sorted order. If another writer has created one meanwhile, that is an error, because
+       it can't be skipped.
+    3. Lock the other heads, in sorted order, waiting for their writers. The condition that at least 0 heads were
+       created makes this step wait until all are.
+    4. Compare again, because the versions may have changed meanwhile. Created heads can be undone only by an error, a
+       division by zero. The divisor is not a constant, because PostgreSQL evaluates constants when it plans.
+    5. Advance the heads that existed, and store the events in the order of the list. So all positions are drawn when
        all heads are locked.
 
-    Two of these never deadlock, for the reason that `PostgreSQL.lock_heads` gives: it creates and locks in this order.
+    Two of these never deadlock, for the reason that `PostgreSQLDialect.lock_heads` gives: both create and lock in this
+    order.
 
-    A plan that was made for few streams is used for many. So lists are joined to `es_streams` only, which has an index;
-    what is known of the streams comes to the events as an array.
+    PostgreSQL may use a plan that was made for few streams for many. So arrays are joined only with `es_streams`, which
+    has an index, and the events get the versions of their streams from an array.
     """
 
     def append_to_streams(tables: Tables) -> ClauseElement:

@@ -24,7 +24,7 @@ class _Copy(Executable, ClauseElement):
 
 @compiles(_Copy)
 def _copy(element: _Copy, _: Any, **__: Any) -> str:
-    # the driver's method for it looks for no parameters in the text
+    # the driver's method for COPY does not look for parameters in the text
     return f"COPY {qualified_name(element.table)} ({', '.join(element.columns)}) FROM STDIN (FORMAT BINARY)"
 
 
@@ -35,8 +35,8 @@ def row_security(tables: Tables) -> ClauseElement:
 
 @cache
 def copy_events(columns: tuple[str, ...]) -> Statement:
-    """Return the statement that stores events: rows of these columns, the parameter `rows`.
+    """Return the statement that stores events from the parameter `rows`, which has these columns.
 
-    Positions are drawn in their order. A position among the columns is stored as it is.
+    Positions are drawn in the order of the rows, unless `position` is one of the columns.
     """
     return lambda tables: _Copy(tables, columns)

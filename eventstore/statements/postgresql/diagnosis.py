@@ -1,4 +1,4 @@
-"""Statements that look at a server, its settings, and who is in the way."""
+"""Statements that read the server's settings, its sessions, and transactions that hold readers back."""
 
 from typing import Any
 
@@ -53,8 +53,8 @@ def server_settings(_: Tables) -> ClauseElement:
 def server_process(_: Tables) -> ClauseElement:
     """Return (whether the server is a standby, how many clients it has).
 
-    Of the sessions of other users, a user without further rights sees who they are, and not of which type: those that
-    have a user are clients.
+    Without further rights, a user does not see the type of other users' sessions. Those that have a user are counted as
+    clients.
     """
     sessions = _SESSIONS.c
     is_client = func.coalesce(
@@ -93,16 +93,16 @@ def unfinished_appends(tables: Tables) -> ClauseElement:
 
 def prepared_transactions(_: Tables) -> ClauseElement:
     """Return (name, owner, seconds) of the prepared transactions of this database."""
-    found = _PREPARED.c
+    prepared = _PREPARED.c
     return (
-        select(cast(found.gid, Text), cast(found.owner, Text), _seconds_since(found.prepared).label("seconds"))
-        .where(found.database == func.current_database())
-        .order_by(found.prepared)
+        select(cast(prepared.gid, Text), cast(prepared.owner, Text), _seconds_since(prepared.prepared).label("seconds"))
+        .where(prepared.database == func.current_database())
+        .order_by(prepared.prepared)
     )
 
 
 def table_upkeep(tables: Tables) -> ClauseElement:
-    """Return (table, its own settings, live rows, dead rows) of the tables."""
+    """Return (table, storage settings of the table, live rows, dead rows) of the tables."""
     return (
         select(
             cast(_CLASSES.c.relname, Text),

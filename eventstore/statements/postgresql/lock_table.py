@@ -1,4 +1,4 @@
-"""LOCK TABLE, which SQLAlchemy has no construct for."""
+"""LOCK TABLE, for which SQLAlchemy has no construct."""
 
 from typing import Any
 
@@ -25,15 +25,15 @@ def _lock_table(element: _LockTable, _: Any, **__: Any) -> str:
 
 
 def lock_of(table: Table) -> ClauseElement:
-    """Wait for those who have written to a table, and keep others from it until the transaction ends; reads go on."""
+    """Lock a table against writes until the transaction ends, after waiting for its writers. Reads are not blocked."""
     return _LockTable(table)
 
 
 def lock_events(tables: Tables) -> ClauseElement:
-    """Keep appends out until the transaction ends."""
+    """Lock es_events against appends until the transaction ends."""
     return lock_of(tables.events)
 
 
 def lock_snapshots(tables: Tables) -> ClauseElement:
-    """Wait for those who are saving snapshots, and keep others from it until the transaction ends."""
+    """Lock the snapshots against writes until the transaction ends, after waiting for their writers."""
     return lock_of(tables.snapshots)

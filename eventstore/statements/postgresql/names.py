@@ -1,4 +1,4 @@
-"""The name of a table as PostgreSQL's functions on names want it."""
+"""The name of a table as a parameter for PostgreSQL's functions on names."""
 
 from sqlalchemy import BindParameter, ColumnElement, Table, Text, bindparam, func
 
@@ -7,12 +7,12 @@ from eventstore.tables.immutability import qualified_name
 
 
 def name_of_events(tables: Tables) -> BindParameter[str]:
-    """Return the name of es_events as PostgreSQL parses it: with its schema, quoted where needed."""
+    """Return the name of es_events as PostgreSQL parses it: with its schema, quoted if necessary."""
     return _name_of(tables.events)
 
 
 def identities_of(tables: Tables) -> list[ColumnElement[str]]:
-    """Return what stands for the tables in PostgreSQL's catalogs."""
+    """Return the oids of the tables."""
     return [func.to_regclass(_name_of(each)) for each in tables.metadata.sorted_tables]
 
 

@@ -1,4 +1,4 @@
-"""Statements that notify: on which channel, and that a store has appended."""
+"""Statements that notify of appends, and that name the channel."""
 
 from typing import Final
 
@@ -9,15 +9,15 @@ from eventstore.statements.postgresql.names import name_of_events
 from eventstore.tables import Tables
 
 _CHANNEL: Final = "concat('eventstore_', CAST(CAST(to_regclass(:name_of_es_events) AS OID) AS TEXT))"
-"""It has the number of the table in its name, so that it is the same however the schema was found, by name or by
-search_path; and no schema's name is too long for it."""
+"""Its name has the oid of the table, so that it is the same whether the schema was found by name or by search_path, and
+is never too long."""
 
 NOTIFICATION: Final = f"pg_notify({_CHANNEL}, '') AS notification"
-"""A column that sends an empty notification when the transaction commits; of several, PostgreSQL delivers one."""
+"""A column that sends an empty notification when the transaction commits. PostgreSQL delivers equal ones only once."""
 
 
 def notification_channel(tables: Tables) -> ClauseElement:
-    """Return the channel on which a store's appends are told."""
+    """Return the channel of the notifications of a store's appends."""
     return text(f"SELECT {_CHANNEL} AS channel").bindparams(name_of_events(tables))
 
 
@@ -27,5 +27,5 @@ def notify(tables: Tables) -> ClauseElement:
 
 
 def notifications(tables: Tables, *, notify: bool) -> list[TextClause]:
-    """Return the column `NOTIFICATION`, or none: for statements that notify if they are asked to."""
+    """Return the column `NOTIFICATION` if `notify`, otherwise no column."""
     return [text(NOTIFICATION).bindparams(name_of_events(tables))] if notify else []

@@ -1,4 +1,4 @@
-"""Statements about what gives out positions: a sequence on PostgreSQL, sqlite_sequence on SQLite."""
+"""Statements about the sequence from which positions are drawn."""
 
 from functools import cache
 from typing import Any, Final
@@ -39,9 +39,9 @@ DRAWING_STATE: Final = """
 """How positions are drawn, as a part of a statement, with one row.
 
 The columns: whether es_events is `p`ermanent, `u`nlogged or `t`emporary; how many positions a session draws from the
-sequence at once; and the last position that was drawn, -1 if the sequence does not say without being read itself, NULL
-for a role without SELECT on it. The sequence is read after the statement's snapshot was taken: so a healthy one is
-never behind an event that the statement can see.
+sequence at a time; and the last position that was drawn, -1 if only the sequence itself has it, NULL for a role without
+SELECT on the sequence. The sequence is read after the statement's snapshot was taken, so a healthy one is never behind
+an event that the statement sees.
 """
 
 _DRAWING: Final = """
@@ -55,7 +55,7 @@ FROM ({drawing_state}) AS state
 
 
 def drawing(tables: Tables) -> ClauseElement:
-    """Return the position of the newest event, and `DRAWING_STATE`."""
+    """Return the position of the newest event, and the columns of `DRAWING_STATE`."""
     return sql_text(_DRAWING, tables, drawing_state=DRAWING_STATE).bindparams(name_of_events(tables))
 
 
@@ -70,9 +70,9 @@ def position_sequence(tables: Tables) -> ClauseElement:
 
 @cache
 def drawn_positions(schema: str, name: str) -> Statement:
-    """Return the statement for (newest stored position, last value, whether that was given out) of a sequence.
+    """Return the statement for (newest stored position, last value, whether that was drawn) of a sequence.
 
-    The newest position is of the statement's snapshot, the sequence is read later: so a healthy one is never behind.
+    The sequence is read after the statement's snapshot was taken, so a healthy one is never behind.
     """
     sequence = table(name, column("last_value"), column("is_called"), schema=schema)
 
@@ -85,7 +85,7 @@ def drawn_positions(schema: str, name: str) -> Statement:
 
 
 def set_last_position(tables: Tables) -> ClauseElement:
-    """Let the sequence go on after a position."""
+    """Let the sequence continue after a position."""
     return select(func.setval(_sequence(tables), bindparam("position", type_=BigInteger)).label("position"))
 
 
@@ -94,7 +94,7 @@ def _sequence(tables: Tables) -> ColumnElement[Any]:
 
 
 def continue_positions(tables: Tables) -> ClauseElement:
-    """Have the sequence go on after the largest position, if it is behind."""
+    """Let the sequence continue after the largest position if it is behind."""
     sequence = cast(func.pg_get_serial_sequence(name_of_events(tables), literal_column("'position'")), REGCLASS)
     newest = select(func.max(tables.events.c.position).label("position")).subquery("newest")
     last = func.coalesce(func.pg_sequence_last_value(sequence), literal_column("0"))

@@ -1,9 +1,9 @@
-"""Statements that read a page of the global order, behind a row that says where the page came from.
+"""Statements that read a page of the global order, after a header row that says where the page came from.
 
-They are one statement each: what the header confirms, and the events, are of one server and one snapshot. The header
-becomes a `protocol.PageHeader`. It has the columns of an event: position 0; the oid of es_events as the version; the id
-of the event at `settled_position`; the id of that at `token_position`, as text, as the event type; 1 for a server in
-recovery as the schema version; and when the server was started as the time.
+The header and the events are read by one statement, so they are from one server and one snapshot. The header becomes a
+`protocol.PageHeader`. It uses the columns of an event: position 0; the oid of es_events as the version; the id of the
+event at `settled_position` as the event id; the id of the event at `token_position`, as text, as the event type; 1 for
+a server in recovery as the schema version; and the start time of the server as the time.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ from eventstore.common.validation import MAX_VERSION
 from eventstore.filters import FIELDS
 from eventstore.statements import Statement
 from eventstore.statements.columns import EVENT_COLUMNS
-from eventstore.statements.pages import Shape
+from eventstore.statements.pages import FilterFields
 from eventstore.statements.postgresql.names import name_of_events
 from eventstore.statements.text import sql_text, table_name
 from eventstore.tables import Tables
@@ -49,11 +49,13 @@ _ALL_EVENTS: Final = """
 
 _MATCHING_EVENTS: Final = """
     SELECT event.*
-    FROM (SELECT found.position FROM ({found}) AS found ORDER BY found.position{direction} LIMIT :page_size) AS page
+    FROM (
+        SELECT matches.position FROM ({matches}) AS matches ORDER BY matches.position{direction} LIMIT :page_size
+    ) AS page
     JOIN LATERAL (SELECT {columns} FROM {events} AS event WHERE event.position = page.position LIMIT 1) AS event ON true
     ORDER BY page.position
 """
-"""LIMIT 1 keeps the planner from joining by a scan of the whole table."""
+"""LIMIT 1 prevents a join by a scan of the whole table."""
 
 
 def read_everything(tables: Tables) -> ClauseElement:
@@ -67,28 +69,28 @@ def read_everything_backwards(tables: Tables) -> ClauseElement:
 
 
 @cache
-def read_matching(shape: Shape, *, backwards: bool = False) -> Statement:
-    """Return the statement for the events that filters match, which name the fields of a shape.
+def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statement:
+    """Return the statement for the events that match filters which restrict these fields.
 
     Its parameters are `up_to_position` and `page_size`, those of the header, and for filter 0, 1, …:
     `after_position_0`, and one array for each field, such as `event_types_0`.
 
-    Each value that a filter names is looked up by itself, in the index where it stands before the position, and no
-    further than a page: that costs as much at the end of the log as at its start, and does not depend on the planner's
-    guess of how many events there are of a kind. Of all that was found, the lowest positions make the page, or if
-    `backwards` the highest; an event that several filters match is one position, and so is returned once.
+    Each value of a filter is looked up separately, in the index that has it before the position, for at most one page
+    of events. So a page costs the same at the end of the log as at its start, and does not depend on the planner's
+    estimate of how many events match. The lowest positions of all lookups are the page; if `backwards`, the highest.
+    UNION returns an event once even if several filters match it.
 
-    Whole keys of the index are compared, and a sum or a concatenation hides columns that have no part in the key.
-    Otherwise the planner takes another index, by a guess: that of positions, to the end of the log, or that of the
-    other field, from its start.
+    The lookups compare whole keys of the index, and hide columns outside the key in a sum or a concatenation.
+    Otherwise the planner may choose another index by its estimate: the one of positions, read to the end of the log, or
+    the one of the other field, read from its start.
     """
 
     def read_matching_page(tables: Tables) -> ClauseElement:
         events, direction = table_name(tables.events), " DESC" if backwards else ""
-        found = "UNION".join(_lookup(events, number, fields, direction) for number, fields in enumerate(shape))
-        types: dict[str, Any] = {f"after_position_{number}": BigInteger for number in range(len(shape))}
-        types |= {f"{field}_{number}": ARRAY(Text) for number, fields in enumerate(shape) for field in fields}
-        return _page(tables, _MATCHING_EVENTS, types, found=found, direction=direction)
+        matches = "UNION".join(_lookup(events, number, fields, direction) for number, fields in enumerate(filters))
+        types: dict[str, Any] = {f"after_position_{number}": BigInteger for number in range(len(filters))}
+        types |= {f"{field}_{number}": ARRAY(Text) for number, fields in enumerate(filters) for field in fields}
+        return _page(tables, _MATCHING_EVENTS, types, matches=matches, direction=direction)
 
     return read_matching_page
 
@@ -97,14 +99,14 @@ def _lookup(events: str, n: int, fields: tuple[str, ...], direction: str) -> str
     """Find the positions that filter number `n` matches, at most a page for each value of its first field."""
     if not fields:
         return f"""
-            SELECT found_{n}.position
+            SELECT match_{n}.position
             FROM (
                 SELECT candidate.position
                 FROM {events} AS candidate
                 WHERE candidate.position > :after_position_{n} AND candidate.position <= :up_to_position
                 ORDER BY candidate.position{direction}
                 LIMIT :page_size
-            ) AS found_{n}
+            ) AS match_{n}
         """
     first, *others = [field for field in FIELDS if field in fields]
     matches = "".join(f" AND (candidate.{FIELDS[field]} || '') = any(:{field}_{n})" for field in others)
@@ -119,20 +121,20 @@ def _lookup(events: str, n: int, fields: tuple[str, ...], direction: str) -> str
         key = f"candidate.{FIELDS[first]}, candidate.position"
         after, last = f":after_position_{n}", ":up_to_position"
     return f"""
-            SELECT found_{n}.position
-            FROM unnest(:{first}_{n}) AS wanted_{n}(value)
+            SELECT match_{n}.position
+            FROM unnest(:{first}_{n}) AS filter_{n}(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM {events} AS candidate
-                WHERE ({key}) > (wanted_{n}.value, {after}) AND ({key}) <= (wanted_{n}.value, {last}){matches}
+                WHERE ({key}) > (filter_{n}.value, {after}) AND ({key}) <= (filter_{n}.value, {last}){matches}
                 ORDER BY {key.replace(",", f"{direction},")}{direction}
                 LIMIT :page_size
-            ) AS found_{n} ON true
+            ) AS match_{n} ON true
     """
 
 
 def _last_version(events: str, n: int, at_or_before: str) -> str:
-    """Find the last version of a stream at or before the position that a parameter names, by bisection: both ascend."""
+    """Find the last version of a stream at or before the position in a parameter, by bisection, as both ascend."""
     middle = "(search.low + search.high + 1) / 2"
     return f"""
         WITH RECURSIVE search(low, high) AS (
@@ -141,7 +143,7 @@ def _last_version(events: str, n: int, at_or_before: str) -> str:
                 (
                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                     FROM {events} AS newest
-                    WHERE newest.stream_id = wanted_{n}.value
+                    WHERE newest.stream_id = filter_{n}.value
                 ) AS high
             UNION ALL
             SELECT
@@ -149,10 +151,10 @@ def _last_version(events: str, n: int, at_or_before: str) -> str:
                 CASE WHEN probe.position <= :{at_or_before} THEN search.high ELSE {middle} - 1 END AS high
             FROM search
             JOIN LATERAL (
-                SELECT probed.version, probed.position
-                FROM {events} AS probed
-                WHERE (probed.stream_id, probed.version) >= (wanted_{n}.value, {middle})
-                ORDER BY probed.stream_id, probed.version
+                SELECT event.version, event.position
+                FROM {events} AS event
+                WHERE (event.stream_id, event.version) >= (filter_{n}.value, {middle})
+                ORDER BY event.stream_id, event.version
                 LIMIT 1
             ) AS probe ON true
             WHERE search.low < search.high

@@ -1,4 +1,4 @@
-"""Statements that ask the catalog about the tables."""
+"""Statements that read the catalog about the tables."""
 
 from sqlalchemy import (
     BigInteger,
@@ -31,21 +31,21 @@ _INDEXES = table("pg_index", column("indexrelid"), column("indrelid"), schema="p
 
 
 def estimated_rows(tables: Tables) -> ClauseElement:
-    """Return (table, about how many rows) of the tables.
+    """Return (table, estimated number of rows) of the tables.
 
-    As the planner does: the rows on a page when somebody last looked, times the pages that there are. The counters of
-    live rows take part only where nobody has looked yet. They count twice: ANALYZE sets them to what it has found, and
-    the sessions that stored the rows add them once more when they next report.
+    Like the planner, it multiplies the rows on a page, as of the last ANALYZE or VACUUM, by the current number of
+    pages. Only for a table that was never analyzed it uses the statistics' counter of live rows, which can be too high:
+    ANALYZE sets it to what it has counted, and the sessions that have stored the rows add them again when they report.
     """
-    analyzed, pages = _CLASSES.c.reltuples, _CLASSES.c.relpages
+    rows_then, pages_then = _CLASSES.c.reltuples, _CLASSES.c.relpages
     pages_now = cast(func.pg_relation_size(_CLASSES.c.oid), Float) / cast(
         func.current_setting(literal_column("'block_size'")), BigInteger
     )
-    estimated = case(
-        (and_(analyzed > literal_column("0"), pages > literal_column("0")), analyzed / pages * pages_now),
-        else_=func.pg_stat_get_live_tuples(_CLASSES.c.oid),
+    is_analyzed = and_(rows_then > literal_column("0"), pages_then > literal_column("0"))
+    estimate = case(
+        (is_analyzed, rows_then / pages_then * pages_now), else_=func.pg_stat_get_live_tuples(_CLASSES.c.oid)
     )
-    return select(cast(_CLASSES.c.relname, Text), cast(estimated, BigInteger).label("rows")).where(_is_ours(tables))
+    return select(cast(_CLASSES.c.relname, Text), cast(estimate, BigInteger).label("rows")).where(_is_ours(tables))
 
 
 def sizes(tables: Tables) -> ClauseElement:
@@ -70,7 +70,7 @@ def sizes(tables: Tables) -> ClauseElement:
 
 
 def database_size(_: Tables) -> ClauseElement:
-    """Return the bytes of the whole database."""
+    """Return the size of the whole database, in bytes."""
     return select(func.pg_database_size(func.current_database()).label("bytes"))
 
 

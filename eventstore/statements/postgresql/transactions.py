@@ -1,4 +1,4 @@
-"""The statement that tells one transaction from another."""
+"""The statement that identifies a transaction."""
 
 from sqlalchemy import text
 from sqlalchemy.sql import ClauseElement
@@ -7,5 +7,5 @@ from eventstore.tables import Tables
 
 
 def transaction_id(_: Tables) -> ClauseElement:
-    """Return the id of this transaction. It names no table, so Citus always asks the same server."""
+    """Return the id of this transaction. It names no table, so Citus always sends it to the same server."""
     return text("SELECT CAST(pg_current_xact_id() AS TEXT) AS id")

@@ -1,4 +1,4 @@
-"""Statements that take in events as they were stored elsewhere; they are stored by `copy`."""
+"""Statements that import events; the events are stored by `copy`."""
 
 from sqlalchemy import BigInteger, Text, and_, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -9,10 +9,10 @@ from eventstore.tables import Tables
 
 
 def find_stored(tables: Tables) -> ClauseElement:
-    """Return `stored_columns` of those of some places that are taken."""
+    """Return `stored_columns` of the events with some (stream id, version), in two arrays, that exist."""
     arrays = [bindparam("stream_ids", type_=ARRAY(Text)), bindparam("versions", type_=ARRAY(BigInteger))]
-    named = (column("stream_id", Text), column("version", BigInteger))
-    wanted = func.unnest(*arrays).table_valued(*named).render_derived("wanted")
+    columns = (column("stream_id", Text), column("version", BigInteger))
+    key = func.unnest(*arrays).table_valued(*columns).render_derived("key")
     events = tables.events.c
-    same = and_(events.stream_id == wanted.c.stream_id.collate("C"), events.version == wanted.c.version)
-    return select(*stored_columns(tables)).select_from(tables.events.join(wanted, same))
+    same = and_(events.stream_id == key.c.stream_id.collate("C"), events.version == key.c.version)
+    return select(*stored_columns(tables)).select_from(tables.events.join(key, same))

@@ -1,4 +1,4 @@
-"""Statements that let a transaction change history, and that keep it from it again."""
+"""Statements that permit a transaction to change history, and that end the permission."""
 
 from typing import cast
 
@@ -10,13 +10,13 @@ from sqlalchemy.sql import ClauseElement
 from eventstore.tables import Tables
 
 
-def give_permission(tables: Tables) -> ClauseElement:
-    """Give the permission; no row if it was given already."""
+def add_permission(tables: Tables) -> ClauseElement:
+    """Add the row of the permission; no row is returned if it already exists."""
     permission = cast("Table", tables.permission)
     row = insert(permission).values(id=literal_column("1")).on_conflict_do_nothing()
     return row.returning(permission.c.id)
 
 
-def take_permission(tables: Tables) -> ClauseElement:
-    """Take it away again."""
+def remove_permission(tables: Tables) -> ClauseElement:
+    """Delete the row of the permission."""
     return delete_from(cast("Table", tables.permission))

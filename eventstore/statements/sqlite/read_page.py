@@ -1,6 +1,6 @@
-"""Statements that read a page of the global order, behind a row that says where the page came from.
+"""Statements that read a page of the global order, after a header row like that of PostgreSQL.
 
-The header is PostgreSQL's, if there is one server and one table.
+SQLite has one server and one table, so the header only has the ids of two events.
 """
 
 from functools import cache
@@ -12,7 +12,7 @@ from eventstore.common.validation import MAX_VERSION
 from eventstore.filters import FIELDS
 from eventstore.statements import Statement
 from eventstore.statements.columns import EVENT_COLUMNS
-from eventstore.statements.pages import Shape
+from eventstore.statements.pages import FilterFields
 from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
@@ -46,7 +46,7 @@ _MATCHING_EVENTS: Final = """
     SELECT {columns}
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position FROM ({found}) AS found ORDER BY found.position{direction} LIMIT :page_size
+        SELECT matches.position FROM ({matches}) AS matches ORDER BY matches.position{direction} LIMIT :page_size
     )
     ORDER BY event.position
 """
@@ -63,41 +63,41 @@ def read_everything_backwards(tables: Tables) -> ClauseElement:
 
 
 @cache
-def read_matching(shape: Shape, *, backwards: bool = False) -> Statement:
-    """Return the statement for the events that filters match, which name the fields of a shape.
+def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statement:
+    """Return the statement for the events that match filters which restrict these fields.
 
-    Its parameters are PostgreSQL's, with JSON arrays, and so is the way in which it looks values up. But there is no
-    LATERAL: a lookup is bound by the position where its page ends.
+    Its parameters, with JSON arrays, and its lookups are those of PostgreSQL. But SQLite has no LATERAL, so each lookup
+    first finds the position at which its page ends.
     """
 
     def read_matching_page(tables: Tables) -> ClauseElement:
         direction = " DESC" if backwards else ""
-        found = "UNION".join(_lookup(number, fields, direction) for number, fields in enumerate(shape))
-        page = _MATCHING_EVENTS.format(columns=EVENT_COLUMNS, found=found, direction=direction)
+        matches = "UNION".join(_lookup(number, fields, direction) for number, fields in enumerate(filters))
+        page = _MATCHING_EVENTS.format(columns=EVENT_COLUMNS, matches=matches, direction=direction)
         return sql_text(_PAGE, tables, page=page)
 
     return read_matching_page
 
 
 def _lookup(n: int, fields: tuple[str, ...], direction: str) -> str:
-    """Find the positions that filter number `n` matches: for each value of its first field, up to where a page ends."""
+    """Find the positions that filter number `n` matches, at most a page for each value of its first field."""
     if not fields:
         return f"""
-            SELECT found_{n}.position
+            SELECT match_{n}.position
             FROM (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE candidate.position > :after_position_{n} AND candidate.position <= :up_to_position
                 ORDER BY candidate.position{direction}
                 LIMIT :page_size
-            ) AS found_{n}
+            ) AS match_{n}
         """
     first, *others = [field for field in FIELDS if field in fields]
     order = "version" if first == "stream_ids" else "position"
     bound = {"after": f">= end_{n}.position"} if direction else {"last": f"end_{n}.position"}
 
     def matches(event: str, value: str, *, after: str = f"> :after_position_{n}", last: str = ":up_to_position") -> str:
-        # one upper bound: of two, SQLite takes one for the index, and that may be the far one
+        # only one upper bound, because SQLite uses only one for the index, which might be the higher one
         return "\n                    AND ".join(
             [
                 f"{event}.{FIELDS[first]} = {value}",
@@ -107,23 +107,23 @@ def _lookup(n: int, fields: tuple[str, ...], direction: str) -> str:
             ]
         )
 
-    # the limit of the values makes SQLite find each end once, not for each event anew
+    # the LIMIT on the values makes SQLite find each end only once, not again for each event
     return f"""
             SELECT candidate.position
             FROM es_events AS candidate, (
                 SELECT
-                    wanted_{n}.value,
+                    filter_{n}.value,
                     coalesce(
                         (
-                            SELECT counted.position
-                            FROM es_events AS counted
-                            WHERE {matches("counted", f"wanted_{n}.value")}
-                            ORDER BY counted.{order}{direction}
+                            SELECT event.position
+                            FROM es_events AS event
+                            WHERE {matches("event", f"filter_{n}.value")}
+                            ORDER BY event.{order}{direction}
                             LIMIT 1 OFFSET :page_size - 1
                         ),
                         {f":after_position_{n} + 1" if direction else ":up_to_position"}
                     ) AS position
-                FROM json_each(:{first}_{n}) AS wanted_{n}
+                FROM json_each(:{first}_{n}) AS filter_{n}
                 LIMIT {MAX_VERSION}
             ) AS end_{n}
             WHERE {matches("candidate", f"end_{n}.value", **bound)}

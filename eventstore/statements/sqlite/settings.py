@@ -1,4 +1,4 @@
-"""The statement that asks for a setting."""
+"""The statement that reads a setting."""
 
 from functools import cache
 
@@ -11,7 +11,7 @@ from eventstore.tables import Tables
 
 @cache
 def setting(name: str) -> Statement:
-    """Return the statement for the value of a PRAGMA that only tells."""
+    """Return the statement for the value of a PRAGMA."""
 
     def value_of_setting(_: Tables) -> ClauseElement:
         return select(column(name)).select_from(getattr(func, f"pragma_{name}")().table_valued(name).alias("pragma"))

@@ -12,7 +12,7 @@ _OBJECTS_OF_SQLITE = table("sqlite_master", column("type"), column("name"), colu
 
 
 def sizes(tables: Tables) -> ClauseElement:
-    """Return (table, index or NULL, bytes), if SQLite was built with `dbstat`; it reads every page."""
+    """Return (table, index or NULL, bytes). It reads every page, and needs an SQLite that was built with `dbstat`."""
     objects, pages = _OBJECTS_OF_SQLITE.c, _PAGES_OF_SQLITE.c
     names: list[ColumnElement[str]] = [literal_column(f"'{each.name}'") for each in tables.metadata.sorted_tables]
     is_index = objects.type == literal_column("'index'")
@@ -22,7 +22,7 @@ def sizes(tables: Tables) -> ClauseElement:
 
 
 def database_size(_: Tables) -> ClauseElement:
-    """Return the bytes of the file, without what is in the write-ahead log."""
+    """Return the size of the file, in bytes, without the write-ahead log."""
     pages = func.pragma_page_count().table_valued("page_count").alias("pages")
     size = func.pragma_page_size().table_valued("page_size").alias("size")
     return select(cast(pages.c.page_count * size.c.page_size, Integer).label("bytes"))

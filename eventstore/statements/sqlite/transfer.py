@@ -1,4 +1,4 @@
-"""Statements that take in events as they were stored elsewhere."""
+"""Statements that import events."""
 
 from sqlalchemy import Text, and_, bindparam, func, literal_column, select
 from sqlalchemy.sql import ClauseElement
@@ -8,11 +8,11 @@ from eventstore.tables import Tables
 
 
 def find_stored(tables: Tables) -> ClauseElement:
-    """Return `stored_columns` of those of some places, pairs in a JSON array, that are taken."""
-    wanted = func.json_each(bindparam("places", type_=Text)).table_valued("value").alias("wanted")
+    """Return `stored_columns` of the events with some keys, pairs in a JSON array, that exist."""
+    keys = func.json_each(bindparam("keys", type_=Text)).table_valued("value").alias("keys")
     events = tables.events.c
     same = and_(
-        events.stream_id == func.json_extract(wanted.c.value, literal_column("'$[0]'")),
-        events.version == func.json_extract(wanted.c.value, literal_column("'$[1]'")),
+        events.stream_id == func.json_extract(keys.c.value, literal_column("'$[0]'")),
+        events.version == func.json_extract(keys.c.value, literal_column("'$[1]'")),
     )
-    return select(*stored_columns(tables)).select_from(tables.events.join(wanted, same))
+    return select(*stored_columns(tables)).select_from(tables.events.join(keys, same))

@@ -89,18 +89,18 @@ WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
 ORDER BY es_events.version DESC
 LIMIT 1;
 
--- closing.delete_events
+-- deletion.delete_events
 DELETE FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
     AND es_events.version < %(before_version)b::BIGINT;
 
--- closing.discard_dead_letters_of_stream
+-- deletion.discard_dead_letters_of_stream
 UPDATE es_dead_letters
 SET closed_at=clock_timestamp(), status='discarded', note=%(note)b::VARCHAR
 WHERE es_dead_letters.status = 'pending'
     AND es_dead_letters.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
--- closing.find_end
+-- deletion.find_tombstone
 SELECT
     es_streams.version,
     CASE
@@ -117,12 +117,12 @@ LEFT OUTER JOIN es_events
         AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
--- closing.mark_archived
+-- deletion.mark_archived
 UPDATE es_streams
 SET archived_version=es_streams.version
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
--- closing.mark_deleted
+-- deletion.mark_deleted
 UPDATE es_streams
 SET deleted_version=es_streams.version
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
@@ -188,15 +188,6 @@ FROM es_events
 WHERE es_events.position IN (SELECT sample.position FROM sample)
 ORDER BY es_events.position;
 
--- global_order.closing_event_after
-SELECT es_events.position
-FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND es_events.version > %(version)b::BIGINT
-    AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
-ORDER BY es_events.version DESC
-LIMIT 1;
-
 -- global_order.first_event_from
 SELECT es_events.position, es_events.event_id, es_events.stream_id, es_events.version
 FROM es_events
@@ -223,6 +214,15 @@ FROM es_events
 WHERE es_events.position > %(after_position)b::BIGINT AND es_events.position <= %(up_to_position)b::BIGINT
 ORDER BY es_events.position
 LIMIT %(page_size)b::BIGINT;
+
+-- global_order.tombstone_after
+SELECT es_events.position
+FROM es_events
+WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_events.version > %(version)b::BIGINT
+    AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+ORDER BY es_events.version DESC
+LIMIT 1;
 
 -- heads.write_head(Expectation.NEW)
 INSERT INTO es_streams (version, stream_id)
@@ -453,7 +453,7 @@ WITH
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.place AS version,
+            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
             event.schema_version AS schema_version,
@@ -469,10 +469,10 @@ WITH
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
         ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, place
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
             ON true
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT max(stored.version) AS version, max(stored.position) AS position
@@ -493,7 +493,7 @@ WITH
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.place AS version,
+            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
             event.schema_version AS schema_version,
@@ -509,10 +509,10 @@ WITH
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
         ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, place
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
             ON true
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
@@ -542,7 +542,7 @@ WITH
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.place AS version,
+            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
             event.schema_version AS schema_version,
@@ -558,10 +558,10 @@ WITH
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
         ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, place
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
             ON true
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT max(stored.version) AS version, max(stored.position) AS position
@@ -584,7 +584,7 @@ WITH
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.place AS version,
+            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
             event.schema_version AS schema_version,
@@ -600,10 +600,10 @@ WITH
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
         ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, place
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
             ON true
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
@@ -633,7 +633,7 @@ WITH
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.place AS version,
+            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
             event.schema_version AS schema_version,
@@ -649,10 +649,10 @@ WITH
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
         ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, place
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
             ON true
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT max(stored.version) AS version, max(stored.position) AS position
@@ -675,7 +675,7 @@ WITH
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.place AS version,
+            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
             event.schema_version AS schema_version,
@@ -691,10 +691,10 @@ WITH
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
         ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, place
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
             ON true
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
@@ -725,7 +725,7 @@ WITH
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.place AS version,
+            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
             event.schema_version AS schema_version,
@@ -741,10 +741,10 @@ WITH
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
         ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, place
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
             ON true
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT max(stored.version) AS version, max(stored.position) AS position
@@ -768,7 +768,7 @@ WITH
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.place AS version,
+            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
             event.schema_version AS schema_version,
@@ -784,10 +784,10 @@ WITH
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
         ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, place
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
             ON true
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
@@ -832,9 +832,9 @@ WITH
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
         ) WITH ORDINALITY AS event(
-            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
+            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT stored.stream_id, stored.version, stored.position
@@ -873,9 +873,9 @@ WITH
             %(data)b::BYTEA[],
             %(metadata)b::TEXT[]
         ) WITH ORDINALITY AS event(
-            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, place
+            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, ordinal
         )
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT
@@ -894,9 +894,9 @@ JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS last(st
 
 -- postgresql.append.create_heads
 INSERT INTO es_streams (stream_id, version)
-SELECT wanted.stream_id, CAST(0 AS BIGINT) AS version
-FROM unnest(%(stream_ids)b::TEXT[]) AS wanted(stream_id)
-ORDER BY wanted.stream_id COLLATE "C"
+SELECT head.stream_id, CAST(0 AS BIGINT) AS version
+FROM unnest(%(stream_ids)b::TEXT[]) AS head(stream_id)
+ORDER BY head.stream_id COLLATE "C"
 ON CONFLICT (stream_id)
 DO NOTHING;
 
@@ -1125,19 +1125,19 @@ RETURNING
 WITH
     known AS (
         SELECT
-            wanted.number,
-            wanted.stream_id COLLATE "C" AS stream_id,
-            wanted.count,
-            wanted.lowest,
-            wanted.highest,
+            target.number,
+            target.stream_id COLLATE "C" AS stream_id,
+            target.count,
+            target.lowest,
+            target.highest,
             head.version
         FROM unnest(
             %(stream_ids)b::TEXT[],
             %(counts)b::BIGINT[],
             %(lowest)b::BIGINT[],
             %(highest)b::BIGINT[]
-        ) WITH ORDINALITY AS wanted(stream_id, count, lowest, highest, number)
-        LEFT JOIN es_streams AS head ON head.stream_id = (wanted.stream_id COLLATE "C")
+        ) WITH ORDINALITY AS target(stream_id, count, lowest, highest, number)
+        LEFT JOIN es_streams AS head ON head.stream_id = (target.stream_id COLLATE "C")
     ),
     created AS (
         INSERT INTO es_streams (stream_id, version)
@@ -1206,7 +1206,7 @@ WITH
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             event.stream_id,
-            verdict.versions[event.number] + event.version AS version,
+            verdict.versions[event.number] + event.offset_in_stream AS version,
             event.event_id,
             event.event_type,
             event.schema_version,
@@ -1216,7 +1216,7 @@ WITH
         FROM unnest(
             %(event_streams)b::TEXT[],
             %(numbers)b::INTEGER[],
-            %(places)b::BIGINT[],
+            %(offsets)b::BIGINT[],
             %(event_ids)b::UUID[],
             %(event_types)b::TEXT[],
             %(schema_versions)b::INTEGER[],
@@ -1226,25 +1226,25 @@ WITH
         ) WITH ORDINALITY AS event(
             stream_id,
             number,
-            version,
+            offset_in_stream,
             event_id,
             event_type,
             schema_version,
             codec,
             data,
             metadata,
-            place
+            ordinal
         )
         JOIN verdict ON verdict.is_accepted
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING position
     ),
     positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS of_all FROM stored)
 SELECT
     verdict.versions,
     (
-        SELECT array_agg(positions.of_all[last.place] ORDER BY last.number) AS positions
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(place, number)
+        SELECT array_agg(positions.of_all[last.ordinal] ORDER BY last.number) AS positions
+        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(ordinal, number)
         JOIN positions ON true
     ) AS positions
 FROM verdict
@@ -1255,19 +1255,19 @@ WHERE verdict.is_accepted;
 WITH
     known AS (
         SELECT
-            wanted.number,
-            wanted.stream_id COLLATE "C" AS stream_id,
-            wanted.count,
-            wanted.lowest,
-            wanted.highest,
+            target.number,
+            target.stream_id COLLATE "C" AS stream_id,
+            target.count,
+            target.lowest,
+            target.highest,
             head.version
         FROM unnest(
             %(stream_ids)b::TEXT[],
             %(counts)b::BIGINT[],
             %(lowest)b::BIGINT[],
             %(highest)b::BIGINT[]
-        ) WITH ORDINALITY AS wanted(stream_id, count, lowest, highest, number)
-        LEFT JOIN es_streams AS head ON head.stream_id = (wanted.stream_id COLLATE "C")
+        ) WITH ORDINALITY AS target(stream_id, count, lowest, highest, number)
+        LEFT JOIN es_streams AS head ON head.stream_id = (target.stream_id COLLATE "C")
     ),
     created AS (
         INSERT INTO es_streams (stream_id, version)
@@ -1336,7 +1336,7 @@ WITH
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
             event.stream_id,
-            verdict.versions[event.number] + event.version AS version,
+            verdict.versions[event.number] + event.offset_in_stream AS version,
             event.event_id,
             event.event_type,
             event.schema_version,
@@ -1346,7 +1346,7 @@ WITH
         FROM unnest(
             %(event_streams)b::TEXT[],
             %(numbers)b::INTEGER[],
-            %(places)b::BIGINT[],
+            %(offsets)b::BIGINT[],
             %(event_ids)b::UUID[],
             %(event_types)b::TEXT[],
             %(schema_versions)b::INTEGER[],
@@ -1356,25 +1356,25 @@ WITH
         ) WITH ORDINALITY AS event(
             stream_id,
             number,
-            version,
+            offset_in_stream,
             event_id,
             event_type,
             schema_version,
             codec,
             data,
             metadata,
-            place
+            ordinal
         )
         JOIN verdict ON verdict.is_accepted
-        ORDER BY event.place
+        ORDER BY event.ordinal
         RETURNING position
     ),
     positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS of_all FROM stored)
 SELECT
     verdict.versions,
     (
-        SELECT array_agg(positions.of_all[last.place] ORDER BY last.number) AS positions
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(place, number)
+        SELECT array_agg(positions.of_all[last.ordinal] ORDER BY last.number) AS positions
+        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(ordinal, number)
         JOIN positions ON true
     ) AS positions,
     pg_notify(
@@ -1497,13 +1497,13 @@ LOCK TABLE es_events IN SHARE ROW EXCLUSIVE MODE;
 -- postgresql.lock_table.lock_snapshots
 LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE;
 
--- postgresql.look.end_of_run
+-- postgresql.log_view.last_without_gap
 -- with name_of_es_events = 'es_events'
 SELECT
-    found.position,
-    found.event_id,
-    found.stream_id,
-    found.version,
+    last.position,
+    last.event_id,
+    last.stream_id,
+    last.version,
     (
         SELECT event_before.event_id
         FROM es_events AS event_before
@@ -1523,31 +1523,31 @@ LEFT JOIN (
     WHERE last_event.position = (
         SELECT max(following.position) AS position
         FROM (
-            SELECT event.position, row_number() OVER (ORDER BY event.position) AS place
+            SELECT event.position, row_number() OVER (ORDER BY event.position) AS number
             FROM es_events AS event
             WHERE event.position > %(after_position)b::BIGINT
             ORDER BY event.position
             LIMIT %(size)b::BIGINT
         ) AS following
-        WHERE following.position = %(after_position)b::BIGINT + following.place
+        WHERE following.position = %(after_position)b::BIGINT + following.number
     )
-) AS found
+) AS last
     ON true;
 
--- postgresql.look.look
+-- postgresql.log_view.log_view
 -- with name_of_es_events = 'es_events'
 SELECT
     newest.position,
     newest.event_id,
     newest.stream_id,
     newest.version,
-    kept.positions,
-    kept.ids,
+    known.positions,
+    known.ids,
     (
         coalesce(newest.position, 0) > %(settled)b::BIGINT
             OR %(settled)b::BIGINT > 0
-            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
-    ) AS has_looked,
+            AND NOT coalesce(%(settled_id)b::UUID = any(known.ids), false)
+    ) AS has_read_locks,
     holders.appenders,
     holders.own,
     current_setting('transaction_isolation') AS isolation_level,
@@ -1603,10 +1603,10 @@ LEFT JOIN (
 ) AS newest
     ON true
 JOIN (
-    SELECT array_agg(kept_event.position) AS positions, array_agg(kept_event.event_id) AS ids
-    FROM es_events AS kept_event
-    WHERE kept_event.position = any(%(positions)b::BIGINT[])
-) AS kept
+    SELECT array_agg(known_event.position) AS positions, array_agg(known_event.event_id) AS ids
+    FROM es_events AS known_event
+    WHERE known_event.position = any(%(positions)b::BIGINT[])
+) AS known
     ON true
 JOIN LATERAL (
     SELECT
@@ -1616,7 +1616,7 @@ JOIN LATERAL (
     WHERE (
         coalesce(newest.position, 0) > %(settled)b::BIGINT
             OR %(settled)b::BIGINT > 0
-            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+            AND NOT coalesce(%(settled_id)b::UUID = any(known.ids), false)
     )
         AND pg_locks.locktype = 'relation'
         AND pg_locks.database = (
@@ -1820,9 +1820,9 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
+            SELECT match_0.position
             FROM (
                 SELECT candidate.position
                 FROM es_events AS candidate
@@ -1830,9 +1830,9 @@ FROM (
                     AND candidate.position <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.position
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-        ) AS found
-        ORDER BY found.position
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -1884,15 +1884,15 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
+                    filter_0.value,
                     (
                         WITH RECURSIVE search(low, high) AS (
                             SELECT
@@ -1900,7 +1900,7 @@ FROM (
                                 (
                                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
+                                    WHERE newest.stream_id = filter_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
@@ -1916,12 +1916,12 @@ FROM (
                                     END AS high
                             FROM search
                             JOIN LATERAL (
-                                SELECT probed.version, probed.position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value, (search.low + search.high + 1) / 2
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
                                 )
-                                ORDER BY probed.stream_id, probed.version
+                                ORDER BY event.stream_id, event.version
                                 LIMIT 1
                             ) AS probe
                                 ON true
@@ -1933,15 +1933,15 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, 9223372036854775807
+                        filter_0.value, 9223372036854775807
                     )
                     AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -1993,25 +1993,25 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
+                    filter_0.value, %(after_position_0)b::BIGINT
                 )
                     AND (candidate.event_type, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
+                        filter_0.value, %(up_to_position)b::BIGINT
                     )
                 ORDER BY candidate.event_type, candidate.position
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -2063,25 +2063,25 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(categories_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(categories_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.category, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
+                    filter_0.value, %(after_position_0)b::BIGINT
                 )
                     AND (candidate.category, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
+                        filter_0.value, %(up_to_position)b::BIGINT
                     )
                 ORDER BY candidate.category, candidate.position
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -2133,15 +2133,15 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
+                    filter_0.value,
                     (
                         WITH RECURSIVE search(low, high) AS (
                             SELECT
@@ -2149,7 +2149,7 @@ FROM (
                                 (
                                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
+                                    WHERE newest.stream_id = filter_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
@@ -2165,12 +2165,12 @@ FROM (
                                     END AS high
                             FROM search
                             JOIN LATERAL (
-                                SELECT probed.version, probed.position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value, (search.low + search.high + 1) / 2
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
                                 )
-                                ORDER BY probed.stream_id, probed.version
+                                ORDER BY event.stream_id, event.version
                                 LIMIT 1
                             ) AS probe
                                 ON true
@@ -2182,16 +2182,16 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, 9223372036854775807
+                        filter_0.value, 9223372036854775807
                     )
                     AND (candidate.event_type || '') = any(%(event_types_0)b::TEXT[])
                     AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -2243,15 +2243,15 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
+                    filter_0.value,
                     (
                         WITH RECURSIVE search(low, high) AS (
                             SELECT
@@ -2259,7 +2259,7 @@ FROM (
                                 (
                                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
+                                    WHERE newest.stream_id = filter_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
@@ -2275,12 +2275,12 @@ FROM (
                                     END AS high
                             FROM search
                             JOIN LATERAL (
-                                SELECT probed.version, probed.position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value, (search.low + search.high + 1) / 2
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
                                 )
-                                ORDER BY probed.stream_id, probed.version
+                                ORDER BY event.stream_id, event.version
                                 LIMIT 1
                             ) AS probe
                                 ON true
@@ -2292,16 +2292,16 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, 9223372036854775807
+                        filter_0.value, 9223372036854775807
                     )
                     AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                     AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -2353,26 +2353,26 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
+                    filter_0.value, %(after_position_0)b::BIGINT
                 )
                     AND (candidate.event_type, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
+                        filter_0.value, %(up_to_position)b::BIGINT
                     )
                     AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                 ORDER BY candidate.event_type, candidate.position
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -2424,15 +2424,15 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
+                    filter_0.value,
                     (
                         WITH RECURSIVE search(low, high) AS (
                             SELECT
@@ -2440,7 +2440,7 @@ FROM (
                                 (
                                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
+                                    WHERE newest.stream_id = filter_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
@@ -2456,12 +2456,12 @@ FROM (
                                     END AS high
                             FROM search
                             JOIN LATERAL (
-                                SELECT probed.version, probed.position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value, (search.low + search.high + 1) / 2
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
                                 )
-                                ORDER BY probed.stream_id, probed.version
+                                ORDER BY event.stream_id, event.version
                                 LIMIT 1
                             ) AS probe
                                 ON true
@@ -2473,17 +2473,17 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value, 9223372036854775807
+                        filter_0.value, 9223372036854775807
                     )
                     AND (candidate.event_type || '') = any(%(event_types_0)b::TEXT[])
                     AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                     AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -2535,32 +2535,32 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
+                    filter_0.value, %(after_position_0)b::BIGINT
                 )
                     AND (candidate.event_type, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
+                        filter_0.value, %(up_to_position)b::BIGINT
                     )
                     AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                 ORDER BY candidate.event_type, candidate.position
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
             UNION
-            SELECT found_1.position
-            FROM unnest(%(stream_ids_1)b::TEXT[]) AS wanted_1(value)
+            SELECT match_1.position
+            FROM unnest(%(stream_ids_1)b::TEXT[]) AS filter_1(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_1.value,
+                    filter_1.value,
                     (
                         WITH RECURSIVE search(low, high) AS (
                             SELECT
@@ -2568,7 +2568,7 @@ FROM (
                                 (
                                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_1.value
+                                    WHERE newest.stream_id = filter_1.value
                                 ) AS high
                             UNION ALL
                             SELECT
@@ -2584,12 +2584,12 @@ FROM (
                                     END AS high
                             FROM search
                             JOIN LATERAL (
-                                SELECT probed.version, probed.position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_1.value, (search.low + search.high + 1) / 2
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_1.value, (search.low + search.high + 1) / 2
                                 )
-                                ORDER BY probed.stream_id, probed.version
+                                ORDER BY event.stream_id, event.version
                                 LIMIT 1
                             ) AS probe
                                 ON true
@@ -2601,15 +2601,15 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_1.value, 9223372036854775807
+                        filter_1.value, 9223372036854775807
                     )
                     AND candidate.position + 0 <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.stream_id, candidate.version
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_1
+            ) AS match_1
                 ON true
             UNION
-            SELECT found_2.position
+            SELECT match_2.position
             FROM (
                 SELECT candidate.position
                 FROM es_events AS candidate
@@ -2617,9 +2617,9 @@ FROM (
                     AND candidate.position <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.position
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_2
-        ) AS found
-        ORDER BY found.position
+            ) AS match_2
+        ) AS matches
+        ORDER BY matches.position
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -2671,9 +2671,9 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
+            SELECT match_0.position
             FROM (
                 SELECT candidate.position
                 FROM es_events AS candidate
@@ -2681,9 +2681,9 @@ FROM (
                     AND candidate.position <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.position DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
-        ) AS found
-        ORDER BY found.position DESC
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -2735,15 +2735,15 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
+                    filter_0.value,
                     (
                         WITH RECURSIVE search(low, high) AS (
                             SELECT
@@ -2751,7 +2751,7 @@ FROM (
                                 (
                                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
+                                    WHERE newest.stream_id = filter_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
@@ -2767,12 +2767,12 @@ FROM (
                                     END AS high
                             FROM search
                             JOIN LATERAL (
-                                SELECT probed.version, probed.position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value, (search.low + search.high + 1) / 2
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
                                 )
-                                ORDER BY probed.stream_id, probed.version
+                                ORDER BY event.stream_id, event.version
                                 LIMIT 1
                             ) AS probe
                                 ON true
@@ -2784,7 +2784,7 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value,
+                        filter_0.value,
                         (
                             WITH RECURSIVE search(low, high) AS (
                                 SELECT
@@ -2792,7 +2792,7 @@ FROM (
                                     (
                                         SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                         FROM es_events AS newest
-                                        WHERE newest.stream_id = wanted_0.value
+                                        WHERE newest.stream_id = filter_0.value
                                     ) AS high
                                 UNION ALL
                                 SELECT
@@ -2808,12 +2808,12 @@ FROM (
                                         END AS high
                                 FROM search
                                 JOIN LATERAL (
-                                    SELECT probed.version, probed.position
-                                    FROM es_events AS probed
-                                    WHERE (probed.stream_id, probed.version) >= (
-                                        wanted_0.value, (search.low + search.high + 1) / 2
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
                                     )
-                                    ORDER BY probed.stream_id, probed.version
+                                    ORDER BY event.stream_id, event.version
                                     LIMIT 1
                                 ) AS probe
                                     ON true
@@ -2826,10 +2826,10 @@ FROM (
                     )
                 ORDER BY candidate.stream_id DESC, candidate.version DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -2881,25 +2881,25 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
+                    filter_0.value, %(after_position_0)b::BIGINT
                 )
                     AND (candidate.event_type, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
+                        filter_0.value, %(up_to_position)b::BIGINT
                     )
                 ORDER BY candidate.event_type DESC, candidate.position DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -2951,25 +2951,25 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(categories_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(categories_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.category, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
+                    filter_0.value, %(after_position_0)b::BIGINT
                 )
                     AND (candidate.category, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
+                        filter_0.value, %(up_to_position)b::BIGINT
                     )
                 ORDER BY candidate.category DESC, candidate.position DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -3021,15 +3021,15 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
+                    filter_0.value,
                     (
                         WITH RECURSIVE search(low, high) AS (
                             SELECT
@@ -3037,7 +3037,7 @@ FROM (
                                 (
                                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
+                                    WHERE newest.stream_id = filter_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
@@ -3053,12 +3053,12 @@ FROM (
                                     END AS high
                             FROM search
                             JOIN LATERAL (
-                                SELECT probed.version, probed.position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value, (search.low + search.high + 1) / 2
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
                                 )
-                                ORDER BY probed.stream_id, probed.version
+                                ORDER BY event.stream_id, event.version
                                 LIMIT 1
                             ) AS probe
                                 ON true
@@ -3070,7 +3070,7 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value,
+                        filter_0.value,
                         (
                             WITH RECURSIVE search(low, high) AS (
                                 SELECT
@@ -3078,7 +3078,7 @@ FROM (
                                     (
                                         SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                         FROM es_events AS newest
-                                        WHERE newest.stream_id = wanted_0.value
+                                        WHERE newest.stream_id = filter_0.value
                                     ) AS high
                                 UNION ALL
                                 SELECT
@@ -3094,12 +3094,12 @@ FROM (
                                         END AS high
                                 FROM search
                                 JOIN LATERAL (
-                                    SELECT probed.version, probed.position
-                                    FROM es_events AS probed
-                                    WHERE (probed.stream_id, probed.version) >= (
-                                        wanted_0.value, (search.low + search.high + 1) / 2
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
                                     )
-                                    ORDER BY probed.stream_id, probed.version
+                                    ORDER BY event.stream_id, event.version
                                     LIMIT 1
                                 ) AS probe
                                     ON true
@@ -3113,10 +3113,10 @@ FROM (
                     AND (candidate.event_type || '') = any(%(event_types_0)b::TEXT[])
                 ORDER BY candidate.stream_id DESC, candidate.version DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -3168,15 +3168,15 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
+                    filter_0.value,
                     (
                         WITH RECURSIVE search(low, high) AS (
                             SELECT
@@ -3184,7 +3184,7 @@ FROM (
                                 (
                                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
+                                    WHERE newest.stream_id = filter_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
@@ -3200,12 +3200,12 @@ FROM (
                                     END AS high
                             FROM search
                             JOIN LATERAL (
-                                SELECT probed.version, probed.position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value, (search.low + search.high + 1) / 2
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
                                 )
-                                ORDER BY probed.stream_id, probed.version
+                                ORDER BY event.stream_id, event.version
                                 LIMIT 1
                             ) AS probe
                                 ON true
@@ -3217,7 +3217,7 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value,
+                        filter_0.value,
                         (
                             WITH RECURSIVE search(low, high) AS (
                                 SELECT
@@ -3225,7 +3225,7 @@ FROM (
                                     (
                                         SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                         FROM es_events AS newest
-                                        WHERE newest.stream_id = wanted_0.value
+                                        WHERE newest.stream_id = filter_0.value
                                     ) AS high
                                 UNION ALL
                                 SELECT
@@ -3241,12 +3241,12 @@ FROM (
                                         END AS high
                                 FROM search
                                 JOIN LATERAL (
-                                    SELECT probed.version, probed.position
-                                    FROM es_events AS probed
-                                    WHERE (probed.stream_id, probed.version) >= (
-                                        wanted_0.value, (search.low + search.high + 1) / 2
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
                                     )
-                                    ORDER BY probed.stream_id, probed.version
+                                    ORDER BY event.stream_id, event.version
                                     LIMIT 1
                                 ) AS probe
                                     ON true
@@ -3260,10 +3260,10 @@ FROM (
                     AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                 ORDER BY candidate.stream_id DESC, candidate.version DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -3315,26 +3315,26 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
+                    filter_0.value, %(after_position_0)b::BIGINT
                 )
                     AND (candidate.event_type, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
+                        filter_0.value, %(up_to_position)b::BIGINT
                     )
                     AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                 ORDER BY candidate.event_type DESC, candidate.position DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -3386,15 +3386,15 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(stream_ids_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(stream_ids_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_0.value,
+                    filter_0.value,
                     (
                         WITH RECURSIVE search(low, high) AS (
                             SELECT
@@ -3402,7 +3402,7 @@ FROM (
                                 (
                                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_0.value
+                                    WHERE newest.stream_id = filter_0.value
                                 ) AS high
                             UNION ALL
                             SELECT
@@ -3418,12 +3418,12 @@ FROM (
                                     END AS high
                             FROM search
                             JOIN LATERAL (
-                                SELECT probed.version, probed.position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_0.value, (search.low + search.high + 1) / 2
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_0.value, (search.low + search.high + 1) / 2
                                 )
-                                ORDER BY probed.stream_id, probed.version
+                                ORDER BY event.stream_id, event.version
                                 LIMIT 1
                             ) AS probe
                                 ON true
@@ -3435,7 +3435,7 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_0.value,
+                        filter_0.value,
                         (
                             WITH RECURSIVE search(low, high) AS (
                                 SELECT
@@ -3443,7 +3443,7 @@ FROM (
                                     (
                                         SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                         FROM es_events AS newest
-                                        WHERE newest.stream_id = wanted_0.value
+                                        WHERE newest.stream_id = filter_0.value
                                     ) AS high
                                 UNION ALL
                                 SELECT
@@ -3459,12 +3459,12 @@ FROM (
                                         END AS high
                                 FROM search
                                 JOIN LATERAL (
-                                    SELECT probed.version, probed.position
-                                    FROM es_events AS probed
-                                    WHERE (probed.stream_id, probed.version) >= (
-                                        wanted_0.value, (search.low + search.high + 1) / 2
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_0.value, (search.low + search.high + 1) / 2
                                     )
-                                    ORDER BY probed.stream_id, probed.version
+                                    ORDER BY event.stream_id, event.version
                                     LIMIT 1
                                 ) AS probe
                                     ON true
@@ -3479,10 +3479,10 @@ FROM (
                     AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                 ORDER BY candidate.stream_id DESC, candidate.version DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -3534,32 +3534,32 @@ SELECT page.*
 FROM (
     SELECT event.*
     FROM (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
-            FROM unnest(%(event_types_0)b::TEXT[]) AS wanted_0(value)
+            SELECT match_0.position
+            FROM unnest(%(event_types_0)b::TEXT[]) AS filter_0(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.event_type, candidate.position) > (
-                    wanted_0.value, %(after_position_0)b::BIGINT
+                    filter_0.value, %(after_position_0)b::BIGINT
                 )
                     AND (candidate.event_type, candidate.position) <= (
-                        wanted_0.value, %(up_to_position)b::BIGINT
+                        filter_0.value, %(up_to_position)b::BIGINT
                     )
                     AND (candidate.category || '') = any(%(categories_0)b::TEXT[])
                 ORDER BY candidate.event_type DESC, candidate.position DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_0
+            ) AS match_0
                 ON true
             UNION
-            SELECT found_1.position
-            FROM unnest(%(stream_ids_1)b::TEXT[]) AS wanted_1(value)
+            SELECT match_1.position
+            FROM unnest(%(stream_ids_1)b::TEXT[]) AS filter_1(value)
             JOIN LATERAL (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE (candidate.stream_id, candidate.version) > (
-                    wanted_1.value,
+                    filter_1.value,
                     (
                         WITH RECURSIVE search(low, high) AS (
                             SELECT
@@ -3567,7 +3567,7 @@ FROM (
                                 (
                                     SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                     FROM es_events AS newest
-                                    WHERE newest.stream_id = wanted_1.value
+                                    WHERE newest.stream_id = filter_1.value
                                 ) AS high
                             UNION ALL
                             SELECT
@@ -3583,12 +3583,12 @@ FROM (
                                     END AS high
                             FROM search
                             JOIN LATERAL (
-                                SELECT probed.version, probed.position
-                                FROM es_events AS probed
-                                WHERE (probed.stream_id, probed.version) >= (
-                                    wanted_1.value, (search.low + search.high + 1) / 2
+                                SELECT event.version, event.position
+                                FROM es_events AS event
+                                WHERE (event.stream_id, event.version) >= (
+                                    filter_1.value, (search.low + search.high + 1) / 2
                                 )
-                                ORDER BY probed.stream_id, probed.version
+                                ORDER BY event.stream_id, event.version
                                 LIMIT 1
                             ) AS probe
                                 ON true
@@ -3600,7 +3600,7 @@ FROM (
                     )
                 )
                     AND (candidate.stream_id, candidate.version) <= (
-                        wanted_1.value,
+                        filter_1.value,
                         (
                             WITH RECURSIVE search(low, high) AS (
                                 SELECT
@@ -3608,7 +3608,7 @@ FROM (
                                     (
                                         SELECT coalesce(max(newest.version), CAST(0 AS BIGINT)) AS version
                                         FROM es_events AS newest
-                                        WHERE newest.stream_id = wanted_1.value
+                                        WHERE newest.stream_id = filter_1.value
                                     ) AS high
                                 UNION ALL
                                 SELECT
@@ -3624,12 +3624,12 @@ FROM (
                                         END AS high
                                 FROM search
                                 JOIN LATERAL (
-                                    SELECT probed.version, probed.position
-                                    FROM es_events AS probed
-                                    WHERE (probed.stream_id, probed.version) >= (
-                                        wanted_1.value, (search.low + search.high + 1) / 2
+                                    SELECT event.version, event.position
+                                    FROM es_events AS event
+                                    WHERE (event.stream_id, event.version) >= (
+                                        filter_1.value, (search.low + search.high + 1) / 2
                                     )
-                                    ORDER BY probed.stream_id, probed.version
+                                    ORDER BY event.stream_id, event.version
                                     LIMIT 1
                                 ) AS probe
                                     ON true
@@ -3642,10 +3642,10 @@ FROM (
                     )
                 ORDER BY candidate.stream_id DESC, candidate.version DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_1
+            ) AS match_1
                 ON true
             UNION
-            SELECT found_2.position
+            SELECT match_2.position
             FROM (
                 SELECT candidate.position
                 FROM es_events AS candidate
@@ -3653,9 +3653,9 @@ FROM (
                     AND candidate.position <= %(up_to_position)b::BIGINT
                 ORDER BY candidate.position DESC
                 LIMIT %(page_size)b::BIGINT
-            ) AS found_2
-        ) AS found
-        ORDER BY found.position DESC
+            ) AS match_2
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT %(page_size)b::BIGINT
     ) AS page
     JOIN LATERAL (
@@ -3755,8 +3755,8 @@ SELECT
     es_events.data,
     es_events.position
 FROM es_events
-JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS wanted(stream_id, version)
-    ON es_events.stream_id = (wanted.stream_id COLLATE "C") AND es_events.version = wanted.version;
+JOIN unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[]) AS key(stream_id, version)
+    ON es_events.stream_id = (key.stream_id COLLATE "C") AND es_events.version = key.version;
 
 -- projections.add_dead_letter
 INSERT INTO es_dead_letters (
@@ -3893,10 +3893,10 @@ SELECT
                 OR (
                     EXISTS (
                         SELECT *
-                        FROM es_events AS closing_event
-                        WHERE closing_event.stream_id = es_checkpoints.event_stream_id
-                            AND closing_event.version > es_checkpoints.event_version
-                            AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                        FROM es_events AS tombstone
+                        WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                            AND tombstone.version > es_checkpoints.event_version
+                            AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                     )
                 )
         )
@@ -4047,10 +4047,10 @@ SELECT
                 OR (
                     EXISTS (
                         SELECT *
-                        FROM es_events AS closing_event
-                        WHERE closing_event.stream_id = es_checkpoints.event_stream_id
-                            AND closing_event.version > es_checkpoints.event_version
-                            AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                        FROM es_events AS tombstone
+                        WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                            AND tombstone.version > es_checkpoints.event_version
+                            AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                     )
                 )
         )
@@ -4359,7 +4359,7 @@ SET
 WHERE es_streams.stream_id = %(of_stream)b::VARCHAR;
 
 -- verification.breaks_of_stream
-SELECT placed.version, placed.position, placed.version_before, placed.position_before
+SELECT step.version, step.position, step.version_before, step.position_before
 FROM (
     SELECT
         es_events.stream_id AS stream_id,
@@ -4379,9 +4379,9 @@ FROM (
         ) AS position_before
     FROM es_events
     WHERE es_events.stream_id = %(stream_id)b::VARCHAR
-) AS placed
-WHERE placed.version != placed.version_before + 1 OR placed.position <= placed.position_before
-ORDER BY placed.version, placed.position
+) AS step
+WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
+ORDER BY step.version, step.position
 LIMIT %(page_size)b::BIGINT;
 
 -- verification.checkpoints_beyond_log
@@ -4409,10 +4409,10 @@ WHERE CASE
             OR (
                 EXISTS (
                     SELECT *
-                    FROM es_events AS closing_event
-                    WHERE closing_event.stream_id = es_checkpoints.event_stream_id
-                        AND closing_event.version > es_checkpoints.event_version
-                        AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                    FROM es_events AS tombstone
+                    WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                        AND tombstone.version > es_checkpoints.event_version
+                        AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                 )
             )
     )
@@ -4495,18 +4495,17 @@ LIMIT %(page_size)b::BIGINT;
 SELECT
     es_streams.stream_id,
     es_streams.version,
-    coalesce(found.count, 0) AS count,
-    found.newest,
-    coalesce(found.breaks, 0) AS breaks
+    coalesce(summary.count, 0) AS count,
+    summary.newest,
+    coalesce(summary.breaks, 0) AS breaks
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
-        placed.stream_id AS stream_id,
+        step.stream_id AS stream_id,
         count(*) AS count,
-        max(placed.version) AS newest,
+        max(step.version) AS newest,
         count(*) FILTER (
-            WHERE placed.version != placed.version_before + 1
-                OR placed.position <= placed.position_before
+            WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks
     FROM (
         SELECT
@@ -4527,10 +4526,10 @@ LEFT OUTER JOIN (
             ) AS position_before
         FROM es_events
         WHERE es_events.stream_id > %(after)b::VARCHAR
-    ) AS placed
-    GROUP BY placed.stream_id
-) AS found
-    ON found.stream_id = es_streams.stream_id
+    ) AS step
+    GROUP BY step.stream_id
+) AS summary
+    ON summary.stream_id = es_streams.stream_id
 WHERE es_streams.stream_id > %(after)b::VARCHAR
 ORDER BY es_streams.stream_id;
 
@@ -4538,18 +4537,17 @@ ORDER BY es_streams.stream_id;
 SELECT
     es_streams.stream_id,
     es_streams.version,
-    coalesce(found.count, 0) AS count,
-    found.newest,
-    coalesce(found.breaks, 0) AS breaks
+    coalesce(summary.count, 0) AS count,
+    summary.newest,
+    coalesce(summary.breaks, 0) AS breaks
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
-        placed.stream_id AS stream_id,
+        step.stream_id AS stream_id,
         count(*) AS count,
-        max(placed.version) AS newest,
+        max(step.version) AS newest,
         count(*) FILTER (
-            WHERE placed.version != placed.version_before + 1
-                OR placed.position <= placed.position_before
+            WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks
     FROM (
         SELECT
@@ -4570,10 +4568,10 @@ LEFT OUTER JOIN (
             ) AS position_before
         FROM es_events
         WHERE es_events.stream_id > %(after)b::VARCHAR AND es_events.stream_id <= %(last)b::VARCHAR
-    ) AS placed
-    GROUP BY placed.stream_id
-) AS found
-    ON found.stream_id = es_streams.stream_id
+    ) AS step
+    GROUP BY step.stream_id
+) AS summary
+    ON summary.stream_id = es_streams.stream_id
 WHERE es_streams.stream_id > %(after)b::VARCHAR AND es_streams.stream_id <= %(last)b::VARCHAR
 ORDER BY es_streams.stream_id;
 
@@ -4589,7 +4587,7 @@ COMMIT;
 -- backends/postgresql/autocommit.py: at_read_committed
 ROLLBACK;
 
--- backends/postgresql/connections.py: DirectRun._note_loss
+-- backends/postgresql/connections.py: DirectRun._report_loss
 SELECT 1;
 
 -- backends/postgresql/connections.py: PostgreSQLConnections.transaction_state
@@ -4628,7 +4626,7 @@ ROLLBACK TO SAVEPOINT eventstore;
 
 -- ======== on tables before version 6
 
--- closing.find_end
+-- deletion.find_tombstone
 SELECT es_streams.version, es_events.event_type AS event_type, es_events.codec, es_events.data
 FROM es_streams
 LEFT OUTER JOIN es_events
@@ -4700,20 +4698,20 @@ COPY "Shop".es_events (
 )
 FROM STDIN (FORMAT BINARY);
 
--- postgresql.look.look
+-- postgresql.log_view.log_view
 -- with name_of_es_events = '"Shop".es_events'
 SELECT
     newest.position,
     newest.event_id,
     newest.stream_id,
     newest.version,
-    kept.positions,
-    kept.ids,
+    known.positions,
+    known.ids,
     (
         coalesce(newest.position, 0) > %(settled)b::BIGINT
             OR %(settled)b::BIGINT > 0
-            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
-    ) AS has_looked,
+            AND NOT coalesce(%(settled_id)b::UUID = any(known.ids), false)
+    ) AS has_read_locks,
     holders.appenders,
     holders.own,
     current_setting('transaction_isolation') AS isolation_level,
@@ -4769,10 +4767,10 @@ LEFT JOIN (
 ) AS newest
     ON true
 JOIN (
-    SELECT array_agg(kept_event.position) AS positions, array_agg(kept_event.event_id) AS ids
-    FROM "Shop".es_events AS kept_event
-    WHERE kept_event.position = any(%(positions)b::BIGINT[])
-) AS kept
+    SELECT array_agg(known_event.position) AS positions, array_agg(known_event.event_id) AS ids
+    FROM "Shop".es_events AS known_event
+    WHERE known_event.position = any(%(positions)b::BIGINT[])
+) AS known
     ON true
 JOIN LATERAL (
     SELECT
@@ -4782,7 +4780,7 @@ JOIN LATERAL (
     WHERE (
         coalesce(newest.position, 0) > %(settled)b::BIGINT
             OR %(settled)b::BIGINT > 0
-            AND NOT coalesce(%(settled_id)b::UUID = any(kept.ids), false)
+            AND NOT coalesce(%(settled_id)b::UUID = any(known.ids), false)
     )
         AND pg_locks.locktype = 'relation'
         AND pg_locks.database = (

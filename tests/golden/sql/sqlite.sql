@@ -87,15 +87,15 @@ WHERE es_events.stream_id = :stream_id AND es_events.recorded_at <= :as_of
 ORDER BY es_events.version DESC
 LIMIT 1;
 
--- closing.delete_events
+-- deletion.delete_events
 DELETE FROM es_events WHERE es_events.stream_id = :stream_id AND es_events.version < :before_version;
 
--- closing.discard_dead_letters_of_stream
+-- deletion.discard_dead_letters_of_stream
 UPDATE es_dead_letters
 SET closed_at=(strftime('%Y-%m-%d %H:%M:%f000', 'now')), status='discarded', note=:note
 WHERE es_dead_letters.status = 'pending' AND es_dead_letters.stream_id = :stream_id;
 
--- closing.find_end
+-- deletion.find_tombstone
 SELECT
     es_streams.version,
     CASE
@@ -112,10 +112,10 @@ LEFT OUTER JOIN es_events
         AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 WHERE es_streams.stream_id = :stream_id;
 
--- closing.mark_archived
+-- deletion.mark_archived
 UPDATE es_streams SET archived_version=es_streams.version WHERE es_streams.stream_id = :stream_id;
 
--- closing.mark_deleted
+-- deletion.mark_deleted
 UPDATE es_streams SET deleted_version=es_streams.version WHERE es_streams.stream_id = :stream_id;
 
 -- event_types.event_type_spans
@@ -179,15 +179,6 @@ FROM es_events
 WHERE es_events.position IN (SELECT sample.position FROM sample)
 ORDER BY es_events.position;
 
--- global_order.closing_event_after
-SELECT es_events.position
-FROM es_events
-WHERE es_events.stream_id = :stream_id
-    AND es_events.version > :version
-    AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
-ORDER BY es_events.version DESC
-LIMIT 1;
-
 -- global_order.first_event_from
 SELECT es_events.position, es_events.event_id, es_events.stream_id, es_events.version
 FROM es_events
@@ -214,6 +205,15 @@ FROM es_events
 WHERE es_events.position > :after_position AND es_events.position <= :up_to_position
 ORDER BY es_events.position
 LIMIT :page_size;
+
+-- global_order.tombstone_after
+SELECT es_events.position
+FROM es_events
+WHERE es_events.stream_id = :stream_id
+    AND es_events.version > :version
+    AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
+ORDER BY es_events.version DESC
+LIMIT 1;
 
 -- heads.write_head(Expectation.NEW)
 INSERT INTO es_streams (version, stream_id)
@@ -556,10 +556,10 @@ SELECT
                 OR (
                     EXISTS (
                         SELECT *
-                        FROM es_events AS closing_event
-                        WHERE closing_event.stream_id = es_checkpoints.event_stream_id
-                            AND closing_event.version > es_checkpoints.event_version
-                            AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                        FROM es_events AS tombstone
+                        WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                            AND tombstone.version > es_checkpoints.event_version
+                            AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                     )
                 )
         )
@@ -697,10 +697,10 @@ SELECT
                 OR (
                     EXISTS (
                         SELECT *
-                        FROM es_events AS closing_event
-                        WHERE closing_event.stream_id = es_checkpoints.event_stream_id
-                            AND closing_event.version > es_checkpoints.event_version
-                            AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                        FROM es_events AS tombstone
+                        WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                            AND tombstone.version > es_checkpoints.event_version
+                            AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                     )
                 )
         )
@@ -880,7 +880,7 @@ RETURNING version;
 -- sqlite.append.find_heads
 SELECT es_streams.stream_id, es_streams.version
 FROM es_streams
-WHERE es_streams.stream_id IN (SELECT wanted.value FROM json_each(:stream_ids) AS wanted);
+WHERE es_streams.stream_id IN (SELECT stream_ids.value FROM json_each(:stream_ids) AS stream_ids);
 
 -- sqlite.append.insert_event(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 INSERT INTO es_events (version, event_id, schema_version, codec, stream_id, event_type, data, metadata)
@@ -945,13 +945,13 @@ DO UPDATE SET version = :version, updated_at = (strftime('%Y-%m-%d %H:%M:%f000',
 -- sqlite.append.take_write_lock
 UPDATE es_streams SET version=es_streams.version WHERE es_streams.stream_id = '';
 
--- sqlite.history.give_permission
+-- sqlite.history.add_permission
 INSERT INTO es_history_permission (id) VALUES (1) ON CONFLICT DO NOTHING RETURNING id;
 
--- sqlite.history.take_permission
+-- sqlite.history.remove_permission
 DELETE FROM es_history_permission;
 
--- sqlite.look.look
+-- sqlite.log_view.log_view
 SELECT
     newest.position,
     newest.event_id,
@@ -981,20 +981,20 @@ LEFT JOIN (
 ) AS newest
     ON true;
 
--- sqlite.positions.add_last_numbered
+-- sqlite.positions.add_last_drawn
 -- with name = 'es_events'
 INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :position);
 
--- sqlite.positions.forget_last_numbered
+-- sqlite.positions.forget_last_drawn
 DELETE FROM sqlite_sequence WHERE sqlite_sequence.name = 'es_events';
 
--- sqlite.positions.last_numbered
+-- sqlite.positions.last_drawn_position
 SELECT (SELECT coalesce(max(es_events.position), 0) AS position FROM es_events) AS newest,
 (
     SELECT max(sqlite_sequence.seq) AS seq
     FROM sqlite_sequence
     WHERE sqlite_sequence.name = 'es_events'
-) AS given;
+) AS last_drawn;
 
 -- sqlite.read_page.read_everything
 SELECT
@@ -1096,18 +1096,18 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
+            SELECT match_0.position
             FROM (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE candidate.position > :after_position_0 AND candidate.position <= :up_to_position
                 ORDER BY candidate.position
                 LIMIT :page_size
-            ) AS found_0
-        ) AS found
-        ORDER BY found.position
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1144,35 +1144,35 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :up_to_position
                         ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
+                    FROM json_each(:stream_ids_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.stream_id = end_0.value
                 AND candidate.position > :after_position_0
                 AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1209,35 +1209,35 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.event_type = wanted_0.value
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.event_type = filter_0.value
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :up_to_position
                         ) AS position
-                    FROM json_each(:event_types_0) AS wanted_0
+                    FROM json_each(:event_types_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.event_type = end_0.value
                 AND candidate.position > :after_position_0
                 AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1274,35 +1274,35 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.category = wanted_0.value
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.category = filter_0.value
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :up_to_position
                         ) AS position
-                    FROM json_each(:categories_0) AS wanted_0
+                    FROM json_each(:categories_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.category = end_0.value
                 AND candidate.position > :after_position_0
                 AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1339,39 +1339,39 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.event_type IN (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.event_type IN (
                                         SELECT value FROM json_each(:event_types_0)
                                     )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :up_to_position
                         ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
+                    FROM json_each(:stream_ids_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.stream_id = end_0.value
                 AND candidate.event_type IN (SELECT value FROM json_each(:event_types_0))
                 AND candidate.position > :after_position_0
                 AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1408,39 +1408,39 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.category IN (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.category IN (
                                         SELECT value FROM json_each(:categories_0)
                                     )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :up_to_position
                         ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
+                    FROM json_each(:stream_ids_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.stream_id = end_0.value
                 AND candidate.category IN (SELECT value FROM json_each(:categories_0))
                 AND candidate.position > :after_position_0
                 AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1477,39 +1477,39 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.event_type = wanted_0.value
-                                    AND counted.category IN (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.event_type = filter_0.value
+                                    AND event.category IN (
                                         SELECT value FROM json_each(:categories_0)
                                     )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :up_to_position
                         ) AS position
-                    FROM json_each(:event_types_0) AS wanted_0
+                    FROM json_each(:event_types_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.event_type = end_0.value
                 AND candidate.category IN (SELECT value FROM json_each(:categories_0))
                 AND candidate.position > :after_position_0
                 AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1546,34 +1546,34 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.event_type IN (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.event_type IN (
                                         SELECT value FROM json_each(:event_types_0)
                                     )
-                                    AND counted.category IN (
+                                    AND event.category IN (
                                         SELECT value FROM json_each(:categories_0)
                                     )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :up_to_position
                         ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
+                    FROM json_each(:stream_ids_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.stream_id = end_0.value
@@ -1581,8 +1581,8 @@ FROM (
                 AND candidate.category IN (SELECT value FROM json_each(:categories_0))
                 AND candidate.position > :after_position_0
                 AND candidate.position <= end_0.position
-        ) AS found
-        ORDER BY found.position
+        ) AS matches
+        ORDER BY matches.position
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1619,31 +1619,31 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.event_type = wanted_0.value
-                                    AND counted.category IN (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.event_type = filter_0.value
+                                    AND event.category IN (
                                         SELECT value FROM json_each(:categories_0)
                                     )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :up_to_position
                         ) AS position
-                    FROM json_each(:event_types_0) AS wanted_0
+                    FROM json_each(:event_types_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.event_type = end_0.value
@@ -1656,37 +1656,37 @@ FROM (
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_1.value,
+                        filter_1.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_1.value
-                                    AND counted.position > :after_position_1
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_1.value
+                                    AND event.position > :after_position_1
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :up_to_position
                         ) AS position
-                    FROM json_each(:stream_ids_1) AS wanted_1
+                    FROM json_each(:stream_ids_1) AS filter_1
                     LIMIT 9223372036854775807
                 ) AS end_1
             WHERE candidate.stream_id = end_1.value
                 AND candidate.position > :after_position_1
                 AND candidate.position <= end_1.position
             UNION
-            SELECT found_2.position
+            SELECT match_2.position
             FROM (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE candidate.position > :after_position_2 AND candidate.position <= :up_to_position
                 ORDER BY candidate.position
                 LIMIT :page_size
-            ) AS found_2
-        ) AS found
-        ORDER BY found.position
+            ) AS match_2
+        ) AS matches
+        ORDER BY matches.position
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1723,18 +1723,18 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
-            SELECT found_0.position
+            SELECT match_0.position
             FROM (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE candidate.position > :after_position_0 AND candidate.position <= :up_to_position
                 ORDER BY candidate.position DESC
                 LIMIT :page_size
-            ) AS found_0
-        ) AS found
-        ORDER BY found.position DESC
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1771,35 +1771,35 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version DESC
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version DESC
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :after_position_0 + 1
                         ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
+                    FROM json_each(:stream_ids_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.stream_id = end_0.value
                 AND candidate.position >= end_0.position
                 AND candidate.position <= :up_to_position
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1836,35 +1836,35 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.event_type = wanted_0.value
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position DESC
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.event_type = filter_0.value
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position DESC
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :after_position_0 + 1
                         ) AS position
-                    FROM json_each(:event_types_0) AS wanted_0
+                    FROM json_each(:event_types_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.event_type = end_0.value
                 AND candidate.position >= end_0.position
                 AND candidate.position <= :up_to_position
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1901,35 +1901,35 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.category = wanted_0.value
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position DESC
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.category = filter_0.value
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position DESC
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :after_position_0 + 1
                         ) AS position
-                    FROM json_each(:categories_0) AS wanted_0
+                    FROM json_each(:categories_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.category = end_0.value
                 AND candidate.position >= end_0.position
                 AND candidate.position <= :up_to_position
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -1966,39 +1966,39 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.event_type IN (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.event_type IN (
                                         SELECT value FROM json_each(:event_types_0)
                                     )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version DESC
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version DESC
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :after_position_0 + 1
                         ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
+                    FROM json_each(:stream_ids_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.stream_id = end_0.value
                 AND candidate.event_type IN (SELECT value FROM json_each(:event_types_0))
                 AND candidate.position >= end_0.position
                 AND candidate.position <= :up_to_position
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -2035,39 +2035,39 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.category IN (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.category IN (
                                         SELECT value FROM json_each(:categories_0)
                                     )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version DESC
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version DESC
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :after_position_0 + 1
                         ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
+                    FROM json_each(:stream_ids_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.stream_id = end_0.value
                 AND candidate.category IN (SELECT value FROM json_each(:categories_0))
                 AND candidate.position >= end_0.position
                 AND candidate.position <= :up_to_position
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -2104,39 +2104,39 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.event_type = wanted_0.value
-                                    AND counted.category IN (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.event_type = filter_0.value
+                                    AND event.category IN (
                                         SELECT value FROM json_each(:categories_0)
                                     )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position DESC
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position DESC
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :after_position_0 + 1
                         ) AS position
-                    FROM json_each(:event_types_0) AS wanted_0
+                    FROM json_each(:event_types_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.event_type = end_0.value
                 AND candidate.category IN (SELECT value FROM json_each(:categories_0))
                 AND candidate.position >= end_0.position
                 AND candidate.position <= :up_to_position
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -2173,34 +2173,34 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_0.value
-                                    AND counted.event_type IN (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_0.value
+                                    AND event.event_type IN (
                                         SELECT value FROM json_each(:event_types_0)
                                     )
-                                    AND counted.category IN (
+                                    AND event.category IN (
                                         SELECT value FROM json_each(:categories_0)
                                     )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version DESC
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version DESC
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :after_position_0 + 1
                         ) AS position
-                    FROM json_each(:stream_ids_0) AS wanted_0
+                    FROM json_each(:stream_ids_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.stream_id = end_0.value
@@ -2208,8 +2208,8 @@ FROM (
                 AND candidate.category IN (SELECT value FROM json_each(:categories_0))
                 AND candidate.position >= end_0.position
                 AND candidate.position <= :up_to_position
-        ) AS found
-        ORDER BY found.position DESC
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -2246,31 +2246,31 @@ FROM (
         event.recorded_at
     FROM es_events AS event
     WHERE event.position IN (
-        SELECT found.position
+        SELECT matches.position
         FROM (
             SELECT candidate.position
             FROM
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_0.value,
+                        filter_0.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.event_type = wanted_0.value
-                                    AND counted.category IN (
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.event_type = filter_0.value
+                                    AND event.category IN (
                                         SELECT value FROM json_each(:categories_0)
                                     )
-                                    AND counted.position > :after_position_0
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.position DESC
+                                    AND event.position > :after_position_0
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.position DESC
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :after_position_0 + 1
                         ) AS position
-                    FROM json_each(:event_types_0) AS wanted_0
+                    FROM json_each(:event_types_0) AS filter_0
                     LIMIT 9223372036854775807
                 ) AS end_0
             WHERE candidate.event_type = end_0.value
@@ -2283,37 +2283,37 @@ FROM (
                 es_events AS candidate,
                 (
                     SELECT
-                        wanted_1.value,
+                        filter_1.value,
                         coalesce(
                             (
-                                SELECT counted.position
-                                FROM es_events AS counted
-                                WHERE counted.stream_id = wanted_1.value
-                                    AND counted.position > :after_position_1
-                                    AND counted.position <= :up_to_position
-                                ORDER BY counted.version DESC
+                                SELECT event.position
+                                FROM es_events AS event
+                                WHERE event.stream_id = filter_1.value
+                                    AND event.position > :after_position_1
+                                    AND event.position <= :up_to_position
+                                ORDER BY event.version DESC
                                 LIMIT 1
                                 OFFSET :page_size - 1
                             ),
                             :after_position_1 + 1
                         ) AS position
-                    FROM json_each(:stream_ids_1) AS wanted_1
+                    FROM json_each(:stream_ids_1) AS filter_1
                     LIMIT 9223372036854775807
                 ) AS end_1
             WHERE candidate.stream_id = end_1.value
                 AND candidate.position >= end_1.position
                 AND candidate.position <= :up_to_position
             UNION
-            SELECT found_2.position
+            SELECT match_2.position
             FROM (
                 SELECT candidate.position
                 FROM es_events AS candidate
                 WHERE candidate.position > :after_position_2 AND candidate.position <= :up_to_position
                 ORDER BY candidate.position DESC
                 LIMIT :page_size
-            ) AS found_2
-        ) AS found
-        ORDER BY found.position DESC
+            ) AS match_2
+        ) AS matches
+        ORDER BY matches.position DESC
         LIMIT :page_size
     )
     ORDER BY event.position
@@ -2362,9 +2362,9 @@ SELECT
     es_events.data,
     es_events.position
 FROM es_events
-JOIN json_each(:places) AS wanted
-    ON es_events.stream_id = json_extract(wanted.value, '$[0]')
-        AND es_events.version = json_extract(wanted.value, '$[1]');
+JOIN json_each(:keys) AS keys
+    ON es_events.stream_id = json_extract(keys.value, '$[0]')
+        AND es_events.version = json_extract(keys.value, '$[1]');
 
 -- statistics.count_events_since
 SELECT count(*) AS events
@@ -2469,7 +2469,7 @@ SET
 WHERE es_streams.stream_id = :of_stream;
 
 -- verification.breaks_of_stream
-SELECT placed.version, placed.position, placed.version_before, placed.position_before
+SELECT step.version, step.position, step.version_before, step.position_before
 FROM (
     SELECT
         es_events.stream_id AS stream_id,
@@ -2489,9 +2489,9 @@ FROM (
         ) AS position_before
     FROM es_events
     WHERE es_events.stream_id = :stream_id
-) AS placed
-WHERE placed.version != placed.version_before + 1 OR placed.position <= placed.position_before
-ORDER BY placed.version, placed.position
+) AS step
+WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
+ORDER BY step.version, step.position
 LIMIT :page_size;
 
 -- verification.checkpoints_beyond_log
@@ -2519,10 +2519,10 @@ WHERE CASE
             OR (
                 EXISTS (
                     SELECT *
-                    FROM es_events AS closing_event
-                    WHERE closing_event.stream_id = es_checkpoints.event_stream_id
-                        AND closing_event.version > es_checkpoints.event_version
-                        AND closing_event.event_type IN ('$stream-deleted', '$stream-archived')
+                    FROM es_events AS tombstone
+                    WHERE tombstone.stream_id = es_checkpoints.event_stream_id
+                        AND tombstone.version > es_checkpoints.event_version
+                        AND tombstone.event_type IN ('$stream-deleted', '$stream-archived')
                 )
             )
     )
@@ -2601,18 +2601,17 @@ LIMIT :page_size;
 SELECT
     es_streams.stream_id,
     es_streams.version,
-    coalesce(found.count, 0) AS count,
-    found.newest,
-    coalesce(found.breaks, 0) AS breaks
+    coalesce(summary.count, 0) AS count,
+    summary.newest,
+    coalesce(summary.breaks, 0) AS breaks
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
-        placed.stream_id AS stream_id,
+        step.stream_id AS stream_id,
         count(*) AS count,
-        max(placed.version) AS newest,
+        max(step.version) AS newest,
         count(*) FILTER (
-            WHERE placed.version != placed.version_before + 1
-                OR placed.position <= placed.position_before
+            WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks
     FROM (
         SELECT
@@ -2633,10 +2632,10 @@ LEFT OUTER JOIN (
             ) AS position_before
         FROM es_events
         WHERE es_events.stream_id > :after
-    ) AS placed
-    GROUP BY placed.stream_id
-) AS found
-    ON found.stream_id = es_streams.stream_id
+    ) AS step
+    GROUP BY step.stream_id
+) AS summary
+    ON summary.stream_id = es_streams.stream_id
 WHERE es_streams.stream_id > :after
 ORDER BY es_streams.stream_id;
 
@@ -2644,18 +2643,17 @@ ORDER BY es_streams.stream_id;
 SELECT
     es_streams.stream_id,
     es_streams.version,
-    coalesce(found.count, 0) AS count,
-    found.newest,
-    coalesce(found.breaks, 0) AS breaks
+    coalesce(summary.count, 0) AS count,
+    summary.newest,
+    coalesce(summary.breaks, 0) AS breaks
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
-        placed.stream_id AS stream_id,
+        step.stream_id AS stream_id,
         count(*) AS count,
-        max(placed.version) AS newest,
+        max(step.version) AS newest,
         count(*) FILTER (
-            WHERE placed.version != placed.version_before + 1
-                OR placed.position <= placed.position_before
+            WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
         ) AS breaks
     FROM (
         SELECT
@@ -2676,10 +2674,10 @@ LEFT OUTER JOIN (
             ) AS position_before
         FROM es_events
         WHERE es_events.stream_id > :after AND es_events.stream_id <= :last
-    ) AS placed
-    GROUP BY placed.stream_id
-) AS found
-    ON found.stream_id = es_streams.stream_id
+    ) AS step
+    GROUP BY step.stream_id
+) AS summary
+    ON summary.stream_id = es_streams.stream_id
 WHERE es_streams.stream_id > :after AND es_streams.stream_id <= :last
 ORDER BY es_streams.stream_id;
 
@@ -2746,7 +2744,7 @@ ROLLBACK TO SAVEPOINT eventstore;
 
 -- ======== on tables before version 6
 
--- closing.find_end
+-- deletion.find_tombstone
 SELECT es_streams.version, es_events.event_type AS event_type, es_events.codec, es_events.data
 FROM es_streams
 LEFT OUTER JOIN es_events

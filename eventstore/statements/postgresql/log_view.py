@@ -16,26 +16,26 @@ _SERVER: Final = """
         pg_postmaster_start_time() AS started_at,
         pg_is_in_recovery() AS in_recovery
 """
-"""What tells one server, and one table es_events, from another.
+"""What identifies a server, and a table es_events on it.
 
-No role needs a right for these. They do not identify a run of the log by themselves: a crash recovery changes none.
+Every role may read these. They do not detect every loss of events, because a crash recovery changes none of them.
 """
 
-_HAS_TO_LOOK: Final = """(
-        coalesce(newest.position, 0) > :settled OR :settled > 0 AND NOT coalesce(:settled_id = any(kept.ids), false)
+_MUST_READ_LOCKS: Final = """(
+        coalesce(newest.position, 0) > :settled OR :settled > 0 AND NOT coalesce(:settled_id = any(known.ids), false)
     )"""
 
 _OLDEST: Final = "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
 
-_LOOK: Final = """
+_LOG_VIEW: Final = """
 SELECT
     newest.position,
     newest.event_id,
     newest.stream_id,
     newest.version,
-    kept.positions,
-    kept.ids,
-    {has_to_look} AS has_looked,
+    known.positions,
+    known.ids,
+    {must_read_locks} AS has_read_locks,
     holders.appenders,
     holders.own,
     current_setting('transaction_isolation') AS isolation_level,
@@ -56,16 +56,16 @@ LEFT JOIN (
     LIMIT 1
 ) AS newest ON true
 JOIN (
-    SELECT array_agg(kept_event.position) AS positions, array_agg(kept_event.event_id) AS ids
-    FROM {events} AS kept_event
-    WHERE kept_event.position = any(:positions)
-) AS kept ON true
+    SELECT array_agg(known_event.position) AS positions, array_agg(known_event.event_id) AS ids
+    FROM {events} AS known_event
+    WHERE known_event.position = any(:positions)
+) AS known ON true
 JOIN LATERAL (
     SELECT
         array_agg(pg_locks.virtualtransaction) AS appenders,
         bool_or(pg_locks.pid = pg_backend_pid()) AS own
     FROM pg_catalog.pg_locks
-    WHERE {has_to_look}
+    WHERE {must_read_locks}
         AND pg_locks.locktype = 'relation'
         AND pg_locks.database = (
             SELECT pg_database.oid FROM pg_catalog.pg_database WHERE pg_database.datname = current_database()
@@ -76,12 +76,12 @@ JOIN LATERAL (
 ) AS holders ON true
 """
 
-_END_OF_RUN: Final = """
+_LAST_WITHOUT_GAP: Final = """
 SELECT
-    found.position,
-    found.event_id,
-    found.stream_id,
-    found.version,
+    last.position,
+    last.event_id,
+    last.stream_id,
+    last.version,
     (
         SELECT event_before.event_id FROM {events} AS event_before WHERE event_before.position = :after_position
     ) AS id_before,
@@ -95,43 +95,44 @@ LEFT JOIN (
     WHERE last_event.position = (
         SELECT max(following.position) AS position
         FROM (
-            SELECT event.position, row_number() OVER (ORDER BY event.position) AS place
+            SELECT event.position, row_number() OVER (ORDER BY event.position) AS number
             FROM {events} AS event
             WHERE event.position > :after_position
             ORDER BY event.position
             LIMIT :size
         ) AS following
-        WHERE following.position = :after_position + following.place
+        WHERE following.position = :after_position + following.number
     )
-) AS found ON true
+) AS last ON true
 """
 
 
-def look(tables: Tables) -> ClauseElement:
-    """Return the newest event, and who holds the lock of appends.
+def log_view(tables: Tables) -> ClauseElement:
+    """Return the newest event, and the holders of the lock of appends.
 
-    One statement: its snapshot is taken before the locks are read. So an append that has drawn a position below the
-    newest one, and is not among the holders, had ended before, and is seen by every statement that starts after this.
+    It is one statement, whose snapshot is taken before it reads the locks. So an append that has drawn a position below
+    the newest one, and is not among the holders, had ended before, and every statement that starts after this one sees
+    it.
 
-    The locks are not read if nothing is newer than what is settled already, and that is still there: an event with the
-    id `settled_id` at position `settled`, which is one of `positions`.
+    The locks are not read if nothing is newer than what is already settled, and that is still in place: the event with
+    the id `settled_id` at position `settled`, which is one of `positions`.
 
-    The row: position, event id, stream id and version of the newest event, NULL if there is none; which events stand at
-    `positions`, as two arrays, of positions and of ids; whether the locks were read; virtual transactions that hold
-    RowExclusiveLock on es_events; whether we are one of them; the isolation level; what tells the server; the columns
-    of `positions.DRAWING_STATE`; and on a standby, where the locks of the primary do not show, the oldest running
-    transaction and the next one to begin, otherwise NULL.
+    The columns: position, event id, stream id and version of the newest event, NULL if there is none; the events at
+    `positions`, as two arrays, of positions and of ids; whether the locks were read; the virtual transactions that hold
+    RowExclusiveLock on es_events; whether this transaction is one of them; the isolation level; what identifies the
+    server; the columns of `positions.DRAWING_STATE`; and, on a standby, where the primary's locks are not visible, the
+    oldest running transaction and the next transaction id, otherwise NULL.
     """
     types = {"positions": ARRAY(BigInteger), "settled": BigInteger, "settled_id": Uuid()}
-    parts = {"server": _SERVER, "drawing_state": DRAWING_STATE, "has_to_look": _HAS_TO_LOOK, "oldest": _OLDEST}
-    return sql_text(_LOOK, tables, types=types, **parts).bindparams(name_of_events(tables))
+    parts = {"server": _SERVER, "drawing_state": DRAWING_STATE, "must_read_locks": _MUST_READ_LOCKS, "oldest": _OLDEST}
+    return sql_text(_LOG_VIEW, tables, types=types, **parts).bindparams(name_of_events(tables))
 
 
-def end_of_run(tables: Tables) -> ClauseElement:
-    """Return the last event of those that follow `after_position` without a gap; of `size` positions, no more.
+def last_without_gap(tables: Tables) -> ClauseElement:
+    """Return the last of the events that follow `after_position` without a gap, among `size` events at most.
 
-    The row: position, event id, stream id and version, NULL if there is a gap at once; the id of the event at
-    `after_position`; what tells the server.
+    The columns: position, event id, stream id and version, NULL if there is a gap right after the position; the id of
+    the event at `after_position`; what identifies the server.
     """
     types = {"after_position": BigInteger, "size": BigInteger}
-    return sql_text(_END_OF_RUN, tables, types=types, server=_SERVER).bindparams(name_of_events(tables))
+    return sql_text(_LAST_WITHOUT_GAP, tables, types=types, server=_SERVER).bindparams(name_of_events(tables))

@@ -1,4 +1,4 @@
-"""How an aggregate is loaded: its snapshot and the first events after it in one round trip, then page by page."""
+"""How an aggregate is loaded: the snapshot and the first events after it in one round trip, then page by page."""
 
 import logging
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from eventstore.backends.protocol import Row, Statement
 from eventstore.codecs.exactness import difference
 from eventstore.common.validation import MAX_VERSION
 from eventstore.errors import DecodingError, InvalidInput
-from eventstore.events import CLOSING_ERRORS, RecordedEvent, closing_error
+from eventstore.events import TOMBSTONE_ERRORS, RecordedEvent, tombstone_error
 from eventstore.repository.states import State, StateCodec
 from eventstore.rows.mapper import POSITION, VERSION
 from eventstore.statements.aggregates import load_aggregate, version_as_of
-from eventstore.statements.closing import find_end
+from eventstore.statements.deletion import find_tombstone
 from eventstore.statements.reading import read_forwards
 from eventstore.store import EventStore
 
@@ -22,16 +22,17 @@ _log = logging.getLogger("eventstore.repository")
 _CODEC, _DATA = 6, 7
 
 
-class Folder(Generic[State]):
-    """Makes states of streams.
+class AggregateLoader(Generic[State]):
+    """Computes the states of aggregates from their streams.
 
     Args:
-        store: Where to read.
-        initial: Makes the state before the first event. If that is None, any state may be.
+        store: The store that it reads from.
+        initial: Makes the state before the first event. If that is None, any state may be None.
         evolve: Makes the next state.
-        states: Reads snapshots; None if there are none to be read.
-        schema_version: Of the snapshots.
-        warned: Filled once it was logged that events make no difference; of all folders of a repository the same.
+        states: Reads snapshots; None if no snapshots are read.
+        schema_version: The schema version of the snapshots.
+        warned: The streams for which a warning was logged that events have not changed the state. All loaders of a
+            repository share it, and log only one.
     """
 
     def __init__(
@@ -52,33 +53,33 @@ class Folder(Generic[State]):
         self._schema_version = schema_version
         self._warned = warned
 
-    def fold(self, stream_id: str, up_to_version: int = MAX_VERSION) -> tuple[State, int, int]:
-        """Return the state, the version of the stream that it was computed at, and that of the snapshot, or 0."""
+    def load(self, stream_id: str, up_to_version: int = MAX_VERSION) -> tuple[State, int, int]:
+        """Return the state, the version that it was computed at, and the version of the snapshot or 0."""
         with self._store.core.observer.operation("load", stream_id=stream_id) as observed:
-            state, version, snapshot_version = self._fold(stream_id, up_to_version)
+            state, version, snapshot_version = self._load(stream_id, up_to_version)
             observed.note(events=version - snapshot_version, snapshot_version=snapshot_version)
         if version > 0 == snapshot_version and not self._warned and not self._store.event_types.classes:
-            self._warn_if_untouched(stream_id, state, version)
+            self._warn_if_unchanged(stream_id, state, version)
         return state, version, snapshot_version
 
-    def _warn_if_untouched(self, stream_id: str, state: State, version: int) -> None:
-        """Log that events have made no difference: without event types `evolve` may not have known any of them.
+    def _warn_if_unchanged(self, stream_id: str, state: State, version: int) -> None:
+        """Log a warning if events have not changed the state, because `evolve` may expect objects of event classes.
 
-        It is no error: it may mean to pass over these.
+        It is not an error, because `evolve` may ignore these events on purpose.
         """
         first = self._initial()
         now, before = (vars(each) if hasattr(each, "__dict__") else each for each in (state, first))
         if type(state) is not type(first) or difference(before, now, self._store.core.mapper.codec.encode) is not None:
             return
         self._warned.add(stream_id)
-        told = {"stream_id": stream_id, "version": version}
+        extra = {"stream_id": stream_id, "version": version}
         _log.warning(
-            "%r is loaded at version %d in its initial state: evolve has passed over all of its events, which it gets "
-            "as plain data, because the store has no event types; if it expects objects, give the store event_types",
-            stream_id, version, extra=told,
+            "%r is loaded at version %d in its initial state: evolve has ignored all its events, which it gets as "
+            "plain data, because the store has no event types; if it expects objects, give the store event_types",
+            stream_id, version, extra=extra,
         )  # fmt: skip
 
-    def _fold(self, stream_id: str, up_to_version: int) -> tuple[State, int, int]:
+    def _load(self, stream_id: str, up_to_version: int) -> tuple[State, int, int]:
         if self._states is None:
             return *self._replay(stream_id, self._initial(), 0, up_to_version), 0
         rows = sorted(
@@ -96,9 +97,9 @@ class Folder(Generic[State]):
             try:
                 state, snapshot_version = self._states.decode(snapshot[_CODEC], snapshot[_DATA]), snapshot[VERSION]
             except DecodingError as error:
-                told = {"stream_id": stream_id, "version": snapshot[VERSION], "error_type": type(error).__name__}
+                extra = {"stream_id": stream_id, "version": snapshot[VERSION], "error_type": type(error).__name__}
                 _log.warning(
-                    "snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error, extra=told
+                    "snapshot of %r at version %d is ignored: %s", stream_id, snapshot[VERSION], error, extra=extra
                 )
                 return *self._replay(stream_id, state, 0, up_to_version), 0
         state = self._evolved(state, rows)
@@ -113,25 +114,25 @@ class Folder(Generic[State]):
             rows = run(version_as_of, stream_id=stream_id, as_of=self._store.core.dialect.from_time(as_of))
         return int(rows[0][0]) if rows else 0
 
-    def refuse_ended(self, stream_id: str) -> None:
-        """Look whether a stream has ended, so that its past can't be told any more.
+    def refuse_closed(self, stream_id: str) -> None:
+        """Check that a stream was not deleted or archived, so that its earlier states can be computed.
 
         Raises:
-            StreamClosed: It has.
+            StreamClosed: The stream was deleted or archived.
         """
         with self._store.core.execution.statement() as run:
-            rows = run(find_end, stream_id=stream_id)
+            rows = run(find_tombstone, stream_id=stream_id)
         if rows and rows[0][1] is not None:
             _, event_type, codec, data = rows[0]
-            closing = None if codec is None else self._store.core.mapper.codec.decode(codec, data)
-            error = closing_error(event_type, closing)
+            tombstone = None if codec is None else self._store.core.mapper.codec.decode(codec, data)
+            error = tombstone_error(event_type, tombstone)
             if error is not None:
                 raise error(stream_id)
 
     def _replay(self, stream_id: str, state: State, version: int, up_to_version: int) -> tuple[State, int]:
-        """Go on from a version, page by page.
+        """Continue from a version, page by page.
 
-        The version is that of the rows, never of the events: upcasters drop events, and the last may be among them.
+        The resulting version is that of the last row, because upcasters may drop the last event.
         """
         while True:
             rows = self._read(read_forwards, stream_id=stream_id, after_version=version, up_to_version=up_to_version)
@@ -141,21 +142,21 @@ class Folder(Generic[State]):
                 return state, version
 
     def _read(self, statement: Statement, **parameters: Any) -> list[Row]:
-        """Return a page. The connection is back in its pool before the application's code runs on what was read."""
+        """Return a page. The connection is returned to the pool before the application's code handles the events."""
         with self._store.core.execution.statement() as run:
             return list(run(statement, **parameters, page_size=self._store.core.page_size))
 
     def _evolved(self, state: State, rows: list[Row]) -> State:
         backend = self._store.core.dialect
         for event in self._store.core.mapper.recorded(rows, backend.to_uuid, backend.to_time):
-            if event.event_type in CLOSING_ERRORS:
-                closed = closing_error(event.event_type, event.data)
-                if closed is not None:
-                    raise closed(event.stream_id)
-                state = self._initial()  # what was before it is gone
+            if event.event_type in TOMBSTONE_ERRORS:
+                error = tombstone_error(event.event_type, event.data)
+                if error is not None:
+                    raise error(event.stream_id)
+                state = self._initial()  # the events before the tombstone are gone
                 continue
             state = self._evolve(state, event)
             if state is None and not self._may_be_none:
-                msg = f"evolve has returned None for {event.event_type!r}; it returns the new state"
+                msg = f"evolve has returned None for {event.event_type!r}; it must return the new state"
                 raise InvalidInput(msg)
         return state

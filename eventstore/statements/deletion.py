@@ -1,4 +1,4 @@
-"""Statements that end streams."""
+"""Statements that delete and archive streams."""
 
 from typing import Final
 
@@ -7,27 +7,28 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy import update as update_table
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.events import CLOSING_ERRORS
+from eventstore.events import TOMBSTONE_ERRORS
 from eventstore.tables import ENDS, Tables, now
 
-CLOSING_TYPES: Final[list[ColumnElement[str]]] = [literal_column(f"'{event_type}'") for event_type in CLOSING_ERRORS]
+TOMBSTONE_TYPES: Final[list[ColumnElement[str]]] = [
+    literal_column(f"'{event_type}'") for event_type in TOMBSTONE_ERRORS
+]
 
 
-def find_end(tables: Tables) -> ClauseElement:
-    """Return (version, event type, codec, data) of a stream; no row if it does not exist.
+def find_tombstone(tables: Tables) -> ClauseElement:
+    """Return (version of the stream, event type, codec, data of its tombstone); no row if the stream does not exist.
 
-    The event type is that of the event that has ended the stream, else NULL. The last two are that event's; they are
-    NULL if it is gone, or there is none.
+    The event type is NULL if the stream has no tombstone. Codec and data are NULL also if the tombstone was deleted.
     """
     streams, events = tables.streams, tables.events
     newest = and_(
         events.c.stream_id == streams.c.stream_id,
         events.c.version == streams.c.version,
-        events.c.event_type.in_(CLOSING_TYPES),
+        events.c.event_type.in_(TOMBSTONE_TYPES),
     )
-    ends = zip(ENDS, CLOSING_TYPES, strict=True)
-    ended = [(streams.c[name].is_not(None), event_type) for name, event_type in ends]
-    event_type = case(*ended, else_=events.c.event_type) if tables.streams_can_end else events.c.event_type
+    ends = zip(ENDS, TOMBSTONE_TYPES, strict=True)
+    by_column = [(streams.c[name].is_not(None), event_type) for name, event_type in ends]
+    event_type = case(*by_column, else_=events.c.event_type) if tables.streams_can_end else events.c.event_type
     return (
         select(streams.c.version, event_type.label("event_type"), events.c.codec, events.c.data)
         .select_from(streams.outerjoin(events, newest))
@@ -36,7 +37,7 @@ def find_end(tables: Tables) -> ClauseElement:
 
 
 def delete_events(tables: Tables) -> ClauseElement:
-    """Delete the events of a stream before a version. History must be permitted to change."""
+    """Delete the events of a stream before a version. The transaction must be permitted to change history."""
     events = tables.events
     return delete_from(events).where(
         events.c.stream_id == bindparam("stream_id"), events.c.version < bindparam("before_version")
@@ -44,12 +45,12 @@ def delete_events(tables: Tables) -> ClauseElement:
 
 
 def mark_archived(tables: Tables) -> ClauseElement:
-    """Say that a stream has ended at its version, because its events were archived."""
+    """Record in the head that the stream was archived at its version."""
     return _mark(tables, "archived_version")
 
 
 def mark_deleted(tables: Tables) -> ClauseElement:
-    """Say that a stream has ended at its version, because it was deleted."""
+    """Record in the head that the stream was deleted at its version."""
     return _mark(tables, "deleted_version")
 
 
@@ -60,7 +61,7 @@ def _mark(tables: Tables, column: str) -> ClauseElement:
 
 
 def discard_dead_letters_of_stream(tables: Tables) -> ClauseElement:
-    """Discard what is pending of a stream, in every projection: its events are gone."""
+    """Discard the pending dead letters of a stream, in every projection, because its events are gone."""
     letters = tables.dead_letters
     pending = letters.c.status == literal_column("'pending'")
     return (

@@ -1,4 +1,4 @@
-"""The statement that finds the newest event."""
+"""The statement that reads the end of the log."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from sqlalchemy.sql import ClauseElement
 from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
-_LOOK: Final = """
+_LOG_VIEW: Final = """
 SELECT
     newest.position,
     newest.event_id,
@@ -31,10 +31,11 @@ LEFT JOIN (
 """
 
 
-def look(tables: Tables) -> ClauseElement:
-    """Return the newest event, and which events stand where they are known to be.
+def log_view(tables: Tables) -> ClauseElement:
+    """Return the newest event, and the events at two known positions.
 
-    The row: position, event id, stream id and version of the newest event, NULL if there is none; the ids of the events
-    at `settled` and at `token_position`; the last position that was drawn, NULL if there was none.
+    The columns: position, event id, stream id and version of the newest event, NULL if there is none; the ids of the
+    events at `settled` and at `token_position`, NULL if there is none; the last position that was drawn, NULL if none
+    was.
     """
-    return sql_text(_LOOK, tables)
+    return sql_text(_LOG_VIEW, tables)
