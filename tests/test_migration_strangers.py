@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from eventstore import migrations
 from eventstore.cli import main
 from eventstore.errors import TableTaken
-from eventstore.migrations.strangers import CREATED_BY
+from eventstore.migrations.name_clashes import CREATED_BY
 from eventstore.tables import define_tables
 from tests.fix_migrations import catalog, run_alembic, url_of
 from tests.test_migration_ways import OURS, Application

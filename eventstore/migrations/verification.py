@@ -18,7 +18,7 @@ from eventstore.tables.immutability import PERMISSION_TABLE
 
 
 def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
-    """Compare the schema in the database with the one that the revisions make. Definitions count, not names.
+    """Compare the schema in the database with the one that the revisions make, as the catalog describes both.
 
     It checks tables, columns, defaults, generated columns, the sequence of the positions, keys, constraints, indexes,
     the triggers that protect history, rules, row level security, the owner's rights, and the contents of es_schema and
@@ -29,7 +29,7 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
     statistics) are no findings, unless they can refuse, change or hide what the store writes: a constraint or unique
     index, a rule, row level security, a BEFORE trigger for each row, a column.
 
-    It reads only the catalogs, never the events, and takes no locks on them. It returns no findings for a schema that
+    It reads only the catalogs, never the events, and takes no locks. It returns no findings for a schema that
     is newer than this code: run `verify` of the newer version.
 
     Args:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from eventstore.common.notebook_html import thing_html
 from eventstore.common.validation import check_number
 from eventstore.contrib.frames.column_types import json_text
-from eventstore.contrib.frames.incoming import Row, rows_of
+from eventstore.contrib.frames.incoming import DataRow, rows_of
 from eventstore.errors import ExtraMissing, InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, NewEvent
@@ -52,8 +52,8 @@ def append(
     store: EventStore,
     data: Any,
     *,
-    stream_id: str | Callable[[Row], str],
-    event: str | Callable[[Row], Any],
+    stream_id: str | Callable[[DataRow], str],
+    event: str | Callable[[DataRow], Any],
     key: str | Sequence[str] | None,
     expected_version: int | Mapping[str, int] = NO_STREAM,
     metadata: Mapping[str, Any] | None = None,
@@ -157,14 +157,14 @@ class _EventMaker:
     """Makes the appends of each row's events."""
 
     event_types: EventTypes
-    stream_id: str | Callable[[Row], str]
-    event: str | Callable[[Row], Any]
+    stream_id: str | Callable[[DataRow], str]
+    event: str | Callable[[DataRow], Any]
     key: Sequence[str] | None
     namespace: UUID
     versions: _Versions
     metadata: Mapping[str, Any] | None
 
-    def appends(self, number: int, row: Row) -> Iterator[Append]:
+    def appends(self, number: int, row: DataRow) -> Iterator[Append]:
         """Yield an append for each event, so that each is recognised in another run with other batches."""
         with _error_note(f"in the row {number} of the data, counted from 0"):
             stream_id = self.stream_id(row) if callable(self.stream_id) else _value(row, self.stream_id)
@@ -177,18 +177,18 @@ class _EventMaker:
                     event = replace(event, event_id=uuid5(self.namespace, name))
                 yield Append(stream_id, [event], expected_version=self.versions.take(stream_id), metadata=self.metadata)
 
-    def _data(self, row: Row) -> dict[str, Any]:
+    def _data(self, row: DataRow) -> dict[str, Any]:
         return {name: value for name, value in row.items() if name != self.stream_id}
 
 
-def _value(row: Row, column: str) -> Any:
+def _value(row: DataRow, column: str) -> Any:
     if column not in row:
         msg = f"there is no column {column!r}; the columns are {', '.join(map(repr, row))}"
         raise InvalidInput(msg)
     return row[column]
 
 
-def _key_part(row: Row, column: str) -> Any:
+def _key_part(row: DataRow, column: str) -> Any:
     value = _value(row, column)
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC)  # data frames and databases have different zone objects for the same time

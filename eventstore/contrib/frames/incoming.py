@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from eventstore.errors import InvalidInput
 
-Row = Mapping[str, Any]
+DataRow = Mapping[str, Any]
 
 
-def rows_of(data: Any) -> Iterator[Row]:
+def rows_of(data: Any) -> Iterator[DataRow]:
     """Return an iterator over the rows of a data frame, or of anything that yields mappings.
 
     Raises:
@@ -39,7 +39,7 @@ def stream_of(data: Any) -> pa.RecordBatchReader:
     raise InvalidInput(msg)
 
 
-def _checked(rows: Iterable[Any]) -> Iterator[Row]:
+def _checked(rows: Iterable[Any]) -> Iterator[DataRow]:
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
             msg = f"row {number} of the data is a mapping of columns to values, not {type(row).__name__}"
@@ -47,7 +47,7 @@ def _checked(rows: Iterable[Any]) -> Iterator[Row]:
         yield row
 
 
-def _rows_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
+def _rows_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[DataRow]:
     for batch in batches:
         names = [name for name in batch.schema.names if not name.startswith("__index_level_")]  # pandas' own
         columns = {name: _in_microseconds(name, batch.column(name)) for name in names}

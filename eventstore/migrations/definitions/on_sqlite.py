@@ -1,8 +1,8 @@
 """The definitions of our tables in a SQLite file: the texts of its statements, compared token by token.
 
-PRAGMAs tell columns and keys, but no CHECK, no generated expression, no conflict clause and no DEFERRABLE. The texts
-have all of it. Spaces, comments, quotes, letters' case and doubled parentheses, in which versions of SQLAlchemy and
-SQLite differ, mean nothing.
+PRAGMAs return columns and keys, but no CHECK, generated expression, conflict clause or DEFERRABLE; the statements have
+them. Spaces, comments, quotes, the case of letters and doubled parentheses are ignored, because versions of SQLAlchemy
+and SQLite differ in them.
 """
 
 import re

@@ -37,7 +37,7 @@ def delete(store: EventStore, stream_id: str = "order-1", **options: Any) -> int
     return store.delete_stream(stream_id, **options).position
 
 
-class ClosingContract(ContractBase):
+class DeletionContract(ContractBase):
     """The contract of deleted and archived streams."""
 
     @pytest.fixture
@@ -203,7 +203,7 @@ class ClosingContract(ContractBase):
 
     def test_projections_get_the_event(self, two: EventStore) -> None:
         handled: list[tuple[str, int]] = []
-        projection = Projection("closing-contract", EventFilter(categories=["order"]))
+        projection = Projection("deletion-contract", EventFilter(categories=["order"]))
 
         @projection.on()
         def see(event: RecordedEvent, _: object) -> None:
@@ -214,14 +214,14 @@ class ClosingContract(ContractBase):
         Worker(two, projection).run_until_caught_up()
         assert handled[6:] == [(STREAM_DELETED_EVENT, 4)]
         deleted: list[str] = []
-        on_the_spot = Projection("closing-contract-inline")
+        on_the_spot = Projection("deletion-contract-inline")
         on_the_spot.on(STREAM_DELETED_EVENT)(lambda event, _: deleted.append(event.stream_id))
         delete(inline(two, on_the_spot), "order-2")
         assert deleted == ["order-2"]
 
     def test_its_dead_letters_are_discarded(self, two: EventStore) -> None:
         deleted: list[str] = []
-        projection = Projection("closing-contract-strict", on_failure=OnFailure.DEAD_LETTER)
+        projection = Projection("deletion-contract-strict", on_failure=OnFailure.DEAD_LETTER)
 
         @projection.on("counted")
         def refuse(event: RecordedEvent, _: object) -> None:
@@ -231,11 +231,11 @@ class ClosingContract(ContractBase):
         projection.on(STREAM_DELETED_EVENT)(lambda event, _: deleted.append(event.stream_id))
         Worker(two, projection).run_until_caught_up()
         projections = ProjectionAdmin(two)
-        assert len(list(projections.dead_letters.list("closing-contract-strict"))) == 4
+        assert len(list(projections.dead_letters.list("deletion-contract-strict"))) == 4
         delete(two)
         Worker(two, projection).run_until_caught_up()
         assert deleted == ["order-1"]
-        letters = list(projections.dead_letters.list("closing-contract-strict", status=DeadLetterStatus.DISCARDED))
+        letters = list(projections.dead_letters.list("deletion-contract-strict", status=DeadLetterStatus.DISCARDED))
         assert [letter.stream_id for letter in letters] == ["order-1"] * 2
         assert all(REASON in (letter.note or "") for letter in letters)
 
