@@ -204,7 +204,7 @@ def test_an_event_of_newer_code_is_an_error_that_names_both_versions(any_engine:
     assert (error.value.found_type, error.value.found, error.value.known) == ("third", 4, 3)
     assert (error.value.stream_id, error.value.version, error.value.event_type) == ("a-1", 1, "third")
     assert "schema version 4" in str(error.value)
-    assert "versions up to 3 only" in str(error.value)
+    assert "this code knows versions up to 3 only" in str(error.value)
     assert next(store.read_stream("a-1", upcast=False)).data == {"w": 1}
 
 
