@@ -33,8 +33,10 @@ def shared_url(shared_postgres_engine: Engine) -> str:
 @contextmanager
 def engine_with(url: str, **options: Any) -> Iterator[Engine]:
     engine = create_engine(url, **options)
-    yield engine
-    engine.dispose()
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def with_server_settings(*settings: str) -> dict[str, Any]:
@@ -266,7 +268,7 @@ def test_a_hook_that_leaves_a_transaction_open_is_refused(
             watch(engine)
         store = EventStore(engine)
         for _ in range(2):
-            with pytest.raises(UnsuitableSetting, match=r"open transaction .*commit"):
+            with pytest.raises(UnsuitableSetting, match=r"left a transaction open .*commit"):
                 store.append("order-1", new_events(1), expected_version=ANY)
             with pytest.raises(UnsuitableSetting), store.transaction():
                 pass
@@ -282,7 +284,7 @@ def test_a_hook_on_sqlalchemys_connection_that_begins_is_refused(shared_url: str
         def _ping(connection: Connection) -> None:
             connection.execute(text("SELECT 1"))
 
-        with pytest.raises(UnsuitableSetting, match="open transaction"):
+        with pytest.raises(UnsuitableSetting, match="left a transaction open"):
             EventStore(engine).append("order-1", new_events(1), expected_version=ANY)
 
 
