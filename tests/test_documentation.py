@@ -13,3 +13,10 @@ PAGES = sorted((TESTS.parent / "docs").rglob("*.md"))
 def test_tests_that_a_page_names_are_there(page: Path) -> None:
     named = set(re.findall(r"\btest_\w+\.py\b", page.read_text()))
     assert named - {"test_events.py"} <= {path.name for path in TESTS.glob("test_*.py")}
+
+
+def test_the_glossary_is_in_alphabetical_order() -> None:
+    text = (TESTS.parent / "docs" / "reference" / "glossary.md").read_text()
+    words = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(words) > 40
+    assert words == sorted(words)

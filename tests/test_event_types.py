@@ -413,7 +413,7 @@ def test_a_class_has_one_name_and_a_name_one_class() -> None:
         EventTypeTaken, match="Line is already registered as 'line' with schema version 2, so it can't be 'row'"
     ):
         event_types.register("row", Line, schema_version=2)
-    with pytest.raises(EventTypeTaken, match="it can't be 'line' with 3 too"):
+    with pytest.raises(EventTypeTaken, match="it can't be 'line' with 3, too"):
         event_types.register("line", Line, schema_version=3)
     with pytest.raises(
         EventTypeTaken, match="the event type 'line' belongs to Line; register Weight under another name"

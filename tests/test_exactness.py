@@ -204,34 +204,34 @@ class Taken:
 
 
 CHANGED: list[tuple[str, Any, str, str]] = [
-    ("real", 1, "$.real", "comes back as float"),
-    ("real", 2**60 + 1, "$.real", "comes back as float"),
-    ("hidden", 5, "$.hidden", "comes back as float"),
-    ("data", "aGk=", "$.data", "comes back as bytes"),
-    ("text", Kind.ORDER, "$.text", "comes back as str"),
-    ("price", "1.10", "$.price", "comes back as Decimal"),
-    ("price", 1.5, "$.price", "comes back as Decimal"),
-    ("at", "2026-03-01T00:00:00", "$.at", "comes back as datetime"),
-    ("payment", CardPayment(Decimal(1)), "$.payment", "comes back as Payment"),
-    ("attrs_payment", AttrsCardPayment(Decimal(1)), "$.attrs_payment", "comes back as AttrsPayment"),
-    ("struct_payment", StructCardPayment(Decimal(1)), "$.struct_payment", "comes back as StructPayment"),
-    ("payment", StructPayment(Decimal(1)), "$.payment", "comes back as Payment"),
-    ("payment", {"amount": Decimal(1)}, "$.payment", "comes back as Payment"),
-    ("model", CardModel(amount=Decimal(1)), "$.model", "comes back as Model"),
-    ("of_either", Square(1), "$.of_either.side", "comes back as float"),
-    ("several", (1,), "$.several", "comes back as list"),
-    ("several", [1, Payment(Decimal(1))], "$.several[1]", "comes back as dict"),
-    ("several", [Point(1, 2.0)], "$.several[0]", "comes back as tuple"),
-    ("pair", [1], "$.pair", "comes back as tuple"),
-    ("unlike", frozenset({1}), "$.unlike", "comes back as set"),
+    ("real", 1, "$.real", "is read back as float"),
+    ("real", 2**60 + 1, "$.real", "is read back as float"),
+    ("hidden", 5, "$.hidden", "is read back as float"),
+    ("data", "aGk=", "$.data", "is read back as bytes"),
+    ("text", Kind.ORDER, "$.text", "is read back as str"),
+    ("price", "1.10", "$.price", "is read back as Decimal"),
+    ("price", 1.5, "$.price", "is read back as Decimal"),
+    ("at", "2026-03-01T00:00:00", "$.at", "is read back as datetime"),
+    ("payment", CardPayment(Decimal(1)), "$.payment", "is read back as Payment"),
+    ("attrs_payment", AttrsCardPayment(Decimal(1)), "$.attrs_payment", "is read back as AttrsPayment"),
+    ("struct_payment", StructCardPayment(Decimal(1)), "$.struct_payment", "is read back as StructPayment"),
+    ("payment", StructPayment(Decimal(1)), "$.payment", "is read back as Payment"),
+    ("payment", {"amount": Decimal(1)}, "$.payment", "is read back as Payment"),
+    ("model", CardModel(amount=Decimal(1)), "$.model", "is read back as Model"),
+    ("of_either", Square(1), "$.of_either.side", "is read back as float"),
+    ("several", (1,), "$.several", "is read back as list"),
+    ("several", [1, Payment(Decimal(1))], "$.several[1]", "is read back as dict"),
+    ("several", [Point(1, 2.0)], "$.several[0]", "is read back as tuple"),
+    ("pair", [1], "$.pair", "is read back as tuple"),
+    ("unlike", frozenset({1}), "$.unlike", "is read back as set"),
     ("address", {"street": "a", "city": "b"}, "$.address.city", "is not read back"),
-    ("by_name", OrderedDict(a=1), "$.by_name", "comes back as dict"),
-    ("by_name", defaultdict(int, a=1), "$.by_name", "comes back as dict"),
-    ("by_name", {"a": [Colour.RED]}, "$.by_name.a[0]", "comes back as str"),
-    ("by_unit", {"red": 1}, "$.by_unit[key of type str]", "comes back as Colour"),
-    ("level", 1, "$.level", "comes back as Level"),
-    ("anything", Colour.RED, "$.anything", "comes back as str"),
-    ("anything", Counter("a"), "$.anything", "comes back as dict"),
+    ("by_name", OrderedDict(a=1), "$.by_name", "is read back as dict"),
+    ("by_name", defaultdict(int, a=1), "$.by_name", "is read back as dict"),
+    ("by_name", {"a": [Colour.RED]}, "$.by_name.a[0]", "is read back as str"),
+    ("by_unit", {"red": 1}, "$.by_unit[key of type str]", "is read back as Colour"),
+    ("level", 1, "$.level", "is read back as Level"),
+    ("anything", Colour.RED, "$.anything", "is read back as str"),
+    ("anything", Counter("a"), "$.anything", "is read back as dict"),
 ]
 
 
@@ -459,7 +459,7 @@ class Lossy:
 
 def test_codecs_of_ones_own_are_not_trusted() -> None:
     event = Simple(1, "a ", 1.0, Decimal(1), date(2026, 3, 1))
-    assert difference_of(event, Lossy()) == ("$.text", "comes back as another value")
+    assert difference_of(event, Lossy()) == ("$.text", "is read back as another value")
 
 
 # --- states

@@ -136,7 +136,7 @@ def test_repair_does_what_it_says_and_verifies(any_engine: Engine) -> None:
         "build the index es_events_category_position_idx",
         "delete the snapshots of stream 'order-1' that are beyond its head",
         "set the head of stream 'order-2' from its events",
-        "make a head for stream 'order-3' from its events",
+        "create a head for stream 'order-3' from its events",
     ]
     assert result.stderr.rstrip().rpartition("\n")[2].startswith("nothing is wrong: 4 streams and 14 events")
     assert run(any_engine, "repair", "--yes").exit_code == 0

@@ -215,7 +215,7 @@ class _Asynchronous:
 
 def test_registering_without_a_name_says_that_it_takes_one() -> None:
     register: Any = EventTypes().register  # the mistake is one of types, too
-    with pytest.raises(InvalidInput, match=r"register Placed under an event type.*@event_types\.register\("):
+    with pytest.raises(InvalidInput, match=r"register .*Placed under an event type, .*@event_types\.register\("):
 
         @register
         class Placed:

@@ -497,14 +497,14 @@ class NoClassAtAll:
         ("category", "order-item", "category"),
         ("category", "", "stream id"),
         ("initial", FrozenAccount(), "initial"),
-        ("initial", shared_dict, "same object"),
+        ("initial", shared_dict, "same mutable object"),
         ("evolve", None, "evolve"),
         ("snapshots", 100, "snapshots"),
         ("schema_version", 0, "schema version"),
         ("attempts", 0, "attempts"),
         ("backoff_seconds", -1, "backoff_seconds"),
-        ("to_snapshot", FrozenAccount, "together"),
-        ("from_snapshot", FrozenAccount, "together"),
+        ("to_snapshot", FrozenAccount, "both to_snapshot and from_snapshot"),
+        ("from_snapshot", FrozenAccount, "both to_snapshot and from_snapshot"),
     ],
 )
 def test_bad_options_are_refused(option: str, value: Any, problem: str) -> None:

@@ -234,7 +234,7 @@ class MoreCareless(Careless):
 @pytest.mark.parametrize(
     ("state", "problem"),
     [
-        (Careless([FrozenAccount()]), "at $.notes[0]: FrozenAccount, comes back as dict"),
+        (Careless([FrozenAccount()]), "at $.notes[0]: FrozenAccount, is read back as dict"),
         (Careless([object()]), "can't be encoded at $.state.notes[0]"),
         (FrozenAccount(), "is not the class of the initial state, Careless"),
         (MoreCareless(), "is not the class of the initial state, Careless"),

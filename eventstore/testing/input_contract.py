@@ -162,9 +162,9 @@ class InputContract(ContractBase):
     def test_events_that_are_neither_an_event_nor_a_list(self, store: EventStore) -> None:
         bad: list[Any] = [None, {"a": 1}, "placed", b"placed", 7, object(), NewEvent]
         for events in bad:
-            with pytest.raises(InvalidInput, match="events is one event or a list of events"):
+            with pytest.raises(InvalidInput, match="events must be one event or a list of events"):
                 store.append("order-1", events, expected_version=0)
-            with pytest.raises(InvalidInput, match="events is one event or a list of events"):
+            with pytest.raises(InvalidInput, match="events must be one event or a list of events"):
                 store.append_many([Append("order-1", events, expected_version=0)])
         assert store.stream_version("order-1") == 0
 

@@ -148,11 +148,11 @@ class ValueContract(ContractBase):
         event_types.register("order-priced", OrderPriced)
         store = make_store(event_types=event_types, codec=codec)
         wrong: dict[str, tuple[Any, str]] = {
-            "$.line": (OrderPriced(SaleLine(Decimal(1), frozenset())), "SaleLine, comes back as Line"),
-            "$.weight": (OrderPriced(weight=2), "int, comes back as float"),
-            "$.note": (OrderPriced(note=Name.FREE), "Name, comes back as str"),
-            "$.more[0]": (OrderPriced(more=[Colour.RED]), "Colour, comes back as str"),
-            "$.price": (OrderPriced(price="1.10"), "str, comes back as Decimal"),  # type: ignore[arg-type]  # as dataclasses allow
+            "$.line": (OrderPriced(SaleLine(Decimal(1), frozenset())), "SaleLine, is read back as Line"),
+            "$.weight": (OrderPriced(weight=2), "int, is read back as float"),
+            "$.note": (OrderPriced(note=Name.FREE), "Name, is read back as str"),
+            "$.more[0]": (OrderPriced(more=[Colour.RED]), "Colour, is read back as str"),
+            "$.price": (OrderPriced(price="1.10"), "str, is read back as Decimal"),  # type: ignore[arg-type]  # as dataclasses allow
         }
         for path, (event, problem) in wrong.items():
             with pytest.raises(EncodingError, match=problem) as error:
