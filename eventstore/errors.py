@@ -183,10 +183,12 @@ class SerializationConflict(ConcurrencyConflict):
         self.stream_id = self.stream_ids[0]
         self.expected = None
         self.actual = None
-        many = f" and {len(self.stream_ids) - 1} others" if len(self.stream_ids) > 1 else ""
+        changed = f"stream {self.stream_id!r}"
+        if len(self.stream_ids) > 1:
+            changed = f"one of {len(self.stream_ids)} streams, of which the first is {self.stream_id!r},"
         EventStoreError.__init__(
             self,
-            f"another writer has changed stream {self.stream_id!r}{many} since the joined transaction began, and "
+            f"another writer has changed {changed} since the joined transaction began, and "
             "PostgreSQL has aborted the transaction, which is at REPEATABLE READ or SERIALIZABLE; roll it back and "
             "repeat all of it in a new one, or join a transaction at READ COMMITTED",
         )
@@ -751,9 +753,15 @@ class TableTaken(MigrationError):
             else "give the event store another schema (`eventstore migrate --schema events`, "
             'EventStore(engine, schema="events"))'
         )
+        names = " and ".join(map(repr, tables))
+        taken, those = (
+            (f"a table {names} that is not", "that table")
+            if len(tables) == 1
+            else (f"tables {names} that are not", "those tables")
+        )
         super().__init__(
-            f"{where} already has a table {' and '.join(map(repr, tables))} that is not the event store's; nothing "
-            f"was done; {apart}, or rename that table (ALTER TABLE {tables[0]} RENAME TO …)"
+            f"{where} already has {taken} the event store's; nothing was done; {apart}, or rename {those} "
+            f"(ALTER TABLE {tables[0]} RENAME TO …)"
         )
 
 

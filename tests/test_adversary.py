@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from eventstore.testing.adversary import Adapter, Delivered, Event, Reader, Write
 from eventstore.testing.adversary.__main__ import main
 from eventstore.testing.adversary.following import Follower, FollowerThread
-from eventstore.testing.adversary.journal import Attempt, File, Outcome, read_notes
+from eventstore.testing.adversary.journal import Attempt, File, Outcome, read_journals
 from eventstore.testing.adversary.judging import Deliveries, Judge, Score
 from eventstore.testing.adversary.loading import OURS
 from eventstore.testing.adversary.places import CanNotRun
@@ -136,7 +136,7 @@ def test_a_reader_that_does_not_get_on_is_stopped(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("eventstore.testing.adversary.following._LONGEST_SECONDS", 0.5)
     (verdict,) = attack(f"sqlite:///{tmp_path / 'new.db'}", broken("Endless"), "conflict").values()
     assert verdict.result is Result.FOUND
-    assert {score.stopped for score in verdict.scores} == {None, "no end, a minute after all was written"}
+    assert {score.stopped for score in verdict.scores} == {None, "no end a minute after the last write"}
 
 
 @pytest.mark.slow
@@ -180,9 +180,9 @@ def test_the_command_says_what_it_has_found(tmp_path: Path) -> None:
     [
         (["--url", "sqlite://"], "name of a file"),
         (["--url", "sqlite:///file:{new}?uri=true"], "name of a file"),
-        (["--url", "mysql://db.example/x"], "it works on PostgreSQL and SQLite"),
-        (["--url", "sqlite:///{existing}"], "is there already"),
-        (["--url", "nonsense"], "none that SQLAlchemy understands"),
+        (["--url", "mysql://db.example/x"], "the adversary works on PostgreSQL and SQLite"),
+        (["--url", "sqlite:///{existing}"], "exists already"),
+        (["--url", "nonsense"], "the URL is not valid for SQLAlchemy"),
         (["--url", "sqlite:///{new}", "--adapter", "nowhere:Nothing"], "there is no adapter"),
         (["--url", "sqlite:///{new}", "--adapter", "pathlib:Path"], "lacks readers, page_size"),
         (["--url", "sqlite:///{new}", "--cases", "nothing"], "there is no attack nothing"),
@@ -212,7 +212,7 @@ def test_what_the_user_may_not_make_is_said(postgres_ground_url: str) -> None:
         finally:
             connection.execute(text(f"DROP ROLE {role}"))
     assert (no_schema.exit_code, no_database.exit_code) == (2, 0)
-    assert "the user may not CREATE SCHEMA" in no_schema.output
+    assert "the database user may not CREATE SCHEMA" in no_schema.output
     assert "left out: log-went-back" in no_database.output
 
 
@@ -262,7 +262,7 @@ def test_an_attack_that_fails_is_shown_without_the_password(monkeypatch: pytest.
     monkeypatch.setattr("eventstore.testing.adversary.places.Ground.version", lambda _: "PostgreSQL")
     done = command("--url", "postgresql://ann:s3cret@db/x", "--cases", "first-hole,page-edge")
     assert done.exit_code == 2
-    assert "an error where none was meant to be: RuntimeError" in done.output
+    assert "an unexpected error: RuntimeError" in done.output
     assert "Traceback" in done.output
     assert "verdict: could not run; failed: first-hole, page-edge" in done.output
     assert "s3cret" not in done.output
@@ -347,7 +347,7 @@ def test_notes_of_a_writer_that_was_killed_are_read_up_to_its_last_line(tmp_path
     notes.close()
     with path.open("ab") as file:
         file.write(b'[["order-3", nul')
-    attempts = list(read_notes([path]))
+    attempts = list(read_journals([path]))
     assert [attempt.outcome for attempt in attempts] == [Outcome.STORED, Outcome.UNKNOWN]
     assert attempts[1].writes == (Write("order-2", (two,), None),)
 

@@ -66,12 +66,12 @@ def test_what_is_tried_again_is_told_below_the_table(command: CommandLine, store
         )
     shown = command("projections", "status", columns=80, NO_COLOR="1").stdout
     assert shown.splitlines()[1].split()[:2] == ["totals", "retrying"]
-    assert "totals tries an event again: KeyError at position 3, tried 2 times" in shown
+    assert "totals retries an event: KeyError at position 3, tried 2 times" in shown
     assert command.lines("projections", "status")[0][-1] == "KeyError at position 3, tried 2 times"
     (status,) = command.json("projections", "status")
     assert (status["state"], status["failure"]) == ("retrying", None)
     assert status["retrying"] == "KeyError at position 3, tried 2 times"
-    assert "tries again KeyError at position 3" in command("doctor").stdout
+    assert "retries an event: KeyError at position 3, tried 2 times; " in command("doctor").stdout
 
 
 def test_reset_begins_again_and_empties_what_it_is_told_to(command: CommandLine, store: EventStore) -> None:
@@ -126,7 +126,7 @@ def test_rebuild_of_the_same_name_resets_and_runs(command: CommandLine, store: E
     [
         ("nonsense", "package.module:attribute"),
         ("no_such_module:totals", "there is no module"),
-        (f"{MODULE}:none", "has no 'none'"),
+        (f"{MODULE}:none", "has no attribute 'none'"),
         (f"{MODULE}:event_types", "is not a Projection"),
     ],
 )
@@ -145,7 +145,7 @@ def test_dead_letters_are_listed_and_shown(command: CommandLine, store: EventSto
         ["totals", str(follower), "order-2", "3", "item-added", "0", ""],
     ]
     cut = command(*letters, "list", "totals", "-n", "1")
-    assert cut.stderr == f"there are more: --after {poison}, or --all\n"
+    assert cut.stderr == f"there are more: continue with --after {poison}, or use --all\n"
     assert command.lines(*letters, "list", "totals", "--status", "resolved") == []
     (told,) = command.json(*letters, "show", "totals", str(poison))
     assert (told["status"], told["error"], told["event"]["data"]) == ("pending", "ValueError", {"price": "five"})
@@ -185,7 +185,10 @@ def test_snapshots_are_listed_shown_counted_and_deleted(command: CommandLine, st
         ["order-2", "1", "2", "1", "8"], ["order-2", "2", "2", "1", "13"],
     ]  # fmt: skip
     assert command.json("snapshots", "list", "--category", "others") == []
-    assert command("snapshots", "list", "-n", "1").stderr == "there are more: --after order-2, or --all\n"
+    assert (
+        command("snapshots", "list", "-n", "1").stderr
+        == "there are more: continue with --after order-2, or use --all\n"
+    )
     (shown,) = command.json("snapshots", "show", "order-2", "--schema-version", "2")
     assert (shown["version"], shown["state"]) == (2, {"[red]\x1b": {"$tuple": [1]}})
     assert r'"[red]\u001b"' in command("snapshots", "show", "order-2", "--schema-version", "2", columns=80).stdout

@@ -76,7 +76,7 @@ def test_streams_for_programs_are_json_lines(command: CommandLine, store: EventS
 def test_a_list_that_is_cut_off_says_how_to_go_on(command: CommandLine, store: EventStore) -> None:
     cut = command("streams", "-n", "2")
     assert len(cut.stdout.splitlines()) == 2
-    assert cut.stderr == "there are more: --after order-1, or --all\n"
+    assert cut.stderr == "there are more: continue with --after order-1, or use --all\n"
     whole = command("streams", "-n", "3")
     assert (len(whole.stdout.splitlines()), whole.stderr) == (3, "")
     assert len(command.lines("streams", "-n", "1", "--all")) == 3
@@ -170,7 +170,7 @@ def test_raw_shows_what_nobody_can_read(command: CommandLine, store: EventStore)
     assert command.lines("show", "order-2", "--raw")[0][7:] == ["99", "gaRibG9ixAIA/w==", ""]
 
 
-NONE = "there is no stream 'order-9'; `eventstore streams` lists those that there are"
+NONE = "there is no stream 'order-9'; `eventstore streams` lists all streams"
 
 
 @on_sqlite

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, create_engine
 from eventstore import EventStore, migrations
 from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.testing.append_contract import AppendContract
-from eventstore.testing.closing_contract import ClosingContract
 from eventstore.testing.contract import EventStoreContract
+from eventstore.testing.deletion_contract import DeletionContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.testing.inline_contract import InlineContract
 from eventstore.testing.listing_contract import ListingContract
@@ -48,7 +48,7 @@ class TestSQLiteOfTheApplication(
     ProjectionContract,
     InlineContract,
     RepositoryContract,
-    ClosingContract,
+    DeletionContract,
 ):
     """An engine with nothing set: rollback journal, foreign keys off, the driver's own BEGIN."""
 
@@ -87,7 +87,7 @@ class TestPostgreSQLInASchema(
     ProjectionContract,
     InlineContract,
     RepositoryContract,
-    ClosingContract,
+    DeletionContract,
 ):
     """The tables are in a schema whose name needs quotes. What is refused, and values, know nothing of it."""
 

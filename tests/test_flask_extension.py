@@ -192,7 +192,7 @@ def test_flask_eventstore_works_on_the_applications_own_database(
     engine.dispose()
     elsewhere = run.invoke(args=["eventstore", "check", "--url", f"sqlite:///{tmp_path}/other.db"])
     assert elsewhere.exit_code == 3
-    assert "Look after the event store" in run.invoke(args=["eventstore", "--help"]).output
+    assert "Inspect and maintain the event store" in run.invoke(args=["eventstore", "--help"]).output
 
 
 # --- what is refused

@@ -193,15 +193,15 @@ def test_names_of_files_that_would_meet_are_told_apart(tmp_path: Path) -> None:
 
 Change = Callable[[dict[str, Any]], Any]
 CHANGES: list[tuple[Change, str]] = [
-    (lambda content: {**content, "stored": {}}, "has bytes that do not say what `stored` says"),
+    (lambda content: {**content, "stored": {}}, "has other bytes than `stored`"),
     (
         lambda content: {**content, "bytes": content["bytes"][8:]},
         "can't be read any more: the stored bytes are damaged",
     ),
     (lambda content: {**content, "codec": 77}, "can't be read any more: written by a codec with the number 77"),
-    (lambda content: {**content, "bytes": "x"}, "is no golden file"),
-    (lambda content: {key: value for key, value in content.items() if key != "read"}, "is no golden file"),
-    (lambda content: [content], "is no golden file"),
+    (lambda content: {**content, "bytes": "x"}, "is not a golden file"),
+    (lambda content: {key: value for key, value in content.items() if key != "read"}, "is not a golden file"),
+    (lambda content: [content], "is not a golden file"),
 ]
 
 
@@ -214,7 +214,7 @@ def test_a_file_that_was_changed_by_hand_is_found(folder: Path, change: Change, 
 
 def test_text_that_is_no_json_is_found(folder: Path) -> None:
     (folder / "order_placed.1.json").write_text("<<<<<<< ours", encoding="utf-8")
-    assert "is no golden file" in failure(GoldenFiles(folder, registry()))
+    assert "is not a golden file" in failure(GoldenFiles(folder, registry()))
 
 
 class ReversedJSON(JSONCodec):

@@ -181,7 +181,7 @@ def test_a_database_that_hangs_is_told_in_time_and_asked_once(shared_postgres_en
         connection.execute(text("LOCK TABLE es_checkpoints"))
         for _ in range(3):
             health = store.health(timeout_seconds=0.05, max_dead_letters=0)
-            assert [problem.found for problem in health.problems] == ["the database has not answered within 0.05 s"]
+            assert [problem.found for problem in health.problems] == ["the database did not answer within 0.05 s"]
         assert [thread.name for thread in threading.enumerate()].count("eventstore-health") == 1
         assert store.health(timeout_seconds=0.05).pool.checked_out == 2, "the lock's, and one that waits for it"
     assert store.health(timeout_seconds=20).ok

@@ -63,7 +63,7 @@ def test_verify_prints_a_line_for_each_finding_and_ends_with_9(any_engine: Engin
         ("event-unreadable", "noted, stream 'order-2', version 2, position 6, schema version 1"),
     ]
     assert all(len(line) == 6 for line in lines)
-    assert "3 findings, of which `eventstore repair` mends 1:" in result.stderr
+    assert "3 findings, of which `eventstore repair` can repair 1:" in result.stderr
     *findings, summary = [json.loads(line) for line in run(any_engine, "verify", "--json").stdout.splitlines()]
     assert [finding["kind"] for finding in findings] == [line[1] for line in lines]
     assert summary["kinds"] == {"versions-missing": 1, "head-behind": 1, "event-unreadable": 1}
@@ -122,7 +122,7 @@ def test_repair_does_nothing_unless_told_to(any_engine: Engine) -> None:
         assert result.exit_code == 9
         assert result.stdout.startswith(before)
         assert [line.split("\t")[0] for line in result.stdout[len(before) :].splitlines()] == ["would"] * 4
-    assert "nothing was done; --yes does it without asking" in result.stderr
+    assert "nothing was done; --yes repairs without asking" in result.stderr
     assert run(any_engine, "verify").stdout == before
 
 
@@ -135,8 +135,8 @@ def test_repair_does_what_it_says_and_verifies(any_engine: Engine) -> None:
     assert [line[1] for line in lines if line[0] == "done"] == [
         "build the index es_events_category_position_idx",
         "delete the snapshots of stream 'order-1' that are beyond its head",
-        "set the head of stream 'order-2' by its events",
-        "make a head for stream 'order-3' by its events",
+        "set the head of stream 'order-2' from its events",
+        "make a head for stream 'order-3' from its events",
     ]
     assert result.stderr.rstrip().rpartition("\n")[2].startswith("nothing is wrong: 4 streams and 14 events")
     assert run(any_engine, "repair", "--yes").exit_code == 0
@@ -148,7 +148,7 @@ def test_repair_ends_with_9_where_something_is_left(sqlite_engine: Engine) -> No
     assert (len(told["planned"]), told["done"], len(told["findings"])) == (1, [], 2)
     result = run(sqlite_engine, "repair", "--json", "--yes")
     told = json.loads(result.stdout)
-    assert (result.exit_code, told["done"]) == (9, ["set the head of stream 'order-2' by its events"])
+    assert (result.exit_code, told["done"]) == (9, ["set the head of stream 'order-2' from its events"])
     assert [finding["kind"] for finding in told["findings"]] == ["versions-missing"]
 
 
@@ -156,11 +156,11 @@ def test_a_person_is_asked_and_sees_what_is_wrong_in_blocks(sqlite_engine: Engin
     damage(sqlite_engine, "a head that is behind")
     sqlite_engine.dispose()
     assert run_in_terminal(sqlite_engine, "n").endswith(
-        "Do it? [y/N]: n\nnothing was done; --yes does it without asking"
+        "Do it? [y/N]: n\nnothing was done; --yes repairs without asking"
     )
     told = run_in_terminal(sqlite_engine, "y")
     assert "error    head-behind  stream 'order-2', version 2\n  found     a head at version 2\n" in told
-    assert "done: set the head of stream 'order-2' by its events" in told
+    assert "done: set the head of stream 'order-2' from its events" in told
     assert "nothing is wrong: 4 streams and 14 events" in told
     assert max(map(len, told.splitlines())) <= 80
 
@@ -198,7 +198,7 @@ def test_doctor_prints_a_line_for_each_thing_and_its_worst_level(any_engine: Eng
     assert told["level"] == ("warning" if is_durable else "error")
     DAMAGES["an index that is gone"](any_engine)
     result = run(any_engine, "doctor")
-    missing = "error\tindex-missing\tes_events.es_events_category_position_idx\tis not there\t"
+    missing = "error\tindex-missing\tes_events.es_events_category_position_idx\tis missing\t"
     assert missing in result.stdout
     assert result.exit_code == 9
 

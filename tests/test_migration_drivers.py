@@ -116,7 +116,7 @@ def test_every_driver_of_postgresql_waits_for_another_deployer(
     with new_postgres_engine.connect() as connection:
         with migrations.deploy_lock(connection):
             process = application.start("upgrade", "heads")
-            wait_until_it_says(process.stderr, "another migration is at work: waiting for")
+            wait_until_it_says(process.stderr, "another migration is running: waiting for")
             assert inspect(new_postgres_engine).get_table_names() == []
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors

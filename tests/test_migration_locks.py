@@ -257,7 +257,7 @@ def test_timeouts_of_the_role_do_not_end_a_build_nor_who_waits_for_it(engine: En
             until(lambda: sql(engine, long_build), first)
             waiter = create_engine(impatient.url, connect_args={"application_name": "waiter"})
             with started(hold_the_deploy_lock, waiter) as (second, steps):
-                until(lambda: any(step.step == "another migration is at work" for step in steps), second)
+                until(lambda: any(step.step == "another migration is running" for step in steps), second)
                 idle = (
                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' "
                     f"AND clock_timestamp() - state_change > {LONGER_THAN_ANY} AND application_name = 'waiter'"
@@ -383,8 +383,8 @@ def test_a_pool_that_is_not_noticed_at_first_is_left_without_a_lock(
                 with suppress(DirectConnectionRequired):
                     migrations.upgrade(pooled, wait_seconds=1, on_progress=said.append)
                 if sql(engine, LOCKS):  # the session that has it never answers; the report says how to end it
-                    (left,) = {each.step for each in said if "could not be given back" in each.step}
-                    sql(engine, left.partition(": ")[2])
+                    (left,) = {each.step for each in said if "could not be released" in each.step}
+                    sql(engine, left.partition("; run ")[2])
                     until(lambda: sql(engine, LOCKS) == 0)
                     break
         finally:

@@ -131,7 +131,7 @@ def test_a_build_that_is_under_way_is_waited_for(engine: Engine) -> None:
 def test_another_index_of_that_name_is_not_touched(engine: Engine) -> None:
     build(engine, f"CREATE INDEX {INDEX} ON es_events (event_type)")
     before = state_of(engine)
-    with pytest.raises(MigrationError, match=r"expected was USING btree \(event_type, position\)"):
+    with pytest.raises(MigrationError, match=r"must be USING btree \(event_type, position\)"):
         migrations.upgrade(engine)
     assert state_of(engine) == before
     build(engine, f"DROP INDEX {INDEX}")
@@ -331,7 +331,7 @@ def test_a_second_deployer_waits_and_finds_the_work_done(engine: Engine) -> None
     command = [sys.executable, "-m", "eventstore", "migrate", "--url", url_of(engine)]
     with engine.connect() as connection, migrations.deploy_lock(connection):
         second = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        wait_until_it_says(second.stderr, "another migration is at work")
+        wait_until_it_says(second.stderr, "another migration is running")
         assert migrations.current(engine) == "es_0001"
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
@@ -349,7 +349,7 @@ def test_a_deployer_who_waits_too_long_says_for_whom(engine: Engine) -> None:
     assert in_progress.value.waited_seconds >= 0.5
     (holder,) = in_progress.value.holders
     assert holder.startswith("pid ")
-    assert [step.step for step in steps] == ["another migration is at work"]
+    assert [step.step for step in steps] == ["another migration is running"]
 
 
 def test_migrations_of_other_schemas_do_not_wait(engine: Engine) -> None:

@@ -168,7 +168,7 @@ def test_a_schema_that_came_before_that_of_the_tables_is_refused_and_named(deplo
         lambda engine: migrations.downgrade(engine, "es_0002"),
     ):
         with pytest.raises(
-            TablesElsewhere, match=r"in schema 'public'.*made in 'deployer'.*--schema public"
+            TablesElsewhere, match=r"in schema 'public'.*created in 'deployer'.*--schema public"
         ) as refused:
             call(deployer)
         assert (refused.value.schema, refused.value.first) == ("public", "deployer")

@@ -278,7 +278,7 @@ def test_an_index_of_theirs_with_one_of_our_names_is_refused(engine: Engine, sql
     """Not taken for ours: it would be missing, and could not be built."""
     run(engine, sql)
     before = dump(engine)
-    with pytest.raises(MigrationError, match=f"there is an index {INDEX} on .*drop it"):
+    with pytest.raises(MigrationError, match=f"index {INDEX} is on .*, but must be on es_events .*drop it"):
         migrations.upgrade(engine)
     assert dump(engine) == before
     run(engine, f"DROP INDEX {INDEX}")

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from eventstore import migrations
 from eventstore.cli import main
 from eventstore.errors import TableTaken
-from eventstore.migrations.strangers import CREATED_BY
+from eventstore.migrations.name_clashes import CREATED_BY
 from eventstore.tables import define_tables
 from tests.fix_migrations import catalog, run_alembic, url_of
 from tests.test_migration_ways import OURS, Application
@@ -38,7 +38,7 @@ def test_another_table_of_one_of_our_names_is_refused_before_anything_is_done(ne
     assert catalog(new_engine) == before
     command = CliRunner().invoke(main, ["migrate", "--url", url_of(new_engine)])
     assert command.exit_code == 1
-    assert "has a table 'es_dead_letters' and 'snapshots' already" in command.stderr
+    assert "already has tables 'es_dead_letters' and 'snapshots' that are not the event store's" in command.stderr
     for option in ("--dry-run", "--revision=es_0001"):
         assert CliRunner().invoke(main, ["migrate", "--url", url_of(new_engine), option]).exit_code == 1
     assert catalog(new_engine) == before

@@ -80,7 +80,7 @@ def test_their_alembic_and_ours_at_the_same_time_both_do_all_their_work(
         theirs = application.start("upgrade", "head")
         until(lambda: waits_at_gate(engine))
         ours = start_migrate(engine)
-        waits = "another migration is at work: waiting for pid" if with_lock else "waiting for pid"
+        waits = "another migration is running: waiting for pid" if with_lock else "waiting for pid"
         wait_until_it_says(ours.stderr, waits)
     _, errors = theirs.communicate(timeout=120)
     if theirs.returncode and not with_lock:
@@ -125,7 +125,7 @@ def test_two_histories_on_an_empty_database_at_once_make_one_set_of_tables(
     with engine.connect() as connection, migrations.deploy_lock(connection):
         processes = [application.start("upgrade", "heads"), start_migrate(engine)]
         for process in processes:
-            wait_until_it_says(process.stderr, "another migration is at work")
+            wait_until_it_says(process.stderr, "another migration is running")
     ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
     assert sorted(code == 0 for _, code in ended) == [False, True], ended
     ((refused, _),) = [each for each in ended if each[1] != 0]
@@ -196,7 +196,7 @@ def test_the_command_says_that_its_lock_is_lost(new_postgres_engine: Engine) -> 
         wait_until_it_says(ours.stderr, "waiting for pid")
         with engine.connect() as killer:
             assert killer.execute(end).scalars().all() == [True]
-        wait_until_it_says(ours.stderr, "holds the lock of migrations is lost: ", "terminating connection")
+        wait_until_it_says(ours.stderr, "holds the migration lock is lost: ", "terminating connection")
         reader.rollback()
     ours.communicate(timeout=120)
     migrations.upgrade(engine)
@@ -238,6 +238,6 @@ def test_a_database_in_sql_ascii_is_refused_by_name(new_postgres_engine: Engine,
                 done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
                 assert done.returncode == 1, done.stderr
                 assert "server_encoding is SQL_ASCII" in done.stderr
-                assert "make the database with ENCODING 'UTF8'" in done.stderr
+                assert "create the database with ENCODING 'UTF8'" in done.stderr
         finally:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")

@@ -282,7 +282,7 @@ def test_what_takes_a_backup_is_not_mended(postgres_engine: Engine) -> None:
     assert [(each.table, each.name) for each in found] == [("es_events", "data"), ("es_checkpoints", None)]
     for each in found:
         assert "from a backup" in each.remedy
-        with pytest.raises(InvalidInput, match="takes more than SQL"):
+        with pytest.raises(InvalidInput, match="can't be fixed by SQL alone"):
             migrations.fix(postgres_engine, each)
 
 
@@ -303,7 +303,7 @@ def test_rows_that_break_a_constraint_are_said_and_new_ones_refused(postgres_eng
 
 def test_an_empty_database_lacks_all_tables(new_engine: Engine) -> None:
     findings = migrations.verify(new_engine)
-    assert all("is not there" in found.found and "eventstore migrate" in found.remedy for found in findings)
+    assert all("is missing" in found.found and "eventstore migrate" in found.remedy for found in findings)
     assert {found.table for found in findings} == set(
         define_tables(position_is_key=is_sqlite(new_engine)).metadata.tables
     )
@@ -453,8 +453,8 @@ def test_a_table_of_theirs_that_a_later_revision_makes_is_to_be_renamed(new_engi
     damage(new_engine, "CREATE TABLE es_checkpoints (name text)")
     _, found = migrations.verify(new_engine)
     assert found.table == "es_checkpoints"
-    assert found.found == "is a table that is not ours, and in the way of a later revision: TABLE"
-    assert found.remedy == "rename it: a later revision makes a table of that name"
+    assert found.found == "is a table that is not ours, which is in the way of a later revision: TABLE"
+    assert found.remedy == "rename it, because a later revision creates a table with that name"
     damage(new_engine, "ALTER TABLE es_checkpoints RENAME TO app_checkpoints")
     migrations.upgrade(new_engine)
 
@@ -464,7 +464,7 @@ def test_a_function_that_going_back_has_left_is_to_be_dropped(new_postgres_engin
     function = "es_refuse_history_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
     damage(new_postgres_engine, f"CREATE FUNCTION {function}")
     _, found = migrations.verify(new_postgres_engine)
-    assert found.remedy.startswith("unless you mean it: ")
+    assert found.remedy.startswith("unless it is intended: ")
     migrations.fix(new_postgres_engine, found)
     assert [each.kind for each in migrations.verify(new_postgres_engine)] == [FindingKind.SCHEMA_PENDING]
     migrations.upgrade(new_postgres_engine)

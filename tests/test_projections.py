@@ -519,7 +519,7 @@ def test_inline_conflicts_and_bad_input_are_those_of_the_append(store: EventStor
     projecting = inline(store, counting())
     with pytest.raises(ConcurrencyConflict):
         projecting.append("order-1", [NewEvent("counted")], expected_version=4)
-    wrong: list[Any] = [[], "counted", 7, NewEvent("counted")]
+    wrong: list[Any] = [[], "counted", 7, {"event_type": "counted"}]
     for events in wrong:
         with pytest.raises(InvalidInput):
             projecting.append("order-1", events, expected_version=0)

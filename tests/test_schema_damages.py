@@ -152,7 +152,7 @@ def found_and_cured(engine: Engine, damage: Damage, number: int) -> tuple[bool, 
         assert damage.needs_backup, list(map(str, findings))
         assert "backup" in next(found.remedy for found in findings if not found.statements)
         return True, False
-    is_window = any("while nothing appends" in found.remedy for found in findings)
+    is_window = any("while nothing is appended" in found.remedy for found in findings)
     with appending(engine, number) if not is_window else closing_nothing() as can_append:
         left = do_all(engine, findings)
     assert left == [], f"{list(map(str, findings))} left {list(map(str, left))}"

@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import NullPool
 
 from eventstore import ANY, EventStore, NewEvent, maintenance, migrations
 from eventstore.backends.postgresql import dialect as postgresql
@@ -114,15 +115,15 @@ def test_subscriptions_are_told_in_such_a_schema(engine: Engine) -> None:
 
 def test_no_schema_to_create_in_is_refused_before_anything_is_made(empty_postgres_url: str) -> None:
     for path in ("''", "nowhere", "nowhere,neither"):
-        engine = create_engine(empty_postgres_url, connect_args={"options": f"-c search_path={path}"})
-        with pytest.raises(NoSchema, match=r"no schema to make the tables in.*search_path"):
+        options = {"options": f"-c search_path={path}"}
+        engine = create_engine(empty_postgres_url, connect_args=options, poolclass=NullPool)  # none stays open
+        with pytest.raises(NoSchema, match=r"no schema to create the tables in.*search_path"):
             migrations.upgrade(engine)
         with engine.connect() as connection:
             assert (
                 connection.exec_driver_sql("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'es%%'").scalar_one()
                 == 0
             )
-        engine.dispose()
 
 
 def test_a_schema_translate_map_is_refused_by_a_migration(engine: Engine) -> None:

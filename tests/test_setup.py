@@ -109,7 +109,7 @@ def test_a_session_of_another_database_is_refused(sqlite_engine: Engine, tmp_pat
         store.join(session)
     with other.connect() as connection, pytest.raises(DatabaseMismatch):
         store.join(connection)
-    with Session() as session, pytest.raises(DatabaseMismatch, match="bound to no engine"):
+    with Session() as session, pytest.raises(DatabaseMismatch, match="not bound to an engine"):
         store.join(session)
     other.dispose()
 

@@ -452,7 +452,7 @@ def test_positions_that_readers_may_have_passed_are_given_to_nobody(
         (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "follows one at 2"),
         (lambda lines: [*lines[:2], b"{}", *lines[2:]], "line 3 of the export is no record"),
         (lambda lines: [*lines[:2], lines[2][:50]], "line 3 of the export is cut off"),
-        (lambda lines: [lines[0].replace(b'"format":1', b'"format":2'), *lines[1:]], "knows 1"),
+        (lambda lines: [lines[0].replace(b'"format":1', b'"format":2'), *lines[1:]], "knows formats up to 1"),
         (lambda lines: [lines[0], lines[1].replace(b'"version":1', b'"version":0'), *lines[2:]], "line 2"),
         (lambda lines: [lines[0], lines[1].replace(b'"codec":1', b'"codec":99'), *lines[2:]], "line 2"),
         (lambda lines: [*lines, *lines[1:]], "follows one at 2"),

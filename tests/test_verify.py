@@ -143,7 +143,7 @@ def test_a_finding_says_where_it_is_and_what_it_is(any_engine: Engine) -> None:
         "versions-missing: stream 'order-1', version 4, position 12: versions 2 to 3 are missing before it; "
     )
     assert (head.stream_id, head.version, head.found) == ("order-2", 2, "a head at version 2")
-    assert head.expected == "3, as its newest event"
+    assert head.expected == "version 3, that of its newest event"
 
 
 def test_a_snapshot_stays_where_only_the_head_was_wrong(any_engine: Engine) -> None:

@@ -114,8 +114,8 @@ def main() -> None:
     --json.
 
     Exit codes: 0 success; 1 failure; 2 wrong usage; 3 there are no tables; 4 the tables are outdated; 5 they are too
-    new for this code; 6 they differ from the schema; 7 timed out while another process was working, try again later;
-    8 the stream is not at the expected version; 9 stored data is damaged, or the server has a problem.
+    new for this code; 6 they differ from what the migrations make; 7 timed out while another process was working, try
+    again later; 8 the stream is not at the expected version; 9 stored data is damaged, or the server has a problem.
     """
 
 

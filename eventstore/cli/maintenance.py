@@ -81,17 +81,17 @@ def _verify(
     **options: Any,
 ) -> tuple[list[Finding], Counter[str]]:
     """Print findings as they are made; return those to keep, and the number of findings of each kind."""
-    kept = []
+    findings = []
     with verification_progress(quiet=quiet) as progress:
         for finding in maintenance.verify(store, on_progress=progress, **options):
             progress.add(finding)
             if keep(finding):
-                kept.append(finding)
+                findings.append(finding)
             if prints:
                 print_finding(finding, progress.where, as_json=as_json)
     if prints:
         print_summary(progress, as_json=as_json)
-    return kept, progress.counts
+    return findings, progress.counts
 
 
 @click.command()

@@ -124,7 +124,7 @@ def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) ->
             print_finding(finding, console())
         for problem in dict.fromkeys(map(str, denied)):
             click.secho(f"could not be checked: {problem}", fg="red", err=True)
-    differs = any(found.kind is not FindingKind.SCHEMA_PENDING for found in findings)
+    differs = any(finding.kind is not FindingKind.SCHEMA_PENDING for finding in findings)
     code = SCHEMA_OUTDATED if missing and newest else SCHEMA_DIFFERS if differs else 0
     if denied and not code:
         code = FAILED

@@ -141,19 +141,19 @@ def tail(
     if last is not None and after is not None:
         msg = "--last and --after both choose where to begin; pass only one of them"
         raise click.UsageError(msg)
-    wanted = EventFilter(event_types=types or None, categories=categories or None, stream_ids=stream_ids or None)
+    filter_ = EventFilter(event_types=types or None, categories=categories or None, stream_ids=stream_ids or None)
     store = store.with_core(store.core.with_event_types(EventTypes()))
     newest: list[RecordedEvent] = []
     begin: int | PositionToken = store.settled_position() if after is None else after
     if after is None:
-        newest = list(store.read_all(wanted, backwards=True, limit=10 if last is None else last))[::-1]
+        newest = list(store.read_all(filter_, backwards=True, limit=10 if last is None else last))[::-1]
         begin = newest[-1].token if newest else begin
     print_event = EventPrinter(as_json=as_json, in_blocks=False)
     if not follow:
-        older = [] if after is None else store.read_all(wanted, after_position=after, limit=limit)
+        older = [] if after is None else store.read_all(filter_, after_position=after, limit=limit)
         _print(islice(chain(newest, older), limit), print_event)
         return
-    with store.subscribe(wanted, after_position=begin) as subscription, _ended_by_ctrl_c(subscription):
+    with store.subscribe(filter_, after_position=begin) as subscription, _ended_by_ctrl_c(subscription):
         events = chain(newest, subscription)
         _print(events if limit is None else _first(events, limit), print_event)
 

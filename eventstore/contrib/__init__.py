@@ -1,1 +1,1 @@
-"""Integrations, each with an extra of its own."""
+"""Integrations, each with a separate extra."""

@@ -1,4 +1,4 @@
-"""Spans and metrics by OpenTelemetry: of a store, its repositories and its projections."""
+"""OpenTelemetry spans and metrics of a store, its repositories and its projections."""
 
 import time
 import weakref
@@ -23,10 +23,10 @@ from eventstore.streams import category_of
 
 _SCOPE: Final = "eventstore"
 _LINKS_AT_MOST: Final = 128
-"""Of one batch: the default limit of OpenTelemetry's SDK, which drops the rest."""
+"""How many links a span has, which is the default limit of OpenTelemetry's SDK; it drops the rest."""
 
 _SECONDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
-"""Bounds of the buckets, from the semantic conventions for db.client.operation.duration."""
+"""The bounds of the buckets, from the semantic conventions for db.client.operation.duration."""
 
 _NUMBERS: Final = (1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 10_000.0, 100_000.0)
 
@@ -47,13 +47,13 @@ _TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 def instrument(
     store: EventStore, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
 ) -> None:
-    """Make spans and metrics of what a store does, from now on.
+    """Record spans and metrics of a store from now on.
 
-    Call it where the store is made, once, before repositories and workers are. In processes that fork, call it after
-    the fork, as OpenTelemetry's own exporters need it.
+    Call it once, where the store is made, before repositories and workers. In processes that fork, call it after the
+    fork, as OpenTelemetry's exporters require.
 
     An append writes its trace context into the metadata of its events (`traceparent`, `tracestate`), unless they have
-    one; the span of a projection's batch links to them. No payload, metadata or text of an error is in any span.
+    one; the span of a projection's batch links to them. Spans contain no payload, metadata or text of an error.
 
     Args:
         store: The application's store.
@@ -73,13 +73,13 @@ def instrument(
         msg = f"instrument takes an EventStore, not {type(store).__name__}"
         raise InvalidInput(msg)
     if isinstance(store.observer, _OpenTelemetry):
-        msg = "this store is instrumented already; each append would be counted twice"
+        msg = "this store is instrumented already; remove the second call, which would count each append twice"
         raise InvalidInput(msg)
     store.observe(_OpenTelemetry(store.engine, tracer_provider, meter_provider))
 
 
 class _Operation:
-    """One operation under way: its span, and what has come of it."""
+    """One operation in progress, with its span and its figures."""
 
     def __init__(self, span: Span) -> None:
         self._span = span
@@ -116,7 +116,7 @@ class _OpenTelemetry:
         self._duration = meter.create_histogram(
             "db.client.operation.duration",
             "s",
-            "Of each operation of the store.",
+            "Duration of each operation of the store.",
             explicit_bucket_boundaries_advisory=_SECONDS,
         )
         self._events = meter.create_histogram(
@@ -128,17 +128,17 @@ class _OpenTelemetry:
         self._waits = meter.create_histogram(
             "eventstore.settled.wait",
             "s",
-            "How long readers of the global order have waited for appends under way.",
+            "How long readers of the global order have waited for appends in progress.",
             explicit_bucket_boundaries_advisory=_SECONDS,
         )
         self._conflicts = meter.create_counter(
-            "eventstore.conflicts", "{conflict}", "Appends that found another version."
+            "eventstore.conflicts", "{conflict}", "Appends with a concurrency conflict."
         )
         self._dead_letters = meter.create_counter("eventstore.projection.dead_letters", "{event}", "New dead letters.")
         self._lag = meter.create_gauge(
             "eventstore.projection.lag",
             "{position}",
-            "How far a projection was behind what was settled, after a batch.",
+            "Lag of a projection behind the settled position, after a batch.",
         )
         _observe_pool(meter, engine, self._database)
 
@@ -159,7 +159,7 @@ class _OpenTelemetry:
             f"{name} {table}",
             kind=SpanKind.CLIENT,
             attributes=of_span,
-            record_exception=False,  # the text of an application's error may hold payload
+            record_exception=False,  # the text of an application's error may contain payload
             set_status_on_exception=False,
         ) as span:
             operation = _Operation(span)
@@ -192,7 +192,7 @@ class _OpenTelemetry:
 
 
 def _trace_context() -> AbstractContextManager[object]:
-    """Write the current trace context into the metadata of what is appended inside the block."""
+    """Write the current trace context into the metadata of the events that are appended inside the block."""
     carrier: dict[str, Any] = {}
     _TRACE_CONTEXT.inject(carrier)
     return metadata_context(carrier) if carrier else nullcontext()
@@ -202,8 +202,8 @@ def _observe_pool(meter: Meter, engine: Engine, database: Mapping[str, Attribute
     reference = weakref.ref(engine)  # the meter lives as long as the process
 
     def pool() -> QueuePool | None:
-        found = reference()
-        return found.pool if found is not None and isinstance(found.pool, QueuePool) else None
+        engine = reference()
+        return engine.pool if engine is not None and isinstance(engine.pool, QueuePool) else None
 
     def count(_options: CallbackOptions) -> Iterator[Observation]:
         if (now := pool()) is not None:
@@ -211,5 +211,5 @@ def _observe_pool(meter: Meter, engine: Engine, database: Mapping[str, Attribute
             yield Observation(now.checkedin(), {**database, "db.client.connection.state": "idle"})
 
     meter.create_observable_up_down_counter(
-        "db.client.connection.count", [count], "{connection}", "Connections of the pool, by what they do."
+        "db.client.connection.count", [count], "{connection}", "Connections of the pool, by state."
     )

@@ -94,7 +94,7 @@ def _of_projection(status: ProjectionStatus) -> Iterator[Finding]:
     if status.failure is not None:
         yield Finding(Level.ERROR, subject, f"stopped at {status.failure}; {lag}", "fix the handler, then restart it")
     elif status.retrying is not None and status.is_running:
-        message = f"retries {status.retrying}; {lag}"
+        message = f"retries an event: {status.retrying}; {lag}"
         yield Finding(Level.WARNING, subject, message, "read its worker's log; if the retries go on, fix the handler")
     elif status.lag_seconds > LAGGING_SECONDS:
         who = "a worker is running" if status.is_running else "no worker is running"

@@ -24,7 +24,7 @@ _UNREADABLE: Final = (
 
 def check_events(inspection: Inspection, start: Place, mapper: EventMapper) -> Iterator[Finding]:
     """Yield what is wrong with the events after a position, up to the newest event at the start of the check."""
-    check = _Payloads(inspection, mapper)
+    check = _PayloadCheck(inspection, mapper)
     after, done = start.number, 0
     with inspection.execution.statement() as run:
         ((newest,),) = run(newest_position)
@@ -53,7 +53,7 @@ def check_events(inspection: Inspection, start: Place, mapper: EventMapper) -> I
         inspection.report_progress(Place(Part.EVENTS, number=after), done)
 
 
-class _Payloads:
+class _PayloadCheck:
     """Reads events with these event types as a store would, or as plain data if there are none."""
 
     def __init__(self, inspection: Inspection, mapper: EventMapper) -> None:

@@ -168,11 +168,11 @@ def _repair_stream(run: Run, stream_id: str, findings: Sequence[Finding]) -> Non
     run(restore_head, stream_id=stream_id)
     run(delete_snapshots_beyond_head, stream_id=stream_id)
     run(delete_head_without_events, stream_id=stream_id)
-    for found in findings:
-        if found.kind is FindingKind.SNAPSHOT_UNREADABLE:
+    for finding in findings:
+        if finding.kind is FindingKind.SNAPSHOT_UNREADABLE:
             run(
                 delete_snapshot_at_version,
                 stream_id=stream_id,
-                schema_version=found.schema_version,
-                version=found.version,
+                schema_version=finding.schema_version,
+                version=finding.version,
             )

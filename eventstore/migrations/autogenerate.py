@@ -8,8 +8,8 @@ from sqlalchemy import Connection, inspect
 
 from eventstore.common.validation import check_schema_name
 from eventstore.migrations.environment import VERSION_TABLE
+from eventstore.migrations.name_clashes import is_ours
 from eventstore.migrations.place import schema_of, schema_of_tables
-from eventstore.migrations.strangers import is_ours
 from eventstore.tables import define_tables
 
 IncludeName = Callable[[str | None, Any, Any], bool]

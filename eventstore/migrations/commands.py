@@ -157,9 +157,9 @@ def pending(engine: Engine, revision: str = "head", *, schema: str | None = None
 def revisions_after(done: str, revision: str = "head") -> list[tuple[str, str]]:
     """Return the revisions after `done` up to `revision`, in order, with their descriptions."""
     script = ScriptDirectory.from_config(_config(Settings()))
-    known = [found.revision for found in script.walk_revisions("base", revision)]
+    known = [each.revision for each in script.walk_revisions("base", revision)]
     missing = [] if done not in {"base", *known} else list(script.iterate_revisions(revision, done))
-    return [(found.revision, found.doc) for found in reversed(missing)]
+    return [(each.revision, each.doc) for each in reversed(missing)]
 
 
 def check(engine: Engine, *, schema: str | None = None) -> tuple[int, int]:

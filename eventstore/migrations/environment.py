@@ -24,10 +24,10 @@ from eventstore.errors import (
     UnknownRevision,
 )
 from eventstore.migrations.lock import deploy_lock
+from eventstore.migrations.name_clashes import refuse_name_clashes
 from eventstore.migrations.place import refuse_elsewhere, refuse_elsewhere_in_script
 from eventstore.migrations.refusals import refusals, refuse_encoding
 from eventstore.migrations.settings import Progress, Settings
-from eventstore.migrations.strangers import refuse_strangers
 from eventstore.tables import SCHEMA_VERSION, define_tables
 
 VERSION_TABLE: Final = "es_alembic_version"
@@ -158,7 +158,7 @@ def _unknown_revision(connection: Connection, script: ScriptDirectory, schema: s
     """Return the revision of the tables if this code does not have it; otherwise None."""
     revision = current_revision(connection, schema)
     _end_reading(connection)
-    known = {found.revision for found in script.walk_revisions()}
+    known = {each.revision for each in script.walk_revisions()}
     return None if revision is None or revision in known else revision
 
 
@@ -276,7 +276,7 @@ def refuse_other_tables(connection: Connection, schema: str | None) -> None:
     Raises:
         TableTaken: There is such a table.
     """
-    refuse_strangers(connection, schema)
+    refuse_name_clashes(connection, schema)
     _end_reading(connection)
 
 

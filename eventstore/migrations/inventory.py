@@ -27,26 +27,26 @@ class Inventory:
 
     Attributes:
         dialect: `postgresql` or `sqlite`.
-        found: The definitions of everything that belongs to our tables.
+        definitions: Everything that belongs to our tables.
         versions: The rows of es_schema, as texts; None if the table does not exist.
         revisions: The rows of our version table; None if it does not exist.
         schema: The schema of the tables, quoted and with a dot; empty if there is none.
         owners: The owner of each table, quoted.
         elsewhere: The tables that an unqualified name finds in another schema than that of es_schema, with that schema,
             quoted.
-        kept: On SQLite, the statements that created the indexes and triggers of each table, including the
+        table_statements: On SQLite, the statements that created the indexes and triggers of each table, including the
             application's.
         is_permitted: On SQLite, whether a permission to change history was left behind.
     """
 
     dialect: str
-    found: Definitions
+    definitions: Definitions
     versions: tuple[str, ...] | None = None
     revisions: tuple[str, ...] | None = None
     schema: str = ""
     owners: Mapping[str, str] = field(default_factory=dict)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
-    kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    table_statements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_permitted: bool = False
 
 
@@ -83,13 +83,13 @@ def _on_postgresql(connection: Connection, schema: str | None) -> Inventory:
         return Inventory("postgresql", {})
     namespace, _, quoted = place
     elsewhere = on_postgresql.read_elsewhere(connection, namespace) if schema is None else {}
-    found = on_postgresql.read(connection, *place)
+    definitions = on_postgresql.read(connection, *place)
     parameters = {"namespace": namespace, "tables": [*TABLES, VERSION_TABLE]}
     owners = {name: owner for name, owner in connection.execute(_OWNERS, parameters)}  # noqa: C416  # of rows
     return Inventory(
         "postgresql",
-        found,
-        versions=_versions(connection, found, f"{quoted}."),
+        definitions,
+        versions=_versions(connection, definitions, f"{quoted}."),
         revisions=_revisions(connection, f"{quoted}.") if VERSION_TABLE in owners else None,
         schema=f"{quoted}.",
         owners=owners,
@@ -98,26 +98,26 @@ def _on_postgresql(connection: Connection, schema: str | None) -> Inventory:
 
 
 def _on_sqlite(connection: Connection) -> Inventory:
-    found = on_sqlite.read(connection)
+    definitions = on_sqlite.read(connection)
     query = text("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = :name")
     is_stamped = connection.execute(query, {"name": VERSION_TABLE}).scalar()
-    kept: dict[str, tuple[str, ...]] = {}
+    table_statements: dict[str, tuple[str, ...]] = {}
     for table, sql in connection.execute(_TABLE_STATEMENTS):
-        kept[table] = (*kept.get(table, ()), sql)
-    has_permission = Key(PERMISSION_TABLE, "table") in found
+        table_statements[table] = (*table_statements.get(table, ()), sql)
+    has_permission = Key(PERMISSION_TABLE, "table") in definitions
     return Inventory(
         "sqlite",
-        found,
-        versions=_versions(connection, found, ""),
+        definitions,
+        versions=_versions(connection, definitions, ""),
         revisions=_revisions(connection, "") if is_stamped else None,
-        kept=kept,
+        table_statements=table_statements,
         is_permitted=has_permission
         and connection.exec_driver_sql(f"SELECT 1 FROM {PERMISSION_TABLE}").first() is not None,
     )
 
 
-def _versions(connection: Connection, found: Definitions, schema: str) -> tuple[str, ...] | None:
-    if not all(Key("es_schema", "column", name) in found for name in ("version", "breaking_version")):
+def _versions(connection: Connection, definitions: Definitions, schema: str) -> tuple[str, ...] | None:
+    if not all(Key("es_schema", "column", name) in definitions for name in ("version", "breaking_version")):
         return None
     rows = connection.exec_driver_sql(_VERSION.format(schema.replace("%", "%%")))
     return tuple(f"version {version}, breaking_version {breaking}" for version, breaking in rows)

@@ -46,7 +46,7 @@ def deploy_lock(
     wait_seconds: float = 600.0,
     on_progress: OnProgress | None = None,
 ) -> Iterator[None]:
-    """Block other migrations of the same tables while the block runs, for your env.py.
+    """Exclude other migrations of the same tables while the block runs, for your env.py.
 
     On PostgreSQL it is a session-level advisory lock on a second connection. It is polled, because a session that waits
     for it would hold a transaction that CREATE INDEX CONCURRENTLY in turn waits for. The lock ends with its connection,
@@ -97,7 +97,7 @@ def deploy_lock(
 
 
 def _key(schema: str | None) -> int:
-    """Return a number of 63 bits for the tables of a schema; an advisory lock is of one database anyway."""
+    """Return a number of 63 bits for the tables of a schema; advisory locks are separate for each database anyway."""
     name = f"eventstore migrations of {schema}"
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
 

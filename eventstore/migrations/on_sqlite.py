@@ -73,11 +73,11 @@ def drop_constraints(table: str, names: Sequence[str]) -> None:
     connection = _online(f"dropping constraints of {table}")
     sql = definition_of(connection, table)
     lines = sql.split("\n")
-    kept = [line for line in lines if not any(_has(line, name) for name in names)]
-    if len(kept) == len(lines):
+    remaining = [line for line in lines if not any(_has(line, name) for name in names)]
+    if len(remaining) == len(lines):
         return
-    kept[-2] = kept[-2].rstrip().removesuffix(",")
-    redefine(connection, table, "\n".join(kept))
+    remaining[-2] = remaining[-2].rstrip().removesuffix(",")
+    redefine(connection, table, "\n".join(remaining))
 
 
 def add_column(table: str, name: str, type_: str) -> None:

@@ -15,9 +15,9 @@ from alembic import op
 from eventstore.errors import EventsWouldBeLost
 from eventstore.migrations import on_postgresql, on_sqlite
 from eventstore.migrations.dependents import refuse_dependents
+from eventstore.migrations.name_clashes import refuse_existing_tables, refuse_name_clashes
 from eventstore.migrations.place import refuse_elsewhere
 from eventstore.migrations.settings import Settings
-from eventstore.migrations.strangers import refuse_own, refuse_strangers
 
 _DROPPED: Final = {
     "es_0001": ("es_streams", "es_events", "snapshots", "es_schema"),
@@ -64,8 +64,8 @@ def create_schema() -> None:
     name = schema()
     context = op.get_context()
     if not context.as_sql:  # the first checks of the first revision
-        refuse_own(op.get_bind(), name)
-        refuse_strangers(op.get_bind(), name)
+        refuse_existing_tables(op.get_bind(), name)
+        refuse_name_clashes(op.get_bind(), name)
     if name is None or _on_sqlite():
         return
     if not context.as_sql and sa.inspect(op.get_bind()).has_schema(name):
@@ -94,7 +94,7 @@ def begin() -> None:
         if not is_sqlite:
             on_postgresql.begin()
         refuse_elsewhere(op.get_bind(), schema())
-        refuse_strangers(op.get_bind(), schema(), next_revision_only=True)
+        refuse_name_clashes(op.get_bind(), schema(), next_revision_only=True)
         if is_sqlite:
             on_sqlite.begin()
         elif downgraded is not None:

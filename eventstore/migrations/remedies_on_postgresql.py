@@ -152,7 +152,7 @@ class _Remedies:
             f"CREATE INDEX CONCURRENTLY {quoted(key.name)} ON {self._table} {definition}"
             for key, definition in self._definitions.items()
             if (key.table, key.kind) == (self._key.table, "index") and self._key.name in columns_of(definition)
-            if key in self._inventory.found  # one that is not there has its own finding
+            if key in self._inventory.definitions  # one that is not there has its own finding
         ]
         return Remedy((*again.statements, *indexes), again.advice)
 
@@ -240,7 +240,7 @@ class _Remedies:
         if self._found == self._expected + INVALID:
             return self._reindex()
         kind, _, index = self._expected.partition(" USING ")
-        stray = self._inventory.found.get(Key(self._key.table, "index", self._key.name))
+        stray = self._inventory.definitions.get(Key(self._key.table, "index", self._key.name))
         if stray == f"UNIQUE USING {index}":
             changes = [*self._keys_in_the_way(), f"ADD CONSTRAINT {self._name} {kind} USING INDEX {self._name}"]
             return self._alter(*changes)
@@ -254,7 +254,7 @@ class _Remedies:
 
     def _keys_in_the_way(self) -> Iterator[str]:
         is_primary = str(self._expected).startswith("PRIMARY KEY")
-        for key, definition in self._inventory.found.items():
+        for key, definition in self._inventory.definitions.items():
             if (key.table, key.kind) != (self._key.table, "key"):
                 continue
             if key == self._key or (is_primary and definition.startswith("PRIMARY KEY")):

@@ -25,7 +25,7 @@ def remedy(deviation: Deviation, inventory: Inventory, expected: Definitions) ->
     in_place = _of_column(deviation) if key.kind == "column" else None
     if in_place is not None:
         return in_place
-    if any(column.key.table == key.table for column in renamed_columns(expected, inventory.found)):
+    if any(column.key.table == key.table for column in renamed_columns(expected, inventory.definitions)):
         return Remedy((), "rename the column back first, then run `eventstore check` again")
     if key.kind == "constraint" and deviation.expected is None:
         return Remedy(tuple(_recreate(key.table, inventory, expected, without=key.name)), UNLESS_MEANT)
@@ -99,17 +99,17 @@ def _of_table(deviation: Deviation, expected: Definitions) -> Remedy:
 
 def _recreate(table: str, inventory: Inventory, expected: Definitions, *, without: str | None = None) -> Iterator[str]:
     """Yield the statements that recreate a table with its rows and the application's columns, constraints and so on."""
-    found = inventory.found
+    actual = inventory.definitions
     extra = {
         key: definition
-        for key, definition in found.items()
+        for key, definition in actual.items()
         if key.table == table and key not in expected and key.kind in {"column", "constraint"}
         if key.name != without and (key.kind == "column" or definition not in expected.values())
     }
     columns = [
         quoted(key.name)
         for key, definition in {**expected, **extra}.items()
-        if (key.table, key.kind) == (table, "column") and key in found and "GENERATED" not in definition
+        if (key.table, key.kind) == (table, "column") and key in actual and "GENERATED" not in definition
     ]
     listed = ", ".join(columns)
     yield "PRAGMA foreign_keys = OFF"
@@ -128,7 +128,7 @@ def _recreate(table: str, inventory: Inventory, expected: Definitions, *, withou
         )
     yield f"DROP TABLE {table}"
     yield f"ALTER TABLE {_NEW} RENAME TO {table}"
-    yield from inventory.kept.get(table, ())
+    yield from inventory.table_statements.get(table, ())
     yield f"PRAGMA foreign_key_check({table})"
     yield "COMMIT"
     yield "PRAGMA legacy_alter_table = OFF"

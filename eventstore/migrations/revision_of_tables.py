@@ -34,7 +34,8 @@ def judge(inventory: Inventory, history: Mapping[str, Definitions]) -> Verdict:
     revisions = list(history)
     known = {key for definitions in history.values() for key in definitions}
     counts = {
-        revision: count_deviations(definitions, inventory.found, known) for revision, definitions in history.items()
+        revision: count_deviations(definitions, inventory.definitions, known)
+        for revision, definitions in history.items()
     }
     stamp = _only(inventory.revisions, revisions)
     of_es_schema = next((each for each in revisions if (history[each][_ROW],) == inventory.versions), None)
@@ -49,7 +50,7 @@ def judge(inventory: Inventory, history: Mapping[str, Definitions]) -> Verdict:
         and revision in {written, following}
         and inventory.dialect == "postgresql"  # SQLite migrates in one transaction
         and not any(key.kind == "table" for key in history[following].keys() - history[str(written)].keys())
-        and any(inventory.found.get(key) == text for key, text in _added(history, str(written), following))
+        and any(inventory.definitions.get(key) == text for key, text in _added(history, str(written), following))
     )
     if is_begun:
         revision = str(written)

@@ -18,7 +18,7 @@ from eventstore.tables.immutability import PERMISSION_TABLE
 
 
 def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
-    """Compare the schema in the database with the one that the revisions make. Definitions count, not names.
+    """Compare the schema in the database with the one that the revisions make, as the catalog describes both.
 
     It checks tables, columns, defaults, generated columns, the sequence of the positions, keys, constraints, indexes,
     the triggers that protect history, rules, row level security, the owner's rights, and the contents of es_schema and
@@ -29,7 +29,7 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
     statistics) are no findings, unless they can refuse, change or hide what the store writes: a constraint or unique
     index, a rule, row level security, a BEFORE trigger for each row, a column.
 
-    It reads only the catalogs, never the events, and takes no locks on them. It returns no findings for a schema that
+    It reads only the catalogs, never the events, and takes no locks. It returns no findings for a schema that
     is newer than this code: run `verify` of the newer version.
 
     Args:
@@ -50,7 +50,7 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
     revisions = history(engine.dialect.name)
     if _is_newer(inventory, list(revisions)):
         return []
-    if not any(key.kind == "table" for key in inventory.found):
+    if not any(key.kind == "table" for key in inventory.definitions):
         return list(_of_no_tables(inventory, revisions[list(revisions)[-1]]))
     verdict = judge(inventory, revisions)
     expected = revisions[verdict.revision]
@@ -68,7 +68,7 @@ def verify(engine: Engine, *, schema: str | None = None) -> list[Finding]:
         findings.append(_finding(inventory, (table, None), stamp, remedy, FindingKind.SCHEMA_VERSION_WRONG))
     findings += _elsewhere(inventory)
     begun_with = revisions[verdict.pending[0]] if verdict.is_begun else expected
-    for deviation in deviations(expected, inventory.found, begun_with):
+    for deviation in deviations(expected, inventory.definitions, begun_with):
         if deviation.key.kind != "table" or deviation.key.table not in inventory.elsewhere:
             findings.append(_of_deviation(deviation, inventory, expected))
     if inventory.is_permitted:
@@ -101,7 +101,7 @@ def _elsewhere(inventory: Inventory) -> Iterator[Finding]:
     ours = inventory.schema.removesuffix(".")
     for table, schema in inventory.elsewhere.items():
         found = f"is found in schema {schema} by the search path, but es_schema in {ours}"
-        if Key(table, "table") in inventory.found:
+        if Key(table, "table") in inventory.definitions:
             remedy = Remedy((), f"{ours} has one, too: put {ours} first in the search path, and move the rows")
         else:
             remedy = Remedy((f"ALTER TABLE {schema}.{table} SET SCHEMA {ours}",))
@@ -115,7 +115,7 @@ def _of_deviation(deviation: Deviation, inventory: Inventory, expected: Definiti
     key = deviation.key
     name = key.name or None
     if key.kind in {"numbering", "persistence of the sequence", "rights in the sequence"}:
-        name = inventory.found[Key(key.table, "sequence", key.name)]
+        name = inventory.definitions[Key(key.table, "sequence", key.name)]
     return _finding(inventory, (key.table, name), _found_and_expected(deviation), remedy, _kind(deviation))
 
 

@@ -80,6 +80,7 @@ class BatchRunner:
         self._size = size
         self._seconds = seconds
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
+        self._order = GlobalOrder(store.core)
         self._to_uuid = store.core.dialect.to_uuid
         self._one_by_one_up_to = 0
         self.is_seen = False
@@ -132,7 +133,7 @@ class BatchRunner:
     def newest_position(self) -> int:
         """Return the position of the newest event, settled or not."""
         with self._store.core.execution.global_reading() as run:
-            return GlobalOrder(self._store.core).horizon(run).newest
+            return self._order.horizon(run).newest
 
     def settled_after(self, checkpoint: After) -> Horizon:
         """Return how far events after the checkpoint are settled, by a log view unless more is known to be settled.
@@ -141,7 +142,7 @@ class BatchRunner:
             LogWentBack: The log has never reached the checkpoint.
         """
         with self._store.core.execution.global_reading() as run, self._naming_projection():
-            return GlobalOrder(self._store.core).settled_after(run, checkpoint)
+            return self._order.settled_after(run, checkpoint)
 
     def handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
         """Handle a batch of settled events.
@@ -167,7 +168,7 @@ class BatchRunner:
             before = self._checked(run, position, event)
             if position >= min(horizon.settled, up_to_position):
                 return Batch(Outcome.CAUGHT_UP, 0, position)
-            page = GlobalOrder(transaction.core).page(
+            page = self._order.page(
                 run,
                 self._projection.filters,
                 after=before,
@@ -230,22 +231,22 @@ class BatchRunner:
         with target_of(self._projection, transaction.connection) as target:
             for row in rows:
                 if row[STREAM_ID] in blocked:
-                    if self._concerns(transaction, row):
+                    if self._concerns(row):
                         self._add_dead_letter(run, row, attempts=0, error=None)
                         dead_letters += 1
                     continue
-                handled += self._call_guarded(transaction, row, target, observed, guard)
+                handled += self._call_guarded(row, target, observed, guard)
                 if time.monotonic() > deadline:
-                    end = After(row[POSITION], GlobalOrder(transaction.core).token_of(row))
+                    end = After(row[POSITION], self._order.token_of(row))
                     break
         guard.end()
         observed.note(dead_letters=dead_letters)
         return handled, end
 
-    def _call_guarded(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
+    def _call_guarded(self, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
         """Call the handlers of a row's events, and attribute an error to the row."""
         try:
-            handled = self._call(transaction, row, target, observed, guard)
+            handled = self._call(row, target, observed, guard)
         except Exception as error:
             if guard.is_own(error):
                 raise
@@ -257,10 +258,10 @@ class BatchRunner:
             guard.blame.rows.append(row)
         return handled
 
-    def _call(self, transaction: EventStore, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
+    def _call(self, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
         """Call the handlers of a row's events; return how many were called."""
         handled = 0
-        for event in GlobalOrder(transaction.core).recorded([row]):
+        for event in self._order.recorded([row]):
             handler = self._projection.handler_of(event)
             if handler is not None:
                 observed.caused_by(event.metadata)
@@ -272,10 +273,10 @@ class BatchRunner:
             write_out(target)
         return handled
 
-    def _concerns(self, transaction: EventStore, row: Row) -> bool:
+    def _concerns(self, row: Row) -> bool:
         """Return whether a row's events have a handler; True if they can't be read."""
         try:
-            events = list(GlobalOrder(transaction.core).recorded([row]))
+            events = list(self._order.recorded([row]))
         except DecodingError:
             return True
         return any(self._projection.handler_of(event) is not None for event in events)
@@ -292,7 +293,7 @@ class BatchRunner:
             target_of(self._projection, transaction.connection) as target,
             self._store.core.observer.operation("project", projection=self._projection.name) as observed,
         ):
-            observed.note(events=self._call_guarded(transaction, row, target, observed, guard))
+            observed.note(events=self._call_guarded(row, target, observed, guard))
         guard.end()
 
     def _blocked_streams(self, run: Run) -> frozenset[str]:
@@ -309,7 +310,7 @@ class BatchRunner:
             if not rows or rows[0][0] != row[POSITION] - 1:  # another worker has moved the checkpoint
                 return Batch(Outcome.BUSY, 0, 0)
             self._add_dead_letter(run, row, attempts=attempts, error=error)
-            self._advance(run, rows[0][0], After(row[POSITION], GlobalOrder(self._store.core).token_of(row)))
+            self._advance(run, rows[0][0], After(row[POSITION], self._order.token_of(row)))
             observed.note(dead_letters=1)
         return Batch(Outcome.ADVANCED, 0, row[POSITION])
 

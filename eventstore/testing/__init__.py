@@ -1,4 +1,4 @@
-"""For tests: the contract that every backend shows, scenarios, golden files, and the adversary.
+"""Support for tests: the contract of every backend, scenarios, golden files, and the adversary.
 
 `eventstore.testing.contract` needs pytest.
 """

@@ -1,4 +1,4 @@
-"""What the parts of the contract share."""
+"""Fixtures and helpers that all parts of the contract share."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -10,21 +10,21 @@ from sqlalchemy import Engine
 from eventstore import EventStore, NewEvent
 
 MakeStore = Callable[..., EventStore]
-"""Makes a store on the engine under test, with the options of its constructor."""
+"""Creates a store on the engine under test, with options of its constructor."""
 
 
 class ContractBase:
-    """The fixtures; `engine` is to be given by the subclass that runs the contract."""
+    """The fixtures of the contract. The subclass that runs it defines `engine`."""
 
     @pytest.fixture
     def engine(self) -> Engine:
         """Return an engine of an empty database with the tables."""
-        msg = "give the contract a fixture `engine`: of an empty database with the tables"
+        msg = "define a fixture `engine` in your subclass: an engine of an empty database with the tables"
         raise NotImplementedError(msg)
 
     @pytest.fixture
     def make_store(self, engine: Engine) -> MakeStore:
-        """Return what makes stores with more options; override it for one that all of yours need, such as a schema."""
+        """Return a function that creates stores. Override it for options that all stores need, such as a schema."""
         return partial(EventStore, engine)
 
     @pytest.fixture
@@ -34,10 +34,10 @@ class ContractBase:
 
 
 def numbered(count: int, first: int = 1) -> list[NewEvent]:
-    """Return events that can be told apart."""
+    """Return events with consecutive numbers."""
     return [NewEvent("counted", {"number": number}) for number in range(first, first + count)]
 
 
 def numbers(events: Iterable[Any]) -> list[int]:
-    """Return what tells them apart."""
+    """Return the numbers of events."""
     return [event.data["number"] for event in events]

@@ -31,7 +31,7 @@ from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """An event of a registered class, which can be iterated over, as a list of events can."""
+    """An event of a registered class that is iterable, like a list of events."""
 
     number: int
 
@@ -47,7 +47,7 @@ SAME: list[tuple[Any, Any]] = [
     ({(1, 2): "x", True: "y"}, {True: "y", (1, 2): "x"}),
     ({"text": "x" * 1000}, {"text": "x" * 1000}),
 ]
-"""Two values that are one and the same."""
+"""Pairs of values that count as the same content."""
 OTHERS: list[tuple[Any, Any]] = [
     (1, True),
     (1, 1.0),
@@ -59,11 +59,11 @@ OTHERS: list[tuple[Any, Any]] = [
     ({1, 2}, {True, 2}),
     (datetime(2026, 3, 1, 12, tzinfo=UTC), datetime(2026, 3, 1, 13, tzinfo=timezone(timedelta(hours=1)))),
 ]
-"""Two values, most of them equal, that are not the same."""
+"""Pairs of values, most of them equal, that count as different contents."""
 
 
 def kept(values: list[Any]) -> list[NewEvent]:
-    """Return events that hold these values, each time with the same ids."""
+    """Return events with these values, always with the same ids."""
     return [
         NewEvent("kept", {"in": value}, event_id=uuid5(NAMESPACE_OID, str(number)))
         for number, value in enumerate(values)
@@ -76,7 +76,7 @@ def versions(store: EventStore, stream_id: str) -> list[int]:
 
 
 class ExpectationContract(ContractBase):
-    """Which expectation accepts which stream."""
+    """Which expected version accepts which stream."""
 
     def test_one_event_needs_no_list(self, make_store: MakeStore) -> None:
         event_types = EventTypes()
@@ -140,7 +140,7 @@ class ExpectationContract(ContractBase):
 
 
 class BatchContract(ContractBase):
-    """Large appends are like small ones."""
+    """Large appends work as small ones do."""
 
     @pytest.mark.parametrize("count", [1, 1000])
     def test_a_batch_is_stored_in_its_order(self, store: EventStore, count: int) -> None:
@@ -156,7 +156,7 @@ class BatchContract(ContractBase):
 
 
 class RepetitionContract(ContractBase):
-    """The same events appended again are stored once."""
+    """Appends are idempotent: the same events appended again are stored once."""
 
     def test_repeating_an_append_returns_the_first_result(self, store: EventStore) -> None:
         events = numbered(3)
@@ -205,7 +205,7 @@ class RepetitionContract(ContractBase):
         assert versions(store, "order-1") == [1, 2]
 
     def test_a_repetition_is_recognised_whoever_writes_it(self, make_store: MakeStore) -> None:
-        """The codec was changed, or compression switched on, or a dict was made in another order: it is the same."""
+        """Another codec, compression or another order of a dict is still the same content."""
         stores = [make_store(codec=codec()) for codec in (MessagePackCodec, JSONCodec)]
         others = [*stores, make_store(compress_above=0)]
         first, again = kept([one for one, _ in SAME]), kept([other for _, other in SAME])
@@ -226,7 +226,7 @@ class RepetitionContract(ContractBase):
 
 
 class SeveralStreamsContract(ContractBase):
-    """`append_many` is all or nothing, or each for itself."""
+    """`append_many` is atomic, or handles each append separately."""
 
     def test_append_many_stores_all(self, store: EventStore) -> None:
         store.append("order-1", numbered(2), expected_version=0)
@@ -309,12 +309,12 @@ class SeveralStreamsContract(ContractBase):
 
 
 class RaceContract(ContractBase):
-    """Writers at the same time, on connections of their own."""
+    """Concurrent writers on separate connections."""
 
     WRITERS = 8
 
     @pytest.mark.parametrize("existing", [0, 3])
-    def test_one_writer_wins_and_the_others_are_told(self, store: EventStore, existing: int) -> None:
+    def test_one_writer_wins_and_the_others_get_a_conflict(self, store: EventStore, existing: int) -> None:
         if existing:
             store.append("order-1", numbered(existing), expected_version=0)
         barrier = Barrier(self.WRITERS)
@@ -352,7 +352,7 @@ class RaceContract(ContractBase):
         turns = 8
         old = [f"old-{index}" for index in range(20)]
         new = [[f"new-{turn}-{index}" for index in range(20)] for turn in range(turns)]
-        barrier = Barrier(self.WRITERS, timeout=10)  # where one has failed, nobody waits for it for ever
+        barrier = Barrier(self.WRITERS, timeout=10)  # if a writer fails, the others do not wait forever
 
         def write(number: int) -> None:
             for turn in range(turns):
@@ -368,4 +368,4 @@ class RaceContract(ContractBase):
 
 
 class AppendContract(ExpectationContract, BatchContract, RepetitionContract, SeveralStreamsContract, RaceContract):
-    """All about appending."""
+    """The contract of appends."""

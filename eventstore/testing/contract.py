@@ -1,4 +1,4 @@
-"""Everything that is true of a store on every backend, as a suite that you can run on your own set-up.
+"""The contract of a store on every backend, as a test suite that you can run on your set-up.
 
 Example:
     ```python
@@ -13,7 +13,7 @@ Example:
 """
 
 from eventstore.testing.append_contract import AppendContract
-from eventstore.testing.closing_contract import ClosingContract
+from eventstore.testing.deletion_contract import DeletionContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.testing.inline_contract import InlineContract
 from eventstore.testing.input_contract import InputContract
@@ -40,6 +40,6 @@ class EventStoreContract(
     ProjectionContract,
     InlineContract,
     RepositoryContract,
-    ClosingContract,
+    DeletionContract,
 ):
-    """The whole contract. Subclass it and give it a fixture `engine`: of an empty database with the tables."""
+    """The whole contract. Subclass it, and define the fixture `engine`: of an empty database with the tables."""

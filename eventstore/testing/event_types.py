@@ -1,4 +1,4 @@
-"""Golden files: an example of every event ever released, as it was stored, and as today's code reads it.
+"""Golden files: an example of every released event, as it was stored and as the present code reads it.
 
 Example:
     ```python
@@ -37,14 +37,14 @@ _ADD: Final = "pass an example to GoldenFiles.write, run it, review and commit t
 class GoldenFiles:
     """A folder of golden files, to be kept under version control.
 
-    Each file holds one event: `stored` is its plain data as JSON, to be read by people; `codec` and `bytes` (in base64)
-    are what was stored; `read` are the events that are made of it. All but `read` is written once and never changed.
+    Each file has one event: `stored` is its plain data as readable JSON; `codec` and `bytes` (in base64) are what was
+    stored; `read` has the events that it is read as. Only `read` ever changes.
 
     Attributes:
-        folder: Where the files are. `write` creates it.
-        event_types: Today's registry.
-        codec: What `write` encodes by. Defaults to MessagePack.
-        also_reads: Codecs of your own that earlier files were written by.
+        folder: The folder of the files. `write` creates it.
+        event_types: The present registry.
+        codec: The codec that `write` encodes with. Defaults to MessagePack.
+        also_reads: Your codecs that earlier files were written with.
     """
 
     folder: Path
@@ -53,22 +53,22 @@ class GoldenFiles:
     also_reads: Iterable[Codec] = field(default=(), kw_only=True)
 
     def write(self, examples: Iterable[Any], *, accept_changes: bool = False) -> list[Path]:
-        """Write a file for each example that is in none yet.
+        """Write a file for each example that has none yet.
 
-        Give the examples fixed values: with a new UUID or the present time, they are in none yet every time.
+        Give the examples fixed values, because one with a new UUID or the present time would get a new file each time.
 
         Args:
-            examples: Objects of registered classes, or `NewEvent`s. Several of one event type are fine.
-            accept_changes: Write what today's code makes of the events into the files that are there, too. Review the
-                difference.
+            examples: Objects of registered classes, or `NewEvent`s. An event type may have several.
+            accept_changes: Whether to update `read` in the existing files as the present code reads their events.
+                Review the difference.
 
         Returns:
             The files that were written.
 
         Raises:
-            UnregisteredEventType: An example that is neither a `NewEvent` nor of a registered class.
-            EncodingError: An example that can't be stored.
-            DecodingError: One that today's code can't read.
+            UnregisteredEventType: An example is neither a `NewEvent` nor of a registered class.
+            EncodingError: An example can't be stored.
+            DecodingError: The present code can't read an example.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         contents = {path: _load(path) for path in self._paths()}
@@ -89,23 +89,23 @@ class GoldenFiles:
         return written
 
     def check(self) -> None:
-        """Check that today's code reads each file as before, and that each class and each upcaster has one.
+        """Check that the present code reads each file as before, and that each class and each upcaster has a file.
 
         Raises:
-            AssertionError: It does not; the message says what is wrong with which file, and what to do.
+            AssertionError: A check fails; the message names the file, the problem, and what to do.
         """
         problems = []
-        found = set()
+        shapes = set()
         for path in self._paths():
             try:
                 content = _load(path)
-                found.add((content["event_type"], content["schema_version"]))
+                shapes.add((content["event_type"], content["schema_version"]))
                 problem = self._problem(content)
             except (KeyError, TypeError, ValueError) as error:
-                problem = f"is no golden file, or was changed by hand ({type(error).__name__}): restore what it was"
+                problem = f"is not a golden file, or was changed by hand ({type(error).__name__}): restore it"
             if problem:
                 problems.append(f"{path.name} {problem}")
-        for event_type, schema_version in sorted({*self.event_types.classes, *self.event_types.steps} - found):
+        for event_type, schema_version in sorted({*self.event_types.classes, *self.event_types.steps} - shapes):
             problems.append(f"no file has {event_type!r} with schema version {schema_version}: {_ADD}")
         if problems:
             raise AssertionError("\n- ".join([f"golden files in {self.folder}:", *problems]))
@@ -116,18 +116,18 @@ class GoldenFiles:
                 _json(self._mapper().codec.decode(content["codec"], base64.b64decode(content["bytes"])))
                 != content["stored"]
             ):
-                return "has bytes that do not say what `stored` says: restore the file, or the codec"
+                return "has other bytes than `stored`: restore the file or the codec"
             read = self._read(content)
         except (DecodingError, EncodingError) as error:
             return (
-                f"can't be read any more: {error.problem}. What is stored never changes, so change the code: give the "
-                "new shape a schema version of its own, and add an upcaster to it"
+                f"can't be read any more: {error.problem}. Stored events never change, so change the code: give the "
+                "new shape a new schema version, and add an upcaster to it"
             )
         if read != content["read"]:
             return (
                 f"is read differently. It was {json.dumps(content['read'])}, it is {json.dumps(read)}. If that is "
-                "meant, run GoldenFiles.write(…, accept_changes=True), review and commit. If not, give the new shape a "
-                "schema version of its own, and add an upcaster to it"
+                "intended, run GoldenFiles.write(…, accept_changes=True), review and commit. Otherwise give the new "
+                "shape a new schema version, and add an upcaster to it"
             )
         return None
 
@@ -145,7 +145,7 @@ class GoldenFiles:
         return {**content, "read": self._read(content)}
 
     def _read(self, content: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return what a store makes of the event."""
+        """Return the event as a store reads it."""
         shape = (content["event_type"], content["schema_version"])
         data = base64.b64decode(content["bytes"])
         row = (1, "golden", 1, UUID(int=0), *shape, content["codec"], data, None, datetime.now(UTC))
@@ -166,7 +166,7 @@ class GoldenFiles:
         return sorted(self.folder.glob("*.json"))
 
     def _free_path(self, content: dict[str, Any]) -> Path:
-        """Return a path whose name helps people; what a file is about stands in it."""
+        """Return a path with a readable name; only the content of a file counts."""
         name = f"{re.sub(r'[^A-Za-z0-9.-]', '_', content['event_type'])[:100]}.{content['schema_version']}"
         number = 1
         path = self.folder / f"{name}.json"
@@ -177,12 +177,12 @@ class GoldenFiles:
 
 
 def _json(value: Any, *, typed: bool = False) -> Any:
-    """Return the value as JSON has it."""
+    """Return the value as JSON values."""
     return json.loads(_TO_JSON.encode(value, typed=typed)[1])
 
 
 def _identity(content: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what makes two files the same; not the bytes, in which sets have no order."""
+    """Return what identifies an example. The bytes do not, because sets have no order in them."""
     return content["event_type"], content["schema_version"], content["codec"], content["stored"]
 
 

@@ -28,7 +28,7 @@ BAD_LISTS: list[Any] = [
     ["a\0b"],
     ["\ud800"],
 ]
-"""What is no list of names, for every field of a filter."""
+"""Values that are not a list of names, for every field of a filter."""
 
 BAD_NUMBERS: list[Any] = [-1, True, 1.5, "1", None, 2**63]
 
@@ -83,18 +83,18 @@ def expected_of(rows: list[tuple[int, str, str, str]], filters: list[dict[str, A
             and position > options.get("after_position", 0)
         )
 
-    wanted = filters or [{}]
-    return [row[0] for row in rows if row[0] > after and any(matches(row, options) for options in wanted)]
+    alternatives = filters or [{}]
+    return [row[0] for row in rows if row[0] > after and any(matches(row, options) for options in alternatives)]
 
 
 def at_read_committed(engine: Engine) -> Connection:
-    """Return a connection for a transaction that sees what others commit, whatever the engine's own are like."""
+    """Return a connection for a transaction that sees what others commit, independent of the engine's options."""
     options = {} if engine.dialect.name == "sqlite" else {"isolation_level": "READ COMMITTED"}
     return engine.connect().execution_options(**options)
 
 
 class GlobalOrderContract(ContractBase):
-    """All about reading all streams."""
+    """The contract of reading all streams."""
 
     def test_all_events_come_in_the_order_of_their_positions(self, store: EventStore) -> None:
         first = store.append("order-1", numbered(2), expected_version=0)
@@ -128,8 +128,8 @@ class GlobalOrderContract(ContractBase):
         store = make_store(page_size=page_size)
         for options in FILTERS:
             filters = [EventFilter(**fields) for fields in options]
-            found = [event.position for event in store.read_all(*filters)]
-            assert found == expected_of(rows, options), options
+            positions = [event.position for event in store.read_all(*filters)]
+            assert positions == expected_of(rows, options), options
 
     @pytest.mark.parametrize("filtered", [False, True])
     def test_after_position_is_exclusive(self, store: EventStore, filtered: bool) -> None:
@@ -138,8 +138,8 @@ class GlobalOrderContract(ContractBase):
         options = [{"event_types": ["paid"]}] if filtered else []
         last = rows[-1][0]
         for after in (0, 1, 2, 29, 30, last - 1, last):
-            found = [event.position for event in store.read_all(*filters, after_position=after)]
-            assert found == expected_of(rows, options, after)
+            positions = [event.position for event in store.read_all(*filters, after_position=after)]
+            assert positions == expected_of(rows, options, after)
         for after in (last + 1, 2**63 - 1):
             with pytest.raises(PositionBeyondLog) as error:
                 next(store.read_all(*filters, after_position=after))
@@ -159,8 +159,8 @@ class GlobalOrderContract(ContractBase):
         store.append("order-2", [NewEvent("placed")], expected_version=0)
         last, *_ = [event.token for event in store.read_all() if event.stream_id == "order-1"]
         store.delete_stream("order-1", expected_version=2, reason="asked for")
-        found = [(event.stream_id, event.event_type) for event in store.read_all(after_position=last)]
-        assert found == [("order-2", "placed"), ("order-1", STREAM_DELETED_EVENT)]
+        events = [(event.stream_id, event.event_type) for event in store.read_all(after_position=last)]
+        assert events == [("order-2", "placed"), ("order-1", STREAM_DELETED_EVENT)]
 
     def test_a_read_after_an_event_that_never_was_is_refused(self, store: EventStore) -> None:
         fill(store)
@@ -187,8 +187,8 @@ class GlobalOrderContract(ContractBase):
         for limit in (0, 1, 2, 3, 19, 1000):
             for options in ([], [paid], [paid, {"categories": ["order"]}]):
                 filters = [EventFilter(**fields) for fields in options]
-                found = [event.position for event in store.read_all(*filters, limit=limit)]
-                assert found == expected_of(rows, options)[:limit]
+                positions = [event.position for event in store.read_all(*filters, limit=limit)]
+                assert positions == expected_of(rows, options)[:limit]
 
     @pytest.mark.parametrize("page_size", PAGE_SIZES)
     def test_backwards_the_same_events_come_the_newest_first(self, make_store: MakeStore, page_size: int) -> None:
@@ -199,8 +199,8 @@ class GlobalOrderContract(ContractBase):
             for after in (0, 16, 44, rows[-1][0]):
                 expected = expected_of(rows, options, after)[::-1]
                 for limit in (None, 0, 1, 3, 1000):
-                    found = store.read_all(*filters, after_position=after, limit=limit, backwards=True)
-                    assert [event.position for event in found] == expected[:limit], (options, after, limit)
+                    events = store.read_all(*filters, after_position=after, limit=limit, backwards=True)
+                    assert [event.position for event in events] == expected[:limit], (options, after, limit)
 
     def test_backwards_a_read_ends_before_a_token(self, store: EventStore) -> None:
         fill(store)
@@ -220,11 +220,11 @@ class GlobalOrderContract(ContractBase):
     def test_backwards_a_read_begins_at_what_is_newest_then(self, make_store: MakeStore) -> None:
         store = make_store(page_size=2)
         store.append("counter-1", numbered(5), expected_version=0)
-        found = []
+        numbers = []
         for event in store.read_all(backwards=True):
-            found.append(event.data["number"])
+            numbers.append(event.data["number"])
             store.append("counter-1", numbered(1, first=100), expected_version=ANY)
-        assert found == [5, 4, 3, 2, 1]
+        assert numbers == [5, 4, 3, 2, 1]
 
     def test_backwards_a_read_goes_on_if_the_stream_of_its_first_event_is_deleted(self, make_store: MakeStore) -> None:
         store = make_store(page_size=2)
@@ -243,22 +243,22 @@ class GlobalOrderContract(ContractBase):
 
     def test_the_last_position_is_all_that_has_to_be_kept(self, store: EventStore) -> None:
         rows = fill(store)
-        position, found = 0, []
+        position, positions = 0, []
         while events := list(store.read_all(after_position=position, limit=7)):
-            found += [event.position for event in events]
-            position = found[-1]
-        assert found == [row[0] for row in rows]
+            positions += [event.position for event in events]
+            position = positions[-1]
+        assert positions == [row[0] for row in rows]
         store.append("order-new", numbered(1), expected_version=0)
         assert [event.stream_id for event in store.read_all(after_position=position)] == ["order-new"]
 
     def test_a_read_ends_at_what_was_newest_when_it_began(self, make_store: MakeStore) -> None:
         store = make_store(page_size=2)
         store.append("counter-1", numbered(5), expected_version=0)
-        found = []
+        numbers = []
         for event in store.read_all():
-            found.append(event.data["number"])
+            numbers.append(event.data["number"])
             store.append("counter-1", numbered(1, first=100), expected_version=ANY)
-        assert found == [1, 2, 3, 4, 5]
+        assert numbers == [1, 2, 3, 4, 5]
 
     def test_an_abandoned_global_read_holds_nothing(self, make_store: MakeStore) -> None:
         store = make_store(page_size=2)
@@ -349,11 +349,11 @@ class GlobalOrderContract(ContractBase):
     def test_many_names_are_fine_and_too_many_filters_are_not(self, store: EventStore) -> None:
         rows = fill(store)
         ids = [*(f"none-{number}" for number in range(20_000)), "order-3"]
-        wanted = [row[0] for row in rows if row[3] == "order-3"]
-        assert [event.position for event in store.read_all(EventFilter(stream_ids=ids))] == wanted
+        of_stream = [row[0] for row in rows if row[3] == "order-3"]
+        assert [event.position for event in store.read_all(EventFilter(stream_ids=ids))] == of_stream
         one_by_one = [EventFilter(stream_ids=[stream_id]) for stream_id in ids[-500:]]
-        assert [event.position for event in store.read_all(*one_by_one)] == wanted
+        assert [event.position for event in store.read_all(*one_by_one)] == of_stream
         different = [EventFilter(stream_ids=["order-3"], after_position=number) for number in range(MAX_FILTERS)]
-        assert [event.position for event in store.read_all(*different)] == wanted
+        assert [event.position for event in store.read_all(*different)] == of_stream
         with pytest.raises(InvalidFilter):
             store.read_all(*different, EventFilter(stream_ids=["order-3"], event_types=["paid"]))

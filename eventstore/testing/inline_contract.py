@@ -1,4 +1,4 @@
-"""Inline projections: several of them, on every way of appending, all or nothing."""
+"""Inline projections: several of them, with every way of appending, atomically."""
 
 from collections.abc import Callable
 from functools import partial
@@ -45,7 +45,7 @@ def write(connection: Connection, entry: str) -> None:
 
 
 def summing() -> Projection:
-    """Return a projection that adds up the numbers of each stream, and forgets those that have ended."""
+    """Return a projection that sums the numbers of each stream, and removes deleted and archived streams."""
     projection = Projection("sums")
 
     @projection.on("counted")
@@ -62,7 +62,7 @@ def summing() -> Projection:
 
 
 def noting(name: str = "journal") -> Projection:
-    """Return a projection that writes down each event."""
+    """Return a projection that writes each event to the journal."""
     projection = Projection(name)
 
     @projection.on()
@@ -73,7 +73,7 @@ def noting(name: str = "journal") -> Projection:
 
 
 def failing() -> Projection:
-    """Return a projection that fails at each event, when it has written."""
+    """Return a projection that fails at each event after it has written."""
     projection = Projection("failing")
 
     @projection.on()
@@ -92,13 +92,13 @@ def calling(handler: Callable[[RecordedEvent, Connection], object]) -> Projectio
 
 
 def summed(engine: Engine) -> dict[str, int]:
-    """Return what `summing` has made."""
+    """Return the sums that `summing` has written."""
     with engine.connect() as connection:
         return {row.stream_id: row.sum for row in connection.execute(select(sums))}
 
 
 def entries(engine: Engine) -> list[str]:
-    """Return what was written to the journal, in order."""
+    """Return the entries of the journal, in order."""
     with engine.connect() as connection:
         return list(connection.execute(select(journal.c.entry).order_by(journal.c.place)).scalars())
 
@@ -165,14 +165,14 @@ WAYS: dict[str, tuple[Callable[[EventStore], None], dict[str, int], list[str]]] 
     "delete_stream": (delete, {"order-2": 6}, ["order-1 4"]),
     "archive_stream": (archive, {"order-2": 6}, ["order-1 4"]),
 }
-"""Ways to append where two streams of three events are: the sums that it leads to, and what is written down."""
+"""The ways to append to a store with two streams of three events: the resulting sums and journal entries."""
 
 on_each_way = pytest.mark.parametrize("way", WAYS)
 joined_or_not = pytest.mark.parametrize("is_joined", [False, True], ids=["own transaction", "joined"])
 
 
 class InlineContract(ContractBase):
-    """All about inline projections that holds on every database."""
+    """The contract of inline projections on every database."""
 
     @pytest.fixture(autouse=True)
     def _read_models(self, engine: Engine) -> None:
@@ -180,7 +180,7 @@ class InlineContract(ContractBase):
 
     @pytest.fixture
     def two(self, store: EventStore) -> EventStore:
-        """Return a store with two projections in it, one given after the other, and two streams of three events."""
+        """Return a store with two projections, added one after the other, and two streams of three events."""
         projecting = inline(inline(store, summing()), noting())
         projecting.append("order-1", numbered(3), expected_version=0)
         projecting.append("order-2", numbered(3), expected_version=0)
@@ -191,7 +191,7 @@ class InlineContract(ContractBase):
 
     @pytest.fixture
     def exported(self) -> BytesIO:
-        """Return the export of a store with mixed streams, one of them deleted and begun again."""
+        """Return the export of a store with interleaved streams, one of them deleted and begun again."""
         with EventStore.in_memory() as other:
             for version in (0, 2):
                 for stream_id in ("order-1", "order-2"):
@@ -209,22 +209,22 @@ class InlineContract(ContractBase):
     def test_two_inline_projections_are_right_after_each_way_to_append(
         self, two: EventStore, engine: Engine, *, way: str, is_joined: bool
     ) -> None:
-        act, expected, noted = WAYS[way]
+        act, expected, journal = WAYS[way]
         if is_joined:
             with engine.begin() as connection:
                 write(connection, "mine")
                 act(two.join(connection))
-            noted = ["mine", *noted]
+            journal = ["mine", *journal]
         else:
             act(two)
-        assert (summed(engine), entries(engine)) == (expected, noted)
+        assert (summed(engine), entries(engine)) == (expected, journal)
 
     @joined_or_not
     @on_each_way
     def test_a_handler_that_fails_undoes_it_and_what_other_handlers_wrote(
         self, two: EventStore, engine: Engine, *, way: str, is_joined: bool
     ) -> None:
-        act, expected, noted = WAYS[way]
+        act, expected, journal = WAYS[way]
         before = list(two.read_all())
         broken = inline(two, failing())
         if is_joined:
@@ -233,13 +233,13 @@ class InlineContract(ContractBase):
                 with pytest.raises(ValueError, match=PAYLOAD):
                     act(broken.join(connection))
                 act(two.join(connection))
-            assert (summed(engine), entries(engine)) == (expected, ["mine", *noted])
+            assert (summed(engine), entries(engine)) == (expected, ["mine", *journal])
             return
         with pytest.raises(ValueError, match=PAYLOAD):
             act(broken)
         assert (summed(engine), entries(engine), list(two.read_all())) == (BEFORE, [], before)
         act(two)
-        assert (summed(engine), entries(engine)) == (expected, noted)
+        assert (summed(engine), entries(engine)) == (expected, journal)
 
     @joined_or_not
     def test_two_inline_projections_of_very_many_events(
@@ -249,7 +249,7 @@ class InlineContract(ContractBase):
         *,
         is_joined: bool,
     ) -> None:
-        """So many that PostgreSQL copies them. Handlers write at each thousandth."""
+        """Import as many events as PostgreSQL stores by COPY. Handlers write at each thousandth."""
 
         def adding(name: str) -> Projection:
             projection, added = Projection(name), [0]
@@ -326,7 +326,7 @@ class InlineContract(ContractBase):
         import_events(projecting, exported, format=Format.JSON_LINES, keep_positions=keep_positions, batch_size=5)
         assert summed(engine) == {"order-1": 10, "order-2": 10, "order-3": 5}
 
-    def test_composed_projections_are_called_in_the_order_in_which_they_were_given(
+    def test_composed_projections_are_called_in_the_order_in_which_they_were_added(
         self, store: EventStore, engine: Engine
     ) -> None:
         def naming(name: str) -> Projection:
@@ -414,7 +414,7 @@ class InlineContract(ContractBase):
         *,
         is_joined: bool,
     ) -> None:
-        """By a store without projections nobody handles it; by one with them it is handled at once."""
+        """Through a store without projections the event is not handled; through one with them it is handled at once."""
 
         def bill(event: RecordedEvent, connection: Connection) -> None:
             if event.stream_id.startswith("order-"):
@@ -442,7 +442,7 @@ class InlineContract(ContractBase):
         looping: list[EventStore] = []
 
         def again(event: RecordedEvent, connection: Connection) -> None:
-            if event.version > 20:  # Python would say so later, by a RecursionError
+            if event.version > 20:  # otherwise Python would raise a RecursionError later
                 raise ValueError(PAYLOAD)
             looping[0].join(connection).append("loop-1", numbered(1), expected_version=event.version)
 
@@ -459,7 +459,7 @@ class InlineContract(ContractBase):
         *,
         is_joined: bool,
     ) -> None:
-        """Also of appends that are not atomic: what it leaves out are conflicts of its own."""
+        """This holds for appends that are not atomic, too, which leave out only their own conflicts."""
 
         def conflict(_: RecordedEvent, connection: Connection) -> None:
             two.join(connection).append("order-2", numbered(1), expected_version=1)
@@ -499,7 +499,7 @@ class InlineContract(ContractBase):
 
 
 def event_of(event: RecordedEvent) -> NewEvent:
-    """Return a new event that says the same."""
+    """Return a new event with the same content."""
     return NewEvent(event.event_type, event.data)
 
 

@@ -1,4 +1,4 @@
-"""Bad input: a typed error, before anything is written, without a payload in its text."""
+"""Invalid input: a typed error, before anything is written, without a payload in its text."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from eventstore.testing._base import ContractBase, MakeStore, numbered
 
 
 class Kind(str, Enum):  # noqa: UP042  # a StrEnum is formatted by its value
-    """Names in an application."""
+    """Names that an application defines as an enum."""
 
     STREAM = "order-1"
     ORDER = "order"
@@ -30,7 +30,7 @@ class Kind(str, Enum):  # noqa: UP042  # a StrEnum is formatted by its value
 
 
 class Number(IntEnum):
-    """Numbers in an application."""
+    """Numbers that an application defines as an enum."""
 
     NONE = 0
     ONE = 1
@@ -56,7 +56,7 @@ UNENCODABLE: list[tuple[Any, str, str]] = [
     ({"by_key": {object: 1}}, "$.by_key[key of type type]", "type"),
     ({"state": HTTPStatus.OK}, "$.state", "HTTPStatus"),
 ]
-"""Data, the path of the culprit, the name of its type."""
+"""Invalid data, the path of the invalid value, and the name of its type."""
 
 BAD_METADATA: list[tuple[Any, str]] = [
     ([("user", 7)], "$"),
@@ -72,11 +72,11 @@ BAD_METADATA: list[tuple[Any, str]] = [
     ({"pair": (1, 2)}, "$.pair"),
     ({"digits": 10**5000}, "$"),
 ]
-"""Metadata, and the path of the culprit."""
+"""Invalid metadata, and the path of the invalid value."""
 
 
 class InputContract(ContractBase):
-    """All about bad input."""
+    """The contract of invalid input."""
 
     def test_bad_stream_ids(self, store: EventStore) -> None:
         for stream_id in BAD_IDS:
@@ -126,11 +126,11 @@ class InputContract(ContractBase):
         assert [orders.stream_id(id_) for id_ in (Kind.ORDER, Number.ONE)] == ["order-order", "order-1"]
         assert orders.load(Number.ONE).state == 1
 
-        seen: list[str] = []
+        handled: list[str] = []
         projection = Projection(Kind.ORDER)
-        projection.on(Kind.PLACED)(lambda event, _: seen.append(event.event_type))
+        projection.on(Kind.PLACED)(lambda event, _: handled.append(event.event_type))
         Worker(store, projection).run_until_caught_up()
-        assert (seen, ProjectionAdmin(store).position(Kind.ORDER)) == (["order-placed"], first.position)
+        assert (handled, ProjectionAdmin(store).position(Kind.ORDER)) == (["order-placed"], first.position)
 
         event_types = EventTypes()
         event_types.register(Kind.PLACED, Placed, schema_version=2)
@@ -212,9 +212,9 @@ class InputContract(ContractBase):
             events = [NewEvent("fine", {}), NewEvent("broken", data)]
             with pytest.raises(EncodingError) as error:
                 store.append("order-1", events, expected_version=0)
-            found = error.value
-            assert (found.index, found.event_type, found.path, found.value_type) == (1, "broken", path, value_type)
-            assert SECRET not in str(found)
+            raised = error.value
+            assert (raised.index, raised.event_type, raised.path, raised.value_type) == (1, "broken", path, value_type)
+            assert SECRET not in str(raised)
         assert store.stream_version("order-1") == 0
 
     def test_data_that_contains_itself(self, store: EventStore) -> None:

@@ -1,4 +1,4 @@
-"""What is listed without reading payloads: streams, snapshots, where the last events begin; and health."""
+"""Lists without payloads: streams, snapshots, the position before the last events; and health."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ _STREAMS = {"order-2": 3, "order": 1, "order-1": 5, "order.x": 2, "order!-1": 2,
 
 
 class ListingContract(ContractBase):
-    """All about lists."""
+    """The contract of lists."""
 
     @pytest.fixture
     def many(self, make_store: MakeStore) -> EventStore:
@@ -25,10 +25,10 @@ class ListingContract(ContractBase):
         return store
 
     def test_streams_are_listed_by_id_byte_by_byte(self, many: EventStore) -> None:
-        found = list(many.list_streams())
-        assert [stream.stream_id for stream in found] == sorted(_STREAMS)
-        assert {stream.stream_id: stream.version for stream in found} == {**_STREAMS, "order-1": 6}
-        (order,) = [stream for stream in found if stream.stream_id == "order-1"]
+        listed = list(many.list_streams())
+        assert [stream.stream_id for stream in listed] == sorted(_STREAMS)
+        assert {stream.stream_id: stream.version for stream in listed} == {**_STREAMS, "order-1": 6}
+        (order,) = [stream for stream in listed if stream.stream_id == "order-1"]
         first, *_, last = many.read_stream("order-1")
         assert abs(order.created_at - first.recorded_at) < timedelta(seconds=5)
         assert abs(order.updated_at - last.recorded_at) < timedelta(seconds=5)
@@ -44,18 +44,18 @@ class ListingContract(ContractBase):
         assert (of("order!"), of("order.x"), of("ord"), of("")) == (["order!-1"], ["order.x"], [], [])
 
     def test_the_longest_come_first_and_equal_ones_by_id(self, many: EventStore) -> None:
-        found = [(stream.version, stream.stream_id) for stream in many.list_streams(order=StreamOrder.SIZE)]
-        assert found == [
+        listed = [(stream.version, stream.stream_id) for stream in many.list_streams(order=StreamOrder.SIZE)]
+        assert listed == [
             (6, "order-1"), (3, "invoice-1"), (3, "order-2"), (2, "order!-1"), (2, "order.x"), (1, "order"),
         ]  # fmt: skip
 
     def test_the_last_appended_to_comes_first(self, many: EventStore) -> None:
         many.append("order-2", numbered(1), expected_version=ANY)
-        found = list(many.list_streams(order=StreamOrder.RECENT))
-        assert sorted(stream.stream_id for stream in found) == sorted(_STREAMS)
-        keys = [(-stream.updated_at.timestamp(), stream.stream_id) for stream in found]
+        listed = list(many.list_streams(order=StreamOrder.RECENT))
+        assert sorted(stream.stream_id for stream in listed) == sorted(_STREAMS)
+        keys = [(-stream.updated_at.timestamp(), stream.stream_id) for stream in listed]
         assert keys == sorted(keys)
-        assert found[0].updated_at == max(stream.updated_at for stream in found)
+        assert listed[0].updated_at == max(stream.updated_at for stream in listed)
 
     def test_a_list_goes_on_after_any_of_its_streams(self, many: EventStore) -> None:
         for order in StreamOrder:
@@ -86,25 +86,25 @@ class ListingContract(ContractBase):
     def test_snapshots_are_listed_by_stream_and_schema_version(self, many: EventStore) -> None:
         for stream_id, version, schema_version in (("order-2", 1, 1), ("order-1", 4, 2), ("order-1", 6, 1)):
             many.snapshots.save(stream_id, version=version, state={"n": 1}, schema_version=schema_version)
-        found = list(many.snapshots.list())
-        keys = [(each.stream_id, each.schema_version) for each in found]
+        listed = list(many.snapshots.list())
+        keys = [(each.stream_id, each.schema_version) for each in listed]
         assert keys == [("order-1", 1), ("order-1", 2), ("order-2", 1)]
-        assert [(each.version, each.stream_version, each.events_after) for each in found] == [
+        assert [(each.version, each.stream_version, each.events_after) for each in listed] == [
             (6, 6, 0), (4, 6, 2), (1, 3, 2),
         ]  # fmt: skip
         loaded = many.snapshots.load("order-1")
         assert loaded is not None
-        assert (found[0].created_at, found[0].codec, found[0].size_bytes) == (loaded.created_at, 1, 4)
-        assert list(many.snapshots.list(after=("order-1", 1))) == found[1:]
-        assert list(many.snapshots.list(limit=2)) == found[:2]
-        assert list(many.snapshots.list(category="order", limit=5)) == found
+        assert (listed[0].created_at, listed[0].codec, listed[0].size_bytes) == (loaded.created_at, 1, 4)
+        assert list(many.snapshots.list(after=("order-1", 1))) == listed[1:]
+        assert list(many.snapshots.list(limit=2)) == listed[:2]
+        assert list(many.snapshots.list(category="order", limit=5)) == listed
         assert list(many.snapshots.list(category="invoice")) == []
 
     def test_coverage_counts_what_is_read_in_spite_of_snapshots(self, many: EventStore) -> None:
         many.snapshots.save("order-1", version=4, state=1, schema_version=1)
         many.snapshots.save("order-1", version=5, state=1, schema_version=2)
-        found = many.snapshots.coverage()
-        assert (found.streams, found.covered, found.events_after, found.most_events_after) == (6, 1, 12, 3)
+        coverage = many.snapshots.coverage()
+        assert (coverage.streams, coverage.covered, coverage.events_after, coverage.most_events_after) == (6, 1, 12, 3)
         of_orders = many.snapshots.coverage(category="order", min_version=2)
         assert (of_orders.streams, of_orders.covered, of_orders.events_after) == (2, 1, 4)
         of_none = many.snapshots.coverage(category="none")

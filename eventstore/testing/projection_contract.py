@@ -54,7 +54,7 @@ log = Table(
 
 
 def count(event: RecordedEvent, connection: Connection) -> None:
-    """Fold an event into its stream's total, in order: a version that comes twice, or out of order, is an error."""
+    """Add an event to its stream's total; a version that comes twice or out of order is an error."""
     before = connection.execute(select(totals).where(totals.c.stream_id == event.stream_id)).one_or_none()
     assert event.version == (1 if before is None else before.last + 1)
     if before is None:
@@ -66,7 +66,7 @@ def count(event: RecordedEvent, connection: Connection) -> None:
 
 
 def counting(name: str = "totals", *filters: EventFilter, **options: Any) -> Projection:
-    """Return a projection that counts."""
+    """Return a projection that counts events."""
     projection = Projection(name, *filters, **options)
     projection.on("counted")(count)
     return projection
@@ -79,19 +79,19 @@ def append(store: EventStore, stream_id: str, number: int = 1, event_type: str =
 
 
 def counted(engine: Engine) -> dict[str, int]:
-    """Return what was counted, by stream."""
+    """Return the counts by stream."""
     with engine.connect() as connection:
         return {row.stream_id: row.number for row in connection.execute(select(totals))}
 
 
 def handled(engine: Engine) -> list[int]:
-    """Return the positions of what was counted, in the order in which that was done."""
+    """Return the positions of the counted events, in the order in which they were handled."""
     with engine.connect() as connection:
         return list(connection.execute(select(log.c.position).order_by(log.c.place)).scalars())
 
 
 def failing(projection: Projection, when: Callable[[RecordedEvent], bool]) -> list[int]:
-    """Let the handler fail after it has written; return the positions at which it did."""
+    """Make the handler fail after it has written; return the positions at which it failed."""
     failed: list[int] = []
 
     @projection.on("counted")
@@ -105,7 +105,7 @@ def failing(projection: Projection, when: Callable[[RecordedEvent], bool]) -> li
 
 
 class ProjectionContract(ContractBase):
-    """All about projections that holds on every database."""
+    """The contract of projections on every database."""
 
     @pytest.fixture(autouse=True)
     def _tables(self, engine: Engine) -> None:
@@ -133,8 +133,8 @@ class ProjectionContract(ContractBase):
 
     def test_projections_of_other_names_are_independent(self, store: EventStore) -> None:
         append(store, "order-1", 3)
-        seen: dict[str, list[int]] = {"one": [], "other": []}
-        for name, numbers in seen.items():
+        numbers_of: dict[str, list[int]] = {"one": [], "other": []}
+        for name, numbers in numbers_of.items():
             projection = Projection(name)
 
             @projection.on("counted")
@@ -142,15 +142,15 @@ class ProjectionContract(ContractBase):
                 numbers.append(event.version)
 
             Worker(store, projection).run_until_caught_up()
-        assert seen == {"one": [1, 2, 3], "other": [1, 2, 3]}
+        assert numbers_of == {"one": [1, 2, 3], "other": [1, 2, 3]}
 
     def test_filters_choose_and_the_checkpoint_passes_over_the_rest(self, store: EventStore) -> None:
         append(store, "invoice-1")
-        wanted = append(store, "order-1")
+        position = append(store, "order-1")
         last = append(store, "invoice-1", 5)
         worker = Worker(store, counting("totals", EventFilter(categories=["order"])), batch_size=2)
         assert worker.run_until_caught_up() == 1
-        assert handled(store.engine) == [wanted]
+        assert handled(store.engine) == [position]
         assert ProjectionAdmin(store).position("totals") == last
 
     def test_what_a_handler_writes_and_the_checkpoint_commit_together(self, store: EventStore) -> None:
@@ -227,7 +227,7 @@ class ProjectionContract(ContractBase):
         second = store.append("invoice-1", [NewEvent("other")], expected_version=0)
         with pytest.raises(ProjectionBehind):
             projections.wait_for("totals", second.position, timeout_seconds=0)
-        # a worker comes when it has looked, and sleeps before it looks again
+        # a worker starts after the first check, while `wait_for` sleeps before the next one
         clock = SimpleNamespace(
             monotonic=time.monotonic, sleep=lambda _: Worker(store, counting()).run_until_caught_up()
         )
@@ -251,9 +251,9 @@ class ProjectionContract(ContractBase):
         old = Projection("totals", on_failure=OnFailure.DEAD_LETTER)
         failing(old, lambda event: event.version == 2)
         Worker(store, old).run_until_caught_up()
-        seen: list[int] = []
+        versions: list[int] = []
         new = Projection("totals-2")
-        new.on("counted")(lambda event, _: seen.append(event.version))
+        new.on("counted")(lambda event, _: versions.append(event.version))
         projections = ProjectionAdmin(store)
         with pytest.raises(UnknownProjection):
             projections.swap("totals", "totals-2")
@@ -268,7 +268,7 @@ class ProjectionContract(ContractBase):
         projections.swap("totals", "totals-2", in_transaction=lambda connection: connection.execute(totals.delete()))
         (status,) = projections.status()
         assert (status.name, status.position, status.dead_letters) == ("totals", last, 0)
-        assert seen == [1, 2, 3, 4]
+        assert versions == [1, 2, 3, 4]
 
     def test_dead_letters_of_a_rebuilt_projection_come_along(self, store: EventStore) -> None:
         append(store, "order-1", 2)
@@ -293,7 +293,7 @@ class ProjectionContract(ContractBase):
         def handle(event: RecordedEvent, connection: Connection) -> None:
             count(event, connection)
             if event.position == positions[1]:
-                raise PoolTimeout(PAYLOAD)  # and so would a driver's error do, about another database
+                raise PoolTimeout(PAYLOAD)  # a driver's error about another database would do the same
 
         Worker(store, projection).run_until_caught_up()
         assert counted(store.engine) == {"order-0": 1, "order-2": 1}

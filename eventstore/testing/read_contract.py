@@ -21,11 +21,11 @@ RANGES: list[tuple[int, int | None, list[int]]] = [
     (0, 2**63 - 1, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
     (2**63 - 1, None, []),
 ]
-"""after_version, up_to_version, what is between them."""
+"""after_version, up_to_version, and the versions between them."""
 
 
 class ReadContract(ContractBase):
-    """All about reading."""
+    """The contract of reading a stream."""
 
     def test_an_event_comes_back_whole(self, store: EventStore) -> None:
         event = NewEvent("order-placed", {"total": 30}, metadata={"user": 7}, schema_version=3)

@@ -1,4 +1,4 @@
-"""Repositories: one state, whatever it is loaded from; failed snapshots harm nobody."""
+"""Repositories: the same state from events and from snapshots; failed snapshots do no harm."""
 
 from datetime import timedelta, timezone
 from typing import Any
@@ -26,7 +26,7 @@ def _counts(store: EventStore, snapshots: SnapshotPolicy = never, **options: Any
 
 
 class RepositoryContract(ContractBase):
-    """All about repositories that depends on the database."""
+    """The contract of repositories, as far as it depends on the database."""
 
     @pytest.mark.parametrize("policy", ["never", "always", "every 3"])
     @pytest.mark.parametrize("page_size", [1, 3, 1000])
@@ -62,16 +62,16 @@ class RepositoryContract(ContractBase):
 
     def test_a_command_is_called_again_after_a_conflict(self, store: EventStore) -> None:
         counts = _counts(store, always)
-        seen: list[int] = []
+        lengths: list[int] = []
 
         def interrupted(numbers: list[int]) -> list[NewEvent]:
-            seen.append(len(numbers))
-            if len(seen) < 3:
+            lengths.append(len(numbers))
+            if len(lengths) < 3:
                 counts.execute("1", _next)
             return _next(numbers)
 
         saved = counts.execute("1", interrupted)
-        assert (seen, saved.attempts, counts.load("1").state) == ([0, 1, 2], 3, [1, 2, 3])
+        assert (lengths, saved.attempts, counts.load("1").state) == ([0, 1, 2], 3, [1, 2, 3])
 
     def test_several_aggregates_change_together(self, store: EventStore, engine: Engine) -> None:
         counts = _counts(store, always)
@@ -117,9 +117,9 @@ class RepositoryContract(ContractBase):
             _counts(store).execute(number, _next, number)
         store.append("counter-1", _next([], 9), expected_version=0)
         counts = _counts(store, every(3))
-        told: list[RefreshProgress] = []
-        assert counts.refresh_snapshots(on_progress=told.append) == RefreshProgress(5, 5, saved=3, failed=0)
-        assert [progress.streams for progress in told] == [1, 2, 3, 4, 5]
+        reports: list[RefreshProgress] = []
+        assert counts.refresh_snapshots(on_progress=reports.append) == RefreshProgress(5, 5, saved=3, failed=0)
+        assert [progress.streams for progress in reports] == [1, 2, 3, 4, 5]
         assert [counts.load(number).snapshot_version for number in range(1, 6)] == [0, 0, 3, 4, 5]
         assert counts.refresh_snapshots().saved == 0
         assert store.snapshots.load("counter-1") is None

@@ -1,6 +1,6 @@
-"""Specifications of aggregates and projections: given what has happened, when something happens, then what follows.
+"""Given/when/then specifications of aggregates and projections.
 
-They run on a real store, in memory, so what they say holds for what is stored and read back. It takes no fixture.
+They run on a real store in memory, so events and states are stored and read back. They need no fixture.
 
 Example:
     ```python
@@ -38,7 +38,7 @@ _ID = "1"
 
 
 class Scenario(Generic[State]):
-    """One aggregate, to which something happens; made by `given`."""
+    """A scenario of one aggregate; `given` returns it."""
 
     def __init__(self, repository: Repository[State], events: Sequence[Any]) -> None:
         self._store = EventStore.in_memory(event_types=repository.store.event_types, codec=repository.store.codec)
@@ -51,43 +51,43 @@ class Scenario(Generic[State]):
         self._before = self._store.stream_version(self._stream_id)
 
     def when(self, command: Callable[[State, *Arguments], Iterable[Any] | None], *arguments: *Arguments) -> Self:
-        """Execute a command. What comes of it is looked at by one of the others.
+        """Execute a command. A `then…` method checks the outcome.
 
-        Called again, it goes on with what is there by then.
+        A further call executes a command on the result of the one before.
         """
-        self._look()
+        self._raise_error()
         self._command = getattr(command, "__qualname__", repr(command))
         self._before = self._store.stream_version(self._stream_id)
         try:
             self._repository.execute(_ID, command, *arguments)
-        except Exception as error:  # noqa: BLE001  # raised by the next step, unless it is the one that is expected
+        except Exception as error:  # noqa: BLE001  # the next step raises it, unless it expects this error
             self._error = error
         return self
 
     def then(self, *events: Any) -> Self:
-        """Expect that exactly these events were appended, in this order: event types and data are compared.
+        """Expect exactly these events to have been appended, in this order. Event types and data are compared.
 
         Args:
-            events: Objects of registered classes, or `NewEvent`s. None of them: nothing was appended.
+            events: Objects of registered classes, or `NewEvent`s. Without any, nothing may have been appended.
         """
-        self._look()
-        wanted = [_named(self._store.event_types, event) for event in events]
+        self._raise_error()
+        expected = [_named(self._store.event_types, event) for event in events]
         after = self._store.read_stream(self._stream_id, after_version=self._before)
         appended = [(event.event_type, event.data) for event in after]
-        if wanted != appended:
-            raise AssertionError(_difference("events", wanted, appended))
+        if expected != appended:
+            raise AssertionError(_difference("events", expected, appended))
         return self
 
     def then_nothing(self) -> Self:
-        """Expect that the command was accepted, and nothing was appended."""
+        """Expect the command to have been accepted, without any event appended."""
         return self.then()
 
     def then_raises(self, error: type[Exception], match: str | None = None) -> Self:
-        """Expect that the command was refused; then nothing was appended.
+        """Expect the command to have raised an error, in which case nothing was appended.
 
         Args:
             error: The type of the error.
-            match: A regular expression that is found in its text.
+            match: A regular expression that must match a part of its text.
         """
         raised, self._error = self._error, None
         if raised is None:
@@ -101,7 +101,7 @@ class Scenario(Generic[State]):
         return self
 
     def then_state(self, expected: State | Callable[[State], Any]) -> Self:
-        """Expect a state: as a value, or as a function of it that returns whether it is as expected."""
+        """Expect a state, given as a value or as a function that returns whether the state is as expected."""
         state = self.loaded.state
         if callable(expected) and not isinstance(expected, type(state)):
             if not expected(state):
@@ -114,11 +114,11 @@ class Scenario(Generic[State]):
 
     @property
     def loaded(self) -> LoadedAggregate[State]:
-        """The aggregate as it is now, for assertions of your own."""
-        self._look()
+        """The present aggregate, for your own assertions."""
+        self._raise_error()
         return self._repository.load(_ID, must_exist=False)
 
-    def _look(self) -> None:
+    def _raise_error(self) -> None:
         error, self._error = self._error, None
         if error is not None:
             raise error
@@ -126,12 +126,12 @@ class Scenario(Generic[State]):
     def __del__(self) -> None:
         error = getattr(self, "_error", None)
         if error is not None:
-            msg = f"{self._command} has raised {type(error).__name__}, and no `then…` has looked at it"
+            msg = f"{self._command} raised {type(error).__name__}, which no `then…` has checked; add then_raises"
             warnings.warn(msg, ResourceWarning, stacklevel=2)
 
 
 class ProjectionScenario:
-    """One projection, which reads what happens; made by `projected`."""
+    """A scenario of one projection; `projected` returns it."""
 
     def __init__(self, projection: Projection, store: EventStore) -> None:
         self._projection = projection
@@ -145,7 +145,7 @@ class ProjectionScenario:
             events: Objects of registered classes, or `NewEvent`s.
 
         Raises:
-            ProjectionFailed: A handler has failed; its error is the cause.
+            ProjectionFailed: A handler failed; its error is the cause.
         """
         self._store.append(stream_id, events, expected_version=ANY)
         with Worker(self._store, self._projection) as worker:
@@ -153,19 +153,19 @@ class ProjectionScenario:
         return self
 
     def when(self, stream_id: str, *events: Any) -> Self:
-        """Do the same; it reads better."""
+        """Do the same as `given`."""
         return self.given(stream_id, *events)
 
     def then(self, query: Select[Any], rows: Iterable[Sequence[Any]]) -> Self:
-        """Expect that a query returns exactly these rows, in any order."""
+        """Expect a query to return exactly these rows, in any order."""
         with self._store.engine.connect() as connection:
             actual = [tuple(row) for row in connection.execute(query)]
-        wanted, left = [tuple(row) for row in rows], list(actual)
-        for row in wanted:
+        expected, left = [tuple(row) for row in rows], list(actual)
+        for row in expected:
             if row in left:
                 left.remove(row)
-        if left or len(wanted) != len(actual):
-            raise AssertionError(_difference("rows", wanted, actual))
+        if left or len(expected) != len(actual):
+            raise AssertionError(_difference("rows", expected, actual))
         return self
 
 
@@ -173,8 +173,8 @@ def given(repository: Repository[State], *events: Any) -> Scenario[State]:
     """Return a scenario of one aggregate to which these events have happened.
 
     Args:
-        repository: Whose aggregate it is. Only its functions, event types and codec are used: its store is not touched.
-        events: Objects of registered classes, or `NewEvent`s. None of them: it does not exist yet.
+        repository: The repository of the aggregate. Only its functions, event types and codec are used, not its store.
+        events: Objects of registered classes, or `NewEvent`s. Without any, the aggregate does not exist yet.
     """
     return Scenario(repository, events)
 
@@ -182,11 +182,11 @@ def given(repository: Repository[State], *events: Any) -> Scenario[State]:
 def projected(
     projection: Projection, metadata: MetaData, event_types: EventTypes | None = None, *, codec: Codec | None = None
 ) -> ProjectionScenario:
-    """Return a scenario of a projection that has read nothing yet.
+    """Return a scenario of a projection that has handled no events yet.
 
     Args:
         projection: The projection.
-        metadata: Of the tables that it writes to: they are created, in memory.
+        metadata: The metadata of the tables that it writes to, which are created in memory.
         event_types: As for the application's store.
         codec: As for the application's store.
     """

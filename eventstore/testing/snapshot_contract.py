@@ -1,4 +1,4 @@
-"""Snapshots: never back, never beyond the head, never an error."""
+"""Snapshots: never older than a stored one, never beyond the head, never an error."""
 
 import logging
 
@@ -10,7 +10,7 @@ from eventstore.testing._base import ContractBase, numbered
 
 
 class SnapshotContract(ContractBase):
-    """All about snapshots."""
+    """The contract of snapshots."""
 
     @pytest.fixture
     def ten(self, store: EventStore) -> EventStore:

@@ -1,4 +1,4 @@
-"""Transactions: the store's own, and the caller's."""
+"""Transactions of the store and of the caller."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,17 +12,17 @@ from eventstore.testing._base import ContractBase, numbered
 
 
 class TransactionContract(ContractBase):
-    """All about joining and opening transactions."""
+    """The contract of joining and opening transactions."""
 
     @pytest.fixture
     def notes(self, engine: Engine) -> None:
-        """Give the application a table of its own."""
+        """Create a table of the application."""
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE notes (note text)"))
 
     @pytest.fixture(params=["session", "scoped_session", "connection"])
     def joined(self, request: pytest.FixtureRequest, engine: Engine, notes: None) -> Iterator[Any]:
-        """Yield each kind of thing that can be joined."""
+        """Yield each kind of target that can be joined."""
         if request.param == "connection":
             with engine.connect() as connection:
                 yield connection
@@ -35,11 +35,11 @@ class TransactionContract(ContractBase):
             registry.remove()
 
     def note(self, target: Any, note: str = "written") -> None:
-        """Write to the application's own table."""
+        """Write to the application's table."""
         target.execute(text("INSERT INTO notes VALUES (:note)"), {"note": note})
 
-    def noted(self, engine: Engine) -> list[str]:
-        """Return what is committed in the application's own table."""
+    def committed(self, engine: Engine) -> list[str]:
+        """Return the committed rows of the application's table."""
         with engine.connect() as connection:
             return list(connection.execute(text("SELECT note FROM notes ORDER BY note")).scalars())
 
@@ -48,7 +48,7 @@ class TransactionContract(ContractBase):
         result = store.join(joined).append("order-1", numbered(2), expected_version=0)
         joined.commit()
         assert result.version == store.stream_version("order-1") == 2
-        assert self.noted(engine) == ["written"]
+        assert self.committed(engine) == ["written"]
 
     def test_a_rollback_of_the_caller_leaves_no_trace(self, store: EventStore, engine: Engine, joined: Any) -> None:
         store.join(joined).append("order-1", numbered(2), expected_version=0)
@@ -56,7 +56,7 @@ class TransactionContract(ContractBase):
         joined.rollback()
         assert store.stream_version("order-1") == 0
         assert list(store.read_stream("order-1")) == []
-        assert self.noted(engine) == []
+        assert self.committed(engine) == []
         assert store.append("order-1", numbered(1), expected_version=0).version == 1
 
     def test_the_store_commits_nothing_by_itself(self, store: EventStore, joined: Any) -> None:
@@ -81,7 +81,7 @@ class TransactionContract(ContractBase):
         self.note(joined, "after")
         store.join(joined).append("order-1", numbered(1, first=4), expected_version=3)
         joined.commit()
-        assert self.noted(engine) == ["after", "before"]
+        assert self.committed(engine) == ["after", "before"]
         assert store.stream_version("order-1") == 4
 
     def test_a_conflict_among_many_undoes_only_that_call(self, store: EventStore, engine: Engine, joined: Any) -> None:
@@ -100,7 +100,7 @@ class TransactionContract(ContractBase):
         self.note(joined, "after")
         joined.commit()
         assert [store.stream_version(f"order-{number}") for number in (1, 2, 9)] == [1, 1, 0]
-        assert self.noted(engine) == ["after", "before"]
+        assert self.committed(engine) == ["after", "before"]
         assert store.append("order-9", numbered(1), expected_version=0).version == 1
 
     def test_the_callers_savepoints_are_respected(self, store: EventStore, engine: Engine, notes: None) -> None:

@@ -1,4 +1,4 @@
-"""Values: what goes in comes out, in data and in metadata, with either codec."""
+"""Values: data and metadata are read exactly as they were given, with either codec."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -69,22 +69,22 @@ class OrderPlaced:
     note: str | None = None
 
 
-class Name(str, Enum):  # noqa: UP042  # of both kinds
-    """Texts in an application."""
+class Name(str, Enum):  # noqa: UP042  # a str and an Enum, unlike a StrEnum
+    """Texts that an application defines as an enum."""
 
     FREE = "free"
 
 
 @dataclass(frozen=True)
 class SaleLine(Line):
-    """More than a line; a field of `Line` does not say so."""
+    """A subclass of `Line` with another field, for a field that is declared as `Line`."""
 
     rebate: int = 10
 
 
 @dataclass(frozen=True)
 class OrderPriced:
-    """A typed event whose fields take more than they bring back."""
+    """A typed event whose fields accept more than they return."""
 
     line: Line | None = None
     weight: float = 1.0
@@ -94,7 +94,7 @@ class OrderPriced:
 
 
 class ValueContract(ContractBase):
-    """All about values."""
+    """The contract of values."""
 
     @pytest.fixture(params=[MessagePackCodec, JSONCodec])
     def codec(self, request: pytest.FixtureRequest) -> Codec:

@@ -208,8 +208,12 @@ def _beginning(line: _Beginning) -> Beginning:
 
 
 def _end(line: _End) -> End:
-    found = line.last
-    last = None if found is None else PositionToken(found.position, found.event_id, found.stream_id, found.version)
+    identity = line.last
+    last = (
+        None
+        if identity is None
+        else PositionToken(identity.position, identity.event_id, identity.stream_id, identity.version)
+    )
     return End(line.position, line.events, last)
 
 
@@ -221,12 +225,12 @@ def read_place(line: bytes) -> Beginning | PositionToken | End | None:
         DecodingError: The record has a newer format.
     """
     match _DECODER.decode(line):
-        case _Beginning() as found:
-            return _beginning(found)
-        case _Event() as found:
-            return PositionToken(found.position, found.event_id, found.stream_id, found.version)
-        case _End() as found:
-            return _end(found)
+        case _Beginning() as record:
+            return _beginning(record)
+        case _Event() as record:
+            return PositionToken(record.position, record.event_id, record.stream_id, record.version)
+        case _End() as record:
+            return _end(record)
         case _:
             return None
 

@@ -20,7 +20,7 @@ class EventStoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Check the setting when the project is checked; make stores anew where a test changes it."""
+        """Register the check of the setting, and recreate stores when a test changes it."""
         from django.core.signals import setting_changed  # noqa: PLC0415  # sent by tests only
 
         checks.register(check)
@@ -28,7 +28,7 @@ class EventStoreConfig(AppConfig):
 
 
 def check(**_: Any) -> list[checks.CheckMessage]:
-    """Return what `manage.py check` says of the setting."""
+    """Return the messages of `manage.py check` about the setting."""
     try:
         get_store()
         configuration.projections()

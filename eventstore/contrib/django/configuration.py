@@ -1,4 +1,4 @@
-"""The one setting, `EVENTSTORE`: a dictionary, of which everything may be left out."""
+"""The setting `EVENTSTORE`: a dictionary, in which every key is optional."""
 
 from typing import Any, Final
 
@@ -15,48 +15,48 @@ _PROJECTIONS: Final = "PROJECTIONS"
 
 
 def store_options() -> dict[str, Any]:
-    """Return the options for the store, as its constructor calls them.
+    """Return the options of the store, by the names of its constructor.
 
     Raises:
-        ImproperlyConfigured: The setting has a key that is unknown, or names what can't be imported.
+        ImproperlyConfigured: The setting has an unknown key, or the path of something that can't be imported.
     """
     return {_STORE_OPTIONS[key]: _imported(key, value) for key, value in _setting().items() if key != _PROJECTIONS}
 
 
 def projections() -> list[Projection]:
-    """Return the projections that the setting names.
+    """Return the projections of the setting.
 
     Raises:
-        ImproperlyConfigured: One of them is none, can't be imported, or has the name of another.
+        ImproperlyConfigured: An item is not a projection, can't be imported, or has the name of another one.
     """
-    found: dict[str, Projection] = {}
-    for given in _setting().get(_PROJECTIONS, ()):
-        projection = _imported(_PROJECTIONS, given)
+    by_name: dict[str, Projection] = {}
+    for item in _setting().get(_PROJECTIONS, ()):
+        projection = _imported(_PROJECTIONS, item)
         if not isinstance(projection, Projection):
-            msg = f"{NAME}[{_PROJECTIONS!r}] lists Projections, or paths to them; {given!r} is none"
+            msg = f"{NAME}[{_PROJECTIONS!r}] lists Projections, or paths to them; {item!r} is neither"
             raise ImproperlyConfigured(msg)
-        if projection.name in found:
+        if projection.name in by_name:
             msg = f"{NAME}[{_PROJECTIONS!r}] has two projections named {projection.name!r}"
             raise ImproperlyConfigured(msg)
-        found[projection.name] = projection
-    return list(found.values())
+        by_name[projection.name] = projection
+    return list(by_name.values())
 
 
 def _setting() -> dict[str, Any]:
-    given = getattr(settings, NAME, {})
-    if not isinstance(given, dict):
-        msg = f"{NAME} is a dictionary, not {type(given).__name__}"
+    options = getattr(settings, NAME, {})
+    if not isinstance(options, dict):
+        msg = f"{NAME} is a dictionary, not {type(options).__name__}"
         raise ImproperlyConfigured(msg)
-    unknown = sorted(set(given) - {*_STORE_OPTIONS, _PROJECTIONS})
+    unknown = sorted(set(options) - {*_STORE_OPTIONS, _PROJECTIONS})
     if unknown:
         known = ", ".join([*_STORE_OPTIONS, _PROJECTIONS])
-        msg = f"{NAME} has no key {', '.join(map(repr, unknown))}; there are {known}"
+        msg = f"{NAME} has no key {', '.join(map(repr, unknown))}; its keys are {known}"
         raise ImproperlyConfigured(msg)
-    return given
+    return options
 
 
 def _imported(key: str, value: Any) -> Any:
-    """Return what a path such as `shop.events.event_types` names; anything else as it is."""
+    """Import what a path such as `shop.events.event_types` names; return any other value unchanged."""
     if isinstance(value, list | tuple):
         return [_imported(key, item) for item in value]
     if not isinstance(value, str):

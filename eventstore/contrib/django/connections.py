@@ -1,4 +1,4 @@
-"""What errors and connections of Django's say: what the two databases have in common."""
+"""What Django's connections to both databases have in common: errors, transactions, the append hook."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -15,11 +15,11 @@ from eventstore.errors import InvalidInput, TablesPlace
 
 
 class DjangoDriver(Driver, Protocol):
-    """What the store does on Django's connections to one kind of database."""
+    """How the store works on Django's connections to one kind of database."""
 
     @property
     def dialect(self) -> Dialect:
-        """What is spoken on them."""
+        """The dialect of the database."""
         ...
 
     def run_on(self, connection: Any) -> Run:
@@ -27,31 +27,31 @@ class DjangoDriver(Driver, Protocol):
         ...
 
     def check_reader(self, connection: Any) -> None:
-        """Check, as far as it can be known without a query, that an open atomic block can read the global order.
+        """Refuse an open atomic block that can't read the global order, as far as is known without a query.
 
         Raises:
-            UnsuitableTransaction: It may have appended itself.
+            UnsuitableTransaction: It may have appended events itself.
         """
         ...
 
     def become_writer(self, run: Run) -> None:
-        """Do what must come first in an atomic block that will write."""
+        """Prepare an atomic block that will write, before it reads."""
         ...
 
     def defer_foreign_keys(self, connection: Any) -> None:
-        """Let the open transaction empty tables in any order."""
+        """Allow the open transaction to empty the tables in any order."""
         ...
 
     def own_block(self, connection: Any) -> AbstractContextManager[None]:
-        """Prepare Django's connection for an atomic block of the store's own."""
+        """Prepare Django's connection for an atomic block that the store opens."""
         ...
 
 
 class WrappedErrors:
-    """Judges what Django has wrapped as the driver's own errors are judged.
+    """Translates and classifies Django's errors by the driver's errors in them.
 
     Args:
-        driver: Of the same database.
+        driver: The driver of the same database.
     """
 
     has_notifications = False
@@ -60,12 +60,12 @@ class WrappedErrors:
         self._driver = driver
 
     def translate(self, error: Any) -> Exception | None:
-        """Return the error to raise instead of Django's, None to let it pass."""
+        """Return the error to raise instead of Django's; None to raise Django's."""
         cause = error.__cause__ if isinstance(error, Error) else error
         return None if cause is None else self._driver.translate(DBAPIError(None, None, cause))
 
     def without_payload(self, error: Any) -> Any:
-        """Return the error, or one of Django's of the same class, without what the database quotes."""
+        """Return the error, or one of the same class without the values that the database quotes."""
         cause = error.__cause__
         if cause is None:
             return error
@@ -77,7 +77,7 @@ class WrappedErrors:
         return safe
 
     def is_serialization_failure(self, error: BaseException) -> bool:
-        """Return whether another transaction has come first."""
+        """Return whether a concurrent transaction caused it."""
         return self._driver.is_serialization_failure(error)
 
     def is_transient(self, error: Exception) -> bool:
@@ -86,11 +86,11 @@ class WrappedErrors:
         return isinstance(cause, Exception) and self._driver.is_transient(cause)
 
     def is_contention(self, error: BaseException) -> bool:
-        """Return whether other transactions were in the way."""
+        """Return whether locks of other transactions caused it."""
         return self._driver.is_contention(error)
 
-    def listen(self, engine: object) -> NoReturn:  # noqa: ARG002  # there is none
-        """Refuse: to listen takes a connection of its own."""
+    def listen(self, engine: object) -> NoReturn:  # noqa: ARG002  # there is no engine
+        """Refuse, because listening needs a dedicated connection."""
         raise InvalidInput("a store on Django's connection can't listen for notifications")
 
 
@@ -98,8 +98,8 @@ def transaction_state(connection: Any, state_of: Callable[[Any], TransactionStat
     """Return the state of the transaction on Django's connection.
 
     Args:
-        connection: Django's.
-        state_of: Asks the driver's connection. Django knows, too, of errors that the atomic block does not survive.
+        connection: Django's connection.
+        state_of: Returns the state of the driver's connection. Django adds errors that end the atomic block.
     """
     if connection.connection is None:
         return TransactionState.LOST
@@ -109,20 +109,20 @@ def transaction_state(connection: Any, state_of: Callable[[Any], TransactionStat
 
 
 def place_of(using: str) -> TablesPlace:
-    """Return where the tables of a Django project are, for errors."""
+    """Return the place of the tables in a Django project, for error messages."""
     option = "" if using == DEFAULT_DB_ALIAS else f" --database {using}"
     remedy = f"run `manage.py migrate{option}`, with 'eventstore.contrib.django' in INSTALLED_APPS"
     return TablesPlace(f"Django's database {using!r}", remedy=remedy)
 
 
 def announcing(using: str) -> AppendHook:
-    """Return the hook that sends the signal `events_appended` for each append, once that is committed."""
+    """Return the hook that sends the signal `events_appended` for each append after its commit."""
 
     def announce(_core: Core, appended: Sequence[Appended]) -> None:
         if not events_appended.receivers:
             return
         for each in appended:
-            if each.position is not None:  # of an import it is not known
+            if each.position is not None:  # an import has no positions to report
                 values = {
                     "using": using, "stream_id": each.stream_id, "version": each.version, "position": each.position,
                 }  # fmt: skip

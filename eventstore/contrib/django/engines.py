@@ -1,4 +1,4 @@
-"""An engine of SQLAlchemy for a database of Django's, with connections of its own: to migrate, or to listen."""
+"""A SQLAlchemy engine for a database of Django's, with separate connections, to migrate or to listen."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ _DJANGOS_OWN = ("context", "cursor_factory", "prepare_threshold")
 
 
 def engine_of(using: str = "default") -> Engine:
-    """Return an engine that connects as Django does, beside Django's own connection; it keeps no connection open.
+    """Return an engine that connects as Django does, in addition to Django's connection. It keeps no connection open.
 
     Args:
         using: The alias of the database.
 
     Raises:
-        UnsupportedDatabase: It is neither PostgreSQL by psycopg 3 nor SQLite.
-        InvalidInput: It is in the memory of one connection, to which there is no second one.
+        UnsupportedDatabase: It is neither PostgreSQL with psycopg 3 nor SQLite.
+        InvalidInput: It is in the memory of one connection, so a second connection can't reach it.
     """
     connection = connections[using]
     if connection.vendor == "sqlite":
@@ -30,16 +30,16 @@ def engine_of(using: str = "default") -> Engine:
     driver = connection.Database
 
     def connect() -> Any:
-        parameters = connections[using].get_connection_params()  # each time: passwords may be short-lived
-        made = driver.connect(**{name: value for name, value in parameters.items() if name not in _DJANGOS_OWN})
+        parameters = connections[using].get_connection_params()  # for each connection: passwords may be short-lived
+        raw = driver.connect(**{name: value for name, value in parameters.items() if name not in _DJANGOS_OWN})
         role = connection.settings_dict["OPTIONS"].get("assume_role")
         if role:
-            made.execute(driver.sql.SQL("SET ROLE {}").format(driver.sql.Identifier(role)))
-            made.commit()
-        return made
+            raw.execute(driver.sql.SQL("SET ROLE {}").format(driver.sql.Identifier(role)))
+            raw.commit()
+        return raw
 
     settings = connection.settings_dict
-    url = URL.create(  # it is not connected by; but it tells which database this is
+    url = URL.create(  # names the database, but is not used to connect
         "postgresql+psycopg",
         username=settings["USER"] or None,
         host=settings["HOST"] or None,

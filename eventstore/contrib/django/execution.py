@@ -1,4 +1,4 @@
-"""Where the statements of a store run in a Django project: on the connection that Django has for this thread."""
+"""How a store runs statements in a Django project: on Django's connection of the calling thread."""
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class DjangoRun(StatementRun):
     Args:
         driver: Translates errors.
         dialect: Compiles statements.
-        connection: Django's.
+        connection: Django's connection.
     """
 
     def __init__(self, driver: Driver, dialect: Dialect, connection: Any) -> None:
@@ -29,26 +29,26 @@ class DjangoRun(StatementRun):
 
     @property
     def notes(self) -> MutableMapping[Any, Any]:
-        """What was noted of the driver's connection: on itself, since Django has no place that is gone with it."""
+        """Notes about the driver's connection, kept on it: Django has no other place that ends with it."""
         self._connection.ensure_connection()
         notes: MutableMapping[Any, Any] = getattr(self._connection.connection, "__dict__", {})  # sqlite3's has none
         return notes
 
     def _execute(self, sql: str, parameters: Any) -> Sequence[Row]:
         try:
-            # After an error in the database nobody may go on in the same atomic block, as after one of the ORM's.
+            # After a database error the atomic block can't continue, just as after an error of the ORM.
             with transaction.mark_for_rollback_on_error(using=self._connection.alias):
                 return self._send(sql, parameters)
         except Error as error:
             self._close_if_lost()
             translated, safe = self._driver.translate(error), self._driver.without_payload(error)
-        # not in the `except` block: the driver's own error would stay attached, and be shown
+        # outside of the `except` block, where the driver's error would stay attached and be shown
         if translated is None:
             raise safe
         raise translated from safe
 
     def _close_if_lost(self) -> None:
-        """Let the next statement find a new connection; in an atomic block Django does that when the block ends."""
+        """Close a lost connection, so that the next statement opens one; an atomic block does that when it ends."""
         connection = self._connection
         if not connection.in_atomic_block and connection.connection is not None and not connection.is_usable():
             connection.close()
@@ -59,8 +59,8 @@ class DjangoExecution:
 
     Args:
         using: The alias of the database.
-        driver: Of its kind.
-        before_use: Called with the first statement's `Run` of every use; raises where the store must not be used.
+        driver: The driver of its database.
+        before_use: Called with the `Run` of every use; raises an error if the store must not be used.
     """
 
     def __init__(self, using: str, driver: DjangoDriver, before_use: Callable[[Run], None]) -> None:
@@ -88,14 +88,14 @@ class DjangoExecution:
         return connections[self._using]
 
     def open_transaction(self) -> object:
-        """Return the driver's connection: within an atomic block Django lets nobody commit, nor connect anew."""
+        """Return the driver's connection: within an atomic block, Django neither commits nor reconnects."""
         return connections[self._using].connection if self.is_joined else None
 
     def _refuse_manual_transactions(self) -> None:
         """Refuse a connection on which autocommit was turned off, by the setting or `transaction.set_autocommit`.
 
-        There Django itself does without what `atomic` promises: a savepoint of SQLite's is then a transaction that
-        commits at its end, and `on_commit` is refused.
+        In that mode `atomic` does not keep its promise: on SQLite, a savepoint is a transaction that commits at its
+        end, and `on_commit` is refused.
         """
         connection = connections[self._using]
         if connection.connection is None:
@@ -105,18 +105,18 @@ class DjangoExecution:
         if is_manual:
             raise UnsuitableSetting(
                 "AUTOCOMMIT",
-                f"is off for database {self._using!r}, where Django's atomic blocks promise nothing",
+                f"is off for database {self._using!r}, so Django's atomic blocks are not atomic",
                 "leave it on, and use transaction.atomic()",
             )
 
     @contextmanager
     def statement(self) -> Iterator[Run]:
-        """Run in the open atomic block, or each statement in a transaction of its own."""
+        """Run in the open atomic block, or each statement in its own transaction."""
         yield self._run()
 
     @contextmanager
     def global_reading(self) -> Iterator[Run]:
-        """Run where each statement sees what is committed by then; in an atomic block, if that is suitable."""
+        """Run statements that each see what is committed by then; refuse an atomic block that can't."""
         self._refuse_manual_transactions()
         if self.is_joined:
             self._driver.check_reader(connections[self._using])
@@ -124,7 +124,7 @@ class DjangoExecution:
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
-        """Run in an atomic block: a savepoint where one is open already."""
+        """Run in an atomic block, which is a savepoint if one is open already."""
         self._refuse_manual_transactions()
         connection, is_done = connections[self._using], False
         try:
@@ -137,7 +137,7 @@ class DjangoExecution:
         except Error as error:
             if not is_done:
                 raise
-            failure = self._driver.without_payload(error)  # what is checked only at the commit may quote rows
+            failure = self._driver.without_payload(error)  # errors of the commit may quote rows
         else:
             return
         raise failure
@@ -148,8 +148,8 @@ class DjangoExecution:
         with self.transaction():
             yield self
 
-    def joined(self, connect: object) -> NoReturn:  # noqa: ARG002  # whatever it is
-        """Refuse: it is in Django's transaction already."""
+    def joined(self, connect: object) -> NoReturn:  # noqa: ARG002  # refused in any case
+        """Refuse, because it is in Django's transaction already."""
         raise InvalidInput("a store on Django's connection joins no other transaction")
 
     def _run(self) -> Run:

@@ -1,6 +1,6 @@
-"""The tables as Django knows them: for the admin, for queries of yours, and to be emptied after tests.
+"""The tables as Django models: for the admin, for your queries, and so that tests can empty them.
 
-Rows are written by the store only; these models refuse to.
+Only the store writes rows; these models refuse to.
 """
 
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from typing import Any, NoReturn
 
 from django.db import models
 
-_REFUSAL = "these tables are written by the event store only: use get_store().append(…)"
+_REFUSAL = "only the event store writes to these tables: use get_store().append(…)"
 
 
 class ReadOnlyQuerySet(models.QuerySet):
-    """Reads. Django's own `flush` and its test cases empty tables by other means."""
+    """Reads only. Django's `flush` and its test cases empty tables without a queryset."""
 
     def create(self, **_: Any) -> NoReturn:
         """Refuse."""
@@ -32,7 +32,7 @@ class ReadOnlyQuerySet(models.QuerySet):
 
 
 class ReadOnlyModel(models.Model):
-    """A row that is read and not written."""
+    """A read-only row."""
 
     objects = ReadOnlyQuerySet.as_manager()
 
@@ -50,7 +50,7 @@ class ReadOnlyModel(models.Model):
 
 
 class Stream(ReadOnlyModel):
-    """A stream: its current version."""
+    """A stream, with its current version."""
 
     stream_id = models.CharField(max_length=255, primary_key=True)
     category = models.CharField(max_length=255)
@@ -66,7 +66,7 @@ class Stream(ReadOnlyModel):
 
 
 class Event(ReadOnlyModel):
-    """An event. What it says is in `data`, encoded: read it by the store."""
+    """An event. Its payload in `data` is encoded; read it by the store."""
 
     position = models.BigIntegerField(primary_key=True)
     stream = models.ForeignKey(Stream, models.DO_NOTHING, db_column="stream_id", related_name="events")
@@ -88,7 +88,7 @@ class Event(ReadOnlyModel):
 
 
 class Snapshot(ReadOnlyModel):
-    """A saved state. The key is of two columns, which Django did not know before 5.2: find rows by both of them."""
+    """A snapshot. Its key has two columns, which Django supports only from 5.2 on, so find rows by both."""
 
     stream = models.OneToOneField(Stream, models.DO_NOTHING, db_column="stream_id", primary_key=True)
     schema_version = models.IntegerField()
@@ -105,7 +105,7 @@ class Snapshot(ReadOnlyModel):
 
 
 class Checkpoint(ReadOnlyModel):
-    """A projection: how far it has come."""
+    """The checkpoint of a projection."""
 
     name = models.CharField(max_length=255, primary_key=True)
     position = models.BigIntegerField()
@@ -127,7 +127,7 @@ class Checkpoint(ReadOnlyModel):
 
 
 class DeadLetter(ReadOnlyModel):
-    """An event that a projection could not handle. The key is (projection, position): find rows by both of them."""
+    """An event that a projection could not handle. Its key is (projection, position), so find rows by both."""
 
     projection = models.OneToOneField(Checkpoint, models.DO_NOTHING, db_column="projection", primary_key=True)
     position = models.BigIntegerField()

@@ -20,18 +20,18 @@ from eventstore.statements.postgresql.transactions import transaction_id
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _ExecutedQuery:
     query: bytes
 
 
-class ShownCursor(BinaryCursor):
-    """Keeps the text of what it has executed, without parameters: Django's query log and toolbars ask for it."""
+class LoggableCursor(BinaryCursor):
+    """Keeps the SQL that it executes, without parameters, for Django's query log and toolbars."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
-        """Execute, and keep the text."""
+        """Execute the query, and keep its SQL."""
         super().execute(query, params, **options)
-        shown: Any = _Shown(query.encode())
-        self._query = shown
+        executed: Any = _ExecutedQuery(query.encode())
+        self._query = executed
         return self
 
 
@@ -56,7 +56,7 @@ class DjangoPostgreSQL(WrappedErrors):
         return transaction_state(connection, state_of)
 
     def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # it is asked by statements
-        """Return its id: the lock of the checkpoint has given it one."""
+        """Return the transaction id, which exists because the checkpoint is locked."""
         return run(transaction_id)
 
     def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
@@ -65,7 +65,7 @@ class DjangoPostgreSQL(WrappedErrors):
 
     @contextmanager
     def own_block(self, connection: Any) -> Iterator[None]:
-        """Let a block of the store's own begin at READ COMMITTED, without a round trip; one inside of another can't."""
+        """Begin a block of the store's at READ COMMITTED, without a round trip; a nested block keeps its level."""
         if connection.in_atomic_block:
             yield
             return
@@ -77,21 +77,21 @@ class DjangoPostgreSQL(WrappedErrors):
         try:
             yield
         finally:
-            with suppress(psycopg.Error):  # it is lost, and Django finds out
+            with suppress(psycopg.Error):  # the connection is lost, which Django notices
                 driver.isolation_level = before
 
     def become_writer(self, run: Run) -> None:
-        """Do nothing: rows are locked one by one."""
+        """Do nothing, because PostgreSQL locks rows."""
 
     def defer_foreign_keys(self, connection: Any) -> None:
-        """Do nothing: TRUNCATE names all tables at once."""
+        """Do nothing, because TRUNCATE names all tables at once."""
 
     def check_reader(self, connection: Any) -> None:
-        """Do nothing: a look tells."""
+        """Do nothing, because reading the open transactions shows it."""
 
 
 class _PostgreSQLRun(DjangoRun):
-    """Sends parameters of the server's, in binary, where Django's own cursors put them into the text."""
+    """Sends bind parameters in binary form, unlike Django's cursors, which put them into the text."""
 
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
         try:
@@ -106,7 +106,7 @@ class _PostgreSQLRun(DjangoRun):
         connection.close_if_health_check_failed()
         connection.ensure_connection()
         check_connection(connection.connection)
-        with next_cursor(connection.connection, CopyingCursor if sql.startswith("COPY") else ShownCursor):
+        with next_cursor(connection.connection, CopyingCursor if sql.startswith("COPY") else LoggableCursor):
             cursor = connection.cursor()
         with cursor:
             cursor.execute(sql, parameters)

@@ -1,4 +1,4 @@
-"""Our Alembic revisions as operations of Django's migrations. The DDL is in eventstore/migrations/versions, once."""
+"""Our Alembic revisions as operations of Django's migrations. The DDL is only in eventstore/migrations/versions."""
 
 from typing import Any, Final
 
@@ -14,14 +14,14 @@ _NOTHING: Final = "base"
 
 
 class RunRevision(Operation):
-    """Bring the tables to one of our revisions, in a migration with `atomic = False`.
+    """Migrate the tables to one of our revisions, in a migration with `atomic = False`.
 
-    It runs on a connection of its own, as `eventstore migrate` does: one deployer at a time, indexes built while others
-    write, locks tried for but a moment. What another way in has done already is not done again, and the other ways in
-    find what was done here: `es_alembic_version` and `es_schema` are written by the revision itself.
+    It runs on a separate connection, as `eventstore migrate` does: one migration at a time, indexes built without
+    blocking writers, short attempts to lock tables. It can be mixed with other ways to migrate, because the revision
+    itself writes `es_alembic_version` and `es_schema`.
 
     Args:
-        revision: As `es_0002`.
+        revision: The revision, such as `es_0002`.
     """
 
     reduces_to_sql = True
@@ -31,10 +31,10 @@ class RunRevision(Operation):
         self.revision = revision
 
     def state_forwards(self, app_label: str, state: Any) -> None:
-        """Do nothing: the migration says what becomes of the models."""
+        """Do nothing, because the migration has the changes of the models."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, _from_state: Any, _to_state: Any) -> None:
-        """Upgrade; does nothing where the tables are at this revision, or beyond it."""
+        """Upgrade; does nothing if the tables are at this revision or a later one."""
         if not router.allow_migrate(schema_editor.connection.alias, app_label):
             return
         if schema_editor.collect_sql:
@@ -44,10 +44,10 @@ class RunRevision(Operation):
         migrations.upgrade(engine, self.revision)
 
     def database_backwards(self, app_label: str, schema_editor: Any, _from_state: Any, _to_state: Any) -> None:
-        """Downgrade, to the revision before; does nothing where the tables are at an earlier one.
+        """Downgrade to the revision before; does nothing if the tables are at an earlier one.
 
         Raises:
-            EventsWouldBeLost: It would drop the table of the events, and there are some.
+            EventsWouldBeLost: It would drop the table of the events, which has rows.
         """
         if not router.allow_migrate(schema_editor.connection.alias, app_label):
             return
@@ -55,12 +55,12 @@ class RunRevision(Operation):
             schema_editor.collected_sql.append(f"-- {self.revision} is undone online, by: manage.py migrate eventstore")
             return
         engine = self._engine(schema_editor)
-        done = migrations.current(engine)
-        if done is not None and done >= self.revision:
+        current = migrations.current(engine)
+        if current is not None and current >= self.revision:
             migrations.downgrade(engine, self._before())
 
     def describe(self) -> str:
-        """Say what it does, for `migrate --plan`."""
+        """Return the description for `migrate --plan`."""
         return f"Run revision {self.revision} of the event store"
 
     def _engine(self, schema_editor: Any) -> Any:
@@ -79,7 +79,7 @@ class RunRevision(Operation):
         before = self._before()
         dialect = schema_editor.connection.vendor
         try:
-            printed = migrations.sql(f"{before}:{self.revision}", dialect=dialect)
+            script = migrations.sql(f"{before}:{self.revision}", dialect=dialect)
         except MigrationError as error:
-            printed = f"-- {error}"
-        schema_editor.collected_sql.extend(printed.strip().splitlines())
+            script = f"-- {error}"
+        schema_editor.collected_sql.extend(script.strip().splitlines())

@@ -19,7 +19,7 @@ from eventstore.errors import UnsuitableTransaction
 from eventstore.statements.sqlite.append import take_write_lock
 
 _INFO: Final = "_eventstore_settings"
-"""Its place in Django's object for a connection, which keeps its settings when it connects again."""
+"""The attribute of Django's connection object that keeps its settings when it reconnects."""
 
 
 class DjangoSQLite(WrappedErrors):
@@ -42,7 +42,7 @@ class DjangoSQLite(WrappedErrors):
         return transaction_state(connection, state_of)
 
     def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # transactions have no ids
-        """Open a savepoint, which is gone when the transaction is."""
+        """Open a savepoint, which ends with the transaction."""
         mark_transaction(connection.connection)
         return None
 
@@ -55,18 +55,18 @@ class DjangoSQLite(WrappedErrors):
         return nullcontext()
 
     def become_writer(self, run: Run) -> None:
-        """Take the write lock, as BEGIN IMMEDIATE would have: waiting for it is safe before anything was read."""
+        """Take the write lock, as BEGIN IMMEDIATE does; waiting for it is safe before anything was read."""
         run(take_write_lock)
 
     def defer_foreign_keys(self, connection: Any) -> None:
-        """Check them at its end: Django deletes from one table after the other, and defers its own keys."""
+        """Check foreign keys only at the commit, because Django empties one table after the other."""
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA defer_foreign_keys = ON")
 
     def check_reader(self, connection: Any) -> None:
-        """Refuse an atomic block: it may have appended, and can't be asked."""
+        """Refuse an atomic block, because it may have appended events, which can't be found out."""
         if connection.connection is not None and connection.connection.in_transaction:
-            raise UnsuitableTransaction("may have appended, and what it has stored may still be rolled back")
+            raise UnsuitableTransaction("may have appended events, which may still be rolled back")
 
 
 class _SQLiteRun(DjangoRun):
@@ -75,7 +75,7 @@ class _SQLiteRun(DjangoRun):
         connection.ensure_connection()
         check_connection(connection.connection, vars(connection).setdefault(_INFO, {}))
         with connection.cursor() as cursor:
-            cursor.cursor.row_factory = None  # of the driver's cursor, which Django's wraps
+            cursor.cursor.row_factory = None  # the driver's cursor, which Django's cursor wraps
             if isinstance(parameters, list):
                 cursor.executemany(sql, parameters)
             else:

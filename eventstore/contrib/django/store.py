@@ -20,10 +20,10 @@ from eventstore.store import EventStore
 
 
 class DjangoEventStore(EventStore):
-    """An `EventStore` on Django's connection of the calling thread, in whatever atomic block is open on it.
+    """An `EventStore` on Django's connection of the calling thread, in the atomic block that is open on it, if any.
 
-    Get it by `get_store`. Share it, and keep it as long as you like: it holds no connection. Inside an atomic block it
-    is what `EventStore.join` returns, outside of one it works in autocommit, and opens an atomic block of its own where
+    Get it by `get_store`. Threads can share it and keep it, because it holds no connection. Inside an atomic block it
+    works as a store returned by `EventStore.join`. Outside of one it works in autocommit, and opens an atomic block if
     an append needs several statements.
 
     Args:
@@ -32,7 +32,7 @@ class DjangoEventStore(EventStore):
         options: As for `EventStore`: `event_types`, `codec`, `also_reads`, `compress_above`, `page_size`.
 
     Raises:
-        UnsupportedDatabase: The database is neither PostgreSQL by psycopg 3 nor SQLite.
+        UnsupportedDatabase: The database is neither PostgreSQL with psycopg 3 nor SQLite.
         InvalidInput: An option is not valid.
     """
 
@@ -56,17 +56,17 @@ class DjangoEventStore(EventStore):
             InvalidInput: Always; see `engine_of`.
         """
         msg = (
-            "a store on Django's connection has no engine of SQLAlchemy; to migrate, or to subscribe with notify, "
-            f"make one: engine_of({self._using!r})"
+            "a store on Django's connection has no SQLAlchemy engine; to migrate, or to subscribe with notify, "
+            f"create one: engine_of({self._using!r})"
         )
         raise InvalidInput(msg)
 
     @property
     def connection(self) -> Any:
-        """Django's connection, of the atomic block that is open on it.
+        """Django's connection, on which an atomic block is open.
 
         Raises:
-            NotInTransaction: None is open.
+            NotInTransaction: No atomic block is open.
         """
         return self.core.execution.connection
 
@@ -74,11 +74,11 @@ class DjangoEventStore(EventStore):
         """Refuse.
 
         Raises:
-            InvalidInput: Always: it is in Django's transaction already.
+            InvalidInput: Always, because it is in Django's transaction already.
         """
         msg = (
-            f"a store on Django's connection can't join {type(target).__name__}: it is in the atomic block that is "
-            "open on that connection already; or make an EventStore of an engine, and join with that"
+            f"a store on Django's connection can't join {type(target).__name__}, because it takes part in the open "
+            "atomic block already; to join another transaction, use an EventStore on an engine"
         )
         raise InvalidInput(msg)
 
@@ -86,12 +86,13 @@ class DjangoEventStore(EventStore):
         """Subscribe, by polling on Django's connection; see `EventStore.subscribe`.
 
         Raises:
-            InvalidInput: With `notify`: to listen takes a connection of its own. Use `EventStore(engine_of(using))`.
+            InvalidInput: With `notify`, because listening needs a dedicated connection. Use
+                `EventStore(engine_of(using))`.
         """
         if notify:
             msg = (
-                "a store on Django's connection can't listen for notifications, which takes a connection of its own; "
-                f"subscribe with EventStore(engine_of({self._using!r})), or by polling"
+                "a store on Django's connection can't listen for notifications, which needs a dedicated connection; "
+                f"subscribe with EventStore(engine_of({self._using!r})), or without notify"
             )
             raise InvalidInput(msg)
         return super().subscribe(*filters, **options)
@@ -100,17 +101,18 @@ class DjangoEventStore(EventStore):
         """Refuse.
 
         Raises:
-            InvalidInput: Always: to look takes a connection of its own. Use `EventStore(engine_of(using)).health()`.
+            InvalidInput: Always, because the check needs a separate connection. Use
+                `EventStore(engine_of(using)).health()`.
         """
         msg = (
-            "a store on Django's connection can't look at it from outside; "
+            "a store on Django's connection has no separate connection to check it; "
             f"use EventStore(engine_of({self._using!r})).health()"
         )
         raise InvalidInput(msg)
 
     @contextmanager
     def emptying(self) -> Iterator[None]:
-        """Let statements empty our tables, in any order, in the open transaction: for `manage.py flush`, and tests.
+        """Allow statements to empty our tables in any order, in the open transaction, for `manage.py flush` and tests.
 
         Raises:
             NotInTransaction: No atomic block is open.
@@ -146,12 +148,12 @@ def get_store(using: str | None = None) -> DjangoEventStore:
     """Return the store of a database, with the options of the setting `EVENTSTORE`.
 
     Args:
-        using: The alias of the database. Defaults to the one that your database routers give for writing events:
-            `default`, where there are none.
+        using: The alias of the database. Defaults to the one that your database routers choose for writing events, or
+            `default` if there are no routers.
 
     Raises:
         ImproperlyConfigured: The setting is wrong.
-        UnsupportedDatabase: The database is neither PostgreSQL by psycopg 3 nor SQLite.
+        UnsupportedDatabase: The database is neither PostgreSQL with psycopg 3 nor SQLite.
         InvalidInput: An option in the setting is not valid.
 
     Example:
@@ -170,5 +172,5 @@ def _store_of(using: str) -> DjangoEventStore:
 
 
 def forget_stores() -> None:
-    """Make stores anew, after a change of settings."""
+    """Forget the stores, so that the next use creates them with the present settings."""
     _store_of.cache_clear()

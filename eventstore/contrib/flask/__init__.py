@@ -1,4 +1,4 @@
-"""The event store in Flask: inside the request's own transaction, with Flask-SQLAlchemy or without."""
+"""The event store in Flask, inside the request's transaction, with or without Flask-SQLAlchemy."""
 
 from eventstore.contrib.flask.extension import FlaskEventStore, current_session, current_store
 

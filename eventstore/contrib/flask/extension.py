@@ -1,4 +1,4 @@
-"""The extension: which store and which session an application has."""
+"""The extension, which gives an application its store and session."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -28,8 +28,8 @@ _CONFIGURED_OPTIONS: Final = StoreOptions.__optional_keys__ - {"event_types", "c
 
 
 @dataclass(frozen=True, slots=True)
-class _Installed:
-    """What one application has of one extension."""
+class _Installation:
+    """The store and session of one extension in one application."""
 
     store: EventStore
     session: scoped_session[Any]
@@ -41,23 +41,23 @@ class FlaskEventStore:
     """Gives Flask applications an event store that works in the session of the request.
 
     With Flask-SQLAlchemy it joins `db.session`: one connection and one transaction, which the application commits or
-    rolls back. Without it, the extension keeps a session of SQLAlchemy for each application context, in the same way:
-    the application commits, and what is not committed when the context ends is rolled back.
+    rolls back. Without it, the extension keeps a SQLAlchemy session for each application context. The application
+    commits that, too; what is not committed when the context ends is rolled back.
 
-    Views use `current_store` and `current_session`. Where there are several stores in an application, each has an
-    extension of its own, with a `config_prefix`; `current` and `session` are its store and session.
+    Views use `current_store` and `current_session`. An application with several stores has an extension for each, with
+    a `config_prefix`; `current` and `session` are its store and session.
 
     Args:
-        app: The application; or none, and call `init_app`.
-        session: The application's own `scoped_session`, which it commits and removes itself. Defaults to that of
+        app: The application. Defaults to None: call `init_app` later.
+        session: The application's `scoped_session`, which it commits and removes itself. Defaults to that of
             Flask-SQLAlchemy, unless `EVENTSTORE_URL` is configured.
-        user: Returns who has sent the request, None for nobody; it becomes `user_id` in the metadata. It is called at
-            each append inside a request, so it may need what is known only after a while.
-        metadata: Returns more metadata, called likewise.
+        user: Returns the id of the user who sent the request, or None; it becomes `user_id` in the metadata. It is
+            called at each append inside a request, so the user may log in during the request.
+        metadata: Returns more metadata; called at each append inside a request, too.
         event_types: As for `EventStore`.
         codec: As for `EventStore`.
         also_reads: As for `EventStore`.
-        config_prefix: What the names of configuration keys begin with.
+        config_prefix: The prefix of the configuration keys.
 
     Example:
         ```python
@@ -87,14 +87,14 @@ class FlaskEventStore:
         config_prefix: str = _DEFAULT_PREFIX,
     ) -> None:
         if session is not None and not isinstance(session, scoped_session):
-            msg = f"session is a scoped_session of SQLAlchemy, as db.session, not {type(session).__name__}"
+            msg = f"session is a scoped_session of SQLAlchemy such as db.session, not {type(session).__name__}"
             raise InvalidInput(msg)
         for name, function in (("user", user), ("metadata", metadata)):
             if function is not None and not callable(function):
                 msg = f"{name} is a function, called at each append, not {type(function).__name__}"
                 raise InvalidInput(msg)
         if not config_prefix.isupper():
-            msg = "config_prefix is in upper case, as AUDIT for AUDIT_URL: Flask knows no other configuration keys"
+            msg = "config_prefix is in upper case, such as AUDIT for AUDIT_URL, because Flask ignores other keys"
             raise InvalidInput(msg)
         self._session = session
         self._user = user
@@ -109,40 +109,40 @@ class FlaskEventStore:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Give the application a store, after its configuration, and after Flask-SQLAlchemy where it is used.
+        """Give the application a store. Call it after the configuration and after `init_app` of Flask-SQLAlchemy.
 
-        It connects to nothing. The tables are made by `flask eventstore migrate`.
+        It does not connect. `flask eventstore migrate` creates the tables.
 
-        Configuration keys, here with the usual prefix, none of them required with Flask-SQLAlchemy:
-            `EVENTSTORE_URL`: Of a database of the store's own, as for `EventStore.from_url`, which is not that of
-                Flask-SQLAlchemy.
-            `EVENTSTORE_ENGINE_OPTIONS`: For the engine of that URL, as for `EventStore.from_url`.
+        Configuration keys, here with the default prefix, all of them optional with Flask-SQLAlchemy:
+            `EVENTSTORE_URL`: The URL of a separate database for the store, as for `EventStore.from_url`, instead of
+                that of Flask-SQLAlchemy.
+            `EVENTSTORE_ENGINE_OPTIONS`: Options for the engine of that URL, as for `EventStore.from_url`.
             `EVENTSTORE_COMMIT_ON_SUCCESS`: Commit the session that the extension keeps at the end of a request whose
-                response is no error (its status is below 400), before the response is sent. Defaults to false.
+                response is not an error (its status is below 400), before the response is sent. Defaults to false.
             `EVENTSTORE_SCHEMA`, `EVENTSTORE_NOTIFY`, `EVENTSTORE_COMPRESS_ABOVE`, `EVENTSTORE_PAGE_SIZE`,
                 `EVENTSTORE_LOCK_TIMEOUT_SECONDS`: As for `EventStore`.
-            `EVENTSTORE_REQUEST_ID_HEADER`: Whose value becomes the correlation id. Defaults to `X-Request-ID`; empty to
-                make up an id for each request.
+            `EVENTSTORE_REQUEST_ID_HEADER`: The header whose value becomes the correlation id. Defaults to
+                `X-Request-ID`; if empty, each request gets a random id.
 
         Raises:
             InvalidInput: The application has this extension already, or its configuration is not valid.
-            UnsupportedDatabase: The database is another one.
+            UnsupportedDatabase: The database is neither PostgreSQL with psycopg 3 nor SQLite.
             DriverMissing: It is PostgreSQL, and psycopg is not installed.
         """
-        installed_before: dict[str, _Installed] = app.extensions.setdefault(_EXTENSION, {})
-        if self._prefix in installed_before:
-            msg = f"this application has an event store with the prefix {self._prefix} already; give another prefix"
+        installations: dict[str, _Installation] = app.extensions.setdefault(_EXTENSION, {})
+        if self._prefix in installations:
+            msg = f"this application has an event store with the prefix {self._prefix} already; pass another prefix"
             raise InvalidInput(msg)
         store, session = self._open(app)
         with app.app_context():
             joined = store.join(session)
         header = self._setting(app, "REQUEST_ID_HEADER", "X-Request-ID")
-        installed_before[self._prefix] = _Installed(
+        installations[self._prefix] = _Installation(
             store, session, joined, RequestMetadata(header, self._user, self._metadata)
         )
-        if len(installed_before) == 1:
-            app.before_request(_ask_for_request_metadata)
-        with suppress(ExtraMissing):  # then there is no such command
+        if len(installations) == 1:
+            app.before_request(_add_request_metadata)
+        with suppress(ExtraMissing):  # without the extra there is no command
             from eventstore.cli import make_group  # noqa: PLC0415  # needs an extra
 
             app.cli.add_command(make_group(store, name=self._prefix.lower()))
@@ -165,15 +165,15 @@ class FlaskEventStore:
         if session is None:
             if url is None:
                 msg = (
-                    f"there is no database for the event store: configure {self._prefix}_URL, or give it a session, "
-                    "or call init_app of Flask-SQLAlchemy before"
+                    f"the event store has no database: configure {self._prefix}_URL, or pass a session, or call "
+                    "init_app of Flask-SQLAlchemy first"
                 )
                 raise InvalidInput(msg)
             store = EventStore.from_url(url, engine_options=self._setting(app, "ENGINE_OPTIONS", {}), **options)
             return store, _keep_session(app, store.engine, commits=commits)
         for name, value in (("URL", url), ("COMMIT_ON_SUCCESS", commits)):
             if value:
-                msg = f"{self._prefix}_{name} is for a session that the extension keeps: this one is the application's"
+                msg = f"{self._prefix}_{name} needs a session of the extension, but this one is the application's"
                 raise InvalidInput(msg)
         engine = _engine_of(app, session)
         prepare_savepoints(engine)
@@ -184,30 +184,30 @@ class FlaskEventStore:
 
     @property
     def store(self) -> EventStore:
-        """The store of the current application, in short transactions of its own: for workers and scripts.
+        """The store of the current application with its own short transactions, for workers and scripts.
 
         Raises:
             InvalidInput: The current application does not have this extension.
         """
-        return _installed(self._prefix).store
+        return _installation(self._prefix).store
 
     @property
     def current(self) -> EventStore:
-        """The store in the transaction of `session`: what `current_store` is for the usual prefix.
+        """The store in the transaction of `session`; with the default prefix, `current_store` is the same.
 
         Raises:
             InvalidInput: The current application does not have this extension.
         """
-        return _installed(self._prefix).joined
+        return _installation(self._prefix).joined
 
     @property
     def session(self) -> scoped_session[Any]:
-        """The session of the application context: what `current_session` is for the usual prefix.
+        """The session of the application context; with the default prefix, `current_session` is the same.
 
         Raises:
             InvalidInput: The current application does not have this extension.
         """
-        return _installed(self._prefix).session
+        return _installation(self._prefix).session
 
 
 def _keep_session(app: Flask, engine: Engine, *, commits: bool) -> scoped_session[Any]:
@@ -237,33 +237,33 @@ def _engine_of(app: Flask, session: scoped_session[Any]) -> Engine:
         try:
             return session.get_bind().engine
         except UnboundExecutionError:
-            msg = "the session as a whole is bound to no engine; with Flask-SQLAlchemy, set SQLALCHEMY_DATABASE_URI"
+            msg = "the session is bound to no default engine; with Flask-SQLAlchemy, set SQLALCHEMY_DATABASE_URI"
             raise InvalidInput(msg) from None
 
 
-def _installed(prefix: str) -> _Installed:
-    installed: dict[str, _Installed] = current_app.extensions.get(_EXTENSION, {})
-    if prefix not in installed:
+def _installation(prefix: str) -> _Installation:
+    installations: dict[str, _Installation] = current_app.extensions.get(_EXTENSION, {})
+    if prefix not in installations:
         msg = f"this application has no event store with the prefix {prefix}; call FlaskEventStore(…).init_app(app)"
         raise InvalidInput(msg)
-    return installed[prefix]
+    return installations[prefix]
 
 
-def _ask_for_request_metadata() -> None:
+def _add_request_metadata() -> None:
     add_metadata_provider(_request_metadata)
 
 
 def _request_metadata() -> dict[str, Any]:
-    """Return what the current application's extensions say about its request."""
+    """Return the metadata of the current request, from all extensions of the application."""
     metadata: dict[str, Any] = {}
     if current_app:
-        for installed in current_app.extensions.get(_EXTENSION, {}).values():
-            metadata |= installed.metadata.now()
+        for installation in current_app.extensions.get(_EXTENSION, {}).values():
+            metadata |= installation.metadata.now()
     return metadata
 
 
-current_store: EventStore = LocalProxy(lambda: _installed(_DEFAULT_PREFIX).joined)  # type: ignore[assignment]
-"""The store of the current application, in the session of the application context; there it is an `EventStore`."""
+current_store: EventStore = LocalProxy(lambda: _installation(_DEFAULT_PREFIX).joined)  # type: ignore[assignment]
+"""The `EventStore` of the current application, in the session of the application context."""
 
-current_session: scoped_session[Any] = LocalProxy(lambda: _installed(_DEFAULT_PREFIX).session)  # type: ignore[assignment]
+current_session: scoped_session[Any] = LocalProxy(lambda: _installation(_DEFAULT_PREFIX).session)  # type: ignore[assignment]
 """The session that `current_store` works in: `db.session` of Flask-SQLAlchemy, or that of the application context."""

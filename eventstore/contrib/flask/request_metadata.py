@@ -1,4 +1,4 @@
-"""What each append inside a request says about it."""
+"""The metadata that each append inside a request gets."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,11 +15,11 @@ ROUTE: Final = "route"
 """The key of the method and the rule of the URL: `POST /orders/<order_id>/pay`."""
 
 USER_ID: Final = "user_id"
-"""The key of who has sent the request, as the application's `user` says."""
+"""The key of the user who sent the request, as returned by the application's `user`."""
 
 _REQUEST_ID: Final = "eventstore.request_id"
 _ACCEPTABLE: Final = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
-"""What a client may choose as the id of its request."""
+"""The request ids that are accepted from clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class RequestMetadata:
     """Makes the metadata of the current request.
 
     Args:
-        request_id_header: In which a proxy, or the client, names the request; empty to make up an id always.
-        user: Returns who has sent it, None for nobody.
-        more: Returns what else is to be added.
+        request_id_header: The header in which a proxy or the client sends the request id; if empty, ids are random.
+        user: Returns the id of the user who sent it, or None.
+        more: Returns more metadata.
     """
 
     request_id_header: str
@@ -37,10 +37,10 @@ class RequestMetadata:
     more: Callable[[], Mapping[str, Any]] | None
 
     def now(self) -> dict[str, Any]:
-        """Return what is known by now, empty outside of requests.
+        """Return the metadata of the current request; empty outside of requests.
 
         Raises:
-            InvalidMetadata: The application's function has returned something else than a mapping.
+            InvalidMetadata: The application's function has not returned a mapping.
         """
         if not has_request_context():
             return {}
@@ -56,10 +56,10 @@ class RequestMetadata:
         return {**metadata, **more}
 
     def _request_id(self) -> str:
-        """Return the same id for all of the request."""
-        known: str | None = request.environ.get(_REQUEST_ID)
-        if known is None:
-            given = request.headers.get(self.request_id_header, "") if self.request_id_header else ""
-            known = given if _ACCEPTABLE.fullmatch(given) else str(uuid4())
-            request.environ[_REQUEST_ID] = known
-        return known
+        """Return the id of the request, which stays the same for the whole request."""
+        request_id: str | None = request.environ.get(_REQUEST_ID)
+        if request_id is None:
+            header = request.headers.get(self.request_id_header, "") if self.request_id_header else ""
+            request_id = header if _ACCEPTABLE.fullmatch(header) else str(uuid4())
+            request.environ[_REQUEST_ID] = request_id
+        return request_id

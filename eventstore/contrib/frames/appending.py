@@ -1,4 +1,4 @@
-"""Events out of data frames, into the store."""
+"""Appending the rows of data frames as events."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from uuid import UUID, uuid5
 
 from eventstore.common.notebook_html import thing_html
 from eventstore.common.validation import check_number
-from eventstore.contrib.frames.incoming import Row, rows_of
-from eventstore.contrib.frames.kinds import json_text
+from eventstore.contrib.frames.column_types import json_text
+from eventstore.contrib.frames.incoming import DataRow, rows_of
 from eventstore.errors import ExtraMissing, InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.events import Append, NewEvent
@@ -19,19 +19,19 @@ from eventstore.store import EventStore
 from eventstore.streams import NO_STREAM
 
 NAMESPACE: Final = UUID("3b0b1f0e-6f0e-5d4c-9a2e-5f6c1f7d9b10")
-"""What event ids are derived from. Never changed: an event must have the same id in every run."""
+"""The namespace of derived event ids. It never changes, because an event must have the same id in every run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """How far an append of a data frame has come, and in the end what it has done.
+    """The progress of an append of a data frame, and its result in the end.
 
     Attributes:
         rows: How many rows were read.
-        total: How many there are, None where the data does not say.
-        events: How many events they are.
-        repeated: How many of these were stored before, and were left alone.
-        position: The global position of the last of them, 0 where there is none.
+        total: How many rows there are; None if the data has no length.
+        events: How many events the rows have become.
+        repeated: How many of these were stored before, and were not changed.
+        position: The global position of the last event; 0 if there is none.
     """
 
     rows: int = 0
@@ -45,51 +45,51 @@ class Appended:
         return thing_html("appended", values)
 
 
-Report = Callable[[Appended], object]
+OnProgress = Callable[[Appended], object]
 
 
 def append(
     store: EventStore,
     data: Any,
     *,
-    stream_id: str | Callable[[Row], str],
-    event: str | Callable[[Row], Any],
+    stream_id: str | Callable[[DataRow], str],
+    event: str | Callable[[DataRow], Any],
     key: str | Sequence[str] | None,
     expected_version: int | Mapping[str, int] = NO_STREAM,
     metadata: Mapping[str, Any] | None = None,
     namespace: UUID = NAMESPACE,
     batch_size: int = 5000,
-    progress: bool | Report = False,
+    progress: bool | OnProgress = False,
 ) -> Appended:
-    """Append the rows of a data frame as events, in their order: each batch in one transaction.
+    """Append the rows of a data frame as events, in their order, each batch in one transaction.
 
-    It can be interrupted, and run again: an event's id is made of its row's key, so what is stored already is
-    recognised and left alone. So is the beginning of the same data with more rows after it.
+    It is idempotent and can be run again after an interruption: event ids are derived from the keys of the rows, so
+    stored events are recognised and left as they are. The data may have more rows at its end than in an earlier run.
 
     Args:
         store: The store; a joined one appends in its transaction.
-        data: A data frame of pandas or Polars, a relation of DuckDB, whatever else is an Arrow stream, or mappings.
-        stream_id: The column that has the stream ids, or a function from a row, a mapping, to its stream id.
-        event: The event type of every row, whose other columns are its data; or a function from a row to an event: a
-            `NewEvent`, an object of a registered class, a list of these, or None for a row that is none.
-        key: The column, or columns, that tell a row from all others of its stream, in every run. None leaves the events
-            the ids that your function has given them.
-        expected_version: The version of the streams before their first row. Of each stream, the first event must
-            become the next version, the second the one after it, and so on. A mapping has it by stream ids, 0 for those
-            that it does not have. Defaults to 0: the streams are new.
+        data: A data frame of pandas or Polars, a DuckDB relation, another Arrow stream, or mappings.
+        stream_id: The column with the stream ids, or a function that returns the stream id of a row (a mapping).
+        event: The event type of all rows, with the other columns as data; or a function that returns the event of a
+            row: a `NewEvent`, an object of a registered class, a list of these, or None for no event.
+        key: The column or columns that identify a row within its stream, in every run. None keeps the event ids that
+            your function has set.
+        expected_version: The version of each stream before its first row. The first event of a stream must become the
+            next version, the second one the version after it, and so on. A mapping has versions by stream id, and 0
+            for other streams. Defaults to 0: the streams are new.
         metadata: As for `EventStore.append`.
-        namespace: What ids are derived from, together with stream id, event type, the place among the row's events and
-            key. Another one makes other ids.
-        batch_size: How many rows are one transaction.
+        namespace: The namespace of the event ids, which are derived from it, the stream id, the event type, the index
+            among the row's events, and the key. Another namespace gives other ids.
+        batch_size: How many rows a transaction has.
         progress: True shows a bar (extra `cli`); a function is called after each batch.
 
     Returns:
-        What was done.
+        The result.
 
     Raises:
         ConcurrencyConflict: A stream has other events than these at their versions. The batches before are stored.
         EventIdReused: The row with this key was stored with other data.
-        InvalidInput: An argument is not valid, or a row can't be an event. A note on the error says which row.
+        InvalidInput: An argument is not valid, or a row can't become an event. A note on the error names the row.
         EncodingError: A row has a value that can't be stored exactly.
         ExtraMissing: `progress` is True, and rich is not installed.
 
@@ -115,12 +115,12 @@ def append(
         versions=_Versions(expected_version),
         metadata=metadata,
     )
-    done = Appended(total=len(data) if hasattr(data, "__len__") else None)  # first: DuckDB does nothing beside a stream
+    done = Appended(total=len(data) if hasattr(data, "__len__") else None)  # first, as DuckDB can't count while reading
     rows = enumerate(rows_of(data))
     with _reporting(progress, done) as report:
         while batch := list(islice(rows, batch_size)):
             appends = [each for number, row in batch for each in maker.appends(number, row)]
-            with _noting(f"in the rows {batch[0][0]} to {batch[-1][0]} of the data, counted from 0"):
+            with _error_note(f"in the rows {batch[0][0]} to {batch[-1][0]} of the data, counted from 0"):
                 results = store.append_many(appends)
             done = replace(
                 done,
@@ -154,49 +154,49 @@ class _Versions:
 
 @dataclass(frozen=True, slots=True)
 class _EventMaker:
-    """Makes of each row the appends of its events."""
+    """Makes the appends of each row's events."""
 
     event_types: EventTypes
-    stream_id: str | Callable[[Row], str]
-    event: str | Callable[[Row], Any]
+    stream_id: str | Callable[[DataRow], str]
+    event: str | Callable[[DataRow], Any]
     key: Sequence[str] | None
     namespace: UUID
     versions: _Versions
     metadata: Mapping[str, Any] | None
 
-    def appends(self, number: int, row: Row) -> Iterator[Append]:
-        """Yield an append for each event: alone, each is recognised in the next run, whatever the batches are then."""
-        with _noting(f"in the row {number} of the data, counted from 0"):
+    def appends(self, number: int, row: DataRow) -> Iterator[Append]:
+        """Yield an append for each event, so that each is recognised in another run with other batches."""
+        with _error_note(f"in the row {number} of the data, counted from 0"):
             stream_id = self.stream_id(row) if callable(self.stream_id) else _value(row, self.stream_id)
-            made = self.event(row) if callable(self.event) else NewEvent(self.event, self._data(row))
-            events = [] if made is None else made if isinstance(made, list | tuple) else [made]
-            for place, each in enumerate(events):
+            result = self.event(row) if callable(self.event) else NewEvent(self.event, self._data(row))
+            events = [] if result is None else result if isinstance(result, list | tuple) else [result]
+            for index, each in enumerate(events):
                 event = each if isinstance(each, NewEvent) else self.event_types.new_event(each)
                 if self.key is not None:
-                    name = json_text([stream_id, event.event_type, place, *(_key_part(row, part) for part in self.key)])
+                    name = json_text([stream_id, event.event_type, index, *(_key_part(row, part) for part in self.key)])
                     event = replace(event, event_id=uuid5(self.namespace, name))
                 yield Append(stream_id, [event], expected_version=self.versions.take(stream_id), metadata=self.metadata)
 
-    def _data(self, row: Row) -> dict[str, Any]:
+    def _data(self, row: DataRow) -> dict[str, Any]:
         return {name: value for name, value in row.items() if name != self.stream_id}
 
 
-def _value(row: Row, column: str) -> Any:
+def _value(row: DataRow, column: str) -> Any:
     if column not in row:
-        msg = f"there is no column {column!r}; there are {', '.join(map(repr, row))}"
+        msg = f"there is no column {column!r}; the columns are {', '.join(map(repr, row))}"
         raise InvalidInput(msg)
     return row[column]
 
 
-def _key_part(row: Row, column: str) -> Any:
+def _key_part(row: DataRow, column: str) -> Any:
     value = _value(row, column)
     if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)  # a data frame has another zone object than a database, for the same time
+        return value.astimezone(UTC)  # data frames and databases have different zone objects for the same time
     return value
 
 
 @contextmanager
-def _noting(note: str) -> Iterator[None]:
+def _error_note(note: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""A read as columns."""
+"""A frame: the events of a read as columns."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -11,8 +11,8 @@ import pyarrow as pa
 from eventstore.backends.protocol import Row
 from eventstore.common.notebook_html import table_html
 from eventstore.common.validation import check_number
-from eventstore.contrib.frames.fields import Seen, of_class
-from eventstore.contrib.frames.kinds import Kind, declared
+from eventstore.contrib.frames.column_types import ColumnType, declared
+from eventstore.contrib.frames.fields import FieldProfile, of_class
 from eventstore.contrib.frames.layout import Layout, field_values, has_fields, names_of, record_batch
 from eventstore.contrib.frames.payloads import Payloads
 from eventstore.errors import ExtraMissing, FieldMismatch, InvalidInput
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-_SHOWN: Final = 10
-_NOT_SHOWN: Final = ("category", "event_id", "schema_version", "metadata")
+_PREVIEW_ROWS: Final = 10
+_HIDDEN: Final = ("category", "event_id", "schema_version", "metadata")
 _ATTEMPTS: Final = 3
 Fields = Iterable[str] | Mapping[str, pa.DataType] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is read.
+    """What a frame reads.
 
     Attributes:
-        name: What it is called where the frame is shown.
-        pages: Returns pages of rows, at most so many rows in all, so many in each.
-        event_types: The only event types there can be, as they are stored; None where there can be others.
+        name: Its name in the frame's repr.
+        pages: Returns pages of rows; its arguments are the most rows in all, and the rows of a page.
+        event_types: The stored event types that can occur; None if there can be any.
         newest_first: Whether the events are read backwards.
     """
 
@@ -46,10 +46,10 @@ class Source:
 
 
 class Frame:
-    """A read of the store as columns: an Arrow stream or table, or a data frame of pandas or Polars.
+    """The events of a read as columns: an Arrow stream or table, or a data frame of pandas or Polars.
 
-    Made by `read_stream` and `read_all`. It holds no events: each use reads anew. Polars, pandas, DuckDB and whatever
-    else takes an Arrow stream (`__arrow_c_stream__`) take it as it is: `polars.DataFrame(frame)`.
+    `read_stream` and `read_all` return it. It holds no events: each use reads them again. Polars, pandas, DuckDB and
+    other libraries that take an Arrow stream (`__arrow_c_stream__`) accept it directly: `polars.DataFrame(frame)`.
     """
 
     def __init__(
@@ -76,28 +76,28 @@ class Frame:
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns and their types. Where they are found by looking at events, these are read, once."""
+        """The columns and their types. If they depend on the events, a sample of these is read once."""
         return self._known_layout().schema
 
     def reader(self) -> pa.RecordBatchReader:
-        """Return the events as an Arrow stream, read as it is consumed: memory is bounded by a batch.
+        """Return the events as an Arrow stream, read as it is consumed. Memory holds one batch.
 
         Raises:
-            EventStoreError: By the stream: as for the store's own `read_stream` and `read_all`.
-            FieldMismatch: By the stream: an event has a field, or a value, that the events of the sample did not lead
-                to expect.
+            EventStoreError: Raised by the stream, as by the store's `read_stream` and `read_all`.
+            FieldMismatch: Raised by the stream: an event has a field or a value that does not fit the columns, which
+                were chosen by the sample.
         """
         layout = self._known_layout()
         return pa.RecordBatchReader.from_batches(layout.schema, self._batches(layout))
 
     def table(self) -> pa.Table:
-        """Return all events as an Arrow table. Where they turn out not to fit, all are looked at, and read again.
+        """Return all events as an Arrow table. If one does not fit the columns, types are chosen again from all events.
 
         Raises:
-            EventStoreError: As for the store's own `read_stream` and `read_all`.
-            FieldMismatch: An event does not fit the type that `fields` has given to a column.
+            EventStoreError: As for the store's `read_stream` and `read_all`.
+            FieldMismatch: An event does not fit the type that `fields` sets for a column.
         """
-        for _ in range(_ATTEMPTS - 1):  # others may append meanwhile, what has not been seen before
+        for _ in range(_ATTEMPTS - 1):  # events that do not fit may be appended meanwhile
             with suppress(FieldMismatch):
                 return self.reader().read_all()
             if isinstance(self._fields, dict):
@@ -108,9 +108,9 @@ class Frame:
     def pandas(self) -> "pd.DataFrame":
         """Return all events as a data frame of pandas.
 
-        Integers and booleans are of the types that know missing values (`Int64`, `boolean`), dictionaries are
-        categories, times `datetime64[us, UTC]`; decimals, dates and lists stay in Arrow (`ArrowDtype`). So nothing is
-        rounded. For other types: `frame.table().to_pandas(…)`.
+        Integers and booleans have nullable types (`Int64`, `boolean`), dictionaries are categories, times are
+        `datetime64[us, UTC]`, and decimals, dates and lists stay in Arrow (`ArrowDtype`), so nothing is rounded. For
+        other types, use `frame.table().to_pandas(…)`.
 
         Raises:
             ExtraMissing: pandas is not installed.
@@ -125,10 +125,10 @@ class Frame:
             pd.UInt8Dtype(), pd.UInt16Dtype(), pd.UInt32Dtype(), pd.UInt64Dtype(),
         )  # fmt: skip
         exact = {"bool": pd.BooleanDtype(), **{each.name.lower(): each for each in integers}}
-        kept = pa.types.is_decimal, pa.types.is_date, pa.types.is_time, pa.types.is_list
+        stays_in_arrow = pa.types.is_decimal, pa.types.is_date, pa.types.is_time, pa.types.is_list
 
         def dtype(arrow_type: pa.DataType) -> Any:
-            in_arrow = pd.ArrowDtype(arrow_type) if any(is_kept(arrow_type) for is_kept in kept) else None
+            in_arrow = pd.ArrowDtype(arrow_type) if any(is_of(arrow_type) for is_of in stays_in_arrow) else None
             return exact.get(str(arrow_type), in_arrow)
 
         frame: pd.DataFrame = self.table().to_pandas(types_mapper=dtype)
@@ -154,16 +154,16 @@ class Frame:
         return f"<Frame of {self._source.name}>"
 
     def _repr_html_(self) -> str:
-        first = list(islice(self._rows(_SHOWN + 1), 1))
+        first = list(islice(self._rows(_PREVIEW_ROWS + 1), 1))
         layout = self._known_layout()
         rows = self._payloads.expand(first[0] if first else [], newest_first=self._source.newest_first)
-        batch = record_batch(rows[:_SHOWN], layout, layout.schema, self._payloads, self._to_time)
-        batch = batch.select([name for name in layout.schema.names if name not in _NOT_SHOWN])
+        batch = record_batch(rows[:_PREVIEW_ROWS], layout, layout.schema, self._payloads, self._to_time)
+        batch = batch.select([name for name in layout.schema.names if name not in _HIDDEN])
         types = {field.name: str(field.type) for field in batch.schema}
-        more = "the first of them" if len(rows) > _SHOWN else f"{len(rows)} in all"
+        more = "the first of them" if len(rows) > _PREVIEW_ROWS else f"{len(rows)} in all"
         return table_html(f"{self._source.name}: {more}", types, (row.values() for row in batch.to_pylist()))
 
-    # --- which columns
+    # --- columns
 
     def _known_layout(self) -> Layout:
         if self._layout is None:
@@ -176,34 +176,34 @@ class Frame:
             return Layout(fields, has_data=self._as_json, is_whole=False)
         if fields == ():
             return Layout({}, has_data=self._as_json, is_whole=False)
-        seen = self._declared()
+        profiles = self._declared()
         if fields is not None:
-            seen = {name: seen.get(name, Seen()) for name in fields}
+            profiles = {name: profiles.get(name, FieldProfile()) for name in fields}
         only_json = Layout({}, has_data=True, is_whole=False)
         if fields is None and (self._as_json or len(self._source.event_types or ()) != 1):
             return only_json
         for rows in self._rows(sample_size):
             values = self._values(rows)
-            if fields is None and not _add_names(values, seen):
+            if fields is None and not _add_names(values, profiles):
                 return only_json
             with_fields = [value for value in values if has_fields(value)]
-            for name, each in seen.items():
-                each.add(field_values(name, with_fields))
-        kinds = {name: each.kind() for name, each in seen.items()}
-        return Layout(kinds, has_data=self._as_json, is_whole=fields is None)
+            for name, profile in profiles.items():
+                profile.add(field_values(name, with_fields))
+        types = {name: profile.column_type() for name, profile in profiles.items()}
+        return Layout(types, has_data=self._as_json, is_whole=fields is None)
 
     def _values(self, rows: Sequence[Row]) -> list[Any]:
         return self._payloads.values(self._payloads.expand(rows))
 
-    def _declared(self) -> dict[str, Seen]:
-        """Return what event classes say about the fields that there may be."""
-        found: dict[str, Seen] = {}
+    def _declared(self) -> dict[str, FieldProfile]:
+        """Return the profiles of the fields that event classes declare."""
+        profiles: dict[str, FieldProfile] = {}
         classes = self._mapper.event_types.classes if self._upcast else {}
         for (event_type, _), cls in classes.items():
             if self._source.event_types is None or event_type in self._source.event_types:
-                for name, seen in of_class(cls).items():
-                    found.setdefault(name, Seen()).merge(seen)
-        return found
+                for name, profile in of_class(cls).items():
+                    profiles.setdefault(name, FieldProfile()).merge(profile)
+        return profiles
 
     # --- reading
 
@@ -215,7 +215,7 @@ class Frame:
                 yield record_batch(expanded, layout, schema, self._payloads, self._to_time)
 
     def _rows(self, limit: int | None) -> Iterator[Sequence[Row]]:
-        """Yield rows, a batch of them at a time, where a filter makes small pages too."""
+        """Yield rows in batches, gathered from pages, which a filter can make small."""
         gathered: Sequence[Row] = ()
         for rows in self._source.pages(limit, self._batch_size):
             gathered = [*gathered, *rows] if gathered else rows
@@ -226,18 +226,18 @@ class Frame:
             yield gathered
 
 
-def _add_names(values: Sequence[Any], seen: dict[str, Seen]) -> bool:
-    """Add the fields that are met, in order; return False where a payload has none."""
+def _add_names(values: Sequence[Any], profiles: dict[str, FieldProfile]) -> bool:
+    """Add the fields of payloads, in order; return False if a payload has no fields."""
     for value in values:
         if not has_fields(value):
             return False
         for name in names_of(value):
-            if name not in seen:
-                seen[name] = Seen()
+            if name not in profiles:
+                profiles[name] = FieldProfile()
     return True
 
 
-def _check_fields(fields: Any) -> dict[str, Kind] | tuple[str, ...] | None:
+def _check_fields(fields: Any) -> dict[str, ColumnType] | tuple[str, ...] | None:
     if fields is None:
         return None
     names = None if isinstance(fields, str) or not isinstance(fields, Iterable) else tuple(dict.fromkeys(fields))

@@ -1,4 +1,4 @@
-"""Rows out of data frames."""
+"""Reading the rows of data frames."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -7,14 +7,14 @@ import pyarrow as pa
 
 from eventstore.errors import InvalidInput
 
-Row = Mapping[str, Any]
+DataRow = Mapping[str, Any]
 
 
-def rows_of(data: Any) -> Iterator[Row]:
+def rows_of(data: Any) -> Iterator[DataRow]:
     """Return an iterator over the rows of a data frame, or of anything that yields mappings.
 
     Raises:
-        InvalidInput: It is neither; or, by the iteration, a column of times is finer than a microsecond.
+        InvalidInput: It is neither; or, raised by the iterator, a column of times is finer than a microsecond.
     """
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
         return _rows_of_batches(stream_of(data))
@@ -25,21 +25,21 @@ def rows_of(data: Any) -> Iterator[Row]:
 
 
 def stream_of(data: Any) -> pa.RecordBatchReader:
-    """Return a data frame, or whatever else is an Arrow stream, as a reader of one.
+    """Return an Arrow reader of a data frame or another Arrow stream.
 
     Raises:
-        InvalidInput: It is none.
+        InvalidInput: It is neither.
     """
     if hasattr(data, "__arrow_c_stream__"):
         return pa.RecordBatchReader.from_stream(data)
     if hasattr(data, "__arrow_c_array__"):
         batch = pa.record_batch(data)
         return pa.RecordBatchReader.from_batches(batch.schema, [batch])
-    msg = f"this is a data frame or an Arrow stream, not {type(data).__name__}"
+    msg = f"events is a data frame or an Arrow stream, not {type(data).__name__}"
     raise InvalidInput(msg)
 
 
-def _checked(rows: Iterable[Any]) -> Iterator[Row]:
+def _checked(rows: Iterable[Any]) -> Iterator[DataRow]:
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
             msg = f"row {number} of the data is a mapping of columns to values, not {type(row).__name__}"
@@ -47,7 +47,7 @@ def _checked(rows: Iterable[Any]) -> Iterator[Row]:
         yield row
 
 
-def _rows_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
+def _rows_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[DataRow]:
     for batch in batches:
         names = [name for name in batch.schema.names if not name.startswith("__index_level_")]  # pandas' own
         columns = {name: _in_microseconds(name, batch.column(name)) for name in names}
@@ -55,16 +55,16 @@ def _rows_of_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
 
 
 def _in_microseconds(name: str, array: pa.Array) -> pa.Array:
-    """Return the array in the unit of Python's own times, which pandas' are finer than."""
-    arrow_type, wanted = array.type, None
+    """Return the array in microseconds, the unit of Python's times; those of pandas can be finer."""
+    arrow_type, target = array.type, None
     if pa.types.is_timestamp(arrow_type):
-        wanted = pa.timestamp("us", arrow_type.tz)
+        target = pa.timestamp("us", arrow_type.tz)
     elif pa.types.is_duration(arrow_type):
-        wanted = pa.duration("us")
+        target = pa.duration("us")
     elif pa.types.is_time64(arrow_type):
-        wanted = pa.time64("us")
+        target = pa.time64("us")
     try:
-        return array if wanted is None else array.cast(wanted)
+        return array if target is None else array.cast(target)
     except pa.ArrowInvalid:
-        msg = f"the column {name!r} is finer than a microsecond, which Python's times are not; round it"
+        msg = f"the column {name!r} has times finer than a microsecond, which Python can't represent; round it"
         raise InvalidInput(msg) from None

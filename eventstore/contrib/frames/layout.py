@@ -1,4 +1,4 @@
-"""Which columns a frame has, and how they are made of rows."""
+"""The columns of a frame, and how rows become columns."""
 
 from collections.abc import Callable, Iterable, KeysView, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventstore.backends.protocol import Row
-from eventstore.contrib.frames.kinds import TIME, Kind, Misfit
+from eventstore.contrib.frames.column_types import TIME, ColumnType, Misfit
 from eventstore.contrib.frames.payloads import Payloads
 from eventstore.errors import FieldMismatch
 from eventstore.event_types.classes import is_event_class
@@ -34,33 +34,33 @@ _ENVELOPE: Final = (
 )
 DATA: Final = "data"
 _PARTS: Final = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
-"""Of the hexadecimal digits of an id; hyphens come between them."""
+"""The groups of an id's hexadecimal digits, which hyphens separate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which columns there are beside those that every event has.
+    """The columns of a frame in addition to those that every event has.
 
     Attributes:
-        fields: The fields of the payload that are columns, with what these hold.
+        fields: The fields of the payload that are columns, with their types.
         has_data: Whether the whole payload is a column, as JSON text.
-        is_whole: Whether `fields` are to be all that payloads have: then another one is an error.
+        is_whole: Whether a payload with another field than these is an error.
     """
 
-    fields: dict[str, Kind]
+    fields: dict[str, ColumnType]
     has_data: bool
     is_whole: bool
 
     @property
     def columns(self) -> dict[str, str]:
-        """The names of the fields' columns. Where one has the name of another column, `data_` stands before it."""
-        taken = {column.name for column in _ENVELOPE} | ({DATA} if self.has_data else set())
+        """The names of the fields' columns. A name that another column has gets the prefix `data_`."""
+        names = {column.name for column in _ENVELOPE} | ({DATA} if self.has_data else set())
         columns: dict[str, str] = {}
         for name in self.fields:
             column = name
-            while column in taken or (column != name and column in self.fields):
+            while column in names or (column != name and column in self.fields):
                 column = f"data_{column}"
-            taken.add(column)
+            names.add(column)
             columns[name] = column
         return columns
 
@@ -68,7 +68,7 @@ class Layout:
     def schema(self) -> pa.Schema:
         """The columns and their types."""
         columns = self.columns
-        fields = [pa.field(columns[name], kind.arrow_type) for name, kind in self.fields.items()]
+        fields = [pa.field(columns[name], column_type.arrow_type) for name, column_type in self.fields.items()]
         data = [pa.field(DATA, pa.string(), nullable=False)] if self.has_data else []
         return pa.schema([*_ENVELOPE, *fields, *data])
 
@@ -76,7 +76,7 @@ class Layout:
 def record_batch(
     rows: Sequence[Row], layout: Layout, schema: pa.Schema, payloads: Payloads, to_time: Callable[[Any], datetime]
 ) -> pa.RecordBatch:
-    """Return rows, after the upcasters, as columns.
+    """Return upcast rows as columns.
 
     Raises:
         DecodingError: A payload can't be read.
@@ -97,7 +97,7 @@ def record_batch(
     if layout.fields or layout.is_whole:
         values = payloads.values(rows)
         _check_names(values, rows, layout.fields.keys() if layout.is_whole else None)
-        arrays += [_field(name, kind, values, rows) for name, kind in layout.fields.items()]
+        arrays += [_field(name, column_type, values, rows) for name, column_type in layout.fields.items()]
     if layout.has_data:
         arrays.append(pa.array(payloads.texts(rows), pa.string()))
     return pa.record_batch(arrays, schema=schema)
@@ -114,14 +114,14 @@ def _categories(stream_ids: pa.DictionaryArray) -> pa.DictionaryArray:
 
 
 def _event_ids(values: Sequence[Any]) -> pa.Array:
-    """Return ids as text. Drivers return UUIDs, or their hexadecimal digits."""
+    """Return ids as text. Drivers return UUIDs or hexadecimal digits."""
     digits = pa.array([value if type(value) is str else value.hex for value in values], pa.string())
     parts = [pc.utf8_slice_codeunits(digits, start, stop) for start, stop in _PARTS]
     return pc.binary_join_element_wise(*parts, "-")
 
 
 def _times(values: Sequence[Any], to_time: Callable[[Any], datetime]) -> pa.Array:
-    """Return times. Where the driver returns integers, they are microseconds, and need not become datetimes."""
+    """Return times. Integers of a driver are microseconds, and are converted without datetimes."""
     if {*map(type, values)} != {int}:
         return pa.array([to_time(value) for value in values], TIME)
     zero = pa.scalar(to_time(0), TIME).cast(pa.int64())
@@ -132,33 +132,33 @@ def _times(values: Sequence[Any], to_time: Callable[[Any], datetime]) -> pa.Arra
 
 
 def has_fields(value: Any) -> bool:
-    """Return whether a payload is a dict of names, or an object of an event class."""
+    """Return whether a payload is a dict with names, or an object of an event class."""
     if type(value) is dict:
         return all(type(name) is str for name in value)
     return is_event_class(type(value))
 
 
 def names_of(value: Any) -> Iterable[str]:
-    """Return the names of a payload's fields, where it has any that its class does not tell."""
+    """Return the names of a payload's fields that its class does not declare."""
     return value if type(value) is dict else getattr(value, "model_extra", None) or ()
 
 
 def field_values(name: str, values: Sequence[Any]) -> list[Any]:
-    """Return the values of one field of payloads, None where it is missing; enums as their values."""
+    """Return the values of one field of payloads; None if it is missing; enum members as their values."""
     classes = {*map(type, values)}
     if classes == {dict}:
-        found = [value.get(name) for value in values]
+        field = [value.get(name) for value in values]
     elif len(classes) == 1 and hasattr(values[0], name):
-        found = list(map(attrgetter(name), values))
+        field = list(map(attrgetter(name), values))
     else:
-        found = [value.get(name) if type(value) is dict else getattr(value, name, None) for value in values]
-    if any(issubclass(cls, Enum | msgspec.UnsetType) for cls in {*map(type, found)}):
-        return [None if value is msgspec.UNSET else getattr(value, "value", value) for value in found]
-    return found
+        field = [value.get(name) if type(value) is dict else getattr(value, name, None) for value in values]
+    if any(issubclass(cls, Enum | msgspec.UnsetType) for cls in {*map(type, field)}):
+        return [None if value is msgspec.UNSET else getattr(value, "value", value) for value in field]
+    return field
 
 
 def _check_names(values: Sequence[Any], rows: Sequence[Row], known: KeysView[str] | None) -> None:
-    """Refuse payloads without fields; and with others than are known, unless these need not be all."""
+    """Refuse payloads without fields; and, if the known fields must be all, payloads with other ones."""
     classes = {*map(type, values)}
     if all(is_event_class(cls) and not hasattr(cls, "model_extra") for cls in classes):
         return
@@ -172,15 +172,15 @@ def _check_names(values: Sequence[Any], rows: Sequence[Row], known: KeysView[str
                 raise FieldMismatch(name, None, None, row[POSITION], row[EVENT_TYPE])
 
 
-def _field(name: str, kind: Kind, values: Sequence[Any], rows: Sequence[Row]) -> pa.Array:
-    found = field_values(name, values)
+def _field(name: str, column_type: ColumnType, values: Sequence[Any], rows: Sequence[Row]) -> pa.Array:
+    field = field_values(name, values)
     try:
-        return kind.array(found)
+        return column_type.array(field)
     except Misfit:
-        for value, row in zip(found, rows, strict=True):
+        for value, row in zip(field, rows, strict=True):
             try:
-                kind.array([value])
+                column_type.array([value])
             except Misfit:
-                expected = str(kind.arrow_type)
+                expected = str(column_type.arrow_type)
                 raise FieldMismatch(name, type(value).__name__, expected, row[POSITION], row[EVENT_TYPE]) from None
         raise

@@ -1,4 +1,4 @@
-"""The payloads of rows, as `read_all` returns them or as JSON text, without an event made of each row."""
+"""Decoding the payloads of rows to objects or JSON text, without creating an event for each row."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,22 +9,22 @@ from typing import Any, Final
 from eventstore.backends.protocol import Row
 from eventstore.codecs import MessagePackCodec
 from eventstore.codecs.refusals import NotStorableError
-from eventstore.contrib.frames.kinds import json_text
+from eventstore.contrib.frames.column_types import json_text
 from eventstore.errors import DecodingError
 from eventstore.event_types.upcasting import Shape
 from eventstore.rows.mapper import EVENT_TYPE, SCHEMA_VERSION, STREAM_ID, VERSION, EventMapper
 
 _CODEC, _DATA = 6, 7
 _UPCAST: Final = -1
-"""In the place of the codec's number: the data is plain data already, that an upcaster has made."""
+"""Stands for the codec number if the data is plain data that an upcaster has returned."""
 
 
 class Payloads:
-    """Reads payloads by one store's event types and codecs.
+    """Decodes payloads with one store's event types and codecs.
 
     Args:
-        mapper: The store's.
-        upcast: False for what is stored.
+        mapper: The store's mapper.
+        upcast: Whether to upcast events.
     """
 
     def __init__(self, mapper: EventMapper, *, upcast: bool) -> None:
@@ -36,10 +36,10 @@ class Payloads:
         self._known: set[Shape] = set()
 
     def expand(self, rows: Sequence[Row], *, newest_first: bool = False) -> Sequence[Row]:
-        """Return rows with those in the place of older ones that the upcasters make of them: one, several or none.
+        """Return the rows, with each old one replaced by those that the upcasters return for it: one, several or none.
 
         Raises:
-            DecodingError: The data of one can't be read or upcast.
+            DecodingError: The data of a row can't be read or upcast.
         """
         steps = self._steps
         if not steps or not any((row[EVENT_TYPE], row[SCHEMA_VERSION]) in steps for row in rows):
@@ -54,24 +54,24 @@ class Payloads:
                 events = self._event_types.upcast(*shape, self._decode(row[_CODEC], row[_DATA]))
             except DecodingError as error:
                 raise _at(error, row) from None
-            made = [(*row[:EVENT_TYPE], *event[:2], _UPCAST, event.data, *row[_DATA + 1 :]) for event in events]
-            expanded.extend(reversed(made) if newest_first else made)
+            upcast = [(*row[:EVENT_TYPE], *event[:2], _UPCAST, event.data, *row[_DATA + 1 :]) for event in events]
+            expanded.extend(reversed(upcast) if newest_first else upcast)
         return expanded
 
     def values(self, rows: Sequence[Row]) -> list[Any]:
-        """Return the data of each row, as objects of registered classes where there are any.
+        """Return the data of each row, as an object of its registered class if there is one.
 
         Raises:
-            DecodingError: The data of one can't be read, or does not fit its class.
+            DecodingError: The data of a row can't be read, or does not fit its class.
         """
         shapes = {(row[EVENT_TYPE], row[SCHEMA_VERSION], row[_CODEC]) for row in rows}
         if len(shapes) == 1:
-            with suppress(Exception):  # one by one, it turns out which, and what is wrong
+            with suppress(Exception):  # decoding one by one then finds the row, and what is wrong with it
                 return list(map(self._reader(*shapes.pop()), map(itemgetter(_DATA), rows)))
         return self._one_by_one(rows)
 
     def _reader(self, event_type: str, schema_version: int, codec: int) -> Callable[[Any], Any]:
-        """Return what makes values of the data of events of one shape."""
+        """Return the function that decodes the data of one event type, schema version and codec."""
         read = self._readers.get((event_type, schema_version)) if codec == MessagePackCodec.number else None
         if read is not None:
             return read
@@ -81,7 +81,7 @@ class Payloads:
         build = partial(self._event_types.from_plain, event_type, schema_version)
         if (event_type, schema_version) in self._event_types.classes:
             return lambda data: build(decode(data))
-        build(None)  # refuses what is too new; all else comes back as it is
+        build(None)  # refuses a schema version that is too new; other data is returned unchanged
         return decode
 
     def _one_by_one(self, rows: Sequence[Row]) -> list[Any]:
@@ -91,7 +91,7 @@ class Payloads:
             if row[_CODEC] == messagepack and (read := readers.get((row[EVENT_TYPE], row[SCHEMA_VERSION]))) is not None:
                 try:
                     values.append(read(row[_DATA]))
-                except Exception:  # noqa: BLE001, S110  # the other way is taken, and says what is wrong, if it is
+                except Exception:  # noqa: BLE001, S110  # the slower way below then succeeds, or says what is wrong
                     pass
                 else:
                     continue
@@ -105,10 +105,10 @@ class Payloads:
         return values
 
     def texts(self, rows: Sequence[Row]) -> list[str]:
-        """Return the data of each row as JSON text: plain data, after the upcasters and before any class.
+        """Return the data of each row as JSON text of upcast plain data, without event classes.
 
         Raises:
-            DecodingError: The data of one can't be read, or is of a schema version that can't be.
+            DecodingError: The data of a row can't be read, or its schema version is not known.
         """
         texts: list[str] = []
         known = self._known
@@ -119,7 +119,7 @@ class Payloads:
                 texts.append(json_text(self._plain(row)))
             except DecodingError as error:
                 raise _at(error, row) from None
-            except NotStorableError as error:  # MessagePack goes deeper
+            except NotStorableError as error:  # MessagePack allows deeper nesting
                 raise _at(DecodingError(f"the data can't be JSON text: {error}"), row) from None
         return texts
 
@@ -127,7 +127,7 @@ class Payloads:
         return row[_DATA] if row[_CODEC] == _UPCAST else self._decode(row[_CODEC], row[_DATA])
 
     def _check_shape(self, event_type: str, schema_version: int) -> None:
-        """Refuse what `read_all` refuses: a schema version without a way to the newest, or beyond it."""
+        """Refuse what `read_all` refuses: a schema version without upcasters to the newest, or beyond it."""
         if self._upcast and (event_type, schema_version) not in self._event_types.classes:
             self._event_types.from_plain(event_type, schema_version, None)
         self._known.add((event_type, schema_version))

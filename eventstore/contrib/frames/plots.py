@@ -1,7 +1,7 @@
-"""Plots of events by Matplotlib: activity over time, events by type, the life of a stream. Needs the extra `plot`.
+"""Plots of events with Matplotlib: activity over time, events by type, the life of a stream. Needs the extra `plot`.
 
-Each takes a frame of this package, or anything else that is an Arrow stream with its columns: a data frame of pandas or
-Polars that was filtered, say. Each draws on the axes that it is given, or on new ones, and returns them.
+Each function takes a frame of this package, or another Arrow stream with its columns, such as a filtered data frame of
+pandas or Polars. It draws on the given axes or on new ones, and returns them.
 """
 
 from collections.abc import Sequence
@@ -33,17 +33,17 @@ def activity(
     zone: str = "UTC",
     axes: Axes | None = None,
 ) -> Axes:
-    """Draw how many events there are in each period, the types stacked on each other.
+    """Draw the number of events in each period, stacked by type.
 
     Args:
         events: Events, with the columns `event_type` and `time`.
-        every: How long a period is.
-        time: The column that tells when an event happened. Events without a time are left out.
-        zone: Where days, and the times on the axis, are to begin.
-        axes: Where to draw. Defaults to None: on a new figure.
+        every: The length of a period.
+        time: The column with the times of the events. Events without a time are left out.
+        zone: The time zone of periods and of the axis.
+        axes: The axes to draw on. Defaults to None: a new figure.
 
     Raises:
-        InvalidInput: There is no such column, or it is not one of times; or `every` is no such unit.
+        InvalidInput: There is no such column, or it has no times; or `every` is not a unit.
     """
     if every not in _UNITS:
         msg = f"every is one of {', '.join(_UNITS)}, not {every!r}"
@@ -124,20 +124,18 @@ def life(events: Any, *, time: str = "recorded_at", zone: str = "UTC", axes: Axe
 
 
 def _table(events: Any, columns: Sequence[str], time: str | None = None) -> pa.Table:
-    """Return the columns, types as text, and without events that have no time."""
+    """Return the columns, with text columns as text, and without events that have no time."""
     reader = stream_of(events)
-    wanted = [*columns, *([time] if time else [])]
-    for name in wanted:
+    names = [*columns, *([time] if time else [])]
+    for name in names:
         if name not in reader.schema.names:
             msg = f"there is no column {name!r}; there are {', '.join(map(repr, reader.schema.names))}"
             raise InvalidInput(msg)
-    table = pa.Table.from_batches(
-        (batch.select(wanted) for batch in reader), pa.schema(map(reader.schema.field, wanted))
-    )
+    table = pa.Table.from_batches((batch.select(names) for batch in reader), pa.schema(map(reader.schema.field, names)))
     for name in columns:
         if name == "version":
             continue
-        texts = pa.array(table[name].to_pylist(), pa.string())  # of whatever kind Polars or pandas has made them
+        texts = pa.array(table[name].to_pylist(), pa.string())  # Polars and pandas have several types of text
         table = table.set_column(table.column_names.index(name), name, texts)
     if time is None:
         return table
@@ -149,7 +147,7 @@ def _table(events: Any, columns: Sequence[str], time: str | None = None) -> pa.T
 
 
 def _periods(times: pa.ChunkedArray, every: Unit) -> list[Any]:
-    """Return all periods from the first to the last, also those without events, and the one after it."""
+    """Return all periods from the first to the last, including those without events, and the one after it."""
     if not len(times):
         return []
     bounds = pc.min_max(times).as_py()
@@ -170,7 +168,7 @@ def _periods(times: pa.ChunkedArray, every: Unit) -> list[Any]:
 
 
 def _names(table: pa.Table) -> list[str]:
-    """Return the event types in alphabetical order: a type has the same colour in all plots of the same events."""
+    """Return the event types in alphabetical order, so that a type has the same colour in all plots."""
     return sorted(pc.unique(table["event_type"]).to_pylist())
 
 

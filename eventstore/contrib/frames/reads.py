@@ -1,4 +1,4 @@
-"""The reads of the store, as frames."""
+"""Reads of the store as frames."""
 
 from collections.abc import Iterator, Sequence
 
@@ -26,7 +26,7 @@ def read_stream(
     sample_size: int | None = 10_000,
     batch_size: int = 10_000,
 ) -> Frame:
-    """Return the events of a stream as a frame: the payload in the column `data`, as JSON text.
+    """Return the events of a stream as a frame, with the payload as JSON text in the column `data`.
 
     Args:
         store: The store; a joined one reads in its transaction.
@@ -79,15 +79,15 @@ def read_all(
     sample_size: int | None = 10_000,
     batch_size: int = 10_000,
 ) -> Frame:
-    """Return the events of all streams, in the one global order, as a frame.
+    """Return the events of all streams in the global order, as a frame.
 
-    Where the filters name one event type, each field of its payload is a column. Otherwise the payload is in the column
-    `data`, as JSON text, from which `JSONCodec().decode` makes the same value again.
+    If the filters name one event type, each field of its payload is a column. Otherwise the payload is in the column
+    `data` as JSON text, which `JSONCodec().decode` decodes to the same value.
 
-    A field's column has the type that its values have in common, and that the annotations of a registered class give
-    it. To find it, the first events are looked at. A field whose values have no type in common is JSON text, too. An
-    event that does not fit later on is never cut to size: `Frame.table`, `Frame.pandas` and `Frame.polars` then look at
-    all events and read them again, the stream of `Frame.reader` ends with a `FieldMismatch`.
+    A field's column has the type that fits its values and the annotations of a registered class. The first events are
+    read to find it. A field whose values fit no common type is JSON text, too. No value is ever rounded or cut to fit a
+    column: if a later event does not fit, `Frame.table`, `Frame.pandas` and `Frame.polars` choose the types from all
+    events and read them again, and the stream of `Frame.reader` ends with a `FieldMismatch`.
 
     Args:
         store: The store; a joined one reads in its transaction.
@@ -96,12 +96,12 @@ def read_all(
         limit: As for `EventStore.read_all`.
         wait_seconds: As for `EventStore.read_all`.
         upcast: As for `EventStore.read_all`.
-        fields: Which fields to have as columns, whatever event types there are: names, or names with Arrow types.
-            Missing ones are null. An empty list leaves the payloads out. Defaults to None: as above.
-        as_json: Have the whole payload in the column `data`: instead of columns of its fields, or beside those that
-            `fields` names.
-        sample_size: How many events to look at for the types of columns. None: all of them, so they are read twice.
-        batch_size: How many stored events a batch has at most, and a query of the database.
+        fields: The fields that are columns, for any event types: names, or names with Arrow types. Missing fields are
+            null. An empty list leaves the payloads out. Defaults to None: as above.
+        as_json: Whether the whole payload is in the column `data`, instead of columns of its fields, or in addition to
+            those that `fields` names.
+        sample_size: How many events to read for the types of columns. None reads all of them, and so reads them twice.
+        batch_size: How many stored events a batch, and a query, has at most.
 
     Returns:
         A frame that reads when it is used.
@@ -118,14 +118,14 @@ def read_all(
     combined = combine(filters)
 
     def pages(at_most: int | None, page_size: int) -> Iterator[Sequence[Row]]:
-        found = GlobalOrder(store.core).pages(
+        global_pages = GlobalOrder(store.core).pages(
             combined,
             after_position=after_position,
             limit=_smaller(limit, at_most),
             wait_seconds=wait_seconds,
             page_size=page_size,
         )
-        return (page.rows for page in found)
+        return (page.rows for page in global_pages)
 
     pages(None, batch_size)  # checks the arguments, and reads nothing
     return Frame(

@@ -170,8 +170,8 @@ def _without_options(definition: str, kind: str) -> str:
     """Leave out options that only tune, but keep the one that indexes new pages at once."""
     options = _OPTIONS.search(definition)
     is_on = options is not None and re.search(r"autosummarize='?(on|true|yes|1)\b", options.group(1))
-    kept = " WITH (autosummarize='on')" if is_on else ""
-    definition = _OPTIONS.sub(kept, definition)
+    option = " WITH (autosummarize='on')" if is_on else ""
+    definition = _OPTIONS.sub(option, definition)
     return _INCLUDED.sub("", definition) if kind == "key" else definition
 
 

@@ -1,8 +1,8 @@
 """The definitions of our tables in a SQLite file: the texts of its statements, compared token by token.
 
-PRAGMAs tell columns and keys, but no CHECK, no generated expression, no conflict clause and no DEFERRABLE. The texts
-have all of it. Spaces, comments, quotes, letters' case and doubled parentheses, in which versions of SQLAlchemy and
-SQLite differ, mean nothing.
+PRAGMAs return columns and keys, but no CHECK, generated expression, conflict clause or DEFERRABLE; the statements have
+them. Spaces, comments, quotes, the case of letters and doubled parentheses are ignored, because versions of SQLAlchemy
+and SQLite differ in them.
 """
 
 import re
@@ -41,20 +41,20 @@ _CONSTRAINTS: Final = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FO
 
 def read(connection: Connection) -> Definitions:
     """Return the definitions of our tables in the file."""
-    found: Definitions = {}
+    definitions: Definitions = {}
     for type_, name, table, sql in connection.execute(_MASTER, {"tables": list(TABLES)}):
         tokens = _tokens(sql)
         if type_ == "table":
-            found.update(_of_table(name, tokens))
+            definitions.update(_of_table(name, tokens))
         elif type_ == "view":
-            found[Key(name, "table")] = "VIEW"
+            definitions[Key(name, "table")] = "VIEW"
         elif type_ == "index":
             unique = "UNIQUE " if tokens[1] == "UNIQUE" else ""
-            found[Key(table, "index", name)] = unique + _text(tokens[tokens.index("(") :])
+            definitions[Key(table, "index", name)] = unique + _text(tokens[tokens.index("(") :])
         else:
             start = 1 + next(place for place, token in enumerate(tokens) if token.lower() == name.lower())
-            found[Key(table, "trigger", name)] = _text(tokens[start:])
-    return dict(sorted(found.items(), key=lambda item: TABLES.index(item[0].table)))
+            definitions[Key(table, "trigger", name)] = _text(tokens[start:])
+    return dict(sorted(definitions.items(), key=lambda item: TABLES.index(item[0].table)))
 
 
 def _of_table(table: str, tokens: list[str]) -> Iterator[tuple[Key, str]]:

@@ -31,16 +31,16 @@ _interrupted: Final = threading.Event()
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--url", required=True, help="A PostgreSQL database; or a SQLite file that is not there yet.")
-@click.option("--direct-url", default=None, help="The same database by its own address, if --url leads to a pooler.")
-@click.option("--seconds", type=click.FloatRange(min=0), default=60.0, show_default=True, help="For the random attack.")
+@click.option("--url", required=True, help="A PostgreSQL database, or a SQLite file that does not exist yet.")
+@click.option("--direct-url", default=None, help="The URL of the server itself, if --url leads to a pooler.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=None, help="Of random numbers.  [default: another each time]"
+    "--seconds", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Length of the random attack."
 )
+@click.option("--seed", type=click.IntRange(min=0), default=None, help="Seed of all random numbers.  [default: random]")
 @click.option("--adapter", default=OURS, show_default=True, help="The store, as module:Class.")
-@click.option("--cases", default=",".join(NAMES), show_default=True, help="Which attacks to make, by name.")
+@click.option("--cases", default=",".join(NAMES), show_default=True, help="The attacks to make, by name.")
 @click.option(
-    "--writers", type=click.IntRange(min=1, max=64), default=4, show_default=True, help="Processes that write."
+    "--writers", type=click.IntRange(min=1, max=64), default=4, show_default=True, help="Number of writing processes."
 )
 @click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
 def main(
@@ -56,12 +56,12 @@ def main(
 ) -> None:
     """Try to make the readers of an event store miss, double or invert events.
 
-    It works in schemas, databases or files of its own, which it makes and removes, and touches nothing else. Exit code:
-    0 clean, 1 found something, 2 could not run.
+    It works only in schemas, databases or files that it creates and removes itself. Exit code: 0 clean, 1 a fault was
+    found, 2 could not run.
     """
     names = [name.strip() for name in cases.split(",") if name.strip()]
     if unknown := set(names) - set(NAMES):
-        raise click.UsageError(f"there is no attack {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+        raise click.UsageError(f"there is no attack {', '.join(sorted(unknown))}; the attacks are {', '.join(NAMES)}")
     seed = secrets.randbelow(10**6) if seed is None else seed
     verdicts: list[Verdict] = []
     try:
@@ -73,14 +73,14 @@ def main(
             _check_interrupted()
             verdicts.append(verdict)
             if verdict.trace is not None:
-                shown = without_password(verdict.trace, make_url(url))
-                click.echo(without_password(shown, make_url(direct_url or url)), err=True)
+                trace = without_password(verdict.trace, make_url(url))
+                click.echo(without_password(trace, make_url(direct_url or url)), err=True)
             if not is_json:
                 click.echo("\n".join(lines_of(verdict)))
     except CanNotRun as error:
         _fail(f"could not run: {error}")
     except KeyboardInterrupt:
-        _fail("interrupted; what was made is removed")
+        _fail("interrupted; everything it created was removed")
     command = _command(
         url=url, direct_url=direct_url, seconds=seconds, seed=seed, adapter=adapter, names=names, writers=writers
     )
@@ -91,7 +91,7 @@ def main(
 def _command(
     *, url: str, direct_url: str | None, seconds: float, seed: int, adapter: str, names: list[str], writers: int
 ) -> str:
-    """Return the command that does the same again. It has no password in it."""
+    """Return the command that repeats this run, without a password."""
     options: dict[str, Any] = {"url": make_url(url).render_as_string(), "seconds": f"{seconds:g}", "seed": seed}
     if direct_url is not None:
         options["direct-url"] = make_url(direct_url).render_as_string()
@@ -100,8 +100,8 @@ def _command(
     if names != list(NAMES):
         options["cases"] = ",".join(names)
     options["writers"] = writers
-    given = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items())
-    return f"python -m eventstore.testing.adversary {given}"
+    arguments = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items())
+    return f"python -m eventstore.testing.adversary {arguments}"
 
 
 def _fail(message: str) -> NoReturn:
@@ -115,13 +115,13 @@ def _check_interrupted() -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Unwind, so that what was made is removed. What is interrupted may make another error of it."""
+    """Interrupt the run, so that its places are removed. The interrupted code may raise another error instead."""
     _interrupted.set()
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    logging.disable(logging.CRITICAL)  # stores complain of connections that are cut on purpose
+    logging.disable(logging.CRITICAL)  # stores log the connections that are cut on purpose
     for _signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(_signal, _end)
     main(prog_name="python -m eventstore.testing.adversary")

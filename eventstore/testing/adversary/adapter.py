@@ -1,4 +1,4 @@
-"""What the adversary needs of a store: an adapter of five methods, and the values that it takes and gives."""
+"""The interface between the adversary and a store: an adapter of five methods, with its arguments and results."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ KINDS: Final = ("even", "odd")
 
 
 class Conflict(Exception):
-    """Raised by `Adapter.append` if the stream has another version than expected. Nothing was stored."""
+    """Raised by `Adapter.append` if a stream has another version than expected. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Event:
     """An event to be appended.
 
     Attributes:
-        event_id: By which it is recognised when it is read. Store it as the event's id, or in its payload.
+        event_id: Its id, by which a read event is recognised. Store it as the event's id, or in its payload.
         kind: Its event type: `even` or `odd`.
     """
 
@@ -31,9 +31,9 @@ class Write:
     """Events for one stream.
 
     Attributes:
-        stream: The stream's name, such as `order-7`, of at most 40 characters. Names occur again and again.
-        events: One or more.
-        expected_version: The version that the stream must have, 0 if it must not exist. None: whichever it has.
+        stream: The stream's name, such as `order-7`, of at most 40 characters. Names are reused.
+        events: One or more events.
+        expected_version: The version that the stream must have; 0 if it must not exist; None for any version.
     """
 
     stream: str
@@ -43,14 +43,14 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """An event as a reader gets it.
+    """An event as a reader returns it.
 
     Attributes:
-        position: Where the reader is after this event: what it has to keep to go on from there. Any value; the
-            adversary gives it back to `Adapter.read` and does nothing else with it.
+        position: The reader's position after this event, which it needs to continue. It may be any value: the adversary
+            only passes it back to `Adapter.read`.
         event_id: The id that it was appended with.
         stream: The name of its stream.
-        version: Its place in its stream: 1, 2, 3, …
+        version: Its version in its stream: 1, 2, 3, …
     """
 
     position: Any
@@ -64,11 +64,11 @@ class Reader:
     """A way of reading that the store offers.
 
     Attributes:
-        name: Given to `Adapter.read`.
-        kind: The only event type that it delivers. None: all.
-        keeps_position: False for a reader that remembers nothing but what it is given. True for one that stores by
-            itself how far it has come and what it was given, as a projection does: the call of `read` lets it go on,
-            and whoever iterates over the result gets everything that it has been given so far.
+        name: The name that is passed to `Adapter.read`.
+        kind: The only event type that it delivers; None for all.
+        keeps_position: False for a reader that starts at the position it is given. True for one that stores its
+            position and its events, such as a projection: a call of `read` lets it continue, and the result iterates
+            over all events that it has stored so far.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Reader:
 
 
 class OpenAppend(Protocol):
-    """A transaction that the store's user has opened, and that the store appends in."""
+    """A transaction that the store's user has opened, in which the store appends."""
 
     def append(self, writes: Sequence[Write]) -> None:
         """Append in this transaction. Raises as `Adapter.append` does."""
@@ -96,7 +96,7 @@ class OpenAppend(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the connection back; if the transaction is open still, roll it back. Raises nothing."""
+        """Release the connection, and roll back the transaction if it is still open. Raises no errors."""
         ...
 
 
@@ -104,29 +104,29 @@ class OpenAppend(Protocol):
 class Adapter(Protocol):
     """A store, as the adversary uses it.
 
-    Each process and each thread makes one of its own, uses it from that thread only, and closes it. The class must be
-    importable by its name, because writers are processes of their own.
+    Each thread of each process creates its own adapter, uses it only there, and closes it. The class must be importable
+    by its name, because writers are separate processes.
 
-    A store in which a user's own transaction can append has one more method, `open() -> OpenAppend`. With it, the
-    adversary keeps transactions open, rolls them back and prepares them. Without it, it stops appends between their
-    statements on their way through a proxy.
+    If a user's transaction can append to the store, its adapter has another method, `open() -> OpenAppend`. With it,
+    the adversary keeps transactions open, rolls them back and prepares them. Without it, a proxy stops appends between
+    their statements.
 
     Args:
-        url: Of the database to work in. It may lead through a proxy on this machine, and it may have a password.
-        schema: The schema to work in (PostgreSQL). None: the database is the adversary's own.
+        url: The URL of the database. It may lead through a proxy on this machine, and it may have a password.
+        schema: The schema to work in (PostgreSQL). None: the database was created for the adversary.
     """
 
     name: ClassVar[str]
-    """What it is, with its version and settings: for the report."""
+    """The name, version and settings of the store, for the report."""
 
     readers: ClassVar[Sequence[Reader]]
     """The ways of reading to attack, the first of which reads all events."""
 
     page_size: ClassVar[int]
-    """How many events a reader fetches at a time: some attacks put a hole at the edge of a page."""
+    """How many events a reader fetches at a time; some attacks put a gap at the edge of a page."""
 
     takes_schema: ClassVar[bool]
-    """Whether it can work in a schema that is named. Otherwise it gets a database."""
+    """Whether it can work in a named schema. Otherwise it gets a database."""
 
     spans_streams: ClassVar[bool]
     """Whether `append` takes several writes."""
@@ -134,14 +134,14 @@ class Adapter(Protocol):
     def __init__(self, url: str, schema: str | None) -> None: ...
 
     def prepare(self) -> None:
-        """Make the tables. Called once, in an empty schema or database."""
+        """Create the tables. Called once, in an empty schema or database."""
         ...
 
     def append(self, writes: Sequence[Write]) -> None:
-        """Append to one stream, or to several in one transaction: all or nothing, committed when this returns.
+        """Append to one stream, or to several in one transaction, which is committed when this returns.
 
-        The adversary calls it again with the same writes after a lost answer. A store that recognises the event ids
-        returns then as if it had stored them now; one that does not raises `Conflict`.
+        After a lost answer, the adversary calls it again with the same writes. An idempotent store recognises the event
+        ids and returns normally; another one raises `Conflict`.
 
         Raises:
             Conflict: A stream has another version than expected; nothing was stored.
@@ -150,15 +150,15 @@ class Adapter(Protocol):
         ...
 
     def version(self, stream: str) -> int:
-        """Return the version of a stream, 0 if there is none."""
+        """Return the version of a stream; 0 if there is no such stream."""
         ...
 
     def read(self, reader: str, after: Any) -> Iterable[Delivered]:
-        """Read on after a position, as an application that uses the store as it should be used, until there is no more.
+        """Read the events after a position until there are no more, as an application that uses the store correctly.
 
         Args:
             reader: The name of one of the `readers`.
-            after: The position of the last event delivered to this reader; None: from the beginning.
+            after: The position of the last event delivered to this reader; None to read from the beginning.
         """
         ...
 

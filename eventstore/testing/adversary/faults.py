@@ -1,4 +1,4 @@
-"""What breaks during the random attack: writers are killed, connections cut, sessions terminated."""
+"""The faults of the random attack: killed writers, cut connections, terminated sessions."""
 
 import random
 import subprocess
@@ -27,14 +27,14 @@ _TERMINATE: Final = text(
 
 
 class Writers:
-    """Writers, each a process.
+    """The writers, each in a separate process.
 
     Args:
-        setting: The store.
-        place: Where it is.
-        folder: For their notes.
-        proxy: Through which every other one goes. None: none does.
-        seconds: For how long they write.
+        setting: The setting of the run.
+        place: The place of the store.
+        folder: The folder for their journals.
+        proxy: The proxy that every other writer uses; None if no writer does.
+        seconds: How long they write.
     """
 
     def __init__(self, setting: Setting, place: Place, folder: Path, proxy: Proxy | None, seconds: float) -> None:
@@ -51,7 +51,7 @@ class Writers:
         self._end = time.monotonic() + self._seconds
         self._processes = [self._start() for _ in range(self._setting.writers)]
         until(lambda: len(list(self._folder.iterdir())) >= self._setting.writers, _PATIENCE_SECONDS)
-        self._end = time.monotonic() + self._seconds  # to start takes some seconds on a busy machine
+        self._end = time.monotonic() + self._seconds  # again, as starting takes seconds on a busy machine
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -60,11 +60,11 @@ class Writers:
 
     @property
     def seconds_left(self) -> float:
-        """For how long they will write."""
+        """How long they will still write."""
         return self._end - time.monotonic()
 
     def kill_one(self, generator: random.Random) -> bool:
-        """Kill one, and start another in its place; but not in the last second, in which it could do nothing."""
+        """Kill a writer and start another, except in the last second, which would be too short for it."""
         if self.seconds_left < _TOO_LATE_SECONDS:
             return False
         number = generator.randrange(len(self._processes))
@@ -84,18 +84,18 @@ class Writers:
                 seed=self._setting.seed,
                 number=number,
                 seconds=self.seconds_left,
-                notes=str(self._folder / f"{number:06}"),
+                journal=str(self._folder / f"{number:06}"),
             )
         )
 
 
 class Faults:
-    """Makes faults, and counts them.
+    """Causes faults, and counts them.
 
     Args:
-        setting: The store.
-        place: Where it is.
-        stack: Closes what is opened here.
+        setting: The setting of the run.
+        place: The place of the store.
+        stack: Closes the proxies and connections that are opened here.
     """
 
     def __init__(self, setting: Setting, place: Place, stack: ExitStack) -> None:
@@ -117,14 +117,14 @@ class Faults:
         connection = stack.enter_context(setting.ground.connect(place.direct_url))
         if _shows_ports(setting, place, self.for_writers):
             self._connection = connection
-        else:  # a pooler in between, which has other people's sessions
-            self.notes.append("no sessions were terminated: the server does not see whose they are")
+        else:  # a pooler, whose sessions may be those of other clients
+            self.notes.append("no sessions were terminated: behind a pooler the server can't identify them")
 
     def __str__(self) -> str:
         return ", ".join(f"{count} {what}" for what, count in self._counts.items())
 
     def make(self, writers: Writers) -> None:
-        """Make one, of some kind."""
+        """Cause one fault of a random kind."""
         for_writers, for_readers = self.for_writers, self.for_readers
         faults: list[tuple[str, Callable[[], int], int]] = [
             ("writers killed", lambda: writers.kill_one(self._random), 25)
@@ -140,7 +140,7 @@ class Faults:
         self._counts[what] += make()
 
     def _terminate(self, proxy: Proxy) -> int:
-        """Terminate the session of one of our own connections: the server knows it by the proxy's port."""
+        """Terminate the session of one of our own connections, which the server identifies by the proxy's port."""
         ports = sorted(proxy.ports - {-1})
         if not ports or self._connection is None:
             return 0
@@ -153,7 +153,7 @@ def _shows_ports(setting: Setting, place: Place, proxy: Proxy) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Wait for a writer's end, then kill it."""
+    """Wait for a writer to end; kill it after a timeout."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Readers: each remembers what it was given, and nothing else."""
+"""Followers: readers that keep only their position and the events that they got."""
 
 import math
 import threading
@@ -17,22 +17,22 @@ _QUIET_PASSES: Final = 3
 _QUIET_PAUSE_SECONDS: Final = 0.1
 
 _LONGEST_SECONDS: Final = 60.0
-_ENDLESS: Final = "no end, a minute after all was written"
+_ENDLESS: Final = "no end a minute after the last write"
 
 MakeAdapter = Callable[[], Adapter]
 
 
 class Follower:
-    """Follows the log by one of the store's readers. By one thread.
+    """Follows the log with one of the store's readers. One thread uses it.
 
     Args:
-        reader: By which.
-        make: Makes the adapter, at the first use and after errors.
+        reader: The reader.
+        make: Creates the adapter, at the first use and after it was closed.
     """
 
     def __init__(self, reader: Reader, make: MakeAdapter) -> None:
         self.reader = reader
-        self.given = Deliveries()
+        self.deliveries = Deliveries()
         self.position: Any = None
         self.stopped: str | None = None
         self._make = make
@@ -41,33 +41,32 @@ class Follower:
         self._end = math.inf
 
     def read(self) -> bool:
-        """Go on from the last position until there is no more.
+        """Read from the last position until there are no more events.
 
         Returns:
-            Whether it was given something; True also after an error, as long as it is not one too many: then it has
-            `stopped`.
+            Whether it got events; True also after an error, unless there were too many and it has `stopped`.
         """
-        before = len(self.given)
+        before = len(self.deliveries)
         try:
             adapter = self._opened()
             result = adapter.read(self.reader.name, self.position)
             if not self.reader.keeps_position:
                 for event in result:
-                    self.given.add(event)
+                    self.deliveries.add(event)
                     self.position = event.position
                     if time.monotonic() > self._end:
                         self.stopped = _ENDLESS
                         break
-        except Exception as error:  # noqa: BLE001  # any: it is the store's own, or its driver's
+        except Exception as error:  # noqa: BLE001  # any error of the store or its driver
             self._note(error)
             return self.stopped is None
         self._errors = 0
-        return len(self.given) > before
+        return len(self.deliveries) > before
 
     def finish(self) -> None:
-        """Read until there is nothing more, also after a pause; or until there are too many errors in sequence.
+        """Read until several passes get no events, or until there are too many errors in sequence.
 
-        One that goes on for a minute, though nothing more was written, has stopped, too.
+        A reader that still gets events a minute after the last write counts as stopped, too.
         """
         self._end = time.monotonic() + _LONGEST_SECONDS
         quiet = 0
@@ -81,14 +80,14 @@ class Follower:
                 time.sleep(_QUIET_PAUSE_SECONDS)
         while self.reader.keeps_position and self.stopped is None:
             try:
-                self.given = Deliveries(self._opened().read(self.reader.name, None))
-            except Exception as error:  # noqa: BLE001  # any
+                self.deliveries = Deliveries(self._opened().read(self.reader.name, None))
+            except Exception as error:  # noqa: BLE001  # any error of the store or its driver
                 self._note(error)
             else:
                 return
 
     def reopen(self) -> None:
-        """Close the adapter, as a process that ends: only the position is kept."""
+        """Close the adapter, as at the end of a process: only the position is kept."""
         self.close()
         self._errors, self.stopped = 0, None
 
@@ -112,7 +111,7 @@ class Follower:
 
 
 class FollowerThread:
-    """A follower that reads on and on, in a thread of its own, until it is asked to finish."""
+    """A follower that reads continuously in a separate thread until it is asked to finish."""
 
     def __init__(self, follower: Follower) -> None:
         self.follower = follower
@@ -121,18 +120,18 @@ class FollowerThread:
         self._thread.start()
 
     def finish(self) -> None:
-        """Ask it to read to the end."""
+        """Ask the follower to read to the end."""
         self._finish.set()
 
     def join(self, seconds: float) -> None:
-        """Wait for the end; if it does not come, the follower has stopped."""
+        """Wait for the follower to end; after the timeout it counts as stopped."""
         self._thread.join(seconds)
         if self._thread.is_alive():
             self.follower.stopped = _ENDLESS
 
     def _run(self) -> None:
         while not self._finish.is_set():
-            if self.follower.stopped is not None:  # in the midst of faults that are meant: try again
+            if self.follower.stopped is not None:  # because of the faults of the attack: retry
                 self.follower.reopen()
             if not self.follower.read():
                 time.sleep(_PAUSE_SECONDS)

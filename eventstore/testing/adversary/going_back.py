@@ -1,4 +1,4 @@
-"""A log that goes back: a failover or a restore has lost its last events, and their positions are drawn again."""
+"""A log that goes back: a failover or a restore has lost its last events, and their positions are assigned again."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,16 +11,16 @@ from eventstore.testing.adversary.scene import Scene
 _KEPT: Final = 5
 _LOST: Final = 60
 _DRAWN_AGAIN: Final = 90
-"""More than the 32 positions that a sequence of PostgreSQL logs ahead: fewer could not be drawn again."""
+"""More than the 32 positions that a sequence of PostgreSQL logs ahead; fewer would not be assigned again."""
 
 
 def log_went_back(scene: Scene) -> Sequence[Score]:
-    """Readers have read events that a restored copy of the database does not have; others take their positions."""
+    """Readers have read events that a restored copy of the database lacks; other events get their positions."""
     opener = scene.setting.opener(scene.place)
     living = [] if scene.place.is_sqlite else [each for each in scene.followers if not each.reader.keeps_position]
-    opened_again = [Follower(each.reader, opener) for each in scene.followers if not each.reader.keeps_position]
-    scene.followers = [*living, *opened_again]
-    for follower in opened_again:
+    restarting = [Follower(each.reader, opener) for each in scene.followers if not each.reader.keeps_position]
+    scene.followers = [*living, *restarting]
+    for follower in restarting:
         scene.stack.callback(follower.close)
     scene.append(scene.write("kept", _KEPT))
     scene.read()
@@ -29,23 +29,23 @@ def log_went_back(scene: Scene) -> Sequence[Score]:
         scene.append(scene.write("lost", _LOST), adapter=writer)
         writer.close()
         scene.read()
-        for follower in opened_again:
+        for follower in restarting:
             follower.reopen()
         copy.swap()
         writer = scene.opened()
         scene.append(scene.write("drawn-again", _DRAWN_AGAIN), adapter=writer)
         writer.close()
         scores = scene.scores(only_log=True)
-    names = [f"{each.reader.name}, goes on" for each in living]
-    names += [f"{each.reader.name}, started again" for each in opened_again]
+    names = [f"{each.reader.name}, continues" for each in living]
+    names += [f"{each.reader.name}, restarted" for each in restarting]
     return [_judged(scene, score, name) for score, name in zip(scores, [LOG, *names], strict=True)]
 
 
 def _judged(scene: Scene, score: Score, name: str) -> Score:
-    """An error is the right answer here: the reader has said that it can't go on, and has skipped nothing silently."""
+    """Judge a score. An error is right here: the reader reports that it can't continue, and skips nothing silently."""
     if score.stopped is None:
         if score.missed:
-            scene.note("skipped silently: positions that readers have passed were given to other events")
+            scene.note("skipped silently: positions that readers had passed were assigned to other events")
         return replace(score, reader=name)
     scene.note(f"{name}: stopped with {score.stopped}, which is right")
     return replace(score, reader=name, stopped=None, missed=0, doubled=0, inverted=0, examples=())

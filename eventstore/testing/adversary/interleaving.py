@@ -1,4 +1,4 @@
-"""Two appends, stopped at each of their messages in turn: every way in which the network can interleave them."""
+"""Two appends, stopped at each of their messages in turn: all ways in which the network can interleave them."""
 
 import time
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ _SECONDS: Final = 30.0
 
 
 def interleaved_appends(scene: Scene) -> Sequence[Score]:
-    """Stop two appends before any of their messages; let the first one end, read, and let the second one end."""
+    """Stop two appends before each pair of their messages; finish the first one, read, and finish the second one."""
     with proxy_to(scene.place) as first, proxy_to(scene.place) as second:
         one, two = scene.opened(first), scene.opened(second)
         counts = []
         for proxy, adapter, size in ((first, one, 2), (second, two, 1)):
-            for _ in range(_WARM_UPS):  # connections are open then, and statements prepared
+            for _ in range(_WARM_UPS):  # to open connections and prepare statements
                 proxy.start_counting()
                 scene.append(scene.write("warm", size), adapter=adapter)
             counts.append(proxy.messages)
@@ -33,9 +33,9 @@ def interleaved_appends(scene: Scene) -> Sequence[Score]:
         for stop_first, stop_second in ways:
             first.start_counting(stop_before=stop_first)
             second.start_counting(stop_before=stop_second)
-            longer = scene.append_beside(scene.write(f"longer-{stop_first}-{stop_second}", 2), adapter=one)
+            longer = scene.append_in_thread(scene.write(f"longer-{stop_first}-{stop_second}", 2), adapter=one)
             _wait(first, longer)
-            shorter = scene.append_beside(scene.write(f"shorter-{stop_first}-{stop_second}"), adapter=two)
+            shorter = scene.append_in_thread(scene.write(f"shorter-{stop_first}-{stop_second}"), adapter=two)
             _wait(second, shorter)
             first.go_on()
             until(longer.done, _STOPS_SECONDS)
@@ -54,5 +54,5 @@ def interleaved_appends(scene: Scene) -> Sequence[Score]:
 
 
 def _wait(proxy: Proxy, future: "Future[Any]") -> None:
-    """Wait until an append is stopped, or done; or waits for another one in the database."""
+    """Wait until an append is stopped or done, or for a moment if it waits for another one in the database."""
     until(lambda: proxy.is_stopped or future.done(), _STOPS_SECONDS)

@@ -1,4 +1,4 @@
-"""What writers know of their own appends: each attempt is noted before it is made, and its outcome afterwards."""
+"""Journals of writers: each attempt to append is recorded before it is made, and its outcome afterwards."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,63 +12,63 @@ from eventstore.testing.adversary.adapter import Event, Write
 
 
 class Outcome(Enum):
-    """What has become of an attempt, as far as its writer knows."""
+    """The outcome of an attempt, as far as its writer knows."""
 
     STORED = "stored"
-    """The store has said so."""
+    """The store has confirmed it."""
 
     NOT_STORED = "not stored"
     """It was rolled back, or the store has refused it."""
 
     UNKNOWN = "unknown"
-    """The answer was lost, or the writer was killed. It may be stored or not; readers have to agree on it."""
+    """The answer was lost, or the writer was killed. Events may be stored or not, but readers must agree."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """Writes that are stored all or not at all."""
+    """Writes that are stored atomically."""
 
     writes: tuple[Write, ...]
     outcome: Outcome = Outcome.UNKNOWN
 
 
-class Notes(Protocol):
-    """Where attempts are noted."""
+class Journal(Protocol):
+    """Records attempts."""
 
     def begin(self, writes: Sequence[Write]) -> int:
-        """Note an attempt before it is made; return its number."""
+        """Record an attempt before it is made; return its number."""
         ...
 
     def end(self, number: int, outcome: Outcome) -> None:
-        """Note its outcome."""
+        """Record the outcome of an attempt."""
         ...
 
 
 @dataclass(slots=True)
 class Memory:
-    """Notes of this process."""
+    """A journal in the memory of this process."""
 
     attempts: list[Attempt] = field(default_factory=list)
 
     def begin(self, writes: Sequence[Write]) -> int:
-        """Note an attempt."""
+        """Record an attempt."""
         self.attempts.append(Attempt(tuple(writes)))
         return len(self.attempts) - 1
 
     def end(self, number: int, outcome: Outcome) -> None:
-        """Note its outcome."""
+        """Record the outcome of an attempt."""
         self.attempts[number].outcome = outcome
 
 
 class File:
-    """Notes that outlive their writer: each is in the operating system's hands before the writer goes on."""
+    """A journal that survives its writer, because each line is passed to the operating system before it continues."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
         self._count = 0
 
     def begin(self, writes: Sequence[Write]) -> int:
-        """Note an attempt."""
+        """Record an attempt."""
         plain = [
             [write.stream, write.expected_version, [[event.event_id.hex, event.kind] for event in write.events]]
             for write in writes
@@ -78,7 +78,7 @@ class File:
         return self._count - 1
 
     def end(self, number: int, outcome: Outcome) -> None:
-        """Note its outcome."""
+        """Record the outcome of an attempt."""
         self._file.write(json.dumps([number, outcome.value]).encode() + b"\n")
 
     def close(self) -> None:
@@ -86,21 +86,21 @@ class File:
         self._file.close()
 
 
-def read_notes(paths: Iterable[Path]) -> Iterator[Attempt]:
-    """Yield the attempts of files. The last line of one whose writer was killed may be incomplete: it did nothing."""
+def read_journals(paths: Iterable[Path]) -> Iterator[Attempt]:
+    """Yield the attempts of journals. A killed writer's last line may be incomplete; that attempt was not made."""
     for path in paths:
         attempts: list[Attempt] = []
         for line in path.read_bytes().splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 break
-            note = json.loads(line)
-            if isinstance(note[0], int):
-                attempts[note[0]].outcome = Outcome(note[1])
+            entry = json.loads(line)
+            if isinstance(entry[0], int):
+                attempts[entry[0]].outcome = Outcome(entry[1])
             else:
-                attempts.append(Attempt(tuple(map(_write, note))))
+                attempts.append(Attempt(tuple(map(_write, entry))))
         yield from attempts
 
 
-def _write(note: tuple[str, int | None, list[tuple[str, str]]]) -> Write:
-    stream, expected_version, events = note
+def _write(entry: tuple[str, int | None, list[tuple[str, str]]]) -> Write:
+    stream, expected_version, events = entry
     return Write(stream, tuple(Event(UUID(hex=id_), kind) for id_, kind in events), expected_version)

@@ -1,4 +1,4 @@
-"""From `module:Class` to an adapter."""
+"""Loading an adapter by its name, `module:Class`."""
 
 from importlib import import_module
 from typing import Any, Final
@@ -16,15 +16,15 @@ def load_adapter(name: str) -> type[Adapter]:
     """Import the class of an adapter.
 
     Raises:
-        CanNotRun: There is none of that name, or it lacks something.
+        CanNotRun: There is no class of that name, or it lacks a member of `Adapter`.
     """
     module_name, _, class_name = name.partition(":")
     try:
-        found: Any = getattr(import_module(module_name), class_name)
+        cls: Any = getattr(import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise CanNotRun(f"there is no adapter {name!r}; name it as module:Class ({error})") from error
-    missing = [each for each in _REQUIRED if not hasattr(found, each)]
+    missing = [each for each in _REQUIRED if not hasattr(cls, each)]
     if missing:
         raise CanNotRun(f"the adapter {name} lacks {', '.join(missing)}: see eventstore.testing.adversary.Adapter")
-    adapter: type[Adapter] = found
+    adapter: type[Adapter] = cls
     return adapter

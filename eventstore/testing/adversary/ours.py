@@ -1,4 +1,4 @@
-"""The adapter for our own store. It uses the public API only."""
+"""The adapter of our own store. It uses only the public API."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -32,7 +32,7 @@ _IDLE_SECONDS: Final = 0.1
 
 
 class Ours:
-    """Our store, with pages of ten events. Derive from it to attack a store with the options that you use."""
+    """Our store, with pages of ten events. Subclass it to attack a store with your options."""
 
     name: ClassVar[str] = f"sqlalchemy-eventstore {version('sqlalchemy-eventstore')}"
     readers: ClassVar[Sequence[Reader]] = (
@@ -54,8 +54,8 @@ class Ours:
         self._schema = schema
         options: StoreOptions = {"schema": schema, "page_size": self.page_size, **self.options}
         self.store = EventStore.from_url(url, engine_options={"pool_size": 2, **self.engine_options}, **options)
-        self._seen = Table(
-            "adversary_seen",
+        self._handled = Table(
+            "adversary_handled",
             MetaData(schema=schema),
             Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
             Column("event_id", Uuid, nullable=False),
@@ -63,13 +63,13 @@ class Ours:
             Column("version", BigInteger, nullable=False),
         )
         projection = Projection("adversary")
-        projection.on()(self._note)
+        projection.on()(self._handle)
         self._worker = Worker(self.store, projection, batch_size=self.page_size)
 
     def prepare(self) -> None:
-        """Migrate, and make the table that the projection fills."""
+        """Migrate, and create the table that the projection fills."""
         migrations.upgrade(self.store.engine, schema=self._schema)
-        self._seen.create(self.store.engine)
+        self._handled.create(self.store.engine)
 
     def append(self, writes: Sequence[Write]) -> None:
         """Append by `append` or, to several streams, by `append_many`."""
@@ -104,19 +104,19 @@ class Ours:
             yield from map(_delivered, subscription)
 
     def _project(self) -> Iterator[Delivered]:
-        """Handle what can be handled now; whoever iterates gets all that the projection's table has."""
+        """Handle the events that can be handled now; return an iterator over the projection's table."""
         while self._worker.run_once().outcome is Outcome.ADVANCED:
             pass
         return self._projected()
 
-    def _note(self, event: RecordedEvent, connection: Connection) -> None:
+    def _handle(self, event: RecordedEvent, connection: Connection) -> None:
         values = {"event_id": event.event_id, "stream": event.stream_id, "version": event.version}
-        connection.execute(self._seen.insert(), values)
+        connection.execute(self._handled.insert(), values)
 
     def _projected(self) -> Iterator[Delivered]:
-        columns = (self._seen.c.number, self._seen.c.event_id, self._seen.c.stream, self._seen.c.version)
+        columns = (self._handled.c.number, self._handled.c.event_id, self._handled.c.stream, self._handled.c.version)
         with self.store.engine.connect() as connection:
-            rows = connection.execute(select(*columns).order_by(self._seen.c.number))
+            rows = connection.execute(select(*columns).order_by(self._handled.c.number))
             yield from [Delivered(*row) for row in rows]
 
 
@@ -132,7 +132,7 @@ class OurOpenAppend:
         append(self._store, writes)
 
     def execute(self, statement: str) -> None:
-        """Execute a statement in it."""
+        """Execute a statement in the transaction."""
         self._connection.execute(text(statement))
 
     def commit(self) -> None:
@@ -144,13 +144,13 @@ class OurOpenAppend:
         self._connection.rollback()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         with suppress(SQLAlchemyError):
             self._connection.close()
 
 
 def append(store: EventStore, writes: Sequence[Write]) -> None:
-    """Append, and translate the conflict."""
+    """Append, and translate a `ConcurrencyConflict`."""
     appends = [
         Append(
             write.stream,

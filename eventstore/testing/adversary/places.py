@@ -1,4 +1,4 @@
-"""Where the adversary works: a schema, a database or a file of its own, which it makes and removes."""
+"""The places where the adversary works: schemas, databases or files that it creates and removes."""
 
 import secrets
 import sqlite3
@@ -23,21 +23,21 @@ _SQLITE_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
 
 
 class CanNotRun(Exception):
-    """The adversary can't work here; says why."""
+    """The adversary can't work here; the text says why."""
 
 
 class LeftOut(Exception):
-    """One attack can't be made here; says why."""
+    """One attack can't be made here; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one attack works.
+    """The place of one attack.
 
     Attributes:
-        url: For adapters.
-        schema: For adapters.
-        direct_url: The same place by the server's own address: to make tables, and to look at it from outside.
+        url: The URL for adapters.
+        schema: The schema for adapters.
+        direct_url: The URL of the server itself, to create tables and to check the place from outside.
     """
 
     url: URL
@@ -46,7 +46,7 @@ class Place:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is a file."""
+        """Whether it is a file of SQLite."""
         return self.url.get_backend_name() == "sqlite"
 
 
@@ -54,16 +54,15 @@ class Ground:
     """The database that the adversary was given.
 
     Args:
-        url: Of PostgreSQL; or of a SQLite file that is not there yet.
-        direct_url: Of the same database by its server's own address, if `url` leads to a pooler. Defaults to None: it
-            is the same URL.
+        url: The URL of a PostgreSQL database, or of a SQLite file that does not exist yet.
+        direct_url: The URL of the server itself, if `url` leads to a pooler. Defaults to None: it is the same URL.
         takes_schema: Whether the store can work in a schema.
 
     Attributes:
-        name: What the names of all that is made here begin with; unlike those of any other run.
+        name: The prefix of the names of everything that is created here; unique to this run.
 
     Raises:
-        CanNotRun: The file is there, or the database is one in memory.
+        CanNotRun: The file exists, or the database is in memory.
     """
 
     def __init__(self, url: URL, direct_url: URL | None = None, *, takes_schema: bool) -> None:
@@ -72,21 +71,21 @@ class Ground:
         self._takes_schema = takes_schema
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if not self.is_sqlite and self.url.get_backend_name() != "postgresql":
-            raise CanNotRun(f"the URL is of {url.get_backend_name()}; it works on PostgreSQL and SQLite")
+            raise CanNotRun(f"the URL is of {url.get_backend_name()}; the adversary works on PostgreSQL and SQLite")
         if self.is_sqlite:
             name = url.database
             if name in _IN_MEMORY or str(name).startswith("file:"):
-                raise CanNotRun("several processes need the database; give the name of a file, and no URI")
+                raise CanNotRun("several processes share the database; pass the name of a file, not a URI")
             if Path(str(name)).exists():
-                raise CanNotRun("the file is there already; give the name of one that is not: it is made and removed")
+                raise CanNotRun("the file exists already; pass the name of a new one, which is created and removed")
         self.name = f"adversary_{secrets.token_hex(4)}"
         self._count = 0
 
     def version(self) -> str:
-        """Return what the database is.
+        """Return the name and version of the database.
 
         Raises:
-            CanNotRun: It does not answer.
+            CanNotRun: The database does not answer.
         """
         if self.is_sqlite:
             return f"SQLite {sqlite3.sqlite_version}"
@@ -98,7 +97,7 @@ class Ground:
 
     @contextmanager
     def connect(self, url: URL | None = None) -> Iterator[Connection]:
-        """Open a connection of the adversary's own, in autocommit. Defaults to the direct URL."""
+        """Open a connection in autocommit, by default to the direct URL."""
         engine = engine_for(url or self.direct_url, isolation_level="AUTOCOMMIT")
         try:
             with engine.connect() as connection:
@@ -108,27 +107,27 @@ class Ground:
 
     @contextmanager
     def place(self) -> Iterator[Place]:
-        """Make an empty place, and remove it at the end.
+        """Create an empty place, and remove it at the end.
 
         Raises:
-            CanNotRun: The user may not make it.
+            CanNotRun: The database user may not create it.
         """
         name = self._next_name()
         if self.is_sqlite:
-            made = _file(self.url.set(database=f"{self.url.database}-{name}"))
+            created = _file(self.url.set(database=f"{self.url.database}-{name}"))
         elif self._takes_schema:
-            made = self._schema(name)
+            created = self._schema(name)
         else:
-            made = self._database(name, CanNotRun)
-        with made as place:
+            created = self._database(name, CanNotRun)
+        with created as place:
             yield place
 
     @contextmanager
     def database(self) -> Iterator[Place]:
-        """Make a place that is a database (PostgreSQL), and remove it at the end.
+        """Create a place that is a whole database (PostgreSQL), and remove it at the end.
 
         Raises:
-            LeftOut: The user may not make it.
+            LeftOut: The database user may not create it.
         """
         with self._database(self._next_name(), LeftOut) as place:
             yield place
@@ -140,27 +139,27 @@ class Ground:
     @contextmanager
     def _schema(self, name: str) -> Iterator[Place]:
         with self.connect() as connection:
-            _make(connection, f"CREATE SCHEMA {name}", CanNotRun)
+            _create(connection, f"CREATE SCHEMA {name}", CanNotRun)
         try:
             yield Place(self.url, name, self.direct_url)
         finally:
             with self.connect() as connection:
-                again(partial(connection.execute, text(f"DROP SCHEMA {name} CASCADE")))
+                _retry(partial(connection.execute, text(f"DROP SCHEMA {name} CASCADE")))
 
     @contextmanager
-    def _database(self, name: str, refused: type[Exception]) -> Iterator[Place]:
+    def _database(self, name: str, error_class: type[Exception]) -> Iterator[Place]:
         with self.connect() as connection:
-            _make(connection, f"CREATE DATABASE {name}", refused)
+            _create(connection, f"CREATE DATABASE {name}", error_class)
         try:
             yield Place(self.url.set(database=name), None, self.direct_url.set(database=name))
         finally:
             with self.connect() as connection:
                 for each in (name, _other(name)):
-                    again(partial(drop, connection, each))
+                    _retry(partial(drop, connection, each))
 
     @contextmanager
     def copied(self, place: Place) -> Iterator["Copy"]:
-        """Copy a database, or a file, so that it can be put in the place of the one it was copied from."""
+        """Copy a database or a file, so that the copy can replace it."""
         copy = Copy(self, place)
         try:
             yield copy
@@ -171,7 +170,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy of a place, made at once."""
+    """A copy of a place, taken when the object is created."""
 
     ground: Ground
     place: Place
@@ -182,51 +181,51 @@ class Copy:
             _copy_file(Path(name), Path(f"{name}-copy"))
         else:
             with self.ground.connect() as connection:
-                again(partial(_copy_database, connection, name))
+                _retry(partial(_copy_database, connection, name))
 
     def swap(self) -> None:
-        """Put the copy in the place of the original, which is gone then."""
+        """Replace the original, which is dropped, by the copy."""
         name = str(self.place.url.database)
         if self.place.is_sqlite:
             _remove(Path(name))
             _copy_file(Path(f"{name}-copy"), Path(name))
             return
         with self.ground.connect() as connection:
-            again(partial(drop, connection, name))
+            _retry(partial(drop, connection, name))
             connection.execute(text(f"ALTER DATABASE {_other(name)} RENAME TO {name}"))
 
 
 def drop(connection: Connection, database: str) -> None:
-    """Drop a database that the adversary has made, if it is there."""
+    """Drop a database that the adversary has created, if it exists."""
     disconnect(connection, database)
     connection.execute(text(f"DROP DATABASE IF EXISTS {database}"))
 
 
 def disconnect(connection: Connection, database: str) -> None:
-    """End all sessions of a database: one that the adversary has made."""
+    """Terminate all sessions of a database that the adversary has created."""
     ends = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
     connection.execute(ends, {"name": database})
 
 
-def again(work: Callable[[], object]) -> None:
-    """Call until it succeeds: sessions need a moment to end, and locks to be had."""
-    for tried in range(_TRIES):
+def _retry(work: Callable[[], object]) -> None:
+    """Call a function until it succeeds, because sessions need a moment to end and to release their locks."""
+    for attempt in range(_TRIES):
         try:
             work()
         except SQLAlchemyError:
-            if tried == _TRIES - 1:
+            if attempt == _TRIES - 1:
                 raise
             time.sleep(_PAUSE_SECONDS)
         else:
             return
 
 
-def _make(connection: Connection, statement: str, refused: type[Exception]) -> None:
+def _create(connection: Connection, statement: str, error_class: type[Exception]) -> None:
     try:
         connection.execute(text(statement))
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == "42501":
-            raise refused(f"the user may not {' '.join(statement.split()[:2])}") from error
+            raise error_class(f"the database user may not {' '.join(statement.split()[:2])}") from error
         raise
 
 
@@ -253,7 +252,7 @@ def _known(url: URL) -> URL:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Copy a database by SQLite itself, write-ahead log included."""
+    """Copy a database by SQLite's backup, which includes the write-ahead log."""
     with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
         one.backup(other)
 

@@ -1,4 +1,4 @@
-"""A small TCP proxy between the adversary's own clients and the database: it cuts connections, and stops messages."""
+"""A small TCP proxy between the adversary's clients and the database, which cuts connections and stops messages."""
 
 import random
 import socket
@@ -17,12 +17,12 @@ _COMMIT: Final = b"COMMIT"
 
 
 class NoAddress(Exception):
-    """The URL does not say where the server is in a way that a proxy can use; says why."""
+    """The URL has no address of the server that a proxy can use; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens: a host and port, or the path of a socket."""
+    """The address of a server: a host and port, or the path of a socket."""
 
     host: str
     port: int
@@ -32,7 +32,7 @@ class Address:
         """Return the address in a URL of PostgreSQL.
 
         Raises:
-            NoAddress: There is none, or there are several, or the server's certificate is compared with its name.
+            NoAddress: There is no host, or there are several, or the name in the server's certificate is verified.
         """
         host = url.host or url.query.get("host") or url.query.get("hostaddr")
         port = str(url.port or url.query.get("port") or _POSTGRESQL_PORT)
@@ -53,7 +53,7 @@ class Address:
 
 @dataclass(slots=True, eq=False)
 class _Link:
-    """One connection of a client, and the one to the server that belongs to it."""
+    """A connection of a client, with the corresponding connection to the server."""
 
     client: socket.socket
     server: socket.socket
@@ -72,9 +72,9 @@ class _Link:
 
 
 class Proxy:
-    """Forwards connections to one address, by threads of this process. Use it as a context manager.
+    """Forwards connections to one address, in threads of this process. Use it as a context manager.
 
-    A *message* is what a client sends before it waits for an answer, as far as the network shows it.
+    A *message* is what a client sends before it waits for an answer, as far as the network shows that.
     """
 
     def __init__(self, address: Address) -> None:
@@ -97,7 +97,7 @@ class Proxy:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        with suppress(OSError):  # wakes the thread that accepts
+        with suppress(OSError):  # wakes the accepting thread
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._acceptor.join(_CONNECT_SECONDS)
@@ -111,12 +111,12 @@ class Proxy:
 
     @property
     def ports(self) -> set[int]:
-        """The local ports of the connections to the server: by them it knows whose sessions they are."""
+        """The local ports of the connections to the server, which identify their sessions there."""
         with self._changed:
             return {link.port for link in self._links}
 
     def cut_one(self, generator: random.Random) -> bool:
-        """Cut one of the connections; return whether there was any."""
+        """Cut a random connection; return whether there was one."""
         with self._changed:
             links = list(self._links)
         if links:
@@ -136,10 +136,11 @@ class Proxy:
         """Count messages from 1, from now on.
 
         Args:
-            stop_before: Keep back this message, and all after it, until `go_on`. 0: none.
-            stops_commit: Keep back the first message that says COMMIT, likewise. It is found only if not encrypted.
-            lose_answer_to: Forward this message to the server, and cut the connection instead of forwarding what it
-                answers. 0: none.
+            stop_before: Hold this message, and all after it, until `go_on`; 0 for none.
+            stops_commit: Whether to hold the first message that contains COMMIT in the same way. It is recognised only
+                if the connection is not encrypted.
+            lose_answer_to: Forward this message to the server, but cut the connection instead of forwarding the answer;
+                0 for none.
         """
         with self._changed:
             self._messages = 0
@@ -148,23 +149,23 @@ class Proxy:
 
     @property
     def messages(self) -> int:
-        """How many messages were forwarded since `start_counting`."""
+        """The number of messages forwarded since `start_counting`."""
         with self._changed:
             return self._messages
 
     def wait_until_stopped(self, seconds: float) -> bool:
-        """Wait until a message is kept back; return whether one is."""
+        """Wait until a message is held; return whether one is."""
         with self._changed:
             return self._changed.wait_for(lambda: self._is_stopped, seconds)
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a message is kept back."""
+        """Whether a message is held."""
         with self._changed:
             return self._is_stopped
 
     def go_on(self) -> None:
-        """Forward what was kept back."""
+        """Forward the held messages."""
         with self._changed:
             self._stop_before, self._is_stopped = 0, False
             self._changed.notify_all()

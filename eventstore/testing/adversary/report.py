@@ -1,4 +1,4 @@
-"""The verdicts as text for people, and as JSON."""
+"""The verdicts as text and as JSON."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,15 @@ _WORDS: Final = {
 
 
 def lines_of(verdict: Verdict) -> Iterator[str]:
-    """Yield a verdict as lines."""
+    """Yield the lines of a verdict."""
     yield f"{verdict.case:<14} {verdict.result.value.upper():<9} {verdict.what} ({verdict.seconds:.1f} s)"
-    together: dict[str, list[str]] = {}
+    readers_by_counts: dict[str, list[str]] = {}
     for score in verdict.scores:
-        together.setdefault(_counts(score), []).append(score.reader)
-    for counts, readers in together.items():
+        readers_by_counts.setdefault(_counts(score), []).append(score.reader)
+    for counts, readers in readers_by_counts.items():
         yield f"    {counts}: {'; '.join(readers)}"
-    found = dict.fromkeys(example for score in verdict.scores if not score.is_clean for example in score.examples)
-    yield from (f"        {example}" for example in list(found)[:_EXAMPLES])
+    examples = dict.fromkeys(example for score in verdict.scores if not score.is_clean for example in score.examples)
+    yield from (f"        {example}" for example in list(examples)[:_EXAMPLES])
     yield from (f"    {note}" for note in verdict.notes)
 
 
@@ -42,11 +42,11 @@ def _counts(score: Score) -> str:
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """Return the verdict on all in a line."""
-    found = [verdict.case for verdict in verdicts if verdict.result is Result.FOUND]
+    """Return the verdict on the run in one line."""
+    with_faults = [verdict.case for verdict in verdicts if verdict.result is Result.FOUND]
     left_out = [verdict.case for verdict in verdicts if verdict.result is Result.LEFT_OUT]
     failed = [verdict.case for verdict in verdicts if verdict.result is Result.FAILED]
-    text = f"FOUND something: {', '.join(found)}" if found else "could not run" if failed else "clean"
+    text = f"FOUND something: {', '.join(with_faults)}" if with_faults else "could not run" if failed else "clean"
     more = [f"; {word}: {', '.join(names)}" for word, names in (("left out", left_out), ("failed", failed)) if names]
     return f"verdict: {text}{''.join(more)}"
 
@@ -58,6 +58,6 @@ def as_json(heading: dict[str, Any], verdicts: Sequence[Verdict], repeat: str) -
 
 
 def worst(verdicts: Sequence[Verdict]) -> Result:
-    """Return what counts of several: found before failed, and that before clean."""
+    """Return the worst result: FOUND, otherwise FAILED, otherwise CLEAN."""
     results = {verdict.result for verdict in verdicts}
     return next((each for each in (Result.FOUND, Result.FAILED) if each in results), Result.CLEAN)

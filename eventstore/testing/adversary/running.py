@@ -1,4 +1,4 @@
-"""A whole run: the steered attacks one by one, then the random one for as long as was asked for."""
+"""A run: the steered attacks one by one, then the random attack."""
 
 import time
 import traceback
@@ -20,8 +20,8 @@ from eventstore.testing.adversary.setting import Setting
 from eventstore.testing.adversary.steered import (
     Case,
     conflict,
-    hole_at_the_edge_of_a_page,
-    hole_before_the_first,
+    gap_at_the_edge_of_a_page,
+    gap_before_the_first,
     lost_answer,
     open_append,
     prepared_transaction,
@@ -35,10 +35,12 @@ _LONGEST_ROUND_SECONDS: Final = 60.0
 
 CASES: Final = (
     Case(
-        "open-append", "an append draws positions and stays open while others are committed; then it ends", open_append
+        "open-append", "an append takes positions and stays open while others are committed; then it ends", open_append
     ),
-    Case("first-hole", "the same with the first append of all: the log begins with a hole", hole_before_the_first),
-    Case("page-edge", "the same where a page of a reader ends, and one before and after", hole_at_the_edge_of_a_page),
+    Case("first-hole", "the same with the first append of all, so the log begins with a gap", gap_before_the_first),
+    Case(
+        "page-edge", "the same at the end of a reader's page, one event before and after it", gap_at_the_edge_of_a_page
+    ),
     Case("interleaved", "two appends are stopped at each of their messages in turn, by a proxy", interleaved_appends),
     Case("two-streams", "an older transaction appends to several streams, between and after younger ones", two_streams),
     Case("prepared", "an append is prepared, stays so without a session, and is committed", prepared_transaction),
@@ -48,7 +50,7 @@ CASES: Final = (
     ),
     Case(
         "log-went-back",
-        "the database is replaced by an older copy, and positions that were read are drawn again",
+        "the database is replaced by an older copy, and positions that were read are assigned again",
         log_went_back,
         needs_database=True,
     ),
@@ -57,26 +59,26 @@ NAMES: Final = (*(case.name for case in CASES), STRESS)
 
 
 def open_setting(url: str, adapter_name: str, *, seed: int, writers: int, direct_url: str | None = None) -> Setting:
-    """Look at what was given.
+    """Return the setting for the arguments of a run.
 
     Raises:
-        CanNotRun: There is no such adapter, or the URL is not one that it can work on.
+        CanNotRun: There is no such adapter, or the adversary can't work on this URL.
     """
     adapter = load_adapter(adapter_name)
     try:
         parsed = make_url(url)
         direct = None if direct_url is None else make_url(direct_url)
     except ArgumentError as error:
-        raise CanNotRun("the URL is none that SQLAlchemy understands") from error
+        raise CanNotRun("the URL is not valid for SQLAlchemy; it looks like postgresql://user@host/database") from error
     ground = Ground(parsed, direct, takes_schema=adapter.takes_schema)
     return Setting(ground, adapter_name, adapter, seed, writers)
 
 
 def run(setting: Setting, *, seconds: float, names: Collection[str] = NAMES) -> Iterator[Verdict]:
-    """Make the attacks of these names, and yield the verdict on each.
+    """Make the attacks with these names, and yield the verdict on each.
 
-    The random attack is made in rounds of at most a minute, each in a place of its own, with a seed of its own: that of
-    the run and those that follow it. With `names=["stress"]` and its seed, a round is repeated alone.
+    The random attack consists of rounds of at most a minute, each in a new place and with another seed: the seed of the
+    run, the next number, and so on. `names=["stress"]` with the seed of a round repeats that round alone.
 
     Raises:
         CanNotRun: The store can't be attacked here.
@@ -94,8 +96,8 @@ def _timed(work: Callable[[], Verdict], name: str, what: str) -> Verdict:
         verdict = work()
     except CanNotRun:
         raise
-    except Exception as error:  # noqa: BLE001  # the store's own, or its adapter's; the next attack may go better
-        notes = [f"an error where none was meant to be: {type(error).__name__}"]
+    except Exception as error:  # noqa: BLE001  # any error of the store or its adapter; the next attack may succeed
+        notes = [f"an unexpected error: {type(error).__name__}"]
         verdict = Verdict(name, what, Result.FAILED, notes=notes, trace=traceback.format_exc())
     return replace(verdict, seconds=round(time.monotonic() - begun, 1))
 
@@ -115,7 +117,7 @@ def _play(setting: Setting, case: Case) -> Verdict:
 
 
 def _storm(setting: Setting, seconds: float) -> Verdict:
-    """Make rounds until the time is over or one has found something, and add them up."""
+    """Run rounds until the time is over or one has found a fault; return the sum of their verdicts."""
     total: Verdict | None = None
     left, seed = seconds, setting.seed
     while left > 0:
@@ -125,7 +127,7 @@ def _storm(setting: Setting, seconds: float) -> Verdict:
             verdict = storm(this, place, round_seconds)
         verdict = replace(verdict, notes=[f"with seed {seed}: {note}" for note in verdict.notes])
         if verdict.result is Result.FOUND:
-            return replace(verdict, notes=[*verdict.notes, f"again: --cases {STRESS} --seed {seed}"])
+            return replace(verdict, notes=[*verdict.notes, f"repeat: --cases {STRESS} --seed {seed}"])
         total = verdict if total is None else total.plus(verdict)
         left, seed = left - round_seconds, seed + 1
-    return total or Verdict(STRESS, WHAT, Result.LEFT_OUT, notes=("no time was given for it",))
+    return total or Verdict(STRESS, WHAT, Result.LEFT_OUT, notes=("--seconds is 0",))

@@ -1,4 +1,4 @@
-"""The stage of a steered attack: a store with readers, appends that are held open, and the verdict at the end."""
+"""The scene of a steered attack: a store with followers, appends that are held open, and scores at the end."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -22,25 +22,25 @@ _WAITS_SECONDS: Final = 1.0
 
 
 class Held(Protocol):
-    """An append that has been made, and is not committed."""
+    """An append that is not committed yet."""
 
     def commit(self) -> None:
-        """Let it be committed."""
+        """Commit it."""
         ...
 
     def rollback(self) -> None:
-        """Let it be rolled back."""
+        """Roll it back."""
         ...
 
 
 class Scene:
-    """One empty store, prepared, with a follower for each of its readers.
+    """An empty store with its tables and a follower for each of its readers.
 
     Args:
-        setting: The store.
-        place: Where it is.
-        adapter: Prepared.
-        stack: Closes what is opened here.
+        setting: The setting of the run.
+        place: The place of the store.
+        adapter: An adapter of the store, whose tables exist.
+        stack: Closes the followers and threads that are created here.
         case: The name of the attack.
     """
 
@@ -61,12 +61,12 @@ class Scene:
     # --- writing
 
     def write(self, stream: str, count: int = 1, expected_version: int | None = None) -> Write:
-        """Return a write of new events; the first one is of the kind that filtered readers ask for, too."""
+        """Return a write of new events, of which the first one also matches the filtered readers."""
         events = [new_event(self.random, KINDS[0] if number == 0 else None) for number in range(count)]
         return Write(stream, tuple(events), expected_version)
 
     def append(self, *writes: Write, adapter: Adapter | None = None) -> Outcome:
-        """Append, and note it. A conflict is an outcome; other errors are raised."""
+        """Append, and record it. A conflict is an outcome; other errors are raised."""
         number = self._memory.begin(writes)
         try:
             (adapter or self.adapter).append(writes)
@@ -76,10 +76,10 @@ class Scene:
         self._memory.end(number, Outcome.STORED)
         return Outcome.STORED
 
-    def append_beside(
+    def append_in_thread(
         self, write: Write, *, adapter: Adapter, after: Callable[[], object] | None = None
     ) -> "Future[Outcome]":
-        """Append in another thread, as soon as a call has returned, if one is given."""
+        """Append in another thread, after the function `after` has returned, if there is one."""
 
         def work() -> Outcome:
             if after is not None:
@@ -89,7 +89,7 @@ class Scene:
         return self._threads.submit(work)
 
     def append_others(self, *writes: Write) -> "Future[None]":
-        """Append one after the other beside an append that is held; say so if they have to wait for it."""
+        """Append one write after the other while an append is held; note if they have to wait for it."""
 
         def work() -> None:
             own = self.opened()
@@ -101,11 +101,11 @@ class Scene:
 
         future = self._threads.submit(work)
         if not wait([future], _WAITS_SECONDS).done:
-            self.note("other writers wait for an append that is open")
+            self.note("other writers wait for an open append")
         return future
 
     def retry(self, write: Write, adapter: Adapter) -> None:
-        """Append; if the answer is lost, append the same again, by an adapter that is not cut."""
+        """Append; if the answer is lost, append the same again on another connection."""
         number = self._memory.begin([write])
         try:
             adapter.append([write])
@@ -113,7 +113,7 @@ class Scene:
             try:
                 self.adapter.append([write])
             except Conflict:
-                return  # stored the first time, for all that is known
+                return  # probably stored by the first attempt
         self._memory.end(number, Outcome.STORED)
 
     def opened(self, through: Proxy | None = None) -> Adapter:
@@ -124,7 +124,7 @@ class Scene:
 
     @contextmanager
     def hold(self, write: Write) -> Iterator[Held]:
-        """Append, and hold it open until the block ends, at the latest.
+        """Append, and hold the append open until the block ends at the latest.
 
         Raises:
             LeftOut: Appends of this store can't be held open.
@@ -134,7 +134,7 @@ class Scene:
                 transaction.append(write)
                 yield transaction
         else:
-            with self._hold_on_the_way(write) as held:
+            with self._hold_in_proxy(write) as held:
                 yield held
 
     @contextmanager
@@ -145,9 +145,9 @@ class Scene:
             LeftOut: The store's adapter has no `open`.
         """
         if not hasattr(self.adapter, "open"):
-            raise LeftOut("the adapter has no method `open`: the store's appends are in no transaction of its user's")
+            raise LeftOut("the adapter has no method `open`, so appends can't take part in a user's transaction")
         own = self.opened()
-        transaction = HeldTransaction(own.open(), self._memory)  # type: ignore[attr-defined]  # looked for above
+        transaction = HeldTransaction(own.open(), self._memory)  # type: ignore[attr-defined]  # checked above
         self._is_holding = True
         try:
             yield transaction
@@ -157,17 +157,17 @@ class Scene:
             own.close()
 
     @contextmanager
-    def _hold_on_the_way(self, write: Write) -> Iterator[Held]:
+    def _hold_in_proxy(self, write: Write) -> Iterator[Held]:
         with proxy_to(self.place) as proxy:
             own = self.opened(proxy)
             try:
                 own.version("order-0")  # opens the connection
                 proxy.start_counting(stops_commit=True)
-                future = self.append_beside(write, adapter=own)
+                future = self.append_in_thread(write, adapter=own)
                 if not is_open(self.setting, self.place, proxy):
                     proxy.go_on()
                     raise LeftOut(
-                        "an append can't be held open: its commit is no message of its own, or is encrypted; and the "
+                        "an append can't be held open: its commit is not a separate message, or is encrypted, and the "
                         "adapter has no method `open`"
                     )
                 try:
@@ -181,9 +181,9 @@ class Scene:
     # --- reading
 
     def read(self) -> None:
-        """Let each follower read as far as it gets now.
+        """Let each follower read all events that it can read now.
 
-        One that writes, as a projection does, would wait for an append that is open, on SQLite.
+        On SQLite this excludes followers that write, such as projections, while an append is held: they would wait.
         """
         waits = self.place.is_sqlite and self._is_holding
         followers = [each for each in self.followers if not (waits and each.reader.keeps_position)]
@@ -191,22 +191,22 @@ class Scene:
             reading.result()
 
     def note(self, text: str) -> None:
-        """Say something in the verdict, once."""
+        """Add a note to the verdict, once."""
         if text not in self.notes:
             self.notes.append(text)
 
     def scores(self, *, only_log: bool = False) -> list[Score]:
-        """Let followers read to the end, and compare."""
+        """Let the followers read to the end, and return the scores."""
         self.setting.wait_until_quiet(self.place)
         for finishing in [self._threads.submit(follower.finish) for follower in self.followers]:
             finishing.result()
         log = Follower(self.setting.adapter.readers[0], self.setting.opener(self.place))
         log.finish()
         log.close()
-        judge = Judge(self._memory.attempts, log.given, only_log=only_log)
+        judge = Judge(self._memory.attempts, log.deliveries, only_log=only_log)
         return [
             judge.score_log(),
-            *(judge.score(each.reader, each.given, stopped=each.stopped) for each in self.followers),
+            *(judge.score(each.reader, each.deliveries, stopped=each.stopped) for each in self.followers),
         ]
 
 
@@ -217,7 +217,7 @@ def _read(follower: Follower) -> None:
 
 
 class HeldTransaction:
-    """An open transaction of the store's user, and the attempt that it makes."""
+    """An open transaction of the store's user, with the attempts made in it."""
 
     def __init__(self, transaction: OpenAppend, memory: Memory) -> None:
         self._transaction = transaction
@@ -225,12 +225,12 @@ class HeldTransaction:
         self._numbers: list[int] = []
 
     def append(self, *writes: Write) -> None:
-        """Append in it."""
+        """Append in the transaction."""
         self._numbers.append(self._memory.begin(writes))
         self._transaction.append(writes)
 
     def execute(self, statement: str) -> None:
-        """Execute a statement in it."""
+        """Execute a statement in the transaction."""
         self._transaction.execute(statement)
 
     def commit(self) -> None:
@@ -244,7 +244,7 @@ class HeldTransaction:
         self._end(Outcome.NOT_STORED)
 
     def end_stored(self) -> None:
-        """Note that it was committed by other means."""
+        """Record that the transaction was committed on another connection."""
         self._end(Outcome.STORED)
 
     def _end(self, outcome: Outcome) -> None:
@@ -252,24 +252,24 @@ class HeldTransaction:
             self._memory.end(number, outcome)
 
     def close(self) -> None:
-        """Give its connection back."""
+        """Release the connection."""
         self._transaction.close()
 
 
 class HeldMessage:
-    """An append whose last message was stopped by a proxy."""
+    """An append whose last message is held by a proxy."""
 
     def __init__(self, proxy: Proxy, future: "Future[Outcome]") -> None:
         self._proxy = proxy
         self._future = future
 
     def commit(self) -> None:
-        """Let the message go on."""
+        """Forward the message."""
         self._proxy.go_on()
         self._future.result(_PATIENCE_SECONDS)
 
     def rollback(self) -> None:
-        """Cut the connection: the server rolls back. Stores that try again by themselves may store it then."""
+        """Cut the connection, so that the server rolls back. A store that retries may store the append then."""
         self._proxy.cut_all()
         self._proxy.go_on()
         wait([self._future], _PATIENCE_SECONDS)

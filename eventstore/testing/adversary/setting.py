@@ -1,4 +1,4 @@
-"""What all attacks on one store have in common."""
+"""The setting of a run: what all attacks on one store have in common."""
 
 import random
 import time
@@ -26,13 +26,13 @@ _WRITING: Final = text(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The store under attack, and the dice.
+    """The store under attack, and the seed of random numbers.
 
     Attributes:
-        ground: Where.
-        adapter_name: `module:Class`.
-        adapter: The class.
-        seed: Of the run.
+        ground: The database.
+        adapter_name: The name of the adapter's class, `module:Class`.
+        adapter: The class of the adapter.
+        seed: The seed of the run.
         writers: How many writers the random attack has.
     """
 
@@ -43,20 +43,20 @@ class Setting:
     writers: int
 
     def generator(self, purpose: str) -> random.Random:
-        """Return random numbers by the seed."""
+        """Return a generator of random numbers, seeded by the run's seed and a purpose."""
         return random.Random(f"{self.seed}/{purpose}")
 
     def opener(self, place: Place, through: Callable[[URL], URL] | None = None) -> Callable[[], Adapter]:
-        """Return what makes adapters for a place, through a proxy if one is given."""
+        """Return a function that creates adapters for a place, optionally through a proxy."""
         url = (through(place.url) if through else place.url).render_as_string(hide_password=False)
         return lambda: self.adapter(url, place.schema)
 
     @contextmanager
     def prepared(self, place: Place) -> Iterator[Adapter]:
-        """Make the tables, and yield an adapter.
+        """Create the tables, and yield an adapter.
 
         Raises:
-            CanNotRun: There are events: so this is not the empty store that it should be.
+            CanNotRun: There are events, so the store is not empty.
         """
         maker = self.adapter(place.direct_url.render_as_string(hide_password=False), place.schema)
         try:
@@ -66,18 +66,18 @@ class Setting:
         adapter = self.opener(place)()
         try:
             if any(True for _ in adapter.read(self.adapter.readers[0].name, None)):
-                raise CanNotRun("the store has events already: the adversary works on an empty one only")
+                raise CanNotRun("the store has events already; the adversary works only on an empty one")
             yield adapter
         finally:
             adapter.close()
 
     def is_writing(self, place: Place) -> bool:
-        """Return whether the server says that a transaction holds a lock that only writers take (PostgreSQL)."""
+        """Return whether a transaction holds a lock that only writers take (PostgreSQL)."""
         with self.ground.connect(place.direct_url) as connection:
             return bool(connection.scalar(_WRITING, {"schema": place.schema}))
 
     def wait_until_quiet(self, place: Place) -> bool:
-        """Wait until no transaction writes to the place any more; return False if that takes too long."""
+        """Wait until no transaction writes to the place; return False after a timeout."""
         if place.is_sqlite:
             return True
         end = time.monotonic() + _QUIET_SECONDS
@@ -88,13 +88,13 @@ class Setting:
         return True
 
 
-def retried(work: Callable[[], Any], tries: int = 5) -> Any:
-    """Call it again after an error: connections that were cut may be in its pool."""
-    for tried in range(tries):
+def retry(work: Callable[[], Any], attempts: int = 5) -> Any:
+    """Call a function again after an error, because its pool may have connections that were cut."""
+    for attempt in range(attempts):
         try:
             return work()
         except Exception:
-            if tried == tries - 1:
+            if attempt == attempts - 1:
                 raise
             time.sleep(_PAUSE_SECONDS)
     return None

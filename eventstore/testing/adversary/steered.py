@@ -1,4 +1,4 @@
-"""The steered attacks: each brings a store to one dangerous point, whatever chance would do."""
+"""The steered attacks: each brings a store to one dangerous point deterministically."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -23,10 +23,10 @@ class Case:
     """A steered attack.
 
     Attributes:
-        name: By which it is asked for.
-        what: What it does, in a sentence.
-        play: Plays it.
-        needs_database: Whether it works in a database of its own, and on PostgreSQL needs the right to make one.
+        name: Its name on the command line.
+        what: A description in a sentence.
+        play: The function that makes the attack.
+        needs_database: Whether it needs a separate database, and on PostgreSQL the right to create one.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Case:
 
 
 def open_append(scene: Scene) -> Sequence[Score]:
-    """An append below committed ones is open, and then committed; and another, and then rolled back."""
+    """An append below committed ones is open and then committed; another one is open and then rolled back."""
     scene.append(scene.write("before"))
     for commits in (True, False):
         scene.read()
@@ -49,8 +49,8 @@ def open_append(scene: Scene) -> Sequence[Score]:
     return scene.scores()
 
 
-def hole_before_the_first(scene: Scene) -> Sequence[Score]:
-    """The same, of the first append that there is."""
+def gap_before_the_first(scene: Scene) -> Sequence[Score]:
+    """The same with the first append of all."""
     with scene.hold(scene.write("held")) as held:
         others = scene.append_others(scene.write("other", 3))
         scene.read()
@@ -59,8 +59,8 @@ def hole_before_the_first(scene: Scene) -> Sequence[Score]:
     return scene.scores()
 
 
-def hole_at_the_edge_of_a_page(scene: Scene) -> Sequence[Score]:
-    """The same, where a page of a reader ends, one before, and one after."""
+def gap_at_the_edge_of_a_page(scene: Scene) -> Sequence[Score]:
+    """The same at the end of a reader's page, one event before it, and one after it."""
     size = scene.setting.adapter.page_size
     for place in (size - 1, size, size + 1):
         scene.read()
@@ -74,9 +74,9 @@ def hole_at_the_edge_of_a_page(scene: Scene) -> Sequence[Score]:
 
 
 def two_streams(scene: Scene) -> Sequence[Score]:
-    """A transaction appends to several streams; of those that began later, one ends before it and one after it."""
+    """A transaction appends to several streams; of two later ones, one ends before it and one after it."""
     with scene.open() as long, scene.open() as other:
-        if not scene.place.is_sqlite:  # so that it has a lower id than those that draw positions before it
+        if not scene.place.is_sqlite:  # so that it has a lower id than transactions that take positions before it
             long.execute("SELECT txid_current()")
             scene.append(scene.write("shared"))
         long.append(scene.write("first"))
@@ -97,18 +97,18 @@ def two_streams(scene: Scene) -> Sequence[Score]:
 
 
 def prepared_transaction(scene: Scene) -> Sequence[Score]:
-    """An append is prepared for a commit in two phases, before a reader has looked, and after; then it is committed."""
+    """An append is prepared for two-phase commit, before and after a reader has read; then it is committed."""
     if scene.place.is_sqlite:
         raise LeftOut("SQLite has no prepared transactions")
     with scene.setting.ground.connect(scene.place.direct_url) as connection:
         if connection.scalar(text("SHOW max_prepared_transactions")) == "0":
             raise LeftOut("the server has max_prepared_transactions = 0")
-        for looks_before in (False, True):
-            name = f"{scene.setting.ground.name}_{int(looks_before)}"
+        for reads_before in (False, True):
+            name = f"{scene.setting.ground.name}_{int(reads_before)}"
             with scene.open() as transaction:
                 transaction.append(scene.write("prepared"))
                 scene.append(scene.write("other", 2))
-                if looks_before:
+                if reads_before:
                     scene.read()
                 transaction.execute(f"PREPARE TRANSACTION '{name}'")
             try:
@@ -122,7 +122,7 @@ def prepared_transaction(scene: Scene) -> Sequence[Score]:
 
 
 def conflict(scene: Scene) -> Sequence[Score]:
-    """Writers decide on the same version of a stream: one after the other, and several at once."""
+    """Writers expect the same version of a stream, one after the other and concurrently."""
     scene.append(scene.write("contested", expected_version=0))
     scene.append(scene.write("contested", expected_version=0))
     version = scene.adapter.version("contested")
@@ -131,7 +131,7 @@ def conflict(scene: Scene) -> Sequence[Score]:
         adapters = [scene.opened() for _ in range(_RIVALS)]
         writes = [scene.write("contested", expected_version=version) for _ in range(_RIVALS)]
         futures = [
-            scene.append_beside(write, adapter=adapter, after=start.wait)
+            scene.append_in_thread(write, adapter=adapter, after=start.wait)
             for adapter, write in zip(adapters, writes, strict=True)
         ]
         wait(futures, _PATIENCE_SECONDS)
@@ -142,10 +142,10 @@ def conflict(scene: Scene) -> Sequence[Score]:
 
 
 def lost_answer(scene: Scene) -> Sequence[Score]:
-    """The answer to an append is lost on its way, at each message in turn; its writer appends the same again."""
+    """The answer to an append is lost, at each message in turn; its writer appends the same again."""
     with proxy_to(scene.place) as proxy:
         number, last = 0, 0
-        while number <= last:  # 0: to count the messages, none is lost
+        while number <= last:  # number 0 loses no answer, to count the messages
             proxy.start_counting()
             adapter = scene.opened(proxy)
             version = adapter.version("retried")

@@ -1,4 +1,4 @@
-"""Stopping appends on their way to the server."""
+"""Stopping appends between the client and the server."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +20,10 @@ def proxy_to(place: Place) -> Iterator[Proxy]:
     """Open a proxy to the server of a place.
 
     Raises:
-        LeftOut: There can be none.
+        LeftOut: A proxy to it is not possible.
     """
     if place.is_sqlite:
-        raise LeftOut("SQLite has no connections that could be stopped")
+        raise LeftOut("SQLite has no network connections that could be stopped")
     try:
         address = Address.of(place.url)
     except NoAddress as error:
@@ -43,9 +43,9 @@ def until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def is_open(setting: Setting, place: Place, proxy: Proxy) -> bool:
-    """Return whether an append is stopped in the proxy, and the server says that its transaction has written.
+    """Return whether an append is held by the proxy, and its transaction has written.
 
-    It has to say so for a while: the server may be in the midst of what was sent before, the commit included.
+    The server must show that for a while, because it may still process earlier messages, including a commit.
     """
     if not proxy.wait_until_stopped(STOPS_SECONDS) or not until(lambda: setting.is_writing(place), _WRITES_SECONDS):
         return False

@@ -1,4 +1,4 @@
-"""The random attack: writers and readers of all kinds at once, while connections, sessions and writers go."""
+"""The random attack: writers and readers of all kinds work at once, while faults are caused."""
 
 import tempfile
 import time
@@ -10,10 +10,10 @@ from typing import Final
 from eventstore.testing.adversary.adapter import Adapter, Write
 from eventstore.testing.adversary.faults import Faults, Writers
 from eventstore.testing.adversary.following import Follower, FollowerThread
-from eventstore.testing.adversary.journal import Memory, Outcome, read_notes
+from eventstore.testing.adversary.journal import Memory, Outcome, read_journals
 from eventstore.testing.adversary.judging import Judge
 from eventstore.testing.adversary.places import Place
-from eventstore.testing.adversary.setting import Setting, retried
+from eventstore.testing.adversary.setting import Setting, retry
 from eventstore.testing.adversary.verdicts import Verdict
 from eventstore.testing.adversary.writing import new_event
 
@@ -27,7 +27,7 @@ _PATIENCE_SECONDS_INTERRUPTED: Final = 5.0
 
 
 def storm(setting: Setting, place: Place, seconds: float) -> Verdict:
-    """Write, read and break things for some time in an empty place; then let readers come to the end, and judge."""
+    """Write, read and cause faults for some time in an empty place; then let the readers finish, and judge."""
     memory = Memory()
     with ExitStack() as stack:
         adapter = stack.enter_context(setting.prepared(place))
@@ -45,16 +45,16 @@ def storm(setting: Setting, place: Place, seconds: float) -> Verdict:
                 faults.notes.append("some transactions of writers were still open 20 seconds later")
             _write_last(setting, adapter, memory)
         except BaseException:
-            _end(threads, _PATIENCE_SECONDS_INTERRUPTED)  # one that goes on reading would make a SQLite file again
+            _end(threads, _PATIENCE_SECONDS_INTERRUPTED)  # a reader that continues would recreate a SQLite file
             raise
         _end(threads, _PATIENCE_SECONDS)
         log = Follower(setting.adapter.readers[0], direct)
         log.finish()
         log.close()
-        attempts = [*read_notes(sorted(folder.iterdir())), *memory.attempts]
-    judge = Judge(attempts, log.given)
+        attempts = [*read_journals(sorted(folder.iterdir())), *memory.attempts]
+    judge = Judge(attempts, log.deliveries)
     followers = [thread.follower for thread in threads]
-    scores = [judge.score(each.reader, each.given, stopped=each.stopped) for each in followers]
+    scores = [judge.score(each.reader, each.deliveries, stopped=each.stopped) for each in followers]
     return Verdict.of(NAME, WHAT, [judge.score_log(), *scores], [str(faults), *faults.notes])
 
 
@@ -74,8 +74,8 @@ def _write(setting: Setting, place: Place, folder: Path, faults: Faults, seconds
 
 
 def _write_last(setting: Setting, adapter: Adapter, memory: Memory) -> None:
-    """Append an event that ends all holes before it."""
+    """Append an event after which all earlier gaps are settled."""
     write = Write("order-last", (new_event(setting.generator("last")),), None)
     number = memory.begin([write])
-    retried(lambda: adapter.append([write]))
+    retry(lambda: adapter.append([write]))
     memory.end(number, Outcome.STORED)

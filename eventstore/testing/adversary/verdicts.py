@@ -1,4 +1,4 @@
-"""What has come of each attack, and of all."""
+"""The verdicts on attacks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,27 +8,27 @@ from eventstore.testing.adversary.judging import Score
 
 
 class Result(Enum):
-    """What has come of an attack."""
+    """The result of an attack."""
 
     CLEAN = "clean"
     FOUND = "found"
     LEFT_OUT = "left out"
     FAILED = "failed"
-    """The attack could not be made to its end, because of an error where none was meant to be."""
+    """The attack ended early because of an unexpected error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What has come of one attack.
+    """The verdict on one attack.
 
     Attributes:
-        case: Its name.
-        what: What it does.
-        result: Clean, found something, left out, or failed.
-        scores: Of the log and of each reader.
-        notes: What else there is to say: why it was left out, how many faults were made.
+        case: The name of the attack.
+        what: Its description.
+        result: The result.
+        scores: The scores of the log and of each reader.
+        notes: More information, such as why it was left out, or how many faults were caused.
         seconds: How long it took.
-        trace: Of the error, if it has failed.
+        trace: The traceback of the error, if it failed.
     """
 
     case: str
@@ -41,12 +41,12 @@ class Verdict:
 
     @classmethod
     def of(cls, case: str, what: str, scores: Sequence[Score], notes: Sequence[str] = ()) -> "Verdict":
-        """Return the verdict on scores."""
+        """Return the verdict for scores."""
         result = Result.CLEAN if all(score.is_clean for score in scores) else Result.FOUND
         return cls(case, what, result, tuple(scores), tuple(notes))
 
     def plus(self, other: "Verdict") -> "Verdict":
-        """Return this and a clean verdict on another round, added up."""
+        """Return the sum of this verdict and a clean one on another round."""
         scores = [
             replace(one, written=one.written + two.written, delivered=one.delivered + two.delivered)
             for one, two in zip(self.scores, other.scores, strict=True)

@@ -1,4 +1,4 @@
-"""A writer: a process of its own, so that it can be killed. It appends in every way that its store offers."""
+"""A writer, which is a separate process so that it can be killed. It appends in every way that its store offers."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from eventstore.testing.adversary.adapter import KINDS, Adapter, Conflict, Event, Write
-from eventstore.testing.adversary.journal import File, Notes, Outcome
+from eventstore.testing.adversary.journal import File, Journal, Outcome
 from eventstore.testing.adversary.loading import load_adapter
 
 STREAMS: Final = 25
@@ -29,16 +29,16 @@ _PAUSE_AFTER_ERROR_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a writer is to do.
+    """The orders of a writer.
 
     Attributes:
-        adapter: `module:Class`.
-        url: For the adapter.
-        schema: For the adapter.
-        seed: Of the run.
-        number: Of the writer: with the seed, it says what it does.
-        seconds: For how long.
-        notes: The file that it notes its attempts in.
+        adapter: The name of the adapter's class, `module:Class`.
+        url: The URL for the adapter.
+        schema: The schema for the adapter.
+        seed: The seed of the run.
+        number: The number of the writer, which with the seed determines what it does.
+        seconds: How long it writes.
+        journal: The path of its journal.
     """
 
     adapter: str
@@ -47,33 +47,33 @@ class Orders:
     seed: int
     number: int
     seconds: float
-    notes: str
+    journal: str
 
 
 def start(orders: Orders) -> subprocess.Popen[bytes]:
-    """Start a writer. Its orders go through a pipe: a URL may have a password, and command lines can be seen."""
+    """Start a writer. Its orders go through a pipe: a URL may have a password, and command lines are visible."""
     command = [sys.executable, "-m", "eventstore.testing.adversary.writing"]
     writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    if writer.stdin is not None:  # it is a pipe
+    if writer.stdin is not None:  # always: it is a pipe
         writer.stdin.write(json.dumps(asdict(orders)).encode())
         writer.stdin.close()
     return writer
 
 
 class Writer:
-    """Appends at random, by a seed."""
+    """Makes random appends, determined by a seed."""
 
-    def __init__(self, adapter: Adapter, notes: Notes, generator: random.Random) -> None:
+    def __init__(self, adapter: Adapter, journal: Journal, generator: random.Random) -> None:
         self._adapter = adapter
-        self._notes = notes
+        self._journal = journal
         self._random = generator
         self._open: Any = getattr(adapter, "open", None)
 
     def write(self) -> None:
-        """Make one attempt, in one of the ways; then pause.
+        """Make one attempt in a random way, then pause.
 
         Raises:
-            Exception: The attempt has failed, and it is unknown whether it was stored.
+            Exception: The attempt failed, and it is unknown whether it was stored.
         """
         ways: list[tuple[Callable[[], None], int]] = [
             (self._append_to_one, 30),
@@ -92,34 +92,34 @@ class Writer:
         self._attempt(self._writes(4))
 
     def _append_at_version(self) -> None:
-        """Append at the version that the stream has now; after a lost answer, try the same again."""
+        """Append at the current version of a stream; after a lost answer, retry the same append."""
         stream = self._stream()
         write = Write(stream, self._events(), self._adapter.version(stream))
         self._pause()
-        number = self._notes.begin([write])
-        for tried in range(_RETRIES):
+        number = self._journal.begin([write])
+        for attempt in range(_RETRIES):
             try:
                 self._adapter.append([write])
             except Conflict:
-                if tried == 0:  # later, the first try may have been stored
-                    self._notes.end(number, Outcome.NOT_STORED)
+                if attempt == 0:  # on a retry, the conflict may come from the first attempt
+                    self._journal.end(number, Outcome.NOT_STORED)
                 return
             except Exception:
-                if tried == _RETRIES - 1:
+                if attempt == _RETRIES - 1:
                     raise
                 time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
             else:
-                self._notes.end(number, Outcome.STORED)
+                self._journal.end(number, Outcome.STORED)
                 return
 
     def _append_in_transaction(self) -> None:
-        """Append once or twice in a transaction that is open for a while; commit it, or roll it back."""
-        several = self._writes(self._random.choice([1, 1, 2]))
-        number = self._notes.begin(several)
+        """Append once or twice in a transaction that stays open for a while; commit it, or roll it back."""
+        writes = self._writes(self._random.choice([1, 1, 2]))
+        number = self._journal.begin(writes)
         outcome = Outcome.NOT_STORED
         transaction = self._open()
         try:
-            for write in several:
+            for write in writes:
                 transaction.append([write])
                 self._pause()
             if self._random.random() < _ROLLED_BACK:
@@ -131,20 +131,20 @@ class Writer:
         except Conflict:
             pass
         finally:
-            self._notes.end(number, outcome)
+            self._journal.end(number, outcome)
             transaction.close()
 
     def _attempt(self, writes: Sequence[Write]) -> None:
-        number = self._notes.begin(writes)
+        number = self._journal.begin(writes)
         try:
             self._adapter.append(writes)
         except Conflict:
-            self._notes.end(number, Outcome.NOT_STORED)
+            self._journal.end(number, Outcome.NOT_STORED)
         else:
-            self._notes.end(number, Outcome.STORED)
+            self._journal.end(number, Outcome.STORED)
 
     def _writes(self, streams: int) -> list[Write]:
-        names = sorted({self._stream() for _ in range(streams)})  # sorted: so that no two wait for each other
+        names = sorted({self._stream() for _ in range(streams)})  # sorted, to prevent deadlocks
         return [Write(name, self._events(), None) for name in names]
 
     def _stream(self) -> str:
@@ -159,23 +159,23 @@ class Writer:
 
 
 def new_event(generator: random.Random, kind: str | None = None) -> Event:
-    """Return an event with an id by the seed, and of a kind by it, if none is given."""
+    """Return an event with a random id and, unless a kind is given, a random kind."""
     return Event(UUID(int=generator.getrandbits(128), version=4), kind or generator.choice(KINDS))
 
 
 def main() -> None:
-    """Write for as long as the orders say, or until the adversary is gone."""
-    given: dict[str, Any] = json.load(sys.stdin)
-    orders = Orders(**given)
-    adversary, make = os.getppid(), load_adapter(orders.adapter)  # which takes a second or more
+    """Write until the time in the orders is over, or the adversary has ended."""
+    arguments: dict[str, Any] = json.load(sys.stdin)
+    orders = Orders(**arguments)
+    adversary, make = os.getppid(), load_adapter(orders.adapter)  # importing takes a second or more
     adapter, errors = make(orders.url, orders.schema), 0
     generator = random.Random(f"{orders.seed}/{orders.number}")
-    notes = File(Path(orders.notes))  # the adversary waits for this file
+    journal = File(Path(orders.journal))  # the adversary waits for this file
     end = time.monotonic() + orders.seconds
     while time.monotonic() < end and os.getppid() == adversary:
         try:
-            Writer(adapter, notes, generator).write()
-        except Exception:  # noqa: BLE001  # cut connections and the like: they are what this is about
+            Writer(adapter, journal, generator).write()
+        except Exception:  # noqa: BLE001  # cut connections and the like, which the attack causes
             errors += 1
             time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
             if errors % _ERRORS_IN_SEQUENCE == 0:
@@ -184,7 +184,7 @@ def main() -> None:
         else:
             errors = 0
     adapter.close()
-    notes.close()
+    journal.close()
 
 
 if __name__ == "__main__":

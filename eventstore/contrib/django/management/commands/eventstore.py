@@ -15,16 +15,16 @@ from eventstore.store import EventStore
 class Command(BaseCommand):
     """Mounts the group: `manage.py eventstore [--database ALIAS] check --json`."""
 
-    help = "The event store's own commands, on a database of this project. See: manage.py eventstore -- --help"
+    help = "The commands of the event store, on a database of this project. See: manage.py eventstore -- --help"
     requires_system_checks = ()
 
     def add_arguments(self, parser: Any) -> None:
-        """Take the alias of the database; the rest is for the group."""
+        """Add the alias of the database, and pass the rest to the group."""
         parser.add_argument("--database", default="default", help="Alias of the database. Defaults to 'default'.")
         parser.add_argument("arguments", nargs=REMAINDER, help="A command of the group, with its options.")
 
     def handle(self, *, database: str, arguments: list[str], **_: Any) -> None:
-        """Run it, with its own exit code."""
+        """Run the command with its exit code."""
         if arguments[:1] == ["--"]:
             arguments = arguments[1:]
         try:

@@ -1,4 +1,4 @@
-"""`manage.py flush`, by which Django's test cases empty the tables too: events are among what it deletes."""
+"""`manage.py flush`, which Django's test cases also use to empty the tables, including our events."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from eventstore.contrib.django.store import get_store
 
 
 class Command(flush.Command):
-    """Django's own, with what our tables ask for in the same transaction."""
+    """Django's command, with permission to empty our tables in the same transaction."""
 
     def handle(self, **options: Any) -> None:
         """Empty the tables."""
@@ -18,7 +18,7 @@ class Command(flush.Command):
         is_ours = False
 
         def allowed(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:  # Django's
-            """Come around each statement of the transaction: not before, as a human may be asked before it."""
+            """Wrap the statements of the transaction, and only these: before it, the command may ask for input."""
             nonlocal is_ours
             if is_ours or not connection.in_atomic_block:
                 return execute(sql, parameters, many, context)

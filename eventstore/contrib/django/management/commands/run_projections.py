@@ -16,24 +16,24 @@ from eventstore.projections import Projection, Worker
 
 
 class Command(BaseCommand):
-    """Runs projections, each in a thread of its own with a connection of Django's of its own."""
+    """Runs projections, each in a separate thread with a separate connection of Django's."""
 
-    help = "Run the projections that the setting EVENTSTORE names, until SIGTERM or Ctrl-C."
+    help = "Run the projections of the setting EVENTSTORE until SIGTERM or Ctrl-C."
 
     def add_arguments(self, parser: Any) -> None:
-        """Take names, the alias of the database, and whether to stop at the end."""
-        parser.add_argument("names", nargs="*", metavar="NAME", help="Which. Defaults to all.")
+        """Add the names, the alias of the database, and the options of workers."""
+        parser.add_argument("names", nargs="*", metavar="NAME", help="The projections to run. Defaults to all.")
         parser.add_argument("--database", default=None, help="Alias of the database. Defaults to the store's own.")
         parser.add_argument(
-            "--once", action="store_true", help="Handle what is stored by now, and return, instead of waiting for more."
+            "--once", action="store_true", help="Handle the events stored by now and return, without waiting for more."
         )
-        parser.add_argument("--batch-size", type=int, default=500, help="Events in one transaction at most.")
+        parser.add_argument("--batch-size", type=int, default=500, help="How many events a transaction has at most.")
 
     def handle(self, *, names: list[str], database: str | None, once: bool, batch_size: int, **_: Any) -> None:
-        """Run them; where one fails, stop the others too, and fail: whoever has started this starts it again."""
+        """Run them. If one fails, stop the others and fail, so that the process supervisor can restart the command."""
         store = get_store(database)
         workers = [Worker(store, projection, batch_size=batch_size) for projection in _chosen(names)]
-        failed: list[str] = []
+        failures: list[str] = []
 
         def work(worker: Worker) -> None:
             try:
@@ -41,12 +41,12 @@ class Command(BaseCommand):
                     worker.run_until_caught_up()
                 else:
                     worker.run_forever()
-            except Exception as error:  # noqa: BLE001  # whatever it is, the main thread is to know
-                # of an error that is not ours the text may show payload
-                told = str(error) if isinstance(error, EventStoreError) else type(error).__name__
-                failed.append(f"{worker.projection.name}: {told}")
+            except Exception as error:  # noqa: BLE001  # any error is reported by the main thread
+                # the text of other errors than ours may contain payload
+                description = str(error) if isinstance(error, EventStoreError) else type(error).__name__
+                failures.append(f"{worker.projection.name}: {description}")
             finally:
-                for other in workers if failed else []:
+                for other in workers if failures else []:
                     other.stop()
                 connections.close_all()
 
@@ -56,8 +56,8 @@ class Command(BaseCommand):
                 thread.start()
             for thread in threads:
                 thread.join()
-        if failed:
-            raise CommandError("\n".join(failed))
+        if failures:
+            raise CommandError("\n".join(failures))
 
 
 def _chosen(names: list[str]) -> list[Projection]:
@@ -74,7 +74,7 @@ def _chosen(names: list[str]) -> list[Projection]:
 
 @contextmanager
 def _stopped_by_signals(workers: list[Worker]) -> Iterator[None]:
-    """Let SIGTERM and SIGINT stop the workers after their batch; only in the main thread, as elsewhere they can't."""
+    """Stop the workers after their batch on SIGTERM and SIGINT. Outside of the main thread this does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

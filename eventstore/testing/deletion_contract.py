@@ -1,4 +1,4 @@
-"""Ending streams: what is left of them, and who is refused."""
+"""Deleting and archiving streams: what is left of them, and what is refused."""
 
 from functools import partial
 from typing import Any
@@ -32,13 +32,13 @@ REASON = "asked for by the customer, ticket 7"
 
 
 def delete(store: EventStore, stream_id: str = "order-1", **options: Any) -> int:
-    """Delete a stream, and return the position of the event that says so."""
+    """Delete a stream, and return the position of its tombstone."""
     options = {"expected_version": STREAM_EXISTS, "reason": REASON, **options}
     return store.delete_stream(stream_id, **options).position
 
 
-class ClosingContract(ContractBase):
-    """All about streams that end."""
+class DeletionContract(ContractBase):
+    """The contract of deleted and archived streams."""
 
     @pytest.fixture
     def two(self, store: EventStore) -> EventStore:
@@ -143,7 +143,7 @@ class ClosingContract(ContractBase):
         two.snapshots.save("order-1", version=3, state="secret")
         two.snapshots.save("order-2", version=3, state="kept")
         delete(two)
-        for version in (1, 3):  # by one who has read the events before
+        for version in (1, 3):  # as a writer that has read the events before
             assert two.snapshots.save("order-1", version=version, state="secret") is False
         with engine.connect() as connection:
             snapshots = two.tables.snapshots
@@ -192,7 +192,7 @@ class ClosingContract(ContractBase):
                 delete(two, **options)
         assert numbers(two.read_stream("order-1")) == [1, 2, 3]
 
-    def test_nobody_else_appends_such_an_event(self, two: EventStore) -> None:
+    def test_applications_can_not_append_such_an_event(self, two: EventStore) -> None:
         with pytest.raises(InvalidEvent, match="delete_stream"):
             two.append("order-1", [NewEvent("a"), NewEvent(STREAM_DELETED_EVENT)], expected_version=3)
 
@@ -201,41 +201,41 @@ class ClosingContract(ContractBase):
         strict = make_store(event_types=EventTypes(unregistered="error"))
         assert [event.event_type for event in strict.read_stream("order-1")] == [STREAM_DELETED_EVENT]
 
-    def test_projections_are_told(self, two: EventStore) -> None:
-        seen: list[tuple[str, int]] = []
-        projection = Projection("closing-contract", EventFilter(categories=["order"]))
+    def test_projections_get_the_event(self, two: EventStore) -> None:
+        handled: list[tuple[str, int]] = []
+        projection = Projection("deletion-contract", EventFilter(categories=["order"]))
 
         @projection.on()
         def see(event: RecordedEvent, _: object) -> None:
-            seen.append((event.event_type, event.version))
+            handled.append((event.event_type, event.version))
 
         Worker(two, projection).run_until_caught_up()
         delete(two)
         Worker(two, projection).run_until_caught_up()
-        assert seen[6:] == [(STREAM_DELETED_EVENT, 4)]
-        told: list[str] = []
-        on_the_spot = Projection("closing-contract-inline")
-        on_the_spot.on(STREAM_DELETED_EVENT)(lambda event, _: told.append(event.stream_id))
+        assert handled[6:] == [(STREAM_DELETED_EVENT, 4)]
+        deleted: list[str] = []
+        on_the_spot = Projection("deletion-contract-inline")
+        on_the_spot.on(STREAM_DELETED_EVENT)(lambda event, _: deleted.append(event.stream_id))
         delete(inline(two, on_the_spot), "order-2")
-        assert told == ["order-2"]
+        assert deleted == ["order-2"]
 
     def test_its_dead_letters_are_discarded(self, two: EventStore) -> None:
-        seen: list[str] = []
-        projection = Projection("closing-contract-strict", on_failure=OnFailure.DEAD_LETTER)
+        deleted: list[str] = []
+        projection = Projection("deletion-contract-strict", on_failure=OnFailure.DEAD_LETTER)
 
         @projection.on("counted")
         def refuse(event: RecordedEvent, _: object) -> None:
             if event.data["number"] == 2:
                 raise ZeroDivisionError
 
-        projection.on(STREAM_DELETED_EVENT)(lambda event, _: seen.append(event.stream_id))
+        projection.on(STREAM_DELETED_EVENT)(lambda event, _: deleted.append(event.stream_id))
         Worker(two, projection).run_until_caught_up()
         projections = ProjectionAdmin(two)
-        assert len(list(projections.dead_letters.list("closing-contract-strict"))) == 4
+        assert len(list(projections.dead_letters.list("deletion-contract-strict"))) == 4
         delete(two)
         Worker(two, projection).run_until_caught_up()
-        assert seen == ["order-1"]
-        letters = list(projections.dead_letters.list("closing-contract-strict", status=DeadLetterStatus.DISCARDED))
+        assert deleted == ["order-1"]
+        letters = list(projections.dead_letters.list("deletion-contract-strict", status=DeadLetterStatus.DISCARDED))
         assert [letter.stream_id for letter in letters] == ["order-1"] * 2
         assert all(REASON in (letter.note or "") for letter in letters)
 

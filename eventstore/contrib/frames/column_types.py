@@ -1,7 +1,7 @@
-"""What a column holds: from Python values to an Arrow type, and to arrays of it without loss.
+"""The types of columns: from Python values to Arrow types, and to arrays without loss.
 
-A column has a type of its own where all of its values are of one kind. Every other value becomes JSON text, in the form
-of `JSONCodec`, which can be read back exactly.
+A column has an Arrow type if all of its values fit one. Other values become JSON text in the form of `JSONCodec`, which
+can be read back exactly.
 """
 
 import math
@@ -22,7 +22,7 @@ from eventstore.codecs import JSONCodec
 _JSON: Final = JSONCodec()
 EXACT_IN_FLOAT: Final = 2**53
 DIGITS: Final = 38
-"""Of a decimal128."""
+"""The digits of a decimal128."""
 TIME: Final = pa.timestamp("us", "UTC")
 
 
@@ -31,13 +31,13 @@ class Misfit(Exception):  # never leaves the package
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What the values of a column have in common.
+class ColumnType:
+    """The type of a column, and the conversion of values to it.
 
     Attributes:
         arrow_type: The type of the column.
-        convert: Makes what pyarrow takes of values, None among them; raises Misfit.
-        storage: The type that pyarrow makes of that, where it is not the column's own.
+        convert: Converts values, including None, to values for pyarrow; raises Misfit.
+        storage: The type of the converted values, if it is not that of the column.
     """
 
     arrow_type: pa.DataType
@@ -48,18 +48,18 @@ class Kind:
         """Return the values as an array.
 
         Raises:
-            Misfit: One of them is of another kind, or would lose something.
+            Misfit: A value is of another type, or would not be stored exactly.
         """
         try:
-            made = pa.array(self.convert(values), self.storage or self.arrow_type)
-            return made if self.storage is None else made.cast(self.arrow_type)
+            array = pa.array(self.convert(values), self.storage or self.arrow_type)
+            return array if self.storage is None else array.cast(self.arrow_type)
         except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
             raise Misfit(type(error).__name__) from None
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON text, from which `JSONCodec().decode` makes the same value again."""
-    if _is_json(value):  # thirty times as quick
+    """Return a value as JSON text, which `JSONCodec().decode` decodes to the same value."""
+    if _is_json(value):  # thirty times as fast
         with suppress(ValueError):  # an integer of more digits than Python writes
             return msgspec.json.encode(value).decode()
     return _JSON.encode(value, typed=True).decode()
@@ -80,7 +80,7 @@ _ATOMS: Final = frozenset({str, int, bool, NoneType})
 
 
 def _only(*allowed: type) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """Return the check that values are of these very types: pyarrow itself takes a datetime for a date, say."""
+    """Return a check that values are of exactly these types: pyarrow would accept a datetime as a date, for example."""
     types = {*allowed, NoneType}
 
     def check(values: Sequence[Any]) -> Sequence[Any]:
@@ -135,57 +135,57 @@ def _json_texts(values: Sequence[Any]) -> Sequence[Any]:
     return [None if value is None else json_text(value) for value in values]
 
 
-BOOLEAN: Final = Kind(pa.bool_(), _only(bool))
-INTEGER: Final = Kind(pa.int64(), _only(int))
-FLOAT: Final = Kind(pa.float64(), _floats)
-TEXT: Final = Kind(pa.string(), _only(str))
-BINARY: Final = Kind(pa.binary(), _only(bytes))
-DATE: Final = Kind(pa.date32(), _only(date))
-INSTANT: Final = Kind(TIME, _datetimes(zoned=True))
-LOCAL_TIME: Final = Kind(pa.timestamp("us"), _datetimes(zoned=False))
-TIME_OF_DAY: Final = Kind(pa.time64("us"), _times)
-DURATION: Final = Kind(pa.duration("us"), _only(timedelta))
-IDENTIFIER: Final = Kind(pa.string(), _texts_of_uuids)
-JSON: Final = Kind(pa.string(), _json_texts)
+BOOLEAN: Final = ColumnType(pa.bool_(), _only(bool))
+INTEGER: Final = ColumnType(pa.int64(), _only(int))
+FLOAT: Final = ColumnType(pa.float64(), _floats)
+TEXT: Final = ColumnType(pa.string(), _only(str))
+BINARY: Final = ColumnType(pa.binary(), _only(bytes))
+DATE: Final = ColumnType(pa.date32(), _only(date))
+INSTANT: Final = ColumnType(TIME, _datetimes(zoned=True))
+LOCAL_TIME: Final = ColumnType(pa.timestamp("us"), _datetimes(zoned=False))
+TIME_OF_DAY: Final = ColumnType(pa.time64("us"), _times)
+DURATION: Final = ColumnType(pa.duration("us"), _only(timedelta))
+IDENTIFIER: Final = ColumnType(pa.string(), _texts_of_uuids)
+JSON: Final = ColumnType(pa.string(), _json_texts)
 
 
-def decimal_of(scale: int) -> Kind:
-    """Return the kind of decimals with so many digits after the point."""
-    return Kind(pa.decimal128(DIGITS, scale), _decimals)
+def decimal_of(scale: int) -> ColumnType:
+    """Return the type of decimals with a number of digits after the point."""
+    return ColumnType(pa.decimal128(DIGITS, scale), _decimals)
 
 
-def list_of(kind: Kind) -> Kind:
-    """Return the kind of lists of values of a kind. Tuples are lists, too."""
+def list_of(item: ColumnType) -> ColumnType:
+    """Return the type of lists of items of a type. Tuples are lists, too."""
     check = _only(list, tuple)
 
     def convert(values: Sequence[Any]) -> Sequence[Any]:
-        kind.array([part for value in check(values) if value is not None for part in value])
-        return [None if value is None else kind.convert(value) for value in values]
+        item.array([part for value in check(values) if value is not None for part in value])
+        return [None if value is None else item.convert(value) for value in values]
 
-    return Kind(pa.list_(kind.arrow_type), convert, kind.storage and pa.list_(kind.storage))
-
-
-def declared(arrow_type: pa.DataType) -> Kind:
-    """Return the kind of a column whose type the caller has chosen."""
-    is_of = pa.types
-    if is_of.is_integer(arrow_type):
-        return Kind(arrow_type, INTEGER.convert)
-    if is_of.is_list(arrow_type) or is_of.is_large_list(arrow_type):
-        part = declared(arrow_type.value_type)
-        return Kind(arrow_type, list_of(part).convert, pa.list_(part.storage or part.arrow_type))
-    if is_of.is_decimal(arrow_type):
-        return Kind(arrow_type, _decimals)
-    if is_of.is_timestamp(arrow_type):
-        kind = LOCAL_TIME if arrow_type.tz is None else INSTANT
-        return Kind(arrow_type, kind.convert, kind.arrow_type)
-    for is_such, kind in _FAMILIES.items():
-        if is_such(arrow_type):
-            return Kind(arrow_type, kind.convert, kind.arrow_type)
-    return Kind(arrow_type, lambda values: values)
+    return ColumnType(pa.list_(item.arrow_type), convert, item.storage and pa.list_(item.storage))
 
 
-_IDENTIFIER_OR_TEXT: Final = Kind(pa.string(), _texts)
-_FAMILIES: Final[dict[Callable[[pa.DataType], bool], Kind]] = {
+def declared(arrow_type: pa.DataType) -> ColumnType:
+    """Return the type of a column for which the caller has chosen the Arrow type."""
+    arrow_types = pa.types
+    if arrow_types.is_integer(arrow_type):
+        return ColumnType(arrow_type, INTEGER.convert)
+    if arrow_types.is_list(arrow_type) or arrow_types.is_large_list(arrow_type):
+        item = declared(arrow_type.value_type)
+        return ColumnType(arrow_type, list_of(item).convert, pa.list_(item.storage or item.arrow_type))
+    if arrow_types.is_decimal(arrow_type):
+        return ColumnType(arrow_type, _decimals)
+    if arrow_types.is_timestamp(arrow_type):
+        column_type = LOCAL_TIME if arrow_type.tz is None else INSTANT
+        return ColumnType(arrow_type, column_type.convert, column_type.arrow_type)
+    for is_of_family, column_type in _FAMILIES.items():
+        if is_of_family(arrow_type):
+            return ColumnType(arrow_type, column_type.convert, column_type.arrow_type)
+    return ColumnType(arrow_type, lambda values: values)
+
+
+_IDENTIFIER_OR_TEXT: Final = ColumnType(pa.string(), _texts)
+_FAMILIES: Final[dict[Callable[[pa.DataType], bool], ColumnType]] = {
     pa.types.is_boolean: BOOLEAN,
     pa.types.is_floating: FLOAT,
     pa.types.is_string: _IDENTIFIER_OR_TEXT,

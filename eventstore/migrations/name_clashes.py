@@ -19,7 +19,7 @@ CREATED_BY: Final = {
 """The revision that creates each table."""
 
 
-def refuse_strangers(connection: Connection, schema: str | None, *, next_revision_only: bool = False) -> None:
+def refuse_name_clashes(connection: Connection, schema: str | None, *, next_revision_only: bool = False) -> None:
     """Refuse tables of the application that have the name of a table that is still to be created.
 
     Args:
@@ -40,18 +40,18 @@ def refuse_strangers(connection: Connection, schema: str | None, *, next_revisio
             return
     inspector = inspect(connection)
     version = _version(connection, inspector, tables, where)
-    taken = [
+    clashes = [
         table.name
         for table in tables.metadata.sorted_tables
         if CREATED_BY[table.name] > version
         and (not next_revision_only or CREATED_BY[table.name] == version + 1)
         and inspector.has_table(table.name, where)
     ]
-    if taken:
-        raise TableTaken(sorted(taken), where)
+    if clashes:
+        raise TableTaken(sorted(clashes), where)
 
 
-def refuse_own(connection: Connection, schema: str | None) -> None:
+def refuse_existing_tables(connection: Connection, schema: str | None) -> None:
     """Refuse tables of ours that exist before the first revision creates them.
 
     Raises:
