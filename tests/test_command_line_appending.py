@@ -82,7 +82,7 @@ def test_people_and_pipes_see_a_line(command: CommandLine, store: EventStore) ->
         ("", "order-1"),
         ('{"event_type": "a"}\n{"event_type', "line 2 is not JSON"),
         (b'{"event_type": "\xff"}', "line 1 is not UTF-8"),
-        ("[]", "line 1 is a JSON object such as"),
+        ("[]", "line 1 must be a JSON object such as"),
         ('{"data": {}}', "line 1 has no event_type"),
         ('{"event_type": 7}', "line 1: an event type must be a string"),
         ('{"event_type": "a", "type": "SECRET"}', "line 1 has unknown fields: 'type'"),

@@ -275,7 +275,7 @@ def test_a_text_that_is_no_place_is_refused(place: str) -> None:
 def test_bad_arguments_are_refused_before_anything_is_read(sqlite_engine: Engine) -> None:
     store = EventStore(sqlite_engine)
     bad: Any = "streams:0:order-1"
-    with pytest.raises(InvalidInput, match="after is a Place"):
+    with pytest.raises(InvalidInput, match="after must be a Place"):
         verify(store, after=bad)
     with pytest.raises(InvalidInput, match="batch_size"):
         verify(store, batch_size=0)
