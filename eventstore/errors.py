@@ -589,7 +589,7 @@ class MigrationInProgress(MigrationError):
 
 
 class MigrationLockLost(MigrationError):
-    """This migration has lost the lock of migrations, another one has taken it, and this one has stopped.
+    """This migration has lost the migration lock, another one has taken it, and this one has stopped.
 
     Attributes:
         cause: Why the connection that held the lock was lost, in the words of the server or the driver.
@@ -600,7 +600,7 @@ class MigrationLockLost(MigrationError):
         self.cause = cause
         self.holders = tuple(holders)
         super().__init__(
-            f"the connection that held the lock of migrations was lost ({cause}), and another migration has the lock "
+            f"the connection that held the migration lock was lost ({cause}), and another migration has the lock "
             f"now{_by(self.holders)}; this one has stopped; run it again after the other has finished"
         )
 
@@ -863,7 +863,7 @@ class UnknownRevision(MigrationError):
 
 
 class MigratedMeanwhile(MigrationError):
-    """Another process has run revisions on the same tables at the same time, without the lock of migrations.
+    """Another process has run revisions on the same tables at the same time, without the migration lock.
 
     Attributes:
         expected: The revision that this process had reached; empty if there was none.

@@ -236,7 +236,7 @@ def test_a_class_that_the_store_does_not_know_is_an_error_before_anything_is_han
     twice.on("added")(lambda *_: None)
     with pytest.raises(InvalidInput, match=r"two handlers for 'added', one of them for Added"):
         Worker(typed, twice).run_once()
-    with pytest.raises(InvalidInput, match="has a handler for Added already"):
+    with pytest.raises(InvalidInput, match="already has a handler for Added"):
         twice.on(Added)(lambda *_: None)
 
 

@@ -266,7 +266,7 @@ def test_a_hook_that_leaves_a_transaction_open_is_refused(
             watch(engine)
         store = EventStore(engine)
         for _ in range(2):
-            with pytest.raises(UnsuitableSetting, match=r"open transaction .*commit"):
+            with pytest.raises(UnsuitableSetting, match=r"left a transaction open .*commit"):
                 store.append("order-1", new_events(1), expected_version=ANY)
             with pytest.raises(UnsuitableSetting), store.transaction():
                 pass
