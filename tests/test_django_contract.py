@@ -17,7 +17,7 @@ IN_THREADS: Final[Any] = None
 
 
 class OnDjango(AppendContract, ReadContract, SnapshotContract):
-    test_one_writer_wins_and_the_others_are_told = IN_THREADS
+    test_one_writer_wins_and_the_others_get_a_conflict = IN_THREADS
     test_appends_to_many_streams_do_not_deadlock = IN_THREADS
     test_writers_who_expect_nothing_all_succeed = IN_THREADS
 

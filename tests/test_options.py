@@ -226,5 +226,5 @@ def test_registering_without_a_name_says_that_it_takes_one() -> None:
 def test_an_option_in_alembic_ini_is_refused_by_name(option: str) -> None:
     config = Config()
     config.set_main_option(option, "soon")
-    with pytest.raises(InvalidInput, match=f"{option} in alembic.ini is a number of seconds, not 'soon'"):
+    with pytest.raises(InvalidInput, match=f"{option} in alembic.ini must be a number of seconds, not 'soon'"):
         Settings.of(config)

@@ -428,7 +428,7 @@ def test_what_does_not_fit_is_refused(
         assert conflict.value.stream_id == "order-1"
     assert content(there) == before
     export_events(here, other, EventFilter(event_types=["a"]), after_position=1)
-    with pytest.raises(ImportConflict, match="holes"):
+    with pytest.raises(ImportConflict, match="gaps"):
         import_events(EventStore.in_memory(), other)
 
 
@@ -448,14 +448,14 @@ def test_positions_that_readers_may_have_passed_are_given_to_nobody(
     [
         (lambda lines: lines[1:], "first line"),
         (lambda lines: lines[:-1], "last line"),
-        (lambda lines: [*lines[:2], *lines[3:]], "says 2 events, and there are 1"),
-        (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "follows one at 2"),
+        (lambda lines: [*lines[:2], *lines[3:]], "says 2 events, but there are 1"),
+        (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "follows one at position 2"),
         (lambda lines: [*lines[:2], b"{}", *lines[2:]], "line 3 of the export is no record"),
         (lambda lines: [*lines[:2], lines[2][:50]], "line 3 of the export is cut off"),
         (lambda lines: [lines[0].replace(b'"format":1', b'"format":2'), *lines[1:]], "knows formats up to 1"),
         (lambda lines: [lines[0], lines[1].replace(b'"version":1', b'"version":0'), *lines[2:]], "line 2"),
         (lambda lines: [lines[0], lines[1].replace(b'"codec":1', b'"codec":99'), *lines[2:]], "line 2"),
-        (lambda lines: [*lines, *lines[1:]], "follows one at 2"),
+        (lambda lines: [*lines, *lines[1:]], "follows one at position 2"),
     ],
 )
 def test_a_damaged_file_is_told(here: EventStore, elsewhere: EventStore, damage: Any, told: str) -> None:

@@ -76,7 +76,9 @@ def test_what_does_not_fit_is_told_in_a_line(store: EventStore, shared_postgres_
     run(store.engine, "export", str(tmp_path / "all.jsonl"))
     refused = run(shared_postgres_engine, "import", str(tmp_path / "all.jsonl"))
     assert refused.exit_code == 1
-    assert refused.stderr.startswith("error: version 1 of stream 'order-1' can't be imported: another event is there")
+    assert refused.stderr.startswith(
+        "error: version 1 of stream 'order-1' can't be imported: another event is stored there"
+    )
 
 
 def test_wrong_usage(store: EventStore, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def append(
         events = [NewEvent(event_type, _data(_parsed(data, "the data"), "the data"))]
     shared = None if metadata is None else _parsed(metadata, "--metadata")
     if shared is not None and not isinstance(shared, dict):
-        msg = "--metadata is a JSON object"
+        msg = "--metadata must be a JSON object"
         raise InvalidInput(msg)
     result = store.with_core(store.core.with_event_types(EventTypes())).append(
         stream_id, events, expected_version=expected_version, metadata=shared
@@ -90,14 +90,14 @@ def _events(lines: Iterable[str | bytes], *, is_stdin: bool) -> Iterator[NewEven
 
 def _event(value: Any, where: str) -> NewEvent:
     if not isinstance(value, dict):
-        msg = f'{where} is a JSON object such as {{"event_type": "order-placed", "data": {{}}}}'
+        msg = f'{where} must be a JSON object such as {{"event_type": "order-placed", "data": {{}}}}'
         raise InvalidInput(msg)
     unknown = sorted(set(value) - set(_FIELDS))
     if unknown:
         msg = f"{where} has unknown fields: {', '.join(map(repr, unknown))}; an event has {', '.join(_FIELDS)}"
         raise InvalidInput(msg)
     if "event_type" not in value:
-        msg = f"{where} has no event_type"
+        msg = f"{where} has no event_type; an event has {', '.join(_FIELDS)}"
         raise InvalidInput(msg)
     more = {name: value[name] for name in ("metadata", "schema_version") if value.get(name) is not None}
     if value.get("event_id") is not None:
@@ -113,7 +113,7 @@ def _parsed(text: bytes | str, where: str) -> Any:
     try:
         return json.loads(text if isinstance(text, str) else text.decode())
     except UnicodeDecodeError:
-        msg = f"{where} is not UTF-8"
+        msg = f"{where} is not UTF-8; convert it"
         raise InvalidInput(msg) from None
     except json.JSONDecodeError as error:
         msg = f"{where} is not JSON: {error.msg.removesuffix(' at')}, at character {error.pos + 1}"

@@ -137,7 +137,7 @@ def make_group(store: GivenStore, *, name: str = "eventstore") -> click.Group:
         ```
     """
     if not isinstance(store, EventStore) and not callable(store):
-        msg = f"store is an EventStore, or a function that returns one, not {type(store).__name__}"
+        msg = f"store must be an EventStore, or a function that returns one, not {type(store).__name__}"
         raise InvalidInput(msg)
     group = EventStoreGroup(
         name,

@@ -40,15 +40,15 @@ class Thresholds:
         if projections is not None:
             projections = _names(projections)
         if max_lag_seconds is not None and not (_is_number(max_lag_seconds) and max_lag_seconds >= 0):
-            msg = f"max_lag_seconds is a number of seconds from 0, or None, not {max_lag_seconds!r}"
+            msg = f"max_lag_seconds must be a number of seconds that is at least 0, or None, not {max_lag_seconds!r}"
             raise InvalidInput(msg)
         counted = {"max_lag_events": max_lag_events, "max_dead_letters": max_dead_letters}
         for name, value in {**counted, "max_failed_projections": max_failed_projections}.items():
             if value is not None and check_number(name, value) >= COUNTED_AT_MOST:
-                msg = f"{name} is less than {COUNTED_AT_MOST}, because no more are counted, not {value}"
+                msg = f"{name} must be less than {COUNTED_AT_MOST}, because no more are counted, not {value}"
                 raise InvalidInput(msg)
         if max_pool_use is not None and not (_is_number(max_pool_use) and 0 <= max_pool_use <= 1):
-            msg = f"max_pool_use is the part of the pool that may be in use, between 0 and 1, not {max_pool_use!r}"
+            msg = f"max_pool_use must be the part of the pool that may be in use, between 0 and 1, not {max_pool_use!r}"
             raise InvalidInput(msg)
         names = None if projections is None else tuple(projections)
         return cls(names, max_lag_seconds, max_lag_events, max_dead_letters, max_failed_projections, max_pool_use)
@@ -92,7 +92,7 @@ def _of_projection(name: str, found: str, remedy: str = "") -> Finding:
 def _names(projections: object) -> tuple[str, ...]:
     names = tuple(projections) if isinstance(projections, Iterable) and not isinstance(projections, str) else None
     if names is None or not all(isinstance(name, str) for name in names):
-        msg = f"projections is a list of names, not {type(projections).__name__}"
+        msg = f"projections must be a list of names, not {type(projections).__name__}"
         raise InvalidInput(msg)
     return names
 

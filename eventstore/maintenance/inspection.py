@@ -41,7 +41,7 @@ class Inspection:
             InvalidInput: `store` is not a store, or is joined to a transaction; or the batch size is not a number of
                 at least 1.
         """
-        msg = "store is an EventStore that is not joined to a transaction: pass the application's own"
+        msg = "store must be an EventStore that is not joined to a transaction: pass the application's own"
         if not isinstance(store, EventStore) or store.core.execution.is_joined:
             raise InvalidInput(msg)
         store.engine  # noqa: B018  # a store without one says what to use instead

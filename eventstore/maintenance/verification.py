@@ -58,7 +58,9 @@ def verify(
     """
     inspection = Inspection.of(store, batch_size=batch_size, on_progress=on_progress)
     if after is not None and not isinstance(after, Place):
-        msg = f"after is a Place such as Progress.place, not {type(after).__name__}; Place.parse makes one from text"
+        msg = (
+            f"after must be a Place such as Progress.place, not {type(after).__name__}; Place.parse makes one from text"
+        )
         raise InvalidInput(msg)
     if event_types is not None:
         check_registry(event_types).validate()

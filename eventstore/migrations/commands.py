@@ -206,7 +206,7 @@ def sql(
         MigrationError: A revision can't be printed.
     """
     if dialect not in _OFFLINE_DIALECTS:
-        msg = f"dialect is one of {', '.join(_OFFLINE_DIALECTS)}, not {dialect!r}"
+        msg = f"dialect must be one of {', '.join(_OFFLINE_DIALECTS)}, not {dialect!r}"
         raise InvalidInput(msg)
     if dialect == "sqlite" and schema is not None:
         msg = "schema is an option for PostgreSQL; SQLite has no schemas"
@@ -225,7 +225,7 @@ def _check_range(revisions: str) -> None:
     if not colon:
         return
     if not (first and last):
-        raise InvalidInput(f"revisions is one revision, or two with a colon between, not {revisions!r}")
+        raise InvalidInput(f"revisions must be one revision, or two with a colon between, not {revisions!r}")
     ScriptDirectory.from_config(_config(Settings())).get_revisions(first)  # refuses a revision that does not exist
     if not revisions_after(first, last):
         msg = f"there is nothing to print: {last} does not come after {first}; SQL is printed for upgrades only"
@@ -234,7 +234,7 @@ def _check_range(revisions: str) -> None:
 
 def _check_revision(revision: object) -> None:
     if not isinstance(revision, str):
-        msg = f"revision is a string such as 'head' or 'es_0002', not {type(revision).__name__}"
+        msg = f"revision must be a string such as 'head' or 'es_0002', not {type(revision).__name__}"
         raise InvalidInput(msg)
 
 

@@ -74,7 +74,7 @@ def deploy_lock(
         yield
         return
     if connection.in_transaction():
-        raise MigrationInsideTransaction("taking the lock of migrations")
+        raise MigrationInsideTransaction("taking the migration lock")
     settings = Settings(on_progress=on_progress)
     # not from the application's pool, which may allow no second connection; its dialect may be asynchronous
     application = connection.engine

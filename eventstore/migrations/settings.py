@@ -89,5 +89,5 @@ def _seconds(config: Config, option: str, default: str) -> float:
     try:
         return float(value)
     except ValueError:
-        msg = f"{option} in alembic.ini is a number of seconds, not {value!r}"
+        msg = f"{option} in alembic.ini must be a number of seconds, not {value!r}"
         raise InvalidInput(msg) from None

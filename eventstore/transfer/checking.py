@@ -54,7 +54,7 @@ def checked(record: Record) -> Record:
 
 def _check_number(name: str, value: object, minimum: int, maximum: int = MAX_VERSION) -> None:
     if type(value) is not int or not minimum <= value <= maximum:
-        msg = f"its {name} is an integer between {minimum} and {maximum}"
+        msg = f"its {name} must be an integer between {minimum} and {maximum}"
         raise InvalidInput(msg)
 
 

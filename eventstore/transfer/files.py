@@ -50,7 +50,7 @@ def format_of(file: str | Path | IO[bytes], explicit: Format | str | None) -> Fo
             return Format(explicit)
         except ValueError:
             names = " or ".join(each.value for each in Format)
-            msg = f"format is {names}, not {explicit!r}"
+            msg = f"format must be {names}, not {explicit!r}"
             raise InvalidInput(msg) from None
     if isinstance(file, str | Path):
         format_ = _SUFFIXES.get(Path(file).suffix)

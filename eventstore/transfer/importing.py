@@ -142,11 +142,13 @@ class _Import:
                     raise DamagedExport("the first line", "is not the beginning of one")
                 case StoredEvent(position=position):
                     if position <= self._position:
-                        raise DamagedExport("some event", f"at position {position} follows one at {self._position}")
+                        raise DamagedExport(
+                            "some event", f"at position {position} follows one at position {self._position}"
+                        )
                     self._position, self._part = position, self._part + 1
                 case End(position=position, events=events):
                     if events != self._part or position < self._position:
-                        raise DamagedExport("its end", f"says {events} events, and there are {self._part}")
+                        raise DamagedExport("its end", f"says {events} events, but there are {self._part}")
                     self._position = position
             yield record
 

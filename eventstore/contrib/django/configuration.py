@@ -45,7 +45,7 @@ def projections() -> list[Projection]:
 def _setting() -> dict[str, Any]:
     options = getattr(settings, NAME, {})
     if not isinstance(options, dict):
-        msg = f"{NAME} is a dictionary, not {type(options).__name__}"
+        msg = f"{NAME} must be a dictionary, not {type(options).__name__}"
         raise ImproperlyConfigured(msg)
     unknown = sorted(set(options) - {*_STORE_OPTIONS, _PROJECTIONS})
     if unknown:

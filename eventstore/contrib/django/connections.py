@@ -91,7 +91,9 @@ class WrappedErrors:
 
     def listen(self, engine: object) -> NoReturn:  # noqa: ARG002  # there is no engine
         """Refuse, because listening needs a dedicated connection."""
-        raise InvalidInput("a store on Django's connection can't listen for notifications")
+        raise InvalidInput(
+            "a store on Django's connection can't listen for notifications; use EventStore(engine_of(…))"
+        )
 
 
 def transaction_state(connection: Any, state_of: Callable[[Any], TransactionState]) -> TransactionState:

@@ -150,7 +150,9 @@ class DjangoExecution:
 
     def joined(self, connect: object) -> NoReturn:  # noqa: ARG002  # refused in any case
         """Refuse, because it is in Django's transaction already."""
-        raise InvalidInput("a store on Django's connection joins no other transaction")
+        raise InvalidInput(
+            "a store on Django's connection can't join another transaction; use an EventStore on an engine"
+        )
 
     def _run(self) -> Run:
         self._refuse_manual_transactions()

@@ -87,14 +87,14 @@ class FlaskEventStore:
         config_prefix: str = _DEFAULT_PREFIX,
     ) -> None:
         if session is not None and not isinstance(session, scoped_session):
-            msg = f"session is a scoped_session of SQLAlchemy such as db.session, not {type(session).__name__}"
+            msg = f"session must be a scoped_session of SQLAlchemy such as db.session, not {type(session).__name__}"
             raise InvalidInput(msg)
         for name, function in (("user", user), ("metadata", metadata)):
             if function is not None and not callable(function):
-                msg = f"{name} is a function, called at each append, not {type(function).__name__}"
+                msg = f"{name} must be a function, called at each append, not {type(function).__name__}"
                 raise InvalidInput(msg)
         if not config_prefix.isupper():
-            msg = "config_prefix is in upper case, such as AUDIT for AUDIT_URL, because Flask ignores other keys"
+            msg = "config_prefix must be in upper case, such as AUDIT for AUDIT_URL, because Flask ignores other keys"
             raise InvalidInput(msg)
         self._session = session
         self._user = user

@@ -242,12 +242,12 @@ def _check_fields(fields: Any) -> dict[str, ColumnType] | tuple[str, ...] | None
         return None
     names = None if isinstance(fields, str) or not isinstance(fields, Iterable) else tuple(dict.fromkeys(fields))
     if names is None or not all(isinstance(name, str) for name in names):
-        msg = f"fields is a list of names, or a mapping of names to Arrow types, not {type(fields).__name__}"
+        msg = f"fields must be a list of names, or a mapping of names to Arrow types, not {type(fields).__name__}"
         raise InvalidInput(msg)
     if not isinstance(fields, Mapping):
         return names
     for name, arrow_type in fields.items():
         if not isinstance(arrow_type, pa.DataType):
-            msg = f"fields[{name!r}] is a pyarrow.DataType, not {type(arrow_type).__name__}"
+            msg = f"fields[{name!r}] must be a pyarrow.DataType, not {type(arrow_type).__name__}"
             raise InvalidInput(msg)
     return {name: declared(arrow_type) for name, arrow_type in fields.items()}

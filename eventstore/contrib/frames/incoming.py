@@ -20,7 +20,7 @@ def rows_of(data: Any) -> Iterator[DataRow]:
         return _rows_of_batches(stream_of(data))
     if isinstance(data, Iterable) and not isinstance(data, str | bytes | Mapping):
         return _checked(data)
-    msg = f"data is a data frame, an Arrow stream, or an iterable of mappings, not {type(data).__name__}"
+    msg = f"data must be a data frame, an Arrow stream, or an iterable of mappings, not {type(data).__name__}"
     raise InvalidInput(msg)
 
 
@@ -35,14 +35,14 @@ def stream_of(data: Any) -> pa.RecordBatchReader:
     if hasattr(data, "__arrow_c_array__"):
         batch = pa.record_batch(data)
         return pa.RecordBatchReader.from_batches(batch.schema, [batch])
-    msg = f"events is a data frame or an Arrow stream, not {type(data).__name__}"
+    msg = f"events must be a data frame or an Arrow stream, not {type(data).__name__}"
     raise InvalidInput(msg)
 
 
 def _checked(rows: Iterable[Any]) -> Iterator[DataRow]:
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            msg = f"row {number} of the data is a mapping of columns to values, not {type(row).__name__}"
+            msg = f"row {number} of the data must be a mapping of columns to values, not {type(row).__name__}"
             raise InvalidInput(msg)
         yield row
 

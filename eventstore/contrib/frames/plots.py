@@ -46,7 +46,7 @@ def activity(
         InvalidInput: There is no such column, or it has no times; or `every` is not a unit.
     """
     if every not in _UNITS:
-        msg = f"every is one of {', '.join(_UNITS)}, not {every!r}"
+        msg = f"every must be one of {', '.join(_UNITS)}, not {every!r}"
         raise InvalidInput(msg)
     table = _table(events, ["event_type"], time)
     # Wall time: the axis has no zone, so that two hours in one day of the year have the same name.
@@ -107,7 +107,7 @@ def life(events: Any, *, time: str = "recorded_at", zone: str = "UTC", axes: Axe
     table = _table(events, ["stream_id", "version", "event_type"], time).sort_by("version")
     streams = pc.unique(table["stream_id"]).to_pylist()
     if len(streams) > 1:
-        msg = f"these are events of {len(streams)} streams; the life of one is drawn: pass the events of one"
+        msg = f"events has {len(streams)} streams, but this draws the life of one: pass the events of one stream"
         raise InvalidInput(msg)
     moments = pc.local_timestamp(table["time"].cast(pa.timestamp("us", zone))).to_pylist()
     versions = table["version"].to_pylist()
@@ -129,7 +129,7 @@ def _table(events: Any, columns: Sequence[str], time: str | None = None) -> pa.T
     names = [*columns, *([time] if time else [])]
     for name in names:
         if name not in reader.schema.names:
-            msg = f"there is no column {name!r}; there are {', '.join(map(repr, reader.schema.names))}"
+            msg = f"there is no column {name!r}; the columns are {', '.join(map(repr, reader.schema.names))}"
             raise InvalidInput(msg)
     table = pa.Table.from_batches((batch.select(names) for batch in reader), pa.schema(map(reader.schema.field, names)))
     for name in columns:
@@ -140,7 +140,7 @@ def _table(events: Any, columns: Sequence[str], time: str | None = None) -> pa.T
     if time is None:
         return table
     if not pa.types.is_timestamp(table.schema.field(time).type):
-        msg = f"the column {time!r} is one of {table.schema.field(time).type}, not of times"
+        msg = f"the column {time!r} has values of type {table.schema.field(time).type}, not times"
         raise InvalidInput(msg)
     table = table.rename_columns([*columns, "time"])
     return table.filter(pc.is_valid(table["time"]))

@@ -22,7 +22,7 @@ def load_adapter(name: str) -> type[Adapter]:
     try:
         cls: Any = getattr(import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise CanNotRun(f"there is no adapter {name!r}; name it as module:Class ({error})") from error
+        raise CanNotRun(f"there is no adapter {name!r}; name it in the form module:Class ({error})") from error
     missing = [each for each in _REQUIRED if not hasattr(cls, each)]
     if missing:
         raise CanNotRun(f"the adapter {name} lacks {', '.join(missing)}: see eventstore.testing.adversary.Adapter")
