@@ -237,8 +237,10 @@ def test_the_connection_is_idle_and_as_it_was_after_a_repetition(shared_postgres
 @contextmanager
 def _elsewhere(url: str) -> Iterator[Engine]:
     engine = create_engine(url)
-    yield engine
-    engine.dispose()
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def test_no_append_has_a_round_trip_more(postgres_url: str) -> None:

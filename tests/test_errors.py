@@ -28,7 +28,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.HistoryChangeRefused(),
         errors.TransferError("text"),
         errors.DamagedExport("line 7", "is no record"),
-        errors.ImportConflict("order-1", 2, "another event is there"),
+        errors.ImportConflict("order-1", 2, "another event is stored there"),
         errors.EncodingError(path="$.a", value_type="object", problem="unknown", index=1, event_type="placed"),
         errors.DecodingError("damaged", stream_id="order-1", version=2, event_type="placed"),
         errors.EventTooNew("placed", 2, 1),

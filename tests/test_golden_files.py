@@ -198,7 +198,7 @@ CHANGES: list[tuple[Change, str]] = [
         lambda content: {**content, "bytes": content["bytes"][8:]},
         "can't be read any more: the stored bytes are damaged",
     ),
-    (lambda content: {**content, "codec": 77}, "can't be read any more: written by a codec with the number 77"),
+    (lambda content: {**content, "codec": 77}, "can't be read any more: written by the codec with number 77"),
     (lambda content: {**content, "bytes": "x"}, "is not a golden file"),
     (lambda content: {key: value for key, value in content.items() if key != "read"}, "is not a golden file"),
     (lambda content: [content], "is not a golden file"),
@@ -226,7 +226,7 @@ def test_files_of_other_codecs_are_read_too(folder: Path) -> None:
     GoldenFiles(folder, registry(), codec=ReversedJSON()).write([PLACED])
     assert len(contents(folder)) == 5
     GoldenFiles(folder, registry(), also_reads=[ReversedJSON()]).check()
-    assert "codec with the number 70" in failure(GoldenFiles(folder, registry()))
+    assert "written by the codec with number 70" in failure(GoldenFiles(folder, registry()))
 
 
 def test_an_example_that_a_store_would_refuse_is_refused(tmp_path: Path) -> None:

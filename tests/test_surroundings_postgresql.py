@@ -33,8 +33,10 @@ def shared_url(shared_postgres_engine: Engine) -> str:
 @contextmanager
 def engine_with(url: str, **options: Any) -> Iterator[Engine]:
     engine = create_engine(url, **options)
-    yield engine
-    engine.dispose()
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def with_server_settings(*settings: str) -> dict[str, Any]:
@@ -282,7 +284,7 @@ def test_a_hook_on_sqlalchemys_connection_that_begins_is_refused(shared_url: str
         def _ping(connection: Connection) -> None:
             connection.execute(text("SELECT 1"))
 
-        with pytest.raises(UnsuitableSetting, match="open transaction"):
+        with pytest.raises(UnsuitableSetting, match="left a transaction open"):
             EventStore(engine).append("order-1", new_events(1), expected_version=ANY)
 
 
