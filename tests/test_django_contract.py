@@ -40,3 +40,9 @@ class TestDjangoOnPostgreSQL(OnDjango):
     @pytest.fixture(autouse=True)
     def database(self, django_postgresql: dict[str, Any]) -> None:
         """Use it."""
+
+
+def test_what_is_left_out_is_a_test_of_the_contract() -> None:
+    names = [name for name, value in vars(OnDjango).items() if value is IN_THREADS and name.startswith("test_")]
+    assert len(names) == 3
+    assert all(callable(getattr(super(OnDjango, OnDjango), name, None)) for name in names), names
