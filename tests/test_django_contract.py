@@ -17,7 +17,7 @@ IN_THREADS: Final[Any] = None
 
 
 class OnDjango(AppendContract, ReadContract, SnapshotContract):
-    test_one_writer_wins_and_the_others_are_told = IN_THREADS
+    test_one_writer_wins_and_the_others_get_a_conflict = IN_THREADS
     test_appends_to_many_streams_do_not_deadlock = IN_THREADS
     test_writers_who_expect_nothing_all_succeed = IN_THREADS
 
@@ -40,3 +40,9 @@ class TestDjangoOnPostgreSQL(OnDjango):
     @pytest.fixture(autouse=True)
     def database(self, django_postgresql: dict[str, Any]) -> None:
         """Use it."""
+
+
+def test_what_is_left_out_is_a_test_of_the_contract() -> None:
+    names = [name for name, value in vars(OnDjango).items() if value is IN_THREADS and name.startswith("test_")]
+    assert len(names) == 3
+    assert all(callable(getattr(super(OnDjango, OnDjango), name, None)) for name in names), names
