@@ -436,7 +436,7 @@ def test_check_fails_for_damage_of_older_tables_and_for_a_wrong_stamp(new_engine
     result = check("check")
     assert result.exit_code == 6
     assert (
-        f"names {REVISIONS[-1]}, but the tables are those of es_0003\tes_0003\tthen run `eventstore migrate`"
+        f"names {REVISIONS[-1]}, but the tables are those of es_0003\tes_0003\tbefore you run `eventstore migrate`: "
         in result.stdout
     )
 

@@ -61,7 +61,7 @@ def wrong_stamps(
     inventory: Inventory, verdict: Verdict, history: Mapping[str, Definitions]
 ) -> Iterator[tuple[str, str, Remedy]]:
     """Yield each table that names another revision than that of the tables, the problem, and the remedy."""
-    then = "" if not verdict.pending else "then run `eventstore migrate`; first: "
+    then = "" if not verdict.pending else "before you run `eventstore migrate`: "
     stamps, table = inventory.revisions, f"{inventory.schema}{VERSION_TABLE}"
     if stamps is not None and stamps != (verdict.revision,):
         problem = f"names {' and '.join(stamps) or 'no revision'}, but the tables are those of {verdict.revision}"
