@@ -277,9 +277,7 @@ class EventMapper:
             return [events]
         if self.event_types.name_of(type(events)) is not None:
             return [self.event_types.new_event(events)]
-        if not isinstance(events, list) and is_event_class(
-            type(events)
-        ):  # one event; a pydantic model is iterable, too
+        if type(events) not in (list, tuple) and is_event_class(type(events)):  # a pydantic model is iterable, too
             raise UnregisteredEventType(type(events).__qualname__)
         if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
             msg = (
