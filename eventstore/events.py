@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -16,6 +16,7 @@ from eventstore.common.validation import MAX_VERSION, check_event_type, check_sc
 from eventstore.errors import (
     InvalidEvent,
     InvalidExpectedVersion,
+    InvalidInput,
     InvalidMetadata,
     StreamArchived,
     StreamClosed,
@@ -186,6 +187,22 @@ class Append:
             object.__setattr__(self, "stream_id", stream_id)
         if expected_version is not self.expected_version:
             object.__setattr__(self, "expected_version", expected_version)
+
+
+def check_appends(appends: object) -> Iterator[Append]:
+    """Yield the appends of a list.
+
+    Raises:
+        InvalidInput: It is not a list of `Append`s.
+    """
+    if not isinstance(appends, Iterable):
+        msg = f"append_many needs a list of Append, not {type(appends).__name__}"
+        raise InvalidInput(msg)
+    for append in appends:
+        if not isinstance(append, Append):
+            msg = f"append_many needs a list of Append, and {type(append).__name__} is not one"
+            raise InvalidInput(msg)
+        yield append
 
 
 def check_expected_version(expected: object) -> ExpectedVersion:

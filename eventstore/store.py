@@ -34,7 +34,7 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.event_types import EventTypeFinding, EventTypes
-from eventstore.events import Append, AppendResult, RecordedEvent
+from eventstore.events import Append, AppendResult, RecordedEvent, check_appends
 from eventstore.filters import EventFilter, combine
 from eventstore.health import Health
 from eventstore.health.check import HealthCheck
@@ -163,8 +163,12 @@ class EventStore:
             InvalidInput: An option is not valid.
         """
         if engine_options is not None and not isinstance(engine_options, Mapping):
-            msg = f"engine_options is a mapping of options of create_engine, not {type(engine_options).__name__}"
+            msg = f"engine_options must be a mapping of options of create_engine, not {type(engine_options).__name__}"
             raise InvalidInput(msg)
+        for name in engine_options or ():
+            if not isinstance(name, str) or name in {"url", "lock_timeout_seconds"}:
+                msg = f"engine_options has {name!r}, which is not an option of create_engine"
+                raise InvalidInput(msg)
         lock_timeout = {name: options[name] for name in ("lock_timeout_seconds",) if name in options}
         store = cls(engine_for(url, **lock_timeout, **(engine_options or {})), **options)
         store._own_engine = _OwnEngine(store.engine)
@@ -350,7 +354,7 @@ class EventStore:
         """
         check_flag("atomic", atomic)
         with self._core.observer.operation("append_many") as observed:
-            pending = [self._core.mapper.pending(append) for append in appends]
+            pending = [self._core.mapper.pending(append) for append in check_appends(appends)]
             results = self._appender.append_many(pending, atomic=atomic)
             stored = [isinstance(result, AppendResult) for result in results]
             observed.note(

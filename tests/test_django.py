@@ -402,6 +402,7 @@ def test_an_inline_store_is_like_the_projects_store() -> None:
     refused: list[Callable[[], object]] = [
         lambda: projecting.engine,
         projecting.health,
+        lambda: projecting.archive_stream("account-1", into=EventStore.in_memory(), expected_version=1, reason="old"),
         lambda: projecting.subscribe(after_position=0, notify=True),
     ]
     for call in refused:

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import DecodingError, EncodingError, EventTypes, NewEvent
+from eventstore import NO_STREAM, DecodingError, EncodingError, EventStore, EventTypes, NewEvent
 from eventstore.codecs import JSONCodec, MessagePackCodec
 from eventstore.codecs.payload import PayloadCodec
 from eventstore.errors import EventTypeError, EventTypeTaken, InvalidEvent, UnregisteredEventType
@@ -403,6 +403,17 @@ def test_an_unregistered_class() -> None:
     for event in (Heir(Decimal(1)), Weight(1), object(), {"price": 1}, None):
         with pytest.raises(UnregisteredEventType) as error:
             event_types.new_event(event)
+        assert error.value.class_name == type(event).__qualname__
+
+
+def test_one_object_of_an_unregistered_class_is_named_by_its_class() -> None:
+    class Empty(pydantic.BaseModel):
+        pass
+
+    store = EventStore.in_memory()
+    for event in (Model(amount=Decimal(1)), Empty(), Line(Decimal(1)), Weight(1), Circle(1.0)):  # models are iterable
+        with pytest.raises(UnregisteredEventType) as error:
+            store.append("line-1", event, expected_version=NO_STREAM)
         assert error.value.class_name == type(event).__qualname__
 
 

@@ -42,7 +42,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
         lambda _, **options: EventStore.from_url(**{"url": "sqlite://", **options}),
         {
             "url": [None, 7, b"sqlite://", create_engine("sqlite://")],
-            "engine_options": ["pool_size", 7, [("pool_size", 2)]],
+            "engine_options": ["pool_size", 7, [("pool_size", 2)], {7: 2}, {"url": "x"}, {"lock_timeout_seconds": 1}],
             "event_types": NOT_EVENT_TYPES,
             "lock_timeout_seconds": NOT_SECONDS,
             "notify": NOT_A_FLAG,

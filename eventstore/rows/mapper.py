@@ -20,8 +20,10 @@ from eventstore.errors import (
     InvalidEvent,
     InvalidExpectedVersion,
     InvalidInput,
+    UnregisteredEventType,
 )
 from eventstore.event_types import EventTypes
+from eventstore.event_types.classes import is_event_class
 from eventstore.event_types.upcasting import PlainEvent, Shape
 from eventstore.events import TOMBSTONE_ERRORS, Append, NewEvent, RecordedEvent
 from eventstore.streams import STREAM_EXISTS, Expectation, ExpectedVersion
@@ -275,6 +277,8 @@ class EventMapper:
             return [events]
         if self.event_types.name_of(type(events)) is not None:
             return [self.event_types.new_event(events)]
+        if type(events) not in (list, tuple) and is_event_class(type(events)):  # a pydantic model is iterable, too
+            raise UnregisteredEventType(type(events).__qualname__)
         if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
             msg = (
                 f"events must be one event or a list of events, not {type(events).__name__}; an event is a NewEvent or "

@@ -168,6 +168,14 @@ class InputContract(ContractBase):
                 store.append_many([Append("order-1", events, expected_version=0)])
         assert store.stream_version("order-1") == 0
 
+    def test_appends_that_are_no_list_of_appends(self, store: EventStore) -> None:
+        append = Append("order-1", numbered(1), expected_version=0)
+        bad: list[Any] = [None, append, "order-1", [append, ("order-2", numbered(1))], [None]]
+        for appends in bad:
+            with pytest.raises(InvalidInput, match="append_many needs a list of Append"):
+                store.append_many(appends)
+        assert store.stream_version("order-1") == 0
+
     def test_atomic_is_true_or_false(self, store: EventStore) -> None:
         for value in (None, 1, "yes"):
             with pytest.raises(InvalidInput, match="atomic"):

@@ -110,6 +110,16 @@ class DjangoEventStore(EventStore):
         )
         raise InvalidInput(msg)
 
+    def archive_stream(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            InvalidInput: Always, because the archive is compared with this database by the engines. Use
+                `EventStore(engine_of(using)).archive_stream(…)`.
+        """
+        msg = f"a store on Django's connection archives no streams; use EventStore(engine_of({self._using!r}))"
+        raise InvalidInput(msg)
+
     @contextmanager
     def emptying(self) -> Iterator[None]:
         """Allow statements to empty our tables in any order, in the open transaction, for `manage.py flush` and tests.
