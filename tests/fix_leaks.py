@@ -4,6 +4,7 @@ import logging
 import sqlite3
 import weakref
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
@@ -40,7 +41,12 @@ def _init(error: EventStoreError, *arguments: Any) -> None:
 def _close_in_the_end(connection: Any, record: ConnectionPoolEntry) -> None:
     """Close the connections of engines that a test has made and forgotten: since Python 3.13, sqlite3 warns if not."""
     if isinstance(connection, sqlite3.Connection):
-        weakref.finalize(record, connection.close)
+        weakref.finalize(record, _close, connection)
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.ProgrammingError):  # the garbage collector ran in a thread that may not close it
+        connection.close()
 
 
 def pytest_configure(config: pytest.Config) -> None:
