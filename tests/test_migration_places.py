@@ -213,7 +213,7 @@ def test_the_other_ways_in_refuse_it_too(tmp_path: Path, deployer: Engine) -> No
     assert "TablesElsewhere" in in_checkout.stderr
     printed = psql(deployer, f"SET search_path = {DEPLOYERS_PATH};" + migrations.sql("es_0003:head"))
     assert printed.returncode != 0
-    assert "in another schema than the first of search_path" in printed.stderr
+    assert "in another schema than the first one of search_path" in printed.stderr
     application = Application(tmp_path / "application", deployer)
     application.write(locations=OURS)
     assert application.alembic("stamp", "es_0003").returncode == 0

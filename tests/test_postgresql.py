@@ -277,7 +277,7 @@ def many_appends() -> dict[str, Any]:
 def all_appends() -> dict[str, Any]:
     return {
         "stream_ids": ["order-7"], "counts": [1], "lowest": [3], "highest": [3], "event_streams": ["order-7"],
-        "numbers": [1], "places": [1], "ends": [1], **an_event(),
+        "numbers": [1], "offsets": [1], "ends": [1], **an_event(),
     }  # fmt: skip
 
 

@@ -292,7 +292,7 @@ def test_a_worker_survives_the_termination_of_its_connections(
         ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
     separate.dispose()
     assert folded(on_postgresql.engine) == fold_of_log(on_postgresql)
-    assert "tries again" in caplog.text
+    assert "retries after AdminShutdown" in caplog.text
 
 
 def test_a_connection_lost_in_a_handler_is_not_the_events_failure(on_postgresql: EventStore) -> None:

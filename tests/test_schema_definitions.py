@@ -175,13 +175,13 @@ def test_tables_in_two_schemas_are_told_apart(postgres_engine: Engine) -> None:
     engine = create_engine(postgres_engine.url, connect_args={"options": "-c search_path=other,public"})
     (found,) = migrations.verify(engine)
     assert (found.table, found.name) == ("snapshots", None)
-    assert "in the schema other" in found.found
+    assert found.found == "is found in schema other by the search path, but es_schema in public"
     migrations.fix(engine, found)
     assert migrations.verify(engine) == []
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE other.es_events AS SELECT * FROM es_events"))
     (found,) = migrations.verify(engine)
-    assert "there is one in public, too" in found.remedy
+    assert "public has one, too" in found.remedy
     engine.dispose()
 
 

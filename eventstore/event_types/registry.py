@@ -198,7 +198,8 @@ class EventTypes:
     def comes_back(self, event: Any) -> bool:
         """Return whether an object of a registered class is certainly read back exactly, because its fields are simple.
 
-        For other objects only a try tells. Which classes have simple fields is found when they are registered.
+        Other objects have to be encoded and decoded to find out. Which classes have simple fields is determined when
+        they are registered.
         """
         fields = self._exact.get(type(event))
         if fields is None:

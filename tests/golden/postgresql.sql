@@ -1,5 +1,5 @@
 DO $$BEGIN IF EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid IN (to_regclass('es_schema'), to_regclass('es_alembic_version')) AND n.nspname <> current_schema()) THEN RAISE USING MESSAGE = 'the tables of the event store are in another schema than the first of search_path, where new ones would be made; name their schema (--schema), or put it first in search_path'; END IF; END$$;
+WHERE c.oid IN (to_regclass('es_schema'), to_regclass('es_alembic_version')) AND n.nspname <> current_schema()) THEN RAISE USING MESSAGE = 'the tables of the event store are in another schema than the first one of search_path, where new tables would be created; name their schema (--schema), or put it first in search_path'; END IF; END$$;
 
 BEGIN;
 

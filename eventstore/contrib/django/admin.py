@@ -78,15 +78,15 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     actions = None
 
     def has_add_permission(self, *_: Any) -> bool:
-        """Nobody."""
+        """Rows are added by appends only."""
         return False
 
     def has_change_permission(self, *_: Any) -> bool:
-        """Nobody."""
+        """Rows are read-only."""
         return False
 
     def has_delete_permission(self, *_: Any) -> bool:
-        """Nobody."""
+        """Rows are not deleted here."""
         return False
 
 
