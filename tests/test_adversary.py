@@ -68,6 +68,7 @@ def broken(name: str) -> str:
 # --- ours
 
 
+@pytest.mark.slow
 def test_our_store_passes(ground_url: str) -> None:
     verdicts = attack(ground_url, OURS, "first-hole", "conflict", "stress", seconds=1)
     assert {name: verdict.result for name, verdict in verdicts.items()} == dict.fromkeys(verdicts, Result.CLEAN)

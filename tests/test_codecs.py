@@ -740,6 +740,7 @@ def test_random_bytes_are_a_decoding_error_or_a_value(number: int, data: bytes) 
     readable_or_damaged(number, data)
 
 
+@pytest.mark.slow
 @given(
     tag=st.sampled_from(
         [
@@ -778,6 +779,7 @@ def test_any_content_of_an_extension(number: int, content: bytes) -> None:
     )
 
 
+@pytest.mark.slow
 @each_codec
 @given(value=values, cut=st.floats(0, 1), byte=st.integers(0, 255))
 def test_damaged_bytes_are_a_decoding_error_or_another_value(

@@ -325,6 +325,7 @@ events = st.builds(
 )
 
 
+@pytest.mark.slow
 @each_codec
 @given(event=events)
 def test_any_event_comes_back(codec: PayloadCodec, event: OrderPlaced) -> None:

@@ -668,6 +668,7 @@ def check(event: Any, codec: Codec) -> str:
     return "read"
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(event=events(), codec=st.sampled_from(CODECS))
 def test_whatever_is_accepted_comes_back(event: Any, codec: Codec) -> None:
@@ -682,6 +683,7 @@ def test_whatever_is_accepted_comes_back_many_times(event: Any, codec: Codec) ->
     check(event, codec)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(state=events(), codec=st.sampled_from(CODECS))
 def test_whatever_state_is_saved_comes_back(state: Any, codec: Codec) -> None:
@@ -711,6 +713,7 @@ def test_in_a_database_it_is_all_or_nothing(any_engine: Engine, events: list[Any
         assert [described(each) for each in read] == [described(each) for each in events]
 
 
+@pytest.mark.slow
 def test_the_strategy_makes_all_kinds_of_events() -> None:
     """Both outcomes, of each kind of class; else the tests above would show nothing."""
     seen: Counter[tuple[str, str]] = Counter()

@@ -424,6 +424,7 @@ def test_threads_that_share_a_store_miss_nothing(store: EventStore, postgres_eng
     assert missed == [set()] * 4
 
 
+@pytest.mark.slow
 def test_stores_in_schemas_of_one_database_do_not_wait_for_each_other(postgres_engine: Engine) -> None:
     """The lock is looked up by the qualified name, quoted where it has to be."""
     odd, plain = 'Odd "Schema"', "plain"

@@ -72,6 +72,7 @@ def test_the_block_of_an_inline_store_closes_the_pool_that_it_has(sqlite_path: P
     assert engine.pool is not pool
 
 
+@pytest.mark.slow
 def test_the_pool_is_closed_with_the_last_store_of_it_and_not_before(sqlite_path: Path) -> None:
     url = f"sqlite:///{sqlite_path}"
     first = EventStore.from_url(url)

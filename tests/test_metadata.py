@@ -93,6 +93,7 @@ def test_what_is_simple_is_written_as_anything_else(metadata: dict[str, Any]) ->
     assert outcome(metadata) == outcome(MappingProxyType(metadata))
 
 
+@pytest.mark.slow
 @given(metadata=metadatas)
 @example(metadata={"f": [1e16, 1e22, 1e23, -1.7e308, 9999999999999998.0, 5e-324, 0.0, 123456789012345680.0]})
 @example(metadata={"n": [2**53 + 1, 2**63, 2**64, -(2**63) - 1, 10**4299]})

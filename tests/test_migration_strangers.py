@@ -44,6 +44,7 @@ def test_another_table_of_one_of_our_names_is_refused_before_anything_is_done(ne
     assert catalog(new_engine) == before
 
 
+@pytest.mark.slow
 def test_ways_out_of_a_name_that_is_taken_lead_out(new_engine: Engine) -> None:
     make_strangers(new_engine, "snapshots")
     with pytest.raises(TableTaken) as refused:

@@ -79,6 +79,7 @@ def result_of(make: Callable[[], Any]) -> Any:
         return "refused"
 
 
+@pytest.mark.slow
 @given(simple)
 def test_an_object_comes_back_equal(value: Simple) -> None:
     codec, types = MessagePackCodec(), EventTypes()

@@ -276,6 +276,7 @@ def test_an_export_that_was_broken_off_in_its_first_line_begins_again(
     assert path.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_where_an_export_ends_is_found_whatever_follows_its_last_event(
     make_store: Callable[..., EventStore], tmp_path: Path
 ) -> None:

@@ -152,6 +152,7 @@ HOSTILE = [
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_no_database_could_take_is_refused_by_name(any_engine: Engine) -> None:
     good = [json.loads(line) for line in exported(Format.JSON_LINES).splitlines()]
     for hostile in HOSTILE:
