@@ -133,6 +133,7 @@ def test_and_chance_finds_it_too(postgres_ground_url: str) -> None:
     assert sum(score.missed for score in verdict.scores) > 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_does_not_get_on_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eventstore.testing.adversary.following._LONGEST_SECONDS", 0.5)
     (verdict,) = attack(f"sqlite:///{tmp_path / 'new.db'}", broken("Endless"), "conflict").values()
@@ -154,6 +155,7 @@ def command(*arguments: str) -> CommandResult:
     return CliRunner().invoke(main, arguments)
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_how_to_repeat_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     done = command("--url", url, "--cases", "first-hole", "--seed", "7", "--json")
@@ -166,6 +168,7 @@ def test_the_command_prints_json_and_how_to_repeat_it(tmp_path: Path) -> None:
     assert f"--url {url} --seconds 60 --seed 7 --cases first-hole" in report["repeat"]
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_has_found(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     done = command("--url", url, "--cases", "first-hole", "--adapter", broken("Forgetful"))

@@ -38,6 +38,7 @@ def positions(store: EventStore, after: PositionToken | int = 0) -> list[int]:
 # --- rows are removed
 
 
+@pytest.mark.slow
 def test_an_open_append_is_waited_for_when_all_is_removed_that_was_newer_than_what_is_settled(
     store: EventStore, postgres_engine: Engine
 ) -> None:
@@ -74,6 +75,7 @@ def made_again(engine: Engine) -> None:
     migrations.upgrade(engine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin_again", [truncated, made_again])
 @pytest.mark.parametrize("newest", [SETTLED // 2, pytest.param(SETTLED, marks=pytest.mark.long), SETTLED * 2])
 def test_an_open_append_is_waited_for_when_the_table_begins_again(
@@ -114,6 +116,7 @@ def tenants(postgres_url: str) -> Iterator[tuple[Engine, Callable[[str], None]]]
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_what_one_tenants_table_has_taught_is_not_believed_of_anothers(
     tenants: tuple[Engine, Callable[[str], None]],
 ) -> None:

@@ -96,6 +96,7 @@ def test_of_looks_that_wait_for_the_same_the_one_that_has_seen_most_counts(reade
     assert reader.settled(primary(60, "1/2")) == 49
 
 
+@pytest.mark.slow
 def test_no_more_looks_are_kept_than_there_are_appends_under_way(reader: Reader) -> None:
     generator = random.Random(1)  # guards nothing
     appenders: list[str] = []
