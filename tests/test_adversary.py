@@ -68,7 +68,7 @@ def broken(name: str) -> str:
 # --- ours
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_our_store_passes(ground_url: str) -> None:
     verdicts = attack(ground_url, OURS, "first-hole", "conflict", "stress", seconds=1)
     assert {name: verdict.result for name, verdict in verdicts.items()} == dict.fromkeys(verdicts, Result.CLEAN)
@@ -125,7 +125,7 @@ def test_a_store_that_does_not_look_who_is_appending_is_found(postgres_ground_ur
             assert [score.reader for score in readers if score.missed] == [score.reader for score in readers]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_and_chance_finds_it_too(postgres_ground_url: str) -> None:
     (verdict,) = attack(postgres_ground_url, broken("Blind"), "stress", seconds=8).values()
     assert verdict.result is Result.FOUND

@@ -102,6 +102,7 @@ def test_started_before_the_import_it_follows_it(any_url: str) -> None:
         assert figures(store) == expected_figures(DAYS)
 
 
+@pytest.mark.long
 @posix
 @sqlite_when_there_is_time
 def test_killed_again_and_again_during_the_import_it_counts_each_departure_once(any_url: str) -> None:
