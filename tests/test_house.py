@@ -37,13 +37,13 @@ class Way(NamedTuple):
 
 WAYS: Final = {
     ("append", "postgresql", "2.1"): Way(14, 30, 53, 169),
-    ("append", "postgresql", "2.0"): Way(15, 33, 62, 279),
+    ("append", "postgresql", "2.0"): Way(14, 30, 53, 167),
     ("append", "sqlite", "2.1"): Way(16, 45, 64, 138),
-    ("append", "sqlite", "2.0"): Way(17, 48, 68, 316),
-    ("batch", "postgresql", "2.1"): Way(22, 158, 277, 1316),
-    ("batch", "postgresql", "2.0"): Way(23, 162, 291, 1477),
-    ("batch", "sqlite", "2.1"): Way(23, 160, 224, 767),
-    ("batch", "sqlite", "2.0"): Way(23, 162, 230, 1048),
+    ("append", "sqlite", "2.0"): Way(16, 45, 64, 135),
+    ("batch", "postgresql", "2.1"): Way(22, 155, 272, 1311),
+    ("batch", "postgresql", "2.0"): Way(22, 155, 272, 1296),
+    ("batch", "sqlite", "2.1"): Way(23, 157, 219, 762),
+    ("batch", "sqlite", "2.0"): Way(23, 157, 219, 753),
 }
 
 
