@@ -16,7 +16,7 @@ TOLERATED: Final = 1.05
 
 
 SERIES: Final = "2.0" if sqlalchemy.__version__.startswith("2.0.") else "2.1"
-"""Of SQLAlchemy: 2.0 calls more functions of its own, and some of ours for its events."""
+"""Of SQLAlchemy: each calls other functions of its own."""
 
 
 class Way(NamedTuple):
