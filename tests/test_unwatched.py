@@ -64,9 +64,7 @@ def test_a_hook_on_a_class_is_called(
         store.append("order-1", one(), expected_version=ANY)
     finally:
         event.remove(watched, "before_cursor_execute", note)
-    assert (
-        is_called or watched is Connection
-    )  # SQLAlchemy 2.0 calls those if the engine has some, too
+    assert is_called or watched is Connection  # SQLAlchemy 2.0 calls those if the engine has some, too
     assert any("es_events" in statement for statement in seen) is is_called
 
 
