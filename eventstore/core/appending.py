@@ -1,8 +1,8 @@
 """How appends are made: expected versions, duplicates, several at once. The backend has the SQL."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from eventstore.backends.protocol import Dialect, HeadClosed, Overtaken, Run, VersionTaken
@@ -53,9 +53,9 @@ class Appender:
         """
         if not self._core.after_append:
             return self._append(pending)
-        with self._in_transaction_of_hooks() as inside:
-            result = Appender(inside).append(pending)
-            self._call_hooks(inside, [pending], [result])
+        with self._in_transaction_of_hooks() as core:
+            result = Appender(replace(core, after_append=())).append(pending)
+            core.call_hooks(_appended([pending], [result]))
         return result
 
     def _append(self, pending: PendingAppend) -> AppendResult:
@@ -90,33 +90,15 @@ class Appender:
             return []
         if not self._core.after_append:
             return self._append_many(appends, atomic=atomic)
-        with self._in_transaction_of_hooks() as inside:
-            results = Appender(inside).append_many(appends, atomic=atomic)
-            self._call_hooks(inside, appends, results)
+        with self._in_transaction_of_hooks() as core:
+            results = Appender(replace(core, after_append=())).append_many(appends, atomic=atomic)
+            core.call_hooks(_appended(appends, results))
         return results
 
-    @contextmanager
-    def _in_transaction_of_hooks(self) -> Iterator[Core]:
+    def _in_transaction_of_hooks(self) -> AbstractContextManager[Core]:
         """Open a transaction if a hook must run in that of the append; yield the core for the append."""
-        without_hooks = replace(self._core, after_append=())
-        if not any(hook.in_transaction for hook in self._core.after_append):
-            yield without_hooks
-            return
-        with without_hooks.begin() as inside:
-            yield inside
-
-    def _call_hooks(
-        self,
-        inside: Core,
-        appends: Sequence[PendingAppend],
-        results: Sequence[AppendResult | ConcurrencyConflict],
-    ) -> None:
-        appended = [
-            Appended(result.stream_id, result.version - len(pending), result.version, result.position)
-            for pending, result in zip(appends, results, strict=True)
-            if isinstance(result, AppendResult) and not result.duplicate
-        ]
-        replace(inside, after_append=self._core.after_append).call_hooks(appended)
+        needs_transaction = any(hook.in_transaction for hook in self._core.after_append)
+        return self._core.begin() if needs_transaction else nullcontext(self._core)
 
     def _append_many(
         self, appends: Sequence[PendingAppend], *, atomic: bool
@@ -252,6 +234,17 @@ class Appender:
                 if newest is not None and newest > version:
                     return _conflict(pending, newest)
         return taken
+
+
+def _appended(
+    appends: Sequence[PendingAppend], results: Sequence[AppendResult | ConcurrencyConflict]
+) -> list[Appended]:
+    """Return what was stored now: neither conflicts nor duplicates."""
+    return [
+        Appended(result.stream_id, result.version - len(pending), result.version, result.position)
+        for pending, result in zip(appends, results, strict=True)
+        if isinstance(result, AppendResult) and not result.duplicate
+    ]
 
 
 def _conflict(pending: PendingAppend, actual: int) -> ConcurrencyConflict:

@@ -220,7 +220,6 @@ class DirectRun(StatementRun):
         self._dialect = connections.dialect
         self.notes = pooled.info
         self._engine = engine
-        self._pooled = pooled
         raw: Any = pooled.dbapi_connection
         self.raw = raw
         self._cursor = plain_cursor(raw)

@@ -16,7 +16,6 @@ from eventstore.backends.postgresql.errors import is_serialization_failure
 from eventstore.backends.protocol import Row, Run, TransactionState
 from eventstore.contrib.django.connections import WrappedErrors, place_of, transaction_state
 from eventstore.contrib.django.execution import DjangoRun
-from eventstore.statements.postgresql.transactions import transaction_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,13 @@ class DjangoPostgreSQL(WrappedErrors):
         """Ask the driver and Django."""
         return transaction_state(connection, state_of)
 
-    def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # it is asked by statements
+    def mark_transaction(self, run: Run, connection: Any) -> object:
         """Return the transaction id, which exists because the checkpoint is locked."""
-        return run(transaction_id)
+        return self._driver.mark_transaction(run, connection)
 
-    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
+    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:
         """Compare ids."""
-        return run(transaction_id) == mark
+        return self._driver.is_same_transaction(run, connection, mark)
 
     @contextmanager
     def own_block(self, connection: Any) -> Iterator[None]:
