@@ -13,7 +13,7 @@ MAX_FILTERS: Final = 100
 """How many filters one read may have, after `combine` has merged those that differ in one list only."""
 
 FIELDS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
-"""The fields of a filter, with the attribute of an event (and column of es_events) that the values of each restrict.
+"""The fields of a filter, with the column of es_events that the values of each restrict.
 
 The order matters: if a filter has several fields, statements look up the first and compare the others.
 """
@@ -64,9 +64,12 @@ class EventFilter:
 
     def matches(self, event: RecordedEvent) -> bool:
         """Return whether an event matches. Its type is compared as it is after upcasting."""
-        return event.position > self.after_position and all(
-            getattr(event, FIELDS[name]) in values for name, values in self.named.items()
-        )
+        return event.position > self.after_position and self.matches_stored(event.stream_id, event.event_type)
+
+    def matches_stored(self, stream_id: str, event_type: str) -> bool:
+        """Return whether an event matches, at whatever position, by its stored type."""
+        names = {"stream_ids": stream_id, "categories": category_of(stream_id), "event_types": event_type}
+        return all(names[field] in values for field, values in self.named.items())
 
     def matches_stream(self, stream_id: str) -> bool:
         """Return whether events of a stream can match, judging by its id and category."""

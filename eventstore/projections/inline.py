@@ -81,7 +81,6 @@ def _events_of(projection: Projection, core: Core, append: Appended) -> Iterator
     filters = [each for each in projection.filters if each.matches_stream(append.stream_id)]
     if projection.filters and not filters:
         return
-    event_types = [each.named.get("event_types") for each in filters] or [None]
     pages = Reader(core).pages(
         append.stream_id,
         after_version=append.after_version,
@@ -90,5 +89,9 @@ def _events_of(projection: Projection, core: Core, append: Appended) -> Iterator
         backwards=False,
     )
     for rows in pages:
-        matching = [row for row in rows if any(names is None or row[EVENT_TYPE] in names for names in event_types)]
+        matching = [
+            row
+            for row in rows
+            if not filters or any(each.matches_stored(append.stream_id, row[EVENT_TYPE]) for each in filters)
+        ]
         yield from core.mapper.recorded(matching, core.dialect.to_uuid, core.dialect.to_time)
