@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.backends.protocol import PLAIN_EXECUTION, Connections, Driver, Run, TransactionState
+from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import NotInTransaction, SerializationConflict, TransactionBroken
 
 
@@ -72,16 +73,15 @@ class OwnConnections:
     Args:
         engine: The engine.
         connections: How to connect.
-        before_use: Called with each `Run` until it succeeds once. It raises if the store must not be used.
+        gate: Checks the schema before the first statement; None for tables that may not fit this code.
     """
 
     is_joined: Final = False
 
-    def __init__(self, engine: Engine, connections: Connections, before_use: Callable[[Run], None]) -> None:
+    def __init__(self, engine: Engine, connections: Connections, gate: SchemaGate | None) -> None:
         self._engine = engine
         self._connections = connections
-        self._before_use = before_use
-        self._is_checked = False
+        self._gate = gate
         self._process_id = os.getpid()
         self._fork_lock = threading.Lock()
 
@@ -98,8 +98,8 @@ class OwnConnections:
         """Run on a connection in AUTOCOMMIT."""
         self._leave_parents_connections()
         with self._connections.autocommit(self._engine) as run:
-            if not self._is_checked:
-                self._check(run)
+            if self._gate is not None and not self._gate.fits:
+                self._gate(run)
             yield run
 
     def global_reading(self) -> AbstractContextManager[Run]:
@@ -111,8 +111,8 @@ class OwnConnections:
         """Run in a new transaction; commit at the end, roll back on an error."""
         self._leave_parents_connections()
         with self._connections.short_transaction(self._engine) as run:
-            if not self._is_checked:
-                self._check(run)
+            if self._gate is not None and not self._gate.fits:
+                self._gate(run)
             yield run
 
     @contextmanager
@@ -121,19 +121,15 @@ class OwnConnections:
         self._leave_parents_connections()
         with self._connections.transaction(self._engine) as connection:
             self._connections.run_on(connection)  # refuses a connection that expects the tables in another schema
-            yield JoinedTransaction(lambda: connection, self._connections, self._before_use)
-
-    def _check(self, run: Run) -> None:
-        self._before_use(run)
-        self._is_checked = True
+            yield JoinedTransaction(lambda: connection, self._connections, self._gate)
 
     def without_gate(self) -> "OwnConnections":
-        """Return an execution without `before_use`, for tables that may not fit this code."""
-        return OwnConnections(self._engine, self._connections, lambda _: None)
+        """Return an execution for tables that may not fit this code."""
+        return OwnConnections(self._engine, self._connections, None)
 
     def joined(self, connect: Callable[[], Connection]) -> Execution:
         """Return an execution in the transaction of a connection; see `Execution.joined`."""
-        return _joined(connect, self._connections, self._before_use)
+        return _joined(connect, self._connections, self._gate)
 
     def _leave_parents_connections(self) -> None:
         """After a fork, start with an empty pool, because two processes on one connection mix up their results."""
@@ -151,17 +147,15 @@ class JoinedTransaction:
     Args:
         connect: Returns the connection of the open transaction.
         connections: How to use the connection.
-        before_use: Called with each `Run`. It raises if the store must not be used.
+        gate: As for `OwnConnections`.
     """
 
     is_joined: Final = True
 
-    def __init__(
-        self, connect: Callable[[], Connection], connections: Connections, before_use: Callable[[Run], None]
-    ) -> None:
+    def __init__(self, connect: Callable[[], Connection], connections: Connections, gate: SchemaGate | None) -> None:
         self._connect = connect
         self._connections = connections
-        self._before_use = before_use
+        self._gate = gate
 
     @property
     def connection(self) -> Connection:
@@ -219,24 +213,23 @@ class JoinedTransaction:
 
     def joined(self, connect: Callable[[], Connection]) -> Execution:
         """Return an execution in the transaction of another connection; see `Execution.joined`."""
-        return _joined(connect, self._connections, self._before_use)
+        return _joined(connect, self._connections, self._gate)
 
     def _run(self, connection: Connection) -> Run:
         run = self._connections.run_on(connection)
-        self._before_use(run)
+        if self._gate is not None and not self._gate.fits:
+            self._gate(run)
         return run
 
 
-def _joined(
-    connect: Callable[[], Connection], connections: Connections, before_use: Callable[[Run], None]
-) -> JoinedTransaction:
+def _joined(connect: Callable[[], Connection], connections: Connections, gate: SchemaGate | None) -> JoinedTransaction:
     def connect_in_transaction() -> Connection:
         connection = connect()
         if connections.commits_by_itself(connection):
             raise NotInTransaction
         return connection
 
-    return JoinedTransaction(connect_in_transaction, connections, before_use)
+    return JoinedTransaction(connect_in_transaction, connections, gate)
 
 
 @contextmanager

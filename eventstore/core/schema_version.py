@@ -48,12 +48,15 @@ class SchemaGate:
     Args:
         required: The oldest version that this code works with.
         suit: Called once with the version in the database, and not again when the tables are migrated.
+
+    Attributes:
+        fits: Whether the schema is known to fit.
     """
 
     def __init__(self, required: int = REQUIRED_VERSION, *, suit: Callable[[int], None] | None = None) -> None:
         self._required = required
         self._suit = suit
-        self._fits = False
+        self.fits = False
 
     def __call__(self, run: Run) -> None:
         """Check the schema, unless that was done.
@@ -62,7 +65,7 @@ class SchemaGate:
             SchemaMissing: There are no tables.
             SchemaError: The tables don't fit this code.
         """
-        if self._fits:
+        if self.fits:
             return
         rows = run(schema_version)
         if not rows:
@@ -71,7 +74,7 @@ class SchemaGate:
         check_version(version, breaking_version, self._required, run.place)
         if self._suit is not None:
             self._suit(version)
-        self._fits = True
+        self.fits = True
 
 
 def create_schema(engine: Engine, tables: Tables) -> None:
