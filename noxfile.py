@@ -13,7 +13,7 @@ OLDEST = [
     "SQLAlchemy==2.0.36",
     "alembic==1.16.0",
     "msgpack==1.1.0",
-    "msgspec==0.19.0",
+    "msgspec==0.21.0",
     "psycopg[binary]==3.2.3",
     "zstandard==0.23.0",
     "pyarrow==18.0.0",
