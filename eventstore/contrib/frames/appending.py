@@ -115,9 +115,8 @@ def append(
         versions=_Versions(expected_version),
         metadata=metadata,
     )
-    done = Appended(
-        total=len(data) if hasattr(type(data), "__len__") else None
-    )  # first, as DuckDB can't count while reading
+    # first, because DuckDB can't count while reading; asked of the class, because DuckDB 1.2 raises at an instance
+    done = Appended(total=len(data) if hasattr(type(data), "__len__") else None)
     rows = enumerate(rows_of(data))
     with _reporting(progress, done) as report:
         while batch := list(islice(rows, batch_size)):
