@@ -14,7 +14,7 @@ OLDEST = [
     "alembic==1.16.0",
     "msgpack==1.1.0",
     "msgspec==0.21.0",
-    "psycopg[binary]==3.2.3",
+    "psycopg[binary]==3.2.4",
     "zstandard==0.23.0",
     "pyarrow==18.0.0",
     "pandas==3.0.0",

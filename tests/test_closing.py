@@ -23,8 +23,10 @@ from eventstore import (
     migrations,
 )
 from eventstore.backends import engine_for
+from eventstore.backends.protocol import Run
 from eventstore.errors import ImportConflict, PermissionDenied, SchemaOutdated, StreamArchived, StreamDeleted
 from eventstore.events import STREAM_ARCHIVED_EVENT
+from eventstore.statements.projections import add_dead_letter, create_checkpoint
 from eventstore.testing._base import numbered, numbers
 from tests.fix_engines import changing_history, migrated_sqlite
 from tests.waiting import start_waiting
@@ -116,6 +118,46 @@ def test_no_snapshot_is_left_by_one_who_was_saving_it(postgres_engine: Engine) -
     with postgres_engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM snapshots")).scalar() == 0
         assert connection.execute(text("SELECT count(*) FROM es_events")).scalar() == 1
+
+
+def test_no_dead_letter_is_left_by_a_worker_that_was_writing_it(postgres_engine: Engine) -> None:
+    """It was written and not committed yet, so the deletion could not see it."""
+    store = EventStore(postgres_engine)
+    position = store.append("order-1", numbered(1), expected_version=0).position
+    with ThreadPoolExecutor(1) as threads:
+        with store.transaction() as tx, tx.core.execution.statement() as run:
+            write_dead_letter(run, position)
+            deleting = start_waiting(
+                threads, tx.connection, store.delete_stream, "order-1", expected_version=1, reason="r"
+            )
+        assert deleting.result(timeout=30).version == 2
+    assert statuses_of_dead_letters(postgres_engine) == ["discarded"]
+
+
+def test_no_dead_letter_is_written_for_an_event_that_is_being_deleted(postgres_engine: Engine) -> None:
+    store = EventStore(postgres_engine)
+    position = store.append("order-1", numbered(1), expected_version=0).position
+
+    def write() -> None:
+        with store.transaction() as tx, tx.core.execution.statement() as run:
+            write_dead_letter(run, position)
+
+    with ThreadPoolExecutor(1) as threads:
+        with store.transaction() as tx:
+            tx.delete_stream("order-1", expected_version=1, reason="r")
+            writing = start_waiting(threads, tx.connection, write)
+        writing.result(timeout=30)
+    assert statuses_of_dead_letters(postgres_engine) == []
+
+
+def write_dead_letter(run: Run, position: int | None) -> None:
+    run(create_checkpoint, name="totals", position=0)
+    run(add_dead_letter, projection="totals", position=position, attempts=1, error="ValueError")
+
+
+def statuses_of_dead_letters(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT status FROM es_dead_letters")).scalars())
 
 
 def test_the_head_says_that_a_stream_has_ended_if_its_event_was_deleted_by_hand(store: EventStore) -> None:

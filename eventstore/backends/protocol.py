@@ -408,8 +408,8 @@ class Dialect(Protocol):
         """
         ...
 
-    def lock_snapshots(self, run: Run) -> None:
-        """Wait until no snapshot is being saved, and keep others from saving one until the transaction ends."""
+    def lock_derived_rows(self, run: Run) -> None:
+        """Wait until no snapshot or dead letter is being written; let no other write one until the transaction ends."""
         ...
 
     def permit_history_changes(self, run: Run) -> bool:

@@ -87,8 +87,8 @@ def remove_events(dialect: Dialect, run: Run, stream_id: str, *, before_version:
     """
     with history_changes(dialect, run):
         run(delete_events, stream_id=stream_id, before_version=before_version)
+    dialect.lock_derived_rows(run)  # another transaction may be writing some for the events that are gone
     run(discard_dead_letters_of_stream, stream_id=stream_id, note=note)
-    dialect.lock_snapshots(run)  # another transaction may be saving one of an old state
     run(delete_snapshots, stream_id=stream_id)
 
 

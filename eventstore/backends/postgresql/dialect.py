@@ -45,7 +45,7 @@ from eventstore.statements.postgresql.append_one import append_one
 from eventstore.statements.postgresql.append_to_all import OVERTAKEN, append_to_all
 from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
-from eventstore.statements.postgresql.lock_table import lock_snapshots
+from eventstore.statements.postgresql.lock_table import lock_derived_rows
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
 from eventstore.statements.postgresql.notifications import notify as send_notification
 from eventstore.statements.postgresql.positions import drawing
@@ -162,9 +162,9 @@ class PostgreSQLDialect:
         )
         return _positions(rows)
 
-    def lock_snapshots(self, run: Run) -> None:
-        """Lock the table, because a statement that is saving a snapshot may have read events that are deleted now."""
-        run(lock_snapshots)
+    def lock_derived_rows(self, run: Run) -> None:
+        """Lock the tables, because a transaction that writes to them may have read events that are deleted now."""
+        run(lock_derived_rows)
 
     def permit_history_changes(self, run: Run) -> bool:
         """Set the setting that the trigger reads, for this transaction."""

@@ -100,7 +100,7 @@ class SQLiteDialect:
         run.many(set_head, [{"stream_id": stream_id, "version": version} for stream_id, version in heads.items()])
         return _insert(run, appends)
 
-    def lock_snapshots(self, run: Run) -> None:
+    def lock_derived_rows(self, run: Run) -> None:
         """Do nothing, because there is one writer at a time."""
 
     def permit_history_changes(self, run: Run) -> bool:

@@ -14,19 +14,20 @@ from eventstore.tables import Tables
 class _LockTable(Executable, ClauseElement):
     inherit_cache = False
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    def __init__(self, *tables: Table) -> None:
+        self.tables = tables
 
 
 @compiles(_LockTable)
 def _lock_table(element: _LockTable, _: Any, **__: Any) -> str:
-    table = postgresql.dialect().identifier_preparer.format_table(element.table)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    return f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"
+    preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    names = ", ".join(preparer.format_table(table) for table in element.tables)
+    return f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"
 
 
-def lock_of(table: Table) -> ClauseElement:
-    """Lock a table against writes until the transaction ends, after waiting for its writers. Reads are not blocked."""
-    return _LockTable(table)
+def lock_of(*tables: Table) -> ClauseElement:
+    """Lock tables against writes until the transaction ends, after waiting for their writers. Reads are not blocked."""
+    return _LockTable(*tables)
 
 
 def lock_events(tables: Tables) -> ClauseElement:
@@ -34,6 +35,6 @@ def lock_events(tables: Tables) -> ClauseElement:
     return lock_of(tables.events)
 
 
-def lock_snapshots(tables: Tables) -> ClauseElement:
-    """Lock the snapshots against writes until the transaction ends, after waiting for their writers."""
-    return lock_of(tables.snapshots)
+def lock_derived_rows(tables: Tables) -> ClauseElement:
+    """Lock the rows that are made from events, snapshots and dead letters, against writes; wait for their writers."""
+    return lock_of(tables.snapshots, tables.dead_letters)

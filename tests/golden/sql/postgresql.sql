@@ -1491,11 +1491,11 @@ SELECT current_setting(%(setting)b::VARCHAR, true) AS value;
 -- with setting = 'eventstore.allow_history_changes'
 SELECT set_config(%(setting)b::VARCHAR, %(value)b::VARCHAR, true) AS value;
 
+-- postgresql.lock_table.lock_derived_rows
+LOCK TABLE snapshots, es_dead_letters IN SHARE ROW EXCLUSIVE MODE;
+
 -- postgresql.lock_table.lock_events
 LOCK TABLE es_events IN SHARE ROW EXCLUSIVE MODE;
-
--- postgresql.lock_table.lock_snapshots
-LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE;
 
 -- postgresql.log_view.last_without_gap
 -- with name_of_es_events = 'es_events'
