@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import NAMESPACE_DNS, UUID
 from zoneinfo import ZoneInfo
@@ -51,6 +52,7 @@ def stored(store: EventStore) -> list[Any]:
     return [event.data for event in store.read_all()]
 
 
+@cache  # before DuckDB 2, a relation does not keep its connection open
 def in_utc() -> duckdb.DuckDBPyConnection:
     """Return a connection that calls the zone of times UTC; DuckDB has names of its own for it."""
     connection = duckdb.connect()
