@@ -1,4 +1,4 @@
-"""Take off es_streams and es_events the checks that cost most of an append, and that the code does as well.
+"""Take off es_streams and es_events the checks that the code does as well, and that each append paid for.
 
 One check keeps the head of a closed stream as it is, in place of two. It has the name of one of them, so that code
 from before this revision recognises it.
