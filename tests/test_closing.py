@@ -95,7 +95,7 @@ def test_a_store_that_was_made_before_the_migration_is_refused_by_the_check(new_
 
 @pytest.mark.parametrize("tables", ["es_0007", "es_0008"])
 def test_the_check_of_old_and_of_new_tables_is_understood(new_engine: Engine, tables: str) -> None:
-    """Appends to several streams are refused by it: by which name, and for which of the two reasons, is not their matter."""
+    """It refuses appends to several streams; its name does not say for which of the two reasons."""
     migrations.upgrade(new_engine, tables)
     store = EventStore(new_engine)
     for stream_id in ("order-1", "order-2", "order-3"):

@@ -407,6 +407,19 @@ def test_a_migration_that_was_interrupted_is_said_to_have_begun(new_postgres_eng
     assert [found.found for found in migrations.verify(new_postgres_engine)] == [
         f"not yet applied: {', '.join(REVISIONS[5:])} (begun)"
     ]
+    migrations.upgrade(new_postgres_engine, "es_0007")
+    damage(  # what es_0008 does before it looks at es_events
+        new_postgres_engine,
+        "ALTER TABLE es_streams DROP CONSTRAINT es_streams_stream_id_check,"
+        " DROP CONSTRAINT es_streams_archived_version_check, DROP CONSTRAINT es_streams_deleted_version_check,"
+        " ADD CONSTRAINT es_streams_deleted_version_check"
+        " CHECK (version = coalesce(deleted_version, archived_version))",
+    )
+    assert [found.found for found in migrations.verify(new_postgres_engine)] == [
+        f"not yet applied: {', '.join(REVISIONS[7:])} (begun)"
+    ]
+    migrations.upgrade(new_postgres_engine)
+    assert migrations.verify(new_postgres_engine) == []
 
 
 def test_tables_that_are_newer_than_this_code_are_not_judged(any_engine: Engine) -> None:

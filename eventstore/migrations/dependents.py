@@ -6,8 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from eventstore.errors import ReferredTo
-from eventstore.tables import define_tables
-from eventstore.tables.immutability import TRIGGER
+from eventstore.migrations.definitions import history
 
 _DESCRIPTION: Final = """
 SELECT DISTINCT CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0)
@@ -57,9 +56,8 @@ def refuse_dependents(
     Raises:
         ReferredTo: Something depends on one of them.
     """
-    known = define_tables().metadata.tables.values()
-    constraints = [str(constraint.name) for table in known for constraint in table.constraints]
-    ours = [TRIGGER, *constraints, *(str(index.name) for table in known for index in table.indexes)]
+    # also what a later revision has dropped, and a downgrade has made again
+    ours = sorted({key.name for definitions in history("postgresql").values() for key in definitions if key.name})
     for table in tables:
         _refuse(table, connection.execute(_OF_TABLE, {"table": table, "ours": ours}).scalars().all())
     for table, column in columns:
