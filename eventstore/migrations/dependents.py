@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from eventstore.errors import ReferredTo
 from eventstore.migrations.definitions import history
 
+_NAMED: Final = frozenset({"key", "check", "foreign key", "index", "trigger"})
 _DESCRIPTION: Final = """
 SELECT DISTINCT CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0)
     ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END
@@ -57,7 +58,8 @@ def refuse_dependents(
         ReferredTo: Something depends on one of them.
     """
     # also what a later revision has dropped, and a downgrade has made again
-    ours = sorted({key.name for definitions in history("postgresql").values() for key in definitions if key.name})
+    every = {key for definitions in history("postgresql").values() for key in definitions}
+    ours = sorted({key.name for key in every if key.kind in _NAMED})
     for table in tables:
         _refuse(table, connection.execute(_OF_TABLE, {"table": table, "ours": ours}).scalars().all())
     for table, column in columns:
