@@ -605,7 +605,7 @@ SET lock_timeout = '1000ms';
 
 SET statement_timeout = '0';
 
-ALTER TABLE es_events DROP CONSTRAINT IF EXISTS es_events_position_check, DROP CONSTRAINT IF EXISTS es_events_schema_version_check, DROP CONSTRAINT IF EXISTS es_events_codec_check, DROP CONSTRAINT IF EXISTS es_events_event_type_check;
+ALTER TABLE es_events DROP CONSTRAINT IF EXISTS es_events_schema_version_check, DROP CONSTRAINT IF EXISTS es_events_position_check, DROP CONSTRAINT IF EXISTS es_events_codec_check, DROP CONSTRAINT IF EXISTS es_events_event_type_check;
 
 RESET lock_timeout;
 

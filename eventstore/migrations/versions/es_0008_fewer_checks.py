@@ -27,8 +27,8 @@ def upgrade() -> None:
     operations.validate_constraints("es_streams", "es_streams_deleted_version_check")
     operations.replace_constraints(
         "es_events",
-        "es_events_position_check",
         "es_events_schema_version_check",
+        "es_events_position_check",
         "es_events_codec_check",
         "es_events_event_type_check",
     )
@@ -39,8 +39,8 @@ def downgrade() -> None:
     operations.begin()
     operations.replace_constraints(
         "es_events",
-        es_events_position_check="CHECK (position >= 1)",
         es_events_schema_version_check="CHECK (schema_version >= 1)",
+        es_events_position_check="CHECK (position >= 1)",
         es_events_codec_check="CHECK (codec >= 0)",
         es_events_event_type_check="CHECK (length(event_type) BETWEEN 1 AND 255)",
     )
@@ -52,8 +52,8 @@ def downgrade() -> None:
     )
     operations.validate_constraints(
         "es_events",
-        "es_events_position_check",
         "es_events_schema_version_check",
+        "es_events_position_check",
         "es_events_codec_check",
         "es_events_event_type_check",
     )
