@@ -40,6 +40,9 @@ class FindingKind(Enum):
     POSITION_DOUBLED = "position-doubled"
     """Two events have the same position."""
 
+    VALUE_OUT_OF_BOUNDS = "value-out-of-bounds"
+    """A stream id, or a value of an event, is one that the store never writes, such as a negative codec."""
+
     EVENT_UNREADABLE = "event-unreadable"
     """The payload or metadata of an event can't be read."""
 

@@ -135,6 +135,10 @@ DAMAGES: Final = {
         "UPDATE es_events SET version = 100 + version WHERE stream_id = 'order-1' AND version IN (2, 3);"
         "UPDATE es_events SET version = 105 - version WHERE stream_id = 'order-1' AND version > 100",
     ),
+    "a codec below 0": Damage(
+        {FindingKind.VALUE_OUT_OF_BOUNDS, FindingKind.EVENT_UNREADABLE},
+        "UPDATE es_events SET codec = -1 WHERE stream_id = 'order-2' AND version = 2",
+    ),
     "bytes that are none of a codec": Damage(
         {FindingKind.EVENT_UNREADABLE},
         "UPDATE es_events SET data = '\\xc1c1' WHERE stream_id = 'order-2' AND version = 2",

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from sqlalchemy import Engine, text
 
 from eventstore.backends import engine_for
 from eventstore.migrations.environment import VERSION_TABLE
+from eventstore.tables import SCHEMA_VERSION
 
 ROOT = Path(__file__).parent.parent
+NAMES = [f"es_{number:04}" for number in range(1, SCHEMA_VERSION + 1)]
 
 POSTGRESQL_CATALOG = """
 SELECT 'column', c.relname, a.attname,
@@ -123,3 +126,25 @@ def run_alembic(engine: Engine, *arguments: str) -> "subprocess.CompletedProcess
     process = start_alembic(engine, *arguments)
     output, errors = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def copy_of_older(home: Path, newest: int) -> None:
+    """Copy the package into a folder, as it may have been when it knew so many revisions."""
+    for folder in ("eventstore", "alembic"):
+        shutil.copytree(ROOT / folder, home / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "alembic.ini", home)
+    _make_older(home / "eventstore", newest)
+
+
+def _make_older(package: Path, newest: int) -> None:
+    tables = package / "tables" / "definition.py"
+    source, count = re.subn(
+        r"^SCHEMA_VERSION: Final = \d+$", f"SCHEMA_VERSION: Final = {newest}", tables.read_text(), flags=re.MULTILINE
+    )
+    assert count == 1
+    tables.write_text(source)
+    for name in NAMES[newest:]:
+        (revision,) = (package / "migrations" / "versions").glob(f"{name}_*.py")
+        revision.unlink()
+    for definitions in (package / "migrations" / "definitions").glob("*.txt"):
+        definitions.write_text(definitions.read_text().partition(f"[es_{newest + 1:04}]")[0])

@@ -79,13 +79,43 @@ def test_a_store_that_was_made_before_the_migration_is_refused_by_the_check(new_
     """It has looked at the tables when they could not say which streams have ended, and does not look again."""
     migrations.upgrade(new_engine, "es_0005")
     store = EventStore(new_engine)
-    store.append("order-1", numbered(1), expected_version=0)
+    for stream_id in ("order-1", "order-2"):
+        store.append(stream_id, numbered(1), expected_version=0)
     migrations.upgrade(new_engine)
     EventStore(new_engine).delete_stream("order-1", expected_version=1, reason="r")
-    for expected in (2, ANY, STREAM_EXISTS):
-        with pytest.raises(StreamDeleted):
-            store.append("order-1", numbered(1), expected_version=expected)
-    assert store.stream_version("order-1") == 2
+    EventStore(new_engine).archive_stream("order-2", into=EventStore.in_memory(), expected_version=1, reason="r")
+    for stream_id, error in (("order-1", StreamDeleted), ("order-2", StreamArchived)):
+        for expected in (2, ANY, STREAM_EXISTS):
+            with pytest.raises(error):
+                store.append(stream_id, numbered(1), expected_version=expected)
+            with new_engine.begin() as connection:
+                with pytest.raises(error):
+                    store.join(connection).append(stream_id, numbered(1), expected_version=expected)
+                assert store.join(connection).append("order-3", numbered(1), expected_version=ANY).version
+        assert store.stream_version(stream_id) == 2
+
+
+@pytest.mark.parametrize("tables", ["es_0007", "es_0008"])
+def test_the_check_of_old_and_of_new_tables_is_understood(new_engine: Engine, tables: str) -> None:
+    """It refuses appends to several streams; its name does not say for which of the two reasons."""
+    migrations.upgrade(new_engine, tables)
+    store = EventStore(new_engine)
+    for stream_id in ("order-1", "order-2", "order-3"):
+        store.append(stream_id, numbered(1), expected_version=0)
+    store.delete_stream("order-1", expected_version=1, reason="r")
+    store.archive_stream("order-2", into=EventStore.in_memory(), expected_version=1, reason="r")
+    for stream_id, error in (("order-1", StreamDeleted), ("order-2", StreamArchived)):
+        appends = [Append(each, numbered(1), expected_version=ANY) for each in ("order-3", stream_id)]
+        with pytest.raises(error):
+            store.append_many(appends)
+        with new_engine.begin() as connection:
+            with pytest.raises(error):
+                store.join(connection).append_many(appends)
+            assert store.join(connection).append("order-4", numbered(1), expected_version=ANY).version
+        with pytest.raises(IntegrityError, match="_version_check"), new_engine.begin() as connection:
+            statement = "UPDATE es_streams SET version = version + 1 WHERE stream_id = :stream_id"
+            connection.execute(text(statement), {"stream_id": stream_id})
+    assert store.stream_version("order-3") == 1
 
 
 def test_who_appends_while_it_is_being_deleted_is_refused(store: EventStore) -> None:

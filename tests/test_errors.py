@@ -64,7 +64,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.DefinitionsProtected("es_events"),
         errors.DiskTooSmall("building an index", "/srv", 2_000_000, 1_000_000),
         errors.TablesElsewhere("public", "deploy", '"$user", public'),
-        errors.UnknownRevision("es_0009", "es_0007"),
+        errors.UnknownRevision("es_0009", "es_0008"),
         errors.MigratedMeanwhile("es_0002", "es_0004"),
         errors.ReadOnlyDatabase(),
         errors.GlobalOrderError("text"),

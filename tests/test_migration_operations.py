@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from eventstore import DatabaseBusy, EventStore, NewEvent, migrations
+from eventstore import ANY, DatabaseBusy, EventStore, NewEvent, migrations
 from eventstore.errors import ConstraintViolated, MigrationError, MigrationInProgress, TableLocked
 from eventstore.migrations import Progress
 from tests.fix_migrations import catalog, url_of
@@ -209,6 +209,38 @@ def test_who_has_locked_the_other_table_of_a_foreign_key_is_told(engine: Engine)
     with pytest.raises(MigrationError, match="downgrade was interrupted"):
         interrupted_then_upgraded(engine)
     migrations.downgrade(engine, "es_0002")
+    migrations.upgrade(engine)
+    assert migrations.verify(engine) == []
+
+
+@pytest.mark.parametrize(("table", "guard"), [("es_streams", "version = deleted_version"), ("es_events", "COALESCE")])
+def test_checks_are_replaced_in_one_statement_or_not_at_all(engine: Engine, table: str, guard: str) -> None:
+    migrations.upgrade(engine, "es_0007")
+    with engine.connect() as reader:
+        reader.execute(text(f"LOCK TABLE {table} IN ACCESS SHARE MODE"))
+        with pytest.raises(TableLocked, match=f"replacing constraints of {table}"):
+            migrations.upgrade(engine, lock_timeout_seconds=0.05, wait_seconds=0.2)
+    with engine.connect() as connection:
+        checks = (
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'es_streams_deleted_version_check'"
+        )
+        assert guard in connection.execute(text(checks)).scalar_one()
+    assert migrations.current(engine) == "es_0007"
+    EventStore(engine).append("order-1", [NewEvent("placed")], expected_version=ANY)
+    migrations.upgrade(engine)
+    assert migrations.verify(engine) == []
+
+
+def test_a_downgrade_stops_at_rows_that_break_its_checks_and_names_them(engine: Engine) -> None:
+    migrations.upgrade(engine)
+    EventStore(engine).append("order-1", [NewEvent("placed")], expected_version=ANY)
+    build(engine, "SET eventstore.allow_history_changes = 'on'; UPDATE es_events SET codec = -1")
+    with pytest.raises(ConstraintViolated) as violated:
+        migrations.downgrade(engine, "es_0007")
+    assert (violated.value.table, violated.value.constraint) == ("es_events", "es_events_codec_check")
+    assert migrations.current(engine) == "es_0008"
+    build(engine, "SET eventstore.allow_history_changes = 'on'; UPDATE es_events SET codec = 1")
+    migrations.downgrade(engine, "es_0007")
     migrations.upgrade(engine)
     assert migrations.verify(engine) == []
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -20,10 +18,9 @@ from eventstore.cli import main
 from eventstore.errors import SchemaTooNew, UnknownRevision
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables import SCHEMA_VERSION
-from tests.fix_migrations import ROOT, catalog, url_of
+from tests.fix_migrations import NAMES, catalog, copy_of_older, url_of
 
 NEWER = SCHEMA_VERSION + 1
-NAMES = [f"es_{number:04}" for number in range(1, SCHEMA_VERSION + 1)]
 
 
 def make_newer(engine: Engine, *, breaking: int = 1, version: int = NEWER) -> None:
@@ -91,10 +88,7 @@ def old_code(tmp_path: Path) -> OldCode:
     def run(newest: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
         home = tmp_path / f"at_{newest}"
         if not home.exists():
-            shutil.copytree(ROOT / "eventstore", home / "eventstore", ignore=shutil.ignore_patterns("__pycache__"))
-            shutil.copytree(ROOT / "alembic", home / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
-            shutil.copy(ROOT / "alembic.ini", home)
-            make_older(home / "eventstore", newest)
+            copy_of_older(home, newest)
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=home,
@@ -106,20 +100,6 @@ def old_code(tmp_path: Path) -> OldCode:
         )
 
     return run
-
-
-def make_older(package: Path, newest: int) -> None:
-    tables = package / "tables" / "definition.py"
-    source, count = re.subn(
-        r"^SCHEMA_VERSION: Final = \d+$", f"SCHEMA_VERSION: Final = {newest}", tables.read_text(), flags=re.MULTILINE
-    )
-    assert count == 1
-    tables.write_text(source)
-    for name in NAMES[newest:]:
-        (revision,) = (package / "migrations" / "versions").glob(f"{name}_*.py")
-        revision.unlink()
-    for definitions in (package / "migrations" / "definitions").glob("*.txt"):
-        definitions.write_text(definitions.read_text().partition(f"[es_{newest + 1:04}]")[0])
 
 
 APPLICATION = textwrap.dedent("""

@@ -63,7 +63,7 @@ def test_connections_that_were_open_before_check_the_new_constraints(
     with other.connect() as connection:
         connection.execute(insert, {"stream_id": "order-4"})
         connection.commit()
-        migrations.upgrade(engine)
+        migrations.upgrade(engine, "es_0007")
         with pytest.raises(IntegrityError, match="es_streams_stream_id_check"):
             connection.execute(insert, {"stream_id": "x" * 256})
 

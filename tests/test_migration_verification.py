@@ -70,11 +70,11 @@ ON_POSTGRESQL = {
     ),
     "a constraint that was not validated": (
         (
-            "ALTER TABLE es_events DROP CONSTRAINT es_events_codec_check,"
-            " ADD CONSTRAINT es_events_codec_check CHECK (codec >= 0) NOT VALID"
+            "ALTER TABLE es_events DROP CONSTRAINT es_events_version_check,"
+            " ADD CONSTRAINT es_events_version_check CHECK (version >= 1) NOT VALID"
         ),
         "es_events",
-        "es_events_codec_check",
+        "es_events_version_check",
     ),
     "a sequence that hands out many": (
         "ALTER SEQUENCE es_events_position_seq CACHE 20",
@@ -290,13 +290,13 @@ def test_rows_that_break_a_constraint_are_said_and_new_ones_refused(postgres_eng
     EventStore(postgres_engine).append("order-1", [NewEvent("placed")], expected_version=0)
     damage(
         postgres_engine,
-        "ALTER TABLE es_events DROP CONSTRAINT es_events_codec_check;"
-        "SET eventstore.allow_history_changes = 'on'; UPDATE es_events SET codec = -1",
+        "ALTER TABLE es_events DROP CONSTRAINT es_events_version_check;"
+        "SET eventstore.allow_history_changes = 'on'; UPDATE es_events SET version = 0",
     )
     (found,) = migrations.verify(postgres_engine)
     with pytest.raises(ConstraintViolated) as raised:
         migrations.fix(postgres_engine, found)
-    assert (raised.value.table, raised.value.constraint) == ("es_events", "es_events_codec_check")
+    assert (raised.value.table, raised.value.constraint) == ("es_events", "es_events_version_check")
     (found,) = migrations.verify(postgres_engine)
     assert "was never validated" in found.found
 
@@ -407,6 +407,19 @@ def test_a_migration_that_was_interrupted_is_said_to_have_begun(new_postgres_eng
     assert [found.found for found in migrations.verify(new_postgres_engine)] == [
         f"not yet applied: {', '.join(REVISIONS[5:])} (begun)"
     ]
+    migrations.upgrade(new_postgres_engine, "es_0007")
+    damage(  # what es_0008 does before it looks at es_events
+        new_postgres_engine,
+        "ALTER TABLE es_streams DROP CONSTRAINT es_streams_stream_id_check,"
+        " DROP CONSTRAINT es_streams_archived_version_check, DROP CONSTRAINT es_streams_deleted_version_check,"
+        " ADD CONSTRAINT es_streams_deleted_version_check"
+        " CHECK (version = coalesce(deleted_version, archived_version))",
+    )
+    assert [found.found for found in migrations.verify(new_postgres_engine)] == [
+        f"not yet applied: {', '.join(REVISIONS[7:])} (begun)"
+    ]
+    migrations.upgrade(new_postgres_engine)
+    assert migrations.verify(new_postgres_engine) == []
 
 
 def test_tables_that_are_newer_than_this_code_are_not_judged(any_engine: Engine) -> None:

@@ -15,7 +15,7 @@ from eventstore.errors import ConstraintViolated, DatabaseBusy, TableLocked
 pytestmark = pytest.mark.slow
 
 DAMAGES = {
-    "a check": "ALTER TABLE es_events DROP CONSTRAINT es_events_codec_check",
+    "a check": "ALTER TABLE es_events DROP CONSTRAINT es_events_version_check",
     "a trigger": "ALTER TABLE es_events DISABLE TRIGGER es_events_immutable",
     "a foreign key that is another one": (
         "ALTER TABLE es_events DROP CONSTRAINT es_events_stream_id_fkey, ADD CONSTRAINT es_events_stream_id_fkey"

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.errors import StreamArchived, StreamClosed, StreamDeleted, TablesPlace, UnsuitableSetting
+from eventstore.errors import TablesPlace, UnsuitableSetting
 from eventstore.filters import EventFilter
 from eventstore.rows.mapper import PendingAppend, StoredEvent
-from eventstore.tables import ARCHIVED_CHECK, DELETED_CHECK, Tables
+from eventstore.tables import Tables
 from eventstore.tokens import PositionToken
 
 Statement = Callable[[Tables], ClauseElement]
@@ -104,10 +104,6 @@ class Overtaken(Exception):  # never leaves the package
     """Another writer has changed a stream while the statement ran. Nothing was stored; the append must be retried."""
 
 
-CLOSED_BY: Final = {DELETED_CHECK: StreamDeleted, ARCHIVED_CHECK: StreamArchived}
-"""The error for each check constraint that refuses to advance a head."""
-
-
 class TransactionState(Enum):
     """The state of the transaction on a connection, as the driver knows it."""
 
@@ -123,15 +119,7 @@ class TransactionState(Enum):
 
 
 class HeadClosed(Exception):  # never leaves the package
-    """A check constraint of es_streams has refused to advance a head: the stream was deleted or archived.
-
-    Attributes:
-        error: The class of the error to raise, once the stream is known.
-    """
-
-    def __init__(self, error: type[StreamClosed]) -> None:
-        self.error = error
-        super().__init__()
+    """A check constraint of es_streams has refused to advance a head: its stream was deleted or archived."""
 
 
 class Server(NamedTuple):

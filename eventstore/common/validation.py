@@ -14,6 +14,7 @@ MAX_SECONDS: Final = 86_400.0
 """The longest time to wait: a day."""
 
 MAX_SCHEMA_VERSION: Final = 2**31 - 1
+MAX_CODEC: Final = 2**15 - 1
 
 MAX_STREAM_ID_LENGTH: Final = 255
 MAX_EVENT_TYPE_LENGTH: Final = 255

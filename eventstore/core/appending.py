@@ -72,7 +72,7 @@ class Appender:
                     return first_result
                 raise self._refusal(run, pending)
         except HeadClosed as closed:
-            raise closed.error(pending.stream_id) from None
+            raise self._closed(closed, [(pending, 0)]) from None
         except VersionTaken as taken:
             raise self._taken(taken, [(pending, 0)]) from None
 

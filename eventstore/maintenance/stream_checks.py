@@ -4,17 +4,36 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from eventstore.backends.protocol import Row, Run
+from eventstore.common.validation import (
+    MAX_CODEC,
+    MAX_EVENT_TYPE_LENGTH,
+    MAX_SCHEMA_VERSION,
+    MAX_STREAM_ID_LENGTH,
+    MAX_VERSION,
+)
 from eventstore.findings import Finding, FindingKind
 from eventstore.maintenance.damage import damage
 from eventstore.maintenance.inspection import Inspection
 from eventstore.maintenance.progress import Part, Place
-from eventstore.statements.verification import breaks_of_stream, end_of_streams, events_without_stream, stream_states
+from eventstore.statements.verification import (
+    breaks_of_stream,
+    end_of_streams,
+    events_out_of_bounds,
+    events_without_stream,
+    head_without_id,
+    stream_states,
+)
 
 BREAKS_AT_MOST: Final = 1000
-"""How many breaks of one stream become findings: gaps, duplicates, disorder. The last one says if there are more."""
+"""How many breaks of one stream become findings: gaps, duplicates, disorder. The last one says if there are more. So
+for events with values out of bounds."""
 
 _LOST: Final = (
     "events were deleted or lost: restore them from a backup; until then, states computed from this stream may be wrong"
+)
+_NEVER_WRITTEN: Final = (
+    "the store never writes that: find out who did; correct it by hand, in a transaction that is permitted to change "
+    "history, or restore it from a backup"
 )
 _DOUBLED: Final = "decide which event is right, delete the other, and restore the unique key that was missing"
 
@@ -25,6 +44,10 @@ def check_streams(inspection: Inspection, start: Place) -> Iterator[Finding]:
     A batch is a range of stream ids. One statement reads the heads and the events in it, so both are of one moment.
     """
     after, done, is_bounded = start.key, 0, True
+    if not after:
+        with inspection.execution.statement() as run:
+            findings = [_stream_id_out_of_bounds("", version) for (version,) in run(head_without_id)]
+        yield from findings
     while is_bounded:
         with inspection.execution.statement() as run:
             end = run(end_of_streams, after=after, skipped=inspection.batch_size - 1)
@@ -40,7 +63,9 @@ def check_streams(inspection: Inspection, start: Place) -> Iterator[Finding]:
 
 
 def _of_state(run: Run, state: Row) -> Iterator[Finding]:
-    stream_id, head, count, newest, breaks = state
+    stream_id, head, count, newest, breaks, out_of_bounds = state
+    if len(stream_id) > MAX_STREAM_ID_LENGTH:
+        yield _stream_id_out_of_bounds(stream_id, head)
     if count == 0:
         yield damage(
             FindingKind.HEAD_WITHOUT_EVENTS,
@@ -70,6 +95,46 @@ def _of_state(run: Run, state: Row) -> Iterator[Finding]:
         for number, row in enumerate(rows, start=1):
             more = f", and more in this stream, which has {breaks} such places" if number == BREAKS_AT_MOST else ""
             yield from _of_break(stream_id, row, more)
+    if out_of_bounds:
+        rows = run(events_out_of_bounds, stream_id=stream_id, page_size=BREAKS_AT_MOST)
+        for number, row in enumerate(rows, start=1):
+            more = f"; and more in this stream, which has {out_of_bounds} such" if number == BREAKS_AT_MOST else ""
+            yield _of_event_out_of_bounds(stream_id, row, more)
+
+
+def _stream_id_out_of_bounds(stream_id: str, version: int) -> Finding:
+    return damage(
+        FindingKind.VALUE_OUT_OF_BOUNDS,
+        stream_id=stream_id,
+        version=version,
+        found=f"a stream id of {len(stream_id)} characters",
+        expected=f"1 to {MAX_STREAM_ID_LENGTH} characters",
+        remedy=_NEVER_WRITTEN,
+    )
+
+
+def _of_event_out_of_bounds(stream_id: str, row: Row, more: str) -> Finding:
+    version, position, event_type, schema_version, codec = row
+    bounds: dict[str, tuple[Any, int, int]] = {
+        "position {}": (position, 1, MAX_VERSION),
+        "schema version {}": (schema_version, 1, MAX_SCHEMA_VERSION),
+        "codec {}": (codec, 0, MAX_CODEC),
+        "an event type of {} characters": (len(event_type), 1, MAX_EVENT_TYPE_LENGTH),
+    }
+    wrong = {
+        words: (value if isinstance(value, int) else "that is no number", lowest, highest)
+        for words, (value, lowest, highest) in bounds.items()
+        if not isinstance(value, int) or not lowest <= value <= highest
+    }
+    return damage(
+        FindingKind.VALUE_OUT_OF_BOUNDS,
+        stream_id=stream_id,
+        version=version,
+        position=position,
+        found=" and ".join(words.format(value) for words, (value, _, _) in wrong.items()) + more,
+        expected=" and ".join(words.format(f"{low} to {high}") for words, (_, low, high) in wrong.items()),
+        remedy=_NEVER_WRITTEN,
+    )
 
 
 def _of_break(stream_id: str, row: Row, more: str) -> Iterator[Finding]:
@@ -84,7 +149,7 @@ def _of_break(stream_id: str, row: Row, more: str) -> Iterator[Finding]:
         missing = f"version {first} is" if first == last else f"versions {first} to {last} are"
         found = f"{missing} missing before it{more}"
         yield damage(FindingKind.VERSIONS_MISSING, **at, found=found, expected="no gap", remedy=_LOST)
-    if position < position_before:
+    if position_before > 0 and position < position_before:
         yield damage(
             FindingKind.POSITIONS_OUT_OF_ORDER,
             **at,

@@ -6,9 +6,9 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from eventstore.errors import ReferredTo
-from eventstore.tables import define_tables
-from eventstore.tables.immutability import TRIGGER
+from eventstore.migrations.definitions import history
 
+_NAMED: Final = frozenset({"key", "check", "foreign key", "index", "trigger"})
 _DESCRIPTION: Final = """
 SELECT DISTINCT CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0)
     ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END
@@ -57,9 +57,9 @@ def refuse_dependents(
     Raises:
         ReferredTo: Something depends on one of them.
     """
-    known = define_tables().metadata.tables.values()
-    constraints = [str(constraint.name) for table in known for constraint in table.constraints]
-    ours = [TRIGGER, *constraints, *(str(index.name) for table in known for index in table.indexes)]
+    # also what a later revision has dropped, and a downgrade has made again
+    every = {key for definitions in history("postgresql").values() for key in definitions}
+    ours = sorted({key.name for key in every if key.kind in _NAMED})
     for table in tables:
         _refuse(table, connection.execute(_OF_TABLE, {"table": table, "ours": ours}).scalars().all())
     for table, column in columns:

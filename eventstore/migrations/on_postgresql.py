@@ -153,6 +153,15 @@ def drop_constraints(table: str, names: Sequence[str], settings: Settings) -> No
                 _retry(connection, f"dropping constraint {name}", tables, sql, settings, is_done=lambda: False)
 
 
+def replace_constraints(table: str, names: Sequence[str], definitions: Mapping[str, str], settings: Settings) -> None:
+    """See `operations.replace_constraints`."""
+    quote, step = op.get_context().dialect.identifier_preparer.quote, f"replacing constraints of {table}"
+    parts = [f"DROP CONSTRAINT IF EXISTS {quote(name)}" for name in dict.fromkeys([*names, *definitions])]
+    parts += [f"ADD CONSTRAINT {quote(name)} {definition} NOT VALID" for name, definition in definitions.items()]
+    with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
+        _execute_or_retry(connection, step, table, f"ALTER TABLE {table} {', '.join(parts)}", settings)
+
+
 def add_column(table: str, name: str, type_: str, comment: str | None, settings: Settings) -> None:
     """See `operations.add_column`."""
     step, column = f"adding column {name} to {table}", op.get_context().dialect.identifier_preparer.quote(name)

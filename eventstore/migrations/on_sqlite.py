@@ -61,8 +61,7 @@ def add_constraints(table: str, definitions: Mapping[str, str]) -> None:
     _refuse_violations(connection, table, missing)
     foreign_key = next((item for item in missing.items() if item[1].startswith("FOREIGN KEY")), None)
     orphans = _orphans(connection, table) if foreign_key else Counter()
-    added = "".join(f", \n\tCONSTRAINT {name} {definition}" for name, definition in missing.items())
-    redefine(connection, table, f"{sql[: sql.rindex(')')].rstrip()}{added}\n)")
+    redefine(connection, table, _with(sql, missing))
     # orphans from before belong to a foreign key of the application's
     if foreign_key and _orphans(connection, table) - orphans:
         raise ConstraintViolated(table, *foreign_key)
@@ -72,12 +71,35 @@ def drop_constraints(table: str, names: Sequence[str]) -> None:
     """See `operations.drop_constraints`."""
     connection = _online(f"dropping constraints of {table}")
     sql = definition_of(connection, table)
+    remaining = _without(sql, names)
+    if remaining != sql:
+        redefine(connection, table, remaining)
+
+
+def replace_constraints(table: str, names: Sequence[str], definitions: Mapping[str, str]) -> None:
+    """See `operations.replace_constraints`."""
+    connection = _online(f"replacing constraints of {table}")
+    sql = definition_of(connection, table)
+    replaced = _with(_without(sql, [*names, *definitions]), definitions)
+    if replaced != sql:
+        _refuse_violations(connection, table, definitions)
+        redefine(connection, table, replaced)
+
+
+def _with(sql: str, constraints: Mapping[str, str]) -> str:
+    """Return the definition of a table with more constraints."""
+    added = "".join(f", \n\tCONSTRAINT {name} {definition}" for name, definition in constraints.items())
+    return f"{sql[: sql.rindex(')')].rstrip()}{added}\n)"
+
+
+def _without(sql: str, constraints: Sequence[str]) -> str:
+    """Return the definition of a table without some constraints, each of which has a line."""
     lines = sql.split("\n")
-    remaining = [line for line in lines if not any(_has(line, name) for name in names)]
+    remaining = [line for line in lines if not any(_has(line, name) for name in constraints)]
     if len(remaining) == len(lines):
-        return
+        return sql
     remaining[-2] = remaining[-2].rstrip().removesuffix(",")
-    redefine(connection, table, "\n".join(remaining))
+    return "\n".join(remaining)
 
 
 def add_column(table: str, name: str, type_: str) -> None:

@@ -185,6 +185,23 @@ def drop_constraints(table: str, *names: str) -> None:
         on_postgresql.drop_constraints(_name(table), names, _settings())
 
 
+def replace_constraints(table: str, *names: str, **definitions: str) -> None:
+    """Drop CHECK constraints, if they exist, and add others, of which some may have the same names.
+
+    It is one statement: at no moment does the table have neither. The rest is as for `add_constraints`, but constraints
+    that exist under the names of the added ones are replaced.
+
+    Args:
+        table: The name of a table of the event store.
+        names: The names of the constraints to drop.
+        definitions: The definitions of those to add, as in CREATE TABLE, by name.
+    """
+    if _on_sqlite():
+        on_sqlite.replace_constraints(table, names, definitions)
+    else:
+        on_postgresql.replace_constraints(_name(table), names, definitions, _settings())
+
+
 def validate_constraints(table: str, *names: str) -> None:
     """Check the rows that are older than the constraints, without blocking writers. Does nothing on SQLite.
 

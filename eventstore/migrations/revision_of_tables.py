@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from eventstore.migrations.comparison import count_deviations
-from eventstore.migrations.definitions import Definitions, Key
+from eventstore.migrations.definitions import NOT_VALID, Definitions, Key
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.migrations.inventory import Inventory
 from eventstore.migrations.remedies import Remedy
@@ -50,7 +50,7 @@ def judge(inventory: Inventory, history: Mapping[str, Definitions]) -> Verdict:
         and revision in {written, following}
         and inventory.dialect == "postgresql"  # SQLite migrates in one transaction
         and not any(key.kind == "table" for key in history[following].keys() - history[str(written)].keys())
-        and any(inventory.definitions.get(key) == text for key, text in _added(history, str(written), following))
+        and any(_is_made(inventory.definitions.get(key), text) for key, text in _made(history, str(written), following))
     )
     if is_begun:
         revision = str(written)
@@ -110,7 +110,14 @@ def _next(revisions: list[str], revision: str) -> str | None:
     return following[0] if following else None
 
 
-def _added(history: Mapping[str, Definitions], before: str, after: str) -> Iterator[tuple[Key, str]]:
+def _made(history: Mapping[str, Definitions], before: str, after: str) -> Iterator[tuple[Key, str]]:
+    """Yield what a revision adds or changes."""
     for key, text in history[after].items():
-        if key.kind != "row" and key not in history[before]:
+        was = history[before].get(key)
+        if key.kind != "row" and (was is None or not _is_made(was, text)):
             yield key, text
+
+
+def _is_made(found: str | None, text: str) -> bool:
+    """Return whether a definition is as the revision makes it, validated or not."""
+    return found is not None and found.removesuffix(NOT_VALID) == text.removesuffix(NOT_VALID)

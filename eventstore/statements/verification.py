@@ -16,11 +16,13 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    or_,
     select,
     tuple_,
 )
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.common.validation import MAX_CODEC, MAX_EVENT_TYPE_LENGTH, MAX_SCHEMA_VERSION, MAX_VERSION
 from eventstore.statements import Statement
 from eventstore.statements.deletion import TOMBSTONE_TYPES
 from eventstore.statements.global_order import newest_position
@@ -47,7 +49,8 @@ def stream_states(*, bounded: bool) -> Statement:
     """Return the statement for streams after `after`, and up to `last` if it is bounded.
 
     Its columns: stream id, version of the head, how many events, largest version among them (NULL if there are none),
-    and how many of them do not follow the one before, in version or in position. In order of the stream ids.
+    how many of them do not follow the one before, in version or in position, and how many have a value that is out of
+    bounds. In order of the stream ids.
     """
 
     def stream_states_in_range(tables: Tables) -> ClauseElement:
@@ -59,6 +62,7 @@ def stream_states(*, bounded: bool) -> Statement:
                 func.count().label("count"),
                 func.max(step.c.version).label("newest"),
                 func.count().filter(_does_not_follow(step.c)).label("breaks"),
+                func.count().filter(step.c.is_out_of_bounds).label("out_of_bounds"),
             )
             .group_by(step.c.stream_id)
             .subquery("summary")
@@ -70,6 +74,7 @@ def stream_states(*, bounded: bool) -> Statement:
                 func.coalesce(summary.c.count, literal_column("0")).label("count"),
                 summary.c.newest,
                 func.coalesce(summary.c.breaks, literal_column("0")).label("breaks"),
+                func.coalesce(summary.c.out_of_bounds, literal_column("0")).label("out_of_bounds"),
             )
             .select_from(tables.streams.outerjoin(summary, summary.c.stream_id == streams.stream_id))
             .where(*_in_range(streams.stream_id, bounded=bounded))
@@ -115,6 +120,45 @@ def breaks_of_stream(tables: Tables) -> ClauseElement:
     )
 
 
+def events_out_of_bounds(tables: Tables) -> ClauseElement:
+    """Return the events of one stream that have a value out of bounds, at most `page_size`.
+
+    The columns: version, position, event type, schema version, codec. In order of versions.
+    """
+    events = tables.events.c
+    return (
+        select(events.version, events.position, events.event_type, events.schema_version, events.codec)
+        .where(events.stream_id == bindparam("stream_id", type_=Text), _is_out_of_bounds(tables))
+        .order_by(events.version, events.position)
+        .limit(bindparam("page_size", type_=BigInteger))
+    )
+
+
+def head_without_id(tables: Tables) -> ClauseElement:
+    """Return (version) of the stream whose id is empty; no row if there is none."""
+    return select(tables.streams.c.version).where(tables.streams.c.stream_id == literal_column("''"))
+
+
+def _is_out_of_bounds(tables: Tables) -> ColumnElement[bool]:
+    """Return whether an event has a value that the store never writes; the database has no checks of these.
+
+    On SQLite text is above all numbers, and so above the upper bounds.
+    """
+    events = tables.events.c
+    bounds: list[tuple[ColumnElement[Any], int, int]] = [
+        (events.position, 1, MAX_VERSION),
+        (events.schema_version, 1, MAX_SCHEMA_VERSION),
+        (events.codec, 0, MAX_CODEC),
+        (func.length(events.event_type), 1, MAX_EVENT_TYPE_LENGTH),
+    ]
+    return or_(
+        *(
+            ~value.between(literal_column(str(lowest)), literal_column(str(highest)))
+            for value, lowest, highest in bounds
+        )
+    )
+
+
 def _steps(tables: Tables) -> Select[Any]:
     """Select each event with the version and position of the event before it in its stream."""
     events = tables.events.c
@@ -129,6 +173,7 @@ def _steps(tables: Tables) -> Select[Any]:
         events.position,
         func.lag(events.version, literal_column("1"), before_first).over(**in_stream).label("version_before"),
         func.lag(events.position, literal_column("1"), literal_column("0")).over(**in_stream).label("position_before"),
+        _is_out_of_bounds(tables).label("is_out_of_bounds"),
     )
 
 

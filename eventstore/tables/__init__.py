@@ -7,9 +7,8 @@ compares both.
 
 from eventstore.common.validation import check_schema_name
 from eventstore.tables.definition import (
-    ARCHIVED_CHECK,
     BREAKING_VERSION,
-    DELETED_CHECK,
+    CLOSED_CHECKS,
     ENDS,
     SCHEMA_VERSION,
     STREAMS_CAN_END,
@@ -19,9 +18,8 @@ from eventstore.tables.definition import (
 )
 
 __all__ = [
-    "ARCHIVED_CHECK",
     "BREAKING_VERSION",
-    "DELETED_CHECK",
+    "CLOSED_CHECKS",
     "ENDS",
     "SCHEMA_VERSION",
     "STREAMS_CAN_END",

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from eventstore.codecs.metadata import decode_metadata, encode_metadata
 from eventstore.common.validation import (
+    MAX_CODEC,
     MAX_SCHEMA_VERSION,
     MAX_VERSION,
     check_event_type,
@@ -13,8 +14,6 @@ from eventstore.common.validation import (
 from eventstore.errors import InvalidInput
 from eventstore.rows.mapper import StoredEvent
 from eventstore.transfer.records import Beginning, Checkpoint, End, Record, SavedSnapshot, StreamTimes
-
-_MAX_CODEC = 2**15 - 1
 
 
 def checked(record: Record) -> Record:
@@ -31,7 +30,7 @@ def checked(record: Record) -> Record:
             _check_number("position", record.position, 1)
             _check_number("version", record.version, 1)
             _check_number("schema version", record.schema_version, 1, MAX_SCHEMA_VERSION)
-            _check_number("codec", record.codec, 0, _MAX_CODEC)
+            _check_number("codec", record.codec, 0, MAX_CODEC)
             _check_times(record.recorded_at)
             encode_metadata(decode_metadata(record.metadata))
         case StreamTimes():
@@ -42,7 +41,7 @@ def checked(record: Record) -> Record:
             check_stream_id(record.stream_id)
             _check_number("version", record.version, 1)
             _check_number("schema version", record.schema_version, 1, MAX_SCHEMA_VERSION)
-            _check_number("codec", record.codec, 0, _MAX_CODEC)
+            _check_number("codec", record.codec, 0, MAX_CODEC)
             _check_times(record.created_at)
         case Checkpoint():
             check_projection_name(record.name)

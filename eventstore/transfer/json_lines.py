@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from eventstore.codecs.payload import PayloadCodec
-from eventstore.common.validation import MAX_SCHEMA_VERSION, MAX_VERSION
+from eventstore.common.validation import MAX_CODEC, MAX_SCHEMA_VERSION, MAX_VERSION
 from eventstore.errors import DamagedExport, DecodingError, EventStoreError
 from eventstore.rows.mapper import StoredEvent
 from eventstore.tokens import PositionToken
@@ -31,7 +31,7 @@ from eventstore.transfer.records import (
 
 _Positive = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
 _SchemaVersion = Annotated[int, Meta(ge=1, le=MAX_SCHEMA_VERSION)]
-_Codec = Annotated[int, Meta(ge=0, le=2**15 - 1)]
+_Codec = Annotated[int, Meta(ge=0, le=MAX_CODEC)]
 _NOTHING: Final = Raw()
 _Time = Annotated[datetime, Meta(tz=True)]
 

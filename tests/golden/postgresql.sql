@@ -567,3 +567,55 @@ UPDATE es_alembic_version SET version_num='es_0007' WHERE es_alembic_version.ver
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade es_0007 -> es_0008
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_streams DROP CONSTRAINT IF EXISTS es_streams_stream_id_check, DROP CONSTRAINT IF EXISTS es_streams_archived_version_check, DROP CONSTRAINT IF EXISTS es_streams_deleted_version_check, ADD CONSTRAINT es_streams_deleted_version_check CHECK (version = coalesce(deleted_version, archived_version)) NOT VALID;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '0';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_streams VALIDATE CONSTRAINT es_streams_deleted_version_check;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+COMMIT;
+
+SET lock_timeout = '1000ms';
+
+SET statement_timeout = '0';
+
+ALTER TABLE es_events DROP CONSTRAINT IF EXISTS es_events_schema_version_check, DROP CONSTRAINT IF EXISTS es_events_position_check, DROP CONSTRAINT IF EXISTS es_events_codec_check, DROP CONSTRAINT IF EXISTS es_events_event_type_check;
+
+RESET lock_timeout;
+
+RESET statement_timeout;
+
+BEGIN;
+
+UPDATE es_schema SET version = 8;
+
+UPDATE es_alembic_version SET version_num='es_0008' WHERE es_alembic_version.version_num = 'es_0007';
+
+COMMIT;
+

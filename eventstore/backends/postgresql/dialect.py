@@ -88,8 +88,14 @@ class PostgreSQLDialect:
         self._streams_can_end = schema_version >= STREAMS_CAN_END
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
-        """Return whether there are too few events for COPY."""
-        return len(pending.event_ids) < COPY_FROM or not self._copies
+        """Return whether there are too few events for COPY, and the statement itself leaves out closed streams.
+
+        Otherwise a check of the database may refuse it, which aborts the transaction, or the savepoint in it.
+        """
+        return self._streams_can_end and not self._is_copied(pending)
+
+    def _is_copied(self, pending: PendingAppend) -> bool:
+        return self._copies and len(pending.event_ids) >= COPY_FROM
 
     def append(self, run: Run, pending: PendingAppend) -> tuple[int, int] | None:
         """Append in one statement. The head's row lock makes a second writer wait, and then compare the new version.
@@ -99,7 +105,7 @@ class PostgreSQLDialect:
         """
         count = len(pending.event_ids)
         head = {"stream_id": pending.stream_id, "count": count, "expected": pending.expected}
-        if not self.append_is_one_statement(pending) and not _has_row_security(run):
+        if self._is_copied(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
         if count == 1:
             rows = run(append_one(pending.expectation, notify=self._notify), **head, **_single_event(pending))

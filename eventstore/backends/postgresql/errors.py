@@ -9,8 +9,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore.backends.postgresql.rights import is_permission_denied, permission_denied
-from eventstore.backends.protocol import CLOSED_BY, Dialect, HeadClosed, VersionTaken
+from eventstore.backends.protocol import Dialect, HeadClosed, VersionTaken
 from eventstore.errors import HistoryChangeRefused, PositionsBehind, SchemaMissing
+from eventstore.tables import CLOSED_CHECKS
 from eventstore.tables.immutability import TRIGGER
 
 _HARMLESS_CLASSES: Final = ("08", "40", "53", "55", "57", "58")
@@ -49,9 +50,8 @@ def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
     constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
     if constraint == TRIGGER:
         return HistoryChangeRefused()
-    for check, closed in CLOSED_BY.items():
-        if constraint.startswith(check):
-            return HeadClosed(closed)
+    if constraint.startswith(CLOSED_CHECKS):
+        return HeadClosed()
     if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
         key = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
         return VersionTaken(key.group(1), int(key.group(2))) if key else None

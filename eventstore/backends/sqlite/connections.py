@@ -11,7 +11,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import PoolProxiedConnection
 
 from eventstore.backends.protocol import (
-    CLOSED_BY,
     PLAIN_EXECUTION,
     Dialect,
     HeadClosed,
@@ -35,11 +34,13 @@ from eventstore.errors import (
     UnsuitableTransaction,
 )
 from eventstore.statements.sqlite.append import take_write_lock
+from eventstore.tables import CLOSED_CHECKS
 from eventstore.tables.immutability import REFUSAL
 
 NO_NOTIFICATIONS: Final = "notify needs PostgreSQL; SQLite has no notifications, so subscriptions poll"
 _MARK: Final = "eventstore_batch"
 _EVENTS_KEY: Final = "es_events.stream_id, es_events.version"
+_CLOSED: Final = frozenset(f"CHECK constraint failed: {check}" for check in CLOSED_CHECKS)
 
 
 class SQLiteConnections:
@@ -131,9 +132,8 @@ class SQLiteConnections:
             return VersionTaken()
         if message.startswith(REFUSAL):
             return HistoryChangeRefused()
-        for check, closed in CLOSED_BY.items():
-            if message == f"CHECK constraint failed: {check}":
-                return HeadClosed(closed)
+        if message in _CLOSED:
+            return HeadClosed()
         return None
 
     def without_payload(self, error: Any) -> Any:

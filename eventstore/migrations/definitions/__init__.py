@@ -92,7 +92,7 @@ def _lines(revisions: Mapping[str, Definitions]) -> Iterator[str]:
     before: Definitions = {}
     for revision, definitions in revisions.items():
         yield f"\n[{revision}]"
-        yield from (f"- {key}" for key in before if key not in definitions)
+        yield from (f"- {key}" for key in sorted(before.keys() - definitions.keys()))
         for key, definition in definitions.items():
             if before.get(key) != definition:
                 yield f"+ {key} = {definition}"

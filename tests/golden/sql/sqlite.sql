@@ -2486,7 +2486,15 @@ FROM (
         ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
         lag(es_events.position, 1, 0) OVER (
             PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
-        ) AS position_before
+        ) AS position_before,
+        es_events.position NOT BETWEEN 1
+            AND 9223372036854775807
+            OR es_events.schema_version NOT BETWEEN 1
+            AND 2147483647
+            OR es_events.codec NOT BETWEEN 0
+            AND 32767
+            OR length(es_events.event_type) NOT BETWEEN 1
+            AND 255 AS is_out_of_bounds
     FROM es_events
     WHERE es_events.stream_id = :stream_id
 ) AS step
@@ -2545,6 +2553,28 @@ ORDER BY es_streams.stream_id
 LIMIT 1
 OFFSET :skipped;
 
+-- verification.events_out_of_bounds
+SELECT
+    es_events.version,
+    es_events.position,
+    es_events.event_type,
+    es_events.schema_version,
+    es_events.codec
+FROM es_events
+WHERE es_events.stream_id = :stream_id
+    AND (
+        es_events.position NOT BETWEEN 1
+            AND 9223372036854775807
+            OR es_events.schema_version NOT BETWEEN 1
+            AND 2147483647
+            OR es_events.codec NOT BETWEEN 0
+            AND 32767
+            OR length(es_events.event_type) NOT BETWEEN 1
+            AND 255
+    )
+ORDER BY es_events.version, es_events.position
+LIMIT :page_size;
+
 -- verification.events_without_stream(bounded=False)
 SELECT es_events.stream_id, count(*) AS count, max(es_events.version) AS newest
 FROM es_events
@@ -2563,6 +2593,9 @@ WHERE es_events.stream_id > :after
 GROUP BY es_events.stream_id
 ORDER BY es_events.stream_id
 LIMIT :page_size;
+
+-- verification.head_without_id
+SELECT es_streams.version FROM es_streams WHERE es_streams.stream_id = '';
 
 -- verification.pending_letters
 SELECT
@@ -2603,7 +2636,8 @@ SELECT
     es_streams.version,
     coalesce(summary.count, 0) AS count,
     summary.newest,
-    coalesce(summary.breaks, 0) AS breaks
+    coalesce(summary.breaks, 0) AS breaks,
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -2612,7 +2646,8 @@ LEFT OUTER JOIN (
         max(step.version) AS newest,
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
-        ) AS breaks
+        ) AS breaks,
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -2629,7 +2664,15 @@ LEFT OUTER JOIN (
             ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
             lag(es_events.position, 1, 0) OVER (
                 PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
-            ) AS position_before
+            ) AS position_before,
+            es_events.position NOT BETWEEN 1
+                AND 9223372036854775807
+                OR es_events.schema_version NOT BETWEEN 1
+                AND 2147483647
+                OR es_events.codec NOT BETWEEN 0
+                AND 32767
+                OR length(es_events.event_type) NOT BETWEEN 1
+                AND 255 AS is_out_of_bounds
         FROM es_events
         WHERE es_events.stream_id > :after
     ) AS step
@@ -2645,7 +2688,8 @@ SELECT
     es_streams.version,
     coalesce(summary.count, 0) AS count,
     summary.newest,
-    coalesce(summary.breaks, 0) AS breaks
+    coalesce(summary.breaks, 0) AS breaks,
+    coalesce(summary.out_of_bounds, 0) AS out_of_bounds
 FROM es_streams
 LEFT OUTER JOIN (
     SELECT
@@ -2654,7 +2698,8 @@ LEFT OUTER JOIN (
         max(step.version) AS newest,
         count(*) FILTER (
             WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
-        ) AS breaks
+        ) AS breaks,
+        count(*) FILTER (WHERE step.is_out_of_bounds) AS out_of_bounds
     FROM (
         SELECT
             es_events.stream_id AS stream_id,
@@ -2671,7 +2716,15 @@ LEFT OUTER JOIN (
             ) OVER (PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position) AS version_before,
             lag(es_events.position, 1, 0) OVER (
                 PARTITION BY es_events.stream_id ORDER BY es_events.version, es_events.position
-            ) AS position_before
+            ) AS position_before,
+            es_events.position NOT BETWEEN 1
+                AND 9223372036854775807
+                OR es_events.schema_version NOT BETWEEN 1
+                AND 2147483647
+                OR es_events.codec NOT BETWEEN 0
+                AND 32767
+                OR length(es_events.event_type) NOT BETWEEN 1
+                AND 255 AS is_out_of_bounds
         FROM es_events
         WHERE es_events.stream_id > :after AND es_events.stream_id <= :last
     ) AS step
