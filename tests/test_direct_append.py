@@ -146,12 +146,12 @@ def delete(store: EventStore) -> None:
 
 def set_head_back(store: EventStore) -> None:
     with store.engine.begin() as connection:
-        connection.execute(text("UPDATE es_streams SET version = 1 WHERE stream_id = 'order-1'"))
+        connection.execute(text("UPDATE es_streams SET version = 2 WHERE stream_id = 'order-1'"))
 
 
 def refuse(store: EventStore) -> None:
     with store.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE es_events ADD CONSTRAINT theirs CHECK (version < 3) NOT VALID"))
+        connection.execute(text("ALTER TABLE es_events ADD CONSTRAINT theirs CHECK (version < 4) NOT VALID"))
 
 
 def drop(store: EventStore) -> None:
@@ -160,9 +160,7 @@ def drop(store: EventStore) -> None:
 
 
 def make_read_only(store: EventStore) -> None:
-    with store.engine.begin() as connection:
-        connection.execute(text(f"ALTER DATABASE {store.engine.url.database} SET default_transaction_read_only = on"))
-    store.engine.dispose()
+    in_autocommit(store.engine, "SET default_transaction_read_only = on")
 
 
 def shown(error: BaseException) -> object:
@@ -183,8 +181,9 @@ def test_an_error_is_the_same_in_both_ways(
     with store_on(postgres_url) as store, store_on(postgres_url, pool_pre_ping=True) as ordinary:
         append(store)
         append(store)
-        spoil(store)
-        ordinary.engine.dispose()
+        append(ordinary)
+        for each in (store, ordinary) if spoil is make_read_only else (store,):
+            spoil(each)
         errors = []
         for each in (store, ordinary):
             answers.clear()
