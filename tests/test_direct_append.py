@@ -285,7 +285,7 @@ def test_statements_that_are_gone_are_prepared_again(url: str, answers: Answers,
         append(store)
         in_autocommit(store.engine, statement)
         assert names(store) == []
-        assert [append(store, expected=version).version for version in (1, 2)] == [2, 3]
+        assert [append(store).version for _ in range(2)] == [2, 3]
         assert None not in answers
         assert len(names(store)) == 1
 
