@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from types import SimpleNamespace
 from typing import Any, Final
 
 import psycopg
@@ -22,6 +23,7 @@ from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, StaticPool
 
 from eventstore import ANY, NO_STREAM, STREAM_EXISTS, ConcurrencyConflict, EventStore, NewEvent
 from eventstore.backends import pool_records
+from eventstore.backends.postgresql import prepared
 from eventstore.backends.postgresql.direct_append import DirectAppends
 from eventstore.backends.protocol import Row
 from eventstore.errors import EventStoreError, PositionsBehind
@@ -133,7 +135,7 @@ def test_a_conflict_and_a_duplicate_are_as_ever(url: str, answers: Answers) -> N
 
 
 def test_without_poll_it_waits_by_select(url: str, answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(select, "poll")
+    monkeypatch.setattr(prepared, "select", SimpleNamespace(select=select.select))
     with store_on(url) as store:
         store.append("order-1", NewEvent("noted", {"bytes": b"\0" * 5_000_000}), expected_version=ANY)
         assert append(store).version == 2
@@ -367,19 +369,25 @@ def test_stores_of_two_schemas_share_a_connection(url_of_two: str, answers: Answ
         assert len(names(store)) == 2
 
 
+def set_last_position(store: EventStore, position: int) -> None:
+    in_autocommit(store.engine, f"SELECT setval(pg_get_serial_sequence('es_events', 'position'), {position})")
+
+
 def test_each_new_connection_is_asked_how_positions_are_drawn(url: str, answers: Answers) -> None:
     with store_on(url) as store:
-        append(store)
-        in_autocommit(store.engine, "SELECT setval(pg_get_serial_sequence('es_events', 'position'), 1, false)")
+        set_last_position(store, 100)
+        assert append(store).position == 101
+        set_last_position(store, 50)  # where no event is, so that only the check finds it
         store.engine.dispose()
         with pytest.raises(PositionsBehind):
             append(store)
         assert store.stream_version("order-1") == 1
-        in_autocommit(store.engine, "SELECT setval(pg_get_serial_sequence('es_events', 'position'), 100)")
-        assert append(store).position == 101
+        set_last_position(store, 200)
+        assert append(store).position == 201
         assert answers[-1] is not None
         with closing(store.engine.raw_connection()) as pooled:
-            assert pooled.dbapi_connection.autocommit is False  # type: ignore[union-attr]  # psycopg's
+            raw: Any = pooled.dbapi_connection
+            assert raw.autocommit is False
 
 
 def test_one_lost_connection_empties_the_pool(url: str, answers: Answers) -> None:
