@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, tex
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from eventstore import ANY, EventStore, NewEvent
-from eventstore.backends.postgresql.connections import DirectRun, PostgreSQLConnections, direct
+from eventstore.backends.postgresql.connections import PostgreSQLConnections
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.backends.postgresql.direct_runs import DirectRun, direct
 from eventstore.backends.running import has_listeners
 from eventstore.errors import SchemaMissing
 from tests.waiting import until
@@ -31,7 +32,8 @@ def one() -> list[NewEvent]:
 
 def unwatched(engine: Engine) -> AbstractContextManager[DirectRun]:
     """Open a connection that the driver uses alone."""
-    return direct(engine, PostgreSQLConnections(PostgreSQLDialect()))
+    dialect = PostgreSQLDialect()
+    return direct(engine, PostgreSQLConnections(dialect), dialect)
 
 
 def test_an_engine_that_nobody_has_touched_is_not_watched(postgres_engine: Engine) -> None:
@@ -156,12 +158,12 @@ def test_a_connection_keeps_the_cursor_that_writes_but_not_what_it_has_written(p
         with closing(engine.raw_connection()) as pooled:
             return [value for value in pooled.info.values() if isinstance(value, psycopg.Cursor)]
 
-    store.append("order-1", one(), expected_version=ANY)
+    store.append("order-1", [*one(), *one()], expected_version=ANY)
     (cursor,) = kept()
-    store.append("order-1", one(), expected_version=ANY)
-    assert len(list(store.read_stream("order-1"))) == 2
+    store.append("order-1", [*one(), *one()], expected_version=ANY)
+    assert len(list(store.read_stream("order-1"))) == 4
     assert kept() == [cursor]
-    assert cursor.rows == [(2, 2)]
+    assert [row[:2] for row in cursor.rows] == [(4, 4)]
     assert cursor._query is None
     engine.dispose()
 

@@ -33,6 +33,7 @@ from eventstore.errors import (
     UnsuitableSetting,
     UnsuitableTransaction,
 )
+from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.sqlite.append import take_write_lock
 from eventstore.tables import CLOSED_CHECKS
 from eventstore.tables.immutability import REFUSAL
@@ -60,6 +61,9 @@ class SQLiteConnections:
     def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
         """Open a connection on which no transaction is open."""
         return direct(engine, self) if goes_direct(engine) else self._autocommit(engine)
+
+    def append_directly(self, engine: Engine, pending: PendingAppend) -> None:  # for the other database
+        """Return None: an append takes several statements."""
 
     @contextmanager
     def _autocommit(self, engine: Engine) -> Iterator[Run]:
