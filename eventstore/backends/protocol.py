@@ -307,6 +307,24 @@ class Connections(Driver, Protocol):
         """Open a connection on which every statement commits by itself."""
         ...
 
+    def append_directly(self, engine: Engine, pending: PendingAppend) -> Sequence[Row] | None:
+        """Append one event, and commit, in a quicker way than by `autocommit` and `Dialect.append`.
+
+        Args:
+            engine: The engine.
+            pending: The append. The tables are known to fit.
+
+        Returns:
+            The row (version, position); no row on a conflict. None if there is no quicker way on this database, with
+            this engine or for this connection. Then nothing was stored.
+
+        Raises:
+            HeadClosed: The stream was deleted or archived.
+            VersionTaken: The head is behind the events.
+            GlobalOrderError: As for `Dialect.check_positions`, which comes first on a new connection.
+        """
+        ...
+
     def transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Open a connection in a transaction that may write; commit at the end, roll back on an error."""
         ...

@@ -6,13 +6,13 @@ need that: hooks, instrumentation and logs. If there are any, the store goes thr
 """
 
 from collections.abc import MutableMapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from eventstore.backends.protocol import Dialect, Driver, Row, Statement
+from eventstore.backends.protocol import Dialect, Driver, Row, Run, Statement
 from eventstore.errors import TablesPlace, UnsuitableSetting
 
 
@@ -44,11 +44,8 @@ class StatementRun:
         try:
             return self._send(sql, parameters)
         except DBAPIError as error:
-            translated, safe = self._driver.translate(error), self._driver.without_payload(error)
-        # not in the `except` block, or the driver's own error would stay attached, and be shown
-        if translated is None:
-            raise safe
-        raise translated from safe
+            failure = error_to_raise(self._driver, error)
+        raise failure  # not in the `except` block, or the driver's own error would stay attached, and be shown
 
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
         """Send SQL text in the way of the database's driver, and return all rows.
@@ -85,6 +82,26 @@ class ConnectionRun(StatementRun):
     def notes(self) -> MutableMapping[Any, Any]:
         """Notes about the driver's connection; see `Run`."""
         return self._connection.info
+
+
+def check_positions(run: Run, dialect: Dialect) -> None:
+    """Check, once for each connection, that new events get positions after all stored ones.
+
+    A failover may lead to a server whose sequence is behind; the store's connections to that server are new. Behind
+    PgBouncer in transaction mode they are not; there only a reader's next log view detects it.
+
+    Raises:
+        GlobalOrderError: As for `Dialect.check_positions`. Nothing was written.
+    """
+    note, notes = positions_note(dialect), run.notes
+    if note not in notes:
+        dialect.check_positions(run)
+        notes[note] = True
+
+
+def positions_note(dialect: Dialect) -> str:
+    """Return the key that is in the notes about a connection after `check_positions`."""
+    return f"eventstore: positions of {dialect.tables.metadata.schema}"
 
 
 def goes_direct(engine: Engine) -> bool:
@@ -131,6 +148,18 @@ def refuse_other_schema(connection: Connection, schema: str | None) -> None:
             f"says that the tables are in schema {translated[schema]!r}, but the store does not use that map",
             "name the schema: EventStore(engine, schema=…), and set the map only on engines for your own tables",
         )
+
+
+def error_to_raise(driver: Driver, error: Any) -> BaseException:
+    """Return the store's own error for one of SQLAlchemy's, with that as its cause; else that one, without payloads.
+
+    Raise it outside of the `except` block, or the driver's own error would stay attached, and be shown.
+    """
+    translated, safe = driver.translate(error), driver.without_payload(error)
+    if translated is None:
+        return cast("BaseException", safe)
+    translated.__cause__ = safe
+    return translated
 
 
 def sqlalchemy_error(

@@ -4,8 +4,10 @@ import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import NoReturn
 
-from eventstore.backends.protocol import Dialect, HeadClosed, Overtaken, Run, VersionTaken
+from eventstore.backends.protocol import HeadClosed, Overtaken, Run, VersionTaken
+from eventstore.backends.running import check_positions
 from eventstore.core.core import Appended, Core
 from eventstore.core.execution import serialization_is_a_conflict
 from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed
@@ -15,22 +17,6 @@ from eventstore.statements.deletion import find_tombstone
 from eventstore.statements.reading import newest_stored_version, read_forwards
 
 _log = logging.getLogger(__name__)
-
-
-def check_positions(run: Run, dialect: Dialect) -> None:
-    """Check, once for each connection, that new events get positions after all stored ones.
-
-    A failover may lead to a server whose sequence is behind; the store's connections to that server are new. Behind
-    PgBouncer in transaction mode they are not; there only a reader's next log view detects it.
-
-    Raises:
-        GlobalOrderError: As for `Dialect.check_positions`. Nothing was written.
-    """
-    note = f"eventstore: positions of {dialect.tables.metadata.schema}"
-    notes = run.notes
-    if note not in notes:
-        dialect.check_positions(run)
-        notes[note] = True
 
 
 class Appender:
@@ -59,22 +45,33 @@ class Appender:
         return result
 
     def _append(self, pending: PendingAppend) -> AppendResult:
-        one = self._dialect.append_is_one_statement(pending)
-        scope = self._execution.statement if one else self._execution.transaction
         try:
-            with self._conflicting([pending]) if self._execution.is_joined else nullcontext(), scope() as run:
-                check_positions(run, self._dialect)
-                stored = self._dialect.append(run, pending)
-                if stored is not None:
-                    return AppendResult(pending.stream_id, *stored)
-                first_result = self._first_result(run, pending)
-                if first_result is not None:
-                    return first_result
-                raise self._refusal(run, pending)
+            rows = self._execution.append_directly(pending) if len(pending.event_ids) == 1 else None
+            if rows:
+                return AppendResult(pending.stream_id, *rows[0])
+            return self._append_by_statements(pending) if rows is None else self._earlier_result(pending)
         except HeadClosed as closed:
             raise closed.error(pending.stream_id) from None
         except VersionTaken as taken:
             raise self._taken(taken, [(pending, 0)]) from None
+
+    def _append_by_statements(self, pending: PendingAppend) -> AppendResult:
+        one = self._dialect.append_is_one_statement(pending)
+        scope = self._execution.statement if one else self._execution.transaction
+        with self._conflicting([pending]) if self._execution.is_joined else nullcontext(), scope() as run:
+            check_positions(run, self._dialect)
+            stored = self._dialect.append(run, pending)
+            if stored is not None:
+                return AppendResult(pending.stream_id, *stored)
+            return self._first_result(run, pending) or self._refuse(run, pending)
+
+    def _earlier_result(self, pending: PendingAppend) -> AppendResult:
+        """Return the result of an earlier append of the same events, or raise why they were refused."""
+        with self._execution.statement() as run:
+            return self._first_result(run, pending) or self._refuse(run, pending)
+
+    def _refuse(self, run: Run, pending: PendingAppend) -> NoReturn:
+        raise self._refusal(run, pending)
 
     def append_many(
         self, appends: Sequence[PendingAppend], *, atomic: bool

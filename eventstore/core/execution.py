@@ -9,9 +9,10 @@ from typing import Final, NoReturn, Protocol
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.backends.protocol import PLAIN_EXECUTION, Connections, Driver, Run, TransactionState
+from eventstore.backends.protocol import PLAIN_EXECUTION, Connections, Driver, Row, Run, TransactionState
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import NotInTransaction, SerializationConflict, TransactionBroken
+from eventstore.rows.mapper import PendingAppend
 
 
 class Execution(Protocol):
@@ -37,6 +38,14 @@ class Execution(Protocol):
 
     def statement(self) -> AbstractContextManager[Run]:
         """Run statements that are independent of each other."""
+        ...
+
+    def append_directly(self, pending: PendingAppend) -> Sequence[Row] | None:
+        """Append one event in the quickest way; see `Connections.append_directly`.
+
+        Returns:
+            As there: None if it must be appended by `statement` and `Dialect.append`.
+        """
         ...
 
     def global_reading(self) -> AbstractContextManager[Run]:
@@ -101,6 +110,12 @@ class OwnConnections:
             if self._gate is not None and not self._gate.fits:
                 self._gate(run)
             yield run
+
+    def append_directly(self, pending: PendingAppend) -> Sequence[Row] | None:
+        """Append if the tables are known to fit, and the process is the one that has made the store."""
+        if self._process_id != os.getpid() or (self._gate is not None and not self._gate.fits):
+            return None
+        return self._connections.append_directly(self._engine, pending)
 
     def global_reading(self) -> AbstractContextManager[Run]:
         """Run on a connection in AUTOCOMMIT, where each statement sees what is committed by then."""
@@ -171,6 +186,9 @@ class JoinedTransaction:
     def statement(self) -> Iterator[Run]:
         """Run on the joined connection."""
         yield self._run(self._connect())
+
+    def append_directly(self, pending: PendingAppend) -> None:  # for other executions
+        """Return None."""
 
     @contextmanager
     def global_reading(self) -> Iterator[Run]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from eventstore.backends.protocol import Run
+from eventstore.backends.running import check_positions
 from eventstore.common.validation import check_flag, check_number
-from eventstore.core.appending import check_positions
 from eventstore.core.loading import EventLoader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate
 from eventstore.errors import DamagedExport, InvalidInput

@@ -88,6 +88,9 @@ class PostgreSQLConnections:
                 return
             raise failure
 
+    def append_directly(self, engine: Engine, pending: Any) -> None:  # not yet
+        """Return None."""
+
     @contextmanager
     def short_transaction(self, engine: Engine) -> Iterator[Run]:
         """Open a `transaction`. Compared with its round trips, the time that SQLAlchemy takes does not matter."""

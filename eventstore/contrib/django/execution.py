@@ -11,6 +11,7 @@ from eventstore.backends.running import StatementRun
 from eventstore.contrib.django.connections import DjangoDriver
 from eventstore.core.execution import Execution
 from eventstore.errors import InvalidInput, NotInTransaction, UnsuitableSetting
+from eventstore.rows.mapper import PendingAppend
 
 
 class DjangoRun(StatementRun):
@@ -113,6 +114,9 @@ class DjangoExecution:
     def statement(self) -> Iterator[Run]:
         """Run in the open atomic block, or each statement in its own transaction."""
         yield self._run()
+
+    def append_directly(self, pending: PendingAppend) -> None:  # for other executions
+        """Return None: appends go through Django's cursors."""
 
     @contextmanager
     def global_reading(self) -> Iterator[Run]:
