@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, tex
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from eventstore import ANY, EventStore, NewEvent
-from eventstore.backends.postgresql.connections import DirectRun, PostgreSQLConnections, direct
+from eventstore.backends.postgresql.connections import PostgreSQLConnections
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.backends.postgresql.direct_runs import DirectRun, direct
 from eventstore.backends.running import has_listeners
 from eventstore.errors import SchemaMissing
 from tests.waiting import until
@@ -31,7 +32,8 @@ def one() -> list[NewEvent]:
 
 def unwatched(engine: Engine) -> AbstractContextManager[DirectRun]:
     """Open a connection that the driver uses alone."""
-    return direct(engine, PostgreSQLConnections(PostgreSQLDialect()))
+    dialect = PostgreSQLDialect()
+    return direct(engine, PostgreSQLConnections(dialect), dialect)
 
 
 def test_an_engine_that_nobody_has_touched_is_not_watched(postgres_engine: Engine) -> None:

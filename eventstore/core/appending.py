@@ -49,13 +49,13 @@ class Appender:
             rows = self._execution.append_directly(pending) if len(pending.event_ids) == 1 else None
             if rows:
                 return AppendResult(pending.stream_id, *rows[0])
-            return self._append_by_statements(pending) if rows is None else self._earlier_result(pending)
+            return self._append_by_run(pending) if rows is None else self._earlier_result(pending)
         except HeadClosed as closed:
             raise closed.error(pending.stream_id) from None
         except VersionTaken as taken:
             raise self._taken(taken, [(pending, 0)]) from None
 
-    def _append_by_statements(self, pending: PendingAppend) -> AppendResult:
+    def _append_by_run(self, pending: PendingAppend) -> AppendResult:
         one = self._dialect.append_is_one_statement(pending)
         scope = self._execution.statement if one else self._execution.transaction
         with self._conflicting([pending]) if self._execution.is_joined else nullcontext(), scope() as run:

@@ -7,25 +7,22 @@ from typing import Any, Final, Literal
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import PoolProxiedConnection
 
 from eventstore.backends.postgresql import cursors, errors
-from eventstore.backends.postgresql.autocommit import AutocommitRun, at_read_committed
+from eventstore.backends.postgresql.autocommit import AutocommitRun
 from eventstore.backends.postgresql.cursors import (
-    check_connection,
-    check_custom_cursors,
-    cursor_for,
-    has_default_cursors,
     refuse_open_transaction,
-    refuse_to_write,
 )
+from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.backends.postgresql.direct_append import DirectAppends
+from eventstore.backends.postgresql.direct_runs import direct
 from eventstore.backends.postgresql.listener import PostgreSQLListener
-from eventstore.backends.protocol import Dialect, Listener, Row, Run, TransactionState, returns_rows
-from eventstore.backends.running import ConnectionRun, StatementRun, goes_direct, sqlalchemy_error
+from eventstore.backends.protocol import Listener, Row, Run, TransactionState
+from eventstore.backends.running import ConnectionRun, goes_direct
 from eventstore.errors import TransactionBroken, UnsuitableSetting
+from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.postgresql.notifications import notification_channel
 from eventstore.statements.postgresql.transactions import transaction_id
 
@@ -53,12 +50,17 @@ class PostgreSQLConnections:
 
     has_notifications: Final = True
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: PostgreSQLDialect) -> None:
         self.dialect = dialect
+        self._direct_appends = DirectAppends(self, dialect)
 
     def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
         """Open a connection that needs no BEGIN and COMMIT, and so saves two round trips."""
-        return direct(engine, self) if goes_direct(engine) else self._autocommit(engine)
+        return direct(engine, self, self.dialect) if goes_direct(engine) else self._autocommit(engine)
+
+    def append_directly(self, engine: Engine, pending: PendingAppend) -> Sequence[Row] | None:
+        """Append by a prepared statement; see `DirectAppends`."""
+        return self._direct_appends.append(engine, pending) if self.dialect.append_is_one_statement(pending) else None
 
     @contextmanager
     def _autocommit(self, engine: Engine) -> Iterator[Run]:
@@ -87,9 +89,6 @@ class PostgreSQLConnections:
             else:
                 return
             raise failure
-
-    def append_directly(self, engine: Engine, pending: Any) -> None:  # not yet
-        """Return None."""
 
     @contextmanager
     def short_transaction(self, engine: Engine) -> Iterator[Run]:
@@ -184,91 +183,6 @@ class JoinedRun(ConnectionRun):
 
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
         return cursors.execute(self._connection, sql, parameters)
-
-
-class DirectRun(StatementRun):
-    """Runs statements directly with psycopg, on a connection of the engine's pool; each commits by itself."""
-
-    def __init__(self, connections: PostgreSQLConnections, engine: Engine, pooled: PoolProxiedConnection) -> None:
-        self._driver = connections
-        self._dialect = connections.dialect
-        self.notes = pooled.info
-        self._engine = engine
-        self._pooled = pooled
-        self._raw: Any = pooled.dbapi_connection
-
-    def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
-        try:
-            return self._send_once(sql, parameters)
-        except DBAPIError as error:
-            if not errors.is_serialization_failure(error):
-                raise
-        return at_read_committed(self._send_once, sql, parameters)
-
-    def _send_once(self, sql: str, parameters: Any) -> Sequence[Row]:
-        refuse_to_write(self._raw, sql)
-        try:
-            if has_default_cursors(self._raw):
-                return cursor_for(self._pooled, sql).execute(sql, parameters).rows
-            check_custom_cursors(self._raw, parameters)
-            with self._raw.cursor(row_factory=tuple_row) as cursor:
-                cursor.execute(sql, parameters)
-                return cursor.fetchall() if returns_rows(sql) else ()
-        except psycopg.Error as error:
-            is_lost = self._raw.closed
-            if is_lost:
-                self._report_loss()
-            raise sqlalchemy_error(self._engine, error, sql, parameters, is_lost=is_lost) from error
-
-    def _report_loss(self) -> None:
-        """Let SQLAlchemy learn of the loss by a statement that fails, so that it discards the pool's connections."""
-        try:
-            with Connection(self._engine, connection=self._pooled) as connection:
-                connection.exec_driver_sql("SELECT 1")
-        except DBAPIError:
-            return
-
-
-@contextmanager
-def direct(engine: Engine, connections: "PostgreSQLConnections") -> Iterator["DirectRun"]:
-    """Take a connection from the pool, in autocommit, and return it to the pool with its settings restored.
-
-    A connection that is lost, or that Ctrl-C has interrupted during a statement, is not returned.
-
-    Raises:
-        DBAPIError: No connection is available, as SQLAlchemy raises it.
-        UnsuitableSetting: A hook of the pool has left a transaction open, or the encoding can't send every text.
-    """
-    try:
-        pooled = engine.raw_connection()
-    except psycopg.Error as error:
-        raise sqlalchemy_error(engine, error, None, None) from error
-    raw: Any = pooled.dbapi_connection
-    try:
-        refuse_open_transaction(raw)
-        check_connection(raw)
-    except UnsuitableSetting:
-        pooled.invalidate()  # a rollback would undo what a hook has set, which the next user would miss
-        raise
-    was_autocommit: bool = raw.autocommit
-    try:
-        if not was_autocommit:
-            raw.autocommit = True
-        yield DirectRun(connections, engine, pooled)
-    finally:
-        # No call comes before this `try`. Ctrl-C raises in calls, and a connection must not return in autocommit.
-        try:
-            is_idle = raw.pgconn.transaction_status == TransactionStatus.IDLE  # False for a closed connection
-            if is_idle and not was_autocommit:
-                raw.autocommit = False
-        except BaseException:
-            is_idle = False
-            raise
-        finally:
-            if is_idle:
-                pooled.close()
-            elif pooled.is_valid:
-                pooled.invalidate()
 
 
 @contextmanager

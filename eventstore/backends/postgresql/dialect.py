@@ -17,6 +17,7 @@ from eventstore.backends.postgresql.parameters import (
     COPIED_TYPES,
     event_arrays,
     many_appends,
+    one_event,
     rows_to_copy,
 )
 from eventstore.backends.postgresql.positions import check_drawing
@@ -51,6 +52,7 @@ from eventstore.statements.postgresql.notifications import notify as send_notifi
 from eventstore.statements.postgresql.positions import drawing
 from eventstore.statements.postgresql.read_page import read_everything, read_everything_backwards, read_matching
 from eventstore.statements.reading import read_forwards
+from eventstore.streams import Expectation
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
@@ -97,15 +99,18 @@ class PostgreSQLDialect:
         Very many events are copied after the head was set, in the transaction that `append_is_one_statement` asks for,
         unless row level security is in force, under which PostgreSQL refuses COPY.
         """
-        count = len(pending.event_ids)
-        head = {"stream_id": pending.stream_id, "count": count, "expected": pending.expected}
+        head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
         if not self.append_is_one_statement(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
-        if count == 1:
-            rows = run(append_one(pending.expectation, notify=self._notify), **head, **_single_event(pending))
+        if len(pending) == 1:
+            rows = run(append_one(pending.expectation, notify=self._notify), **one_event(pending))
         else:
             rows = run(append(pending.expectation, notify=self._notify), **head, **event_arrays([pending]))
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def append_one_sql(self, expectation: Expectation) -> tuple[str, dict[str, Any]]:
+        """Return the SQL that appends one event, and its constant parameters; see `sql`."""
+        return self.sql(append_one(expectation, notify=self._notify))
 
     def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> tuple[int, int] | None:
         """Lock and set the head, then COPY, which draws a position for each row as it stores it."""
@@ -278,15 +283,3 @@ def _compile(
     sql = str(compiled)
     # COPY has no parameters in its text; in other statements, a percent sign in the schema's name is doubled
     return sql if sql.startswith("COPY") else re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", sql), constants
-
-
-def _single_event(pending: PendingAppend) -> dict[str, Any]:
-    """Return the parameters of one event."""
-    return {
-        "event_id": pending.event_ids[0],
-        "event_type": pending.event_types[0],
-        "schema_version": pending.schema_versions[0],
-        "codec": pending.codecs[0],
-        "data": pending.data[0],
-        "metadata": pending.metadata[0],
-    }

@@ -1,4 +1,4 @@
-"""Events as parameters of PostgreSQL's statements: many as arrays, very many as rows for COPY."""
+"""Events as parameters of PostgreSQL's statements: one as values, many as arrays, very many as rows for COPY."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,21 @@ from eventstore.rows.mapper import PendingAppend
 COPIED_TYPES: Final = ("text", "int8", "uuid", "text", "int4", "int2", "bytea", "text")
 """The types of the copied columns. The last one is jsonb, sent in binary as text after the byte `JSONB`."""
 JSONB: Final = "\x01"
+
+
+def one_event(pending: PendingAppend) -> dict[str, Any]:
+    """Return the parameters of an append of one event."""
+    return {
+        "stream_id": pending.stream_id,
+        "count": 1,
+        "expected": pending.expected,
+        "event_id": pending.event_ids[0],
+        "event_type": pending.event_types[0],
+        "schema_version": pending.schema_versions[0],
+        "codec": pending.codecs[0],
+        "data": pending.data[0],
+        "metadata": pending.metadata[0],
+    }
 
 
 def rows_to_copy(pending: PendingAppend, version: int) -> Iterator[Row]:
