@@ -1,14 +1,13 @@
 """What sqlite3 executes alone, on a connection of the engine's pool, because no hook or log needs SQLAlchemy."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Final
 
 from sqlalchemy import Engine
-from sqlalchemy.pool import PoolProxiedConnection
 
-from eventstore.backends.pool_records import Checkout, lends_records
+from eventstore.backends.pool_records import lends_records, take
 from eventstore.backends.protocol import Driver, Row
 from eventstore.backends.running import StatementRun, sqlalchemy_error
 from eventstore.backends.sqlite.dialect import SQLiteDialect
@@ -29,13 +28,12 @@ class DirectRun(StatementRun):
     """
 
     def __init__(
-        self, driver: Driver, dialect: SQLiteDialect, engine: Engine, pooled: PoolProxiedConnection | Checkout
+        self, driver: Driver, dialect: SQLiteDialect, engine: Engine, raw: Any, notes: MutableMapping[Any, Any]
     ) -> None:
         self._driver = driver
         self._dialect = dialect
-        self.notes = pooled.info
+        self.notes = notes
         self._engine = engine
-        raw: Any = pooled.dbapi_connection
         self.raw = raw
         self.cursor = plain_cursor(raw)
 
@@ -79,29 +77,26 @@ def direct(
         UnsuitableSetting: A setting of the connection would make results wrong.
         DatabaseBusy: The lock was not available in time, or the commit was not possible in time.
     """
-    pool = engine.pool
+    pool, lends = engine.pool, lends_records(engine.pool)
     try:
-        pooled = Checkout(pool) if lends_records(pool) else engine.raw_connection()
+        pooled: Any = take(pool) if lends else engine.raw_connection()
     except sqlite3.Error as error:
         raise sqlalchemy_error(engine, error, None, None) from error
     manual_begin: ManualBegin | None = None
     is_restored = False
     try:  # Ctrl-C raises in calls and returns, and none of them comes between this line and the `finally`
-        raw: Any = pooled.dbapi_connection
         try:
+            raw: Any = pooled.get_connection() if lends else pooled.dbapi_connection
             manual_begin = ManualBegin(raw)
             check_connection(raw, pooled.info)
         except sqlite3.Error as error:
             manual_begin = None  # so that the connection is not returned
             raise sqlalchemy_error(engine, error, None, None) from error
-        run = DirectRun(driver, dialect, engine, pooled)
+        run = DirectRun(driver, dialect, engine, raw, pooled.info)
         if raw.in_transaction:  # begun by a hook of the pool
             run.send("COMMIT")
-        if lock is None:
+        with nullcontext() if lock is None else lock.held(run.send, raw, pooled.info if lends else None):
             yield run
-        else:
-            with lock.held(run.send, raw, pooled.info if isinstance(pooled, Checkout) else None):
-                yield run
     finally:
         try:
             if manual_begin is not None and not raw.in_transaction:
@@ -110,10 +105,14 @@ def direct(
         except sqlite3.ProgrammingError:  # the connection is closed
             pass
         finally:
-            if is_restored:
-                pooled.close()
-            else:
-                pooled.invalidate()
+            try:
+                if not is_restored:
+                    pooled.invalidate()
+            finally:
+                if lends:
+                    pool._do_return_conn(pooled)  # noqa: SLF001  # not `give_back`, in which Ctrl-C could come before
+                elif is_restored:
+                    pooled.close()
 
 
 def append_one(engine: Engine, dialect: SQLiteDialect, lock: WriteLock, pending: PendingAppend) -> Sequence[Row] | None:
@@ -131,48 +130,50 @@ def append_one(engine: Engine, dialect: SQLiteDialect, lock: WriteLock, pending:
         UnsuitableSetting: A setting of the connection would make results wrong.
         DatabaseBusy: The lock was not available in time, or the commit was not possible in time.
     """
+    pool = engine.pool
     try:
-        checkout = Checkout(engine.pool)
+        record = take(pool)
     except sqlite3.Error:
         return None
-    raw, is_clean = checkout.dbapi_connection, False
+    raw, is_clean = None, False
     try:
-        if not _is_ready(checkout):
+        raw = record.get_connection()
+        if not _is_ready(raw, record.info):
             is_clean = True  # as it was
             return None
-        return _append(engine, dialect, lock, pending, checkout)
+        return _append(engine, dialect, lock, pending, record.info)
     except sqlite3.Error:
         return None
     finally:
         try:
-            is_clean = is_clean or not raw.in_transaction
+            is_clean = is_clean or (raw is not None and not raw.in_transaction)
         except sqlite3.ProgrammingError:  # the connection is closed
             pass
         finally:
-            if is_clean:
-                checkout.close()
-            else:
-                checkout.invalidate()
+            try:
+                if not is_clean:
+                    record.invalidate()
+            finally:
+                pool._do_return_conn(record)  # noqa: SLF001  # see `direct`
 
 
-def _is_ready(checkout: Checkout) -> bool:
+def _is_ready(raw: Any, notes: MutableMapping[Any, Any]) -> bool:
     """Return whether a connection can begin a transaction as it is, and keep a cursor with it.
 
     Raises:
         UnsuitableSetting: As for `check_connection`.
     """
-    raw = checkout.dbapi_connection
-    if _CURSOR not in checkout.info:
-        check_connection(raw, checkout.info)
-        checkout.info[_CURSOR] = plain_cursor(raw)
+    if _CURSOR not in notes:
+        check_connection(raw, notes)
+        notes[_CURSOR] = plain_cursor(raw)
     return raw.text_factory is str and not raw.in_transaction
 
 
 def _append(
-    engine: Engine, dialect: SQLiteDialect, lock: WriteLock, pending: PendingAppend, checkout: Checkout
+    engine: Engine, dialect: SQLiteDialect, lock: WriteLock, pending: PendingAppend, notes: MutableMapping[Any, Any]
 ) -> Sequence[Row]:
-    raw, notes = checkout.dbapi_connection, checkout.info
     cursor: sqlite3.Cursor = notes[_CURSOR]
+    raw = cursor.connection
     try:
         lock.begin(cursor.execute, raw, notes)
         stored = dialect.append_one(cursor, pending)
