@@ -32,3 +32,18 @@ def tests(session: nox.Session, dependencies: str) -> None:
         session.skip("the oldest dependencies are paired with the oldest Python")
     session.install("--editable", ".[test]", *(OLDEST if oldest else []))
     session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.13")
+def prerelease(session: nox.Session) -> None:
+    """Run what depends on private parts of SQLAlchemy against its newest release, pre-releases included."""
+    session.install("--editable", ".[test]")
+    session.install("--pre", "--upgrade", "SQLAlchemy")
+    session.run(
+        "pytest",
+        "tests/test_sqlalchemy_private.py",
+        "tests/test_direct_append.py",
+        "tests/test_unwatched.py",
+        "tests/test_sqlite_unwatched.py",
+        *session.posargs,
+    )

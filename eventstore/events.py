@@ -41,16 +41,17 @@ def tombstone_error(event_type: str, data: Any) -> type[StreamClosed] | None:
     return None if error is None or (isinstance(data, Mapping) and data.get("reusable") is True) else error
 
 
+_UUID7_RANDOM: Final = 0x0FFF_3FFF_FFFF_FFFF_FFFF
+_UUID7_VERSION: Final = 0x7000_8000_0000_0000_0000
+
+
 def uuid7() -> UUID:
     """Return a new UUID of version 7: 48 bits of milliseconds, then 74 random bits (RFC 9562, section 5.7).
 
     Ids made later sort later, to the millisecond.
     """
-    random = int.from_bytes(os.urandom(10))
-    milliseconds = time.time_ns() // 1_000_000
-    high = (milliseconds & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | random >> 68
-    low = 0x8000_0000_0000_0000 | random & 0x3FFF_FFFF_FFFF_FFFF
-    return uuid.UUID(int=high << 64 | low)
+    milliseconds = time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF
+    return uuid.UUID(int=milliseconds << 80 | int.from_bytes(os.urandom(10)) & _UUID7_RANDOM | _UUID7_VERSION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,12 +135,9 @@ def test_other_pools_lend_nothing(url: str, options: dict[str, Any]) -> None:
     engine.dispose()
 
 
-def test_sqlalchemy_has_the_private_parts_that_are_used(engine: Engine) -> None:
-    assert pool_records.HAS_RECORDS
-    assert lends_records(engine.pool)
-
-
-def test_without_them_connections_are_taken_as_usual(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_sqlalchemys_private_parts_connections_are_taken_as_usual(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pool_records, "HAS_RECORDS", False)
     assert filled(engine).append("order-1", ONE, expected_version=1).version == 2
 

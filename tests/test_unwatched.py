@@ -158,12 +158,12 @@ def test_a_connection_keeps_the_cursor_that_writes_but_not_what_it_has_written(p
         with closing(engine.raw_connection()) as pooled:
             return [value for value in pooled.info.values() if isinstance(value, psycopg.Cursor)]
 
-    store.append("order-1", one(), expected_version=ANY)
+    store.append("order-1", [*one(), *one()], expected_version=ANY)
     (cursor,) = kept()
-    store.append("order-1", one(), expected_version=ANY)
-    assert len(list(store.read_stream("order-1"))) == 2
+    store.append("order-1", [*one(), *one()], expected_version=ANY)
+    assert len(list(store.read_stream("order-1"))) == 4
     assert kept() == [cursor]
-    assert cursor.rows == [(2, 2)]
+    assert [row[:2] for row in cursor.rows] == [(4, 4)]
     assert cursor._query is None
     engine.dispose()
 

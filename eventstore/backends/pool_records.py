@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import pool as pools
 from sqlalchemy.pool import Pool, QueuePool
 
-_USED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
+USED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("QueuePool", "_do_get", ("self",)),
     ("QueuePool", "_do_return_conn", ("self", "record")),
     ("QueuePool", "_invalidate", ("self", "connection", "exception", "_checkin")),
@@ -24,15 +24,16 @@ _USED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
 """Classes of `sqlalchemy.pool`, their methods, and the parameters of those."""
 
 
-def _has_what_is_used() -> bool:
-    for class_name, method_name, parameters in _USED:
+def has_what_is_used() -> bool:
+    """Return whether all of `USED` exists, with these parameters."""
+    for class_name, method_name, parameters in USED:
         method = getattr(getattr(pools, class_name, None), method_name, None)
         if method is None or tuple(inspect.signature(method).parameters) != parameters:
             return False
     return True
 
 
-HAS_RECORDS: Final = _has_what_is_used()
+HAS_RECORDS: Final = has_what_is_used()
 """Whether SQLAlchemy has the private parts that this module uses."""
 
 

@@ -1,7 +1,7 @@
 """How appends are made: expected versions, duplicates, several at once. The backend has the SQL."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import NoReturn
@@ -49,15 +49,16 @@ class Appender:
             rows = self._execution.append_directly(pending) if len(pending.event_ids) == 1 else None
             if rows:
                 return AppendResult(pending.stream_id, *rows[0])
-            return self._append_by_run(pending) if rows is None else self._earlier_result(pending)
+            if rows is not None:
+                return self._earlier_result(pending)
+            one = self._dialect.append_is_one_statement(pending)
+            return self._append_in(self._execution.statement if one else self._execution.transaction, pending)
         except HeadClosed as closed:
             raise closed.error(pending.stream_id) from None
         except VersionTaken as taken:
             raise self._taken(taken, [(pending, 0)]) from None
 
-    def _append_by_run(self, pending: PendingAppend) -> AppendResult:
-        one = self._dialect.append_is_one_statement(pending)
-        scope = self._execution.statement if one else self._execution.transaction
+    def _append_in(self, scope: Callable[[], AbstractContextManager[Run]], pending: PendingAppend) -> AppendResult:
         with self._conflicting([pending]) if self._execution.is_joined else nullcontext(), scope() as run:
             check_positions(run, self._dialect)
             stored = self._dialect.append(run, pending)

@@ -22,7 +22,6 @@ from eventstore.backends.postgresql.listener import PostgreSQLListener
 from eventstore.backends.protocol import Listener, Row, Run, TransactionState
 from eventstore.backends.running import ConnectionRun, goes_direct
 from eventstore.errors import TransactionBroken, UnsuitableSetting
-from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.postgresql.notifications import notification_channel
 from eventstore.statements.postgresql.transactions import transaction_id
 
@@ -52,15 +51,11 @@ class PostgreSQLConnections:
 
     def __init__(self, dialect: PostgreSQLDialect) -> None:
         self.dialect = dialect
-        self._direct_appends = DirectAppends(self, dialect)
+        self.append_directly = DirectAppends(self, dialect).append
 
     def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
         """Open a connection that needs no BEGIN and COMMIT, and so saves two round trips."""
         return direct(engine, self, self.dialect) if goes_direct(engine) else self._autocommit(engine)
-
-    def append_directly(self, engine: Engine, pending: PendingAppend) -> Sequence[Row] | None:
-        """Append by a prepared statement; see `DirectAppends`."""
-        return self._direct_appends.append(engine, pending) if self.dialect.append_is_one_statement(pending) else None
 
     @contextmanager
     def _autocommit(self, engine: Engine) -> Iterator[Run]:

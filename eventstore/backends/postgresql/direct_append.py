@@ -5,7 +5,7 @@ Whatever is not as usual takes the ordinary way, which a caller goes if there is
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from struct import Struct
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ _PREPARED: Final = "eventstore: prepared statements"
 _CANCEL_SECONDS: Final = 5.0
 
 _INT2, _INT4, _INT8 = Struct("!h").pack, Struct("!i").pack, Struct("!q").pack
-_NUMBER: Final = Struct("!q").unpack
+_number: Final[Callable[[Any], int]] = partial(int.from_bytes, byteorder="big", signed=True)
 _ONE: Final = _INT8(1)
 
 _TYPES: Final = {
@@ -59,6 +59,8 @@ class DirectAppends:
         """
         pool = engine.pool
         if not goes_direct(engine) or not pool_records.lends_records(pool):
+            return None
+        if not self._dialect.append_is_one_statement(pending):
             return None
         try:
             record = pool_records.take(pool)
@@ -101,8 +103,7 @@ class DirectAppends:
         result = prepared.execute(statement, [values[name] for name in statement.names])
         if result.ntuples == 0:
             return ()
-        get_value: Callable[[int, int], Any] = result.get_value
-        return ((*_NUMBER(get_value(0, 0)), *_NUMBER(get_value(0, 1))),)
+        return ((_number(result.get_value(0, 0)), _number(result.get_value(0, 1))),)
 
     def _failure(
         self, engine: Engine, record: Any, error: psycopg.Error, pending: PendingAppend

@@ -31,14 +31,14 @@ class NumberedStatement:
     Attributes:
         sql: The text.
         names: The names of the parameters, by number.
-        types: The oids of their types.
-        formats: Their formats: all are binary.
+        types: The oids of their types; a list, as psycopg 3.2 takes nothing else.
+        formats: Their formats, likewise: all are binary.
     """
 
     sql: bytes
     names: tuple[str, ...]
-    types: tuple[int, ...]
-    formats: tuple[int, ...]
+    types: list[int]
+    formats: list[int]
 
     @classmethod
     def of(cls, sql: str, type_of: Callable[[str], int]) -> "NumberedStatement":
@@ -50,7 +50,7 @@ class NumberedStatement:
             return "%" if name is None else f"${names.setdefault(name, len(names) + 1)}"
 
         text = re.sub(r"%%|%\((\w+)\)b", number, sql)
-        return cls(text.encode(), tuple(names), tuple(map(type_of, names)), (_BINARY,) * len(names))
+        return cls(text.encode(), tuple(names), list(map(type_of, names)), [_BINARY] * len(names))
 
 
 class PreparedStatements:

@@ -4587,9 +4587,6 @@ COMMIT;
 -- backends/postgresql/autocommit.py: at_read_committed
 ROLLBACK;
 
--- backends/postgresql/connections.py: DirectRun._report_loss
-SELECT 1;
-
 -- backends/postgresql/connections.py: PostgreSQLConnections.transaction_state
 SELECT 1;
 
@@ -4598,6 +4595,9 @@ SHOW array_nulls;
 
 -- backends/postgresql/diagnosis.py: _pooler
 SELECT pg_backend_pid();
+
+-- backends/postgresql/direct_runs.py: DirectRun._report_loss
+SELECT 1;
 
 -- backends/postgresql/listener.py: PostgreSQLListener.__init__
 LISTEN {};
