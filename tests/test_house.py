@@ -38,12 +38,12 @@ class Way(NamedTuple):
 WAYS: Final = {
     ("append", "postgresql", "2.1"): Way(16, 25, 47, 85),
     ("append", "postgresql", "2.0"): Way(16, 25, 47, 85),
-    ("append", "sqlite", "2.1"): Way(16, 46, 64, 138),
-    ("append", "sqlite", "2.0"): Way(16, 46, 64, 135),
+    ("append", "sqlite", "2.1"): Way(16, 25, 43, 77),
+    ("append", "sqlite", "2.0"): Way(16, 25, 43, 77),
     ("batch", "postgresql", "2.1"): Way(23, 153, 272, 1311),
     ("batch", "postgresql", "2.0"): Way(23, 153, 272, 1296),
-    ("batch", "sqlite", "2.1"): Way(23, 155, 219, 762),
-    ("batch", "sqlite", "2.0"): Way(23, 155, 219, 753),
+    ("batch", "sqlite", "2.1"): Way(25, 157, 224, 737),
+    ("batch", "sqlite", "2.0"): Way(25, 157, 224, 734),
 }
 
 

@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, EventStore, NewEvent
 from eventstore.backends.running import goes_direct
-from eventstore.backends.sqlite.connections import DirectRun, SQLiteConnections, direct
+from eventstore.backends.sqlite.connections import SQLiteConnections
 from eventstore.backends.sqlite.dialect import SQLiteDialect
+from eventstore.backends.sqlite.direct import DirectRun, direct
 from eventstore.errors import SchemaMissing
 from eventstore.statements.heads import write_head
 from eventstore.streams import Expectation
@@ -26,7 +27,8 @@ def events(count: int) -> list[NewEvent]:
 
 def unwatched(engine: Engine) -> AbstractContextManager[DirectRun]:
     """Open a connection that the driver uses alone."""
-    return direct(engine, SQLiteConnections(SQLiteDialect()))
+    dialect = SQLiteDialect()
+    return direct(engine, SQLiteConnections(dialect), dialect)
 
 
 @pytest.fixture

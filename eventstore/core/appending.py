@@ -46,12 +46,13 @@ class Appender:
 
     def _append(self, pending: PendingAppend) -> AppendResult:
         try:
-            one = self._dialect.append_is_one_statement(pending)
-            rows = self._execution.append_directly(pending) if one and len(pending.event_ids) == 1 else None
+            rows = self._execution.append_directly(pending) if len(pending.event_ids) == 1 else None
             if rows:
                 return AppendResult(pending.stream_id, *rows[0])
-            scope = self._execution.statement if one else self._execution.transaction
-            return self._append_in(scope, pending) if rows is None else self._earlier_result(pending)
+            if rows is not None:
+                return self._earlier_result(pending)
+            one = self._dialect.append_is_one_statement(pending)
+            return self._append_in(self._execution.statement if one else self._execution.transaction, pending)
         except HeadClosed as closed:
             raise self._closed(closed, [(pending, 0)]) from None
         except VersionTaken as taken:

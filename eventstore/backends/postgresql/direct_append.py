@@ -60,6 +60,8 @@ class DirectAppends:
         pool = engine.pool
         if not goes_direct(engine) or not pool_records.lends_records(pool):
             return None
+        if not self._dialect.append_is_one_statement(pending):
+            return None
         try:
             record = pool_records.take(pool)
         except psycopg.Error as error:

@@ -8,11 +8,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import PoolProxiedConnection
 
+from eventstore.backends.pool_records import lends_records
 from eventstore.backends.protocol import (
     PLAIN_EXECUTION,
-    Dialect,
     HeadClosed,
     Listener,
     Row,
@@ -21,16 +20,17 @@ from eventstore.backends.protocol import (
     VersionTaken,
     fetch,
 )
-from eventstore.backends.running import ConnectionRun, StatementRun, goes_direct, sqlalchemy_error
-from eventstore.backends.sqlite.settings import ManualBegin, begins_nothing, check_connection, plain_cursor
-from eventstore.backends.sqlite.write_lock import is_busy, write_lock
+from eventstore.backends.running import ConnectionRun, goes_direct
+from eventstore.backends.sqlite.dialect import SQLiteDialect
+from eventstore.backends.sqlite.direct import append_one, direct
+from eventstore.backends.sqlite.settings import begins_nothing, check_connection
+from eventstore.backends.sqlite.write_lock import WriteLock, is_busy
 from eventstore.errors import (
     DatabaseBusy,
     HistoryChangeRefused,
     InvalidInput,
     NotInTransaction,
     SchemaMissing,
-    UnsuitableSetting,
     UnsuitableTransaction,
 )
 from eventstore.rows.mapper import PendingAppend
@@ -54,16 +54,13 @@ class SQLiteConnections:
 
     has_notifications: Final = False
 
-    def __init__(self, dialect: Dialect, *, lock_timeout_seconds: float = 30.0) -> None:
+    def __init__(self, dialect: SQLiteDialect, *, lock_timeout_seconds: float = 30.0) -> None:
         self.dialect = dialect
-        self._lock_timeout_seconds = lock_timeout_seconds
+        self._lock = WriteLock(lock_timeout_seconds)
 
     def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
         """Open a connection on which no transaction is open."""
-        return direct(engine, self) if goes_direct(engine) else self._autocommit(engine)
-
-    def append_directly(self, engine: Engine, pending: PendingAppend) -> None:  # for the other database
-        """Return None: an append takes several statements."""
+        return direct(engine, self, self.dialect) if goes_direct(engine) else self._autocommit(engine)
 
     @contextmanager
     def _autocommit(self, engine: Engine) -> Iterator[Run]:
@@ -86,22 +83,29 @@ class SQLiteConnections:
         """Return a run on SQLAlchemy's Connection."""
         return JoinedRun(self, self.dialect, connection)
 
-    @contextmanager
-    def short_transaction(self, engine: Engine) -> Iterator[Run]:
+    def append_directly(self, engine: Engine, pending: PendingAppend) -> Sequence[Row] | None:
+        """Append directly with the driver, if there are no listeners on the engine and on its pool."""
+        if not goes_direct(engine) or not lends_records(engine.pool):
+            return None
+        return append_one(engine, self.dialect, self._lock, pending)
+
+    def short_transaction(self, engine: Engine) -> AbstractContextManager[Run]:
         """Open a `transaction`, directly with the driver if there are no listeners."""
-        if not goes_direct(engine):
-            with self.transaction(engine) as connection:
-                yield self.run_on(connection)
-            return
-        with direct(engine, self) as run, write_lock(run.send, run.raw, self._lock_timeout_seconds):
-            yield run
+        if goes_direct(engine):
+            return direct(engine, self, self.dialect, lock=self._lock)
+        return self._short_transaction(engine)
+
+    @contextmanager
+    def _short_transaction(self, engine: Engine) -> Iterator[Run]:
+        with self.transaction(engine) as connection:
+            yield self.run_on(connection)
 
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator[Connection]:
         """Open a transaction that takes the write lock first, so that it does not fail half way for lack of it."""
         with self._autocommit_connection(engine) as connection:
             raw = connection.connection.dbapi_connection
-            with write_lock(connection.exec_driver_sql, raw, self._lock_timeout_seconds):
+            with self._lock.held(connection.exec_driver_sql, raw):
                 yield connection
 
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
@@ -210,86 +214,3 @@ class JoinedRun(ConnectionRun):
         if result.cursor is not None:
             result.cursor.row_factory = None  # type: ignore[attr-defined]  # sqlite3's
         return fetch(result, sql)
-
-
-class DirectRun(StatementRun):
-    """Runs statements directly with sqlite3, in the transaction that they have begun themselves, or in none.
-
-    Attributes:
-        raw: The driver's connection.
-    """
-
-    def __init__(self, connections: SQLiteConnections, engine: Engine, pooled: PoolProxiedConnection) -> None:
-        self._driver = connections
-        self._dialect = connections.dialect
-        self.notes = pooled.info
-        self._engine = engine
-        raw: Any = pooled.dbapi_connection
-        self.raw = raw
-        self._cursor = plain_cursor(raw)
-
-    def send(self, sql: str, parameters: Any = ()) -> Sequence[Row]:
-        """Execute SQL text, once for each item if `parameters` is a list, and return its rows.
-
-        Raises:
-            DBAPIError: As SQLAlchemy raises it.
-        """
-        cursor = self._cursor
-        try:
-            if isinstance(parameters, list):
-                cursor.executemany(sql, parameters)
-            else:
-                cursor.execute(sql, parameters)
-            rows: Sequence[Row] = cursor.fetchall()
-        except sqlite3.Error as error:
-            is_lost = self._engine.dialect.is_disconnect(error, self.raw, cursor)  # type: ignore[arg-type]  # it is the driver's
-            raise sqlalchemy_error(self._engine, error, sql, parameters, is_lost=is_lost) from error
-        return rows
-
-    _send = send
-
-
-@contextmanager
-def direct(engine: Engine, connections: "SQLiteConnections") -> Iterator["DirectRun"]:
-    """Take a connection from the pool, without a transaction, and return it to the pool with its settings restored.
-
-    Meanwhile the driver begins no transaction by itself. A connection with an open transaction is not returned, because
-    the driver commits when its setting is changed, and so may a pool of the application.
-
-    Raises:
-        DBAPIError: No connection is available, as SQLAlchemy raises it.
-        UnsuitableSetting: A setting of the connection would make results wrong.
-    """
-    try:
-        pooled = engine.raw_connection()
-    except sqlite3.Error as error:
-        raise sqlalchemy_error(engine, error, None, None) from error
-    raw: Any = pooled.dbapi_connection
-    try:
-        check_connection(raw, pooled.info)
-    except sqlite3.Error as error:
-        pooled.invalidate()
-        raise sqlalchemy_error(engine, error, None, None) from error
-    except UnsuitableSetting:
-        pooled.close()
-        raise
-    manual_begin: ManualBegin | None = None
-    is_restored = False
-    try:  # Ctrl-C raises in calls and returns, and none of them comes between this line and the `finally`
-        manual_begin = ManualBegin(raw)
-        run = DirectRun(connections, engine, pooled)
-        if raw.in_transaction:  # begun by a hook of the pool
-            run.send("COMMIT")
-        yield run
-    finally:
-        try:
-            if manual_begin is not None and not raw.in_transaction:
-                manual_begin.restore()
-                is_restored = True
-        except sqlite3.ProgrammingError:  # the connection is closed
-            pass
-        finally:
-            if is_restored:
-                pooled.close()
-            else:
-                pooled.invalidate()

@@ -1,11 +1,13 @@
 """SQLite 3.35 or newer, by the standard library's driver."""
 
 import json
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -43,6 +45,7 @@ from eventstore.statements.sqlite.append import (
 from eventstore.statements.sqlite.history import add_permission, remove_permission
 from eventstore.statements.sqlite.log_view import log_view
 from eventstore.statements.sqlite.read_page import read_everything, read_everything_backwards, read_matching
+from eventstore.streams import Expectation
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
 
@@ -66,6 +69,7 @@ class SQLiteDialect:
         self._streams_can_end = True  # until a store has read the schema version
         self.loader = SQLiteLoader(self.from_time)
         self._paramstyle = paramstyle
+        self._one_event: dict[Expectation, _OneEvent] = {}
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with named parameters."""
@@ -74,6 +78,7 @@ class SQLiteDialect:
     def suit(self, schema_version: int) -> None:
         """Remember whether es_streams has the columns that say which streams have ended."""
         self._streams_can_end = schema_version >= STREAMS_CAN_END
+        self._one_event.clear()
 
     def append_is_one_statement(self, pending: PendingAppend) -> bool:  # noqa: ARG002  # it never is
         """Return False."""
@@ -89,6 +94,31 @@ class SQLiteDialect:
         version = rows[0][0]
         positions = _insert(run, [(pending, version - len(pending))])
         return version, positions[pending.stream_id, version]
+
+    def append_one(self, cursor: sqlite3.Cursor, pending: PendingAppend) -> tuple[int, int] | None:
+        """Append one event by two statements, in the transaction that is open on a cursor of the driver.
+
+        Returns:
+            The version and position of the event, or None on a conflict.
+
+        Raises:
+            Error: The driver's.
+        """
+        expectation, stream_id = pending.expectation, pending.stream_id
+        statements = self._one_event.get(expectation)
+        if statements is None:
+            statements = self._one_event[expectation] = _one_event(expectation, self._streams_can_end)
+        head_sql, head_parameters, event_sql, event_parameters = statements
+        head = cursor.execute(head_sql, head_parameters((stream_id, 1, pending.expected))).fetchone()
+        if head is None:
+            return None
+        version: int = head[0]
+        row = (
+            stream_id, version, pending.event_ids[0].hex, pending.event_types[0], pending.schema_versions[0],
+            pending.codecs[0], pending.data[0], pending.metadata[0],
+        )  # fmt: skip
+        cursor.execute(event_sql, event_parameters(row))
+        return version, cursor.lastrowid or 0
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:  # noqa: ARG002  # all is locked
         """Read the heads. This transaction or savepoint already holds the write lock of the whole database."""
@@ -247,8 +277,34 @@ class _Compiler(SQLiteCompiler):
 def _compile(
     statement: Statement, paramstyle: Any, streams_can_end: bool
 ) -> tuple[str, dict[str, Any]]:  # a key of the cache
+    compiled = _compiled(statement, paramstyle, streams_can_end)
+    return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
+
+
+def _compiled(statement: Statement, paramstyle: Any, streams_can_end: bool) -> Any:
     tables = define_tables(position_is_key=True, streams_can_end=streams_can_end)
     dialect = dialect_module.dialect(paramstyle=paramstyle)
     dialect.statement_compiler = _Compiler
-    compiled = statement(tables).compile(dialect=dialect)
-    return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
+    return statement(tables).compile(dialect=dialect)
+
+
+class _OneEvent(NamedTuple):
+    """The statements for an append of one event, with positional parameters, and what puts values into their order."""
+
+    head_sql: str
+    head_parameters: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    event_sql: str
+    event_parameters: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+
+
+def _one_event(expectation: Expectation, streams_can_end: bool) -> _OneEvent:
+    head = _compiled(write_head(expectation), "qmark", streams_can_end)
+    event = _compiled(insert_event(APPENDED_COLUMNS), "qmark", streams_can_end)
+    return _OneEvent(
+        str(head), _in_order(head, ("stream_id", "count", "expected")), str(event), _in_order(event, APPENDED_COLUMNS)
+    )
+
+
+def _in_order(compiled: Any, names: tuple[str, ...]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Return a function that takes values by these names, and returns them in the order of the compiled parameters."""
+    return itemgetter(*(names.index(name) for name in compiled.positiontup))

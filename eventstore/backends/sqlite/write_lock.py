@@ -2,9 +2,9 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
@@ -12,48 +12,112 @@ from eventstore.backends.sqlite.settings import plain_cursor
 from eventstore.common.backoff import spread
 from eventstore.errors import DatabaseBusy
 
-_BUSY = 5
+_BUSY: Final = 5
+_DRIVER_TIMEOUT: Final = "eventstore: busy_timeout in seconds"
+"""The key, in the notes about a connection, of the driver's timeout when the connection was new."""
+
+_PAUSE_OF_SQLITE_SECONDS: Final = 0.001
+"""SQLite's first pause. Who has waited less has found the lock free."""
 
 
-@contextmanager
-def write_lock(execute: Callable[[str], object], raw: Any, timeout_seconds: float) -> Iterator[None]:
-    """Hold the lock for a transaction: commit at the end, roll back on an error.
+class WriteLock:
+    """The write lock, as the connections of one store take it.
+
+    SQLite can wait for the lock by itself, up to the driver's timeout (`busy_timeout`). But then Ctrl-C has to wait,
+    too, and its pauses get longer, which starves some waiters. To set that timeout to 0 and back takes longer than to
+    begin and commit. So the driver's timeout stays on unless the lock is likely to be taken: because this store holds
+    it, or because the last writer had to wait for it.
 
     Args:
-        execute: Executes SQL on the connection.
-        raw: The driver's connection.
-        timeout_seconds: How long to wait, for the lock and for the commit. The driver's own timeout is off while this
-            function waits for the lock, and is then restored.
-
-    Raises:
-        DatabaseBusy: The lock was not available in time, or the commit was not possible in time.
+        timeout_seconds: How long to wait, for the lock and for the commit.
     """
-    ((driver_timeout,),) = plain_cursor(raw).execute("PRAGMA busy_timeout")
-    raw.execute("PRAGMA busy_timeout = 0")
-    try:
-        wait_for_lock(execute, "BEGIN IMMEDIATE", timeout_seconds)
-    finally:
-        with suppress(sqlite3.ProgrammingError):  # closed, because Ctrl-C came while waiting
-            raw.execute(f"PRAGMA busy_timeout = {driver_timeout}")
-    try:
-        yield
-        wait_for_lock(execute, "COMMIT", timeout_seconds)  # without a write-ahead log, it waits for readers
-    except BaseException:
-        with suppress(SQLAlchemyError):  # a full disk, or Ctrl-C, has already rolled back
-            execute("ROLLBACK")
-        raise
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self.timeout_seconds = timeout_seconds
+        self._is_contended = False
+
+    def begin(self, execute: Callable[[str], object], raw: Any, notes: MutableMapping[Any, Any] | None) -> None:
+        """Begin a transaction that holds the lock.
+
+        Args:
+            execute: Executes SQL on the connection.
+            raw: The driver's connection.
+            notes: The notes about it; None if the driver must not wait.
+
+        Raises:
+            DatabaseBusy: The lock was not available in time.
+        """
+        start = time.monotonic()
+        if notes is not None and not self._is_contended and _driver_timeout(raw, notes) <= self.timeout_seconds:
+            try:
+                execute("BEGIN IMMEDIATE")
+            except (OperationalError, sqlite3.OperationalError) as error:
+                if not is_busy(error):
+                    raise
+            else:
+                self._is_contended = time.monotonic() - start > _PAUSE_OF_SQLITE_SECONDS
+                return
+        ((driver_timeout,),) = plain_cursor(raw).execute("PRAGMA busy_timeout")
+        raw.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._is_contended = wait_for_lock(execute, "BEGIN IMMEDIATE", self.timeout_seconds, start=start)
+        finally:
+            with suppress(sqlite3.ProgrammingError):  # closed, because Ctrl-C came while waiting
+                raw.execute(f"PRAGMA busy_timeout = {driver_timeout}")
+
+    def commit(self, execute: Callable[[str], object]) -> None:
+        """Commit. Without a write-ahead log, it waits for readers.
+
+        Raises:
+            DatabaseBusy: The commit was not possible in time.
+        """
+        wait_for_lock(execute, "COMMIT", self.timeout_seconds)
+
+    @contextmanager
+    def held(
+        self, execute: Callable[[str], object], raw: Any, notes: MutableMapping[Any, Any] | None = None
+    ) -> Iterator[None]:
+        """Hold the lock for a transaction: commit at the end, roll back on an error. As for `begin` and `commit`."""
+        self.begin(execute, raw, notes)
+        self._is_contended = True  # for others
+        try:
+            yield
+            self._is_contended = False
+            self.commit(execute)
+        except BaseException:
+            self._is_contended = False
+            with suppress(SQLAlchemyError):  # a full disk, or Ctrl-C, has already rolled back
+                execute("ROLLBACK")
+            raise
 
 
-def wait_for_lock(execute: Callable[[str], object], sql: str, timeout_seconds: float) -> None:
-    """Execute SQL, and retry while another connection holds the lock.
+def _driver_timeout(raw: Any, notes: MutableMapping[Any, Any]) -> float:
+    """Return the driver's timeout in seconds; what is set later is not noticed."""
+    seconds: float | None = notes.get(_DRIVER_TIMEOUT)
+    if seconds is None:
+        ((milliseconds,),) = plain_cursor(raw).execute("PRAGMA busy_timeout")
+        seconds = notes[_DRIVER_TIMEOUT] = milliseconds / 1000
+    return seconds
+
+
+def wait_for_lock(
+    execute: Callable[[str], object], sql: str, timeout_seconds: float, *, start: float | None = None
+) -> bool:
+    """Execute SQL, and retry while another connection holds the lock; return whether it did.
 
     The pauses are short and random. SQLite's own pauses get longer, which starves some waiters, and its switch to WAL
     does not wait at all.
 
+    Args:
+        execute: Executes SQL on the connection.
+        sql: What to execute.
+        timeout_seconds: How long to retry.
+        start: Since when, by `time.monotonic`; None for now.
+
     Raises:
         DatabaseBusy: Another connection held the lock until the timeout.
     """
-    start = time.monotonic()
+    start, has_waited = time.monotonic() if start is None else start, False
     while True:
         try:
             execute(sql)
@@ -62,9 +126,10 @@ def wait_for_lock(execute: Callable[[str], object], sql: str, timeout_seconds: f
                 raise
             if time.monotonic() > start + timeout_seconds:
                 raise DatabaseBusy(timeout_seconds) from error
+            has_waited = True
             time.sleep(spread(0.001, 0.01))
         else:
-            return
+            return has_waited
 
 
 def is_busy(error: DBAPIError | sqlite3.Error) -> bool:
