@@ -77,6 +77,11 @@ class GroupCommit:
         self._queue = _Queue(grouping)
         self._process_id = os.getpid()
 
+    @property
+    def waiting(self) -> int:
+        """How many appends wait for a leader."""
+        return len(self._queue.waiting)
+
     def append(self, pending: PendingAppend, *, alone: Alone, together: Together) -> AppendResult:
         """Store an append, alone or in a group; return its result.
 
@@ -142,7 +147,7 @@ class _Queue:
         self._places = grouping.leaders
         self._patience = grouping.patience_seconds
         self._lock = threading.Lock()
-        self._waiting: dict[_Member, None] = {}  # in the order in which they came
+        self.waiting: dict[_Member, None] = {}  # in the order in which they came
         self._leaders: set[_Member] = set()
         self._under_way: dict[str, _Member] = {}
 
@@ -163,7 +168,7 @@ class _Queue:
         member.awake = threading.Lock()
         member.awake.acquire()
         with self._lock:
-            self._waiting[member] = None
+            self.waiting[member] = None
             self._hand_on()
         has_come = False
         while not has_come:
@@ -175,12 +180,12 @@ class _Queue:
         """Return whether the wait is over. A leader takes its group."""
         if member.state is _State.WAITING and is_impatient:
             if member.stream_id in self._under_way:  # as long as that one waits for the head, so will this one
-                del self._waiting[member]
+                del self.waiting[member]
                 return True
             self._leaders.clear()  # they have their appends to finish, but no places any more
             self._lead(member)
         if member.state is _State.LEADING:
-            self._waiting.pop(member, None)
+            self.waiting.pop(member, None)
             self._take(member)
             self._hand_on()
             return True
@@ -212,11 +217,11 @@ class _Queue:
                 member.state = _State.GONE
                 return
             self._leaders.discard(member)
-            self._waiting.pop(member, None)
+            self.waiting.pop(member, None)
             self._free(member)
             for each in member.group:
                 if each.state in (_State.TAKEN, _State.GONE):
-                    self._waiting.pop(each, None)
+                    self.waiting.pop(each, None)
                     self._settle(each, _error_for(each, error))
             self._hand_on()
         self._wake_followers(member)
@@ -229,7 +234,7 @@ class _Queue:
     def _take(self, leader: _Member) -> None:
         """Add to the leader's group what waits, but for appends to streams to which one is under way."""
         events, size = len(leader.pending), leader.size
-        for each in list(self._waiting):
+        for each in list(self.waiting):
             if each.state is not _State.WAITING or each.stream_id in self._under_way:
                 continue
             events, size = events + len(each.pending), size + each.size
@@ -238,12 +243,12 @@ class _Queue:
             leader.group.append(each)  # first: who is TAKEN depends on its leader
             each.state = _State.TAKEN
             self._under_way[each.stream_id] = each
-            del self._waiting[each]
+            del self.waiting[each]
 
     def _hand_on(self) -> None:
         """Appoint leaders for the places that are free, and wake them."""
-        while len(self._leaders) < self._places and self._waiting:
-            for each in self._waiting:
+        while len(self._leaders) < self._places and self.waiting:
+            for each in self.waiting:
                 if each.state is _State.WAITING and each.stream_id not in self._under_way:
                     self._lead(each)
                     _wake(each)
@@ -252,11 +257,10 @@ class _Queue:
                 return
 
     def _settle(self, member: _Member, outcome: AppendResult | BaseException | None) -> None:
-        is_gone = member.state is _State.GONE
-        member.outcome = outcome
-        member.state = _State.DONE
-        if outcome is not None or is_gone:
+        if outcome is not None or member.state is _State.GONE:
             self._free(member)
+        member.outcome = outcome
+        member.state = _State.DONE  # last: if Ctrl-C comes before, it is settled once more
 
     def _free(self, member: _Member) -> None:
         if self._under_way.get(member.stream_id) is member:
