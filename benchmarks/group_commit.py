@@ -9,10 +9,13 @@ import statistics
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
+from benchmarks.servers import SETTINGS, Database
 from eventstore import NO_STREAM, EventStore, NewEvent, migrations
+from tests.postgresql.launcher import PostgreSQLServer
 
 _PAYLOAD = {"order": 42, "lines": ["book", "pen"], "total": "30.00"}
 
@@ -44,18 +47,23 @@ def throughput(store: EventStore, threads: int, seconds: float) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", help="An empty PostgreSQL database; without it, SQLite files in --folder.")
-    parser.add_argument("--folder", default=".", help="A folder on the disk to measure.")
+    parser.add_argument("database", choices=["postgresql", "sqlite"], help="A durable server of its own, or files.")
+    parser.add_argument("--folder", default=".", help="For SQLite, a folder on the disk to measure.")
     parser.add_argument("--threads", default="1,8,64")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
+        url = None
+        if options.database == "postgresql":
+            server = stack.enter_context(PostgreSQLServer(settings=SETTINGS, durable=True))
+            url = Database(server).url
         stores = {}
         for is_on in (True, False):
-            url = options.url or f"sqlite:///{Path(folder) / f'{is_on}.db'}"
             pool = {"pool_size": 64, "max_overflow": 0}
-            stores[is_on] = EventStore.from_url(url, group_commit=is_on, engine_options=pool)
+            this = url or f"sqlite:///{folder / f'{is_on}.db'}"
+            stores[is_on] = EventStore.from_url(this, group_commit=is_on, engine_options=pool)
             migrations.upgrade(stores[is_on].engine)
         for threads in map(int, options.threads.split(",")):
             measured: dict[bool, list[float]] = {True: [], False: []}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -34,7 +34,8 @@ class Grouped:
     """A store that has one leader, and what is appended while that one waits for a lock.
 
     Attributes:
-        groups: The groups that were stored together, as stream ids.
+        groups: The stream ids of the appends that were stored together, or tried to be.
+        alone: The same of those alone.
     """
 
     def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch, grouping: Grouping = PATIENT) -> None:
@@ -42,14 +43,20 @@ class Grouped:
         self.commit = GroupCommit(grouping, partial(can_share, engine))
         self.store = plain.with_core(replace(plain.core, group_commit=self.commit))
         self.groups: list[list[str]] = []
+        self.alone: list[str] = []
         self.threads = ThreadPoolExecutor(64)
-        store_group = Appender._append_group
+        store_group, store_alone = Appender._append_group, Appender._append
 
         def note(appender: Appender, appends: Any) -> Any:
             self.groups.append([each.stream_id for each in appends])
             return store_group(appender, appends)
 
+        def note_alone(appender: Appender, pending: Any) -> Any:
+            self.alone.append(pending.stream_id)
+            return store_alone(appender, pending)
+
         monkeypatch.setattr(Appender, "_append_group", note)
+        monkeypatch.setattr(Appender, "_append", note_alone)
 
     def append(self, stream_id: str, events: Any = None, expected_version: Any = ANY) -> AppendResult:
         return self.store.append(stream_id, events or one(), expected_version=expected_version)
@@ -181,7 +188,7 @@ def test_a_pool_that_is_empty_is_an_error_for_all_who_waited_for_it(
 def test_one_connection_is_enough(any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = create_engine(any_url, pool_size=1, max_overflow=0)
     grouped = Grouped(engine, monkeypatch, Grouping(leaders=4, patience_seconds=0.05))
-    running = [grouped.threads.submit(grouped.append, f"order-{number % 20}") for number in range(60)]
+    running = [grouped.threads.submit(grouped.append, f"order-{number % 10}") for number in range(30)]
     grouped.assert_stored(*[each.result(60) for each in running])
     grouped.threads.shutdown()
     engine.dispose()
@@ -194,7 +201,7 @@ def append_in_all_threads(store: EventStore, *, threads: int, appends: int) -> N
         results = []
         for index in range(appends):
             stream_id = f"order-{number}-{index // 4}"
-            results.append(store.append(stream_id, [one()] * 1, expected_version=index % 4 if index % 3 else ANY))
+            results.append(store.append(stream_id, one(), expected_version=index % 4 if index % 3 else ANY))
             if index % 16 == 5:
                 with pytest.raises(ConcurrencyConflict):
                     store.append(stream_id, one(), expected_version=NO_STREAM)
@@ -211,7 +218,7 @@ def append_in_all_threads(store: EventStore, *, threads: int, appends: int) -> N
 
 
 def test_every_result_is_the_stored_row(any_engine: Engine) -> None:
-    append_in_all_threads(EventStore(any_engine, group_commit=True), threads=64, appends=24)
+    append_in_all_threads(EventStore(any_engine, group_commit=True), threads=64, appends=16)
 
 
 @pytest.mark.long
@@ -351,6 +358,7 @@ def test_when_the_lock_is_not_available_in_time_each_gets_that_error(
 def test_a_group_does_not_wait_for_a_head(on_postgres: Grouped, is_new: bool) -> None:
     if not is_new:
         on_postgres.append("locked-1")
+    on_postgres.alone.clear()
     with on_postgres.store.engine.connect() as holder, waiters_for(holder) as waiters:
         with on_postgres.held_up():
             lock(holder, "locked-1")
@@ -358,6 +366,8 @@ def test_a_group_does_not_wait_for_a_head(on_postgres: Grouped, is_new: bool) ->
             others = [on_postgres.queue("order-1"), on_postgres.queue("order-2")]
         assert [each.result(60).version for each in others] == [1, 1]
         until(lambda: len(waiters()) == 1, locked)  # now it waits alone, in its own thread
+        tried = sorted(on_postgres.alone)
+        assert tried == (["held-1", "locked-1", "order-1", "order-2"] if is_new else ["held-1", "locked-1"])
         assert on_postgres.append("order-1").version == 2
         holder.commit()
     assert locked.result(60).version == (2 if is_new else 3)
@@ -416,15 +426,22 @@ def test_after_a_lost_connection_nothing_is_repeated_but_by_who_repeats_it(
     on_postgres.assert_stored(*results)
 
 
+_SLEEPING: Final = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+
+
+def server_of(grouped: Grouped) -> psycopg.Connection[Any]:
+    url = grouped.store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(url, autocommit=True)
+
+
 def test_ctrl_c_while_a_leader_waits_for_the_server(on_postgres: Grouped) -> None:
     with on_postgres.store.engine.begin() as connection:
         body = "BEGIN IF NEW.event_type = 'slow' THEN PERFORM pg_sleep(300); END IF; RETURN NEW; END"
         connection.exec_driver_sql(f"CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
         made = "CREATE TRIGGER be_slow BEFORE INSERT ON es_events FOR EACH ROW EXECUTE FUNCTION be_slow()"
         connection.exec_driver_sql(made)
-    url = on_postgres.store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     running: list[Future[AppendResult]] = []
-    with psycopg.connect(url, autocommit=True) as server, on_postgres.store.engine.connect() as holder:
+    with server_of(on_postgres) as server, on_postgres.store.engine.connect() as holder:
         lock(holder, "held-1")
         first = start_waiting(on_postgres.threads, holder, on_postgres.append, "held-1")
 
@@ -434,8 +451,7 @@ def test_ctrl_c_while_a_leader_waits_for_the_server(on_postgres: Grouped) -> Non
             holder.rollback()
 
         following = on_postgres.threads.submit(follow)
-        sleeping = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-        with ctrl_c(on_postgres.threads, lambda: server.execute(sleeping).fetchall()):
+        with ctrl_c(on_postgres.threads, lambda: server.execute(_SLEEPING).fetchall()):
             on_postgres.append("order-0", one("slow"))
         following.result(60)
     assert first.result(60).version == 2
@@ -447,17 +463,20 @@ def test_ctrl_c_while_a_leader_waits_for_the_server(on_postgres: Grouped) -> Non
 def test_a_reader_waits_for_a_group_as_for_any_append(on_postgres: Grouped) -> None:
     """The group has drawn its positions, and is not committed, when a later one is the newest."""
     with on_postgres.store.engine.begin() as connection:
-        body = "BEGIN PERFORM pg_advisory_xact_lock(7) FROM new WHERE event_type = 'slow'; RETURN NULL; END"
+        body = (
+            "BEGIN IF EXISTS (SELECT FROM new WHERE event_type = 'slow') THEN "
+            "WHILE NOT pg_try_advisory_xact_lock(7) LOOP PERFORM pg_sleep(0.01); END LOOP; END IF; RETURN NULL; END"
+        )
         connection.exec_driver_sql(f"CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
         connection.exec_driver_sql(
             "CREATE TRIGGER be_slow AFTER INSERT ON es_events REFERENCING NEW TABLE AS new "
             "FOR EACH STATEMENT EXECUTE FUNCTION be_slow()"
         )
-    with on_postgres.store.engine.connect() as holder, waiters_for(holder) as waiters:
+    with on_postgres.store.engine.connect() as holder, server_of(on_postgres) as server:
         holder.exec_driver_sql("SELECT pg_advisory_xact_lock(7)")
         with on_postgres.held_up():
             running = [on_postgres.queue("order-1", one("slow")), on_postgres.queue("order-2")]
-        until(waiters, *running)
+        until(lambda: server.execute(_SLEEPING).fetchall(), *running)
         reader = EventStore(on_postgres.store.engine)
         newest = reader.append("order-3", one(), expected_version=ANY)
         seen = [each.stream_id for each in reader.read_all(wait_seconds=0)]
@@ -466,3 +485,4 @@ def test_a_reader_waits_for_a_group_as_for_any_append(on_postgres: Grouped) -> N
     results = [each.result(60) for each in running]
     assert max(each.position for each in results) < newest.position
     assert [each.stream_id for each in reader.read_all()][-3:] == ["order-1", "order-2", "order-3"]
+    assert len(on_postgres.groups) == 1

@@ -201,7 +201,8 @@ class _Queue:
             for member, outcome in zip(leader.group, outcomes, strict=True):
                 self._settle(member, outcome)
             self._hand_on()
-        self._wake_followers(leader)
+        for member in leader.group[1:]:
+            _wake(member)
 
     def leave(self, member: _Member, error: BaseException | None) -> None:
         """Remove an append whose thread has its result or an error. It may have come to any point.
@@ -219,12 +220,14 @@ class _Queue:
             self._leaders.discard(member)
             self.waiting.pop(member, None)
             self._free(member)
-            for each in member.group:
+            for each in member.group[1:]:
                 if each.state in (_State.TAKEN, _State.GONE):
                     self.waiting.pop(each, None)
                     self._settle(each, _error_for(each, error))
-            self._hand_on()
-        self._wake_followers(member)
+            if self.waiting:
+                self._hand_on()
+        for each in member.group[1:]:
+            _wake(each)
 
     def _lead(self, member: _Member) -> None:
         member.state = _State.LEADING
@@ -265,11 +268,6 @@ class _Queue:
     def _free(self, member: _Member) -> None:
         if self._under_way.get(member.stream_id) is member:
             del self._under_way[member.stream_id]
-
-    def _wake_followers(self, leader: _Member) -> None:
-        for each in leader.group:
-            if each is not leader:
-                _wake(each)
 
 
 def _wake(member: _Member) -> None:
