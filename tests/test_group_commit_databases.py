@@ -52,7 +52,8 @@ class Grouped:
             return store_group(appender, appends)
 
         def note_alone(appender: Appender, pending: Any) -> Any:
-            self.alone.append(pending.stream_id)
+            if not appender._execution.is_joined:
+                self.alone.append(pending.stream_id)
             return store_alone(appender, pending)
 
         monkeypatch.setattr(Appender, "_append_group", note)
