@@ -400,8 +400,12 @@ def lose_the_answer(monkeypatch: pytest.MonkeyPatch, grouped: Grouped) -> None:
     append_group = type(dialect).append_group
 
     def append_and_lose(self: Any, run: Any, appends: Any) -> Any:
-        append_group(self, run, appends)
-        run(lambda _tables: text("SELECT pg_terminate_backend(pg_backend_pid()) AS ended"))
+        def run_and_lose(*args: Any, **kwargs: Any) -> Any:
+            run(*args, **kwargs)
+            return run(lambda _tables: text("SELECT pg_terminate_backend(pg_backend_pid()) AS ended"))
+
+        losing: Any = run_and_lose
+        return append_group(self, losing, appends)
 
     monkeypatch.setattr(type(dialect), "append_group", append_and_lose)
 
