@@ -71,8 +71,8 @@ class EventStore:
             earlier than by polling. Commits that notify wait for each other, which halves the throughput of eight
             writers.
         group_commit: Store appends that wait for each other, from several threads of this process, in one transaction,
-            each with its own result. Defaults to None: yes on SQLite, no on PostgreSQL, where it pays from about 16
-            threads on.
+            each with its own result. Defaults to None: yes on SQLite, no on PostgreSQL, where it pays with many
+            more than 8 threads.
 
     Raises:
         UnsupportedDatabase: The engine is for another database or driver.
