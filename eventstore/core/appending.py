@@ -41,6 +41,7 @@ class Appender:
         self._execution = core.execution
         self._dialect = core.dialect
         self._mapper = core.mapper
+        self._hooks_need_transaction = any(hook.in_transaction for hook in core.after_append)
 
     def append(self, pending: PendingAppend) -> AppendResult:
         """Store one append, and call the hooks.
@@ -51,9 +52,12 @@ class Appender:
             EventIdReused: The event ids are already stored at these versions, with other content.
             StreamClosed: The stream was deleted or archived.
         """
-        if not self._core.after_append:
-            return self._append(pending)
-        with self._in_transaction_of_hooks() as core:
+        if not self._hooks_need_transaction:
+            result = self._append(pending)
+            if self._core.after_append:
+                self._core.call_hooks(_appended([pending], [result]))
+            return result
+        with self._core.begin() as core:
             result = Appender(replace(core, after_append=())).append(pending)
             core.call_hooks(_appended([pending], [result]))
         return result
@@ -88,17 +92,15 @@ class Appender:
         """
         if not appends:
             return []
-        if not self._core.after_append:
-            return self._append_many(appends, atomic=atomic)
-        with self._in_transaction_of_hooks() as core:
+        if not self._hooks_need_transaction:
+            results = self._append_many(appends, atomic=atomic)
+            if self._core.after_append:
+                self._core.call_hooks(_appended(appends, results))
+            return results
+        with self._core.begin() as core:
             results = Appender(replace(core, after_append=())).append_many(appends, atomic=atomic)
             core.call_hooks(_appended(appends, results))
         return results
-
-    def _in_transaction_of_hooks(self) -> AbstractContextManager[Core]:
-        """Open a transaction if a hook must run in that of the append; yield the core for the append."""
-        needs_transaction = any(hook.in_transaction for hook in self._core.after_append)
-        return self._core.begin() if needs_transaction else nullcontext(self._core)
 
     def _append_many(
         self, appends: Sequence[PendingAppend], *, atomic: bool

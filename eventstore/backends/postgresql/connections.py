@@ -22,11 +22,11 @@ from eventstore.backends.postgresql.cursors import (
     refuse_open_transaction,
     refuse_to_write,
 )
-from eventstore.backends.postgresql.listener import PostgreSQLListener
-from eventstore.backends.protocol import Dialect, Listener, Row, Run, TransactionState, returns_rows
+from eventstore.backends.postgresql.listener import PostgreSQLListener, PostgreSQLSender
+from eventstore.backends.protocol import Dialect, Listener, Row, Run, Sender, TransactionState, returns_rows
 from eventstore.backends.running import ConnectionRun, StatementRun, goes_direct, sqlalchemy_error
 from eventstore.errors import TransactionBroken, UnsuitableSetting
-from eventstore.statements.postgresql.notifications import notification_channel
+from eventstore.statements.postgresql.notifications import notification_channel, notify
 from eventstore.statements.postgresql.transactions import transaction_id
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
@@ -148,6 +148,10 @@ class PostgreSQLConnections:
     def listen(self, engine: Engine) -> Listener:
         """Listen on the channel of this store's tables."""
         return PostgreSQLListener(engine, self.dialect.sql(notification_channel))
+
+    def sender(self, engine: Engine) -> Sender:
+        """Send on the channel of this store's tables."""
+        return PostgreSQLSender(engine, self.dialect.sql(notify))
 
 
 def state_of(raw: Any) -> TransactionState:

@@ -47,7 +47,6 @@ from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
 from eventstore.statements.postgresql.lock_table import lock_snapshots
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
-from eventstore.statements.postgresql.notifications import notify as send_notification
 from eventstore.statements.postgresql.positions import drawing
 from eventstore.statements.postgresql.read_page import read_everything, read_everything_backwards, read_matching
 from eventstore.statements.reading import read_forwards
@@ -63,18 +62,14 @@ class PostgreSQLDialect:
 
     Args:
         schema: The schema of the tables.
-        notify: Whether appends send notifications.
         copies: Whether the driver's connections can COPY. Those for asyncio can't, because SQLAlchemy wraps them.
         place: Where the tables are, for errors.
     """
 
     loader: Final = PostgreSQLLoader()
 
-    def __init__(
-        self, *, schema: str | None = None, notify: bool = False, copies: bool = True, place: TablesPlace | None = None
-    ) -> None:
+    def __init__(self, *, schema: str | None = None, copies: bool = True, place: TablesPlace | None = None) -> None:
         self.place = place or TablesPlace("this database", schema)
-        self._notify = notify
         self._copies = copies
         self.tables: Tables = define_tables(schema=schema)
         self._streams_can_end = True  # until a store has read the schema version
@@ -102,9 +97,9 @@ class PostgreSQLDialect:
         if not self.append_is_one_statement(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
         if count == 1:
-            rows = run(append_one(pending.expectation, notify=self._notify), **head, **_single_event(pending))
+            rows = run(append_one(pending.expectation), **head, **_single_event(pending))
         else:
-            rows = run(append(pending.expectation, notify=self._notify), **head, **event_arrays([pending]))
+            rows = run(append(pending.expectation), **head, **event_arrays([pending]))
         return (rows[0][0], rows[0][1]) if rows else None
 
     def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> tuple[int, int] | None:
@@ -114,8 +109,6 @@ class PostgreSQLDialect:
             return None
         version = advanced[0][0]
         run(copy_events(APPENDED_COLUMNS), types=COPIED_TYPES, rows=rows_to_copy(pending, version - len(pending)))
-        if self._notify:
-            run(send_notification)
         last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
         return version, run(read_forwards, **last, page_size=1)[0][POSITION]
 
@@ -123,7 +116,7 @@ class PostgreSQLDialect:
         """Create or lock the heads, compare them, and store the events, all in one statement."""
         many = many_appends(appends)
         try:
-            rows = run(append_to_all(notify=self._notify), **many.parameters)
+            rows = run(append_to_all, **many.parameters)
         except Exception as error:
             if sqlstate_of(error) in OVERTAKEN:
                 raise Overtaken from error
@@ -149,7 +142,7 @@ class PostgreSQLDialect:
         """Store all events and set all heads in one statement."""
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         rows = run(
-            append_to_many(notify=self._notify),
+            append_to_many,
             **event_arrays([pending for pending, _ in appends]),
             stream_ids=[pending.stream_id for pending, _ in appends for _ in pending.event_ids],
             versions=[

@@ -115,7 +115,9 @@ def append(
         versions=_Versions(expected_version),
         metadata=metadata,
     )
-    done = Appended(total=len(data) if hasattr(type(data), "__len__") else None)  # first, as DuckDB can't count while reading
+    done = Appended(
+        total=len(data) if hasattr(type(data), "__len__") else None
+    )  # first, as DuckDB can't count while reading
     rows = enumerate(rows_of(data))
     with _reporting(progress, done) as report:
         while batch := list(islice(rows, batch_size)):
