@@ -171,9 +171,14 @@ class IdleReaders:
         if not leads:
             reader.waker.wait(min(end, poll_at + _PATIENCE_SECONDS) - now)
             return
-        is_notified = self._sleep(reader, min(end, poll_at) - now)
-        if not reader.is_stopped() and (is_notified or time.monotonic() >= poll_at):
-            self._poll(is_notified=is_notified)
+        if self._sleep(reader, min(end, poll_at) - now):
+            poll_at = 0.0
+            with self._lock:  # should this reader leave instead, its successor polls
+                for each in self._waiting:
+                    each.backoff.reset()
+                    each.due = poll_at
+        if not reader.is_stopped() and time.monotonic() >= poll_at:
+            self._poll()
 
     def _leave(self, reader: IdleReader) -> None:
         with self._lock:
@@ -185,7 +190,7 @@ class IdleReaders:
                 if successor is not None:
                     successor.waker.wake()
 
-    def _poll(self, *, is_notified: bool) -> None:
+    def _poll(self) -> None:
         with self._lock:
             readers = list(self._waiting)
             asked = [reader.after for reader in readers]
@@ -193,8 +198,6 @@ class IdleReaders:
         newest, settled = (0, 0) if known is None else (known.newest, known.settled)
         with self._lock:
             for reader in self._waiting:
-                if is_notified:
-                    reader.backoff.reset()
                 reader.schedule(newest)
             begun_since = self._waiting.difference(readers)
             for reader in [reader for reader, is_ready in zip(readers, ready, strict=True) if is_ready]:
@@ -214,8 +217,10 @@ class IdleReaders:
     # --- notifications
 
     def _sleep(self, reader: IdleReader, seconds: float) -> bool:
-        """Sleep, unless woken; return whether a notification has come."""
-        listener = self._listening()
+        """Sleep, unless woken; return whether a notification has come, or may have come before there was a listener."""
+        before, listener = self._listener, self._listening()
+        if listener is not before:
+            return True
         if listener is None:
             reader.waker.wait(seconds)
             return False

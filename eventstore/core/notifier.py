@@ -38,7 +38,8 @@ class _Sending:
         """Send what is left to send, and close the connection."""
         self._is_ending.set()
         self.woken.set()
-        self._thread.join(_LONGEST_CLOSE_SECONDS)
+        if threading.current_thread() is not self._thread:  # in which the notifier was collected
+            self._thread.join(_LONGEST_CLOSE_SECONDS)
 
     def _run(self) -> None:
         try:
