@@ -124,7 +124,8 @@ def test_what_is_settled_between_a_readers_look_and_its_wait_is_not_missed(
 ) -> None:
     """Another reader sees it, and nobody polls for an hour."""
     store = EventStore(any_engine)
-    wait, appended = IdleReaders.wait, []
+    wait = IdleReaders.wait
+    appended: list[int] = []
 
     def append_and_wait(*args: Any, **named: Any) -> None:
         if not appended:
@@ -149,8 +150,8 @@ def test_a_reader_that_begins_to_wait_during_a_poll_is_woken_by_it(
         assert may_answer.wait(60)
         return look(readers, positions)
 
-    monkeypatch.setattr(IdleReaders, "_look", hold)
     with subscribers(1, store) as (first,):
+        monkeypatch.setattr(IdleReaders, "_look", hold)
         assert asked.wait(60)
         with subscribers(1, store, HOUR) as (second,):
             last = append(store)
@@ -207,7 +208,8 @@ class StandInForCtrlC(Exception):
 def test_another_takes_over_from_one_that_hangs(any_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle, "_PATIENCE_SECONDS", 0.05)
     store = EventStore(any_engine)
-    look, hung, release = IdleReaders._look, [], threading.Event()
+    look, release = IdleReaders._look, threading.Event()
+    hung: list[int] = []
 
     def hang(readers: IdleReaders, asked: Any) -> Any:
         if not hung:
@@ -215,8 +217,8 @@ def test_another_takes_over_from_one_that_hangs(any_engine: Engine, monkeypatch:
             assert release.wait(60)
         return look(readers, asked)
 
-    monkeypatch.setattr(IdleReaders, "_look", hang)
     with subscribers(3, store) as readers:
+        monkeypatch.setattr(IdleReaders, "_look", hang)
         until(lambda: hung)
         last = append(store)
         for each in readers:

@@ -22,7 +22,7 @@ class _Call(Generic[Asked, Result]):
         leader: The thread that makes the call, once it has begun.
         overdue_at: When the others stop waiting for it.
         results: The result, once there is one.
-        is_abandoned: Whether it has failed, or has taken too long, so that the others have to ask again.
+        successor: The call that does what this one has not, because it has failed, or has taken too long.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class _Call(Generic[Asked, Result]):
         self.leader = 0
         self.overdue_at = 0.0
         self.results: list[Result] = []
-        self.is_abandoned = False
+        self.successor: _Call[Asked, Result] | None = None
 
 
 class SingleFlight(Generic[Asked, Result]):
@@ -38,7 +38,7 @@ class SingleFlight(Generic[Asked, Result]):
 
     A thread never gets the result of a call that had begun before it asked. If nothing is under way, it makes the call
     itself, as the leader. Otherwise it waits for the next call, which one of those who wait makes for all of them. If a
-    leader fails, or is interrupted, only it gets the error, and the others ask again.
+    leader fails, or is interrupted, only it gets the error, and one of the others leads.
     """
 
     def __init__(self) -> None:
@@ -59,13 +59,12 @@ class SingleFlight(Generic[Asked, Result]):
             call: Makes the call. It takes what all have asked for who share it.
         """
         with self._changed:
-            shared = self._join(asked)
+            shared = self._join([asked])
             while not self._begins(shared):
                 self._wait()
                 if shared.results:
                     return shared.results[0]
-                if shared.is_abandoned:
-                    shared = self._join(asked)
+                shared = shared.successor or shared
         result: list[Result] = []
         try:
             result.append(call(shared.asked))
@@ -73,10 +72,10 @@ class SingleFlight(Generic[Asked, Result]):
             self._end(shared, result)
         return result[0]
 
-    def _join(self, asked: Asked) -> _Call[Asked, Result]:
+    def _join(self, asked: Sequence[Asked]) -> _Call[Asked, Result]:
         if self._next is None:
             self._next = _Call()
-        self._next.asked.append(asked)
+        self._next.asked.extend(asked)
         return self._next
 
     def _begins(self, shared: _Call[Asked, Result]) -> bool:
@@ -97,19 +96,21 @@ class SingleFlight(Generic[Asked, Result]):
         left = current.overdue_at - time.monotonic()
         if left > 0:
             self._changed.wait(left)
-        elif current is self._current:
+        else:
             self._abandon(current)
 
     def _abandon(self, current: _Call[Asked, Result]) -> None:
-        current.is_abandoned = True
+        if len(current.asked) > 1:
+            current.successor = self._join(current.asked)
         self._current = None
         self._changed.notify_all()
 
     def _end(self, shared: _Call[Asked, Result], result: list[Result]) -> None:
         with self._changed:
             shared.results = result
+            if self._current is not shared:  # it took too long
+                return
             if not result:
-                shared.is_abandoned = True
-            if self._current is shared:
-                self._current = None
+                self._abandon(shared)
+            self._current = None
             self._changed.notify_all()

@@ -128,16 +128,16 @@ class Settling:
             LogWentBack: The log no longer has the event that the reader knows.
             PositionBeyondLog: The log has never reached the reader's position.
         """
-        if shares:
-            look = self._shared_look(run, [after.token])
-            if _reach(after, look) is _Reach.MISSING:
-                look = self._look(run, [after.token])
-        else:
-            look = self._look(run, [after.token], joined=joined)
+        tokens = [after.token]
+        look = self._shared_look(run, tokens) if shares else self._look(run, tokens, joined=joined)
+        reach = _reach(after, look)
+        if shares and reach is _Reach.MISSING:
+            look = self._look(run, tokens)
+            reach = _reach(after, look)
+        if reach is _Reach.MISSING:
+            _check_missing(run, after, look)
         known = look.known
-        if not _has_reached(run, after, look):
-            return known
-        if known.settled >= known.newest or after.position >= known.newest:
+        if reach is _Reach.NOT_YET or known.settled >= known.newest or after.position >= known.newest:
             return known
         # There may be a gap, but events that follow what is settled without a gap are settled, too.
         return self._extended(run, known, after, size)
@@ -261,19 +261,16 @@ def _drawn(look: Look) -> int:
     return max(look.known.newest, look.view.drawn or 0)
 
 
-def _has_reached(run: Run, after: After, look: Look) -> bool:
-    """Return whether the log has reached the reader's position; a standby may not have.
+def _check_missing(run: Run, after: After, look: Look) -> None:
+    """Return if the log explains why it has not reached the reader's position.
 
     Raises:
         LogWentBack: The event of the reader's token is gone.
         PositionBeyondLog: No event has ever had the reader's position.
     """
-    reach = _reach(after, look)
-    if reach is _Reach.MISSING:
-        if after.token is None:
-            raise PositionBeyondLog(after.position, _drawn(look))
-        check_loss(run, after.token, look.view.event_ids.get(after.token.position))
-    return reach is not _Reach.NOT_YET
+    if after.token is None:
+        raise PositionBeyondLog(after.position, _drawn(look))
+    check_loss(run, after.token, look.view.event_ids.get(after.token.position))
 
 
 def check_loss(run: Run, token: PositionToken, found_id: UUID | None) -> None:
