@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -119,7 +120,7 @@ def test_each_reader_has_its_own_event_confirmed(
     looks = Looks(store, monkeypatch)
     with looks.held(threads, lambda: positions(store)):
         running = [
-            sharing(threads, 1, lambda after=after: positions(store, after))[0] for after in (first, lost, third)
+            each for after in (first, lost, third) for each in sharing(threads, 1, partial(positions, store, after))
         ]
     assert running[0].result(TIMEOUT_SECONDS) == [second.position, third.position]
     with pytest.raises(LogWentBack):
