@@ -25,6 +25,8 @@ from eventstore.core.event_type_check import check_event_types
 from eventstore.core.execution import OwnConnections
 from eventstore.core.global_order import GlobalOrder
 from eventstore.core.group_commit import GroupCommit
+from eventstore.core.idle import IdleReaders
+from eventstore.core.notifier import Notifier, notifying
 from eventstore.core.options import StoreOptions
 from eventstore.core.reading import Reader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
@@ -67,9 +69,10 @@ class EventStore:
             `lock_timeout`.
         schema: The PostgreSQL schema that the tables are in; migrate it under the same name. Defaults to None: the
             first of the connection's search path. One database can hold several stores, each in its schema.
-        notify: Notify subscriptions of each append, by NOTIFY (PostgreSQL). They receive events some milliseconds
-            earlier than by polling. Commits that notify wait for each other, which halves the throughput of eight
-            writers.
+        notify: Notify subscriptions of appends, by NOTIFY (PostgreSQL), and let this store's subscriptions listen. They
+            receive events some milliseconds earlier than by polling. A thread with a connection of its own sends at
+            most one in five milliseconds. In a joined transaction each append sends one with the commit; such commits
+            wait for each other.
         group_commit: Store appends that wait for each other, from several threads of this process, in one transaction,
             each with its own result. Defaults to None: yes on SQLite, no on PostgreSQL, where it pays with many
             more than 8 threads.
@@ -124,7 +127,18 @@ class EventStore:
             group_commit=None if grouping is None else GroupCommit(grouping, partial(can_share, engine)),
         )
         self._check_health = HealthCheck(engine, core.execution, backend.dialect)
+        self._idle_readers = {}
+        self._notifier = None
+        if notify:
+            self._notifier = Notifier(lambda: backend.connections.sender(engine))
+            core = replace(core, after_append=(notifying(self._notifier),))
         self._use(core)
+
+    _notifier: Notifier | None
+    """Notifies of appends; None if the store does not, or not by a connection of its own."""
+
+    _idle_readers: dict[bool, IdleReaders]
+    """The subscriptions that wait for events, by whether they listen for notifications."""
 
     def _use(self, core: Core) -> None:
         self._core = core
@@ -239,8 +253,15 @@ class EventStore:
         return self._core.execution.connection
 
     def close(self) -> None:
-        """Close the pool of a store made by `from_url` or `in_memory`. The application's own engine is left alone."""
-        if self._own_engine is not None and not self._core.execution.is_joined:
+        """Close the pool of a store made by `from_url` or `in_memory`. The application's own engine is left alone.
+
+        With `notify=True`, also send what is left to notify of, and close the connection for that.
+        """
+        if self._core.execution.is_joined:
+            return
+        if self._notifier is not None:
+            self._notifier.close()
+        if self._own_engine is not None:
             self._own_engine.dispose()
 
     @property
@@ -659,8 +680,9 @@ class EventStore:
         Like `read_all`, it returns settled events only. Keep the position of the last event, subscribe after it again,
         and no event is missed or repeated, even if the process or the server was restarted meanwhile.
 
-        It polls, often while events arrive and with backoff while none do. If the connection is lost or the server
-        restarts, it retries until it succeeds, with a warning in the log. Only the first connection has to succeed.
+        It polls, often while events arrive and with backoff while none do. Of the store's subscriptions that wait for
+        events, one polls for all. If the connection is lost or the server restarts, it retries until it succeeds, with
+        a warning in the log. Only the first connection has to succeed.
 
         Args:
             filters: As for `read_all`.
@@ -669,8 +691,9 @@ class EventStore:
             shortest_interval_seconds: How long to wait before the next poll after an event has arrived, from 0.001.
             longest_interval_seconds: How long to wait between two polls at most. A poll that finds nothing is one query
                 of an index.
-            notify: Listen for notifications as well (PostgreSQL), on a separate direct connection. Stores made with
-                `notify=True` send them. Polling continues, in case a notification is lost.
+            notify: Listen for notifications as well (PostgreSQL), on a separate direct connection, one for all
+                subscriptions of the store. Stores made with `notify=True` send them, and their subscriptions listen in
+                any case. Polling continues, in case a notification is lost.
 
         Raises:
             InvalidInput: An argument is not valid, or `notify` is True on SQLite.
@@ -701,9 +724,16 @@ class EventStore:
             combine(filters),
             after=After.of(after_position),
             interval=interval,
-            listen=(lambda: self._core.driver.listen(self._engine)) if notify else None,
+            idle_readers=self._idle_readers_of(listens=notify or self._notifier is not None),
             observer=self._core.observer,
         )
+
+    def _idle_readers_of(self, *, listens: bool) -> IdleReaders:
+        """Return those who may wait for events together; of a store whose connections differ, each by itself."""
+        core = self._core
+        listen = (lambda: core.driver.listen(self._engine)) if listens else None
+        alone = IdleReaders(core.execution, core.settling, core.driver, listen)
+        return self._idle_readers.setdefault(listens, alone) if core.execution.shares_reads else alone
 
     def check_event_types(self, *, sample_size: int = 1000) -> list[EventTypeFinding]:
         """Read a sample of the events of each type, to find types and schema versions that this code can't read.

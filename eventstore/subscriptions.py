@@ -2,18 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from eventstore.backends.protocol import Driver, Listener
+from eventstore.backends.protocol import Driver
 from eventstore.common.backoff import LONGEST_WITHOUT_CONNECTION, Backoff
 from eventstore.common.error_type import error_type
-from eventstore.common.waker import Waker
 from eventstore.core.global_order import GlobalOrder, Page
+from eventstore.core.idle import IdleReader, IdleReaders
 from eventstore.errors import DatabaseBusy, InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.filters import EventFilter
@@ -21,11 +21,6 @@ from eventstore.observer import Observer
 from eventstore.tokens import After, PositionToken
 
 _log = logging.getLogger(__name__)
-
-_LONGEST_PAUSE_FOR_APPENDS: Final = 0.05
-"""How long to wait between two polls, in seconds, while an append under way holds stored events back."""
-
-_PAUSE_BEFORE_LISTENING_AGAIN: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +44,9 @@ class Subscription:
     """All events after a position, those already stored and new ones, in the global order.
 
     Iterate over it in one thread. It ends after `stop`, or after a timeout if there is one; as a context manager it is
-    closed at the end of the block. If the connection is lost or the server restarts, it retries until it succeeds, and
-    continues where it was. Made by `EventStore.subscribe`.
+    closed at the end of the block. While it waits for events, one of the store's subscriptions polls for all. If the
+    connection is lost or the server restarts, it retries until it succeeds, and continues where it was. Made by
+    `EventStore.subscribe`.
 
     An event that can't be read raises `DecodingError` and is not skipped: the next iteration raises the same error
     until its cause is removed.
@@ -64,7 +60,7 @@ class Subscription:
         *,
         after: After,
         interval: PollInterval,
-        listen: Callable[[], Listener] | None,
+        idle_readers: IdleReaders,
         observer: Observer,
     ) -> None:
         self._order = order
@@ -75,12 +71,10 @@ class Subscription:
         self._newest = 0
         self._interval = interval
         self._backoff = Backoff(interval.shortest, interval.longest)
-        self._listen = listen
+        self._idle_readers = idle_readers
+        self._idle = IdleReader(self._backoff, lambda: self._stopped)
         self._observer = observer
         self._waiting_since: float | None = None
-        self._listener: Listener | None = None
-        self._listen_again_at = 0.0
-        self._waker = Waker()
         self._stopped = self._has_worked = self._is_lost = False
         self._events = self._read()
 
@@ -104,13 +98,16 @@ class Subscription:
         Can be called from any thread, and from a signal handler.
         """
         self._stopped = True
-        self._waker.wake()
+        self._idle.waker.wake()
 
     def close(self) -> None:
-        """Stop, and close the connection of notifications. Call it from the thread that iterates."""
+        """Stop, and close the connection of notifications if no other subscription uses it.
+
+        Call it from the thread that iterates.
+        """
         self.stop()
         self._events.close()
-        self._waker.close()
+        self._idle.waker.close()
 
     def __iter__(self) -> Self:
         return self
@@ -134,10 +131,8 @@ class Subscription:
         self.close()
 
     def _read(self) -> Generator[RecordedEvent]:
-        try:
+        with self._idle_readers.attending():
             yield from self._pages()
-        finally:
-            self._stop_listening()
 
     def _pages(self) -> Iterator[RecordedEvent]:
         self._backoff.reset()
@@ -194,55 +189,16 @@ class Subscription:
         elif not is_over and self._waiting_since is None and self._is_held_back:
             self._waiting_since = time.monotonic()
 
-    def _longest_pause(self) -> float:
-        if self._is_lost:
-            return LONGEST_WITHOUT_CONNECTION
-        longest = self._interval.longest
-        return min(longest, _LONGEST_PAUSE_FOR_APPENDS) if self._is_held_back else longest
-
     @property
     def _is_held_back(self) -> bool:
         """Whether appends under way hold stored events back."""
         return self._newest > self._after.position
 
     def _pause(self, seconds_left: float) -> None:
-        """Wait with backoff, for at most the seconds that are left."""
-        if self._wait(min(self._backoff.pause(self._longest_pause()), seconds_left)):
-            self._backoff.reset()
-
-    def _wait(self, seconds: float) -> bool:
-        """Sleep, unless woken by `stop` or by a notification."""
-        listener = self._listening()
-        if listener is None:
-            return self._waker.wait(seconds)
-        try:
-            woken = self._waker.wait(seconds, listener)
-            listener.drain()
-        except Exception as error:
-            if not self._driver.is_transient(error):
-                raise
-            kind = error_type(error)
-            _log.warning(
-                "a subscription has lost its notifications (%s), and polls until it has reconnected",
-                kind,
-                extra={"error_type": kind},
-            )
-            self._stop_listening()
-            return False
-        return woken
-
-    def _listening(self) -> Listener | None:
-        """Return the listener; if it was lost some time ago, open a new one. Polling continues meanwhile."""
-        if self._listen is not None and self._listener is None and time.monotonic() >= self._listen_again_at:
-            self._listen_again_at = time.monotonic() + _PAUSE_BEFORE_LISTENING_AGAIN
-            try:
-                self._listener = self._listen()
-            except Exception as error:
-                if not self._driver.is_transient(error):
-                    raise
-        return self._listener
-
-    def _stop_listening(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        """Wait until there may be something to read, for at most the seconds that are left."""
+        if self._is_lost:
+            self._idle.waker.wait(min(self._backoff.pause(LONGEST_WITHOUT_CONNECTION), seconds_left))
+            return
+        self._idle_readers.wait(self._idle, self._after, newest=self._newest, seconds=seconds_left)
+        if self._waiting_since is None:
+            self._waiting_since = self._idle.held_back_since

@@ -41,7 +41,7 @@ DATABASES: Final[dict[str, Callable[[], Dialect]]] = {"postgresql": PostgreSQLDi
 _PACKAGE: Final = Path(eventstore.__file__).parent
 _FIELDS: Final = ("stream_ids", "event_types", "categories")
 _SHOWN_IN_SCHEMA: Final = {
-    "postgresql.append_one.append_one(Expectation.VERSION, notify=True)", "postgresql.log_view.log_view",
+    "postgresql.append_one.append_one(Expectation.VERSION)", "postgresql.log_view.log_view",
     f"postgresql.copy.copy_events({APPENDED_COLUMNS})",
 }  # fmt: skip
 """Enough for reviewers; a test compares all."""
@@ -156,14 +156,10 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
     shapes = [*((named,) for named in combinations), (("categories", "event_types"), ("stream_ids",), ())]
     of_category = [((), {"of_category": value}) for value in truths]
     bounded = [((), {"bounded": value}) for value in truths]
-    notify = [((), {"notify": value}) for value in truths]
-    expectations = [((expectation,), named) for expectation in Expectation for _, named in notify]
+    expectations: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((expectation,), {}) for expectation in Expectation]
     return {
         "append": expectations,
         "append_one": expectations,
-        "append_group": notify,
-        "append_to_all": notify,
-        "append_to_many": notify,
         "copy_events": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "count_rows": [((table.name,), {}) for table in fields(Tables) if table.name not in {"metadata", "permission"}],
         "drawn_positions": [(("public", "es_events_position_seq"), {})],
@@ -181,7 +177,7 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
         "setting": [((name,), {}) for name in ("foreign_keys", "journal_mode", "synchronous")],
         "snapshot_coverage": of_category,
         "stream_states": bounded,
-        "write_head": [((expectation,), {}) for expectation in Expectation],
+        "write_head": expectations,
     }
 
 

@@ -230,7 +230,7 @@ def test_a_subscription_whose_server_is_lost_as_it_begins_to_listen_goes_on(
         migrations.upgrade(engine)
     with sessions(PgBouncer) as pgbouncer, opened(pgbouncer.url(cluster.url)) as engine:
         pgbouncer.switch_to(cluster.port)
-        store = EventStore(engine, notify=True)
+        store = EventStore(engine)
         append(store)
         subscriber = Subscriber(store, notify=True)
         subscriber.wait_until(lost.is_set)

@@ -294,12 +294,12 @@ ORDERED_BY_THE_INDEX = {read_forwards, read_backwards}
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [
-        *((append(each, notify=False), one_append) for each in Expectation),
-        *((append_one(each, notify=False), one_event) for each in Expectation),
+        *((append(each), one_append) for each in Expectation),
+        *((append_one(each), one_event) for each in Expectation),
         (create_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
         (lock_heads, lambda: {"stream_ids": ["order-7", "order-8"]}),
-        (append_to_many(notify=False), many_appends),
-        (append_to_all(notify=False), all_appends),
+        (append_to_many, many_appends),
+        (append_to_all, all_appends),
         (stream_version, lambda: STREAM),
         (newest_stored_version, lambda: STREAM),
         (read_forwards, lambda: PAGE),

@@ -169,7 +169,7 @@ from eventstore import EventStore
 from eventstore.common.waker import Waker
 wait = Waker.wait
 def say_and_wait(waker, seconds, *others):
-    print("waits", int(seconds), flush=True)
+    print("waits", round(seconds), flush=True)
     return wait(waker, seconds, *others)
 Waker.wait = say_and_wait
 subscription = EventStore.from_url(sys.argv[1]).subscribe(after_position=0, longest_interval_seconds=3600,
@@ -379,9 +379,7 @@ def test_a_notification_wakes_one_that_would_sleep_for_an_hour(
     notifying: EventStore, appending: Callable[[EventStore], object]
 ) -> None:
     append(notifying, stream_id="order-0")
-    subscription = notifying.subscribe(
-        after_position=0, notify=True, shortest_interval_seconds=3600, longest_interval_seconds=3600
-    )
+    subscription = notifying.subscribe(after_position=0, shortest_interval_seconds=3600, longest_interval_seconds=3600)
     with following(subscription) as follower:
         follower.wait_for(1)
         follower.wait_until_it_sleeps()

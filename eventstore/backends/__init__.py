@@ -53,9 +53,7 @@ def backend_for(
         from eventstore.backends.postgresql.connections import PostgreSQLConnections  # noqa: PLC0415
         from eventstore.backends.postgresql.dialect import PostgreSQLDialect  # noqa: PLC0415
 
-        postgresql = PostgreSQLDialect(
-            schema=schema, notify=notify, copies=not engine.dialect.is_async, place=_place(engine, schema)
-        )
+        postgresql = PostgreSQLDialect(schema=schema, copies=not engine.dialect.is_async, place=_place(engine, schema))
         return Backend(PostgreSQLConnections(postgresql), postgresql, _POSTGRESQL_GROUPING if group_commit else None)
     if kind == "sqlite+pysqlite":
         from eventstore.backends.sqlite.connections import NO_NOTIFICATIONS, SQLiteConnections  # noqa: PLC0415

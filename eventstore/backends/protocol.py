@@ -211,8 +211,20 @@ class Listener(Protocol):
         """Return the file descriptor that becomes readable when a notification arrives."""
         ...
 
-    def drain(self) -> None:
-        """Receive and drop the notifications that have arrived."""
+    def drain(self) -> bool:
+        """Receive and drop the notifications that have arrived; return whether there were any."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class Sender(Protocol):
+    """A connection that sends notifications."""
+
+    def send(self) -> None:
+        """Notify those who listen, at once."""
         ...
 
     def close(self) -> None:
@@ -291,9 +303,18 @@ class Driver(Protocol):
         """Open a connection on which the database notifies of appends; like the engine's, but not from its pool."""
         ...
 
+    def sender(self, engine: Engine) -> Sender:
+        """Open a connection that notifies of appends; likewise."""
+        ...
+
 
 class Connections(Driver, Protocol):
     """How to connect to one kind of database through SQLAlchemy's engines, and what its errors mean."""
+
+    @property
+    def dialect(self) -> "Dialect":
+        """The dialect of the statements that are sent."""
+        ...
 
     def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
         """Open a connection on which every statement commits by itself."""

@@ -122,6 +122,21 @@ def can_share(engine: Engine) -> bool:
     return type(engine.pool) is QueuePool and not engine.pool.dispatch.checkout and goes_direct(engine)
 
 
+def connections_are_alike(engine: Engine, schema: str | None) -> bool:
+    """Return whether every thread finds the same tables on the engine's connections.
+
+    A hook may set the search path, for example to that of a tenant, so if tables are not named by their schema, there
+    must be none. Threads that wait for each other would block the loop of an engine for asyncio.
+
+    Args:
+        engine: The engine.
+        schema: The schema by which statements name the tables; None if they do not.
+    """
+    if engine.dialect.is_async or isinstance(engine.pool, SingletonThreadPool | StaticPool):
+        return False
+    return schema is not None or not (engine.pool.dispatch.checkout or has_listeners(engine))
+
+
 def has_listeners(engine: Engine) -> bool:
     """Return whether there are hooks or logs of statements, on the engine, its dialect or one of their classes.
 

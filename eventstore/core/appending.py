@@ -27,7 +27,8 @@ class Appender:
         self._execution = core.execution
         self._dialect = core.dialect
         self._mapper = core.mapper
-        self._group_commit = None if core.after_append or core.execution.is_joined else core.group_commit
+        self._group_commit = None if core.execution.is_joined else core.group_commit
+        self._hooks_need_transaction = any(hook.in_transaction for hook in core.after_append)
 
     def append(self, pending: PendingAppend) -> AppendResult:
         """Store one append, and call the hooks.
@@ -39,16 +40,22 @@ class Appender:
             StreamClosed: The stream was deleted or archived.
             AppendInterrupted: As for `GroupCommit.append`.
         """
-        if self._group_commit is not None:
-            return self._group_commit.append(pending, alone=self._append, together=self._append_group)
-        if not self._core.after_append:
-            return self._append(pending)
-        with self._in_transaction_of_hooks() as core:
+        if not self._hooks_need_transaction:
+            result = self._append(pending)
+            if self._core.after_append:
+                self._core.call_hooks(_appended([pending], [result]))
+            return result
+        with self._core.begin() as core:
             result = Appender(replace(core, after_append=())).append(pending)
             core.call_hooks(_appended([pending], [result]))
         return result
 
     def _append(self, pending: PendingAppend) -> AppendResult:
+        if self._group_commit is None:
+            return self._append_alone(pending)
+        return self._group_commit.append(pending, alone=self._append_alone, together=self._append_group)
+
+    def _append_alone(self, pending: PendingAppend) -> AppendResult:
         try:
             rows = self._execution.append_directly(pending) if len(pending.event_ids) == 1 else None
             if rows:
@@ -102,17 +109,15 @@ class Appender:
         """
         if not appends:
             return []
-        if not self._core.after_append:
-            return self._append_many(appends, atomic=atomic)
-        with self._in_transaction_of_hooks() as core:
+        if not self._hooks_need_transaction:
+            results = self._append_many(appends, atomic=atomic)
+            if self._core.after_append:
+                self._core.call_hooks(_appended(appends, results))
+            return results
+        with self._core.begin() as core:
             results = Appender(replace(core, after_append=())).append_many(appends, atomic=atomic)
             core.call_hooks(_appended(appends, results))
         return results
-
-    def _in_transaction_of_hooks(self) -> AbstractContextManager[Core]:
-        """Open a transaction if a hook must run in that of the append; yield the core for the append."""
-        needs_transaction = any(hook.in_transaction for hook in self._core.after_append)
-        return self._core.begin() if needs_transaction else nullcontext(self._core)
 
     def _append_many(
         self, appends: Sequence[PendingAppend], *, atomic: bool

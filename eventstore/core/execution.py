@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.backends.protocol import PLAIN_EXECUTION, Connections, Driver, Row, Run, TransactionState
+from eventstore.backends.running import connections_are_alike
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import NotInTransaction, SerializationConflict, TransactionBroken
 from eventstore.rows.mapper import PendingAppend
@@ -21,6 +22,11 @@ class Execution(Protocol):
     @property
     def is_joined(self) -> bool:
         """Whether statements run in a joined transaction, which its owner commits or rolls back."""
+        ...
+
+    @property
+    def shares_reads(self) -> bool:
+        """Whether each thread would read the same of the log, so that one may read for the others."""
         ...
 
     @property
@@ -95,6 +101,11 @@ class OwnConnections:
         self._fork_lock = threading.Lock()
 
     @property
+    def shares_reads(self) -> bool:
+        """Whether all connections of the engine are alike."""
+        return connections_are_alike(self._engine, self._connections.dialect.tables.metadata.schema)
+
+    @property
     def connection(self) -> NoReturn:
         """Raise, because each statement has another connection."""
         raise NotInTransaction("the store is not joined to a transaction; open one: with store.transaction() as tx")
@@ -166,6 +177,7 @@ class JoinedTransaction:
     """
 
     is_joined: Final = True
+    shares_reads: Final = False
 
     def __init__(self, connect: Callable[[], Connection], connections: Connections, gate: SchemaGate | None) -> None:
         self._connect = connect

@@ -108,25 +108,31 @@ class GlobalOrder:
         size = self._page_size if page_size is None else page_size
         return self._pages(combined, after, remaining, size, wait_seconds)
 
-    def horizon(self, run: Run, *, after: After = START, joined: bool | None = None) -> Horizon:
+    def horizon(self, run: Run, *, after: After = START, joined: bool | None = None, alone: bool = False) -> Horizon:
         """Return how far everything after a position is settled, by a log view; see `Settling.horizon`.
 
         Args:
             run: Takes the log view. Read pages by statements that start after this has returned.
             after: What the reader has already read.
             joined: Whether `run` is in a joined transaction. Defaults to None: if the store is joined.
+            alone: Whether not to share the log view with other readers. A log view that is shared comes from the
+                connection of one of them, so behind a pooler or in a failover it may be from another server.
         """
+        joined = self._execution.is_joined if joined is None else joined
         return self._settling.horizon(
             run,
             after=after,
-            joined=self._execution.is_joined if joined is None else joined,
+            joined=joined,
+            shares=not joined and not alone and self._execution.shares_reads,
             size=self._page_size,
         )
 
-    def settled_after(self, run: Run, after: After) -> Horizon:
+    def settled_after(self, run: Run, after: After, *, alone: bool = False) -> Horizon:
         """Return how far a reader can read after a position, without a log view if more is known to be settled."""
         known = self._settling.known()
-        return self.horizon(run, after=after) if known is None or after.position >= known.settled else known
+        if known is None or after.position >= known.settled:
+            return self.horizon(run, after=after, alone=alone)
+        return known
 
     def page(
         self,
@@ -243,8 +249,9 @@ class GlobalOrder:
             SeveralServers: The log view and the page came from different servers, several times in a row.
         """
         with self._execution.global_reading() as run:
-            for _ in range(_ATTEMPTS_BY_SERVERS):
-                horizon = self.horizon(run, after=after) if refresh else self.settled_after(run, after)
+            for attempt in range(_ATTEMPTS_BY_SERVERS):
+                look = self.horizon if refresh else self.settled_after
+                horizon = look(run, after=after, alone=attempt > 0)
                 if after.position >= min(horizon.settled, up_to_position):
                     return horizon, None
                 page = self.page(
@@ -349,7 +356,7 @@ class GlobalOrder:
                         return horizon, start, rows
                     self._settling.forget()
                 # The log view raises LogWentBack if the event is gone, unless its stream was deleted.
-                horizon = self.horizon(run, after=After(after.position, horizon.event))
+                horizon = self.horizon(run, after=After(after.position, horizon.event), alone=True)
             time.sleep(0 if horizon.settled >= up_to_position else backoff.pause())
         raise SeveralServers(_ATTEMPTS_BY_SERVERS)
 

@@ -7,11 +7,15 @@ position. Later holders do not matter. (docs/explanation/global-order.md)
 """
 
 import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
 from eventstore.backends.protocol import Dialect, LogView, Run, Server
+from eventstore.common.after_fork import start_fresh_after_fork
+from eventstore.common.single_flight import SingleFlight
 from eventstore.errors import LogWentBack, PositionBeyondLog
 from eventstore.statements.global_order import tombstone_after
 from eventstore.tokens import START, After, PositionToken
@@ -39,6 +43,24 @@ class Horizon:
         return 0 if self.event is None else self.event.position
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A log view, and the horizon that follows from it. Immutable, so that readers can share it."""
+
+    view: LogView
+    known: Horizon
+
+
+class _Reach(Enum):
+    """Whether the log has the event that a reader knows."""
+
+    REACHED = "reached"
+    NOT_YET = "not yet"
+    """A standby has not replayed it."""
+
+    MISSING = "missing"
+
+
 @dataclass(slots=True)
 class _Pending:
     newest: PositionToken
@@ -49,7 +71,9 @@ class _Pending:
 class Settling:
     """Finds how far the global order is settled, and remembers it, for all readers of one store. Thread-safe.
 
-    It takes a log view when it is called, and never waits; the caller retries.
+    It takes a log view when it is called, and never waits for appends; the caller retries. Readers whose connections
+    are alike share log views: one that asks while another's is under way uses the next one, together with all who have
+    asked before it begins. It confirms the events of all of them.
 
     It remembers pairs of a position and the event at it. While an event is at its position on a server, the server's
     sequence is past it, and draws no position at or before it. Each log view reads which event is there now. If it is
@@ -59,6 +83,12 @@ class Settling:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
+        self._shared: SingleFlight[Sequence[PositionToken | None], Look] = SingleFlight()
+        self.start_fresh()
+        start_fresh_after_fork(self)
+
+    def start_fresh(self) -> None:
+        """Forget everything, also the lock that another thread may have held when this process was forked."""
         self._lock = threading.Lock()
         self._server: Server | None = None
         self._settled: PositionToken | None = None
@@ -77,13 +107,17 @@ class Settling:
         with self._lock:
             self._drop()
 
-    def horizon(self, run: Run, *, after: After = START, joined: bool = False, size: int = 1000) -> Horizon:
+    def horizon(
+        self, run: Run, *, after: After = START, joined: bool = False, shares: bool = False, size: int = 1000
+    ) -> Horizon:
         """Return how far everything after a position is settled. Read by statements that start after this returns.
 
         Args:
             run: On a connection at READ COMMITTED or in AUTOCOMMIT.
             after: What the reader has already read. Gaps up to there do not matter to it.
             joined: Whether `run` is in the caller's transaction, which may be unsuitable.
+            shares: Whether to share a log view with other readers, because `run` would see the same on the connection
+                of each of them. Only a log view of its own says that the reader's event is missing.
             size: How many events after what is settled to inspect for a gap, if appends are under way.
 
         Raises:
@@ -94,21 +128,60 @@ class Settling:
             LogWentBack: The log no longer has the event that the reader knows.
             PositionBeyondLog: The log has never reached the reader's position.
         """
-        with self._lock:
-            settled, views_before = self._settled, self._views
-            pairs = [pending.newest for pending in self._pending]
-        view = self._dialect.view_log(
-            run, settled=settled, others=pairs if after.token is None else [*pairs, after.token], joined=joined
-        )
-        known = Horizon(
-            view.server, self._learn(view, settled, views_before), 0 if view.newest is None else view.newest.position
-        )
-        if not _has_reached(run, after, view, known.settled):
-            return known
-        if known.settled >= known.newest or after.position >= known.newest:
+        tokens = [after.token]
+        look = self._shared_look(run, tokens) if shares else self._look(run, tokens, joined=joined)
+        reach = _reach(after, look)
+        if shares and reach is _Reach.MISSING:
+            look = self._look(run, tokens)
+            reach = _reach(after, look)
+        if reach is _Reach.MISSING:
+            _check_missing(run, after, look)
+        known = look.known
+        if reach is _Reach.NOT_YET or known.settled >= known.newest or after.position >= known.newest:
             return known
         # There may be a gap, but events that follow what is settled without a gap are settled, too.
         return self._extended(run, known, after, size)
+
+    def look_for(self, run: Run, readers: Sequence[After], *, shares: bool) -> tuple[Horizon, list[bool]]:
+        """Take one log view for readers who wait for events.
+
+        Args:
+            run: As for `horizon`.
+            readers: What each of them has already read.
+            shares: As for `horizon`.
+
+        Returns:
+            The horizon, and for each reader whether to call `horizon` or read on: whether an event after its position
+            may be settled, or its own event is missing.
+        """
+        tokens = [after.token for after in readers]
+        look = self._shared_look(run, tokens) if shares else self._look(run, tokens)
+        behind_gap: dict[int, bool] = {}
+        ready = []
+        for after in readers:
+            reach, position = _reach(after, look), after.position
+            is_held_back = reach is _Reach.REACHED and look.known.settled <= position < look.known.newest
+            if is_held_back and position not in behind_gap:
+                behind_gap[position] = self._dialect.following(run, after_position=position, size=1).last is None
+            ready.append(
+                reach is _Reach.MISSING
+                or (reach is _Reach.REACHED and look.known.settled > position)
+                or (is_held_back and not behind_gap[position])
+            )
+        return look.known, ready
+
+    def _shared_look(self, run: Run, tokens: Sequence[PositionToken | None]) -> Look:
+        return self._shared(tuple(tokens), lambda asked: self._look(run, [each for some in asked for each in some]))
+
+    def _look(self, run: Run, tokens: Iterable[PositionToken | None], *, joined: bool = False) -> Look:
+        """Take a log view that confirms all pairs in memory, and the events that readers know."""
+        with self._lock:
+            settled, views_before = self._settled, self._views
+            pairs = [pending.newest for pending in self._pending]
+        others = dict.fromkeys([*pairs, *(token for token in tokens if token is not None)])
+        view = self._dialect.view_log(run, settled=settled, others=list(others), joined=joined)
+        newest = 0 if view.newest is None else view.newest.position
+        return Look(view, Horizon(view.server, self._learn(view, settled, views_before), newest))
 
     def _extended(self, run: Run, known: Horizon, after: After, size: int) -> Horizon:
         start = max(known.settled, after.position)
@@ -168,24 +241,36 @@ def _is_in_place(token: PositionToken | None, view: LogView) -> bool:
     return token is None or view.event_ids.get(token.position) == token.event_id
 
 
-def _has_reached(run: Run, after: After, view: LogView, settled: int) -> bool:
-    """Return whether the log has reached the reader's position; a standby may not have.
+def _reach(after: After, look: Look) -> _Reach:
+    """Return whether the log has reached the reader's position, as far as a look shows.
 
     On a standby an event may be missing at its position although there are later ones, because positions are not
     committed in order. The events after it must not be delivered as if nothing were missing.
     """
-    token = after.token
+    view, token = look.view, after.token
     if token is None:
-        newest = 0 if view.newest is None else view.newest.position
-        if after.position > newest and not view.server.in_recovery:
-            drawn = newest if view.drawn is None else max(newest, view.drawn)
-            if after.position > drawn:
-                raise PositionBeyondLog(after.position, drawn)
-    elif not _is_in_place(token, view):
-        if view.server.in_recovery and settled < token.position:
-            return False
-        check_loss(run, token, view.event_ids.get(token.position))
-    return True
+        is_beyond = after.position > look.known.newest and after.position > _drawn(look)
+        return _Reach.MISSING if is_beyond and not view.server.in_recovery else _Reach.REACHED
+    if _is_in_place(token, view):
+        return _Reach.REACHED
+    is_coming = view.server.in_recovery and look.known.settled < token.position
+    return _Reach.NOT_YET if is_coming else _Reach.MISSING
+
+
+def _drawn(look: Look) -> int:
+    return max(look.known.newest, look.view.drawn or 0)
+
+
+def _check_missing(run: Run, after: After, look: Look) -> None:
+    """Return if the log explains why it has not reached the reader's position.
+
+    Raises:
+        LogWentBack: The event of the reader's token is gone.
+        PositionBeyondLog: No event has ever had the reader's position.
+    """
+    if after.token is None:
+        raise PositionBeyondLog(after.position, _drawn(look))
+    check_loss(run, after.token, look.view.event_ids.get(after.token.position))
 
 
 def check_loss(run: Run, token: PositionToken, found_id: UUID | None) -> None:

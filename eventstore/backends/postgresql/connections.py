@@ -18,11 +18,11 @@ from eventstore.backends.postgresql.cursors import (
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.postgresql.direct_append import DirectAppends
 from eventstore.backends.postgresql.direct_runs import direct
-from eventstore.backends.postgresql.listener import PostgreSQLListener
-from eventstore.backends.protocol import Listener, Row, Run, TransactionState
+from eventstore.backends.postgresql.listener import PostgreSQLListener, PostgreSQLSender
+from eventstore.backends.protocol import Listener, Row, Run, Sender, TransactionState
 from eventstore.backends.running import ConnectionRun, goes_direct
 from eventstore.errors import TransactionBroken, UnsuitableSetting
-from eventstore.statements.postgresql.notifications import notification_channel
+from eventstore.statements.postgresql.notifications import notification_channel, notify
 from eventstore.statements.postgresql.transactions import transaction_id
 
 ENGINE_OPTIONS: Final[dict[str, Any]] = {
@@ -145,6 +145,10 @@ class PostgreSQLConnections:
     def listen(self, engine: Engine) -> Listener:
         """Listen on the channel of this store's tables."""
         return PostgreSQLListener(engine, self.dialect.sql(notification_channel))
+
+    def sender(self, engine: Engine) -> Sender:
+        """Send on the channel of this store's tables."""
+        return PostgreSQLSender(engine, self.dialect.sql(notify))
 
 
 def state_of(raw: Any) -> TransactionState:

@@ -50,7 +50,6 @@ from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
 from eventstore.statements.postgresql.lock_table import lock_derived_rows
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
-from eventstore.statements.postgresql.notifications import notify as send_notification
 from eventstore.statements.postgresql.positions import drawing
 from eventstore.statements.postgresql.read_page import read_everything, read_everything_backwards, read_matching
 from eventstore.statements.reading import read_forwards
@@ -67,18 +66,14 @@ class PostgreSQLDialect:
 
     Args:
         schema: The schema of the tables.
-        notify: Whether appends send notifications.
         copies: Whether the driver's connections can COPY. Those for asyncio can't, because SQLAlchemy wraps them.
         place: Where the tables are, for errors.
     """
 
     loader: Final = PostgreSQLLoader()
 
-    def __init__(
-        self, *, schema: str | None = None, notify: bool = False, copies: bool = True, place: TablesPlace | None = None
-    ) -> None:
+    def __init__(self, *, schema: str | None = None, copies: bool = True, place: TablesPlace | None = None) -> None:
         self.place = place or TablesPlace("this database", schema)
-        self._notify = notify
         self._copies = copies
         self.tables: Tables = define_tables(schema=schema)
         self._streams_can_end = True  # until a store has read the schema version
@@ -111,14 +106,14 @@ class PostgreSQLDialect:
         if self._is_copied(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
         if len(pending) == 1:
-            rows = run(append_one(pending.expectation, notify=self._notify), **one_event(pending))
+            rows = run(append_one(pending.expectation), **one_event(pending))
         else:
-            rows = run(append(pending.expectation, notify=self._notify), **head, **event_arrays([pending]))
+            rows = run(append(pending.expectation), **head, **event_arrays([pending]))
         return (rows[0][0], rows[0][1]) if rows else None
 
     def append_one_sql(self, expectation: Expectation) -> tuple[str, dict[str, Any]]:
         """Return the SQL that appends one event, and its constant parameters; see `sql`."""
-        return self.sql(append_one(expectation, notify=self._notify))
+        return self.sql(append_one(expectation))
 
     def _copy(self, run: Run, pending: PendingAppend, head: dict[str, Any]) -> tuple[int, int] | None:
         """Lock and set the head, then COPY, which draws a position for each row as it stores it."""
@@ -127,8 +122,6 @@ class PostgreSQLDialect:
             return None
         version = advanced[0][0]
         run(copy_events(APPENDED_COLUMNS), types=COPIED_TYPES, rows=rows_to_copy(pending, version - len(pending)))
-        if self._notify:
-            run(send_notification)
         last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
         return version, run(read_forwards, **last, page_size=1)[0][POSITION]
 
@@ -136,7 +129,7 @@ class PostgreSQLDialect:
         """Create or lock the heads, compare them, and store the events, all in one statement."""
         many = many_appends(appends)
         try:
-            rows = run(append_to_all(notify=self._notify), **many.parameters)
+            rows = run(append_to_all, **many.parameters)
         except Exception as error:
             if sqlstate_of(error) in OVERTAKEN:
                 raise Overtaken from error
@@ -153,7 +146,7 @@ class PostgreSQLDialect:
         parameters = dict(many_appends(appends).parameters)
         del parameters["ends"]
         try:
-            rows = run(append_group(notify=self._notify), **parameters)
+            rows = run(append_group, **parameters)
         except Exception as error:
             if is_refusal(error):
                 raise GroupRefused from error
@@ -177,7 +170,7 @@ class PostgreSQLDialect:
         """Store all events and set all heads in one statement."""
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         rows = run(
-            append_to_many(notify=self._notify),
+            append_to_many,
             **event_arrays([pending for pending, _ in appends]),
             stream_ids=[pending.stream_id for pending, _ in appends for _ in pending.event_ids],
             versions=[

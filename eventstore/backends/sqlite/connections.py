@@ -16,6 +16,7 @@ from eventstore.backends.protocol import (
     Listener,
     Row,
     Run,
+    Sender,
     TransactionState,
     VersionTaken,
     fetch,
@@ -179,6 +180,10 @@ class SQLiteConnections:
 
     def listen(self, engine: Engine) -> Listener:  # noqa: ARG002  # it always raises
         """Raise InvalidInput, because SQLite has no notifications."""
+        raise InvalidInput(NO_NOTIFICATIONS)
+
+    def sender(self, engine: Engine) -> Sender:  # noqa: ARG002  # likewise
+        """Raise InvalidInput."""
         raise InvalidInput(NO_NOTIFICATIONS)
 
 

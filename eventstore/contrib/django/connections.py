@@ -95,6 +95,8 @@ class WrappedErrors:
             "a store on Django's connection can't listen for notifications; use EventStore(engine_of(…))"
         )
 
+    sender = listen
+
 
 def transaction_state(connection: Any, state_of: Callable[[Any], TransactionState]) -> TransactionState:
     """Return the state of the transaction on Django's connection.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from django.db import Error, connections, transaction
 
@@ -75,6 +75,9 @@ class DjangoExecution:
         connection = connections[self._using]
         autocommit = connection.settings_dict["AUTOCOMMIT"] if connection.connection is None else connection.autocommit
         return bool(connection.in_atomic_block or not autocommit)
+
+    shares_reads: Final = False
+    """Because each thread has a connection of its own, which Django closes with the request."""
 
     @property
     def connection(self) -> Any:

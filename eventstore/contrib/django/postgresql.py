@@ -39,11 +39,10 @@ class DjangoPostgreSQL(WrappedErrors):
 
     Args:
         using: The alias of the database.
-        notify: As for `EventStore`.
     """
 
-    def __init__(self, using: str, *, notify: bool = False) -> None:
-        self.dialect = PostgreSQLDialect(notify=notify, place=place_of(using))
+    def __init__(self, using: str) -> None:
+        self.dialect = PostgreSQLDialect(place=place_of(using))
         super().__init__(PostgreSQLConnections(self.dialect))
 
     def run_on(self, connection: Any) -> Run:

@@ -14,6 +14,7 @@ from eventstore.contrib.django import configuration
 from eventstore.contrib.django.connections import DjangoDriver, announcing
 from eventstore.contrib.django.execution import DjangoExecution
 from eventstore.core.core import Core
+from eventstore.core.notifier import notifying
 from eventstore.core.options import CoreOptions
 from eventstore.errors import InvalidInput, UnsupportedDatabase
 from eventstore.store import EventStore
@@ -38,10 +39,12 @@ class DjangoEventStore(EventStore):
 
     def __init__(self, using: str = "default", *, notify: bool = False, **options: Unpack[CoreOptions]) -> None:
         self._using = using
-        self._own_engine = None
+        self._own_engine = self._notifier = None
+        self._idle_readers = {}
         self._driver = driver = _driver_of(using, notify=notify)
         core = Core.of(driver, driver.dialect, lambda gate: DjangoExecution(using, driver, gate), **options)
-        self._use(replace(core, after_append=(announcing(using),)))
+        hooks = (notifying(None), announcing(using)) if notify else (announcing(using),)
+        self._use(replace(core, after_append=hooks))
 
     @property
     def using(self) -> str:
@@ -138,12 +141,13 @@ class DjangoEventStore(EventStore):
 
 def _driver_of(using: str, *, notify: bool) -> DjangoDriver:
     connection = connections[using]
+    check_flag("notify", notify)
     if connection.vendor == "postgresql":
         if connection.Database.__name__ != "psycopg":
             raise UnsupportedDatabase(f"postgresql+{connection.Database.__name__}")
         from eventstore.contrib.django.postgresql import DjangoPostgreSQL  # noqa: PLC0415  # imports the driver
 
-        return DjangoPostgreSQL(using, notify=check_flag("notify", notify))
+        return DjangoPostgreSQL(using)
     if connection.vendor == "sqlite":
         from eventstore.backends.sqlite.connections import NO_NOTIFICATIONS  # noqa: PLC0415  # imports the driver
         from eventstore.contrib.django.sqlite import DjangoSQLite  # noqa: PLC0415

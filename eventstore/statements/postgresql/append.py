@@ -27,13 +27,12 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 from eventstore.statements import Statement
 from eventstore.statements.columns import APPENDED_COLUMNS
 from eventstore.statements.heads import write_head
-from eventstore.statements.postgresql.notifications import notifications
 from eventstore.streams import Expectation
 from eventstore.tables import Tables, now
 
 
 @cache
-def append(expectation: Expectation, *, notify: bool) -> Statement:
+def append(expectation: Expectation) -> Statement:
     """Return the statement that appends events to a stream: its head and the events.
 
     It returns one row (version, position of the last event), or no row on a conflict. Positions are drawn in the order
@@ -48,7 +47,6 @@ def append(expectation: Expectation, *, notify: bool) -> Statement:
         columns: list[Any] = [
             func.max(stored.c.version).label("version"),
             func.max(stored.c.position).label("position"),
-            *notifications(tables, notify=notify),
         ]
         return select(*columns).having(func.count() > literal_column("0"))
 
@@ -136,31 +134,26 @@ def lock_heads(tables: Tables) -> ClauseElement:
     )
 
 
-@cache
-def append_to_many(*, notify: bool) -> Statement:
-    """Return the statement that sets locked heads and inserts events.
+def append_to_many(tables: Tables) -> ClauseElement:
+    """Set locked heads and insert events.
 
     It returns (stream_id, version, position) of the events in `last_stream_ids` and `last_versions`.
     """
-
-    def append_to_streams(tables: Tables) -> ClauseElement:
-        streams = tables.streams
-        head = unnest("head", ("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
-        advanced = (
-            update(streams)
-            .where(streams.c.stream_id == head.c.stream_id)
-            .values(version=head.c.version, updated_at=now())
-            .returning(streams.c.stream_id)
-            .cte("advanced")
-        )
-        event = unnested_events(("stream_ids", "stream_id", Text()), ("versions", "version", BigInteger()))
-        stored = insert_events(tables, event.c.stream_id, event.c.version, event, event)
-        last = unnest("last", ("last_stream_ids", "stream_id", Text()), ("last_versions", "version", BigInteger()))
-        same = (stored.c.stream_id == last.c.stream_id.collate("C")) & (stored.c.version == last.c.version)
-        return (
-            select(stored.c.stream_id, stored.c.version, stored.c.position, *notifications(tables, notify=notify))
-            .select_from(stored.join(last, same))
-            .add_cte(advanced)
-        )
-
-    return append_to_streams
+    streams = tables.streams
+    head = unnest("head", ("heads", "stream_id", Text()), ("head_versions", "version", BigInteger()))
+    advanced = (
+        update(streams)
+        .where(streams.c.stream_id == head.c.stream_id)
+        .values(version=head.c.version, updated_at=now())
+        .returning(streams.c.stream_id)
+        .cte("advanced")
+    )
+    event = unnested_events(("stream_ids", "stream_id", Text()), ("versions", "version", BigInteger()))
+    stored = insert_events(tables, event.c.stream_id, event.c.version, event, event)
+    last = unnest("last", ("last_stream_ids", "stream_id", Text()), ("last_versions", "version", BigInteger()))
+    same = (stored.c.stream_id == last.c.stream_id.collate("C")) & (stored.c.version == last.c.version)
+    return (
+        select(stored.c.stream_id, stored.c.version, stored.c.position)
+        .select_from(stored.join(last, same))
+        .add_cte(advanced)
+    )

@@ -1,14 +1,10 @@
 """The statement that appends to several streams, each independently of the others, and waits for no head."""
 
-from functools import cache
 from typing import Final
 
 from sqlalchemy import ARRAY, BigInteger, Integer, LargeBinary, SmallInteger, Text, Uuid
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements import Statement
-from eventstore.statements.postgresql.names import name_of_events
-from eventstore.statements.postgresql.notifications import NOTIFICATION
 from eventstore.statements.text import sql_text
 from eventstore.tables import ENDS, Tables
 
@@ -86,7 +82,7 @@ WITH
         ORDER BY event.ordinal
         RETURNING stream_id, version, position
     )
-SELECT stored.stream_id, stored.version, stored.position{notification}
+SELECT stored.stream_id, stored.version, stored.position
 FROM stored
 """
 
@@ -107,9 +103,8 @@ _TYPES: Final = {
 }
 
 
-@cache
-def append_group(*, notify: bool) -> Statement:
-    """Return the statement that appends to those of several streams that are at the expected version and not locked.
+def append_group(tables: Tables) -> ClauseElement:
+    """Append to those of several streams that are at the expected version and not locked.
 
     It returns a row (stream id, version, position) for each event that it has stored. A stream without a row is at
     another version, was closed, or is locked by another transaction. It fails, and stores nothing, if it would have to
@@ -124,12 +119,6 @@ def append_group(*, notify: bool) -> Statement:
     4. Store the events in the order of the list, with the versions from an array. So all positions are drawn when all
        heads are locked.
     """
-
-    def append_to_streams(tables: Tables) -> ClauseElement:
-        notification = f", {NOTIFICATION}" if notify else ""
-        ends = ENDS if tables.streams_can_end else ()
-        has_not_ended = "".join(f"\n                AND head.{name} IS NULL" for name in ends)
-        statement = sql_text(_APPEND, tables, types=_TYPES, notification=notification, has_not_ended=has_not_ended)
-        return statement.bindparams(name_of_events(tables)) if notify else statement
-
-    return append_to_streams
+    ends = ENDS if tables.streams_can_end else ()
+    has_not_ended = "".join(f"\n                AND head.{name} IS NULL" for name in ends)
+    return sql_text(_APPEND, tables, types=_TYPES, has_not_ended=has_not_ended)

@@ -14,13 +14,12 @@ from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements import Statement
 from eventstore.statements.heads import write_head
-from eventstore.statements.postgresql.notifications import notifications
 from eventstore.streams import Expectation
 from eventstore.tables import Tables
 
 
 @cache
-def append_one(expectation: Expectation, *, notify: bool) -> Statement:
+def append_one(expectation: Expectation) -> Statement:
     """Return the statement that appends one event to a stream: its head and the event.
 
     It returns one row (version, position), or no row on a conflict. The position is drawn after the head was locked,
@@ -47,7 +46,7 @@ def append_one(expectation: Expectation, *, notify: bool) -> Statement:
                 select(*(value.label(name) for name, value in row.items())).select_from(head),
                 include_defaults=False,
             )
-            .returning(events.c.version, events.c.position, *notifications(tables, notify=notify))
+            .returning(events.c.version, events.c.position)
         )
 
     return append_one_event

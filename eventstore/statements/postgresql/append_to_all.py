@@ -1,14 +1,10 @@
 """The statement that appends to several streams at once, all or nothing."""
 
-from functools import cache
 from typing import Final
 
 from sqlalchemy import ARRAY, BigInteger, Integer, LargeBinary, SmallInteger, Text, Uuid
 from sqlalchemy.sql import ClauseElement
 
-from eventstore.statements import Statement
-from eventstore.statements.postgresql.names import name_of_events
-from eventstore.statements.postgresql.notifications import NOTIFICATION
 from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
@@ -106,7 +102,7 @@ SELECT
         SELECT array_agg(positions.of_all[last.ordinal] ORDER BY last.number) AS positions
         FROM unnest(:ends) WITH ORDINALITY AS last(ordinal, number)
         JOIN positions ON true
-    ) AS positions{notification}
+    ) AS positions
 FROM verdict
 WHERE verdict.is_accepted
 """
@@ -137,9 +133,8 @@ _TYPES: Final = {
 }
 
 
-@cache
-def append_to_all(*, notify: bool) -> Statement:
-    """Return the statement that appends to several streams, each of which must be at a version between two bounds.
+def append_to_all(tables: Tables) -> ClauseElement:
+    """Append to several streams, each of which must be at a version between two bounds.
 
     It returns one row of two arrays: the versions of the streams before, and the positions of the events with the
     ordinals `ends`. If a stream is at another version, it returns no row and changes nothing. It fails with one of
@@ -163,10 +158,4 @@ def append_to_all(*, notify: bool) -> Statement:
     PostgreSQL may use a plan that was made for few streams for many. So arrays are joined only with `es_streams`, which
     has an index, and the events get the versions of their streams from an array.
     """
-
-    def append_to_streams(tables: Tables) -> ClauseElement:
-        notification = f",\n    {NOTIFICATION}" if notify else ""
-        statement = sql_text(_APPEND, tables, types=_TYPES, notification=notification, **_PARTS)
-        return statement.bindparams(name_of_events(tables)) if notify else statement
-
-    return append_to_streams
+    return sql_text(_APPEND, tables, types=_TYPES, **_PARTS)

@@ -440,7 +440,7 @@ WHERE es_streams.version >= %(min_version)b::BIGINT
     AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
     AND es_streams.category = %(category)b::VARCHAR;
 
--- postgresql.append.append(Expectation.NEW, notify=False)
+-- postgresql.append.append(Expectation.NEW)
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
@@ -479,55 +479,7 @@ SELECT max(stored.version) AS version, max(stored.position) AS position
 FROM stored
 HAVING count(*) > 0;
 
--- postgresql.append.append(Expectation.NEW, notify=True)
--- with name_of_es_events = 'es_events'
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO NOTHING
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
-            event.event_id AS event_id,
-            event.event_type AS event_type,
-            event.schema_version AS schema_version,
-            event.codec AS codec,
-            event.data AS data,
-            CAST(event.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, ordinal
-        )
-            ON true
-        ORDER BY event.ordinal
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS version,
-    max(stored.position) AS position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification
-FROM stored
-HAVING count(*) > 0;
-
--- postgresql.append.append(Expectation.VERSION, notify=False)
+-- postgresql.append.append(Expectation.VERSION)
 WITH
     head AS (
         UPDATE es_streams
@@ -568,57 +520,7 @@ SELECT max(stored.version) AS version, max(stored.position) AS position
 FROM stored
 HAVING count(*) > 0;
 
--- postgresql.append.append(Expectation.VERSION, notify=True)
--- with name_of_es_events = 'es_events'
-WITH
-    head AS (
-        UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-            AND es_streams.deleted_version IS NULL
-            AND es_streams.archived_version IS NULL
-            AND es_streams.version = %(expected)b::BIGINT
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
-            event.event_id AS event_id,
-            event.event_type AS event_type,
-            event.schema_version AS schema_version,
-            event.codec AS codec,
-            event.data AS data,
-            CAST(event.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, ordinal
-        )
-            ON true
-        ORDER BY event.ordinal
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS version,
-    max(stored.position) AS position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification
-FROM stored
-HAVING count(*) > 0;
-
--- postgresql.append.append(Expectation.EXISTING, notify=False)
+-- postgresql.append.append(Expectation.EXISTING)
 WITH
     head AS (
         UPDATE es_streams
@@ -659,57 +561,7 @@ SELECT max(stored.version) AS version, max(stored.position) AS position
 FROM stored
 HAVING count(*) > 0;
 
--- postgresql.append.append(Expectation.EXISTING, notify=True)
--- with name_of_es_events = 'es_events'
-WITH
-    head AS (
-        UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-            AND es_streams.deleted_version IS NULL
-            AND es_streams.archived_version IS NULL
-            AND es_streams.version > 0
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
-            event.event_id AS event_id,
-            event.event_type AS event_type,
-            event.schema_version AS schema_version,
-            event.codec AS codec,
-            event.data AS data,
-            CAST(event.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, ordinal
-        )
-            ON true
-        ORDER BY event.ordinal
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS version,
-    max(stored.position) AS position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification
-FROM stored
-HAVING count(*) > 0;
-
--- postgresql.append.append(Expectation.NOTHING, notify=False)
+-- postgresql.append.append(Expectation.NOTHING)
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
@@ -751,58 +603,7 @@ SELECT max(stored.version) AS version, max(stored.position) AS position
 FROM stored
 HAVING count(*) > 0;
 
--- postgresql.append.append(Expectation.NOTHING, notify=True)
--- with name_of_es_events = 'es_events'
-WITH
-    head AS (
-        INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-        ON CONFLICT (stream_id)
-        DO UPDATE SET
-            version = (es_streams.version + %(count)b::BIGINT),
-            updated_at = clock_timestamp()
-        WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-        RETURNING es_streams.version
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            %(stream_id)b::VARCHAR AS stream_id,
-            (head.version - %(count)b::BIGINT) + event.ordinal AS version,
-            event.event_id AS event_id,
-            event.event_type AS event_type,
-            event.schema_version AS schema_version,
-            event.codec AS codec,
-            event.data AS data,
-            CAST(event.metadata AS JSONB) AS metadata
-        FROM head
-        JOIN unnest(
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS event(
-            event_id, event_type, schema_version, codec, data, metadata, ordinal
-        )
-            ON true
-        ORDER BY event.ordinal
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    max(stored.version) AS version,
-    max(stored.position) AS position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification
-FROM stored
-HAVING count(*) > 0;
-
--- postgresql.append.append_to_many(notify=False)
+-- postgresql.append.append_to_many
 WITH
     advanced AS (
         UPDATE es_streams
@@ -838,56 +639,6 @@ WITH
         RETURNING es_events.stream_id, es_events.version, es_events.position
     )
 SELECT stored.stream_id, stored.version, stored.position
-FROM stored
-JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS last(stream_id, version)
-    ON stored.stream_id = (last.stream_id COLLATE "C") AND stored.version = last.version;
-
--- postgresql.append.append_to_many(notify=True)
--- with name_of_es_events = 'es_events'
-WITH
-    advanced AS (
-        UPDATE es_streams
-        SET version=head.version, updated_at=clock_timestamp()
-        FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS head(stream_id, version)
-        WHERE es_streams.stream_id = head.stream_id
-        RETURNING es_streams.stream_id
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            event.stream_id AS stream_id,
-            event.version AS version,
-            event.event_id AS event_id,
-            event.event_type AS event_type,
-            event.schema_version AS schema_version,
-            event.codec AS codec,
-            event.data AS data,
-            CAST(event.metadata AS JSONB) AS metadata
-        FROM unnest(
-            %(stream_ids)b::TEXT[],
-            %(versions)b::BIGINT[],
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS event(
-            stream_id, version, event_id, event_type, schema_version, codec, data, metadata, ordinal
-        )
-        ORDER BY event.ordinal
-        RETURNING es_events.stream_id, es_events.version, es_events.position
-    )
-SELECT
-    stored.stream_id,
-    stored.version,
-    stored.position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification
 FROM stored
 JOIN unnest(%(last_stream_ids)b::TEXT[], %(last_versions)b::BIGINT[]) AS last(stream_id, version)
     ON stored.stream_id = (last.stream_id COLLATE "C") AND stored.version = last.version;
@@ -907,7 +658,7 @@ WHERE es_streams.stream_id = any(%(stream_ids)b::TEXT[])
 ORDER BY es_streams.stream_id
 FOR NO KEY UPDATE;
 
--- postgresql.append_group.append_group(notify=False)
+-- postgresql.append_group.append_group
 WITH
     known AS (
         SELECT
@@ -1010,120 +761,7 @@ WITH
 SELECT stored.stream_id, stored.version, stored.position
 FROM stored;
 
--- postgresql.append_group.append_group(notify=True)
--- with name_of_es_events = 'es_events'
-WITH
-    known AS (
-        SELECT
-            target.number,
-            target.stream_id COLLATE "C" AS stream_id,
-            target.count,
-            target.lowest,
-            target.highest,
-            head.version
-        FROM unnest(
-            %(stream_ids)b::TEXT[],
-            %(counts)b::BIGINT[],
-            %(lowest)b::BIGINT[],
-            %(highest)b::BIGINT[]
-        ) WITH ORDINALITY AS target(stream_id, count, lowest, highest, number)
-        LEFT JOIN es_streams AS head ON head.stream_id = (target.stream_id COLLATE "C")
-        WHERE (SELECT set_config('lock_timeout', '10ms', true) AS patience) IS NOT NULL
-    ),
-    created AS (
-        INSERT INTO es_streams (stream_id, version)
-        SELECT known.stream_id, known.count
-        FROM known
-        WHERE known.version IS NULL AND known.lowest = 0
-        ORDER BY known.number
-        ON CONFLICT (stream_id)
-        DO NOTHING
-        RETURNING stream_id
-    ),
-    locked AS (
-        SELECT
-            known.number,
-            head.stream_id,
-            known.count,
-            head.version,
-            head.version BETWEEN known.lowest
-                AND known.highest
-                AND head.deleted_version IS NULL
-                AND head.archived_version IS NULL AS is_accepted
-        FROM known
-        JOIN es_streams AS head ON head.stream_id = known.stream_id
-        WHERE known.version BETWEEN known.lowest
-            AND known.highest
-            AND (SELECT count(*) AS number FROM created) >= 0
-        ORDER BY known.number
-        FOR NO KEY UPDATE OF head SKIP LOCKED
-    ),
-    advanced AS (
-        UPDATE es_streams AS head
-        SET version = locked.version + locked.count, updated_at = clock_timestamp()
-        FROM locked
-        WHERE head.stream_id = locked.stream_id AND locked.is_accepted
-        RETURNING locked.number, locked.version
-    ),
-    accepted AS (
-        SELECT array_agg(
-            CASE WHEN created.stream_id IS NULL THEN advanced.version ELSE 0 END
-            ORDER BY known.number
-        ) AS versions
-        FROM known
-        LEFT JOIN created ON created.stream_id = known.stream_id
-        LEFT JOIN advanced ON advanced.number = known.number
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            event.stream_id,
-            accepted.versions[event.number] + event.offset_in_stream AS version,
-            event.event_id,
-            event.event_type,
-            event.schema_version,
-            event.codec,
-            event.data,
-            CAST(event.metadata AS JSONB) AS metadata
-        FROM unnest(
-            %(event_streams)b::TEXT[],
-            %(numbers)b::INTEGER[],
-            %(offsets)b::BIGINT[],
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS event(
-            stream_id,
-            number,
-            offset_in_stream,
-            event_id,
-            event_type,
-            schema_version,
-            codec,
-            data,
-            metadata,
-            ordinal
-        )
-        JOIN accepted ON accepted.versions[event.number] IS NOT NULL
-        ORDER BY event.ordinal
-        RETURNING stream_id, version, position
-    )
-SELECT
-    stored.stream_id,
-    stored.version,
-    stored.position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification
-FROM stored;
-
--- postgresql.append_one.append_one(Expectation.NEW, notify=False)
+-- postgresql.append_one.append_one(Expectation.NEW)
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
@@ -1144,37 +782,7 @@ SELECT
 FROM head
 RETURNING es_events.version, es_events.position;
 
--- postgresql.append_one.append_one(Expectation.NEW, notify=True)
--- with name_of_es_events = 'es_events'
-WITH head AS (
-    INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-    ON CONFLICT (stream_id)
-    DO NOTHING
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS stream_id,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS event_id,
-    %(event_type)b::VARCHAR AS event_type,
-    %(schema_version)b::INTEGER AS schema_version,
-    %(codec)b::SMALLINT AS codec,
-    %(data)b AS data,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification;
-
--- postgresql.append_one.append_one(Expectation.VERSION, notify=False)
+-- postgresql.append_one.append_one(Expectation.VERSION)
 WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -1197,39 +805,7 @@ SELECT
 FROM head
 RETURNING es_events.version, es_events.position;
 
--- postgresql.append_one.append_one(Expectation.VERSION, notify=True)
--- with name_of_es_events = 'es_events'
-WITH head AS (
-    UPDATE es_streams
-    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-        AND es_streams.deleted_version IS NULL
-        AND es_streams.archived_version IS NULL
-        AND es_streams.version = %(expected)b::BIGINT
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS stream_id,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS event_id,
-    %(event_type)b::VARCHAR AS event_type,
-    %(schema_version)b::INTEGER AS schema_version,
-    %(codec)b::SMALLINT AS codec,
-    %(data)b AS data,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification;
-
--- postgresql.append_one.append_one(Expectation.EXISTING, notify=False)
+-- postgresql.append_one.append_one(Expectation.EXISTING)
 WITH head AS (
     UPDATE es_streams
     SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -1252,39 +828,7 @@ SELECT
 FROM head
 RETURNING es_events.version, es_events.position;
 
--- postgresql.append_one.append_one(Expectation.EXISTING, notify=True)
--- with name_of_es_events = 'es_events'
-WITH head AS (
-    UPDATE es_streams
-    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-        AND es_streams.deleted_version IS NULL
-        AND es_streams.archived_version IS NULL
-        AND es_streams.version > 0
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS stream_id,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS event_id,
-    %(event_type)b::VARCHAR AS event_type,
-    %(schema_version)b::INTEGER AS schema_version,
-    %(codec)b::SMALLINT AS codec,
-    %(data)b AS data,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification;
-
--- postgresql.append_one.append_one(Expectation.NOTHING, notify=False)
+-- postgresql.append_one.append_one(Expectation.NOTHING)
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
     VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
@@ -1306,38 +850,7 @@ SELECT
 FROM head
 RETURNING es_events.version, es_events.position;
 
--- postgresql.append_one.append_one(Expectation.NOTHING, notify=True)
--- with name_of_es_events = 'es_events'
-WITH head AS (
-    INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
-    ON CONFLICT (stream_id)
-    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
-    WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
-    RETURNING es_streams.version
-)
-INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-SELECT
-    %(stream_id)b::VARCHAR AS stream_id,
-    CAST(head.version AS BIGINT) AS version,
-    %(event_id)b::UUID AS event_id,
-    %(event_type)b::VARCHAR AS event_type,
-    %(schema_version)b::INTEGER AS schema_version,
-    %(codec)b::SMALLINT AS codec,
-    %(data)b AS data,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
-FROM head
-RETURNING
-    es_events.version,
-    es_events.position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification;
-
--- postgresql.append_to_all.append_to_all(notify=False)
+-- postgresql.append_to_all.append_to_all
 WITH
     known AS (
         SELECT
@@ -1463,142 +976,6 @@ SELECT
         FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(ordinal, number)
         JOIN positions ON true
     ) AS positions
-FROM verdict
-WHERE verdict.is_accepted;
-
--- postgresql.append_to_all.append_to_all(notify=True)
--- with name_of_es_events = 'es_events'
-WITH
-    known AS (
-        SELECT
-            target.number,
-            target.stream_id COLLATE "C" AS stream_id,
-            target.count,
-            target.lowest,
-            target.highest,
-            head.version
-        FROM unnest(
-            %(stream_ids)b::TEXT[],
-            %(counts)b::BIGINT[],
-            %(lowest)b::BIGINT[],
-            %(highest)b::BIGINT[]
-        ) WITH ORDINALITY AS target(stream_id, count, lowest, highest, number)
-        LEFT JOIN es_streams AS head ON head.stream_id = (target.stream_id COLLATE "C")
-    ),
-    created AS (
-        INSERT INTO es_streams (stream_id, version)
-        SELECT known.stream_id, known.count
-        FROM known
-        WHERE (
-            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
-            FROM known
-        )
-            AND known.version IS NULL
-        ORDER BY known.number
-        RETURNING stream_id
-    ),
-    locked AS (
-        SELECT
-            known.number,
-            head.stream_id,
-            known.count,
-            head.version,
-            head.version BETWEEN known.lowest AND known.highest AS is_expected
-        FROM known
-        JOIN es_streams AS head ON head.stream_id = known.stream_id
-        WHERE (
-            SELECT bool_and(coalesce(known.version, 0) BETWEEN known.lowest AND known.highest) AS is_plausible
-            FROM known
-        )
-            AND (SELECT count(*) AS number FROM created) >= 0
-        ORDER BY known.number
-        FOR NO KEY UPDATE OF head
-    ),
-    verdict AS (
-        SELECT
-            CASE
-                WHEN (
-                    bool_and(heads.is_expected)
-                        AND (SELECT count(*) AS number FROM created) + (
-                            SELECT count(*) AS number FROM locked
-                        ) = (SELECT count(*) AS number FROM known)
-                )
-                    THEN true
-                WHEN (SELECT count(*) AS number FROM created) = 0 THEN false
-                ELSE 1 / (
-                    (SELECT count(*) AS number FROM created) - (
-                        SELECT count(*) AS number FROM created
-                    )
-                ) = 1
-                END AS is_accepted,
-            array_agg(heads.version ORDER BY heads.number) AS versions
-        FROM (
-            SELECT known.number, CAST(0 AS BIGINT) AS version, true AS is_expected
-            FROM known
-            WHERE known.version IS NULL
-            UNION ALL
-            SELECT locked.number, locked.version, locked.is_expected
-            FROM locked
-        ) AS heads
-    ),
-    advanced AS (
-        UPDATE es_streams AS head
-        SET version = locked.version + locked.count, updated_at = clock_timestamp()
-        FROM locked, verdict
-        WHERE head.stream_id = locked.stream_id AND verdict.is_accepted
-        RETURNING head.stream_id
-    ),
-    stored AS (
-        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            event.stream_id,
-            verdict.versions[event.number] + event.offset_in_stream AS version,
-            event.event_id,
-            event.event_type,
-            event.schema_version,
-            event.codec,
-            event.data,
-            CAST(event.metadata AS JSONB) AS metadata
-        FROM unnest(
-            %(event_streams)b::TEXT[],
-            %(numbers)b::INTEGER[],
-            %(offsets)b::BIGINT[],
-            %(event_ids)b::UUID[],
-            %(event_types)b::TEXT[],
-            %(schema_versions)b::INTEGER[],
-            %(codecs)b::SMALLINT[],
-            %(data)b::BYTEA[],
-            %(metadata)b::TEXT[]
-        ) WITH ORDINALITY AS event(
-            stream_id,
-            number,
-            offset_in_stream,
-            event_id,
-            event_type,
-            schema_version,
-            codec,
-            data,
-            metadata,
-            ordinal
-        )
-        JOIN verdict ON verdict.is_accepted
-        ORDER BY event.ordinal
-        RETURNING position
-    ),
-    positions AS (SELECT array_agg(stored.position ORDER BY stored.position) AS of_all FROM stored)
-SELECT
-    verdict.versions,
-    (
-        SELECT array_agg(positions.of_all[last.ordinal] ORDER BY last.number) AS positions
-        FROM unnest(%(ends)b::BIGINT[]) WITH ORDINALITY AS last(ordinal, number)
-        JOIN positions ON true
-    ) AS positions,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification
 FROM verdict
 WHERE verdict.is_accepted;
 
@@ -4929,8 +4306,7 @@ RETURNING es_streams.version;
 
 -- ======== with schema="Shop"
 
--- postgresql.append_one.append_one(Expectation.VERSION, notify=True)
--- with name_of_es_events = '"Shop".es_events'
+-- postgresql.append_one.append_one(Expectation.VERSION)
 WITH head AS (
     UPDATE "Shop".es_streams
     SET version=("Shop".es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
@@ -4951,15 +4327,7 @@ SELECT
     %(data)b AS data,
     CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
 FROM head
-RETURNING
-    "Shop".es_events.version,
-    "Shop".es_events.position,
-    pg_notify(
-        concat(
-            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
-        ),
-        ''
-    ) AS notification;
+RETURNING "Shop".es_events.version, "Shop".es_events.position;
 
 -- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 COPY "Shop".es_events (

@@ -2740,14 +2740,20 @@ ORDER BY es_streams.stream_id;
 -- backends/sqlite/connections.py: SQLiteConnections._autocommit_connection
 COMMIT;
 
--- backends/sqlite/connections.py: direct
-COMMIT;
-
 -- backends/sqlite/connections.py: is_same_transaction
 RELEASE SAVEPOINT {…};
 
 -- backends/sqlite/connections.py: mark_transaction
 SAVEPOINT {…};
+
+-- backends/sqlite/direct.py: _append
+ROLLBACK;
+
+-- backends/sqlite/direct.py: _commit
+COMMIT;
+
+-- backends/sqlite/direct.py: direct
+COMMIT;
 
 -- backends/sqlite/engines.py: begin_before_savepoints.begin_first
 BEGIN IMMEDIATE;
@@ -2764,23 +2770,26 @@ PRAGMA journal_mode = WAL;
 -- backends/sqlite/settings.py: check_connection
 PRAGMA {…};
 
--- backends/sqlite/write_lock.py: write_lock
-PRAGMA busy_timeout;
-
--- backends/sqlite/write_lock.py: write_lock
-PRAGMA busy_timeout = 0;
-
--- backends/sqlite/write_lock.py: write_lock
+-- backends/sqlite/write_lock.py: WriteLock.begin
 BEGIN IMMEDIATE;
 
--- backends/sqlite/write_lock.py: write_lock
+-- backends/sqlite/write_lock.py: WriteLock.begin
+PRAGMA busy_timeout;
+
+-- backends/sqlite/write_lock.py: WriteLock.begin
+PRAGMA busy_timeout = 0;
+
+-- backends/sqlite/write_lock.py: WriteLock.begin
 PRAGMA busy_timeout = {…};
 
--- backends/sqlite/write_lock.py: write_lock
+-- backends/sqlite/write_lock.py: WriteLock.commit
 COMMIT;
 
--- backends/sqlite/write_lock.py: write_lock
+-- backends/sqlite/write_lock.py: WriteLock.held
 ROLLBACK;
+
+-- backends/sqlite/write_lock.py: _driver_timeout
+PRAGMA busy_timeout;
 
 -- contrib/django/sqlite.py: DjangoSQLite.defer_foreign_keys
 PRAGMA defer_foreign_keys = ON;
