@@ -60,8 +60,6 @@ class DirectAppends:
         pool = engine.pool
         if not goes_direct(engine) or not pool_records.lends_records(pool):
             return None
-        if not self._dialect.append_is_one_statement(pending):
-            return None
         try:
             record = pool_records.take(pool)
         except psycopg.Error as error:
@@ -96,6 +94,8 @@ class DirectAppends:
         prepared: PreparedStatements | None = notes.get(_PREPARED)
         if prepared is None:
             prepared = notes[_PREPARED] = PreparedStatements(raw.pgconn)
+        if not self._dialect.append_is_one_statement(pending):
+            return None
         sql, constants = self._dialect.append_one_sql(pending.expectation)
         statement, values = _numbered(sql), _packed(pending)
         for name, value in constants.items():
