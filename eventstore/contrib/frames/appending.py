@@ -115,7 +115,8 @@ def append(
         versions=_Versions(expected_version),
         metadata=metadata,
     )
-    done = Appended(total=len(data) if hasattr(type(data), "__len__") else None)  # first, as DuckDB can't count while reading
+    total = len(data) if hasattr(type(data), "__len__") else None  # before the rows: DuckDB can't count while it reads
+    done = Appended(total=total)
     rows = enumerate(rows_of(data))
     with _reporting(progress, done) as report:
         while batch := list(islice(rows, batch_size)):
