@@ -2,12 +2,11 @@
 
 import os
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 import msgspec
 
@@ -46,11 +45,18 @@ def uuid7() -> UUID:
 
     Ids made later sort later, to the millisecond.
     """
-    random = int.from_bytes(os.urandom(10))
-    milliseconds = time.time_ns() // 1_000_000
-    high = (milliseconds & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | random >> 68
-    low = 0x8000_0000_0000_0000 | random & 0x3FFF_FFFF_FFFF_FFFF
-    return uuid.UUID(int=high << 64 | low)
+    milliseconds = time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF
+    random = int.from_bytes(os.urandom(10)) & _RANDOM_BITS
+    event_id = _new_object(UUID)  # as UUID(int=…) does, after checks that take longer
+    _set(event_id, "int", milliseconds << 80 | _VERSION_AND_VARIANT | random)
+    _set(event_id, "is_safe", SafeUUID.unknown)
+    return event_id
+
+
+_RANDOM_BITS: Final = 0x0FFF_3FFF_FFFF_FFFF_FFFF
+_VERSION_AND_VARIANT: Final = 0x7000_8000_0000_0000_0000
+_new_object: Final = object.__new__
+_set: Final = object.__setattr__
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +91,11 @@ class NewEvent:
     schema_version: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
-        event_type, schema_version = check_event_type(self.event_type), check_schema_version(self.schema_version)
+        event_type = check_event_type(self.event_type)
         if event_type is not self.event_type:  # of an enum of strings, the value is stored
             object.__setattr__(self, "event_type", event_type)
-        if schema_version is not self.schema_version:
-            object.__setattr__(self, "schema_version", schema_version)
+        if type(self.schema_version) is not int or self.schema_version != 1:
+            object.__setattr__(self, "schema_version", check_schema_version(self.schema_version))
         if not isinstance(self.event_id, UUID):
             msg = f"an event id must be a uuid.UUID, not {type(self.event_id).__name__}"
             raise InvalidEvent(msg)

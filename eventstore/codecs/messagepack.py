@@ -28,7 +28,10 @@ class MessagePackCodec:
 
     def encode(self, value: Any, *, typed: bool = False) -> bytes:
         """Return the value in MessagePack."""
-        data: bytes = _packer(_pack_typed if typed else _pack_plain).pack(value)
+        packer = _packer(_pack_typed if typed else _pack_plain)
+        if typed and type(value) not in _PACKED:
+            value = plain(value, typed=True)  # as the packer would let `_pack` do, only sooner
+        data: bytes = packer.pack(value)
         return data
 
     def decode(self, data: bytes) -> Any:
@@ -68,6 +71,9 @@ _read_json_types: Final = msgspec.msgpack.Decoder(_json_types()).decode
 _MARK: Final = 0xD4
 """The first byte of each of `_MARKS`."""
 _MARKS: Final = {cls: msgpack.ExtType(7, cls.__name__[:1].encode()) for cls in (tuple, set, frozenset)}
+
+
+_PACKED: Final = frozenset({str, int, float, bool, NoneType, bytes, list, dict, tuple, set, frozenset, UUID, *SCALARS})
 
 
 def _packer(default: Callable[[Any], Any]) -> Any:
