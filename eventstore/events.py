@@ -2,12 +2,11 @@
 
 import os
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 import msgspec
 
@@ -86,11 +85,11 @@ class NewEvent:
     schema_version: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
-        event_type, schema_version = check_event_type(self.event_type), check_schema_version(self.schema_version)
+        event_type = check_event_type(self.event_type)
         if event_type is not self.event_type:  # of an enum of strings, the value is stored
             object.__setattr__(self, "event_type", event_type)
-        if schema_version is not self.schema_version:
-            object.__setattr__(self, "schema_version", schema_version)
+        if type(self.schema_version) is not int or self.schema_version != 1:
+            object.__setattr__(self, "schema_version", check_schema_version(self.schema_version))
         if not isinstance(self.event_id, UUID):
             msg = f"an event id must be a uuid.UUID, not {type(self.event_id).__name__}"
             raise InvalidEvent(msg)

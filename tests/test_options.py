@@ -122,7 +122,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
     "Worker": (
         lambda store, **options: Worker(store, Projection("totals"), **options),
         {
-            "batch_size": NOT_A_COUNT,
+            "batch_size": [each for each in NOT_A_COUNT if each is not None],
             "batch_seconds": NOT_SECONDS,
             "longest_interval_seconds": NOT_SECONDS,
             "name": [7, "", "a\0b", "a" * 256],

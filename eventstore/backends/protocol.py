@@ -286,6 +286,13 @@ class Driver(Protocol):
         """Return the state of the transaction on a connection of `transaction`, without a round trip."""
         ...
 
+    def open_probe(self, connection: Any) -> Callable[[], bool]:
+        """Return a quick function: whether the transaction is open as far as the driver knows without looking.
+
+        It is for the open transaction on a connection of `transaction`. False means that `transaction_state` knows.
+        """
+        ...
+
     def mark_transaction(self, run: Run, connection: Any) -> object:
         """Return a mark by which `is_same_transaction` recognises the open transaction."""
         ...

@@ -7,10 +7,11 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from eventstore.codecs.refusals import NOT_EXACT, NotStorableError
 from eventstore.codecs.scalars import SCALARS
@@ -22,17 +23,15 @@ def plain(value: Any, *, typed: bool) -> Any:
     Raises:
         TypeError: No plain value equals it exactly.
     """
-    if isinstance(value, Enum):
-        if typed:
-            return value.value
-        raise NotStorableError("an enum keeps its class only in a registered event class; pass its value")
-    cls: type = type(value)
+    cls: Any = type(value)
     take_apart = _taking_apart(cls) if typed else None
     if take_apart is not None:
         try:
             return take_apart(value)
         except Exception as error:  # noqa: BLE001  # a field without a value, or the class's own code
             raise NotStorableError(f"its fields can't be read ({type(error).__name__})") from None
+    if isinstance(value, Enum):
+        raise NotStorableError("an enum keeps its class only in a registered event class; pass its value")
     for base, convert in _BASES.items():
         if isinstance(value, base):
             return convert(value)
@@ -41,8 +40,10 @@ def plain(value: Any, *, typed: bool) -> Any:
 
 @functools.cache
 def _taking_apart(cls: Any) -> Callable[[Any], Any] | None:
-    """Return a function that turns an object into plain data; None if its class can't be registered."""
+    """Return a function that turns an object into plain data; None if its class has neither fields nor members."""
     tag: dict[str, Any] = {}
+    if issubclass(cls, Enum):
+        return attrgetter("value")
     if hasattr(cls, "model_dump"):  # no warnings: they would show values
         return lambda value: value.model_dump(by_alias=False, round_trip=True, warnings=False)
     if dataclasses.is_dataclass(cls):
@@ -57,7 +58,19 @@ def _taking_apart(cls: Any) -> Callable[[Any], Any] | None:
             return lambda value: [*tag.values(), *(getattr(value, name) for _, name in names)]
     else:
         return None
-    return lambda value: tag | {stored: part for stored, name in names if (part := getattr(value, name)) is not UNSET}
+
+    def some(value: Any) -> dict[str, Any]:
+        return tag | {stored: part for stored, name in names if (part := getattr(value, name)) is not UNSET}
+
+    if len(names) < 2:  # noqa: PLR2004  # an attrgetter of one name returns no tuple
+        return some
+    stored_names, get_parts = [stored for stored, _ in names], attrgetter(*[name for _, name in names])
+
+    def all_at_once(value: Any) -> dict[str, Any]:
+        parts = get_parts(value)
+        return some(value) if UnsetType in map(type, parts) else tag | dict(zip(stored_names, parts, strict=True))
+
+    return all_at_once
 
 
 def _exactly(cls: type, value: Any) -> Any:

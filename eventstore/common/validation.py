@@ -3,6 +3,7 @@
 A check returns the value (the plain string, for an enum of strings) or raises an error that names the parameter.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from eventstore.errors import InvalidEvent, InvalidInput, InvalidStreamId
@@ -157,6 +158,14 @@ def check_event_type(event_type: object) -> str:
     Raises:
         InvalidEvent: It is not a string of 1 to 255 characters, or contains NUL or a lone surrogate.
     """
+    if type(event_type) is str:
+        return _known_event_type(event_type)
+    return check_text("an event type", event_type, MAX_EVENT_TYPE_LENGTH, InvalidEvent)
+
+
+@lru_cache(maxsize=1024)
+def _known_event_type(event_type: str) -> str:
+    """Check an event type only once: there are few, and many events of each."""
     return check_text("an event type", event_type, MAX_EVENT_TYPE_LENGTH, InvalidEvent)
 
 

@@ -1,22 +1,25 @@
 """Batches: handling events and moving the checkpoint, in one transaction."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from eventstore.backends.protocol import Row, Run
 from eventstore.common.validation import MAX_VERSION
 from eventstore.core.global_order import GlobalOrder
 from eventstore.core.schema_version import REQUIRED_BY_PROJECTIONS, SchemaGate
 from eventstore.core.settling import Horizon, check_loss
-from eventstore.errors import DecodingError, LogWentBack, PositionBeyondLog, ProjectionFailed, TransactionBroken
+from eventstore.errors import LogWentBack, PositionBeyondLog, ProjectionFailed, TransactionBroken
 from eventstore.observer import Observation
 from eventstore.projections.definition import Projection
-from eventstore.projections.guarding import Blame, Guard, HandlerFailed, RepeatOneByOne
-from eventstore.projections.targets import target_of, write_out
+from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne
+from eventstore.projections.handling import Blame, Guard, Handling
+from eventstore.projections.targets import target_of
 from eventstore.rows.mapper import EVENT_ID, EVENT_TYPE, POSITION, STREAM_ID, VERSION
 from eventstore.statements.projections import (
     add_dead_letter,
@@ -55,11 +58,46 @@ class Batch:
         outcome: The outcome.
         handled: How many events were passed to a handler.
         position: The position of the checkpoint, as far as this worker knows.
+        end: The checkpoint, if the batch has moved it; otherwise None.
     """
 
     outcome: Outcome
     handled: int
     position: int
+    end: After | None = field(default=None, repr=False, compare=False)
+
+
+_FIRST_SIZE: Final = 500
+_LARGEST_SIZE: Final = 5000
+
+
+class BatchSize:
+    """How many events to read for a batch.
+
+    Args:
+        fixed: A fixed number. None for 500, doubled up to 5,000 while more events are settled and batches take less
+            than a tenth of their time.
+        seconds: How long a batch may take.
+    """
+
+    def __init__(self, fixed: int | None, seconds: float) -> None:
+        self._first = _FIRST_SIZE if fixed is None else fixed
+        self._largest = _LARGEST_SIZE if fixed is None else fixed
+        self._quick_seconds = seconds / 10
+        self.now = self._first
+
+    def learn(self, seconds: float, *, is_behind: bool) -> None:
+        """Choose the size of the next batch by the time that this one has taken, and whether more is settled."""
+        if not is_behind:
+            self.reset()
+        elif seconds < self._quick_seconds:
+            self.now = min(2 * self.now, self._largest)
+        else:
+            self.now = max(self.now // 2, self._first)
+
+    def reset(self) -> None:
+        """Begin with small batches again."""
+        self.now = self._first
 
 
 class BatchRunner:
@@ -69,19 +107,25 @@ class BatchRunner:
         store: The application's store, not joined.
         projection: The projection.
         worker: The name of the worker.
-        size: How many events to read for a batch.
+        size: How many events to read for a batch; None for a number that grows while the projection catches up.
         seconds: How long a batch may take. It is committed after the event during which this time has passed.
     """
 
-    def __init__(self, store: EventStore, projection: Projection, *, worker: str, size: int, seconds: float) -> None:
+    def __init__(
+        self, store: EventStore, projection: Projection, *, worker: str, size: int | None, seconds: float
+    ) -> None:
         self._store = store
+        self._core = store.core
         self._projection = projection
         self._worker = worker
-        self._size = size
+        self._size = BatchSize(size, seconds)
         self._seconds = seconds
         self._gate = SchemaGate(REQUIRED_BY_PROJECTIONS)
         self._order = GlobalOrder(store.core)
         self._to_uuid = store.core.dialect.to_uuid
+        self._recorded = partial(
+            store.core.mapper.recorded, to_uuid=store.core.dialect.to_uuid, to_time=store.core.dialect.to_time
+        )
         self._one_by_one_up_to = 0
         self.is_seen = False
         """Whether a worker was marked as seen when `checkpoint` last read it. A worker that stops clears the mark."""
@@ -92,7 +136,7 @@ class BatchRunner:
         Raises:
             LogWentBack: The log no longer has that event.
         """
-        with self._store.core.execution.statement() as run:
+        with self._core.execution.statement() as run:
             self._gate(run)
             rows = run(find_checkpoint, name=self._projection.name)
             if not rows:
@@ -132,7 +176,7 @@ class BatchRunner:
 
     def newest_position(self) -> int:
         """Return the position of the newest event, settled or not."""
-        with self._store.core.execution.global_reading() as run:
+        with self._core.execution.global_reading() as run:
             return self._order.horizon(run).newest
 
     def settled_after(self, checkpoint: After) -> Horizon:
@@ -141,7 +185,7 @@ class BatchRunner:
         Raises:
             LogWentBack: The log has never reached the checkpoint.
         """
-        with self._store.core.execution.global_reading() as run, self._naming_projection():
+        with self._core.execution.global_reading() as run, self._naming_projection():
             return self._order.settled_after(run, checkpoint)
 
     def handle(self, horizon: Horizon, *, up_to_position: int = MAX_VERSION) -> Batch:
@@ -157,7 +201,7 @@ class BatchRunner:
         """
         with (
             self.blaming() as blame,
-            self._store.core.observer.operation("project", projection=self._projection.name) as observed,
+            self._core.observer.operation("project", projection=self._projection.name) as observed,
             self._store.transaction() as transaction,
             transaction.core.execution.statement() as run,
         ):
@@ -166,24 +210,71 @@ class BatchRunner:
                 return Batch(Outcome.BUSY, 0, 0)
             position, *event = rows[0]
             before = self._checked(run, position, event)
-            if position >= min(horizon.settled, up_to_position):
+            up_to_position = min(horizon.settled, up_to_position)
+            if position >= up_to_position:
                 return Batch(Outcome.CAUGHT_UP, 0, position)
-            page = self._order.page(
-                run,
-                self._projection.filters,
-                after=before,
-                horizon=horizon,
-                up_to_position=up_to_position,
-                page_size=1 if position < self._one_by_one_up_to else self._size,
-            )
-            if page is None:
+            begun = time.monotonic()
+            guard = Guard(self._core.driver, transaction, run, blame)
+            with target_of(self._projection, guard.connection) as target:
+                handling = self._handling(run, guard, target, observed, deadline=begun + self._seconds)
+                end = self._handle_pages(run, handling, before, horizon, up_to_position)
+            if end is None:
                 return Batch(Outcome.CAUGHT_UP, 0, position)
-            handled, end = self._handle_rows(run, transaction, page.rows, page.after, observed, blame=blame)
+            guard.end()
             blame.in_own_statement = True
             self._advance(run, position, end)
             blame.in_own_statement = False
-            observed.note(events=handled, lag=max(horizon.settled - end.position, 0))
-        return Batch(Outcome.ADVANCED, handled, end.position)
+            observed.note(
+                events=handling.handled,
+                dead_letters=handling.dead_letters,
+                lag=max(horizon.settled - end.position, 0),
+            )
+        self._size.learn(time.monotonic() - begun, is_behind=end.position < up_to_position)
+        return Batch(Outcome.ADVANCED, handling.handled, end.position, end)
+
+    def _handling(
+        self, run: Run, guard: Guard, target: Any, observed: Observation, *, deadline: float = math.inf
+    ) -> Handling:
+        self._projection.check_event_types(self._core.mapper.event_types)
+
+        def add_dead_letter(row: Row) -> None:
+            self._add_dead_letter(run, row, attempts=0, error=None)
+
+        return Handling(self._projection, self._recorded, guard, target, observed, deadline, add_dead_letter)
+
+    def _handle_pages(
+        self, run: Run, handling: Handling, after: After, horizon: Horizon, up_to_position: int
+    ) -> After | None:
+        """Handle events in pages, until the size of a batch is reached, or all are handled, or the time is up.
+
+        Returns:
+            Where to continue; None if the horizon is not valid.
+        """
+        blame = handling.guard.blame
+        remaining = 1 if after.position < self._one_by_one_up_to else self._size.now
+        end: After | None = None
+        knows_blocked = False
+        while remaining > 0 and after.position < up_to_position and (end is None or not handling.is_time_up):
+            blame.in_own_statement = True
+            page_size = min(remaining, self._core.page_size)
+            page = self._order.page(
+                run,
+                self._projection.filters,
+                after=after,
+                horizon=horizon,
+                up_to_position=up_to_position,
+                page_size=page_size,
+            )
+            if page is None:
+                blame.in_own_statement = False
+                break  # the pages before it were confirmed
+            if page.rows and not knows_blocked:
+                handling.blocked, knows_blocked = self._blocked_streams(run), True
+            blame.in_own_statement = False
+            last = handling.handle(page.rows)
+            end = after = page.after if last is None else After(last[POSITION], self._order.token_of(last))
+            remaining -= page_size
+        return end
 
     @contextmanager
     def blaming(self) -> Iterator[Blame]:
@@ -199,87 +290,25 @@ class BatchRunner:
         blame = Blame()
         try:
             yield blame
-        except HandlerFailed:
+        except HandlerFailed as failure:
+            self._shorten_after(failure)
             raise
         except Exception as error:
             if blame.failure is not None:  # a handler has failed, and then the rollback
+                self._shorten_after(blame.failure)
                 raise blame.failure from blame.failure.__cause__
             is_own = blame.in_own_statement and not isinstance(error, TransactionBroken)
-            if not blame.rows or is_own or self._store.core.driver.is_transient(error):
+            if blame.last is None or is_own or self._core.driver.is_transient(error):
                 raise
-            if len(blame.rows) == 1:
-                raise HandlerFailed(blame.rows[0]) from error
-            self._one_by_one_up_to = blame.rows[-1][POSITION]
+            if blame.count == 1:
+                raise HandlerFailed(blame.last) from error
+            self._one_by_one_up_to = blame.last[POSITION]
             raise RepeatOneByOne from error
 
-    def _handle_rows(
-        self,
-        run: Run,
-        transaction: EventStore,
-        rows: Sequence[Row],
-        end: After,
-        observed: Observation,
-        *,
-        blame: Blame,
-    ) -> tuple[int, After]:
-        """Handle the events of rows until the time is up; return how many were handled, and where to continue."""
-        self._projection.check_event_types(self._store.event_types)
-        blocked = self._blocked_streams(run) if rows else frozenset()
-        deadline = time.monotonic() + self._seconds
-        guard = Guard(self._store.core.driver, transaction, run, blame)
-        handled = dead_letters = 0
-        with target_of(self._projection, transaction.connection) as target:
-            for row in rows:
-                if row[STREAM_ID] in blocked:
-                    if self._concerns(row):
-                        self._add_dead_letter(run, row, attempts=0, error=None)
-                        dead_letters += 1
-                    continue
-                handled += self._call_guarded(row, target, observed, guard)
-                if time.monotonic() > deadline:
-                    end = After(row[POSITION], self._order.token_of(row))
-                    break
-        guard.end()
-        observed.note(dead_letters=dead_letters)
-        return handled, end
-
-    def _call_guarded(self, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
-        """Call the handlers of a row's events, and attribute an error to the row."""
-        try:
-            handled = self._call(row, target, observed, guard)
-        except Exception as error:
-            if guard.is_own(error):
-                raise
-            guard.blame.failure = failure = guard.failure(row, error)
-            if failure.repeats:  # shorter transactions collide less, and lose less
-                self._one_by_one_up_to = row[POSITION]
-            raise failure from error
-        if handled:
-            guard.blame.rows.append(row)
-        return handled
-
-    def _call(self, row: Row, target: Any, observed: Observation, guard: Guard) -> int:
-        """Call the handlers of a row's events; return how many were called."""
-        handled = 0
-        for event in self._order.recorded([row]):
-            handler = self._projection.handler_of(event)
-            if handler is not None:
-                observed.caused_by(event.metadata)
-                guard.begin()
-                handler(event, target)
-                handled += 1
-                guard.check()
-        if handled:
-            write_out(target)
-        return handled
-
-    def _concerns(self, row: Row) -> bool:
-        """Return whether a row's events have a handler; True if they can't be read."""
-        try:
-            events = list(self._order.recorded([row]))
-        except DecodingError:
-            return True
-        return any(self._projection.handler_of(event) is not None for event in events)
+    def _shorten_after(self, failure: HandlerFailed) -> None:
+        self._size.reset()
+        if failure.repeats:  # shorter transactions collide less, and lose less
+            self._one_by_one_up_to = failure.row[POSITION]
 
     def handle_one(self, run: Run, transaction: EventStore, row: Row, blame: Blame) -> None:
         """Handle one event in the caller's transaction, inside `blaming`.
@@ -287,13 +316,14 @@ class BatchRunner:
         Raises:
             HandlerFailed: Its handler has failed; roll back.
         """
-        self._projection.check_event_types(self._store.event_types)
-        guard = Guard(self._store.core.driver, transaction, run, blame)
+        guard = Guard(self._core.driver, transaction, run, blame)
         with (
-            target_of(self._projection, transaction.connection) as target,
-            self._store.core.observer.operation("project", projection=self._projection.name) as observed,
+            target_of(self._projection, guard.connection) as target,
+            self._core.observer.operation("project", projection=self._projection.name) as observed,
         ):
-            observed.note(events=self._call_guarded(row, target, observed, guard))
+            handling = self._handling(run, guard, target, observed)
+            handling.handle([row])
+            observed.note(events=handling.handled)
         guard.end()
 
     def _blocked_streams(self, run: Run) -> frozenset[str]:
@@ -302,7 +332,7 @@ class BatchRunner:
     def skip_as_dead_letter(self, row: Row, *, attempts: int, error: str) -> Batch:
         """Store the next event as a dead letter, and move the checkpoint past it."""
         with (
-            self._store.core.observer.operation("project", projection=self._projection.name) as observed,
+            self._core.observer.operation("project", projection=self._projection.name) as observed,
             self._store.transaction() as transaction,
             transaction.core.execution.statement() as run,
         ):
@@ -326,13 +356,14 @@ class BatchRunner:
             old=old,
             position=end.position,
             event_position=None if token is None else token.position,
-            event_id=None if token is None else self._store.core.dialect.from_uuid(token.event_id),
+            event_id=None if token is None else self._core.dialect.from_uuid(token.event_id),
             event_stream_id=None if token is None else token.stream_id,
             event_version=None if token is None else token.version,
             worker=self._worker,
         )
         if not rows:
             raise TransactionBroken("moved")
+        self.is_seen = True
 
     def failure(self, row: Row, cause: BaseException, attempts: int) -> ProjectionFailed:
         """Return the error for an event that has failed."""
@@ -342,31 +373,31 @@ class BatchRunner:
             stream_id=row[STREAM_ID],
             version=row[VERSION],
             event_type=row[EVENT_TYPE],
-            event_id=self._store.core.dialect.to_uuid(row[EVENT_ID]),
+            event_id=self._core.dialect.to_uuid(row[EVENT_ID]),
             error_type=type(cause).__name__,
             attempts=attempts,
         )
 
     def mark_failed(self, failure: ProjectionFailed) -> None:
         """Record, for the status, which event has failed."""
-        with self._store.core.execution.statement() as run:
+        with self._core.execution.statement() as run:
             run(mark_failed, name=self._projection.name, failure=_summary(failure))
 
     def mark_retrying(self, failure: ProjectionFailed) -> None:
         """Record, for the status, which event is retried."""
         times = "once" if failure.attempts == 1 else f"{failure.attempts} times"
         summary = f"{_summary(failure)}, tried {times}"
-        with self._store.core.execution.statement() as run:
+        with self._core.execution.statement() as run:
             run(mark_retrying, name=self._projection.name, failure=summary, worker=self._worker)
 
     def mark_seen(self) -> None:
         """Record this worker's heartbeat."""
-        with self._store.core.execution.statement() as run:
+        with self._core.execution.statement() as run:
             run(mark_seen, name=self._projection.name, worker=self._worker)
 
     def mark_stopped(self) -> None:
         """Record that this worker has stopped."""
-        with self._store.core.execution.statement() as run:
+        with self._core.execution.statement() as run:
             run(mark_stopped, name=self._projection.name, worker=self._worker)
 
 

@@ -27,6 +27,7 @@ from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
 from eventstore.rows.mapper import POSITION
 from eventstore.store import EventStore
+from eventstore.tokens import After
 
 _log = logging.getLogger("eventstore.projections")
 
@@ -66,7 +67,9 @@ class Worker:
     Args:
         store: The application's store, not joined.
         projection: The projection.
-        batch_size: How many events to handle in one transaction at most, from 1.
+        batch_size: How many events to handle in one transaction at most, from 1. Defaults to None: 500, and up to 5,000
+            while the projection catches up and a batch takes less than a tenth of `batch_seconds`. A page of them is
+            in memory at a time.
         batch_seconds: How long a batch may take. It is committed after the event during which this time has passed;
             other connections see its effects only then.
         shortest_interval_seconds: How long to wait before the next poll after there were events.
@@ -89,7 +92,7 @@ class Worker:
         store: EventStore,
         projection: Projection,
         *,
-        batch_size: int = 500,
+        batch_size: int | None = None,
         batch_seconds: float = 1.0,
         shortest_interval_seconds: float = 0.005,
         longest_interval_seconds: float = 0.25,
@@ -104,7 +107,8 @@ class Worker:
         if not isinstance(projection, Projection):
             msg = f"projection must be a Projection, not {type(projection).__name__}"
             raise InvalidInput(msg)
-        check_number("batch_size", batch_size, minimum=1)
+        if batch_size is not None:
+            check_number("batch_size", batch_size, minimum=1)
         check_seconds("batch_seconds", batch_seconds)
         self._shortest = check_seconds("shortest_interval_seconds", shortest_interval_seconds, minimum=0.001)
         self._longest = check_seconds("longest_interval_seconds", longest_interval_seconds, minimum=self._shortest)
@@ -113,6 +117,7 @@ class Worker:
         self._projection = projection
         self._driver = store.core.driver
         self._runner = BatchRunner(store, projection, worker=self.name, size=batch_size, seconds=batch_seconds)
+        self._checkpoint: After | None = None  # if the last batch has moved it
         self._repeats = (0, 0)  # the position of an event, and how often its batch was repeated
         self._last_heartbeat = float("-inf")
         self._waker = Waker()
@@ -143,7 +148,8 @@ class Worker:
             UnregisteredEventType: A handler is for a class that is not registered with the store.
             sqlalchemy.exc.SQLAlchemyError: The database does not answer. The batch was rolled back.
         """
-        checkpoint = self._runner.checkpoint()
+        checkpoint = self._checkpoint or self._runner.checkpoint()
+        self._checkpoint = None
         try:
             horizon = self._runner.settled_after(checkpoint)
         except LogWentBack:
@@ -153,9 +159,11 @@ class Worker:
         if checkpoint.position >= horizon.settled:
             return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position)
         try:
-            return self._handle(horizon)
+            batch = self._handle(horizon)
         except HandlerFailed as failure:
             return self._isolate(failure, horizon)
+        self._checkpoint = batch.end
+        return batch
 
     def run_until_caught_up(self, *, on_progress: Callable[[CatchUpProgress], object] | None = None) -> int:
         """Handle all events that are stored when this is called, and return. Wait for appends under way among them.

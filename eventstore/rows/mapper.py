@@ -1,8 +1,8 @@
 """The conversion between events and rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Self
@@ -39,12 +39,12 @@ class PendingAppend:
     stream_id: str
     expected: ExpectedVersion
     expectation: Expectation
-    event_ids: list[UUID] = field(default_factory=list)
-    event_types: list[str] = field(default_factory=list)
-    schema_versions: list[int] = field(default_factory=list)
-    codecs: list[int] = field(default_factory=list)
-    data: list[bytes] = field(default_factory=list)
-    metadata: list[str | None] = field(default_factory=list)
+    event_ids: list[UUID]
+    event_types: list[str]
+    schema_versions: list[int]
+    codecs: list[int]
+    data: list[bytes]
+    metadata: list[str | None]
 
     def __len__(self) -> int:
         return len(self.event_ids)
@@ -124,39 +124,42 @@ class EventMapper:
         if isinstance(expected, int) and expected > MAX_VERSION - len(events):
             msg = f"stream {append.stream_id!r} would exceed the largest version, {MAX_VERSION}"
             raise InvalidExpectedVersion(msg)
-        pending = PendingAppend(append.stream_id, expected, _expectation_of(expected))
         metadata = append.metadata
         if CONTEXT.get() or PROVIDERS.get():
             metadata = with_context(metadata)
-        shared_metadata = None if metadata is None else encode_metadata(metadata)
-        event_ids: set[UUID] = set()
+        shared = None if metadata is None else encode_metadata(metadata)
+        event_ids = [event.event_id for event in events]
+        if len(events) > 1 and len({event_id.int for event_id in event_ids}) < len(events):
+            raise _repeated_id(append.stream_id, event_ids)
+        codecs: list[int] = []
+        data: list[bytes] = []
+        of_class, shape = None, None
         for index, event in enumerate(events):
-            if event.event_id in event_ids:
-                msg = (
-                    f"event {index} of the append to stream {append.stream_id!r} repeats the event id "
-                    f"{event.event_id}; every event needs another id"
-                )
-                raise InvalidInput(msg)
-            event_ids.add(event.event_id)
-            codec, data = self._encode(event, index)
-            pending.event_ids.append(event.event_id)
-            pending.event_types.append(event.event_type)
-            pending.schema_versions.append(event.schema_version)
-            pending.codecs.append(codec)
-            pending.data.append(data)
-            pending.metadata.append(
-                encode_metadata({**(metadata or {}), **event.metadata}) if event.metadata else shared_metadata
-            )
+            if type(event.data) is not of_class:  # often the same as that of the event before
+                of_class, shape = type(event.data), self.event_types.type_of(event.data)
+            codec, encoded = self._encode(event, shape, index)
+            codecs.append(codec)
+            data.append(encoded)
+        pending = PendingAppend(
+            append.stream_id,
+            expected,
+            _expectation_of(expected),
+            event_ids,
+            [event.event_type for event in events],
+            [event.schema_version for event in events],
+            codecs,
+            data,
+            [encode_metadata({**(metadata or {}), **event.metadata}) if event.metadata else shared for event in events],
+        )
         if not is_tombstone and not TOMBSTONE_ERRORS.keys().isdisjoint(pending.event_types):
             msg = "only the store appends tombstones; call EventStore.delete_stream or archive_stream"
             raise InvalidEvent(msg)
         return pending
 
-    def _encode(self, event: NewEvent, index: int) -> tuple[int, bytes]:
-        shape = self.event_types.type_of(event.data)
+    def _encode(self, event: NewEvent, shape: Shape | None, index: int) -> tuple[int, bytes]:
         if shape is None:
             return self.codec.encode(event.data, index=index, event_type=event.event_type)
-        if shape != (event.event_type, event.schema_version):
+        if event.event_type != shape[0] or event.schema_version != shape[1]:
             msg = (
                 f"{type(event.data).__qualname__} is registered as {shape[0]!r} with schema version "
                 f"{shape[1]}, not {event.event_type!r} with {event.schema_version}; use EventTypes.new_event"
@@ -293,6 +296,14 @@ class EventMapper:
             )
             raise InvalidInput(msg)
         return new_events
+
+
+def _repeated_id(stream_id: str, event_ids: Sequence[UUID]) -> InvalidInput:
+    index = next(index for index, event_id in enumerate(event_ids) if event_id in event_ids[:index])
+    return InvalidInput(
+        f"event {index} of the append to stream {stream_id!r} repeats the event id {event_ids[index]}; every event "
+        "needs another id"
+    )
 
 
 def _as_stored(_event_type: str, _schema_version: int, data: Any) -> Any:

@@ -1,7 +1,7 @@
 """How the store connects to PostgreSQL: transactions, statements that commit by themselves, and what errors mean."""
 
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, Literal
 
@@ -133,6 +133,12 @@ class PostgreSQLConnections:
             with suppress(DBAPIError):  # so that SQLAlchemy learns of it, too, empties the pool, and does not roll back
                 connection.exec_driver_sql("SELECT 1")
         return state
+
+    def open_probe(self, connection: Any) -> Callable[[], bool]:
+        """Return a function that compares SQLAlchemy's transaction, and reads the driver's state of it."""
+        transaction, current = connection.get_transaction(), connection.get_transaction
+        pgconn, is_open = connection.connection.driver_connection.pgconn, TransactionStatus.INTRANS
+        return lambda: current() is transaction and transaction.is_active and pgconn.transaction_status == is_open
 
     def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # a statement reads the id
         """Return the id of the transaction, which it has since it has locked the checkpoint."""

@@ -1,7 +1,7 @@
 """How the store connects to SQLite: one writer at a time, from BEGIN IMMEDIATE to COMMIT."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
@@ -168,6 +168,12 @@ class SQLiteConnections:
             return TransactionState.LOST
         raw = None if connection.closed else connection.connection.dbapi_connection
         return TransactionState.ENDED if raw is None else state_of(raw)
+
+    def open_probe(self, connection: Any) -> Callable[[], bool]:
+        """Return a function that compares SQLAlchemy's transaction, and reads the driver's state of it."""
+        transaction, current = connection.get_transaction(), connection.get_transaction
+        raw, is_open = connection.connection.dbapi_connection, TransactionState.OPEN
+        return lambda: current() is transaction and transaction.is_active and state_of(raw) is is_open
 
     def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # transactions have no ids
         """Open a savepoint, which ends with the transaction."""

@@ -1,6 +1,6 @@
 """PostgreSQL in a Django project."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
@@ -52,6 +52,10 @@ class DjangoPostgreSQL(WrappedErrors):
     def transaction_state(self, connection: Any) -> TransactionState:
         """Ask the driver and Django."""
         return transaction_state(connection, state_of)
+
+    def open_probe(self, connection: Any) -> Callable[[], bool]:
+        """Return a function that also sees errors that Django remembers."""
+        return lambda: self.transaction_state(connection) is TransactionState.OPEN
 
     def mark_transaction(self, run: Run, connection: Any) -> object:
         """Return the transaction id, which exists because the checkpoint is locked."""

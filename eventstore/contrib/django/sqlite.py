@@ -1,6 +1,6 @@
 """SQLite in a Django project."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
@@ -40,6 +40,10 @@ class DjangoSQLite(WrappedErrors):
     def transaction_state(self, connection: Any) -> TransactionState:
         """Ask the driver and Django."""
         return transaction_state(connection, state_of)
+
+    def open_probe(self, connection: Any) -> Callable[[], bool]:
+        """Return a function that also sees errors that Django remembers."""
+        return lambda: self.transaction_state(connection) is TransactionState.OPEN
 
     def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # transactions have no ids
         """Open a savepoint, which ends with the transaction."""

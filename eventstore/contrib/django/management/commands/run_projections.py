@@ -27,9 +27,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--once", action="store_true", help="Handle the events stored by now and return, without waiting for more."
         )
-        parser.add_argument("--batch-size", type=int, default=500, help="How many events a transaction has at most.")
+        parser.add_argument("--batch-size", type=int, help="How many events a transaction has at most.")
 
-    def handle(self, *, names: list[str], database: str | None, once: bool, batch_size: int, **_: Any) -> None:
+    def handle(self, *, names: list[str], database: str | None, once: bool, batch_size: int | None, **_: Any) -> None:
         """Run them. If one fails, stop the others and fail, so that the process supervisor can restart the command."""
         store = get_store(database)
         workers = [Worker(store, projection, batch_size=batch_size) for projection in _chosen(names)]
