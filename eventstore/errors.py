@@ -11,6 +11,7 @@ EventStoreError
 ├── ConcurrencyConflict             the stream is not at the expected version
 │   └── SerializationConflict       the same, in a joined transaction that is over
 ├── EventIdReused                   a retry with other content than the first time
+├── AppendInterrupted               it is unknown whether the append was stored
 ├── StreamClosed                    the stream takes no more events
 │   ├── StreamDeleted
 │   └── StreamArchived
@@ -210,6 +211,24 @@ class EventIdReused(EventStoreError):
         super().__init__(
             f"event id {event_id} is already stored at version {version} of stream {stream_id!r} with other content; "
             "a retry must repeat exactly the same events, a new event needs a new id"
+        )
+
+
+class AppendInterrupted(EventStoreError):
+    """The append was being stored together with others by another thread, which was interrupted, as by Ctrl-C.
+
+    It is unknown whether it was stored.
+
+    Attributes:
+        stream_id: The stream.
+    """
+
+    def __init__(self, stream_id: str) -> None:
+        self.stream_id = stream_id
+        super().__init__(
+            f"another thread, which was storing this append to stream {stream_id!r} together with its own, was "
+            "interrupted, so it is unknown whether it was stored; repeat it with the same events and expected version, "
+            "or read the stream"
         )
 
 

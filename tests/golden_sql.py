@@ -161,6 +161,7 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
     return {
         "append": expectations,
         "append_one": expectations,
+        "append_group": notify,
         "append_to_all": notify,
         "append_to_many": notify,
         "copy_events": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],

@@ -97,6 +97,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.NotInTransaction(),
         errors.UnsuitableSetting("schema_translate_map", "is set", "take it away"),
         errors.TransactionBroken("aborted"),
+        errors.AppendInterrupted("order-1"),
         errors.DatabaseBusy(30.0),
     )
 }

@@ -38,8 +38,8 @@ class Way(NamedTuple):
 WAYS: Final = {
     ("append", "postgresql", "2.1"): Way(14, 30, 53, 169),
     ("append", "postgresql", "2.0"): Way(14, 30, 53, 167),
-    ("append", "sqlite", "2.1"): Way(16, 45, 64, 138),
-    ("append", "sqlite", "2.0"): Way(16, 45, 64, 135),
+    ("append", "sqlite", "2.1"): Way(17, 48, 70, 144),
+    ("append", "sqlite", "2.0"): Way(17, 48, 70, 141),
     ("batch", "postgresql", "2.1"): Way(22, 153, 272, 1311),
     ("batch", "postgresql", "2.0"): Way(22, 153, 272, 1296),
     ("batch", "sqlite", "2.1"): Way(23, 155, 219, 762),

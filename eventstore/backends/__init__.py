@@ -4,20 +4,33 @@ import os
 import shlex
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.pool import QueuePool
 
 from eventstore.backends.maintenance import MaintenanceBackend
-from eventstore.backends.protocol import Backend
+from eventstore.backends.protocol import Backend, Grouping
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.errors import DriverMissing, InvalidInput, TablesPlace, UnsupportedDatabase
 
+_POSTGRESQL_GROUPING: Final = Grouping(leaders=4, patience_seconds=0.05)
+"""More leaders keep the server busy while others wait for their commits; but the more there are, the smaller are the
+groups. A leader that takes longer than the patience probably waits for a head."""
+
+_SQLITE_PATIENCE_SECONDS: Final = 1.0
+"""There is one writer at a time, for whom everyone waits anyway."""
+
 
 def backend_for(
-    engine: Engine, *, lock_timeout_seconds: float, schema: str | None = None, notify: bool = False
+    engine: Engine,
+    *,
+    lock_timeout_seconds: float,
+    schema: str | None = None,
+    notify: bool = False,
+    group_commit: bool | None = None,
 ) -> Backend:
     """Return the backend for this engine's database. Only that backend's driver is imported.
 
@@ -25,11 +38,16 @@ def backend_for(
         UnsupportedDatabase: The engine is neither for PostgreSQL with psycopg 3 nor for SQLite with the standard
             library's driver.
         InvalidInput: The argument is not an engine; or an option is not valid, such as a schema name that PostgreSQL
-            can't store, or a schema or notifications on SQLite, which has neither.
+            can't store, a schema or notifications on SQLite, which has neither, or group commit with another pool than
+            SQLAlchemy's QueuePool.
     """
     check_engine(engine)
     check_seconds("lock_timeout_seconds", lock_timeout_seconds)
     check_flag("notify", notify)
+    if group_commit is not None:
+        check_flag("group_commit", group_commit)
+    if group_commit:
+        _refuse_to_share(engine)
     kind = f"{engine.dialect.name}+{engine.dialect.driver}"
     if kind == "postgresql+psycopg":
         from eventstore.backends.postgresql.connections import PostgreSQLConnections  # noqa: PLC0415
@@ -38,7 +56,7 @@ def backend_for(
         postgresql = PostgreSQLDialect(
             schema=schema, notify=notify, copies=not engine.dialect.is_async, place=_place(engine, schema)
         )
-        return Backend(PostgreSQLConnections(postgresql), postgresql)
+        return Backend(PostgreSQLConnections(postgresql), postgresql, _POSTGRESQL_GROUPING if group_commit else None)
     if kind == "sqlite+pysqlite":
         from eventstore.backends.sqlite.connections import NO_NOTIFICATIONS, SQLiteConnections  # noqa: PLC0415
         from eventstore.backends.sqlite.dialect import SQLiteDialect  # noqa: PLC0415
@@ -49,8 +67,20 @@ def backend_for(
         if notify:
             raise InvalidInput(NO_NOTIFICATIONS)
         sqlite = SQLiteDialect(place=_place(engine, None))
-        return Backend(SQLiteConnections(sqlite, lock_timeout_seconds=lock_timeout_seconds), sqlite)
+        connections = SQLiteConnections(sqlite, lock_timeout_seconds=lock_timeout_seconds)
+        grouping = Grouping(leaders=1, patience_seconds=min(lock_timeout_seconds, _SQLITE_PATIENCE_SECONDS))
+        return Backend(connections, sqlite, None if group_commit is False else grouping)
     raise UnsupportedDatabase(kind)
+
+
+def _refuse_to_share(engine: Engine) -> None:
+    pool = type(engine.pool)
+    if pool is not QueuePool:
+        msg = (
+            "group_commit needs a QueuePool, from which any thread can take any connection; the engine has a "
+            f"{pool.__name__}"
+        )
+        raise InvalidInput(msg)
 
 
 def maintenance_backend(engine: Engine) -> MaintenanceBackend:

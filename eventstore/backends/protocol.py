@@ -108,6 +108,10 @@ CLOSED_BY: Final = {DELETED_CHECK: StreamDeleted, ARCHIVED_CHECK: StreamArchived
 """The error for each check constraint that refuses to advance a head."""
 
 
+class GroupRefused(Exception):  # never leaves the package
+    """The database has refused to store a group of appends. Nothing was stored; each can be tried alone."""
+
+
 class TransactionState(Enum):
     """The state of the transaction on a connection, as the driver knows it."""
 
@@ -386,6 +390,22 @@ class Dialect(Protocol):
         """
         ...
 
+    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int] | None]:
+        """Store those of several small appends that can be stored, independently of each other, and wait for no head.
+
+        Args:
+            run: As for `append`.
+            appends: Each to another stream.
+
+        Returns:
+            Version and position of the last event of each append; None for one that was not stored, because of a
+            conflict, or because another transaction has locked its head.
+
+        Raises:
+            GroupRefused: The database has reported an error.
+        """
+        ...
+
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
         """Lock the heads of streams until the transaction ends; return the versions of those that exist.
 
@@ -493,13 +513,28 @@ class Dialect(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Grouping:
+    """How appends of several threads are stored together.
+
+    Attributes:
+        leaders: How many threads store at the same time.
+        patience_seconds: How long an append waits for them, before it no longer relies on them.
+    """
+
+    leaders: int
+    patience_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
     """How the store uses one kind of database.
 
     Attributes:
         connections: How to connect.
         dialect: Which SQL to send.
+        grouping: How appends of several threads are stored together; None if they are not.
     """
 
     connections: Connections
     dialect: Dialect
+    grouping: Grouping | None = None

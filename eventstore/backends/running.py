@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import SingletonThreadPool, StaticPool
+from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
 from eventstore.backends.protocol import Dialect, Driver, Row, Statement
 from eventstore.errors import TablesPlace, UnsuitableSetting
@@ -94,6 +94,15 @@ def goes_direct(engine: Engine) -> bool:
         and not has_listeners(engine)
         and not engine.get_execution_options().get("schema_translate_map")
     )
+
+
+def can_share(engine: Engine) -> bool:
+    """Return whether what one thread sends can as well be sent by another thread, on a connection that it takes.
+
+    That is not so if each thread has a database or a connection of its own, and if a hook of the pool or of the engine
+    may give a connection what belongs to a thread or its request, such as a tenant.
+    """
+    return type(engine.pool) is QueuePool and not engine.pool.dispatch.checkout and goes_direct(engine)
 
 
 def has_listeners(engine: Engine) -> bool:

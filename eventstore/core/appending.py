@@ -41,6 +41,7 @@ class Appender:
         self._execution = core.execution
         self._dialect = core.dialect
         self._mapper = core.mapper
+        self._group_commit = None if core.after_append or core.execution.is_joined else core.group_commit
 
     def append(self, pending: PendingAppend) -> AppendResult:
         """Store one append, and call the hooks.
@@ -50,7 +51,10 @@ class Appender:
                 aborted.
             EventIdReused: The event ids are already stored at these versions, with other content.
             StreamClosed: The stream was deleted or archived.
+            AppendInterrupted: As for `GroupCommit.append`.
         """
+        if self._group_commit is not None:
+            return self._group_commit.append(pending, alone=self._append, together=self._append_group)
         if not self._core.after_append:
             return self._append(pending)
         with self._in_transaction_of_hooks() as core:
@@ -75,6 +79,18 @@ class Appender:
             raise closed.error(pending.stream_id) from None
         except VersionTaken as taken:
             raise self._taken(taken, [(pending, 0)]) from None
+
+    def _append_group(self, appends: Sequence[PendingAppend]) -> list[AppendResult | None]:
+        """Store small appends to different streams, those that neither conflict nor have to wait for a head."""
+        one = self._dialect.append_is_one_statement(appends[0])
+        scope = self._execution.statement if one else self._execution.transaction
+        with scope() as run:
+            check_positions(run, self._dialect)
+            stored = self._dialect.append_group(run, appends)
+        return [
+            None if end is None else AppendResult(pending.stream_id, *end)
+            for pending, end in zip(appends, stored, strict=True)
+        ]
 
     def append_many(
         self, appends: Sequence[PendingAppend], *, atomic: bool

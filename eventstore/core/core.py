@@ -10,6 +10,7 @@ from eventstore.codecs import Codec, MessagePackCodec
 from eventstore.codecs.payload import PayloadCodec
 from eventstore.common.validation import check_number
 from eventstore.core.execution import Execution
+from eventstore.core.group_commit import GroupCommit
 from eventstore.core.schema_version import SchemaGate
 from eventstore.core.settling import Settling
 from eventstore.event_types import EventTypes
@@ -61,6 +62,7 @@ class Core:
         settling: Finds how far the global order is settled, for all readers of the store.
         gate: Checks that the tables fit this code.
         page_size: How many events a read fetches at a time.
+        group_commit: Stores appends of several threads together; None if each is stored alone.
         observer: Is called for each operation.
         after_append: The hooks, which are called after each append, in this order.
     """
@@ -72,6 +74,7 @@ class Core:
     settling: Settling
     gate: SchemaGate
     page_size: int
+    group_commit: GroupCommit | None = None
     observer: Observer = NO_OBSERVER
     after_append: tuple[AppendHook, ...] = ()
 
@@ -87,8 +90,9 @@ class Core:
         also_reads: Iterable[Codec] = (),
         compress_above: int | None = None,
         page_size: int = 1000,
+        group_commit: GroupCommit | None = None,
     ) -> Self:
-        """Return the core of a new store, from its `CoreOptions`.
+        """Return the core of a new store, from its `CoreOptions`, with `group_commit` if its threads share connections.
 
         Raises:
             InvalidInput: An option is not valid.
@@ -109,6 +113,7 @@ class Core:
             settling=Settling(dialect),
             gate=gate,
             page_size=page_size,
+            group_commit=group_commit,
         )
 
     @contextmanager

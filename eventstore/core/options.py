@@ -23,3 +23,4 @@ class StoreOptions(CoreOptions, total=False):
     lock_timeout_seconds: float
     schema: str | None
     notify: bool
+    group_commit: bool | None

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 
 from eventstore.backends.postgresql import cursors as postgresql_cursors
-from eventstore.backends.postgresql.errors import sqlstate_of
+from eventstore.backends.postgresql.errors import is_refusal, sqlstate_of
 from eventstore.backends.postgresql.loader import PostgreSQLLoader
 from eventstore.backends.postgresql.log_views import PrimaryView, StandbyView
 from eventstore.backends.postgresql.parameters import (
@@ -23,6 +23,7 @@ from eventstore.backends.postgresql.positions import check_drawing
 from eventstore.backends.protocol import (
     EventKey,
     Following,
+    GroupRefused,
     LogView,
     Overtaken,
     PageHeader,
@@ -41,6 +42,7 @@ from eventstore.statements.columns import APPENDED_COLUMNS
 from eventstore.statements.heads import write_head
 from eventstore.statements.pages import fields_of, page_parameters
 from eventstore.statements.postgresql.append import append, append_to_many, create_heads, lock_heads
+from eventstore.statements.postgresql.append_group import append_group
 from eventstore.statements.postgresql.append_one import append_one
 from eventstore.statements.postgresql.append_to_all import OVERTAKEN, append_to_all
 from eventstore.statements.postgresql.copy import copy_events, row_security
@@ -134,6 +136,21 @@ class PostgreSQLDialect:
         return [
             (versions[index] + count, position) for (index, count), position in zip(many.ends, positions, strict=True)
         ]
+
+    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int] | None]:
+        """Append in one statement, which leaves out the streams whose heads it would have to wait for."""
+        parameters = dict(many_appends(appends).parameters)
+        del parameters["ends"]
+        try:
+            rows = run(append_group(notify=self._notify), **parameters)
+        except Exception as error:
+            if is_refusal(error):
+                raise GroupRefused from error
+            raise
+        ends: dict[str, tuple[int, int]] = {}
+        for stream_id, version, position, *_ in rows:
+            ends[stream_id] = max(ends.get(stream_id, (0, 0)), (version, position))
+        return [ends.get(pending.stream_id) for pending in appends]
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
         """Create missing heads, then lock all, both in sorted order.

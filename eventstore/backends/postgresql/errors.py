@@ -84,6 +84,17 @@ def _ends_the_session(error: psycopg.Error) -> bool:
     return "FATAL" in (error.diag.severity_nonlocalized, error.diag.severity)
 
 
+def is_refusal(error: Exception) -> bool:
+    """Return whether the server has reported the error of the store's statement, of which nothing is stored then.
+
+    After the loss of a connection, it is not known what is stored; neither is it after an error that ends the session.
+    """
+    cause = error if isinstance(error, DBAPIError) else error.__cause__
+    if not isinstance(cause, DBAPIError) or cause.connection_invalidated or not isinstance(cause.orig, psycopg.Error):
+        return False
+    return cause.orig.sqlstate is not None and not _ends_the_session(cause.orig)
+
+
 def is_contention(error: BaseException) -> bool:
     """Return whether the error, or its cause, is a deadlock, a serialization failure or a lock timeout."""
     cause: BaseException | None = error

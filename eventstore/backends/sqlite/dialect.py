@@ -16,6 +16,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from eventstore.backends.protocol import (
     EventKey,
     Following,
+    GroupRefused,
     LogView,
     PageHeader,
     Row,
@@ -89,6 +90,13 @@ class SQLiteDialect:
         version = rows[0][0]
         positions = _insert(run, [(pending, version - len(pending))])
         return version, positions[pending.stream_id, version]
+
+    def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int] | None]:
+        """Append one after the other. This transaction already holds the write lock of the whole database."""
+        try:
+            return [self.append(run, pending) for pending in appends]
+        except Exception as error:
+            raise GroupRefused from error
 
     def lock_heads(self, run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:  # noqa: ARG002  # all is locked
         """Read the heads. This transaction or savepoint already holds the write lock of the whole database."""

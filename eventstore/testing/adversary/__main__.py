@@ -42,6 +42,13 @@ _interrupted: Final = threading.Event()
 @click.option(
     "--writers", type=click.IntRange(min=1, max=64), default=4, show_default=True, help="Number of writing processes."
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1, max=64),
+    default=1,
+    show_default=True,
+    help="Number of threads of each; with the adapter eventstore.testing.adversary.ours:Grouped they share a store.",
+)
 @click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
 def main(
     *,
@@ -52,6 +59,7 @@ def main(
     adapter: str,
     cases: str,
     writers: int,
+    threads: int,
     is_json: bool,
 ) -> None:
     """Try to make the readers of an event store miss, double or invert events.
@@ -65,7 +73,7 @@ def main(
     seed = secrets.randbelow(10**6) if seed is None else seed
     verdicts: list[Verdict] = []
     try:
-        setting = open_setting(url, adapter, seed=seed, writers=writers, direct_url=direct_url)
+        setting = open_setting(url, adapter, seed=seed, writers=writers, threads=threads, direct_url=direct_url)
         heading = {"store": setting.adapter.name, "database": setting.ground.version(), "seed": seed}
         if not is_json:
             click.echo(f"{heading['store']} on {heading['database']}, seed {seed}\n")
@@ -82,14 +90,29 @@ def main(
     except KeyboardInterrupt:
         _fail("interrupted; everything it created was removed")
     command = _command(
-        url=url, direct_url=direct_url, seconds=seconds, seed=seed, adapter=adapter, names=names, writers=writers
+        url=url,
+        direct_url=direct_url,
+        seconds=seconds,
+        seed=seed,
+        adapter=adapter,
+        names=names,
+        writers=writers,
+        threads=threads,
     )
     click.echo(as_json(heading, verdicts, command) if is_json else f"\n{summary(verdicts)}\nrepeat: {command}")
     sys.exit({Result.FOUND: FOUND, Result.FAILED: COULD_NOT_RUN}.get(worst(verdicts), 0))
 
 
 def _command(
-    *, url: str, direct_url: str | None, seconds: float, seed: int, adapter: str, names: list[str], writers: int
+    *,
+    url: str,
+    direct_url: str | None,
+    seconds: float,
+    seed: int,
+    adapter: str,
+    names: list[str],
+    writers: int,
+    threads: int,
 ) -> str:
     """Return the command that repeats this run, without a password."""
     options: dict[str, Any] = {"url": make_url(url).render_as_string(), "seconds": f"{seconds:g}", "seed": seed}
@@ -100,6 +123,8 @@ def _command(
     if names != list(NAMES):
         options["cases"] = ",".join(names)
     options["writers"] = writers
+    if threads > 1:
+        options["threads"] = threads
     arguments = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items())
     return f"python -m eventstore.testing.adversary {arguments}"
 

@@ -83,6 +83,7 @@ class Writers:
                 schema=self._place.schema,
                 seed=self._setting.seed,
                 number=number,
+                threads=self._setting.threads,
                 seconds=self.seconds_left,
                 journal=str(self._folder / f"{number:06}"),
             )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
+from threading import Lock
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -53,7 +54,7 @@ class Ours:
     def __init__(self, url: str, schema: str | None) -> None:
         self._schema = schema
         options: StoreOptions = {"schema": schema, "page_size": self.page_size, **self.options}
-        self.store = EventStore.from_url(url, engine_options={"pool_size": 2, **self.engine_options}, **options)
+        self.store = self._open(url, {"pool_size": 2, **self.engine_options}, options)
         self._handled = Table(
             "adversary_handled",
             MetaData(schema=schema),
@@ -65,6 +66,9 @@ class Ours:
         projection = Projection("adversary")
         projection.on()(self._handle)
         self._worker = Worker(self.store, projection, batch_size=self.page_size)
+
+    def _open(self, url: str, engine_options: Mapping[str, Any], options: StoreOptions) -> EventStore:
+        return EventStore.from_url(url, engine_options=engine_options, **options)
 
     def prepare(self) -> None:
         """Migrate, and create the table that the projection fills."""
@@ -118,6 +122,34 @@ class Ours:
         with self.store.engine.connect() as connection:
             rows = connection.execute(select(*columns).order_by(self._handled.c.number))
             yield from [Delivered(*row) for row in rows]
+
+
+class Grouped(Ours):
+    """Our store with group commit. The adapters of one process share it, as threads of an application do."""
+
+    name: ClassVar[str] = f"{Ours.name}, group commit"
+    options: ClassVar[StoreOptions] = {"group_commit": True}
+
+    _lock: ClassVar[Lock] = Lock()
+    _shared: ClassVar[dict[tuple[str, str | None], tuple[EventStore, int]]] = {}
+
+    def _open(self, url: str, engine_options: Mapping[str, Any], options: StoreOptions) -> EventStore:
+        self._key = url, self._schema
+        with self._lock:
+            store, users = self._shared.get(self._key, (None, 0))
+            if store is None:
+                store = super()._open(url, {**engine_options, "pool_size": 10}, options)
+            self._shared[self._key] = store, users + 1
+        return store
+
+    def close(self) -> None:
+        """Dispose of the engine if no other adapter uses it."""
+        with self._lock:
+            store, users = self._shared[self._key]
+            self._shared[self._key] = store, users - 1
+            if users == 1:
+                del self._shared[self._key]
+                store.close()
 
 
 class OurOpenAppend:

@@ -58,7 +58,9 @@ CASES: Final = (
 NAMES: Final = (*(case.name for case in CASES), STRESS)
 
 
-def open_setting(url: str, adapter_name: str, *, seed: int, writers: int, direct_url: str | None = None) -> Setting:
+def open_setting(
+    url: str, adapter_name: str, *, seed: int, writers: int, threads: int = 1, direct_url: str | None = None
+) -> Setting:
     """Return the setting for the arguments of a run.
 
     Raises:
@@ -71,7 +73,7 @@ def open_setting(url: str, adapter_name: str, *, seed: int, writers: int, direct
     except ArgumentError as error:
         raise CanNotRun("the URL is not valid for SQLAlchemy; it looks like postgresql://user@host/database") from error
     ground = Ground(parsed, direct, takes_schema=adapter.takes_schema)
-    return Setting(ground, adapter_name, adapter, seed, writers)
+    return Setting(ground, adapter_name, adapter, seed, writers, threads)
 
 
 def run(setting: Setting, *, seconds: float, names: Collection[str] = NAMES) -> Iterator[Verdict]:

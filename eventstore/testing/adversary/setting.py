@@ -34,6 +34,7 @@ class Setting:
         adapter: The class of the adapter.
         seed: The seed of the run.
         writers: How many writers the random attack has.
+        threads: How many threads each of them has.
     """
 
     ground: Ground
@@ -41,6 +42,7 @@ class Setting:
     adapter: type[Adapter]
     seed: int
     writers: int
+    threads: int = 1
 
     def generator(self, purpose: str) -> random.Random:
         """Return a generator of random numbers, seeded by the run's seed and a purpose."""

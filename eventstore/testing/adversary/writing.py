@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,8 +38,9 @@ class Orders:
         schema: The schema for the adapter.
         seed: The seed of the run.
         number: The number of the writer, which with the seed determines what it does.
+        threads: How many threads it has. Each has an adapter and a journal of its own.
         seconds: How long it writes.
-        journal: The path of its journal.
+        journal: The path of its journal. Those of further threads have a number appended.
     """
 
     adapter: str
@@ -46,6 +48,7 @@ class Orders:
     schema: str | None
     seed: int
     number: int
+    threads: int
     seconds: float
     journal: str
 
@@ -167,10 +170,18 @@ def main() -> None:
     """Write until the time in the orders is over, or the adversary has ended."""
     arguments: dict[str, Any] = json.load(sys.stdin)
     orders = Orders(**arguments)
-    adversary, make = os.getppid(), load_adapter(orders.adapter)  # importing takes a second or more
+    make = load_adapter(orders.adapter)  # importing takes a second or more
+    with ThreadPoolExecutor(orders.threads) as threads:
+        for each in [threads.submit(_write, orders, make, thread) for thread in range(orders.threads)]:
+            each.result()
+
+
+def _write(orders: Orders, make: type[Adapter], thread: int) -> None:
+    adversary = os.getppid()
     adapter, errors = make(orders.url, orders.schema), 0
-    generator = random.Random(f"{orders.seed}/{orders.number}")
-    journal = File(Path(orders.journal))  # the adversary waits for this file
+    name = f"/{thread}" if thread else ""
+    generator = random.Random(f"{orders.seed}/{orders.number}{name}")
+    journal = File(Path(orders.journal + name.replace("/", ".")))  # the adversary waits for this file
     end = time.monotonic() + orders.seconds
     while time.monotonic() < end and os.getppid() == adversary:
         try:

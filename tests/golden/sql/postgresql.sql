@@ -907,6 +907,222 @@ WHERE es_streams.stream_id = any(%(stream_ids)b::TEXT[])
 ORDER BY es_streams.stream_id
 FOR NO KEY UPDATE;
 
+-- postgresql.append_group.append_group(notify=False)
+WITH
+    known AS (
+        SELECT
+            target.number,
+            target.stream_id COLLATE "C" AS stream_id,
+            target.count,
+            target.lowest,
+            target.highest,
+            head.version
+        FROM unnest(
+            %(stream_ids)b::TEXT[],
+            %(counts)b::BIGINT[],
+            %(lowest)b::BIGINT[],
+            %(highest)b::BIGINT[]
+        ) WITH ORDINALITY AS target(stream_id, count, lowest, highest, number)
+        LEFT JOIN es_streams AS head ON head.stream_id = (target.stream_id COLLATE "C")
+        WHERE (SELECT set_config('lock_timeout', '10ms', true) AS patience) IS NOT NULL
+    ),
+    created AS (
+        INSERT INTO es_streams (stream_id, version)
+        SELECT known.stream_id, known.count
+        FROM known
+        WHERE known.version IS NULL AND known.lowest = 0
+        ORDER BY known.number
+        ON CONFLICT (stream_id)
+        DO NOTHING
+        RETURNING stream_id
+    ),
+    locked AS (
+        SELECT
+            known.number,
+            head.stream_id,
+            known.count,
+            head.version,
+            head.version BETWEEN known.lowest
+                AND known.highest
+                AND head.deleted_version IS NULL
+                AND head.archived_version IS NULL AS is_accepted
+        FROM known
+        JOIN es_streams AS head ON head.stream_id = known.stream_id
+        WHERE known.version BETWEEN known.lowest
+            AND known.highest
+            AND (SELECT count(*) AS number FROM created) >= 0
+        ORDER BY known.number
+        FOR NO KEY UPDATE OF head SKIP LOCKED
+    ),
+    advanced AS (
+        UPDATE es_streams AS head
+        SET version = locked.version + locked.count, updated_at = clock_timestamp()
+        FROM locked
+        WHERE head.stream_id = locked.stream_id AND locked.is_accepted
+        RETURNING locked.number, locked.version
+    ),
+    accepted AS (
+        SELECT array_agg(
+            CASE WHEN created.stream_id IS NULL THEN advanced.version ELSE 0 END
+            ORDER BY known.number
+        ) AS versions
+        FROM known
+        LEFT JOIN created ON created.stream_id = known.stream_id
+        LEFT JOIN advanced ON advanced.number = known.number
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            event.stream_id,
+            accepted.versions[event.number] + event.offset_in_stream AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM unnest(
+            %(event_streams)b::TEXT[],
+            %(numbers)b::INTEGER[],
+            %(offsets)b::BIGINT[],
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS event(
+            stream_id,
+            number,
+            offset_in_stream,
+            event_id,
+            event_type,
+            schema_version,
+            codec,
+            data,
+            metadata,
+            ordinal
+        )
+        JOIN accepted ON accepted.versions[event.number] IS NOT NULL
+        ORDER BY event.ordinal
+        RETURNING stream_id, version, position
+    )
+SELECT stored.stream_id, stored.version, stored.position
+FROM stored;
+
+-- postgresql.append_group.append_group(notify=True)
+-- with name_of_es_events = 'es_events'
+WITH
+    known AS (
+        SELECT
+            target.number,
+            target.stream_id COLLATE "C" AS stream_id,
+            target.count,
+            target.lowest,
+            target.highest,
+            head.version
+        FROM unnest(
+            %(stream_ids)b::TEXT[],
+            %(counts)b::BIGINT[],
+            %(lowest)b::BIGINT[],
+            %(highest)b::BIGINT[]
+        ) WITH ORDINALITY AS target(stream_id, count, lowest, highest, number)
+        LEFT JOIN es_streams AS head ON head.stream_id = (target.stream_id COLLATE "C")
+        WHERE (SELECT set_config('lock_timeout', '10ms', true) AS patience) IS NOT NULL
+    ),
+    created AS (
+        INSERT INTO es_streams (stream_id, version)
+        SELECT known.stream_id, known.count
+        FROM known
+        WHERE known.version IS NULL AND known.lowest = 0
+        ORDER BY known.number
+        ON CONFLICT (stream_id)
+        DO NOTHING
+        RETURNING stream_id
+    ),
+    locked AS (
+        SELECT
+            known.number,
+            head.stream_id,
+            known.count,
+            head.version,
+            head.version BETWEEN known.lowest
+                AND known.highest
+                AND head.deleted_version IS NULL
+                AND head.archived_version IS NULL AS is_accepted
+        FROM known
+        JOIN es_streams AS head ON head.stream_id = known.stream_id
+        WHERE known.version BETWEEN known.lowest
+            AND known.highest
+            AND (SELECT count(*) AS number FROM created) >= 0
+        ORDER BY known.number
+        FOR NO KEY UPDATE OF head SKIP LOCKED
+    ),
+    advanced AS (
+        UPDATE es_streams AS head
+        SET version = locked.version + locked.count, updated_at = clock_timestamp()
+        FROM locked
+        WHERE head.stream_id = locked.stream_id AND locked.is_accepted
+        RETURNING locked.number, locked.version
+    ),
+    accepted AS (
+        SELECT array_agg(
+            CASE WHEN created.stream_id IS NULL THEN advanced.version ELSE 0 END
+            ORDER BY known.number
+        ) AS versions
+        FROM known
+        LEFT JOIN created ON created.stream_id = known.stream_id
+        LEFT JOIN advanced ON advanced.number = known.number
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            event.stream_id,
+            accepted.versions[event.number] + event.offset_in_stream AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM unnest(
+            %(event_streams)b::TEXT[],
+            %(numbers)b::INTEGER[],
+            %(offsets)b::BIGINT[],
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS event(
+            stream_id,
+            number,
+            offset_in_stream,
+            event_id,
+            event_type,
+            schema_version,
+            codec,
+            data,
+            metadata,
+            ordinal
+        )
+        JOIN accepted ON accepted.versions[event.number] IS NOT NULL
+        ORDER BY event.ordinal
+        RETURNING stream_id, version, position
+    )
+SELECT
+    stored.stream_id,
+    stored.version,
+    stored.position,
+    pg_notify(
+        concat(
+            'eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)
+        ),
+        ''
+    ) AS notification
+FROM stored;
+
 -- postgresql.append_one.append_one(Expectation.NEW, notify=False)
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
