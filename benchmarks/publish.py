@@ -6,7 +6,8 @@ The page has places for them, between two comments each:
     <!-- end of figures -->
 
 What a place names is the beginning of the keys of results, with `*` for anything, `summary`, `targets` or `machine`.
-Charts are named in the page as images; they are written into the folder of the page's name, and the figures as JSON beside them.
+Charts are named in the page as images; they are written into the folder of the page's name, and the figures as JSON
+beside them.
 """
 
 import json
