@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from benchmarks.bench import OURS, Bench
-from benchmarks.events import new_events
+from benchmarks.events import event_types, new_events
 from benchmarks.race import Contestant
 from benchmarks.results import Comparison
 from benchmarks.servers import Database
@@ -28,7 +28,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
         server = stack.enter_context(bench.busy_server(connections))
         database = Database(server)
         stack.callback(database.close)
-        store = EventStore(database.engine(pool_size=READERS + 1, max_overflow=0))
+        store = EventStore(database.engine(pool_size=READERS + 1, max_overflow=0), event_types=event_types)
         store.append("basket-1", new_events(1), expected_version=ANY)
         before = database.store()
         quiet = _look(before, 1, times)()
