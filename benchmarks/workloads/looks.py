@@ -30,8 +30,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
         stack.callback(database.close)
         store = EventStore(database.engine(pool_size=READERS + 1, max_overflow=0), event_types=event_types)
         store.append("basket-1", new_events(1), expected_version=ANY)
-        before = database.store()
-        quiet = _look(before, 1, times)()
+        quiet = _look(store, 1, times)()
         for _ in range(connections):
             connection = stack.enter_context(database.connect())
             connection.autocommit = False
