@@ -31,6 +31,9 @@ _STREAM: Final = 100
 _PAGE: Final = 10_000
 _MEGABYTE: Final = 1024
 """In kilobytes, in which Linux counts."""
+DRIVER: Final = "the driver: rows, payloads unpacked"
+JSON: Final = "eventstore, payload as JSON"
+TYPED: Final = "eventstore, fields of a class"
 _ITEMS: Final = EventFilter(event_types=["item-added"])
 
 
@@ -57,12 +60,12 @@ def _untyped(url: str) -> Frame:
 
 CONTESTANTS: Final[dict[str, Callable[[str, int], Callable[[], object]]]] = {
     "the driver: rows": lambda url, count: _driver(url, count, unpack=False),
-    "the driver: rows, payloads unpacked": lambda url, count: _driver(url, count, unpack=True),
+    DRIVER: lambda url, count: _driver(url, count, unpack=True),
     "read_all: one object an event": lambda url, _: _events(url),
     "Arrow stream: no payload": lambda url, _: _stream(frames.read_all(EventStore.from_url(url), fields=[])),
-    "Arrow stream: payload as JSON": lambda url, _: _stream(frames.read_all(EventStore.from_url(url))),
+    JSON: lambda url, _: _stream(frames.read_all(EventStore.from_url(url))),
     "Arrow stream: fields of dicts": lambda url, _: _stream(_untyped(url)),
-    "Arrow stream: fields of a class": lambda url, _: _stream(_typed(url)),
+    TYPED: lambda url, _: _stream(_typed(url)),
     "Arrow table: fields of a class": lambda url, _: _typed(url).table,
     "pandas: fields of a class": lambda url, _: _typed(url).pandas,
     "Polars: fields of a class": lambda url, _: _typed(url).polars,
@@ -110,7 +113,7 @@ def report(best: dict[str, tuple[float, float, float]], count: int) -> None:
     table = Table(title=f"{count:,} events")
     for head in ("Contestant", "Seconds", "Events a second", "Times the driver", "The same, of CPU", "Peak, MB"):
         table.add_column(head, justify="left" if head == "Contestant" else "right")
-    clock, processor, _ = best["the driver: rows, payloads unpacked"]
+    clock, processor, _ = best[DRIVER]
     for name, (seconds, used, megabytes) in best.items():
         table.add_row(
             name,

@@ -17,6 +17,7 @@ from benchmarks.peers import Peer, PeerMissing
 from benchmarks.race import FEWEST_ROUNDS, Contestant, run_race
 from benchmarks.results import Comparison
 from benchmarks.servers import SETTINGS, Database
+from benchmarks.umadb_server import UMADB, VERSION, UmaDB
 from tests.postgresql.launcher import PostgreSQLServer
 
 Quick = TypeVar("Quick")
@@ -54,6 +55,7 @@ class Bench:
     _filled: Database | None = None
     _server: PostgreSQLServer | None = None
     _own_server: PostgreSQLServer | None = None
+    _umadb: UmaDB | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -81,6 +83,26 @@ class Bench:
             settings = {**SETTINGS, "autovacuum_naptime": "1s", "shared_buffers": "128MB"}
             self._own_server = self._stack.enter_context(PostgreSQLServer(settings=settings, durable=True))
         return self._own_server
+
+    def busy_server(self, connections: int) -> PostgreSQLServer:
+        """Return one more server, not started, that takes so many connections and some more."""
+        settings = {**SETTINGS, "max_connections": str(connections + 50), "shared_buffers": "128MB"}
+        return PostgreSQLServer(settings=settings)
+
+    def umadb(self) -> UmaDB | None:
+        """Return UmaDB with its server, started when it is first asked for; None if it is not wanted or fails."""
+        if self._umadb is None and UMADB not in self.peer_errors:
+            if not self._wants(UMADB):
+                self.peer_errors[UMADB] = "it was not chosen"
+                return None
+            try:
+                self._umadb = self._stack.enter_context(UmaDB(self.folder()))
+            except (OSError, RuntimeError) as error:
+                self.peer_errors[UMADB] = str(error)
+                return None
+            self.versions[UMADB] = VERSION
+            self.durability[UMADB] = "flushed: it has no option not to"
+        return self._umadb
 
     def enter(self, manager: AbstractContextManager[Entered]) -> Entered:
         """Enter a context that is left at the end of the run."""

@@ -34,7 +34,7 @@ def stream_id(number: int) -> str:
     return f"basket-{number:010d}"
 
 
-def load(database: Database, count: int, *, first: int = 0, vacuum: bool = True) -> float:
+def load(database: Database, count: int, *, first: int = 0, vacuum: bool = True, one_type: bool = False) -> float:
     """Store so many events, and return the seconds without the vacuum.
 
     Args:
@@ -42,13 +42,14 @@ def load(database: Database, count: int, *, first: int = 0, vacuum: bool = True)
         count: How many events, a multiple of 100.
         first: How many have been stored so before.
         vacuum: Whether to vacuum the tables.
+        one_type: Whether all events are of the same type.
     """
     streams = range(first // STREAM, (first + count) // STREAM)
     with database.raw() as connection:
         connection.execute("SET session_replication_role = replica")  # foreign keys are not checked
         begun = time.perf_counter()
         for start in range(streams.start, streams.stop, _STREAMS_A_COPY):
-            _copy(connection, range(start, min(start + _STREAMS_A_COPY, streams.stop)))
+            _copy(connection, range(start, min(start + _STREAMS_A_COPY, streams.stop)), one_type=one_type)
         seconds = time.perf_counter() - begun
         if vacuum:
             connection.execute("VACUUM (ANALYZE) es_events, es_streams")
@@ -56,8 +57,8 @@ def load(database: Database, count: int, *, first: int = 0, vacuum: bool = True)
     return seconds
 
 
-def _copy(connection: psycopg.Connection, numbers: range) -> None:
-    template = b"".join(_tuple(place) for place in range(STREAM))
+def _copy(connection: psycopg.Connection, numbers: range, *, one_type: bool) -> None:
+    template = b"".join(_tuple(place, one_type=one_type) for place in range(STREAM))
     with connection.transaction():
         connection.execute(_HEADS, [STREAM, numbers.start, numbers.stop])
         with connection.cursor() as cursor, cursor.copy(raw.COPY) as stream:
@@ -71,10 +72,10 @@ def _copy(connection: psycopg.Connection, numbers: range) -> None:
             stream.write(_TRAILER)
 
 
-def _tuple(place: int) -> bytes:
+def _tuple(place: int, *, one_type: bool) -> bytes:
     row = raw.rows("", 1, after=place)[0]
     event_type, data = row[3], row[6]
-    if place % PAID_EVERY == 0:
+    if place % PAID_EVERY == 0 and not one_type:
         event_type, data = "basket-paid", msgpack.packb({"amount": place})
     fields = (
         _STREAM_ID,

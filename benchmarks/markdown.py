@@ -6,6 +6,7 @@ from typing import Final
 from benchmarks.bench import OURS
 from benchmarks.report import durability, noise_text, ratio_text, rounds_text, time_text, value_text
 from benchmarks.results import Comparison, Facts, Result, Run
+from benchmarks.summary import summary
 from benchmarks.targets import Verdict, verdicts
 
 _NOT_COMPARABLE: Final = "**A quick run: its sizes are small. It shows that all works; compare nothing.**"
@@ -14,7 +15,8 @@ _NOT_COMPARABLE: Final = "**A quick run: its sizes are small. It shows that all 
 def document(run: Run) -> str:
     """Return a page with everything."""
     parts = ["# Benchmarks", *([] if run.full else [_NOT_COMPARABLE]), machine(run)]
-    parts += ["## The targets", targets(run), "## The figures", *(result(each) for each in run.results)]
+    parts += ["## In short", summary(run), "## The figures", *(result(each) for each in run.results)]
+    parts += ["## The targets", targets(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -34,7 +36,7 @@ def targets(run: Run) -> str:
 
 def _target_row(verdict: Verdict) -> list[str]:
     target, measured = verdict.target, verdict.measured
-    word = "**missed**" if verdict.word == "missed" else verdict.word
+    word = verdict.word.replace("missed", "**missed**")
     if measured is None:
         return [target.work, target.against, target.wanted, "", "", "", "", word]
     return [
@@ -53,8 +55,10 @@ def _missed(checked: Sequence[Verdict]) -> str:
     """Say what stands in the way, once for all targets with the same obstacle."""
     works: dict[str, list[str]] = {}
     for each in checked:
-        if each.word == "missed":
-            works.setdefault(each.target.obstacle, []).append(f"{each.target.work}, against {each.target.against}")
+        if each.measured and not each.met:
+            limit = f" (the driver alone: {each.limit:.2f} ×)" if each.limit else ""
+            name = f"{each.target.work}, against {each.target.against}{limit}"
+            works.setdefault(each.target.obstacle, []).append(name)
     return "\n".join(f"- **Missed: {'; '.join(names)}.** {obstacle}" for obstacle, names in works.items())
 
 

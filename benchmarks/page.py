@@ -7,6 +7,7 @@ from typing import Final
 from benchmarks import charts
 from benchmarks.report import durability, noise_text, ratio_text, rounds_text, time_text, value_text
 from benchmarks.results import Comparison, Facts, Run
+from benchmarks.summary import lines
 from benchmarks.targets import Verdict, verdicts
 
 _STYLE: Final = """
@@ -40,7 +41,7 @@ def _page(run: Run, drawn: dict[str, str]) -> str:
         parts.append("<p><b>A quick run: its sizes are small. It shows that all works; compare nothing.</b>")
     parts += ["<dl>", *(f"<dt>{escape(name)}<dd>{escape(value)}" for name, value in run.machine.items()), "</dl>"]
     parts += [f"<p>{escape(note)}" for note in run.notes]
-    parts += ["<h2>The targets of the design</h2>", drawn.get("targets", ""), _targets(verdicts(run.results))]
+    parts += ["<h2>In short</h2><ul>", *(f"<li>{escape(line)}" for line in lines(run)), "</ul>"]
     parts += [
         f"<h2>{name.capitalize()}</h2>{drawn[name]}" for name in ("batches", "writers", "growth") if name in drawn
     ]
@@ -50,6 +51,7 @@ def _page(run: Run, drawn: dict[str, str]) -> str:
             parts += [drawn.get(result.key, ""), _comparison(result)]
         else:
             parts.append(_facts(result))
+    parts += ["<h2>The targets of the design</h2>", drawn.get("targets", ""), _targets(verdicts(run.results))]
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Benchmarks</title>'
     return f"{head}<style>{_STYLE}</style>\n" + "\n".join(parts) + "\n"
 

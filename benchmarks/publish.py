@@ -5,8 +5,9 @@ The page has places for them, between two comments each:
     <!-- figures: append_one_* -->
     <!-- end of figures -->
 
-What a place names is the beginning of the keys of results, with `*` for anything, `targets` or `machine`. Charts are
-named in the page as images; they are written into the folder of the page's name, and the figures as JSON beside them.
+What a place names is the beginning of the keys of results, with `*` for anything, `summary`, `targets` or `machine`.
+Charts are named in the page as images; they are written into the folder of the page's name, and the figures as JSON
+beside them.
 """
 
 import json
@@ -20,6 +21,7 @@ import click
 
 from benchmarks import charts, markdown
 from benchmarks.results import Run
+from benchmarks.summary import summary
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "explanation" / "performance.md"
 _PLACE: Final = re.compile(r"(<!-- figures: (?P<names>[^>]*?) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
@@ -73,6 +75,8 @@ def _figures(names: list[str], run: Run) -> str:
     for name in names:
         if name == "targets":
             parts.append(markdown.targets(run))
+        elif name == "summary":
+            parts.append(summary(run))
         elif name == "machine":
             parts.append(markdown.machine(run))
         else:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from benchmarks.bench import OURS
 from benchmarks.results import Comparison, Facts, Middle, Result
-from benchmarks.targets import Verdict
+from benchmarks.targets import MISSED_IN_NOISE, Verdict
 
 
 def show(console: Console, result: Result) -> None:
@@ -48,7 +48,7 @@ def show_targets(console: Console, verdicts: Sequence[Verdict]) -> None:
         table.add_column(heading)
     for each in verdicts:
         measured = ratio_text(each.measured) if each.measured else ""
-        color = {"met": "green", "missed": "red"}.get(each.word)
+        color = {"met": "green", "missed": "red", MISSED_IN_NOISE: "yellow"}.get(each.word)
         table.add_row(
             each.target.work, each.target.against, each.target.wanted, measured, noise_text(each.noise), each.word,
             style=color,

@@ -9,15 +9,19 @@ from benchmarks.bench import OURS, Bench
 from benchmarks.events import METADATA, new_events
 from benchmarks.peers import FUNCTIONS, racer
 from benchmarks.results import Comparison
+from benchmarks.umadb_server import UMADB
 from eventstore import Append, EventStore
 
-_SIZES: Final = (10, 100, 1000, 5000, 10_000, 50_000)
+_SIZES: Final = (10, 100, 1000, 10_000, 50_000)
 _QUICK: Final = [(1000, 500), (50_000, 10_000)]
 """What stands for what in a quick run."""
 
-_SOURCERY_UP_TO: Final = 10_000
+_SOURCERY_UP_TO: Final = 1_000
 _PIPELINE_UP_TO: Final = 10_000
 """`eventsourcing` 9.5.6 without functions, on psycopg 3.3.9: 30,000 events at once are stored, with 50,000 it hangs."""
+
+_UMADB_UP_TO: Final = 5_000
+"""More events than some megabytes are a request that its server refuses."""
 
 _UNNEST_UP_TO: Final = 10_000
 """The limit is what is quickest: from here on the driver copies."""
@@ -60,6 +64,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
     peer = bench.eventsourcing("batches", plain.environment)
     bench.eventsourcing("batches, functions", functions.environment | FUNCTIONS)
     other = bench.event_sourcery("batches", sourcery)
+    uma = bench.umadb()
     with database.raw() as connection:
         for named, size in bench.choose(_QUICK, [(size, size) for size in _SIZES]):
             times = max(1, bench.choose(1000, 4000) // size)
@@ -80,6 +85,9 @@ def run(bench: Bench) -> Iterator[Comparison]:
                     "python-event-sourcery": racer(other, "append_batch", name="batches", size=size, times=fewer)
                     if named <= _SOURCERY_UP_TO
                     else "left out: a row at a time, it takes longer than all others together",
+                    UMADB: (uma.to_new(times, size=size) if uma else None)
+                    if named <= _UMADB_UP_TO
+                    else "left out: its server refuses requests of so many bytes",
                 },
                 per="event",
                 reference="psycopg COPY" if named > _UNNEST_UP_TO else "psycopg unnest",

@@ -8,6 +8,7 @@ from benchmarks.bench import OURS, Bench
 from benchmarks.events import METADATA, new_events
 from benchmarks.peers import FUNCTIONS, racer
 from benchmarks.results import Comparison
+from benchmarks.umadb_server import UMADB, UNCHECKED
 from eventstore import EventStore
 
 
@@ -56,6 +57,8 @@ def _compare(bench: Bench, *, durable: bool) -> Iterator[Comparison]:
         bench.ask_for_durability(peer, "eventsourcing, functions", name_of_functions)
         bench.ask_for_durability(other, "python-event-sourcery", name)
     pgbench = raw.PgBench.of(bench.server, database, bench.folder())
+    uma = bench.umadb()
+    always = "left out: it always flushes"
     with database.raw() as connection:
         yield bench.race(
             f"append_one_new_{kind}",
@@ -71,6 +74,8 @@ def _compare(bench: Bench, *, durable: bool) -> Iterator[Comparison]:
                 ),
                 "eventsourcing, functions": racer(peer, "append_to_new", name=name_of_functions, count=count),
                 "python-event-sourcery": racer(other, "append_to_new", name=name, count=fewer),
+                UMADB: (uma.to_new(count) if uma else None) if durable else always,
+                UNCHECKED: (uma.to_new(count, checked=False) if uma else None) if durable else always,
             },
             per="append",
             reference="psycopg INSERT",

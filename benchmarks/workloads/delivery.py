@@ -22,7 +22,7 @@ NOTIFIED: Final = "eventstore, notify=True"
 
 _WRITERS: Final = 8
 _PAUSE_SECONDS: Final = 0.02
-_TRANSACTION_SECONDS: Final = 6.0
+_TRANSACTION_SECONDS: Final = 3.0
 _IDLE_SECONDS: Final = 0.5
 """After so long without an event, all are taken to have come."""
 

@@ -1,16 +1,23 @@
-"""1 to 16 writers, one event an append: on streams of their own, and all on one."""
+"""1 to 64 writers, one event an append: on streams of their own, and all on one."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Final
 
 from benchmarks import raw
 from benchmarks.bench import OURS, Bench
 from benchmarks.peers import FUNCTIONS, racer
+from benchmarks.race import Contestant
 from benchmarks.results import Comparison
 from benchmarks.servers import MANY_CONNECTIONS
+from benchmarks.umadb_server import UMADB, UNCHECKED
 from benchmarks.writers import Processes, in_threads, peers_together, raw_in_threads
 
-PROCESSES = "eventstore, processes"
+PROCESSES: Final = "eventstore, processes"
+GROUPED: Final = "eventstore, group_commit=True"
+_IN_PROCESSES: Final = 8
+_SOURCERY_UP_TO: Final = 8
+"""It takes ten times as long as the others."""
 
 
 def run(bench: Bench) -> Iterator[Comparison]:
@@ -22,26 +29,33 @@ def run(bench: Bench) -> Iterator[Comparison]:
     bench.eventsourcing("writers, functions", functions.environment | FUNCTIONS | MANY_CONNECTIONS)
     other = bench.event_sourcery("writers", sourcery)
     pgbench = raw.PgBench.of(bench.server, database, bench.folder())
-    for writers in bench.choose((2, 8), (1, 2, 4, 8, 16)):
-        count, fewer = bench.choose(80, 1600) // writers, max(bench.choose(16, 240) // writers, 1)
+    grouping, uma = database.store(group_commit=True), bench.umadb()
+    for writers in bench.choose((1, 8, 64), (1, 8, 16, 64)):
+        count = max(bench.choose(80, 800 if writers == 1 else 1600) // writers, 2)
+        slowly, fewer = max(bench.choose(16, 800) // writers, 2), max(bench.choose(16, 160) // writers, 1)
         with ExitStack() as stack:
             connections = [stack.enter_context(database.raw()) for _ in range(writers)]
-            processes = Processes(database.url, writers, count)
-            stack.callback(processes.close)
-            contestants = {
+            contestants: dict[str, Contestant | str | None] = {
                 "pgbench INSERT": pgbench.racer(count, writers) if pgbench else None,
                 "psycopg INSERT": raw_in_threads(connections, count),
                 OURS: in_threads(store, writers, count),
-                PROCESSES: processes.run,
-                "eventsourcing": racer(peer, "write_together", name="writers", writers=writers, count=count),
+                GROUPED: in_threads(grouping, writers, count),
+                "eventsourcing": racer(peer, "write_together", name="writers", writers=writers, count=slowly),
                 "eventsourcing, functions": racer(
                     peer, "write_together", name="writers, functions", writers=writers, count=count
                 ),
-                "python-event-sourcery": racer(other, "write_together", name="writers", writers=writers, count=fewer),
+                "python-event-sourcery": racer(other, "write_together", name="writers", writers=writers, count=fewer)
+                if writers <= _SOURCERY_UP_TO
+                else "left out: it takes longer than all others together",
+                UMADB: uma.together(writers, count) if uma else None,
+                UNCHECKED: uma.together(writers, count, checked=False) if uma else None,
             }
-            if writers == 8:
+            if writers == _IN_PROCESSES:
+                processes = Processes(database.url, writers, count)
+                stack.callback(processes.close)
+                contestants[PROCESSES] = processes.run
                 theirs = [bench.eventsourcing_process("processes", plain.environment) for _ in range(writers)]
-                contestants["eventsourcing, processes"] = peers_together(theirs, name="processes", count=count)
+                contestants["eventsourcing, processes"] = peers_together(theirs, name="processes", count=slowly)
             yield bench.race(
                 f"writers_{writers}",
                 f"{writers} writer{'s' * (writers > 1)} on streams of their own, 1 event an append",

@@ -18,18 +18,19 @@ from benchmarks.workloads.append_one import to_new
 from benchmarks.workloads.read_streams import read
 from eventstore import EventStore, migrations
 
-_INSERT = (
+INSERT = (
     "INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_HEAD = "INSERT INTO es_streams (stream_id, version) VALUES (?, ?)"
+HEAD = "INSERT INTO es_streams (stream_id, version) VALUES (?, ?)"
 _READ = (
     "SELECT position, stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at "
     "FROM es_events WHERE stream_id = ? ORDER BY version"
 )
 
 
-def _rows(stream_id: str, count: int) -> list[tuple[object, ...]]:
+def rows(stream_id: str, count: int) -> list[tuple[object, ...]]:
+    """Return the rows of a stream's events, encoded."""
     return [(row[0], row[1], row[2].hex, *row[3:]) for row in raw.rows(stream_id, count)]
 
 
@@ -39,12 +40,12 @@ def insert(connection: sqlite3.Connection, count: int, size: int) -> Callable[[]
     def run() -> float:
         stream_ids = [f"raw-{uuid4()}" for _ in range(count)]
         with connection:
-            connection.executemany(_HEAD, [(stream_id, size) for stream_id in stream_ids])
-        made = [_rows(stream_id, size) for stream_id in stream_ids]
+            connection.executemany(HEAD, [(stream_id, size) for stream_id in stream_ids])
+        made = [rows(stream_id, size) for stream_id in stream_ids]
         begun = time.perf_counter()
         for each in made:
             with connection:
-                connection.executemany(_INSERT, each)
+                connection.executemany(INSERT, each)
         return (time.perf_counter() - begun) / count / size
 
     return run
@@ -62,8 +63,9 @@ def fetch(connection: sqlite3.Connection, stream_id: str, size: int) -> Callable
     return run
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path)
+def connect(path: Path, *, across_threads: bool = False) -> sqlite3.Connection:
+    """Return a connection of the driver, each of whose commits is synced to disk."""
+    connection = sqlite3.connect(path, timeout=60, check_same_thread=not across_threads)
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
@@ -82,7 +84,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
     other = bench.event_sourcery("sqlite", f"sqlite:///{folder / 'sourcery.db'}")
     bench.ask_for_durability(peer, "eventsourcing on SQLite (2 is FULL)", "sqlite")
     bench.ask_for_durability(other, "python-event-sourcery on SQLite (2 is FULL)", "sqlite")
-    connection = _connect(folder / "events.db")
+    connection = connect(folder / "events.db")
     try:
         yield bench.race(
             "sqlite_append_one",

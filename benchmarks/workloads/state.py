@@ -12,9 +12,11 @@ from benchmarks.events import METADATA, ItemAdded, new_events
 from benchmarks.loading import load
 from benchmarks.peers import Peer, PeerMissing, racer
 from benchmarks.results import Comparison
+from benchmarks.workloads.read_everything import read
 from eventstore import EventStore, RecordedEvent
 from eventstore.projections import Projection, Worker
 
+READ: Final = "eventstore, read_all: no projection"
 _names = itertools.count(1)
 _AFTER: Final = 10
 
@@ -118,12 +120,13 @@ def run(bench: Bench) -> Iterator[Comparison]:
         "projection",
         f"project {count:,} events",
         {
+            READ: read(store, count),
             OURS: project(store, count),
             f"{OURS}, a row written for each event": project_rows(store, count),
             f"eventsourcing, {fewer:,} events": racer(peer, "project", name="projected"),
         },
         per="event",
-        reference=OURS,
+        reference=READ,
         durable=True,
     )
 
