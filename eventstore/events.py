@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID, SafeUUID
+from uuid import UUID
 
 import msgspec
 
@@ -50,7 +50,7 @@ def uuid7() -> UUID:
     Ids made later sort later, to the millisecond.
     """
     milliseconds = time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF
-    return uuid.UUID(int=milliseconds << 80 | int.from_bytes(os.urandom(10)) & _UUID7_RANDOM | _UUID7_VERSION)
+    return UUID(int=milliseconds << 80 | int.from_bytes(os.urandom(10)) & _UUID7_RANDOM | _UUID7_VERSION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,12 +50,17 @@ class Fake:
         return self.held[stream_id]
 
     def append(self, stream_id: str, name: str = "", events: int = 1, size: int = 1) -> AppendResult:
-        pending = PendingAppend(stream_id, ANY, Expectation.NOTHING)
-        for _ in range(events):
-            pending.event_ids.append(uuid4())
-            pending.event_types.append(name)
-            pending.data.append(b"x" * size)
-            pending.metadata.append(None)
+        pending = PendingAppend(
+            stream_id,
+            ANY,
+            Expectation.NOTHING,
+            event_ids=[uuid4() for _ in range(events)],
+            event_types=[name] * events,
+            schema_versions=[1] * events,
+            codecs=[0] * events,
+            data=[b"x" * size] * events,
+            metadata=[None] * events,
+        )
         return self.commit.append(pending, alone=self._alone, together=self._together)
 
     def start(self, stream_id: str, name: str = "", **options: Any) -> Future[AppendResult]:
