@@ -194,25 +194,26 @@ class IdleReaders:
         with self._lock:
             readers = list(self._waiting)
             asked = [reader.after for reader in readers]
-        known, ready = self._look(asked)
-        newest, settled = (0, 0) if known is None else (known.newest, known.settled)
+        found = self._look(asked)
         with self._lock:
-            for reader in self._waiting:
-                reader.schedule(newest)
-            begun_since = self._waiting.difference(readers)
+            if found is None:
+                for reader in self._waiting:
+                    reader.make_ready(0)
+                return
+            known, ready = found
+            for reader in self._waiting:  # those that have begun since, too: soon, if they have not read the newest
+                reader.schedule(known.newest)
             for reader in [reader for reader, is_ready in zip(readers, ready, strict=True) if is_ready]:
-                reader.make_ready(settled)
-            for reader in begun_since:
-                if settled > reader.after.position:
-                    reader.make_ready(settled)
+                reader.make_ready(known.settled)
 
-    def _look(self, asked: Sequence[After]) -> tuple[Horizon | None, list[bool]]:
+    def _look(self, asked: Sequence[After]) -> tuple[Horizon, list[bool]] | None:
+        """Return what `Settling.look_for` does; None if it has failed."""
         try:
             with self._execution.global_reading() as run:
                 return self._settling.look_for(run, asked, shares=self._execution.shares_reads)
         except Exception as error:  # noqa: BLE001  # each reader meets it by itself, and decides
             _log.debug("a poll has failed (%s)", error_type(error))
-            return None, [True] * len(asked)
+            return None
 
     # --- notifications
 

@@ -75,8 +75,9 @@ class PostgreSQLSender(_OwnConnection):
 
     def __init__(self, engine: Engine, notify_query: _Query) -> None:
         super().__init__(engine)
+        self._cursor = BinaryCursor(self._connection)
         self._notify_query = notify_query
 
     def send(self) -> None:
         """Notify those who listen, at once, because nothing else is in the transaction."""
-        self._execute(self._notify_query)
+        self._cursor.execute(*self._notify_query)
