@@ -20,8 +20,8 @@ _SOURCERY_UP_TO: Final = 1_000
 _PIPELINE_UP_TO: Final = 10_000
 """`eventsourcing` 9.5.6 without functions, on psycopg 3.3.9: 30,000 events at once are stored, with 50,000 it hangs."""
 
-_UMADB_UP_TO: Final = 5_000
-"""More events than some megabytes are a request that its server refuses."""
+_UMADB_UP_TO: Final = 10_000
+"""Its server refuses requests of more than 4 MiB: with 20,000 of these events, "decoded message length too large"."""
 
 _UNNEST_UP_TO: Final = 10_000
 """The limit is what is quickest: from here on the driver copies."""
@@ -87,7 +87,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
                     else "left out: a row at a time, it takes longer than all others together",
                     UMADB: (uma.to_new(times, size=size) if uma else None)
                     if named <= _UMADB_UP_TO
-                    else "left out: its server refuses requests of so many bytes",
+                    else "left out: its server refuses requests of more than 4 MiB",
                 },
                 per="event",
                 reference="psycopg COPY" if named > _UNNEST_UP_TO else "psycopg unnest",
