@@ -36,14 +36,14 @@ class Way(NamedTuple):
 
 
 WAYS: Final = {
-    ("append", "postgresql", "2.1"): Way(16, 25, 47, 85),
-    ("append", "postgresql", "2.0"): Way(16, 25, 47, 85),
-    ("append", "sqlite", "2.1"): Way(16, 25, 43, 77),
-    ("append", "sqlite", "2.0"): Way(16, 25, 43, 77),
-    ("batch", "postgresql", "2.1"): Way(23, 153, 272, 1311),
-    ("batch", "postgresql", "2.0"): Way(23, 153, 272, 1296),
-    ("batch", "sqlite", "2.1"): Way(25, 157, 224, 737),
-    ("batch", "sqlite", "2.0"): Way(25, 157, 224, 734),
+    ("append", "postgresql", "2.1"): Way(16, 24, 45, 81),
+    ("append", "postgresql", "2.0"): Way(16, 24, 45, 81),
+    ("append", "sqlite", "2.1"): Way(17, 28, 46, 78),
+    ("append", "sqlite", "2.0"): Way(17, 28, 46, 78),
+    ("batch", "postgresql", "2.1"): Way(24, 152, 274, 1334),
+    ("batch", "postgresql", "2.0"): Way(24, 152, 274, 1334),
+    ("batch", "sqlite", "2.1"): Way(26, 156, 227, 755),
+    ("batch", "sqlite", "2.0"): Way(26, 156, 227, 755),
 }
 
 
