@@ -669,7 +669,7 @@ def check(event: Any, codec: Codec) -> str:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(event=events(), codec=st.sampled_from(CODECS))
 def test_whatever_is_accepted_comes_back(event: Any, codec: Codec) -> None:
     check(event, codec)
@@ -684,7 +684,7 @@ def test_whatever_is_accepted_comes_back_many_times(event: Any, codec: Codec) ->
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(state=events(), codec=st.sampled_from(CODECS))
 def test_whatever_state_is_saved_comes_back(state: Any, codec: Codec) -> None:
     if state is None:
@@ -697,7 +697,7 @@ def test_whatever_state_is_saved_comes_back(state: Any, codec: Codec) -> None:
     assert described(states.decode(*encoded)) == described(state)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
 @given(events=st.lists(events().filter(lambda event: event is not None), min_size=1, max_size=3))
 def test_in_a_database_it_is_all_or_nothing(any_engine: Engine, events: list[Any]) -> None:
     event_types = EventTypes()

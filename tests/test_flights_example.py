@@ -162,6 +162,7 @@ def interrupt_and_complete(url: str, signal_number: int, *, exit_code: int) -> s
 
 
 @posix
+@pytest.mark.long
 def test_an_import_stopped_by_ctrl_c_says_so_and_is_completed_by_the_next(sqlite_url: str) -> None:
     output = interrupt_and_complete(sqlite_url, signal.SIGINT, exit_code=130)
     assert "Interrupted" in output
@@ -181,6 +182,7 @@ def test_an_interrupted_import_into_postgresql_is_completed_by_the_next(postgres
     interrupt_and_complete(postgres_url, signal.Signals[signal_name], exit_code=exit_code)
 
 
+@pytest.mark.long
 def test_two_imports_at_once_store_everything_once(sqlite_url: str) -> None:
     with EventStore.from_url(sqlite_url) as store:
         migrations.upgrade(store.engine)
@@ -203,6 +205,7 @@ def test_a_longer_import_continues_a_shorter_one(sqlite_url: str) -> None:
     assert NOTHING_TO_APPEND in run(sqlite_url, IMPORT, "--days", "1")
 
 
+@pytest.mark.long
 def test_it_fails_where_the_streams_say_something_else_than_the_file(sqlite_url: str) -> None:
     run(sqlite_url, IMPORT, "--days", "1")
     with EventStore.from_url(sqlite_url) as store, changing_history(store.engine) as connection:

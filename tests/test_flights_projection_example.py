@@ -156,7 +156,8 @@ def test_two_at_once_count_each_departure_once(any_url: str) -> None:
 
 @posix
 @sqlite_when_there_is_time
-@pytest.mark.parametrize("signal_name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT"])
 def test_stopped_by_a_signal_it_says_so_and_goes_on_with_the_next_run(any_url: str, signal_name: str) -> None:
     run(any_url, IMPORT, "--days", "2")
     with EventStore.from_url(any_url) as store:
@@ -181,6 +182,7 @@ def test_a_shorter_run_leaves_the_rest_to_a_longer_one(sqlite_path: Path) -> Non
     assert "✓" in run(url, PROJECTION, "--days", "2")
 
 
+@pytest.mark.long
 def test_it_fails_where_the_table_says_something_else_than_the_file(sqlite_path: Path) -> None:
     url = f"sqlite:///{sqlite_path}"
     run(url, IMPORT, "--days", "1")

@@ -112,14 +112,14 @@ def test_every_command_is_applied_once_or_reported(any_url: str) -> None:
     assert sum(each.saved for each in counts) > ACCOUNTS
 
 
-LENGTH = 100_000
+LENGTH = 40_000
 STEP = 1000
 
 
 @pytest.mark.slow
 @sqlite_when_there_is_time
 def test_loading_does_not_grow_with_the_length_of_the_stream(any_engine: Engine) -> None:
-    """A stream of 100,000 events with a snapshot every 1,000: what is read is bounded, whatever its length."""
+    """A stream of 40,000 events with a snapshot every 1,000: what is read is bounded, whatever its length."""
     store = EventStore(any_engine, event_types=event_types)
     accounts = Repository(
         store, category="account", initial=FrozenAccount, evolve=FrozenAccount.after, snapshots=every(STEP)
