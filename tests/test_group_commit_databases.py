@@ -368,7 +368,10 @@ def test_a_group_does_not_wait_for_a_head(on_postgres: Grouped, is_new: bool) ->
         assert [each.result(60).version for each in others] == [1, 1]
         until(lambda: len(waiters()) == 1, locked)  # now it waits alone, in its own thread
         tried = sorted(on_postgres.alone)
-        assert tried == (["held-1", "locked-1", "order-1", "order-2"] if is_new else ["held-1", "locked-1"])
+        if is_new:
+            assert tried == ["held-1", "locked-1", "order-1", "order-2"]
+        else:  # on a slow machine another lock of the server's may take the group's 10 ms, and then all go alone
+            assert {"held-1", "locked-1"} <= set(tried)
         assert on_postgres.append("order-1").version == 2
         holder.commit()
     assert locked.result(60).version == (2 if is_new else 3)

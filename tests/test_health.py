@@ -1,6 +1,7 @@
 """Health: what it finds, what counts as a problem, and that it comes back in time whatever the database does."""
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -62,7 +63,7 @@ def test_it_tells_how_projections_are_doing(lagging: EventStore) -> None:
     [
         ({}, None),
         ({"max_lag_seconds": 600, "max_lag_events": 2, "max_dead_letters": 2, "max_failed_projections": 1}, None),
-        ({"max_lag_seconds": 0}, "projection 'strict': 0 s behind"),
+        ({"max_lag_seconds": 0}, r"projection 'strict': \d+ s behind"),
         ({"max_lag_events": 1}, "projection 'strict': 2 events behind"),
         ({"max_lag_events": 1, "projections": ["tolerant"]}, None),
         ({"max_dead_letters": 1}, "projection 'tolerant': 2 pending dead letters"),
@@ -73,7 +74,7 @@ def test_it_tells_how_projections_are_doing(lagging: EventStore) -> None:
 def test_thresholds_say_what_is_a_problem(lagging: EventStore, thresholds: Any, problem: str | None) -> None:
     health = lagging.health(**thresholds)
     assert health.ok is (problem is None)
-    assert [str(each).startswith(str(problem)) for each in health.problems] == [True] * (problem is not None)
+    assert [bool(re.match(str(problem), str(each))) for each in health.problems] == [True] * (problem is not None)
 
 
 def test_it_is_json(lagging: EventStore) -> None:

@@ -119,6 +119,7 @@ class IdleReaders:
         self._next_poll = 0.0
         self._attending = 0
         self._listen_again_at = 0.0
+        self._is_lost = False  # whether the last poll has failed
 
     @contextmanager
     def attending(self) -> Iterator[None]:
@@ -210,10 +211,19 @@ class IdleReaders:
         """Return what `Settling.look_for` does; None if it has failed."""
         try:
             with self._execution.global_reading() as run:
-                return self._settling.look_for(run, asked, shares=self._execution.shares_reads)
-        except Exception as error:  # noqa: BLE001  # each reader meets it by itself, and decides
-            _log.debug("a poll has failed (%s)", error_type(error))
+                found = self._settling.look_for(run, asked, shares=self._execution.shares_reads)
+        except Exception as error:  # noqa: BLE001  # each reader reads on, meets it by itself, and decides
+            if not self._is_lost:
+                kind = error_type(error)
+                _log.warning(
+                    "the poll of the subscriptions has lost its connection, or has failed otherwise (%s), and retries",
+                    kind,
+                    extra={"error_type": kind},
+                )
+            self._is_lost = True
             return None
+        self._is_lost = False
+        return found
 
     # --- notifications
 
