@@ -4,12 +4,14 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from functools import partial
+from typing import ClassVar
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from eventstore import ANY, Append, EventStore, NewEvent
+from eventstore import ANY, Append, EventStore, InvalidInput, NewEvent
 from tests.fix_leaks import SECRET
 
 pytestmark = pytest.mark.slow
@@ -49,6 +51,27 @@ def test_a_failure_in_the_middle_of_an_append_stores_nothing(store: EventStore, 
     assert SECRET not in str(error.value)
     assert store.stream_version("order-1") == 1
     assert len(list(store.read_stream("order-1"))) == 1
+
+
+class CountedUUID(UUID):
+    """A UUID that counts how often such are compared."""
+
+    comparisons: ClassVar[int] = 0
+    __hash__ = UUID.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedUUID.comparisons += 1
+        return super().__eq__(other)
+
+
+def test_a_repeated_event_id_is_found_without_comparing_all_with_all() -> None:
+    """Else an append of 100,000 events took minutes to be refused."""
+    count = 1000
+    ids = [CountedUUID(int=number) for number in [*range(count), count - 1]]
+    CountedUUID.comparisons = 0
+    with EventStore.in_memory() as store, pytest.raises(InvalidInput, match=f"event {count} .* repeats the event id"):
+        store.append("order-1", [NewEvent("counted", event_id=each) for each in ids], expected_version=0)
+    assert CountedUUID.comparisons < 10 * count
 
 
 @pytest.mark.slow

@@ -299,7 +299,8 @@ class EventMapper:
 
 
 def _repeated_id(stream_id: str, event_ids: Sequence[UUID]) -> InvalidInput:
-    index = next(index for index, event_id in enumerate(event_ids) if event_id in event_ids[:index])
+    first_at = {event_id: index for index, event_id in reversed(list(enumerate(event_ids)))}
+    index = next(index for index, event_id in enumerate(event_ids) if first_at[event_id] < index)
     return InvalidInput(
         f"event {index} of the append to stream {stream_id!r} repeats the event id {event_ids[index]}; every event "
         "needs another id"
