@@ -57,8 +57,8 @@ def test_a_record_is_out_of_the_pool_until_it_is_given_back(engine: Engine) -> N
     assert (pool.checkedout(), pool.checkedin()) == (2, 0)
     with pytest.raises(PoolTimeout):
         engine.connect()
-    pool_records.give_back(pool, first)
-    pool_records.give_back(pool, second)
+    pool_records.giving_back(pool)(first)
+    pool_records.giving_back(pool)(second)
     assert (pool.checkedout(), pool.checkedin()) == (0, 2)
     with engine.connect() as connection:
         assert connection.connection.dbapi_connection is first.get_connection()
@@ -74,7 +74,7 @@ def test_notes_are_the_same_as_those_of_a_checkout_and_end_with_the_connection(e
     assert record.dbapi_connection is None
     assert record.get_connection() is not before
     assert record.info == {}
-    pool_records.give_back(engine.pool, record)
+    pool_records.giving_back(engine.pool)(record)
 
 
 def test_a_connection_that_is_too_old_is_replaced(engine: Engine) -> None:
@@ -83,17 +83,17 @@ def test_a_connection_that_is_too_old_is_replaced(engine: Engine) -> None:
     before = record.get_connection()
     before.execute("SELECT 1")
     assert record.get_connection() is not before
-    pool_records.give_back(recycling.pool, record)
+    pool_records.giving_back(recycling.pool)(record)
     recycling.dispose()
 
 
 def test_after_a_loss_the_pool_replaces_all_connections(engine: Engine) -> None:
     first, second = (pool_records.take(engine.pool) for _ in range(2))
     connections = {first.get_connection(), second.get_connection()}
-    pool_records.give_back(engine.pool, second)
+    pool_records.giving_back(engine.pool)(second)
     pool_records.discard_after_loss(engine.pool, first, RuntimeError("lost"))
     assert first.dbapi_connection is None
-    pool_records.give_back(engine.pool, first)
+    pool_records.giving_back(engine.pool)(first)
     assert connection_of(engine) not in connections
     assert connection_of(engine) not in connections
 
@@ -120,7 +120,7 @@ def test_a_hook_for_new_connections_does_not_matter(engine: Engine) -> None:
     assert pool_records.lends_records(engine.pool)
     record = pool_records.take(engine.pool)
     assert seen == [record.get_connection()]
-    pool_records.give_back(engine.pool, record)
+    pool_records.giving_back(engine.pool)(record)
 
 
 def test_a_pool_that_pings_lends_no_records() -> None:

@@ -7,6 +7,7 @@ anything is missing, connections are taken as usual. tests/test_sqlalchemy_priva
 """
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import pool as pools
@@ -62,9 +63,12 @@ def take(pool: Pool) -> Any:
     return record
 
 
-def give_back(pool: Pool, record: Any) -> None:
-    """Return a record to the pool. No transaction may be open on its connection."""
-    pool._do_return_conn(record)  # noqa: SLF001  # likewise
+def giving_back(pool: Pool) -> Callable[[Any], None]:
+    """Return the function that returns a record to the pool. No transaction may be open on its connection.
+
+    It is the pool's own: Ctrl-C raises in calls, and in a function around it the place could be lost.
+    """
+    return pool._do_return_conn  # noqa: SLF001  # likewise
 
 
 def discard_after_loss(pool: Pool, record: Any, error: Exception | None = None) -> None:

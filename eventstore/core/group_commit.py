@@ -5,7 +5,6 @@ that has finished hands its leadership on to the first that waits, which takes w
 longer a commit takes, the larger are the groups. No append waits for others to come.
 """
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -13,6 +12,7 @@ from enum import Enum, auto
 from typing import Final
 
 from eventstore.backends.protocol import Grouping, GroupRefused
+from eventstore.common.after_fork import start_fresh_after_fork
 from eventstore.errors import AppendInterrupted
 from eventstore.events import AppendResult
 from eventstore.rows.mapper import PendingAppend
@@ -74,8 +74,12 @@ class GroupCommit:
     def __init__(self, grouping: Grouping, can_share: Callable[[], bool]) -> None:
         self._grouping = grouping
         self._can_share = can_share
-        self._queue = _Queue(grouping)
-        self._process_id = os.getpid()
+        self.start_fresh()
+        start_fresh_after_fork(self)
+
+    def start_fresh(self) -> None:
+        """Forget the parent's threads, whose appends wait: they are not in this process."""
+        self._queue = _Queue(self._grouping)
 
     @property
     def waiting(self) -> int:
@@ -95,9 +99,6 @@ class GroupCommit:
             AppendInterrupted: The leader was interrupted, so that it is unknown whether the append was stored.
             Exception: What `alone` raises for this append, or what `together` has raised for the group.
         """
-        if self._process_id != os.getpid():  # the parent's threads, whose appends wait, are not in this process
-            self._queue = _Queue(self._grouping)
-            self._process_id = os.getpid()
         queue, member = self._queue, _Member(pending)
         error: BaseException | None = None
         try:

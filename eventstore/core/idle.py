@@ -119,7 +119,7 @@ class IdleReaders:
         self._next_poll = 0.0
         self._attending = 0
         self._listen_again_at = 0.0
-        self._is_lost = False  # whether the last poll has failed
+        self._is_lost = False  # since the last poll that has succeeded
 
     @contextmanager
     def attending(self) -> Iterator[None]:
@@ -213,14 +213,14 @@ class IdleReaders:
             with self._execution.global_reading() as run:
                 found = self._settling.look_for(run, asked, shares=self._execution.shares_reads)
         except Exception as error:  # noqa: BLE001  # each reader reads on, meets it by itself, and decides
-            if not self._is_lost:
+            if not self._is_lost and self._driver.is_transient(error):
                 kind = error_type(error)
                 _log.warning(
-                    "the poll of the subscriptions has lost its connection, or has failed otherwise (%s), and retries",
+                    "the poll of the subscriptions has lost its connection (%s), and retries",
                     kind,
                     extra={"error_type": kind},
                 )
-            self._is_lost = True
+                self._is_lost = True
             return None
         self._is_lost = False
         return found

@@ -60,6 +60,7 @@ class DirectAppends:
         pool = engine.pool
         if not goes_direct(engine) or not pool_records.lends_records(pool):
             return None
+        give_back = pool_records.giving_back(pool)
         try:
             record = pool_records.take(pool)
         except psycopg.Error as error:
@@ -77,7 +78,7 @@ class DirectAppends:
                 if not is_usable:
                     _discard(record)
             finally:
-                pool_records.give_back(pool, record)
+                give_back(record)
         if failure is not None:
             raise failure
         return rows

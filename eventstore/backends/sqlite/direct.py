@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from eventstore.backends.pool_records import lends_records, take
+from eventstore.backends.pool_records import giving_back, lends_records, take
 from eventstore.backends.protocol import Driver, Row
 from eventstore.backends.running import StatementRun, sqlalchemy_error
 from eventstore.backends.sqlite.dialect import SQLiteDialect
@@ -78,6 +78,7 @@ def direct(
         DatabaseBusy: The lock was not available in time, or the commit was not possible in time.
     """
     pool, lends = engine.pool, lends_records(engine.pool)
+    give_back = giving_back(pool) if lends else None
     try:
         pooled: Any = take(pool) if lends else engine.raw_connection()
     except sqlite3.Error as error:
@@ -109,8 +110,8 @@ def direct(
                 if not is_restored:
                     pooled.invalidate()
             finally:
-                if lends:
-                    pool._do_return_conn(pooled)  # noqa: SLF001  # not `give_back`, in which Ctrl-C could come before
+                if give_back is not None:
+                    give_back(pooled)
                 elif is_restored:
                     pooled.close()
 
@@ -131,6 +132,7 @@ def append_one(engine: Engine, dialect: SQLiteDialect, lock: WriteLock, pending:
         DatabaseBusy: The lock was not available in time, or the commit was not possible in time.
     """
     pool = engine.pool
+    give_back = giving_back(pool)
     try:
         record = take(pool)
     except sqlite3.Error:
@@ -154,7 +156,7 @@ def append_one(engine: Engine, dialect: SQLiteDialect, lock: WriteLock, pending:
                 if not is_clean:
                     record.invalidate()
             finally:
-                pool._do_return_conn(record)  # noqa: SLF001  # see `direct`
+                give_back(record)
 
 
 def _is_ready(raw: Any, notes: MutableMapping[Any, Any]) -> bool:
