@@ -466,6 +466,10 @@ class Dialect(Protocol):
         """Wait until no snapshot or dead letter is being written; let no other write one until the transaction ends."""
         ...
 
+    def notify(self, run: Run) -> None:
+        """Notify those who listen, when this transaction commits; see `has_notifications`."""
+        ...
+
     def permit_history_changes(self, run: Run) -> bool:
         """Let this transaction change history; return whether it was already permitted to."""
         ...

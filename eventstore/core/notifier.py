@@ -13,7 +13,6 @@ from eventstore.common.after_fork import start_fresh_after_fork
 from eventstore.common.backoff import LONGEST_WITHOUT_CONNECTION, Backoff
 from eventstore.common.error_type import error_type
 from eventstore.core.core import Appended, AppendHook, Core
-from eventstore.statements.postgresql.notifications import notify
 
 _log = logging.getLogger("eventstore.notifications")
 
@@ -141,13 +140,13 @@ def notifying(notifier: Notifier | None) -> AppendHook:
         execution = core.execution
         if execution.is_joined:
             with execution.statement() as run:
-                run(notify)
+                core.dialect.notify(run)
         elif notifier is not None and execution.shares_reads:
             notifier.notify()
         else:
             try:
                 with execution.statement() as run:
-                    run(notify)
+                    core.dialect.notify(run)
             except Exception as error:  # noqa: BLE001  # the append is stored
                 kind = error_type(error)
                 _log.warning("an append can't be notified of (%s)", kind, extra={"error_type": kind})

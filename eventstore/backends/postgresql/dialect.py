@@ -50,6 +50,7 @@ from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
 from eventstore.statements.postgresql.lock_table import lock_derived_rows
 from eventstore.statements.postgresql.log_view import last_without_gap, log_view
+from eventstore.statements.postgresql.notifications import notify
 from eventstore.statements.postgresql.positions import drawing
 from eventstore.statements.postgresql.read_page import read_everything, read_everything_backwards, read_matching
 from eventstore.statements.reading import read_forwards
@@ -186,6 +187,10 @@ class PostgreSQLDialect:
     def lock_derived_rows(self, run: Run) -> None:
         """Lock the tables, because a transaction that writes to them may have read events that are deleted now."""
         run(lock_derived_rows)
+
+    def notify(self, run: Run) -> None:
+        """Send a notification, which takes effect at the commit."""
+        run(notify)
 
     def permit_history_changes(self, run: Run) -> bool:
         """Set the setting that the trigger reads, for this transaction."""

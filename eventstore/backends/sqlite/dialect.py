@@ -141,6 +141,9 @@ class SQLiteDialect:
     def lock_derived_rows(self, run: Run) -> None:
         """Do nothing, because there is one writer at a time."""
 
+    def notify(self, run: Run) -> None:
+        """Do nothing, because there are no notifications."""
+
     def permit_history_changes(self, run: Run) -> bool:
         """Add the row that the triggers look for. A rollback removes it."""
         return not run(add_permission)
