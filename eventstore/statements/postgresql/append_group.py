@@ -2,25 +2,19 @@
 
 from typing import Final
 
-from sqlalchemy import ARRAY, BigInteger, Integer, LargeBinary, SmallInteger, Text, Uuid
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements.postgresql.many_streams import KNOWN_STREAMS, TYPES, insert_events
 from eventstore.statements.text import sql_text
 from eventstore.tables import ENDS, Tables
 
-_APPEND: Final = """
+_APPEND: Final = (
+    """
 WITH
     known AS (
-        SELECT
-            target.number,
-            target.stream_id COLLATE "C" AS stream_id,
-            target.count,
-            target.lowest,
-            target.highest,
-            head.version
-        FROM unnest(:stream_ids, :counts, :lowest, :highest) WITH ORDINALITY
-            AS target(stream_id, count, lowest, highest, number)
-        LEFT JOIN {streams} AS head ON head.stream_id = (target.stream_id COLLATE "C")
+        """
+    + KNOWN_STREAMS
+    + """
         WHERE (SELECT set_config('lock_timeout', '10ms', true) AS patience) IS NOT NULL
     ),
     created AS (
@@ -63,44 +57,18 @@ WITH
         LEFT JOIN advanced ON advanced.number = known.number
     ),
     stored AS (
-        INSERT INTO {events} (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            event.stream_id,
-            accepted.versions[event.number] + event.offset_in_stream AS version,
-            event.event_id,
-            event.event_type,
-            event.schema_version,
-            event.codec,
-            event.data,
-            CAST(event.metadata AS JSONB) AS metadata
-        FROM unnest(
-            :event_streams, :numbers, :offsets, :event_ids, :event_types, :schema_versions, :codecs, :data, :metadata
-        ) WITH ORDINALITY AS event(
-            stream_id, number, offset_in_stream, event_id, event_type, schema_version, codec, data, metadata, ordinal
-        )
-        JOIN accepted ON accepted.versions[event.number] IS NOT NULL
-        ORDER BY event.ordinal
-        RETURNING stream_id, version, position
+        """
+    + insert_events(
+        verdict="accepted",
+        condition="accepted.versions[event.number] IS NOT NULL",
+        returning="stream_id, version, position",
+    )
+    + """
     )
 SELECT stored.stream_id, stored.version, stored.position
 FROM stored
 """
-
-_TYPES: Final = {
-    "stream_ids": ARRAY(Text),
-    "counts": ARRAY(BigInteger),
-    "lowest": ARRAY(BigInteger),
-    "highest": ARRAY(BigInteger),
-    "event_streams": ARRAY(Text),
-    "numbers": ARRAY(Integer),
-    "offsets": ARRAY(BigInteger),
-    "event_ids": ARRAY(Uuid),
-    "event_types": ARRAY(Text),
-    "schema_versions": ARRAY(Integer),
-    "codecs": ARRAY(SmallInteger),
-    "data": ARRAY(LargeBinary),
-    "metadata": ARRAY(Text),
-}
+)
 
 
 def append_group(tables: Tables) -> ClauseElement:
@@ -121,4 +89,4 @@ def append_group(tables: Tables) -> ClauseElement:
     """
     ends = ENDS if tables.streams_can_end else ()
     has_not_ended = "".join(f"\n                AND head.{name} IS NULL" for name in ends)
-    return sql_text(_APPEND, tables, types=_TYPES, has_not_ended=has_not_ended)
+    return sql_text(_APPEND, tables, types=TYPES, has_not_ended=has_not_ended)

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from sqlalchemy import ARRAY, BigInteger, Integer, LargeBinary, SmallInteger, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements.postgresql.many_streams import KNOWN_STREAMS, TYPES, insert_events
 from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
@@ -12,19 +13,13 @@ OVERTAKEN: Final = frozenset({"22012", "23505", "40001"})
 """The SQLSTATEs with which it fails if another writer has changed a stream meanwhile: a division by zero; a stream that
 exists; a serialization failure, if the database's default isolation level is not READ COMMITTED."""
 
-_APPEND: Final = """
+_APPEND: Final = (
+    """
 WITH
     known AS (
-        SELECT
-            target.number,
-            target.stream_id COLLATE "C" AS stream_id,
-            target.count,
-            target.lowest,
-            target.highest,
-            head.version
-        FROM unnest(:stream_ids, :counts, :lowest, :highest) WITH ORDINALITY
-            AS target(stream_id, count, lowest, highest, number)
-        LEFT JOIN {streams} AS head ON head.stream_id = (target.stream_id COLLATE "C")
+        """
+    + KNOWN_STREAMS
+    + """
     ),
     created AS (
         INSERT INTO {streams} (stream_id, version)
@@ -73,24 +68,9 @@ WITH
         RETURNING head.stream_id
     ),
     stored AS (
-        INSERT INTO {events} (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
-        SELECT
-            event.stream_id,
-            verdict.versions[event.number] + event.offset_in_stream AS version,
-            event.event_id,
-            event.event_type,
-            event.schema_version,
-            event.codec,
-            event.data,
-            CAST(event.metadata AS JSONB) AS metadata
-        FROM unnest(
-            :event_streams, :numbers, :offsets, :event_ids, :event_types, :schema_versions, :codecs, :data, :metadata
-        ) WITH ORDINALITY AS event(
-            stream_id, number, offset_in_stream, event_id, event_type, schema_version, codec, data, metadata, ordinal
-        )
-        JOIN verdict ON verdict.is_accepted
-        ORDER BY event.ordinal
-        RETURNING position
+        """
+    + insert_events(verdict="verdict", condition="verdict.is_accepted", returning="position")
+    + """
     ),
     positions AS (
         SELECT array_agg(stored.position ORDER BY stored.position) AS of_all
@@ -106,6 +86,7 @@ SELECT
 FROM verdict
 WHERE verdict.is_accepted
 """
+)
 
 _PARTS: Final = {
     "is_plausible": """(
@@ -115,22 +96,7 @@ _PARTS: Final = {
     **{f"number_{name}": f"(SELECT count(*) AS number FROM {name})" for name in ("known", "created", "locked")},
 }
 
-_TYPES: Final = {
-    "stream_ids": ARRAY(Text),
-    "counts": ARRAY(BigInteger),
-    "lowest": ARRAY(BigInteger),
-    "highest": ARRAY(BigInteger),
-    "event_streams": ARRAY(Text),
-    "numbers": ARRAY(Integer),
-    "offsets": ARRAY(BigInteger),
-    "event_ids": ARRAY(Uuid),
-    "event_types": ARRAY(Text),
-    "schema_versions": ARRAY(Integer),
-    "codecs": ARRAY(SmallInteger),
-    "data": ARRAY(LargeBinary),
-    "metadata": ARRAY(Text),
-    "ends": ARRAY(BigInteger),
-}
+_TYPES: Final = {**TYPES, "ends": ARRAY(BigInteger)}
 
 
 def append_to_all(tables: Tables) -> ClauseElement:
