@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,11 +20,13 @@ from eventstore import ANY, EventStore, NewEvent, ProjectionBehind, RecordedEven
 from eventstore.backends import engine_for
 from eventstore.common.waker import Waker
 from eventstore.errors import ProjectionRunning
-from eventstore.projections import Outcome, Projection, ProjectionAdmin, Worker
+from eventstore.projections import Outcome, Projection, ProjectionAdmin, Worker, batches
+from eventstore.statements.projections import lock_checkpoint
+from eventstore.tables import Tables
 from tests.fix_engines import sqlite_when_there_is_time
 from tests.postgresql.launcher import PostgreSQLServer, find_binaries
 from tests.projection_worker import fold, fold_of_log, folded, folding, metadata
-from tests.waiting import stands_in, start_reading, until, wait_until_it_says
+from tests.waiting import stands_in, start_reading, start_waiting, until, wait_until_it_says
 
 pytestmark = pytest.mark.slow
 
@@ -177,6 +180,33 @@ def test_a_batch_by_a_worker_that_nobody_has_seen_yet_is_respected(on_postgresql
             assert running_.value.worker is None
         release.set()
         assert batch.result(timeout=30).handled == 1
+
+
+def test_a_checkpoint_that_has_moved_on_since_the_statement_began_is_no_loss(
+    on_postgresql: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL locks the newest checkpoint, but the same statement reads the log as when it began."""
+    first, second = (Worker(on_postgresql, folding()) for _ in range(2))
+    append(on_postgresql, "order-1")
+    assert first.run_once().position == 1
+    append(on_postgresql, "order-1")
+
+    def locking_late(tables: Tables) -> Any:
+        statement: Any = lock_checkpoint(tables)
+        return statement.where(text("CAST(pg_advisory_xact_lock(7) AS TEXT) IS NOT NULL"))
+
+    with on_postgresql.engine.connect() as holder, ThreadPoolExecutor(1) as threads:
+        holder.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        monkeypatch.setattr(batches, "lock_checkpoint", locking_late)
+        late = start_waiting(threads, holder, second.run_once)
+        monkeypatch.undo()
+        assert first.run_once().position == 2
+        append(on_postgresql, "order-1")
+        assert first.run_once().position == 3
+        holder.commit()
+        assert late.result(timeout=30).outcome is Outcome.CAUGHT_UP
+    append(on_postgresql, "order-1")
+    assert second.run_once().position == 4
 
 
 def test_another_worker_takes_over_at_once_when_one_dies(

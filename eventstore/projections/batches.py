@@ -209,6 +209,8 @@ class BatchRunner:
             if not rows:  # locked, or removed; in that case `checkpoint` creates it again
                 return Batch(Outcome.BUSY, 0, 0)
             position, *event = rows[0]
+            if event[-1] != event[1]:  # it locks the newest checkpoint, and reads the log as when the statement began
+                position, _, _, _, _, _, *event = run(find_checkpoint, name=self._projection.name)[0]
             before = self._checked(run, position, event)
             up_to_position = min(horizon.settled, up_to_position)
             if position >= up_to_position:
