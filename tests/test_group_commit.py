@@ -26,7 +26,7 @@ PATIENT = 300.0
 
 
 class Fake:
-    """Stands for the database, and holds up what it is told to.
+    """Stands for the database, and holds up chosen appends.
 
     Attributes:
         alone: The appends that were stored alone, and by which thread, in order.

@@ -126,7 +126,7 @@ def test_what_follows_a_gap_that_a_reader_has_passed_is_delivered_to_it(postgres
 def test_what_is_settled_between_a_readers_look_and_its_wait_is_not_missed(
     any_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another reader sees it, and nobody polls for an hour."""
+    """Another reader sees it, and no reader polls for an hour."""
     store = EventStore(any_engine)
     wait = IdleReaders.wait
     appended: list[int] = []

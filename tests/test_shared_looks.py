@@ -24,7 +24,7 @@ TIMEOUT_SECONDS = 60
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody takes over from a leader that is held, however slow the machine."""
+    """No thread takes over from a leader that is held, however slow the machine."""
     monkeypatch.setattr(single_flight, "_PATIENCE_SECONDS", 10 * TIMEOUT_SECONDS)
 
 
