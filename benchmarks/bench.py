@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from rich.console import Console
 from sqlalchemy import Engine
@@ -17,13 +17,17 @@ from benchmarks.peers import Peer, PeerMissing
 from benchmarks.race import FEWEST_ROUNDS, Contestant, run_race
 from benchmarks.results import Comparison
 from benchmarks.servers import SETTINGS, Database
-from benchmarks.umadb_server import UMADB, VERSION, UmaDB
 from tests.postgresql.launcher import PostgreSQLServer
+
+if TYPE_CHECKING:
+    from benchmarks.umadb_server import UmaDB
 
 Quick = TypeVar("Quick")
 Full = TypeVar("Full")
 Entered = TypeVar("Entered")
 OURS: Final = "eventstore"
+UMADB: Final = "UmaDB"
+UNCHECKED: Final = "UmaDB, no condition"
 _AT_A_TIME: Final = 100_000
 
 
@@ -55,7 +59,7 @@ class Bench:
     _filled: Database | None = None
     _server: PostgreSQLServer | None = None
     _own_server: PostgreSQLServer | None = None
-    _umadb: UmaDB | None = None
+    _umadb: "UmaDB | None" = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -89,15 +93,17 @@ class Bench:
         settings = {**SETTINGS, "max_connections": str(connections + 50), "shared_buffers": "128MB"}
         return PostgreSQLServer(settings=settings)
 
-    def umadb(self) -> UmaDB | None:
+    def umadb(self) -> "UmaDB | None":
         """Return UmaDB with its server, started when it is first asked for; None if it is not wanted or fails."""
         if self._umadb is None and UMADB not in self.peer_errors:
             if not self._wants(UMADB):
                 self.peer_errors[UMADB] = "it was not chosen"
                 return None
             try:
+                from benchmarks.umadb_server import VERSION, UmaDB  # noqa: PLC0415  # tests read results without it
+
                 self._umadb = self._stack.enter_context(UmaDB(self.folder()))
-            except (OSError, RuntimeError) as error:
+            except (ImportError, OSError, RuntimeError) as error:
                 self.peer_errors[UMADB] = str(error)
                 return None
             self.versions[UMADB] = VERSION

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from benchmarks.bench import OURS
+from benchmarks.bench import OURS, UMADB
 from benchmarks.report import time_text
 from benchmarks.results import Comparison, Facts, Run
-from benchmarks.umadb_server import UMADB
 from benchmarks.workloads.delivery import NOTIFIED
 from benchmarks.workloads.idle import CORE
 from benchmarks.workloads.many_writers import GROUPED

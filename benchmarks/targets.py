@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.arrow import DRIVER, JSON, TYPED
-from benchmarks.bench import OURS
+from benchmarks.bench import OURS, UMADB
 from benchmarks.results import Comparison, Middle, Result
-from benchmarks.umadb_server import UMADB
 from benchmarks.workloads.delivery import NOTIFIED, STRANGER
 from benchmarks.workloads.idle import CORE
 from benchmarks.workloads.looks import ALONE, TOGETHER

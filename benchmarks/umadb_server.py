@@ -23,8 +23,6 @@ import umadb
 from benchmarks import raw
 from benchmarks.events import METADATA
 
-UMADB: Final = "UmaDB"
-UNCHECKED: Final = "UmaDB, no condition"
 VERSION: Final = version("umadb")
 _METADATA: Final = {name: str(value) for name, value in METADATA.items()}
 _READY_TIMEOUT_SECONDS: Final = 15.0

@@ -5,11 +5,10 @@ from typing import Final
 from uuid import uuid4
 
 from benchmarks import raw
-from benchmarks.bench import OURS, Bench
+from benchmarks.bench import OURS, UMADB, Bench
 from benchmarks.events import METADATA, new_events
 from benchmarks.peers import FUNCTIONS, racer
 from benchmarks.results import Comparison
-from benchmarks.umadb_server import UMADB
 from eventstore import Append, EventStore
 
 _SIZES: Final = (10, 100, 1000, 10_000, 50_000)

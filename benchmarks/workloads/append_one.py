@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 from benchmarks import raw
-from benchmarks.bench import OURS, Bench
+from benchmarks.bench import OURS, UMADB, UNCHECKED, Bench
 from benchmarks.events import METADATA, new_events
 from benchmarks.peers import FUNCTIONS, racer
 from benchmarks.results import Comparison
-from benchmarks.umadb_server import UMADB, UNCHECKED
 from eventstore import EventStore
 
 

@@ -5,12 +5,11 @@ from contextlib import ExitStack
 from typing import Final
 
 from benchmarks import raw
-from benchmarks.bench import OURS, Bench
+from benchmarks.bench import OURS, UMADB, UNCHECKED, Bench
 from benchmarks.peers import FUNCTIONS, racer
 from benchmarks.race import Contestant
 from benchmarks.results import Comparison
 from benchmarks.servers import MANY_CONNECTIONS
-from benchmarks.umadb_server import UMADB, UNCHECKED
 from benchmarks.writers import Processes, in_threads, peers_together, raw_in_threads
 
 PROCESSES: Final = "eventstore, processes"
