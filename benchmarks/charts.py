@@ -1,5 +1,6 @@
 """Results as charts in SVG. Each has a light ground of its own, so that it can be read in a dark page, too."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -11,7 +12,7 @@ from benchmarks.bench import OURS
 from benchmarks.report import durability, time_text
 from benchmarks.results import Comparison, Run
 from benchmarks.targets import Verdict, verdicts
-from benchmarks.workloads.many_writers import PROCESSES
+from benchmarks.workloads.many_writers import GROUPED, PROCESSES
 
 mpl.use("svg")
 from matplotlib.figure import Figure  # after the choice of what draws
@@ -22,8 +23,9 @@ _OTHERS: Final = "#adb5bd"
 _MISSED: Final = "#c92a2a"
 _INK: Final = "#212529"
 _GROUND: Final = "#ffffff"
-_LINES: Final = ("#495057", "#868e96", "#e8590c", "#5f3dc4", "#2b8a3e", "#a61e4d")
-_MARKS: Final = ("s", "^", "D", "v", "P", "X")
+_LINES: Final = ("#495057", "#868e96", "#e8590c", "#5f3dc4", "#2b8a3e", "#a61e4d", "#b08900")
+_MARKS: Final = ("s", "^", "D", "v", "P")
+_DASHES: Final = {OURS: "-", PROCESSES: "--", GROUPED: ":"}
 
 mpl.rcParams.update({"svg.hashsalt": "benchmarks", "text.color": _INK, "axes.labelcolor": _INK, "font.size": 10})
 
@@ -98,15 +100,14 @@ def throughputs(comparisons: Mapping[int, Comparison], what: str) -> str:
     figure, axes = _figure(height=4.4)
     sizes = sorted(comparisons)
     names = list(dict.fromkeys(name for size in sizes for name in comparisons[size].seconds))
-    styles = iter(zip(_LINES, _MARKS, strict=True))
+    styles = zip(itertools.cycle(_LINES), itertools.cycle(_MARKS), strict=False)  # 35 pairs
     for name in names:
         known = [size for size in sizes if name in comparisons[size].seconds]
         if len(known) < 2:
             continue
         rates = [1 / comparisons[size].median(name) for size in known]
-        if name in {OURS, PROCESSES}:
-            dash = "-" if name == OURS else "--"
-            axes.plot(known, rates, color=_OURS, marker="o", linewidth=2.4, linestyle=dash, label=name)
+        if name in _DASHES:
+            axes.plot(known, rates, color=_OURS, marker="o", linewidth=2.4, linestyle=_DASHES[name], label=name)
         else:
             color, mark = next(styles)
             axes.plot(known, rates, color=color, marker=mark, markersize=5, linewidth=1.3, label=name)

@@ -37,6 +37,9 @@ IN_PROCESSES_OF_THEIR_OWN: Final = frozenset({"django.md"})
 STARTS_PYTEST: Final = frozenset({"testing", "flask", "django"})
 """Documents with tests in them, which take seconds."""
 
+_CHOSEN: Final = "not TestOurSetUp or append"
+"""Of the contract that a document runs on SQLite only a part: `tests/test_contract.py` has the whole on the same."""
+
 _FENCED_BLOCKS: Final = RawFencedCodeBlockLexer(re.compile(r"(?P<language>[^\n]*)\n"))
 _run_python: Final = PythonEvaluator()
 
@@ -150,7 +153,7 @@ def _close_databases(values: Iterable[object]) -> None:
 def _run_tests(document: Document, folder: Path) -> None:
     blocks = [example.parsed for example in document.examples() if _language(example.region) == "python"]
     (folder / "test_document.py").write_text("\n\n".join(blocks), encoding="utf-8")
-    options = ["-q", "--rootdir", str(folder), "--strict-markers", "-W", "error", "-o", "markers=slow"]
+    options = ["-q", "--rootdir", str(folder), "--strict-markers", "-W", "error", "-o", "markers=slow", "-k", _CHOSEN]
     command = [sys.executable, "-m", "pytest", *options, "test_document.py"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # our own pytest
     if done.returncode != 0:
