@@ -16,8 +16,10 @@ _PAUSE_AFTER_ERROR_SECONDS: Final = 0.1
 _QUIET_PASSES: Final = 3
 _QUIET_PAUSE_SECONDS: Final = 0.1
 
-_LONGEST_SECONDS: Final = 60.0
-_ENDLESS: Final = "no end a minute after the last write"
+LONGEST_SECONDS: Final = 60.0
+"""How long a reader may go on after the last write, if there were few."""
+
+_ENDLESS: Final = "no end, long after the last write"
 
 MakeAdapter = Callable[[], Adapter]
 
@@ -63,12 +65,12 @@ class Follower:
         self._errors = 0
         return len(self.deliveries) > before
 
-    def finish(self) -> None:
+    def finish(self, longest_seconds: float) -> None:
         """Read until several passes get no events, or until there are too many errors in sequence.
 
-        A reader that still gets events a minute after the last write counts as stopped, too.
+        A reader that still gets events after so many seconds counts as stopped, too.
         """
-        self._end = time.monotonic() + _LONGEST_SECONDS
+        self._end = time.monotonic() + longest_seconds
         quiet = 0
         while quiet < _QUIET_PASSES and self.stopped is None:
             if self.read():
@@ -116,11 +118,13 @@ class FollowerThread:
     def __init__(self, follower: Follower) -> None:
         self.follower = follower
         self._finish = threading.Event()
+        self._longest_seconds = LONGEST_SECONDS
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def finish(self) -> None:
-        """Ask the follower to read to the end."""
+    def finish(self, longest_seconds: float) -> None:
+        """Ask the follower to read to the end, within so many seconds."""
+        self._longest_seconds = longest_seconds
         self._finish.set()
 
     def join(self, seconds: float) -> None:
@@ -135,5 +139,5 @@ class FollowerThread:
                 self.follower.reopen()
             if not self.follower.read():
                 time.sleep(_PAUSE_SECONDS)
-        self.follower.finish()
+        self.follower.finish(self._longest_seconds)
         self.follower.close()

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from eventstore.testing.adversary.adapter import Adapter
 from eventstore.testing.adversary.following import Follower
 from eventstore.testing.adversary.judging import LOG, Score
 from eventstore.testing.adversary.scene import Scene
+from eventstore.testing.adversary.setting import retry
 
 _KEPT: Final = 5
 _LOST: Final = 60
@@ -25,20 +27,27 @@ def log_went_back(scene: Scene) -> Sequence[Score]:
     scene.append(scene.write("kept", _KEPT))
     scene.read()
     with scene.setting.ground.copied(scene.place) as copy:
-        writer = scene.opened()
+        writer = _opened(scene)
         scene.append(scene.write("lost", _LOST), adapter=writer)
         writer.close()
         scene.read()
         for follower in restarting:
             follower.reopen()
         copy.swap()
-        writer = scene.opened()
+        writer = _opened(scene)
         scene.append(scene.write("drawn-again", _DRAWN_AGAIN), adapter=writer)
         writer.close()
         scores = scene.scores(only_log=True)
     names = [f"{each.reader.name}, continues" for each in living]
     names += [f"{each.reader.name}, restarted" for each in restarting]
     return [_judged(scene, score, name) for score, name in zip(scores, [LOG, *names], strict=True)]
+
+
+def _opened(scene: Scene) -> Adapter:
+    """Return an adapter whose pool, which it may share with others, has none of the connections that were cut."""
+    adapter = scene.opened()
+    retry(lambda: adapter.version("kept"))
+    return adapter
 
 
 def _judged(scene: Scene, score: Score, name: str) -> Score:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final, Protocol
 
 from eventstore.testing.adversary.adapter import KINDS, Adapter, Conflict, OpenAppend, Write
-from eventstore.testing.adversary.following import Follower
+from eventstore.testing.adversary.following import LONGEST_SECONDS, Follower
 from eventstore.testing.adversary.journal import Memory, Outcome
 from eventstore.testing.adversary.judging import Judge, Score
 from eventstore.testing.adversary.places import LeftOut, Place
@@ -198,10 +198,10 @@ class Scene:
     def scores(self, *, only_log: bool = False) -> list[Score]:
         """Let the followers read to the end, and return the scores."""
         self.setting.wait_until_quiet(self.place)
-        for finishing in [self._threads.submit(follower.finish) for follower in self.followers]:
+        for finishing in [self._threads.submit(follower.finish, LONGEST_SECONDS) for follower in self.followers]:
             finishing.result()
         log = Follower(self.setting.adapter.readers[0], self.setting.opener(self.place))
-        log.finish()
+        log.finish(LONGEST_SECONDS)
         log.close()
         judge = Judge(self._memory.attempts, log.deliveries, only_log=only_log)
         return [

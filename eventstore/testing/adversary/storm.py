@@ -9,7 +9,7 @@ from typing import Final
 
 from eventstore.testing.adversary.adapter import Adapter, Write
 from eventstore.testing.adversary.faults import Faults, Writers
-from eventstore.testing.adversary.following import Follower, FollowerThread
+from eventstore.testing.adversary.following import LONGEST_SECONDS, Follower, FollowerThread
 from eventstore.testing.adversary.journal import Memory, Outcome, read_journals
 from eventstore.testing.adversary.judging import Judge
 from eventstore.testing.adversary.places import Place
@@ -22,8 +22,11 @@ WHAT: Final = (
     "writers and readers of all kinds at random, while connections are cut, sessions terminated and writers killed"
 )
 _FAULT_EVERY_SECONDS: Final = 0.25
-_PATIENCE_SECONDS: Final = 75.0
-_PATIENCE_SECONDS_INTERRUPTED: Final = 5.0
+_PATIENCE_SECONDS_AN_ATTEMPT: Final = 0.02
+"""How long a reader may take for each attempt to write, because many writers leave it far behind."""
+
+_MORE_PATIENCE_SECONDS: Final = 15.0
+"""How long to wait for its thread beyond that."""
 
 
 def storm(setting: Setting, place: Place, seconds: float) -> Verdict:
@@ -45,24 +48,25 @@ def storm(setting: Setting, place: Place, seconds: float) -> Verdict:
                 faults.notes.append("some transactions of writers were still open 20 seconds later")
             _write_last(setting, adapter, memory)
         except BaseException:
-            _end(threads, _PATIENCE_SECONDS_INTERRUPTED)  # a reader that continues would recreate a SQLite file
+            _end(threads, 0.0)  # a reader that continues would recreate a SQLite file
             raise
-        _end(threads, _PATIENCE_SECONDS)
-        log = Follower(setting.adapter.readers[0], direct)
-        log.finish()
-        log.close()
         attempts = [*read_journals(sorted(folder.iterdir())), *memory.attempts]
+        longest_seconds = LONGEST_SECONDS + len(attempts) * _PATIENCE_SECONDS_AN_ATTEMPT
+        _end(threads, longest_seconds)
+        log = Follower(setting.adapter.readers[0], direct)
+        log.finish(longest_seconds)
+        log.close()
     judge = Judge(attempts, log.deliveries)
     followers = [thread.follower for thread in threads]
     scores = [judge.score(each.reader, each.deliveries, stopped=each.stopped) for each in followers]
     return Verdict.of(NAME, WHAT, [judge.score_log(), *scores], [str(faults), *faults.notes])
 
 
-def _end(threads: Sequence[FollowerThread], seconds: float) -> None:
+def _end(threads: Sequence[FollowerThread], longest_seconds: float) -> None:
     for thread in threads:
-        thread.finish()
+        thread.finish(longest_seconds)
     for thread in threads:
-        thread.join(seconds)
+        thread.join(longest_seconds + _MORE_PATIENCE_SECONDS)
 
 
 def _write(setting: Setting, place: Place, folder: Path, faults: Faults, seconds: float) -> None:
