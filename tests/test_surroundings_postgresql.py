@@ -509,7 +509,7 @@ def _speak_utf8(connection: psycopg.Connection[Any], _: object) -> None:
     [
         ("default_transaction_read_only=on", "read-only transaction"),
         ("lock_timeout=1", "lock timeout"),
-        ("statement_timeout=1", "statement timeout"),
+        ("statement_timeout=500", "statement timeout"),  # milliseconds: SQLAlchemy has to connect first
     ],
 )
 def test_what_the_server_refuses_is_told_in_its_words_and_nothing_is_stored(
