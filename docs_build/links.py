@@ -1,7 +1,7 @@
-"""An extension of Griffe: names in docstrings, such as `EventFilter` or `EventStore.append`, become links to the reference.
+"""An extension of Griffe: names in docstrings, such as `EventFilter` or `EventStore.append`, link to the reference.
 
-A name is looked up as Python would, in the class and in the module of the docstring. One with a capital letter or a dot may also be one
-that the reference describes anywhere. A parameter is no link, and neither is the object's own name.
+A name is looked up as Python would, in the class and in the module of the docstring. One with a capital letter or a dot
+may also be one that the reference describes anywhere. A parameter is no link, and neither is the object's own name.
 """
 
 import re

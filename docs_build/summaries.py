@@ -1,4 +1,4 @@
-"""A hook of MkDocs: the first sentence of each page is its description for search engines, and llms.txt lists all pages with theirs."""
+"""A hook of MkDocs: the first sentence of a page is its description for search engines; llms.txt lists all of them."""
 
 import re
 from collections.abc import Iterable

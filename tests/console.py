@@ -1,10 +1,10 @@
 """Runs the terminal sessions that the documentation shows, in `console` blocks.
 
-A line that begins with `$ ` is a command, lines with `> ` after it continue it, and what follows, up to the next command, is what
-it prints in a terminal of 80 columns: stdout and stderr together, without colours. A session can
+A line that begins with `$ ` is a command, lines with `> ` after it continue it, and what follows, up to the next
+command, is what it prints in a terminal of 80 columns: stdout and stderr together, without colours. A session can
 `export NAME=value`, run `eventstore`, with `<<EOF` for its standard input and `| cat` for a pipe, and `echo $?`.
 
-What differs from run to run, `VARIES`, may differ; everything else must be the same, versions of the schema and counts too.
+What differs from run to run, `VARIES`, may differ; everything else must be the same, schema versions and counts too.
 The folder in which a document runs is shown as `/srv`.
 """
 
@@ -74,7 +74,7 @@ class Terminal:
         self._exit_code = 0
 
     def replay(self, block: str) -> str:
-        """Run the commands of a block, and return it as it should be: the lines that still hold are kept as they are."""
+        """Run the commands of a block, and return it as it should be, with the lines that still hold as they are."""
         lines = []
         for command in commands(block):
             lines += [*command.typed, *_kept(command.shown, self._run(command))]

@@ -2,8 +2,8 @@
 
 A document is one program. Its blocks run in order, in one namespace, in an empty working directory; so it is one test,
 which neither a random order nor a distribution over processes can take apart. A text block right after a python block
-is what that block prints. A console block is a session in a terminal: see console.py. If a document defines tests, pytest
-runs them.
+is what that block prints. A console block is a session in a terminal: see console.py. If a document defines tests,
+pytest runs them.
 
 `python -m tests.fix_documentation docs/how-to/migrate.md …` writes into documents what their blocks print now.
 """

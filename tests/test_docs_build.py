@@ -21,7 +21,7 @@ def test_a_page_is_described_by_its_first_sentence() -> None:
     ("markdown", "sentence"),
     [
         ("# T\n\n```python\nx = 1\n```\n\nOne\ntwo. Three.", "One two."),
-        ("# T\n\n| a | b |\n|---|---|\n\n- item\n\n1. first\n\n![picture](x.svg)\n\nVersion 2.0 is here. And", "Version 2.0 is here."),
+        ("# T\n\n| a |\n|---|\n\n- item\n\n1. first\n\n![picture](x.svg)\n\nIt is 2.0. And", "It is 2.0."),
         ("# T\n\n**Bold** [link](x.md#y) text", "Bold link text"),
         ("# T\n\n::: eventstore.EventStore", ""),
     ],
