@@ -37,7 +37,7 @@ def _listed(items: Iterable["StructureItem"]) -> Iterable[str]:
     for item in items:
         if item.is_section:
             yield from ("", f"## {item.title}")
-            yield from _listed(item.children or ())
+            yield from _listed(item.children or ())  # type: ignore[attr-defined]  # as is_section
 
 
 def _line(page: "Page") -> str:
