@@ -1,8 +1,11 @@
-"""Run the documentation: the python blocks of docs/ and README.md are tests.
+"""Run the documentation: the python and console blocks of docs/ and README.md are tests.
 
 A document is one program. Its blocks run in order, in one namespace, in an empty working directory; so it is one test,
 which neither a random order nor a distribution over processes can take apart. A text block right after a python block
-is what that block prints. Where a document defines tests, pytest runs them.
+is what that block prints. A console block is a session in a terminal: see console.py. If a document defines tests,
+pytest runs them.
+
+`python -m tests.fix_documentation docs/how-to/migrate.md …` writes into documents what their blocks print now.
 """
 
 import difflib
@@ -11,7 +14,7 @@ import re
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +29,7 @@ from sybil.example import SybilFailure
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from eventstore import EventStore
+from tests.console import Terminal
 
 ROOT: Final = Path(__file__).parent.parent
 NOT_RUN: Final = frozenset({"text", "sh", "sql"})
@@ -41,7 +45,7 @@ _CHOSEN: Final = "not TestOurSetUp or append"
 """Of the contract that a document runs on SQLite only a part: `tests/test_contract.py` has the whole on the same."""
 
 _FENCED_BLOCKS: Final = RawFencedCodeBlockLexer(re.compile(r"(?P<language>[^\n]*)\n"))
-_run_python: Final = PythonEvaluator()
+_EVALUATORS: Final = {"python": PythonEvaluator(), "console": None}  # a console's blocks are run by its Terminal
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "MarkdownFile | None":
@@ -94,7 +98,23 @@ class Program(pytest.Item):
 
 
 def run_document(path: Path) -> None:
-    """Run the python blocks of a document, then the tests that they define."""
+    """Run the blocks of a document, then the tests that they define."""
+    for example, printed in _outdated(path):
+        differences = difflib.ndiff(example.parsed.splitlines(), printed.splitlines())
+        raise SybilFailure(example, "\n".join(["something else is printed:", *differences]))
+
+
+def update_document(path: Path) -> None:
+    """Write into a document what its blocks print now."""
+    text = path.read_text(encoding="utf-8")
+    for example, printed in reversed(list(_outdated(path))):
+        block = text[example.start : example.end].replace(example.parsed, printed, 1)
+        text = text[: example.start] + block + text[example.end :]
+    path.write_text(text, encoding="utf-8")
+
+
+def _outdated(path: Path) -> Iterator[tuple[Example, str]]:
+    """Run a document, and yield each block that shows something else than what is printed, with what is printed."""
     document = Sybil([_parse]).parse(path)
     module = ModuleType(f"docs_{path.stem.replace('-', '_')}")  # where a block's classes are looked up
     document.namespace = vars(module)
@@ -103,7 +123,7 @@ def run_document(path: Path) -> None:
         patch.setitem(sys.modules, module.__name__, module)
         opened: list[object] = []
         try:
-            _run(document, opened)
+            yield from _run(document, opened)
         finally:
             _close_databases(opened)
         if any(name.startswith(("test_", "Test")) for name in document.namespace):
@@ -113,7 +133,7 @@ def run_document(path: Path) -> None:
 def _parse(document: Document) -> Iterable[Region]:
     for region in _FENCED_BLOCKS(document):
         region.parsed = region.lexemes["source"]
-        region.evaluator = _run_python if _language(region) == "python" else _leave_out
+        region.evaluator = _EVALUATORS.get(_language(region), _leave_out)
         yield region
 
 
@@ -124,21 +144,27 @@ def _language(region: Region) -> str:
 
 def _leave_out(example: Example) -> str | None:
     language = _language(example.region)
-    return None if language in NOT_RUN else f"{language!r} is neither 'python' nor one of {sorted(NOT_RUN)}"
+    known = [*_EVALUATORS, *sorted(NOT_RUN)]
+    return None if language in NOT_RUN else f"{language!r} is none of {known}"
 
 
-def _run(document: Document, opened: list[object]) -> None:
+def _run(document: Document, opened: list[object]) -> Iterator[tuple[Example, str]]:
     """Run the blocks, and note what they have opened: a later block may give its name to something else."""
-    end_of_block, printed = 0, ""
+    terminal = Terminal()
+    end_of_python, printed = 0, ""
     for example in document.examples():
-        follows_directly = end_of_block and not document.text[end_of_block : example.start].strip()
-        if follows_directly and _language(example.region) == "text" and example.parsed != printed:
-            differences = difflib.ndiff(example.parsed.splitlines(), printed.splitlines())
-            raise SybilFailure(example, "\n".join(["the block before it prints something else:", *differences]))
+        language = _language(example.region)
+        if language == "console":
+            shown = terminal.replay(example.parsed)
+        else:
+            follows_directly = end_of_python and not document.text[end_of_python : example.start].strip()
+            shown = printed if language == "text" and follows_directly else example.parsed
+        if example.parsed != shown:
+            yield example, shown
         with redirect_stdout(io.StringIO()) as output:
             example.evaluate()
         opened.extend(value for value in document.namespace.values() if isinstance(value, EventStore | Engine))
-        end_of_block = example.end if _language(example.region) == "python" else 0
+        end_of_python = example.end if language == "python" else 0
         printed = output.getvalue()
 
 
@@ -158,3 +184,8 @@ def _run_tests(document: Document, folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # our own pytest
     if done.returncode != 0:
         pytest.fail(f"the tests in {document.path} fail:\n{done.stdout}{done.stderr}", pytrace=False)
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        update_document(Path(argument))

@@ -14,7 +14,7 @@ from tests.trips import trip_of_append, trip_of_batch
 
 ROOT = Path(__file__).parent.parent
 LAYOUT = ROOT / "docs" / "explanation" / "layout.md"
-FOLDERS = ("eventstore", "tests", "docs", "examples", "benchmarks", "alembic")
+FOLDERS = ("eventstore", "tests", "docs", "docs_build", "examples", "benchmarks", "alembic")
 
 
 def files() -> set[str]:

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from mkdocs_notebooks import to_markdown
+from docs_build.notebooks import to_markdown
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs").rglob("*.ipynb"))
 
