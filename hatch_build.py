@@ -1,4 +1,4 @@
-"""A hook of Hatchling: the description on a package index is the README, without what leads to files that are not there."""
+"""A hook of Hatchling: the description on a package index is the README, without links to files that are not there."""
 
 import re
 from pathlib import Path
