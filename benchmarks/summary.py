@@ -38,10 +38,10 @@ def lines(run: Run) -> list[str]:
 
 
 def headline(run: Run) -> str:
-    """Return one paragraph for the front pages; what was not measured is left out."""
+    """Return a paragraph of ratios for the front pages; what was not measured is left out."""
     comparisons = {result.key: result for result in run.results if isinstance(result, Comparison)}
-    said = "; ".join(_headline(comparisons))
-    return f"{said}. Measured on {run.machine['processor']}, with PostgreSQL on the same machine." if said else ""
+    said = ". ".join(_headline(comparisons))
+    return f"{said}. (Measured in turns, on {run.machine['processor']}.)" if said else ""
 
 
 def _headline(comparisons: Mapping[str, Comparison]) -> Iterator[str]:
@@ -49,14 +49,15 @@ def _headline(comparisons: Mapping[str, Comparison]) -> Iterator[str]:
         ratio = comparisons["append_one_new_durable"].ratio(OURS)
         if ratio:
             yield f"A durable append of one event takes {ratio.median:.1f} times as long as the driver's bare INSERT"
-    if _has(comparisons, "append_1000", OURS):
-        yield f"appends of 1,000 store {_thousands(comparisons['append_1000'])} events a second"
-    if _has(comparisons, "projection", OURS):
-        yield f"a projection that counts handles {_thousands(comparisons['projection'])} events a second"
-
-
-def _thousands(comparison: Comparison) -> str:
-    return f"{1 / comparison.median(OURS) / 1000:,.0f},000"
+    for key, when in (("append_one_new_durable", "One writer appends"), ("writers_8", "Eight writers append")):
+        ratios = {
+            title: comparisons[key].ratio(name, OURS)
+            for name, title in _RIVALS.items()
+            if _has(comparisons, key, OURS, name)
+        }
+        times = [f"{ratio.median:.1f} times as fast as with {title}" for title, ratio in ratios.items() if ratio]
+        if times:
+            yield f"{when} {', '.join(times)}"
 
 
 def _line(head: str, separator: str, parts: Iterator[str]) -> str:
