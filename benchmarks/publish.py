@@ -5,9 +5,9 @@ The page has places for them, between two comments each:
     <!-- figures: append_one_* -->
     <!-- end of figures -->
 
-What a place names is the beginning of the keys of results, with `*` for anything, `summary`, `targets` or `machine`.
-Charts are named in the page as images; they are written into the folder of the page's name, and the figures as JSON
-beside them.
+What a place names is the beginning of the keys of results, with `*` for anything, `headline`, `summary`, `targets` or
+`machine`. Charts are named in the page as images; they are written into the folder of the page's name, and the figures
+as JSON beside them. The front pages have the headline only.
 """
 
 import json
@@ -21,9 +21,11 @@ import click
 
 from benchmarks import charts, markdown
 from benchmarks.results import Run
-from benchmarks.summary import summary
+from benchmarks.summary import headline, summary
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "explanation" / "performance.md"
+_ROOT: Final = Path(__file__).parent.parent
+PAGE: Final = _ROOT / "docs" / "explanation" / "performance.md"
+FRONT_PAGES: Final = (_ROOT / "README.md", _ROOT / "docs" / "index.md")
 _PLACE: Final = re.compile(r"(<!-- figures: (?P<names>[^>]*?) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
 _CHART: Final = re.compile(r"\]\(performance/(?P<name>[a-z0-9_]+)\.svg\)")
 
@@ -48,6 +50,9 @@ def main(*, results: Path, page: Path, even_quick: bool) -> None:
     if results.resolve() != (folder / "results.json").resolve():
         shutil.copyfile(results, folder / "results.json")
     page.write_text(text)
+    if page == PAGE:
+        for front in FRONT_PAGES:
+            front.write_text(filled(front.read_text(), run))
     click.echo(f"{page} and {len(named & drawn.keys())} charts are written; not in this run: {_missing(text, drawn)}")
 
 
@@ -75,6 +80,8 @@ def _figures(names: list[str], run: Run) -> str:
     for name in names:
         if name == "targets":
             parts.append(markdown.targets(run))
+        elif name == "headline":
+            parts.append(headline(run))
         elif name == "summary":
             parts.append(summary(run))
         elif name == "machine":

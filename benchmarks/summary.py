@@ -37,6 +37,29 @@ def lines(run: Run) -> list[str]:
     return [line for line in found if line]
 
 
+def headline(run: Run) -> str:
+    """Return a paragraph of ratios for the front pages; what was not measured is left out."""
+    comparisons = {result.key: result for result in run.results if isinstance(result, Comparison)}
+    said = ". ".join(_headline(comparisons))
+    return f"{said}. (Measured in turns, on {run.machine['processor']}.)" if said else ""
+
+
+def _headline(comparisons: Mapping[str, Comparison]) -> Iterator[str]:
+    if _has(comparisons, "append_one_new_durable", OURS):
+        ratio = comparisons["append_one_new_durable"].ratio(OURS)
+        if ratio:
+            yield f"A durable append of one event takes {ratio.median:.1f} times as long as the driver's bare INSERT"
+    for key, when in (("append_one_new_durable", "One writer appends"), ("writers_8", "Eight writers append")):
+        ratios = {
+            title: comparisons[key].ratio(name, OURS)
+            for name, title in _RIVALS.items()
+            if _has(comparisons, key, OURS, name)
+        }
+        times = [f"{ratio.median:.1f} times as fast as with {title}" for title, ratio in ratios.items() if ratio]
+        if times:
+            yield f"{when} {', '.join(times)}"
+
+
 def _line(head: str, separator: str, parts: Iterator[str]) -> str:
     said = separator.join(parts)
     return f"{head}: {said}." if said else ""

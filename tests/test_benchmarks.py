@@ -166,10 +166,12 @@ def test_figures_go_into_their_places_again_and_again() -> None:
     assert publish.filled(once, run) == once
 
 
-def test_the_page_on_performance_has_the_figures_of_its_file_and_no_others() -> None:
+@pytest.mark.parametrize("path", [publish.PAGE, *publish.FRONT_PAGES], ids=lambda path: path.name)
+def test_a_page_has_the_figures_of_the_published_file_and_no_others(path: Path) -> None:
     run = Run.from_json(json.loads(PUBLISHED.read_text()))
-    page = publish.PAGE.read_text()
+    page = path.read_text()
 
+    assert publish.places(page)
     assert publish.filled(page, run) == page
 
 

@@ -1,6 +1,8 @@
-"""What the documentation says of the tests."""
+"""What the documentation says of the tests, and tutorials as a reader types them."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,9 +21,9 @@ def test_tests_that_a_page_names_are_there(page: Path) -> None:
 
 def test_the_glossary_is_in_alphabetical_order() -> None:
     text = (TESTS.parent / "docs" / "reference" / "glossary.md").read_text()
-    words = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
+    words = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert len(words) > 40
-    assert words == sorted(words)
+    assert words == sorted(words, key=str.casefold)
 
 
 def test_the_page_of_the_store_has_every_method_once() -> None:
@@ -29,3 +31,27 @@ def test_the_page_of_the_store_has_every_method_once() -> None:
     named = re.findall(r"^::: eventstore\.EventStore\.(\w+)$", text, re.MULTILINE)
     public = {name for name in vars(EventStore) if not name.startswith("_")}
     assert sorted(named) == sorted(public - {"core", "with_core"})  # those two are for the package itself
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_tutorial_typed_into_a_file_prints_what_it_says_at_each_run(tmp_path: Path) -> None:
+    found = blocks((TESTS.parent / "docs" / "tutorial.md").read_text(encoding="utf-8"))
+    (tmp_path / "tutorial.py").write_text("".join(block for language, block in found if language == "python"), "utf-8")
+    expected = "".join(block for language, block in found if language == "text")
+    for run in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "tutorial.py"],
+            cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.stdout == expected.replace("runs: 1", f"runs: {run}")
+
+
+def test_the_shop_says_how_many_tests_pass() -> None:
+    text = (TESTS.parent / "docs" / "tutorial-shop.md").read_text(encoding="utf-8")
+    said = list(re.finditer(r"`(\d+) passed`", text))
+    assert len(said) == 2
+    assert [int(each[1]) for each in said] == [text.count("\ndef test_", 0, each.start()) for each in said]

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from hatch_build import for_an_index
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -28,6 +30,13 @@ def test_the_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_on_a_package_index_no_link_leads_to_a_file_that_is_not_there() -> None:
+    shown = for_an_index(README)
+    assert [link for link in re.findall(r"\]\(([^)]*)\)", shown) if not link.startswith("https://")] == []
+    assert "upcasters rename, split, drop" in shown.lower()
+    assert "home.svg" not in shown
 
 
 def test_no_merge_has_left_its_marks() -> None:
