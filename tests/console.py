@@ -27,8 +27,8 @@ VARIES: Final = {
     re.compile(r"\bin [\d.]+ s( \([\d,]+ events a second\))?"): "in <duration>",
     re.compile(r" {2,}\d+\.\d(?= |$)"): "  <seconds>",  # in a column of a table
 }
-_TERMINAL: Final = {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "80", "TERM": "xterm"}
-_PIPE: Final = {"FORCE_COLOR": None, "NO_COLOR": None, "COLUMNS": "80", "TERM": "xterm"}
+_TERMINAL: Final[dict[str, str | None]] = {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "80", "TERM": "xterm"}
+_PIPE: Final[dict[str, str | None]] = {"FORCE_COLOR": None, "NO_COLOR": None, "COLUMNS": "80", "TERM": "xterm"}
 _SHELL: Final = frozenset({"|", "<", ">", ">>", "&&", "||", ";", "&"})  # the rest of what a shell could do
 _CONTROL: Final = re.compile(r"(\x1b\[[0-9;?]*[A-Za-z]|[\r\n])")
 
