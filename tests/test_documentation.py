@@ -24,6 +24,13 @@ def test_the_glossary_is_in_alphabetical_order() -> None:
     assert words == sorted(words, key=str.casefold)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "how-to"], ids=lambda page: page.stem)
+def test_a_how_to_begins_with_when_it_is_needed_and_ends_with_what_next(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.split("\n\n")[1].startswith("You need this ")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE)[-1] == "What next"
+
+
 def blocks(text: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
