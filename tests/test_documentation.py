@@ -26,19 +26,18 @@ def test_the_glossary_is_in_alphabetical_order() -> None:
     assert words == sorted(words, key=str.casefold)
 
 
-<<<<<<< HEAD
 def test_the_page_of_the_store_has_every_method_once() -> None:
     text = (TESTS.parent / "docs" / "reference" / "store.md").read_text()
     named = re.findall(r"^::: eventstore\.EventStore\.(\w+)$", text, re.MULTILINE)
     public = {name for name in vars(EventStore) if not name.startswith("_")}
     assert sorted(named) == sorted(public - {"core", "with_core"})  # those two are for the package itself
-=======
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "how-to"], ids=lambda page: page.stem)
 def test_a_how_to_begins_with_when_it_is_needed_and_ends_with_what_next(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.split("\n\n")[1].startswith("You need this ")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE)[-1] == "What next"
->>>>>>> pages
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
