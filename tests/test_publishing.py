@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+GIT = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]  # also what is new and not yet committed
 KINDS = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]  # in this order: Keep a Changelog
 
 
@@ -46,7 +47,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def files_of_the_project(*folders: str) -> set[str]:
     if not (ROOT / ".git").exists():
         pytest.skip("not a clone: git can't say which files the project has")
-    listed = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, check=True, capture_output=True, text=True)
+    listed = subprocess.run([*GIT, *folders], cwd=ROOT, check=True, capture_output=True, text=True)
     return {name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
 
 
