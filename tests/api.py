@@ -53,6 +53,8 @@ def documented() -> dict[str, set[str]]:
         for block in _OPTIONS.finditer(page.read_text(encoding="utf-8")):
             path, members = block["path"], _MEMBERS.search(block["options"])
             module, _, name = path.rpartition(".")
+            if not _path(module).exists() and not _path(path).exists():
+                continue  # a method: its class is shown, too
             origin = _imported(module, name)
             if origin is None and _path(path).exists():
                 named = re.findall(r"\w+", members["inline"] or members["lines"]) if members else exported(path)
