@@ -24,7 +24,8 @@ from eventstore.testing import contract, scenario
 
 with EventStore.in_memory() as store:
     store.append("order-1", [NewEvent("placed")], expected_version=0)
-    frames.append(store, [{"id": 1}], stream_id=lambda row: "order-2", event="placed", key="id")
+    event = lambda row: NewEvent("placed", row)
+    frames.append(store, [{"id": 1}], stream_id=lambda row: "order-2", event=event, key="id")
     assert migrations.verify(store.engine) == []
     print(len(list(store.read_all())))
 """

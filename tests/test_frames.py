@@ -410,7 +410,9 @@ def test_polars_pandas_and_duckdb_take_a_frame_as_it_is() -> None:
         store.append("a-1", events, expected_version=0)
         frame = frames.read_all(store, KEPT, batch_size=30)
         assert pl.DataFrame(frame).equals(frame.polars())
-        assert pd.DataFrame.from_arrow(frame).shape == frame.pandas().shape == (100, 12)
+        assert frame.pandas().shape == (100, 12)
+        if hasattr(pd.DataFrame, "from_arrow"):  # from pandas 3 on
+            assert pd.DataFrame.from_arrow(frame).shape == (100, 12)
         sums = duckdb.sql("SELECT who, sum(total) FROM frame GROUP BY who ORDER BY who")
         assert sums is not None
         assert sums.fetchall() == [

@@ -44,8 +44,12 @@ def stream_of(row: Mapping[str, Any]) -> str:
     return f"customer-{row['who']}"
 
 
+def bought(row: dict[str, Any]) -> NewEvent:
+    return NewEvent("bought", row)
+
+
 def load(store: EventStore, data: Any, **options: Any) -> frames.Appended:
-    return frames.append(store, data, **{"stream_id": stream_of, "event": "bought", "key": "id", **options})
+    return frames.append(store, data, **{"stream_id": stream_of, "event": bought, "key": "id", **options})
 
 
 def stored(store: EventStore) -> list[Any]:
@@ -167,14 +171,16 @@ def test_a_row_can_be_several_events_or_none_and_objects_of_classes() -> None:
         assert len({event.event_id for event in events}) == 12
 
 
-def test_the_column_of_the_stream_id_is_no_data_and_ids_can_be_ones_own() -> None:
+def test_a_function_may_change_its_row_and_set_ids_of_its_own() -> None:
     own = NewEvent("named", {"n": 1})
+    rows = [{"stream": "a-1", "id": 1, "type": "plain"}]
     with EventStore.in_memory() as store:
-        load(store, [{"stream": "a-1", "id": 1}], stream_id="stream", event="plain")
+        load(store, rows, stream_id="stream", event=lambda row: NewEvent(row.pop("type"), {"n": row.pop("id")}))
         load(store, [{"stream": "a-2"}], stream_id="stream", event=lambda _: own, key=None)
         plain, named = store.read_all()
-        assert (plain.stream_id, plain.data) == ("a-1", {"id": 1})
+        assert (plain.stream_id, plain.event_type, plain.data) == ("a-1", "plain", {"n": 1})
         assert (named.stream_id, named.event_id) == ("a-2", own.event_id)
+    assert rows == [{"stream": "a-1", "id": 1, "type": "plain"}]
 
 
 def test_progress_is_told_after_each_batch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,8 +209,16 @@ def test_what_a_row_or_an_argument_has_wrong_is_told() -> None:
             ("text", {}),
             ([1], {}),
             (ROWS, {"key": ["id", "nothing"]}),
+            (ROWS, {"key": []}),
+            (ROWS, {"key": 7}),
+            ([{"id": object(), "who": "x"}], {}),
+            ([{"id": "\ud800", "who": "x"}], {}),
+            (ROWS, {"stream_id": None}),
             (ROWS, {"stream_id": "nothing"}),
+            (ROWS, {"stream_id": "id"}),
             (ROWS, {"stream_id": lambda _: ""}),
+            ([{"id": 1, "who": ["x"]}], {"stream_id": "who"}),
+            (ROWS, {"event": "bought"}),
             (ROWS, {"expected_version": "any"}),
             (ROWS, {"batch_size": 0}),
             (finer, {}),

@@ -1,9 +1,10 @@
 """The MessagePack codec."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from types import NoneType
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgpack
@@ -39,7 +40,7 @@ class MessagePackCodec:
         # With these bytes begin the extensions that `encode` writes. msgspec would refuse them, too, but later.
         if not (0xC7 in data or 0xD4 in data or 0xD5 in data or 0xD6 in data or 0xD7 in data or 0xD8 in data):  # noqa: PLR2004
             try:
-                return _read_json_types(data)
+                return read_json_types(data)
             except Exception:  # noqa: BLE001, S110  # msgpack succeeds, or raises the right error
                 pass
         return unpack(data)
@@ -51,7 +52,8 @@ def unpack(data: bytes) -> Any:
     return msgpack.unpackb(data, ext_hook=_unpack_extension, list_hook=list_hook, strict_map_key=False)
 
 
-_SCALAR: Final[Any] = None | bool | int | float | str
+_FINITE: Final[Any] = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_SCALAR: Final[Any] = None | bool | int | _FINITE | str
 _DEPTH: Final = 5
 
 
@@ -59,7 +61,8 @@ def _json_types() -> Any:
     """Return the types of JSON, nested to a few levels.
 
     msgspec reads these as msgpack does, in half of the time. It refuses all others, and so all that it would read
-    differently: keys that are lists, which it makes tuples, timestamps, and levels without end.
+    differently: keys that are lists, which it makes tuples, timestamps, and levels without end; and numbers that are
+    not finite, which JSON does not have.
     """
     types: Any = _SCALAR
     for _ in range(_DEPTH):
@@ -67,7 +70,8 @@ def _json_types() -> Any:
     return types
 
 
-_read_json_types: Final = msgspec.msgpack.Decoder(_json_types()).decode
+read_json_types: Final = msgspec.msgpack.Decoder(_json_types()).decode
+"""Returns the value from MessagePack if JSON has all of its types; raises any error if not."""
 _MARK: Final = 0xD4
 """The first byte of each of `_MARKS`."""
 _MARKS: Final = {cls: msgpack.ExtType(7, cls.__name__[:1].encode()) for cls in (tuple, set, frozenset)}

@@ -8,8 +8,9 @@ from itertools import islice
 from typing import Any, Final
 from uuid import UUID, uuid5
 
+from eventstore.codecs.refusals import NotStorableError
 from eventstore.common.notebook_html import thing_html
-from eventstore.common.validation import check_number
+from eventstore.common.validation import check_function, check_number, check_stream_id
 from eventstore.contrib.frames.column_types import json_text
 from eventstore.contrib.frames.incoming import DataRow, rows_of
 from eventstore.errors import ExtraMissing, InvalidInput
@@ -53,7 +54,7 @@ def append(
     data: Any,
     *,
     stream_id: str | Callable[[DataRow], str],
-    event: str | Callable[[DataRow], Any],
+    event: Callable[[DataRow], Any],
     key: str | Sequence[str] | None,
     expected_version: int | Mapping[str, int] = NO_STREAM,
     metadata: Mapping[str, Any] | None = None,
@@ -66,14 +67,18 @@ def append(
     It is idempotent and can be run again after an interruption: event ids are derived from the keys of the rows, so
     stored events are recognised and left as they are. The data may have more rows at its end than in an earlier run.
 
+    A row is a dict of column names and Python's values: exactly those of the data, or the append is refused. What a
+    data frame holds as missing is None. If a column can't be appended at all, nothing is written; if a value of a later
+    row can't, nothing of its batch is. Memory holds one batch.
+
     Args:
         store: The store; a joined one appends in its transaction.
         data: A data frame of pandas or Polars, a DuckDB relation, another Arrow stream, or mappings.
-        stream_id: The column with the stream ids, or a function that returns the stream id of a row (a mapping).
-        event: The event type of all rows, with the other columns as data; or a function that returns the event of a
-            row: a `NewEvent`, an object of a registered class, a list of these, or None for no event.
-        key: The column or columns that identify a row within its stream, in every run. None keeps the event ids that
-            your function has set.
+        stream_id: The name of the column with the stream ids, or a function that returns the stream id of a row.
+        event: A function that returns the event of a row: a `NewEvent`, an object of a registered class, a list of
+            these, or None for no event. The row is its own to change.
+        key: The names of the columns that identify a row within its stream, in every run; or of the one column. None
+            keeps the event ids that your function has set.
         expected_version: The version of each stream before its first row. The first event of a stream must become the
             next version, the second one the version after it, and so on. A mapping has versions by stream id, and 0
             for other streams. Defaults to 0: the streams are new.
@@ -89,7 +94,8 @@ def append(
     Raises:
         ConcurrencyConflict: A stream has other events than these at their versions. The batches before are stored.
         EventIdReused: The row with this key was stored with other data.
-        InvalidInput: An argument is not valid, or a row can't become an event. A note on the error names the row.
+        InvalidInput: An argument is not valid, a column has values that an event can't hold exactly, or a row can't
+            become an event. A note on the error names the row.
         EncodingError: A row has a value that can't be stored exactly.
         ExtraMissing: `progress` is True, and rich is not installed.
 
@@ -99,18 +105,21 @@ def append(
             store,
             orders,
             stream_id=lambda row: f"order-{row['order_id']}",
-            event=lambda row: OrderPlaced(customer=row["customer"], total=row["total"]),
+            event=lambda row: NewEvent("order-placed", row),
             key="order_id",
             progress=True,
         )
         ```
     """
     check_number("batch_size", batch_size, minimum=1)
+    check_function("event", event)
+    if not isinstance(stream_id, str):
+        check_function("stream_id", stream_id)
     maker = _EventMaker(
         event_types=store.event_types,
         stream_id=stream_id,
         event=event,
-        key=(key,) if isinstance(key, str) else key,
+        key=_columns_of(key),
         namespace=namespace,
         versions=_Versions(expected_version),
         metadata=metadata,
@@ -159,7 +168,7 @@ class _EventMaker:
 
     event_types: EventTypes
     stream_id: str | Callable[[DataRow], str]
-    event: str | Callable[[DataRow], Any]
+    event: Callable[[DataRow], Any]
     key: Sequence[str] | None
     namespace: UUID
     versions: _Versions
@@ -168,18 +177,33 @@ class _EventMaker:
     def appends(self, number: int, row: DataRow) -> Iterator[Append]:
         """Yield an append for each event, so that each is recognised in another run with other batches."""
         with _error_note(f"in the row {number} of the data, counted from 0"):
-            stream_id = self.stream_id(row) if callable(self.stream_id) else _value(row, self.stream_id)
-            result = self.event(row) if callable(self.event) else NewEvent(self.event, self._data(row))
+            stream_id = _value(row, self.stream_id) if isinstance(self.stream_id, str) else self.stream_id(row)
+            check_stream_id(stream_id)
+            key = None if self.key is None else [_key_part(row, part) for part in self.key]
+            result = self.event(row)
             events = [] if result is None else result if isinstance(result, list | tuple) else [result]
             for index, each in enumerate(events):
                 event = each if isinstance(each, NewEvent) else self.event_types.new_event(each)
-                if self.key is not None:
-                    name = json_text([stream_id, event.event_type, index, *(_key_part(row, part) for part in self.key)])
-                    event = replace(event, event_id=uuid5(self.namespace, name))
+                if key is not None:
+                    event = replace(event, event_id=self._event_id([stream_id, event.event_type, index, *key]))
                 yield Append(stream_id, [event], expected_version=self.versions.take(stream_id), metadata=self.metadata)
 
-    def _data(self, row: DataRow) -> dict[str, Any]:
-        return {name: value for name, value in row.items() if name != self.stream_id}
+    def _event_id(self, parts: Sequence[Any]) -> UUID:
+        try:
+            return uuid5(self.namespace, json_text(parts))
+        except (NotStorableError, UnicodeEncodeError):
+            msg = "the key has a value of which no event id can be made, because it can't be JSON text; convert it"
+            raise InvalidInput(msg) from None
+
+
+def _columns_of(key: Any) -> Sequence[str] | None:
+    columns = (key,) if isinstance(key, str) else key
+    if columns is not None and not (
+        isinstance(columns, Sequence) and columns and all(isinstance(column, str) for column in columns)
+    ):
+        msg = "key must be the name of a column, a list of names, or None"
+        raise InvalidInput(msg)
+    return columns
 
 
 def _value(row: DataRow, column: str) -> Any:

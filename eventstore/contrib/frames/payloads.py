@@ -6,15 +6,23 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from eventstore.backends.protocol import Row
 from eventstore.codecs import MessagePackCodec
+from eventstore.codecs.messagepack import read_json_types
 from eventstore.codecs.refusals import NotStorableError
 from eventstore.contrib.frames.column_types import json_text
 from eventstore.errors import DecodingError
-from eventstore.event_types.upcasting import Shape
 from eventstore.rows.mapper import EVENT_TYPE, SCHEMA_VERSION, STREAM_ID, VERSION, EventMapper
 
 _CODEC, _DATA = 6, 7
+_SHAPE: Final = itemgetter(EVENT_TYPE, SCHEMA_VERSION, _CODEC)
+_JSON_LINES: Final = msgspec.json.Encoder().encode_lines
+_TAG: Final = b'{"$'
+"""Begins an object that `JSONCodec` could take for a type that JSON does not have."""
 _UPCAST: Final = -1
 """Stands for the codec number if the data is plain data that an upcaster has returned."""
 
@@ -33,7 +41,7 @@ class Payloads:
         self._upcast = upcast
         self._steps = mapper.event_types.steps if upcast else {}
         self._readers = mapper.event_types.readers if upcast else {}
-        self._known: set[Shape] = set()
+        self._known: set[tuple[str, int, int]] = set()
 
     def expand(self, rows: Sequence[Row], *, newest_first: bool = False) -> Sequence[Row]:
         """Return the rows, with each old one replaced by those that the upcasters return for it: one, several or none.
@@ -64,7 +72,7 @@ class Payloads:
         Raises:
             DecodingError: The data of a row can't be read, or does not fit its class.
         """
-        shapes = {(row[EVENT_TYPE], row[SCHEMA_VERSION], row[_CODEC]) for row in rows}
+        shapes = {*map(_SHAPE, rows)}
         if len(shapes) == 1:
             with suppress(Exception):  # decoding one by one then finds the row, and what is wrong with it
                 return list(map(self._reader(*shapes.pop()), map(itemgetter(_DATA), rows)))
@@ -104,33 +112,53 @@ class Payloads:
             values.append(value)
         return values
 
-    def texts(self, rows: Sequence[Row]) -> list[str]:
+    def texts(self, rows: Sequence[Row]) -> pa.Array:
         """Return the data of each row as JSON text of upcast plain data, without event classes.
 
         Raises:
             DecodingError: The data of a row can't be read, or its schema version is not known.
         """
-        texts: list[str] = []
-        known = self._known
+        with suppress(Exception):  # writing them one by one then succeeds, or finds the row and what is wrong with it
+            return self._texts_at_once(rows)
+        texts: list[str | bytes] = []
         for row in rows:
             try:
-                if (row[EVENT_TYPE], row[SCHEMA_VERSION]) not in known:
-                    self._check_shape(row[EVENT_TYPE], row[SCHEMA_VERSION])
-                texts.append(json_text(self._plain(row)))
+                self._check_shapes({_SHAPE(row)})
+                texts.append(self._text(row))
             except DecodingError as error:
                 raise _at(error, row) from None
             except NotStorableError as error:  # MessagePack allows deeper nesting
                 raise _at(DecodingError(f"the data can't be JSON text: {error}"), row) from None
-        return texts
+        return pa.array(texts, pa.string())
+
+    def _texts_at_once(self, rows: Sequence[Row]) -> pa.Array:
+        """Return the texts if all data is MessagePack of JSON's types; raise any error if not."""
+        shapes = {*map(_SHAPE, rows)}
+        self._check_shapes(shapes)
+        if {codec for *_, codec in shapes} != {MessagePackCodec.number}:
+            raise ValueError
+        lines = _JSON_LINES(map(read_json_types, map(itemgetter(_DATA), rows)))
+        if _TAG in lines:
+            raise ValueError
+        return pc.split_pattern(pa.array([lines], pa.string()), "\n").values[:-1]  # a line break in a text is escaped
+
+    def _text(self, row: Row) -> str | bytes:
+        if row[_CODEC] == MessagePackCodec.number:
+            with suppress(Exception):
+                text = msgspec.json.encode(read_json_types(row[_DATA]))
+                if _TAG not in text:
+                    return text
+        return json_text(self._plain(row))
 
     def _plain(self, row: Row) -> Any:
         return row[_DATA] if row[_CODEC] == _UPCAST else self._decode(row[_CODEC], row[_DATA])
 
-    def _check_shape(self, event_type: str, schema_version: int) -> None:
+    def _check_shapes(self, shapes: set[tuple[str, int, int]]) -> None:
         """Refuse what `read_all` refuses: a schema version without upcasters to the newest, or beyond it."""
-        if self._upcast and (event_type, schema_version) not in self._event_types.classes:
-            self._event_types.from_plain(event_type, schema_version, None)
-        self._known.add((event_type, schema_version))
+        for event_type, schema_version, _ in shapes - self._known:
+            if self._upcast and (event_type, schema_version) not in self._event_types.classes:
+                self._event_types.from_plain(event_type, schema_version, None)
+        self._known |= shapes
 
 
 def _as_it_is(data: Any) -> Any:
