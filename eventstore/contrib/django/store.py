@@ -17,6 +17,7 @@ from eventstore.core.core import Core
 from eventstore.core.notifier import notifying
 from eventstore.core.options import CoreOptions
 from eventstore.errors import InvalidInput, UnsupportedDatabase
+from eventstore.observer import DatabaseAddress
 from eventstore.store import EventStore
 
 
@@ -63,6 +64,13 @@ class DjangoEventStore(EventStore):
             f"create one: engine_of({self._using!r})"
         )
         raise InvalidInput(msg)
+
+    @property
+    def address(self) -> DatabaseAddress:
+        """Where the database is, for observers."""
+        connection = connections[self._using]
+        settings = connection.settings_dict
+        return DatabaseAddress.of(connection.vendor, settings["NAME"], None, settings["HOST"], settings["PORT"])
 
     @property
     def connection(self) -> Any:
