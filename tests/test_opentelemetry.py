@@ -28,7 +28,7 @@ from eventstore.observer import DatabaseAddress
 from eventstore.projections import OnFailure, Projection, Worker, inline
 from eventstore.repository import always
 from tests.fix_leaks import SECRET
-from tests.fix_telemetry import Telemetry, attributes
+from tests.telemetry import Telemetry, attributes
 from tests.waiting import until
 
 pytest_plugins = ["tests.fix_telemetry"]

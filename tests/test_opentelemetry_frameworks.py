@@ -18,8 +18,8 @@ from eventstore import NO_STREAM, ConcurrencyConflict, EventStore, NewEvent, Rep
 from eventstore.contrib.django import engine_of, get_store
 from eventstore.contrib.flask import FlaskEventStore, current_session, current_store
 from tests.fix_leaks import SECRET
-from tests.fix_telemetry import Telemetry, attributes
 from tests.flask_applications import Invoice, with_flask_sqlalchemy, with_kept_session, with_own_session
+from tests.telemetry import Telemetry, attributes
 
 WHY = "the packages of OpenTelemetry's instrumentation are not installed: pip install '.[test]'"
 DjangoInstrumentor = pytest.importorskip("opentelemetry.instrumentation.django", reason=WHY).DjangoInstrumentor
