@@ -12,13 +12,14 @@ from django.test import Client, override_settings
 from django.urls import path
 from flask import Flask
 from opentelemetry.sdk.trace import ReadableSpan
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 
 from eventstore import NO_STREAM, ConcurrencyConflict, EventStore, NewEvent, Repository
-from eventstore.contrib.django import engine_of, get_store
+from eventstore.contrib.django import get_store
 from eventstore.contrib.flask import FlaskEventStore, current_session, current_store
 from tests.fix_leaks import SECRET
 from tests.flask_applications import Invoice, with_flask_sqlalchemy, with_kept_session, with_own_session
+from tests.readers import opened
 from tests.telemetry import Telemetry, attributes
 
 WHY = "the packages of OpenTelemetry's instrumentation are not installed: pip install '.[test]'"
@@ -42,19 +43,21 @@ def instrumented(instrumentor: Any, telemetry: Telemetry) -> Iterator[None]:
         instrumentor.uninstrument()
 
 
-def check_request(telemetry: Telemetry, metadata: Any, *, statements_in: set[str]) -> None:
+def check_request(telemetry: Telemetry, url: str | URL, *, statements_in: set[str]) -> None:
     """Check the spans of one request that has appended, met a conflict, executed a command and read.
 
     Args:
         telemetry: What was exported.
-        metadata: The metadata of the first event.
+        url: Its database.
         statements_in: The spans of the store that must have spans of statements in them.
     """
     roots = [span for span in telemetry.spans() if span.parent is None]
     assert [root.kind.name for root in roots] == ["SERVER"], [span.name for span in telemetry.spans()]
     (request,) = roots
     trace_ids = {f"{span.context.trace_id:032x}" for span in telemetry.spans() if span.context}
-    assert trace_ids == {metadata["traceparent"].split("-")[1]}
+    with opened(url) as engine:
+        (event,) = EventStore(engine).read_stream("order-1")
+    assert trace_ids == {event.metadata["traceparent"].split("-")[1]}
     for span in telemetry.spans():
         assert span is request or any(span in telemetry.children(other) for other in telemetry.spans())
     of_store = [span for span in telemetry.spans() if is_of_store(span)]
@@ -90,8 +93,8 @@ WAYS = [with_flask_sqlalchemy, with_own_session, with_kept_session]
 
 def request_of_flask(
     telemetry: Telemetry, url: str, make: Callable[..., tuple[Flask, Engine]], *, instruments_engine: bool
-) -> Any:
-    """Send a request to an application whose store is instrumented last; return the metadata of its first event."""
+) -> None:
+    """Send a request to an application whose store is instrumented last."""
     events = FlaskEventStore()
     app, engine = make(url, events)
     if instruments_engine:
@@ -116,9 +119,7 @@ def request_of_flask(
     finally:
         if instruments_engine:
             SQLAlchemyInstrumentor().uninstrument()
-    (event,) = EventStore(engine).read_stream("order-1")
     engine.dispose()
-    return event.metadata
 
 
 @pytest.mark.parametrize("make", WAYS)
@@ -126,18 +127,20 @@ def request_of_flask(
 def test_a_request_to_flask_is_one_tree(
     telemetry: Telemetry, flask_url: str, make: Callable[..., tuple[Flask, Engine]], *, instruments_engine: bool
 ) -> None:
-    metadata = request_of_flask(telemetry, flask_url, make, instruments_engine=instruments_engine)
-    check_request(telemetry, metadata, statements_in={"append", "load", "read"} if instruments_engine else set())
+    request_of_flask(telemetry, flask_url, make, instruments_engine=instruments_engine)
+    statements_in = {"append", "load", "read"} if instruments_engine else set[str]()
+    check_request(telemetry, flask_url, statements_in=statements_in)
 
 
-@pytest.mark.postgresql
+@pytest.mark.parametrize("flask_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("instruments_engine", [False, True], ids=["alone", "with SQLAlchemy's"])
+@pytest.mark.postgresql
 def test_a_request_to_flask_on_a_watched_driver_is_one_tree(
-    telemetry: Telemetry, shared_postgres_url: str, flask_url: str, *, instruments_engine: bool
+    telemetry: Telemetry, flask_url: str, *, instruments_engine: bool
 ) -> None:
     with instrumented(PsycopgInstrumentor(), telemetry):
-        metadata = request_of_flask(telemetry, flask_url, with_flask_sqlalchemy, instruments_engine=instruments_engine)
-    check_request(telemetry, metadata, statements_in={"append", "load", "read"})
+        request_of_flask(telemetry, flask_url, with_flask_sqlalchemy, instruments_engine=instruments_engine)
+    check_request(telemetry, flask_url, statements_in={"append", "load", "read"})
 
 
 # --- Django
@@ -153,24 +156,31 @@ def place_in_django(_request: HttpRequest) -> HttpResponse:
 urlpatterns = [path("orders/", place_in_django)]
 
 
-def request_of_django(telemetry: Telemetry) -> Any:
-    """Send a request to a project whose store is instrumented; return the metadata of its first event."""
+def request_of_django(telemetry: Telemetry) -> None:
+    """Send a request to a project whose store is instrumented."""
     with override_settings(ROOT_URLCONF=__name__), instrumented(DjangoInstrumentor(), telemetry):
         telemetry.instrument(get_store())
         assert Client().post("/orders/").status_code == 200
-    (event,) = EventStore(engine_of()).read_stream("order-1")  # which is not instrumented
-    return event.metadata
 
 
 def test_a_request_to_django_is_one_tree(django_database: dict[str, Any], telemetry: Telemetry) -> None:
-    check_request(telemetry, request_of_django(telemetry), statements_in=set())
+    request_of_django(telemetry)
+    check_request(telemetry, url_of(django_database), statements_in=set())
 
 
 def test_a_request_to_django_on_a_watched_driver_is_one_tree(
     django_postgresql: dict[str, Any], telemetry: Telemetry
 ) -> None:
+    connections["default"].close()
     with instrumented(PsycopgInstrumentor(), telemetry):
-        metadata = request_of_django(telemetry)
+        request_of_django(telemetry)
         connections["default"].close()
     assert telemetry.spans("INSERT"), "the model's"
-    check_request(telemetry, metadata, statements_in=set())
+    check_request(telemetry, url_of(django_postgresql), statements_in=set())
+
+
+def url_of(settings: dict[str, Any]) -> str | URL:
+    if not settings["HOST"]:
+        return f"sqlite:///{settings['NAME']}"
+    host, port, user, name = (settings[key] for key in ("HOST", "PORT", "USER", "NAME"))
+    return URL.create("postgresql+psycopg", username=user, host=host, port=int(port), database=name)

@@ -60,7 +60,7 @@ class Database:
 
 
 def open_database(settings: Settings, session: scoped_session[Any] | None, options: Mapping[str, Any]) -> Database:
-    """Return the store and the session of an application. It does not connect.
+    """Return the store and the session of an application, within its context. It does not connect.
 
     Args:
         settings: Its configuration.
@@ -70,8 +70,7 @@ def open_database(settings: Settings, session: scoped_session[Any] | None, optio
     Raises:
         InvalidInput: There is no database, or the configuration is not valid.
     """
-    app, url = settings.app, settings.get("URL")
-    flask_sqlalchemy = app.extensions.get("sqlalchemy")
+    url, flask_sqlalchemy = settings.get("URL"), settings.app.extensions.get("sqlalchemy")
     if session is None and url is None:
         session = getattr(flask_sqlalchemy, "session", None)
     if settings.get("BIND_KEY") is not None:
@@ -79,17 +78,16 @@ def open_database(settings: Settings, session: scoped_session[Any] | None, optio
     if session is None:
         return _with_kept_session(settings, options)
     _refuse_other_keys(settings, "URL", "COMMIT_ON_SUCCESS")
-    with app.app_context():
-        try:
-            engine = session.get_bind().engine
-        except UnboundExecutionError:
-            msg = (
-                "the session is bound to no default engine; with Flask-SQLAlchemy, set SQLALCHEMY_DATABASE_URI, or "
-                f"{settings.key('BIND_KEY')} for one of SQLALCHEMY_BINDS"
-            )
-            raise InvalidInput(msg) from None
-        store = _store_on(engine, options)
-        return Database(store, session, store.join(session))
+    try:
+        engine = session.get_bind().engine
+    except UnboundExecutionError:
+        msg = (
+            "the session is bound to no default engine; with Flask-SQLAlchemy, set SQLALCHEMY_DATABASE_URI, or "
+            f"{settings.key('BIND_KEY')} for one of SQLALCHEMY_BINDS"
+        )
+        raise InvalidInput(msg) from None
+    store = _store_on(engine, options)
+    return Database(store, session, store.join(session))
 
 
 def _on_bind(
@@ -109,13 +107,12 @@ def _on_bind(
         connection: Connection = session.connection(bind_arguments={"bind": flask_sqlalchemy.engines[bind_key]})
         return connection
 
-    with settings.app.app_context():
-        engines = flask_sqlalchemy.engines
-        if not isinstance(bind_key, str) or bind_key not in engines:
-            known = ", ".join(sorted(map(repr, filter(None, engines)))) or "empty"
-            msg = f"{name} is {bind_key!r}, which is not in SQLALCHEMY_BINDS; that is {known}"
-            raise InvalidInput(msg)
-        store = _store_on(engines[bind_key], options)
+    engines = flask_sqlalchemy.engines
+    if not isinstance(bind_key, str) or bind_key not in engines:
+        known = ", ".join(sorted(map(repr, filter(None, engines)))) or "empty"
+        msg = f"{name} is {bind_key!r}, which is not in SQLALCHEMY_BINDS; that is {known}"
+        raise InvalidInput(msg)
+    store = _store_on(engines[bind_key], options)
     joined = store.with_core(replace(store.core, execution=store.core.execution.joined(connect)))
     return Database(store, session, joined)
 

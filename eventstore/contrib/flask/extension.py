@@ -129,7 +129,8 @@ class FlaskEventStore:
             msg = f"this application has an event store with the prefix {self._prefix} already; pass another prefix"
             raise InvalidInput(msg)
         settings = Settings(app, self._prefix)
-        database = open_database(settings, self._session, {**self._store_arguments, **settings.options()})
+        with app.app_context():
+            database = open_database(settings, self._session, {**self._store_arguments, **settings.options()})
         header = settings.get("REQUEST_ID_HEADER", "X-Request-ID")
         installations[self._prefix] = _Installation(database, RequestMetadata(header, self._user, self._metadata))
         if len(installations) == 1:
