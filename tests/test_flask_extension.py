@@ -260,7 +260,7 @@ def test_a_test_can_put_a_connection_in_place_of_a_bind(bound: tuple[Flask, SQLA
 
 def test_the_command_group_works_on_the_bind(tmp_path: Path) -> None:
     app, db, _ = with_binds(f"sqlite:///{tmp_path}/app.db", f"sqlite:///{tmp_path}/events.db")
-    assert "events.db" in app.test_cli_runner().invoke(args=["eventstore", "migrate"]).output
+    assert "the tables are at" in app.test_cli_runner().invoke(args=["eventstore", "migrate"]).output
     with app.app_context():
         assert migrations.current(db.engines["events"]) is not None
         assert migrations.current(db.engine) is None
