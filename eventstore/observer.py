@@ -33,16 +33,18 @@ class DatabaseAddress:
     host: str | None = None
     port: int | None = None
 
-    @classmethod
-    def of(cls, system: str, database: object, schema: str | None, host: object, port: object) -> Self:
-        """Return the address from values of a configuration, in which what is empty or None is not set."""
-        return cls(
-            system,
-            str(database) if database else None,
-            schema,
-            str(host) if host and "," not in str(host) else None,
-            int(str(port)) if str(port).isdecimal() else None,
-        )
+
+def configured_address(
+    system: str, *, database: object, schema: str | None, host: object, port: object
+) -> DatabaseAddress:
+    """Return the address from the values of a configuration, in which what is empty or None is not set."""
+    return DatabaseAddress(
+        system,
+        str(database) if database else None,
+        schema,
+        str(host) if host and "," not in str(host) else None,
+        int(str(port)) if str(port).isdecimal() else None,
+    )
 
 
 class Observation(Protocol):

@@ -17,7 +17,7 @@ from eventstore.core.core import Core
 from eventstore.core.notifier import notifying
 from eventstore.core.options import CoreOptions
 from eventstore.errors import InvalidInput, UnsupportedDatabase
-from eventstore.observer import DatabaseAddress
+from eventstore.observer import DatabaseAddress, configured_address
 from eventstore.store import EventStore
 
 
@@ -70,7 +70,13 @@ class DjangoEventStore(EventStore):
         """Where the database is, for observers."""
         connection = connections[self._using]
         settings = connection.settings_dict
-        return DatabaseAddress.of(connection.vendor, settings["NAME"], None, settings["HOST"], settings["PORT"])
+        return configured_address(
+            connection.vendor,
+            database=settings["NAME"],
+            schema=None,
+            host=settings["HOST"],
+            port=settings["PORT"],
+        )
 
     @property
     def connection(self) -> Any:

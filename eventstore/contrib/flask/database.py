@@ -96,7 +96,8 @@ def _on_bind(
     """Return the store on one of Flask-SQLAlchemy's binds, in the transaction that its session has on that database."""
     name, bind_key = settings.key("BIND_KEY"), settings.get("BIND_KEY")
     _refuse_other_keys(settings, "URL", "COMMIT_ON_SUCCESS")
-    if session is None or session is not getattr(flask_sqlalchemy, "session", None):
+    db_session = getattr(flask_sqlalchemy, "session", None)
+    if db_session is None or session is not db_session:
         msg = (
             f"{name} names a bind of Flask-SQLAlchemy, so the store works in db.session; call its init_app first, and "
             "pass no other session"
@@ -104,7 +105,7 @@ def _on_bind(
         raise InvalidInput(msg)
 
     def connect() -> Connection:
-        connection: Connection = session.connection(bind_arguments={"bind": flask_sqlalchemy.engines[bind_key]})
+        connection: Connection = db_session.connection(bind_arguments={"bind": flask_sqlalchemy.engines[bind_key]})
         return connection
 
     engines = flask_sqlalchemy.engines
@@ -114,7 +115,7 @@ def _on_bind(
         raise InvalidInput(msg)
     store = _store_on(engines[bind_key], options)
     joined = store.with_core(replace(store.core, execution=store.core.execution.joined(connect)))
-    return Database(store, session, joined)
+    return Database(store, db_session, joined)
 
 
 def _store_on(engine: Engine, options: Mapping[str, Any]) -> EventStore:
