@@ -73,7 +73,7 @@ class Run(Protocol):
         ...
 
     @property
-    def search_path(self) -> str | None:
+    def search_path(self) -> bytes | None:
         """The search path, if the server reports it to the driver, as PostgreSQL 18 does; else None."""
         ...
 

@@ -31,7 +31,7 @@ class StatementRun:
         return self._dialect.place
 
     @property
-    def search_path(self) -> str | None:
+    def search_path(self) -> bytes | None:
         """What the server has reported, see `Run`; overridden for databases that have one."""
         return None
 
@@ -89,7 +89,7 @@ class ConnectionRun(StatementRun):
         return self._connection.info
 
     @property
-    def search_path(self) -> str | None:
+    def search_path(self) -> bytes | None:
         """What the server has reported; see `Run`."""
         return reported_search_path(self._connection.connection.driver_connection)
 
@@ -110,16 +110,17 @@ def check_positions(run: Run, dialect: Dialect) -> None:
         notes[note] = True
 
 
-def positions_note(dialect: Dialect, search_path: str | None) -> str:
+def positions_note(dialect: Dialect, search_path: bytes | None) -> object:
     """Return the key that is in the notes about a connection after `check_positions`."""
     schema = dialect.tables.metadata.schema
-    return f"eventstore: positions of schema {schema}" if schema else f"eventstore: positions by {search_path}"
+    return "eventstore: positions", schema, search_path if schema is None else None
 
 
-def reported_search_path(raw: Any) -> str | None:
+def reported_search_path(raw: Any) -> bytes | None:
     """Return the search path that the server has reported to the driver's connection; None if it reports none."""
-    parameter_status = getattr(getattr(raw, "info", None), "parameter_status", None)
-    return None if parameter_status is None else parameter_status("search_path")
+    pgconn = getattr(raw, "pgconn", None)
+    path: bytes | None = None if pgconn is None else pgconn.parameter_status(b"search_path")
+    return path
 
 
 def goes_direct(engine: Engine) -> bool:

@@ -38,7 +38,7 @@ class DirectRun(StatementRun):
         self._raw: Any = pooled.dbapi_connection
 
     @property
-    def search_path(self) -> str | None:
+    def search_path(self) -> bytes | None:
         """What the server has reported; see `Run`."""
         return reported_search_path(self._raw)
 

@@ -97,7 +97,7 @@ class _PostgreSQLRun(DjangoRun):
     """Sends bind parameters in binary form, unlike Django's cursors, which put them into the text."""
 
     @property
-    def search_path(self) -> str | None:
+    def search_path(self) -> bytes | None:
         """What the server has reported; see `Run`."""
         self._connection.ensure_connection()
         return reported_search_path(self._connection.connection)
