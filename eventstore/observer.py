@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Literal, Protocol, Self
 
@@ -12,6 +13,38 @@ Operation = Literal["append", "append_many", "read", "load", "execute", "save_sn
 that find nothing new are not observed. `load` and `execute` are the calls of a repository, `save_snapshot` and
 `load_snapshot` save and load one snapshot, and `project` is one batch of a projection.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseAddress:
+    """The database of a store, as far as the configuration says; the database itself is not asked.
+
+    Attributes:
+        system: `postgresql` or `sqlite`.
+        database: The name of the database, or SQLite's file; None if the driver's default decides, or it is in memory.
+        schema: The PostgreSQL schema that the store names; None if the search path decides, and on SQLite.
+        host: The host, or the folder of the socket; None if the driver's default decides, or there are several.
+        port: The port; None if the driver's default decides.
+    """
+
+    system: str
+    database: str | None = None
+    schema: str | None = None
+    host: str | None = None
+    port: int | None = None
+
+
+def configured_address(
+    system: str, *, database: object, schema: str | None, host: object, port: object
+) -> DatabaseAddress:
+    """Return the address from the values of a configuration, in which what is empty or None is not set."""
+    return DatabaseAddress(
+        system,
+        str(database) if database else None,
+        schema,
+        str(host) if host and "," not in str(host) else None,
+        int(str(port)) if str(port).isdecimal() else None,
+    )
 
 
 class Observation(Protocol):
@@ -86,3 +119,26 @@ class _Nothing:
 
 NO_OBSERVER: Final[Observer] = _Nothing()
 """Stands for no observer. It costs a quarter of a microsecond for each operation."""
+
+
+class SharedObserver:
+    """The observer of a store, and of all stores that were or will be made from it, such as joined ones.
+
+    Attributes:
+        current: The observer at this moment.
+    """
+
+    __slots__ = ("current",)
+
+    def __init__(self) -> None:
+        self.current: Observer = NO_OBSERVER
+
+    def operation(
+        self, name: Operation, *, stream_id: str | None = None, projection: str | None = None
+    ) -> AbstractContextManager[Observation]:
+        """Call the current observer."""
+        return self.current.operation(name, stream_id=stream_id, projection=projection)
+
+    def waited(self, seconds: float) -> None:
+        """Call the current observer."""
+        self.current.waited(seconds)

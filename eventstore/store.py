@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
-from eventstore.backends import backend_for, check_engine, engine_for, same_database
+from eventstore.backends import address_of, backend_for, check_engine, engine_for, same_database
 from eventstore.backends.running import can_share
 from eventstore.codecs import Codec
 from eventstore.common.validation import check_flag, check_seconds
@@ -43,7 +43,7 @@ from eventstore.filters import EventFilter, combine
 from eventstore.health import Health
 from eventstore.health.check import HealthCheck
 from eventstore.health.thresholds import Thresholds
-from eventstore.observer import NO_OBSERVER, Observer
+from eventstore.observer import NO_OBSERVER, DatabaseAddress, Observer
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import PollInterval, Subscription
@@ -265,23 +265,22 @@ class EventStore:
             self._own_engine.dispose()
 
     @property
+    def address(self) -> DatabaseAddress:
+        """Where the database is, for observers."""
+        return address_of(self._engine, self.tables.metadata.schema)
+
+    @property
     def observer(self) -> Observer:
         """The observer that is called for each operation."""
-        return self._core.observer
+        return self._core.observer.current
 
     def observe(self, observer: Observer) -> None:
-        """Call an observer for each operation from now on, of this store and of what is made from it later.
+        """Call an observer for each operation from now on, of this store and of every store that was made from it.
 
-        Call this right after making the store, before you make repositories, workers and joined stores from it. A store
-        has one observer at a time. `eventstore.contrib.opentelemetry.instrument` sets one for OpenTelemetry.
-
-        Raises:
-            InvalidInput: This store is joined to a transaction.
+        So it doesn't matter when repositories, workers and joined stores are made. They all have one observer at a
+        time. `eventstore.contrib.opentelemetry.instrument` sets one for OpenTelemetry.
         """
-        if self._core.execution.is_joined:
-            msg = "this store is joined to a transaction, and ends with it; call observe on the application's store"
-            raise InvalidInput(msg)
-        self._use(replace(self._core, observer=observer))
+        self._core.observer.current = observer
 
     def __enter__(self) -> Self:
         return self
@@ -346,7 +345,7 @@ class EventStore:
             DatabaseBusy: SQLite's write lock was not available in time.
         """
         core = self._core
-        if core.observer is NO_OBSERVER:
+        if core.observer.current is NO_OBSERVER:
             append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
             return self._appender.append(core.mapper.pending(append))
         with core.observer.operation("append", stream_id=stream_id) as observed:

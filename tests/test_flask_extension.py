@@ -1,12 +1,14 @@
 """The Flask extension: metadata of requests, several stores and applications, the command group, refusals."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, copy_current_request_context, g
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from eventstore import ANY, NO_STREAM, EventStore, InvalidInput, NewEvent, metadata_context, migrations
@@ -175,6 +177,116 @@ def test_an_application_may_have_several_stores(flask_sqlite_url: str, tmp_path_
     assert {"eventstore", "audit"} <= set(app.cli.commands)
     close(audit, app)
     engine.dispose()
+
+
+# --- a bind of Flask-SQLAlchemy, by name
+
+
+def with_binds(url: str, events_url: str, **config: Any) -> tuple[Flask, SQLAlchemy, FlaskEventStore]:
+    app, db, events = Flask(__name__), SQLAlchemy(), FlaskEventStore()
+    app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_BINDS={"events": events_url}, **config)
+    db.init_app(app)
+    if "EVENTSTORE_BIND_KEY" not in config:
+        app.config["EVENTSTORE_BIND_KEY"] = "events"
+    events.init_app(app)
+    return app, db, events
+
+
+@pytest.fixture
+def bound(tmp_path: Path, flask_url: str) -> Iterator[tuple[Flask, SQLAlchemy, FlaskEventStore]]:
+    """An application whose own database has no event store, and whose bind `events` has one."""
+    app, db, events = with_binds(f"sqlite:///{tmp_path}/app.db", flask_url)
+
+    class Receipt(db.Model):  # type: ignore[name-defined, misc]  # made by Flask-SQLAlchemy
+        __bind_key__ = "events"
+        id = db.mapped_column(db.Integer, primary_key=True)
+
+    class Visit(db.Model):  # type: ignore[name-defined, misc]
+        id = db.mapped_column(db.Integer, primary_key=True)
+
+    with app.app_context():
+        db.create_all()
+        yield app, db, events
+        db.session.remove()
+        db.drop_all("events")
+        for engine in db.engines.values():
+            engine.dispose()
+
+
+def test_a_store_on_a_bind_works_in_the_sessions_transaction_on_that_database(
+    bound: tuple[Flask, SQLAlchemy, FlaskEventStore],
+) -> None:
+    _, db, events = bound
+    rows = {name: db.metadatas[key].tables[name] for key, name in ((None, "visit"), ("events", "receipt"))}
+
+    def counts() -> list[int]:
+        found = []
+        for key, name in ((None, "visit"), ("events", "receipt")):
+            with db.engines[key].connect() as connection:
+                found.append(connection.execute(select(func.count()).select_from(rows[name])).scalar_one())
+        return [*found, events.store.stream_version("order-1")]
+
+    def work() -> None:
+        for table in rows.values():
+            db.session.execute(table.insert())
+        current_store.append("order-1", PLACED, expected_version=NO_STREAM)
+
+    assert events.store.engine is db.engines["events"]
+    assert events.session is db.session
+    work()
+    assert current_store.connection is db.session.connection(bind_arguments={"bind": db.engines["events"]})
+    db.session.rollback()
+    assert counts() == [0, 0, 0]
+    work()
+    db.session.commit()
+    assert counts() == [1, 1, 1]
+
+
+def test_a_test_can_put_a_connection_in_place_of_a_bind(bound: tuple[Flask, SQLAlchemy, FlaskEventStore]) -> None:
+    _, db, events = bound
+    engine = db.engines["events"]
+    with engine.connect() as connection:
+        transaction = connection.begin()
+        db.engines["events"] = connection  # type: ignore[index]  # as the how-to shows
+        db.session.configure(join_transaction_mode="create_savepoint")
+        current_store.append("order-1", PLACED, expected_version=NO_STREAM)
+        db.session.commit()
+        assert current_store.stream_version("order-1") == 1
+        db.session.remove()
+        db.engines["events"] = engine  # type: ignore[index]
+        transaction.rollback()
+    assert events.store.stream_version("order-1") == 0
+
+
+def test_the_command_group_works_on_the_bind(tmp_path: Path) -> None:
+    app, db, _ = with_binds(f"sqlite:///{tmp_path}/app.db", f"sqlite:///{tmp_path}/events.db")
+    assert "the tables are at" in app.test_cli_runner().invoke(args=["eventstore", "migrate"]).output
+    with app.app_context():
+        assert migrations.current(db.engines["events"]) is not None
+        assert migrations.current(db.engine) is None
+        for engine in db.engines.values():
+            engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"EVENTSTORE_BIND_KEY": "other"}, "'events'"),
+        ({"EVENTSTORE_BIND_KEY": ["events"]}, "SQLALCHEMY_BINDS"),
+        ({"EVENTSTORE_URL": "sqlite://"}, "EVENTSTORE_URL"),
+    ],
+)
+def test_a_bind_that_is_not_there_is_refused(tmp_path: Path, config: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        with_binds(f"sqlite:///{tmp_path}/app.db", f"sqlite:///{tmp_path}/events.db", **config)
+
+
+def test_a_bind_needs_the_session_of_flask_sqlalchemy() -> None:
+    app = Flask(__name__)
+    app.config["EVENTSTORE_BIND_KEY"] = "events"
+    for session in (None, scoped_session(sessionmaker())):
+        with pytest.raises(InvalidInput, match="EVENTSTORE_BIND_KEY"):
+            FlaskEventStore(app, session=session)
 
 
 # --- the command group

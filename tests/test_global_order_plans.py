@@ -105,6 +105,10 @@ class Explaining:
     def notes(self) -> dict[str, Any]:
         return {}
 
+    @property
+    def search_path(self) -> None:
+        return None
+
     def many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
         raise NotImplementedError
 

@@ -1,19 +1,13 @@
 """Spans and metrics, as an exporter of the SDK receives them."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from eventstore import (
@@ -30,58 +24,25 @@ from eventstore import (
     Repository,
 )
 from eventstore.contrib.opentelemetry import instrument
-from eventstore.projections import OnFailure, Projection, Worker
+from eventstore.observer import DatabaseAddress
+from eventstore.projections import OnFailure, Projection, Worker, inline
 from eventstore.repository import always
 from tests.fix_leaks import SECRET
+from tests.telemetry import Telemetry, attributes
 from tests.waiting import until
+
+pytest_plugins = ["tests.fix_telemetry"]
 
 
 def happened(count: int = 1) -> list[NewEvent]:
     return [NewEvent("happened", {"text": SECRET}) for _ in range(count)]
 
 
-@dataclass
-class Telemetry:
-    """What has been exported."""
-
-    tracer_provider: TracerProvider
-    meter_provider: MeterProvider
-    exporter: InMemorySpanExporter
-    reader: InMemoryMetricReader
-
-    def spans(self, name: str = "") -> list[ReadableSpan]:
-        return [span for span in self.exporter.get_finished_spans() if span.name.startswith(name)]
-
-    def points(self, name: str) -> list[Any]:
-        data = self.reader.get_metrics_data()
-        metrics = [
-            metric
-            for resource in (data.resource_metrics if data else [])
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        ]
-        return [point for metric in metrics if metric.name == name for point in metric.data.data_points]
-
-
-@pytest.fixture
-def telemetry() -> Iterator[Telemetry]:
-    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    tracer_provider, meter_provider = TracerProvider(), MeterProvider([reader])
-    tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
-    yield Telemetry(tracer_provider, meter_provider, exporter, reader)
-    tracer_provider.shutdown()
-    meter_provider.shutdown()
-
-
 @pytest.fixture
 def store(any_engine: Engine, telemetry: Telemetry) -> EventStore:
     store = EventStore(any_engine)
-    instrument(store, tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider)
+    telemetry.instrument(store)
     return store
-
-
-def attributes(span: ReadableSpan) -> dict[str, Any]:
-    return dict(span.attributes or {})
 
 
 # --- spans
@@ -90,16 +51,50 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 def test_an_append_is_a_span_by_the_conventions_for_databases(store: EventStore, telemetry: Telemetry) -> None:
     store.append("order-1", [*happened(), NewEvent("paid")], expected_version=NO_STREAM)
     (span,) = telemetry.spans()
-    found = attributes(span)
-    found.pop("db.namespace")
     assert (span.name, span.kind.name, span.status.status_code) == ("append es_events", "CLIENT", StatusCode.UNSET)
-    assert found == {
+    url = store.engine.url
+    server = {} if url.host is None else {"server.address": url.host, "server.port": url.port}
+    assert attributes(span) == {
+        **server,
         "db.system.name": store.engine.dialect.name,
+        "db.namespace": url.database,
         "db.operation.name": "append",
         "db.collection.name": "es_events",
         "eventstore.stream_id": "order-1",
         "eventstore.events": 2,
     }
+
+
+def test_the_scope_says_which_version_of_the_package_it_is(store: EventStore, telemetry: Telemetry) -> None:
+    store.append("order-1", happened(), expected_version=NO_STREAM)
+    (span,) = telemetry.spans()
+    assert span.instrumentation_scope is not None
+    assert span.instrumentation_scope.name == "eventstore"
+    assert span.instrumentation_scope.version == version("sqlalchemy-eventstore")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql+psycopg://u:secret@db:5433/shop", DatabaseAddress("postgresql", "shop", "north", "db", 5433)),
+        ("postgresql+psycopg:///shop?host=/run/pg", DatabaseAddress("postgresql", "shop", "north", "/run/pg")),
+        ("postgresql+psycopg://a,b/shop", DatabaseAddress("postgresql", "shop", "north")),
+        ("postgresql+psycopg://", DatabaseAddress("postgresql", schema="north")),
+        ("sqlite:////srv/shop.db", DatabaseAddress("sqlite", "/srv/shop.db")),
+        ("sqlite://", DatabaseAddress("sqlite")),
+    ],
+)
+def test_the_address_is_what_is_configured(url: str, expected: DatabaseAddress) -> None:
+    assert EventStore(create_engine(url), schema=expected.schema).address == expected
+
+
+def test_a_named_schema_is_a_part_of_the_namespace(postgres_engine: Engine, telemetry: Telemetry) -> None:
+    store = EventStore(postgres_engine, schema="public")
+    telemetry.instrument(store)
+    store.stream_version("order-1")
+    list(store.read_stream("order-1"))
+    (span,) = telemetry.spans()
+    assert attributes(span)["db.namespace"] == f"{postgres_engine.url.database}|public"
 
 
 def test_a_joined_store_a_transaction_and_several_streams_are_observed(store: EventStore, telemetry: Telemetry) -> None:
@@ -150,16 +145,51 @@ def test_a_command_is_a_span_around_its_load_its_appends_and_its_snapshot(
     assert attributes(first_load)["eventstore.events"] == 0
 
 
-def test_a_conflict_is_an_error_of_the_span_and_counted_by_category(store: EventStore, telemetry: Telemetry) -> None:
+def test_a_conflict_is_an_answer_and_counted_by_category(store: EventStore, telemetry: Telemetry) -> None:
     for _ in range(2):
         with pytest.raises(ConcurrencyConflict):
             store.append("order-1", happened(), expected_version=7)
     span = telemetry.spans()[0]
-    assert span.status.status_code is StatusCode.ERROR
-    assert attributes(span)["error.type"] == "ConcurrencyConflict"
+    assert span.status.status_code is StatusCode.UNSET
+    assert attributes(span)["eventstore.conflicts"] == 1
+    assert "error.type" not in attributes(span)
     (conflicts,) = telemetry.points("eventstore.conflicts")
     assert conflicts.value == 2
     assert conflicts.attributes["eventstore.category"] == "order"
+    (duration,) = telemetry.points("db.client.operation.duration")
+    assert duration.count == 2
+    assert "error.type" not in duration.attributes
+
+
+def test_a_command_that_gives_up_has_failed(store: EventStore, telemetry: Telemetry) -> None:
+    counters = Repository(store, category="counter", initial=int, evolve=lambda state, _event: state + 1, attempts=2)
+
+    def decide(_state: int) -> list[NewEvent]:
+        store.append("counter-1", happened(), expected_version=ANY)  # another writer is quicker, each time
+        return happened()
+
+    with pytest.raises(ConcurrencyConflict):
+        counters.execute("1", decide)
+    (command,) = telemetry.spans("execute es_events")
+    assert (command.status.status_code, attributes(command)["error.type"]) == (StatusCode.ERROR, "ConcurrencyConflict")
+    assert {span.status.status_code for span in telemetry.spans("append")} == {StatusCode.UNSET}
+
+
+def test_an_error_of_the_database_is_named_by_its_code(postgres_engine: Engine, telemetry: Telemetry) -> None:
+    store = EventStore(postgres_engine)
+    telemetry.instrument(store)
+    with postgres_engine.connect() as connection, connection.begin() as transaction:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 1")
+        with pytest.raises(DBAPIError):
+            connection.exec_driver_sql("SELECT pg_sleep(1)")
+        with pytest.raises(DBAPIError):
+            store.join(connection).append("order-1", happened(), expected_version=NO_STREAM)
+        transaction.rollback()
+    (span,) = telemetry.spans()
+    expected = {"db.response.status_code": "25P02", "error.type": "25P02"}
+    assert attributes(span).items() >= expected.items()
+    (duration,) = telemetry.points("db.client.operation.duration")
+    assert duration.attributes.items() >= expected.items()
 
 
 # --- from an append to its projection
@@ -242,7 +272,7 @@ def test_every_operation_is_timed_and_its_events_are_counted(store: EventStore, 
 
 def test_a_wait_for_an_append_under_way_is_measured(postgres_engine: Engine, telemetry: Telemetry) -> None:
     store = EventStore(postgres_engine)
-    instrument(store, tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider)
+    telemetry.instrument(store)
     with store.transaction() as open_append:
         open_append.append("slow-1", happened(), expected_version=NO_STREAM)
         store.append("quick-1", happened(), expected_version=NO_STREAM)
@@ -254,7 +284,7 @@ def test_a_wait_for_an_append_under_way_is_measured(postgres_engine: Engine, tel
 
 def test_a_wait_of_a_subscription_is_measured_when_it_is_over(postgres_engine: Engine, telemetry: Telemetry) -> None:
     store = EventStore(postgres_engine)
-    instrument(store, tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider)
+    telemetry.instrument(store)
     with store.transaction() as open_append, store.subscribe(after_position=0, idle_timeout_seconds=10) as subscription:
         open_append.append("slow-1", happened(), expected_version=NO_STREAM)
         store.append("quick-1", happened(), expected_version=NO_STREAM)
@@ -273,11 +303,12 @@ def test_a_wait_of_a_subscription_is_measured_when_it_is_over(postgres_engine: E
 def test_the_pool_is_observed_and_not_kept_alive(store: EventStore, telemetry: Telemetry) -> None:
     store.append("order-1", happened(), expected_version=NO_STREAM)
     with store.engine.connect():
-        states = {
-            point.attributes["db.client.connection.state"]: point.value
-            for point in telemetry.points("db.client.connection.count")
-        }
-    assert states["used"] == 1
+        points = telemetry.points("db.client.connection.count")
+    url = store.engine.url
+    name = url.database if url.host is None else f"{url.host}:{url.port}/{url.database}"
+    assert {"db.client.connection.state": "used", "db.client.connection.pool.name": name} in [
+        dict(point.attributes) for point in points if point.value == 1
+    ]
 
 
 # --- nothing leaks, nothing is paid twice
@@ -298,21 +329,36 @@ def test_no_payload_is_in_any_span_or_metric(store: EventStore, telemetry: Telem
 
     with pytest.raises(ProjectionFailed):
         Worker(store, projection).run_until_caught_up()
-    exported = "".join(span.to_json() for span in telemetry.spans())
-    measured = telemetry.reader.get_metrics_data()
-    assert measured is not None
-    assert "ConcurrencyConflict" in exported
+    exported = telemetry.text()
+    assert "EncodingError" in exported
     assert SECRET not in exported
-    assert SECRET not in measured.to_json()
 
 
-def test_a_store_is_instrumented_once_and_not_when_joined(store: EventStore) -> None:
+def test_a_store_is_instrumented_once(store: EventStore) -> None:
     with pytest.raises(InvalidInput, match="already"):
         instrument(store)
     with pytest.raises(InvalidInput, match="EventStore"):
         instrument(store.engine)  # type: ignore[arg-type]  # that is what is tested
-    with store.transaction() as joined, pytest.raises(InvalidInput, match="joined"):
-        joined.observe(store.observer)
+
+
+def test_what_was_made_from_the_store_before_is_observed_too(any_engine: Engine, telemetry: Telemetry) -> None:
+    store = EventStore(any_engine)
+    counters = Repository(store, category="counter", initial=int, evolve=lambda state, _event: state + 1)
+    totals = Projection("totals")
+    totals.on("happened")(lambda _event, _connection: None)
+    counting = inline(store, totals)
+    worker = Worker(store, Projection("others"))
+    with Session(any_engine) as session:
+        joined = store.join(session)
+        telemetry.instrument(store)
+        joined.append("a-1", happened(), expected_version=NO_STREAM)
+        session.commit()
+    counting.append("a-2", happened(), expected_version=NO_STREAM)
+    counters.execute("1", lambda _state: happened())
+    worker.run_until_caught_up()
+    operations = [attributes(span)["db.operation.name"] for span in telemetry.spans()]
+    assert operations.count("append") == 3
+    assert {"execute", "load", "project"} <= set(operations)
 
 
 def test_without_a_sdk_nothing_is_written_into_metadata(any_engine: Engine) -> None:

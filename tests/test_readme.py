@@ -1,6 +1,8 @@
 """The README's two commands are what CI and people run."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from hatch_build import for_an_index
@@ -24,6 +26,16 @@ def test_the_two_commands_stand_under_their_headings() -> None:
 
 def test_ci_runs_the_same_test_command() -> None:
     assert command_under("Test it") in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_first_example_leaves_no_connection_open() -> None:
+    """Since Python 3.13, sqlite3 warns of one, when it is collected; then it can only be printed."""
+    code = README.split("```python\n")[1].split("```")[0]
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert ended.stderr == ""
+    assert ended.stdout == README.split("```text\n")[1].split("```")[0]
 
 
 def test_the_links_lead_somewhere() -> None:

@@ -28,6 +28,7 @@ SHOWN_BY: Final = {
         ),
         "row level security, for an import": "test_under_row_level_security_an_import_is_refused",
         "`session_replication_role`": "test_settings_of_the_server_change_no_result",
+        "`search_path`": "test_each_tenant_has_its_own_log",
         "`search_path`, for a migration": "test_no_schema_to_create_in_is_refused_before_anything_is_made",
         "`default_transaction_read_only`, for a migration": (
             "test_a_user_who_may_only_read_is_refused_by_name_if_there_is_something_to_do"

@@ -15,6 +15,7 @@ from eventstore.backends.maintenance import MaintenanceBackend
 from eventstore.backends.protocol import Backend, Grouping
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.errors import DriverMissing, InvalidInput, TablesPlace, UnsupportedDatabase
+from eventstore.observer import DatabaseAddress, configured_address
 
 _POSTGRESQL_GROUPING: Final = Grouping(leaders=4, patience_seconds=0.05)
 """More leaders keep the server busy while others wait for their commits; but the more there are, the smaller are the
@@ -207,6 +208,20 @@ def _address(engine: Engine) -> tuple[Any, ...]:
         url.port or 5432,
         url.database,
         dict(url.query).get("host"),
+    )
+
+
+def address_of(engine: Engine, schema: str | None) -> DatabaseAddress:
+    """Return where the engine's URL leads, for observers."""
+    if engine.dialect.name == "sqlite":
+        return DatabaseAddress("sqlite", None if engine.url.database == ":memory:" else engine.url.database)
+    _, options = engine.dialect.create_connect_args(engine.url)  # the host and the port may be in the query
+    return configured_address(
+        engine.dialect.name,
+        database=options.get("dbname"),
+        schema=schema,
+        host=options.get("host"),
+        port=options.get("port"),
     )
 
 

@@ -73,6 +73,11 @@ class Run(Protocol):
         ...
 
     @property
+    def search_path(self) -> bytes | None:
+        """The search path, if the server reports it to the driver, as PostgreSQL 18 does; else None."""
+        ...
+
+    @property
     def place(self) -> TablesPlace:
         """Where the store expects its tables; for errors."""
         ...

@@ -30,6 +30,11 @@ class StatementRun:
         """Where the store expects its tables; see `Run`."""
         return self._dialect.place
 
+    @property
+    def search_path(self) -> bytes | None:
+        """What the server has reported, see `Run`; overridden for databases that have one."""
+        return None
+
     def __call__(self, statement: Statement, **parameters: Any) -> Sequence[Row]:
         """Execute the statement and return all its rows; see `Run`."""
         sql, constants = self._dialect.sql(statement)
@@ -83,25 +88,39 @@ class ConnectionRun(StatementRun):
         """Notes about the driver's connection; see `Run`."""
         return self._connection.info
 
+    @property
+    def search_path(self) -> bytes | None:
+        """What the server has reported; see `Run`."""
+        return reported_search_path(self._connection.connection.driver_connection)
+
 
 def check_positions(run: Run, dialect: Dialect) -> None:
-    """Check, once for each connection, that new events get positions after all stored ones.
+    """Check, once for each connection and search path, that new events get positions after all stored ones.
 
     A failover may lead to a server whose sequence is behind; the store's connections to that server are new. Behind
-    PgBouncer in transaction mode they are not; there only a reader's next log view detects it.
+    PgBouncer in transaction mode they are not, and servers before PostgreSQL 18 do not report that a search path leads
+    to the tables of another tenant; there only a reader's next log view detects it.
 
     Raises:
         GlobalOrderError: As for `Dialect.check_positions`. Nothing was written.
     """
-    note, notes = positions_note(dialect), run.notes
+    note, notes = positions_note(dialect, run.search_path), run.notes
     if note not in notes:
         dialect.check_positions(run)
         notes[note] = True
 
 
-def positions_note(dialect: Dialect) -> str:
+def positions_note(dialect: Dialect, search_path: bytes | None) -> object:
     """Return the key that is in the notes about a connection after `check_positions`."""
-    return f"eventstore: positions of {dialect.tables.metadata.schema}"
+    schema = dialect.tables.metadata.schema
+    return "eventstore: positions", schema, search_path if schema is None else None
+
+
+def reported_search_path(raw: Any) -> bytes | None:
+    """Return the search path that the server has reported to the driver's connection; None if it reports none."""
+    pgconn = getattr(raw, "pgconn", None)
+    path: bytes | None = None if pgconn is None else pgconn.parameter_status(b"search_path")
+    return path
 
 
 def goes_direct(engine: Engine) -> bool:

@@ -3,25 +3,31 @@
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from importlib.metadata import version
 from typing import Any, Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 from sqlalchemy import Engine
 from sqlalchemy.pool import QueuePool
 
+from eventstore.common.error_type import error_type
 from eventstore.correlation import metadata_context
 from eventstore.errors import ConcurrencyConflict, InvalidInput
-from eventstore.observer import Operation
+from eventstore.observer import DatabaseAddress, Operation
 from eventstore.store import EventStore
 from eventstore.streams import category_of
 
 _SCOPE: Final = "eventstore"
+_PACKAGE: Final = "sqlalchemy-eventstore"
+_SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.33.0"
+"""The version of the semantic conventions in which those for databases became stable."""
+
 _LINKS_AT_MOST: Final = 128
 """How many links a span has, which is the default limit of OpenTelemetry's SDK; it drops the rest."""
 
@@ -49,11 +55,13 @@ def instrument(
 ) -> None:
     """Record spans and metrics of a store from now on.
 
-    Call it once, where the store is made, before repositories and workers. In processes that fork, call it after the
-    fork, as OpenTelemetry's exporters require.
+    Call it once. Repositories, workers and joined stores that were made from the store are observed, too: in Flask,
+    instrument `events.store`, in Django `get_store()`. In processes that fork, call it after the fork, as
+    OpenTelemetry's exporters require.
 
     An append writes its trace context into the metadata of its events (`traceparent`, `tracestate`), unless they have
-    one; the span of a projection's batch links to them. Spans contain no payload, metadata or text of an error.
+    one; the span of a projection's batch links to them. Spans contain no payload, metadata or text of an error. An
+    append with a concurrency conflict is no error: that is one of its two answers.
 
     Args:
         store: The application's store.
@@ -61,7 +69,7 @@ def instrument(
         meter_provider: Defaults to None: OpenTelemetry's global one.
 
     Raises:
-        InvalidInput: The store is instrumented already, or is joined to a transaction.
+        InvalidInput: The store is instrumented already.
 
     Example:
         ```python
@@ -75,7 +83,10 @@ def instrument(
     if isinstance(store.observer, _OpenTelemetry):
         msg = "this store is instrumented already; remove the second call, which would count each append twice"
         raise InvalidInput(msg)
-    store.observe(_OpenTelemetry(store.engine, tracer_provider, meter_provider))
+    observer = _OpenTelemetry(store.address, tracer_provider, meter_provider)
+    with suppress(InvalidInput):  # a store on Django's connections has no engine, and no pool
+        observer.observe_pool(store.engine, _pool_name(store.address))
+    store.observe(observer)
 
 
 class _Operation:
@@ -106,13 +117,11 @@ class _OpenTelemetry:
     """The observer of one store."""
 
     def __init__(
-        self, engine: Engine, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
+        self, address: DatabaseAddress, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
     ) -> None:
-        self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
-        meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
-        self._database: dict[str, AttributeValue] = {"db.system.name": engine.dialect.name}
-        if engine.url.database:
-            self._database["db.namespace"] = engine.url.database
+        self._tracer = trace.get_tracer(_SCOPE, version(_PACKAGE), tracer_provider, _SCHEMA_URL)
+        self._meter = meter = metrics.get_meter(_SCOPE, version(_PACKAGE), meter_provider, _SCHEMA_URL)
+        self._database = _attributes_of(address)
         self._duration = meter.create_histogram(
             "db.client.operation.duration",
             "s",
@@ -140,7 +149,20 @@ class _OpenTelemetry:
             "{position}",
             "Lag of a projection behind the settled position, after a batch.",
         )
-        _observe_pool(meter, engine, self._database)
+
+    def observe_pool(self, engine: Engine, name: str) -> None:
+        """Observe the connections of an engine's pool, as long as there is the engine."""
+        reference, attributes = weakref.ref(engine), {"db.client.connection.pool.name": name}
+
+        def count(_options: CallbackOptions) -> Iterator[Observation]:
+            pool = None if (engine := reference()) is None else engine.pool
+            if isinstance(pool, QueuePool):
+                yield Observation(pool.checkedout(), {**attributes, "db.client.connection.state": "used"})
+                yield Observation(pool.checkedin(), {**attributes, "db.client.connection.state": "idle"})
+
+        self._meter.create_observable_up_down_counter(
+            "db.client.connection.count", [count], "{connection}", "Connections of the pool, by state."
+        )
 
     @contextmanager
     def operation(
@@ -162,20 +184,22 @@ class _OpenTelemetry:
             record_exception=False,  # the text of an application's error may contain payload
             set_status_on_exception=False,
         ) as span:
-            operation = _Operation(span)
+            operation, failure = _Operation(span), dict[str, AttributeValue]()
             try:
                 with _trace_context() if name in _WRITES else nullcontext():
                     yield operation
             except BaseException as error:
-                kind = type(error).__name__
-                span.set_attribute("error.type", kind)
-                span.set_status(Status(StatusCode.ERROR))
                 if isinstance(error, ConcurrencyConflict) and name in _WRITES:
-                    self._conflicts.add(1, of_metrics)
-                self._duration.record(time.perf_counter() - begun, {**of_metrics, "error.type": kind})
+                    operation.note(conflicts=1)
+                else:
+                    failure = _failure_of(error)
+                    span.set_attributes(failure)
+                    span.set_status(Status(StatusCode.ERROR))
                 raise
-        self._duration.record(time.perf_counter() - begun, of_metrics)
-        self._measure(operation.figures, of_metrics)
+            finally:
+                self._duration.record(time.perf_counter() - begun, {**of_metrics, **failure})
+                if not failure:
+                    self._measure(operation.figures, of_metrics)
 
     def waited(self, seconds: float) -> None:
         self._waits.record(seconds, self._database)
@@ -191,25 +215,34 @@ class _OpenTelemetry:
             self._lag.set(figures["lag"], attributes)
 
 
+def _attributes_of(address: DatabaseAddress) -> dict[str, AttributeValue]:
+    """Return the attributes that spans and metrics of one store have in common."""
+    attributes: dict[str, AttributeValue | None] = {
+        "db.system.name": address.system,
+        "db.namespace": "|".join(filter(None, (address.database, address.schema))) or None,
+        "server.address": address.host,
+        "server.port": None if address.host is None else address.port,
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _pool_name(address: DatabaseAddress) -> str:
+    """Return the name that the conventions give a pool that has none; without the schema, as schemas share a pool."""
+    server = address.host if address.port is None else f"{address.host or ''}:{address.port}"
+    return "/".join(filter(None, (server, address.database))) or address.system
+
+
+def _failure_of(error: BaseException) -> dict[str, AttributeValue]:
+    """Return the attributes of an operation that has failed: the database's code if it has given one, or the class."""
+    is_djangos = type(error).__module__ == "django.db.utils"  # it has the driver's error as its cause
+    code = getattr(error.__cause__ if is_djangos else getattr(error, "orig", None), "sqlstate", None)
+    if isinstance(code, str):
+        return {"db.response.status_code": code, "error.type": code}
+    return {"error.type": error_type(error)}
+
+
 def _trace_context() -> AbstractContextManager[object]:
     """Write the current trace context into the metadata of the events that are appended inside the block."""
     carrier: dict[str, Any] = {}
     _TRACE_CONTEXT.inject(carrier)
     return metadata_context(carrier) if carrier else nullcontext()
-
-
-def _observe_pool(meter: Meter, engine: Engine, database: Mapping[str, AttributeValue]) -> None:
-    reference = weakref.ref(engine)  # the meter lives as long as the process
-
-    def pool() -> QueuePool | None:
-        engine = reference()
-        return engine.pool if engine is not None and isinstance(engine.pool, QueuePool) else None
-
-    def count(_options: CallbackOptions) -> Iterator[Observation]:
-        if (now := pool()) is not None:
-            yield Observation(now.checkedout(), {**database, "db.client.connection.state": "used"})
-            yield Observation(now.checkedin(), {**database, "db.client.connection.state": "idle"})
-
-    meter.create_observable_up_down_counter(
-        "db.client.connection.count", [count], "{connection}", "Connections of the pool, by state."
-    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from eventstore.backends.protocol import Dialect, Driver
@@ -15,7 +15,7 @@ from eventstore.core.schema_version import SchemaGate
 from eventstore.core.settling import Settling
 from eventstore.event_types import EventTypes
 from eventstore.event_types.registry import check_registry
-from eventstore.observer import NO_OBSERVER, Observer
+from eventstore.observer import SharedObserver
 from eventstore.rows.mapper import EventMapper
 
 
@@ -75,7 +75,7 @@ class Core:
     gate: SchemaGate
     page_size: int
     group_commit: GroupCommit | None = None
-    observer: Observer = NO_OBSERVER
+    observer: SharedObserver = field(default_factory=SharedObserver)
     after_append: tuple[AppendHook, ...] = ()
 
     @classmethod

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -92,8 +93,9 @@ class HealthCheck:
         self._overdue = [thread for thread in self._overdue if thread.is_alive()]
         observations: list[_Observation] = []
         if not self._overdue:
+            run = copy_context().run  # a hook of the pool may ask the context which tenant it is
             thread = threading.Thread(
-                target=lambda: observations.append(self._look(names)), name="eventstore-health", daemon=True
+                target=lambda: observations.append(run(self._look, names)), name="eventstore-health", daemon=True
             )
             thread.start()
             thread.join(max(deadline - time.monotonic(), 0))

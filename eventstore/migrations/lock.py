@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from hashlib import blake2b
 from typing import Final
 
@@ -171,7 +172,10 @@ class _Lock:
         if self._connection.dialect.is_async:  # its connection can be used only in its event loop
             yield
             return
-        thread = threading.Thread(target=self._monitor, args=(pid,), name="eventstore-migration-monitor", daemon=True)
+        run = copy_context().run  # a hook of the pool may ask the context which tenant it is
+        thread = threading.Thread(
+            target=lambda: run(self._monitor, pid), name="eventstore-migration-monitor", daemon=True
+        )
         thread.start()
         try:
             yield

@@ -21,7 +21,14 @@ from eventstore.backends.postgresql.direct_runs import DirectRun
 from eventstore.backends.postgresql.parameters import one_event
 from eventstore.backends.postgresql.prepared import NumberedStatement, PreparedStatements
 from eventstore.backends.protocol import Driver, Row
-from eventstore.backends.running import check_positions, error_to_raise, goes_direct, positions_note, sqlalchemy_error
+from eventstore.backends.running import (
+    check_positions,
+    error_to_raise,
+    goes_direct,
+    positions_note,
+    reported_search_path,
+    sqlalchemy_error,
+)
 from eventstore.rows.mapper import PendingAppend
 
 _PREPARED: Final = "eventstore: prepared statements"
@@ -50,7 +57,6 @@ class DirectAppends:
     def __init__(self, driver: Driver, dialect: PostgreSQLDialect) -> None:
         self._driver = driver
         self._dialect = dialect
-        self._note = positions_note(dialect)
 
     def append(self, engine: Engine, pending: PendingAppend) -> Sequence[Row] | None:
         """Append one event; see `Connections.append_directly`.
@@ -90,7 +96,7 @@ class DirectAppends:
         refuse_open_transaction(raw)
         check_connection(raw)
         notes = record.info
-        if self._note not in notes:
+        if positions_note(self._dialect, reported_search_path(raw)) not in notes:
             self._check_positions(engine, record, raw)
         prepared: PreparedStatements | None = notes.get(_PREPARED)
         if prepared is None:

@@ -22,7 +22,7 @@ from eventstore.backends.postgresql.cursors import (
     refuse_to_write,
 )
 from eventstore.backends.protocol import Dialect, Driver, Row, returns_rows
-from eventstore.backends.running import StatementRun, sqlalchemy_error
+from eventstore.backends.running import StatementRun, reported_search_path, sqlalchemy_error
 from eventstore.errors import UnsuitableSetting
 
 
@@ -36,6 +36,11 @@ class DirectRun(StatementRun):
         self._engine = engine
         self._pooled = pooled
         self._raw: Any = pooled.dbapi_connection
+
+    @property
+    def search_path(self) -> bytes | None:
+        """What the server has reported; see `Run`."""
+        return reported_search_path(self._raw)
 
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
         try:

@@ -14,6 +14,7 @@ from eventstore.backends.postgresql.cursors import BinaryCursor, CopyingCursor, 
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.postgresql.errors import is_serialization_failure
 from eventstore.backends.protocol import Row, Run, TransactionState
+from eventstore.backends.running import reported_search_path
 from eventstore.contrib.django.connections import WrappedErrors, place_of, transaction_state
 from eventstore.contrib.django.execution import DjangoRun
 
@@ -94,6 +95,12 @@ class DjangoPostgreSQL(WrappedErrors):
 
 class _PostgreSQLRun(DjangoRun):
     """Sends bind parameters in binary form, unlike Django's cursors, which put them into the text."""
+
+    @property
+    def search_path(self) -> bytes | None:
+        """What the server has reported; see `Run`."""
+        self._connection.ensure_connection()
+        return reported_search_path(self._connection.connection)
 
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
         try:

@@ -17,6 +17,7 @@ from eventstore.core.core import Core
 from eventstore.core.notifier import notifying
 from eventstore.core.options import CoreOptions
 from eventstore.errors import InvalidInput, UnsupportedDatabase
+from eventstore.observer import DatabaseAddress, configured_address
 from eventstore.store import EventStore
 
 
@@ -63,6 +64,19 @@ class DjangoEventStore(EventStore):
             f"create one: engine_of({self._using!r})"
         )
         raise InvalidInput(msg)
+
+    @property
+    def address(self) -> DatabaseAddress:
+        """Where the database is, for observers."""
+        connection = connections[self._using]
+        settings = connection.settings_dict
+        return configured_address(
+            connection.vendor,
+            database=settings["NAME"],
+            schema=None,
+            host=settings["HOST"],
+            port=settings["PORT"],
+        )
 
     @property
     def connection(self) -> Any:

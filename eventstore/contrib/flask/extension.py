@@ -5,17 +5,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flask import Flask, Response, current_app
-from flask.globals import app_ctx
-from sqlalchemy import Engine
-from sqlalchemy.exc import UnboundExecutionError
-from sqlalchemy.orm import scoped_session, sessionmaker
+from flask import Flask, current_app
+from sqlalchemy.orm import scoped_session
 from werkzeug.local import LocalProxy
 
-from eventstore.backends import prepare_savepoints
 from eventstore.codecs import Codec
+from eventstore.contrib.flask.database import Database, Settings, open_database
 from eventstore.contrib.flask.request_metadata import RequestMetadata
-from eventstore.core.options import StoreOptions
 from eventstore.correlation import add_metadata_provider
 from eventstore.errors import ExtraMissing, InvalidInput
 from eventstore.event_types import EventTypes
@@ -23,17 +19,13 @@ from eventstore.store import EventStore
 
 _EXTENSION: Final = "eventstore"
 _DEFAULT_PREFIX: Final = "EVENTSTORE"
-_FIRST_ERROR: Final = 400
-_CONFIGURED_OPTIONS: Final = StoreOptions.__optional_keys__ - {"event_types", "codec", "also_reads"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Installation:
-    """The store and session of one extension in one application."""
+    """What one extension has given one application."""
 
-    store: EventStore
-    session: scoped_session[Any]
-    joined: EventStore
+    database: Database
     metadata: RequestMetadata
 
 
@@ -41,8 +33,9 @@ class FlaskEventStore:
     """Gives Flask applications an event store that works in the session of the request.
 
     With Flask-SQLAlchemy it joins `db.session`: one connection and one transaction, which the application commits or
-    rolls back. Without it, the extension keeps a SQLAlchemy session for each application context. The application
-    commits that, too; what is not committed when the context ends is rolled back.
+    rolls back. `EVENTSTORE_BIND_KEY` chooses one of several databases. Without Flask-SQLAlchemy, the extension keeps a
+    SQLAlchemy session for each application context. The application commits that, too; what is not committed when the
+    context ends is rolled back.
 
     Views use `current_store` and `current_session`. An application with several stores has an extension for each, with
     a `config_prefix`; `current` and `session` are its store and session.
@@ -114,6 +107,8 @@ class FlaskEventStore:
         It does not connect. `flask eventstore migrate` creates the tables.
 
         Configuration keys, here with the default prefix, all of them optional with Flask-SQLAlchemy:
+            `EVENTSTORE_BIND_KEY`: The name of the database in `SQLALCHEMY_BINDS` that the store uses, in the
+                transaction that `db.session` has on it. Defaults to the database of `SQLALCHEMY_DATABASE_URI`.
             `EVENTSTORE_URL`: The URL of a separate database for the store, as for `EventStore.from_url`, instead of
                 that of Flask-SQLAlchemy.
             `EVENTSTORE_ENGINE_OPTIONS`: Options for the engine of that URL, as for `EventStore.from_url`.
@@ -133,54 +128,17 @@ class FlaskEventStore:
         if self._prefix in installations:
             msg = f"this application has an event store with the prefix {self._prefix} already; pass another prefix"
             raise InvalidInput(msg)
-        store, session = self._open(app)
+        settings = Settings(app, self._prefix)
         with app.app_context():
-            joined = store.join(session)
-        header = self._setting(app, "REQUEST_ID_HEADER", "X-Request-ID")
-        installations[self._prefix] = _Installation(
-            store, session, joined, RequestMetadata(header, self._user, self._metadata)
-        )
+            database = open_database(settings, self._session, {**self._store_arguments, **settings.options()})
+        header = settings.get("REQUEST_ID_HEADER", "X-Request-ID")
+        installations[self._prefix] = _Installation(database, RequestMetadata(header, self._user, self._metadata))
         if len(installations) == 1:
             app.before_request(_add_request_metadata)
         with suppress(ExtraMissing):  # without the extra there is no command
             from eventstore.cli import make_group  # noqa: PLC0415  # needs an extra
 
-            app.cli.add_command(make_group(store, name=self._prefix.lower()))
-
-    def _open(self, app: Flask) -> tuple[EventStore, scoped_session[Any]]:
-        """Return the application's store and the session that it joins."""
-        options = {
-            **self._store_arguments,
-            **{
-                name: app.config[f"{self._prefix}_{name.upper()}"]
-                for name in _CONFIGURED_OPTIONS
-                if f"{self._prefix}_{name.upper()}" in app.config
-            },
-        }
-        url = self._setting(app, "URL", None)
-        commits = self._setting(app, "COMMIT_ON_SUCCESS", default=False)
-        session = self._session
-        if session is None and url is None:
-            session = getattr(app.extensions.get("sqlalchemy"), "__dict__", {}).get("session")
-        if session is None:
-            if url is None:
-                msg = (
-                    f"the event store has no database: configure {self._prefix}_URL, or pass a session, or call "
-                    "init_app of Flask-SQLAlchemy first"
-                )
-                raise InvalidInput(msg)
-            store = EventStore.from_url(url, engine_options=self._setting(app, "ENGINE_OPTIONS", {}), **options)
-            return store, _keep_session(app, store.engine, commits=commits)
-        for name, value in (("URL", url), ("COMMIT_ON_SUCCESS", commits)):
-            if value:
-                msg = f"{self._prefix}_{name} needs a session of the extension, but this one is the application's"
-                raise InvalidInput(msg)
-        engine = _engine_of(app, session)
-        prepare_savepoints(engine)
-        return EventStore(engine, **options), session
-
-    def _setting(self, app: Flask, name: str, default: Any) -> Any:
-        return app.config.get(f"{self._prefix}_{name}", default)
+            app.cli.add_command(make_group(database.store, name=self._prefix.lower()))
 
     @property
     def store(self) -> EventStore:
@@ -189,7 +147,7 @@ class FlaskEventStore:
         Raises:
             InvalidInput: The current application does not have this extension.
         """
-        return _installation(self._prefix).store
+        return _installation(self._prefix).database.store
 
     @property
     def current(self) -> EventStore:
@@ -198,7 +156,7 @@ class FlaskEventStore:
         Raises:
             InvalidInput: The current application does not have this extension.
         """
-        return _installation(self._prefix).joined
+        return _installation(self._prefix).database.joined
 
     @property
     def session(self) -> scoped_session[Any]:
@@ -207,38 +165,7 @@ class FlaskEventStore:
         Raises:
             InvalidInput: The current application does not have this extension.
         """
-        return _installation(self._prefix).session
-
-
-def _keep_session(app: Flask, engine: Engine, *, commits: bool) -> scoped_session[Any]:
-    """Return a session for each application context, closed with it."""
-    session = scoped_session(sessionmaker(engine), scopefunc=_context_id)
-
-    def commit(response: Response) -> Response:
-        if response.status_code < _FIRST_ERROR and session.registry.has():
-            session.commit()
-        return response
-
-    def close(_: BaseException | None) -> None:
-        session.remove()
-
-    if commits:
-        app.after_request(commit)
-    app.teardown_appcontext(close)
-    return session
-
-
-def _context_id() -> int:
-    return id(app_ctx._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
-
-
-def _engine_of(app: Flask, session: scoped_session[Any]) -> Engine:
-    with app.app_context():
-        try:
-            return session.get_bind().engine
-        except UnboundExecutionError:
-            msg = "the session is bound to no default engine; with Flask-SQLAlchemy, set SQLALCHEMY_DATABASE_URI"
-            raise InvalidInput(msg) from None
+        return _installation(self._prefix).database.session
 
 
 def _installation(prefix: str) -> _Installation:
@@ -262,8 +189,8 @@ def _request_metadata() -> dict[str, Any]:
     return metadata
 
 
-current_store: EventStore = LocalProxy(lambda: _installation(_DEFAULT_PREFIX).joined)  # type: ignore[assignment]
+current_store: EventStore = LocalProxy(lambda: _installation(_DEFAULT_PREFIX).database.joined)  # type: ignore[assignment]
 """The `EventStore` of the current application, in the session of the application context."""
 
-current_session: scoped_session[Any] = LocalProxy(lambda: _installation(_DEFAULT_PREFIX).session)  # type: ignore[assignment]
+current_session: scoped_session[Any] = LocalProxy(lambda: _installation(_DEFAULT_PREFIX).database.session)  # type: ignore[assignment]
 """The session that `current_store` works in: `db.session` of Flask-SQLAlchemy, or that of the application context."""
