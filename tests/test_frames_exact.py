@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import partial
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -251,7 +252,11 @@ def columns(draw: st.DrawFn, kinds: dict[str, Kind]) -> dict[str, tuple[Kind, Ce
 
 
 def held_in(drawn: dict[str, tuple[Kind, Cells]]) -> dict[str, Callable[[], Cells]]:
-    return {name: lambda kind=kind, cells=cells: [*map(kind.held, cells)] for name, (kind, cells) in drawn.items()}
+    return {name: partial(held_cells, kind, cells) for name, (kind, cells) in drawn.items()}
+
+
+def held_cells(kind: Kind, cells: Cells) -> Cells:
+    return [*map(kind.held, cells)]
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
@@ -293,6 +298,7 @@ def test_named_levels_of_an_index_of_pandas_are_columns_and_others_are_not(store
         assert stored == ([{"n": 7}, {"n": 8}] if name == "x" else [{"id": 1, "n": 7}, {"id": 2, "n": 8}])
 
 
+LIST_OF_TIMES: Any = pa.struct({"at": pa.list_(pa.timestamp("ns"))})
 REFUSED: dict[str, Callable[[], Any]] = {
     "must be text, not int": lambda: pd.DataFrame([[1, 2]]),
     "must be text, not tuple": lambda: pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b")])),
@@ -309,7 +315,6 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "finer than a microsecond": lambda: pa.table({"n": pa.array([{"at": [1]}], LIST_OF_TIMES)}),
     "after the year 9999": lambda: pa.table({"n": pa.array([10**8], pa.date32())}),
 }
-LIST_OF_TIMES = pa.struct({"at": pa.list_(pa.timestamp("ns"))})
 
 
 @pytest.mark.parametrize("part", REFUSED)

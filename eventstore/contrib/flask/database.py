@@ -96,8 +96,8 @@ def _on_bind(
     """Return the store on one of Flask-SQLAlchemy's binds, in the transaction that its session has on that database."""
     name, bind_key = settings.key("BIND_KEY"), settings.get("BIND_KEY")
     _refuse_other_keys(settings, "URL", "COMMIT_ON_SUCCESS")
-    db_session = getattr(flask_sqlalchemy, "session", None)
-    if db_session is None or session is not db_session:
+    db_session: Any = getattr(flask_sqlalchemy, "session", None)
+    if session is None or session is not db_session:
         msg = (
             f"{name} names a bind of Flask-SQLAlchemy, so the store works in db.session; call its init_app first, and "
             "pass no other session"

@@ -105,12 +105,11 @@ def _exactly(field: pa.Field) -> tuple[pa.DataType, Convert | None]:  # noqa: PL
 
 
 def _list_like(arrow_type: pa.DataType) -> Callable[[pa.DataType], pa.DataType]:
-    if pa.types.is_list(arrow_type):
-        return pa.list_
-    if pa.types.is_large_list(arrow_type):
-        return pa.large_list
     if pa.types.is_fixed_size_list(arrow_type):
         return lambda item_type: pa.list_(item_type, arrow_type.list_size)
+    make: Callable[[pa.DataType], pa.DataType] = pa.large_list if pa.types.is_large_list(arrow_type) else pa.list_
+    if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
+        return make
     raise _NotExact(arrow_type)
 
 
