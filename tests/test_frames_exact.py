@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -252,11 +253,11 @@ def columns(draw: st.DrawFn, kinds: dict[str, Kind]) -> dict[str, tuple[Kind, Ce
 
 
 def held_in(drawn: dict[str, tuple[Kind, Cells]]) -> dict[str, Callable[[], Cells]]:
-    return {name: partial(held_cells, kind, cells) for name, (kind, cells) in drawn.items()}
+    return {name: partial(held_by, kind, cells) for name, (kind, cells) in drawn.items()}
 
 
-def held_cells(kind: Kind, cells: Cells) -> Cells:
-    return [*map(kind.held, cells)]
+def held_by(kind: Kind, cells: Cells) -> Cells:
+    return [kind.held(cell) for cell in cells]
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
@@ -298,7 +299,7 @@ def test_named_levels_of_an_index_of_pandas_are_columns_and_others_are_not(store
         assert stored == ([{"n": 7}, {"n": 8}] if name == "x" else [{"id": 1, "n": 7}, {"id": 2, "n": 8}])
 
 
-LIST_OF_TIMES: Any = pa.struct({"at": pa.list_(pa.timestamp("ns"))})
+NESTED_TIMES: Any = pa.struct({"at": pa.list_(pa.timestamp("ns"))})
 REFUSED: dict[str, Callable[[], Any]] = {
     "must be text, not int": lambda: pd.DataFrame([[1, 2]]),
     "must be text, not tuple": lambda: pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b")])),
@@ -311,8 +312,10 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "month_day_nano_interval": lambda: pa.table({"n": pa.array([(1, 2, 3)], pa.month_day_nano_interval())}),
     "tz=Mars/Base": lambda: pa.table({"n": pa.array([1], pa.timestamp("us", "Mars/Base"))}),
     "type Object": lambda: pl.DataFrame({"n": pl.Series([object()], dtype=pl.Object)}),
+    "type TIME WITH TIME ZONE": lambda: duckdb.sql("SELECT '12:00:00+02'::TIMETZ AS n"),
+    "type BIT": lambda: duckdb.sql("SELECT '0101'::BIT AS n"),
     "can't be read as Arrow columns": lambda: pl.Series([1]),
-    "finer than a microsecond": lambda: pa.table({"n": pa.array([{"at": [1]}], LIST_OF_TIMES)}),
+    "finer than a microsecond": lambda: pa.table({"n": pa.array([{"at": [1]}], NESTED_TIMES)}),
     "after the year 9999": lambda: pa.table({"n": pa.array([10**8], pa.date32())}),
 }
 

@@ -4,11 +4,13 @@ import random
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from eventstore import DecodingError, EventFilter, EventStore, NewEvent
 from eventstore.codecs import JSONCodec, MessagePackCodec
@@ -153,3 +155,24 @@ def test_any_mixture_of_values_comes_back(seed: int) -> None:
             value = payload.get(name)
             assert (text is None) == (value is None)
             assert text is None or same(JSONCodec().decode(text.encode()), value)
+
+
+plain = (
+    st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | st.text('a\n\u2028\u05d0{$"', max_size=3)
+)
+payloads = st.recursive(
+    plain,
+    lambda parts: (
+        st.lists(parts, max_size=3) | st.dictionaries(st.sampled_from(["a", "$decimal", "\n"]), parts, max_size=2)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.lists(payloads, min_size=1, max_size=4))
+def test_the_text_of_any_payload_is_decoded_to_it(store_of_values: EventStore, data: list[Any]) -> None:
+    stream_id = f"payloads-{uuid4()}"
+    store_of_values.append(stream_id, [NewEvent("payload", payload) for payload in data], expected_version=0)
+    texts = frames.read_stream(store_of_values, stream_id).table()["data"].to_pylist()
+    assert [repr(JSONCodec().decode(text.encode())) for text in texts] == [repr(payload) for payload in data]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 from django.apps import apps
 from django.db import connections, transaction
@@ -36,11 +37,15 @@ pytest_plugins = ["tests.fix_flask", "tests.fix_telemetry"]
 @contextmanager
 def instrumented(instrumentor: Any, telemetry: Telemetry) -> Iterator[None]:
     """Instrument a library in this process; a dependency that it has not been tested with is no reason not to."""
+    owners: tuple[Any, ...] = (psycopg, psycopg.Connection, psycopg.AsyncConnection)
+    kept = [(owner, vars(owner)["connect"]) for owner in owners]
     instrumentor.instrument(tracer_provider=telemetry.tracer_provider, skip_dep_check=True)
     try:
         yield
     finally:
         instrumentor.uninstrument()
+        for owner, connect in kept:  # psycopg's would leave a method that subclasses can't use
+            owner.connect = connect
 
 
 def check_request(telemetry: Telemetry, url: str | URL, *, statements_in: set[str]) -> None:

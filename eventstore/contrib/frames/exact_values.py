@@ -58,7 +58,7 @@ class ExactColumn:
             return values if self.convert is None else list(map(self.convert, values))
         except pa.ArrowInvalid:
             msg = f"the column {self.name!r} has times finer than a microsecond, which Python can't represent; round it"
-        except (OverflowError, ValueError):
+        except (pa.ArrowException, OverflowError, ValueError):
             msg = f"the column {self.name!r} has values that Python can't represent, such as dates after the year 9999"
         raise InvalidInput(msg)
 
@@ -99,18 +99,20 @@ def _exactly(field: pa.Field) -> tuple[pa.DataType, Convert | None]:  # noqa: PL
         return (arrow_type if value_type == arrow_type.value_type else value_type), convert
     if types.is_struct(arrow_type):
         return _exact_struct([arrow_type.field(number) for number in range(arrow_type.num_fields)])
-    make_list = _list_like(arrow_type)
+    if not any(is_list(arrow_type) for is_list in (types.is_list, types.is_large_list, types.is_fixed_size_list)):
+        raise _NotExact(arrow_type)
     item_type, convert = _exactly(arrow_type.value_field)
-    return (arrow_type if item_type == arrow_type.value_type else make_list(item_type)), convert and _each(convert)
+    is_same = item_type == arrow_type.value_type
+    return (arrow_type if is_same else _list_of(item_type, arrow_type)), convert and _each(convert)
 
 
-def _list_like(arrow_type: pa.DataType) -> Callable[[pa.DataType], pa.DataType]:
-    if pa.types.is_fixed_size_list(arrow_type):
-        return lambda item_type: pa.list_(item_type, arrow_type.list_size)
-    make: Callable[[pa.DataType], pa.DataType] = pa.large_list if pa.types.is_large_list(arrow_type) else pa.list_
-    if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
-        return make
-    raise _NotExact(arrow_type)
+def _list_of(item_type: pa.DataType, arrow_type: pa.DataType) -> pa.DataType:
+    """Return the type of lists of other items, of the same kind as a type of lists."""
+    if pa.types.is_list(arrow_type):
+        return pa.list_(item_type)
+    if pa.types.is_large_list(arrow_type):
+        return pa.large_list(item_type)
+    return pa.list_(item_type, arrow_type.list_size)
 
 
 def _each(convert: Convert) -> Convert:

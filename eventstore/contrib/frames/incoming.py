@@ -27,6 +27,7 @@ def rows_of(data: Any) -> Iterator[DataRow]:
     if from_pandas.is_data_frame(data):
         return _rows(_check_names(from_pandas.names_of(data)), from_pandas.chunks_of(data, _CHUNK))
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
+        _refuse_what_changes(data)
         reader = stream_of(data)
         fields = [field for field in reader.schema if not field.name.startswith(_INDEX_OF_PANDAS)]
         names = _check_names([field.name for field in fields])
@@ -43,7 +44,6 @@ def stream_of(data: Any) -> pa.RecordBatchReader:
     Raises:
         InvalidInput: It is neither.
     """
-    _refuse_objects_of_polars(data)
     try:
         if hasattr(data, "__arrow_c_stream__"):
             return pa.RecordBatchReader.from_stream(data)
@@ -57,14 +57,18 @@ def stream_of(data: Any) -> pa.RecordBatchReader:
     raise InvalidInput(msg)
 
 
-def _refuse_objects_of_polars(data: Any) -> None:
-    """Refuse columns that Polars exports as the addresses of Python's objects."""
-    polars = sys.modules.get("polars")
+def _refuse_what_changes(data: Any) -> None:
+    """Refuse columns that Polars or DuckDB exports to Arrow as other values: addresses, or times without offset."""
+    polars, duckdb = sys.modules.get("polars"), sys.modules.get("duckdb")
+    columns: Iterable[tuple[str, Any]] = ()
     if polars is not None and isinstance(data, polars.DataFrame):
-        for name, dtype in data.schema.items():
-            if dtype == polars.Object:
-                msg = f"the column {name!r} is of the type Object, which Polars can't export; pass data.to_dicts()"
-                raise InvalidInput(msg)
+        columns = data.schema.items()
+    elif duckdb is not None and isinstance(data, duckdb.DuckDBPyRelation):
+        columns = zip(data.columns, data.types, strict=True)
+    for name, kind in columns:
+        if str(kind) in ("Object", "TIME WITH TIME ZONE", "BIT"):
+            msg = f"the column {name!r} is of the type {kind}, which does not come through Arrow exactly; convert it"
+            raise InvalidInput(msg)
 
 
 def _check_names(names: Sequence[Any]) -> list[str]:
