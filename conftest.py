@@ -38,6 +38,7 @@ pytest_plugins = [
     "tests.fix_flights",
     "tests.fix_django",
     "tests.fix_leaks",
+    "tests.fix_asyncio",
 ]
 
 

@@ -12,6 +12,7 @@ EventStoreError
 │   └── SerializationConflict       the same, in a joined transaction that is over
 ├── EventIdReused                   a retry with other content than the first time
 ├── AppendInterrupted               it is unknown whether the append was stored
+├── ReadInterrupted                 an iteration of asyncio that was cancelled
 ├── StreamClosed                    the stream takes no more events
 │   ├── StreamDeleted
 │   └── StreamArchived
@@ -60,7 +61,8 @@ EventStoreError
 │   └── UnknownProjection
 ├── TransferError                   an export or an import that can't go on
 │   ├── DamagedExport               a file that can't be read
-│   └── ImportConflict              what is imported does not fit what is there
+│   ├── ImportConflict              what is imported does not fit what is there
+│   └── FixtureConflict             a row of a Django fixture does not fit what is there
 ├── GlobalOrderError                the global order can't be read, or not be written
 │   ├── UnsuitableTransaction       not in this transaction
 │   ├── PositionCacheEnabled        not in this database: positions are not drawn in order
@@ -76,6 +78,7 @@ EventStoreError
 ├── DatabaseMismatch                a session or connection of another database
 ├── UnsuitableSetting               a setting with which the store could not keep its promises
 ├── NotInTransaction                no transaction to join, or joined to none
+├── SynchronousCall                 on an engine for asyncio, and nothing awaits it
 ├── TransactionBroken               code inside a transaction has aborted or ended it
 ├── PermissionDenied                the database user lacks a right
 └── DatabaseBusy                    SQLite's one writer did not finish in time
@@ -230,6 +233,16 @@ class AppendInterrupted(EventStoreError):
             "interrupted, so it is unknown whether it was stored; repeat it with the same events and expected version, "
             "or read the stream"
         )
+
+
+class ReadInterrupted(EventStoreError):
+    """An iteration of asyncio that was cancelled while it read a page, and goes on being used.
+
+    It does not end as if there were no more events, so that none is missed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the iteration was cancelled while it read a page; begin another one after the last event")
 
 
 class StreamClosed(EventStoreError):
@@ -1080,6 +1093,24 @@ class ImportConflict(TransferError):
         )
 
 
+class FixtureConflict(TransferError):
+    """A row of a Django fixture that contradicts what is stored. Nothing of the fixture was stored.
+
+    Attributes:
+        row: What it is a row of, such as `checkpoint`.
+        key: Its key, as text.
+    """
+
+    def __init__(self, row: str, key: str, problem: str) -> None:
+        self.row = row
+        self.key = key
+        self.problem = problem
+        super().__init__(
+            f"the fixture's {row} {key} can't be loaded: {problem}; load it into an empty database (manage.py flush), "
+            "or leave it out"
+        )
+
+
 class ProjectionError(EventStoreError):
     """A projection that can't continue, or can't be managed now."""
 
@@ -1291,12 +1322,26 @@ class NotInTransaction(EventStoreError):
         super().__init__(problem)
 
 
+class SynchronousCall(EventStoreError):
+    """A synchronous call of a store on an engine for asyncio, which can't wait for the database.
+
+    Raised before a connection is taken.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store is on an engine for asyncio, so its calls have to be awaited; await the method of the same name "
+            "of eventstore.contrib.asyncio.AsyncEventStore, or call this one within its run_sync"
+        )
+
+
 class TransactionBroken(EventStoreError):
     """Code that ran in a transaction, such as a projection's handler, has left it so that it can't be committed.
 
     Attributes:
         reason: `aborted`: the code continued after a database error. `ended`: it has committed or rolled back. `lost`:
-            the connection was lost meanwhile. `moved`: the checkpoint was changed meanwhile.
+            the connection was lost meanwhile. `moved`: the checkpoint was changed meanwhile. `astray`: it has changed
+            the search path, so that statements find the tables of another store, such as another tenant's.
     """
 
     def __init__(self, reason: str) -> None:
@@ -1313,6 +1358,8 @@ _BROKEN = {
     "server's idle_in_transaction_session_timeout for this role",
     "moved": "the checkpoint of the projection was changed during its batch, although it was locked; only workers "
     "write to es_checkpoints, and they lock it first",
+    "astray": "a handler has changed the search path of the batch's connection, so that the checkpoint would be set in "
+    "another schema; a handler that needs another search_path must set it back before it returns",
 }
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, scoped_session
 
-from eventstore.backends import address_of, backend_for, check_engine, engine_for, same_database
+from eventstore.backends import address_of, backend_for, check_engine, engine_of_store, same_database
 from eventstore.backends.running import can_share
 from eventstore.codecs import Codec
 from eventstore.common.validation import check_flag, check_seconds
@@ -190,15 +190,7 @@ class EventStore:
             DriverMissing: The URL is for PostgreSQL, and psycopg is not installed.
             InvalidInput: An option is not valid.
         """
-        if engine_options is not None and not isinstance(engine_options, Mapping):
-            msg = f"engine_options must be a mapping of options of create_engine, not {type(engine_options).__name__}"
-            raise InvalidInput(msg)
-        for name in engine_options or ():
-            if not isinstance(name, str) or name in {"url", "lock_timeout_seconds"}:
-                msg = f"engine_options has {name!r}, which is not an option of create_engine"
-                raise InvalidInput(msg)
-        lock_timeout = {name: options[name] for name in ("lock_timeout_seconds",) if name in options}
-        store = cls(engine_for(url, **lock_timeout, **(engine_options or {})), **options)
+        store = cls(engine_of_store(url, engine_options, options), **options)
         store._own_engine = _OwnEngine(store.engine)
         return store
 
@@ -732,7 +724,7 @@ class EventStore:
         core = self._core
         listen = (lambda: core.driver.listen(self._engine)) if listens else None
         alone = IdleReaders(core.execution, core.settling, core.driver, listen)
-        return self._idle_readers.setdefault(listens, alone) if core.execution.shares_reads else alone
+        return self._idle_readers.setdefault(listens, alone) if core.execution.polls_together else alone
 
     def check_event_types(self, *, sample_size: int = 1000) -> list[EventTypeFinding]:
         """Read a sample of the events of each type, to find types and schema versions that this code can't read.
@@ -817,7 +809,8 @@ class EventStore:
             target: A SQLAlchemy Session, scoped_session or Connection, for the same database as the store's engine.
 
         Raises:
-            DatabaseMismatch: The target is bound to another database, or to none.
+            DatabaseMismatch: The target is bound to another database, or to none; or only one of target and store is on
+                an engine for asyncio.
             InvalidInput: The target is none of these.
             NotInTransaction: Raised at the first use if the target's connection is in AUTOCOMMIT.
 
@@ -830,12 +823,20 @@ class EventStore:
         """
         if not isinstance(target, Connection | Session | scoped_session):
             msg = f"join needs a SQLAlchemy Session, scoped_session or Connection, not {type(target).__name__}"
+            if type(target).__module__.startswith("sqlalchemy.ext.asyncio"):
+                msg += "; for asyncio, join it by an eventstore.contrib.asyncio.AsyncEventStore"
             raise InvalidInput(msg)
         bind = target.engine if isinstance(target, Connection) else _bind_of(target)
         if not same_database(bind, self._engine):
             msg = (
                 f"the store is on {self._engine.url!r}, but the session or connection is on {bind.url!r}; "
                 "join one on the store's database, or make a store on the other engine"
+            )
+            raise DatabaseMismatch(msg)
+        if bind.dialect.is_async is not self._engine.dialect.is_async:
+            msg = (
+                "the store and the session or connection must both be on engines for asyncio, or neither; make the "
+                "store on the same engine"
             )
             raise DatabaseMismatch(msg)
 

@@ -72,10 +72,11 @@ class Subscription:
         self._interval = interval
         self._backoff = Backoff(interval.shortest, interval.longest)
         self._idle_readers = idle_readers
-        self._idle = IdleReader(self._backoff, lambda: self._stopped)
+        self._idle = IdleReader(self._backoff, lambda: self._stopped, driver.waiting.waker())
         self._observer = observer
         self._waiting_since: float | None = None
         self._stopped = self._has_worked = self._is_lost = False
+        self._rows_left = 0
         self._events = self._read()
 
     @property
@@ -91,6 +92,11 @@ class Subscription:
         bare position and has not read an event yet.
         """
         return self._after.token if self._last is None else self._last.token
+
+    @property
+    def is_within_page(self) -> bool:
+        """Whether more events were read already; for the package itself, without any promise."""
+        return self._rows_left > 0
 
     def stop(self) -> None:
         """End the iteration, at the next event or while waiting for it.
@@ -136,6 +142,7 @@ class Subscription:
 
     def _pages(self) -> Iterator[RecordedEvent]:
         self._backoff.reset()
+        self._rows_left = 0
         idle_since = time.monotonic()
         if self._last is not None:  # an error has ended the iteration within a page
             self._after, self._last = After(self._last.position, self._last.token), None
@@ -147,7 +154,9 @@ class Subscription:
                     return
                 self._pause(self._interval.idle_timeout - idle)
                 continue
+            self._rows_left = len(page.rows)
             for row in page.rows:
+                self._rows_left -= 1
                 events = list(self._order.recorded([row]))
                 for left, event in zip(range(len(events), 0, -1), events, strict=True):
                     if self._stopped:

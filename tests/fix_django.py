@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
+from django.test import override_settings
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
@@ -82,6 +84,12 @@ def _sqlite_template() -> bytes:
         return path.read_bytes()
 
 
+def new_sqlite(path: Path) -> dict[str, Any]:
+    """Make a SQLite database with all tables; return its settings."""
+    path.write_bytes(_sqlite_template())
+    return sqlite_settings(path)
+
+
 @pytest.fixture(scope="session")
 def django_postgres_template(django_project: None, postgres_databases: Databases) -> Iterator[str]:
     with postgres_databases.fresh("template0") as url:
@@ -94,9 +102,7 @@ def django_postgres_template(django_project: None, postgres_databases: Databases
 @pytest.fixture
 def django_sqlite(django_project: None, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """Give Django a fresh SQLite database, with all tables; return its settings."""
-    path = tmp_path / "django.db"
-    path.write_bytes(_sqlite_template())
-    settings = sqlite_settings(path)
+    settings = new_sqlite(tmp_path / "django.db")
     use_database(settings)
     yield settings
     leave_database()
@@ -164,3 +170,17 @@ def in_thread() -> Callable[..., Any]:
             return pool.submit(work).result(timeout=60)
 
     return run
+
+
+@pytest.fixture
+def settings_of_time() -> Callable[..., Any]:
+    """Return a function that overrides settings of time zones inside a block, for connections that are open, too."""
+
+    @contextmanager
+    def override(using: str = "default", **given: Any) -> Iterator[None]:
+        with override_settings(**given):
+            connections[using].close()
+            yield
+        connections[using].close()
+
+    return override

@@ -2,10 +2,11 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, ManagementUtility, call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection, router, transaction
 from django.db.migrations.executor import MigrationExecutor
@@ -15,7 +16,13 @@ from django.test import override_settings
 from eventstore import NewEvent, migrations
 from eventstore.contrib.django import engine_of, get_store
 from eventstore.contrib.django.revisions import RunRevision
-from eventstore.errors import EventsWouldBeLost, MigrationInsideTransaction, SchemaMissing, UnknownRevision
+from eventstore.errors import (
+    EventsWouldBeLost,
+    MigrationInsideTransaction,
+    SchemaMissing,
+    UnknownRevision,
+    UnsuitableSetting,
+)
 from eventstore.migrations.commands import revisions_after
 from tests.django_project.events import Deposited
 from tests.fix_django import leave_database, postgresql_settings, sqlite_settings, use_database
@@ -31,6 +38,14 @@ def run(*arguments: str, **options: Any) -> str:
     output = io.StringIO()
     call_command(*arguments, stdout=output, **options)
     return output.getvalue()
+
+
+def refused(kind: type[Exception], *arguments: str, returncode: int = 1) -> None:
+    """See a command fail in a line, as a command, because of an error."""
+    with pytest.raises(CommandError) as error:
+        run(*arguments, verbosity=0)
+    assert isinstance(error.value.__cause__, kind)
+    assert (str(error.value), error.value.returncode) == (str(error.value.__cause__), returncode)
 
 
 def revision() -> str | None:
@@ -102,8 +117,7 @@ def test_tables_that_newer_code_has_made_need_nothing() -> None:
     make_newer(engine)
     run("migrate", "eventstore", verbosity=0)
     assert revision() == f"es_{NEWER:04}"
-    with pytest.raises(UnknownRevision):
-        run("migrate", "eventstore", "0005", verbosity=0)
+    refused(UnknownRevision, "migrate", "eventstore", "0005")
     assert revision() == f"es_{NEWER:04}"
     get_store().append("order-1", [NewEvent("order-placed")], expected_version=0)
 
@@ -114,8 +128,7 @@ def test_migrations_are_undone_but_not_where_events_would_be_lost() -> None:
     run("migrate", "eventstore", "0003", verbosity=0)
     assert revision() == "es_0003"
     get_store().append("order-1", [NewEvent("order-placed")], expected_version=0)
-    with pytest.raises(EventsWouldBeLost):
-        run("migrate", "eventstore", "zero", verbosity=0)
+    refused(EventsWouldBeLost, "migrate", "eventstore", "zero")
     assert [event.version for event in get_store().read_stream("order-1")] == [1]
 
 
@@ -148,12 +161,13 @@ def test_a_router_keeps_the_tables_away_and_the_store_says_what_to_run() -> None
 def test_a_revision_is_not_run_in_an_atomic_block() -> None:  # on SQLite, Django itself refuses
     executor = MigrationExecutor(connection)
     with (
-        pytest.raises(MigrationInsideTransaction),
+        pytest.raises(CommandError) as error,
         transaction.atomic(),
         connection.schema_editor(atomic=False) as editor,
     ):
         state = executor.loader.project_state()
         RunRevision("es_0001").database_forwards("eventstore", editor, state, state)
+    assert isinstance(error.value.__cause__, MigrationInsideTransaction)
 
 
 @pytest.mark.usefixtures("django_database")
@@ -181,10 +195,14 @@ def test_our_commands_work_on_a_database_of_the_project(
     assert f"schema version {len(REVISIONS)}" in capfd.readouterr().out
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE es_schema")
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(CommandError, match="`eventstore check --json` has ended with exit code 3") as ended:
         call_command("eventstore", "check", "--json")
-    assert ended.value.code == 3
+    assert ended.value.returncode == 3
     assert "SchemaMissing" in capfd.readouterr().out
+    with pytest.raises(SystemExit) as exited:  # from the shell
+        ManagementUtility(["manage.py", "eventstore", "check", "--json"]).execute()
+    assert exited.value.code == 3
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("django_database")
@@ -206,6 +224,33 @@ def test_projections_are_run_by_a_command() -> None:
         assert cursor.fetchall() == [(2,)]
     with pytest.raises(CommandError, match=r"has no others; there are: totals"):
         run("run_projections", "others")
+    with pytest.raises(CommandError, match="batch_size must be") as error:
+        run("run_projections", batch_size=0)
+    assert error.value.returncode == 2
+
+
+@pytest.mark.usefixtures("django_database")
+def test_a_database_that_is_not_in_the_settings_is_wrong_usage() -> None:
+    for command in ("run_projections", "eventstore"):
+        with pytest.raises(CommandError, match="invalid choice"):
+            run(command, "--database", "nowhere")
+
+
+@pytest.mark.usefixtures("empty_database")
+def test_autocommit_off_is_refused_before_anything_is_migrated() -> None:
+    connection.set_autocommit(False)
+    refused(UnsuitableSetting, "migrate", "eventstore")
+    connection.rollback()
+    connection.set_autocommit(True)
+    assert revision() is None
+
+
+@pytest.mark.usefixtures("django_sqlite")
+def test_a_database_without_our_tables_is_flushed_by_djangos_own_command(tmp_path: Path) -> None:
+    use_database(sqlite_settings(tmp_path / "other.db"), "other")
+    run("migrate", "auth", database="other", verbosity=0)
+    run("flush", database="other", interactive=False, verbosity=0)
+    leave_database("other")
 
 
 @pytest.mark.usefixtures("own_django_database")

@@ -29,6 +29,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.TransferError("text"),
         errors.DamagedExport("line 7", "is no record"),
         errors.ImportConflict("order-1", 2, "another event is stored there"),
+        errors.FixtureConflict("checkpoint", "totals", "its position is 7, but 9 here"),
         errors.EncodingError(path="$.a", value_type="object", problem="unknown", index=1, event_type="placed"),
         errors.DecodingError("damaged", stream_id="order-1", version=2, event_type="placed"),
         errors.EventTooNew("placed", 2, 1),
@@ -98,6 +99,8 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.UnsuitableSetting("schema_translate_map", "is set", "take it away"),
         errors.TransactionBroken("aborted"),
         errors.AppendInterrupted("order-1"),
+        errors.ReadInterrupted(),
+        errors.SynchronousCall(),
         errors.DatabaseBusy(30.0),
     )
 }

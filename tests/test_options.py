@@ -193,7 +193,7 @@ def test_what_is_no_engine_is_refused_with_the_way_to_get_one(store: EventStore)
             (store, "pass its attribute engine"),
             (session, "join it"),
             (connection, "join it"),
-            (_Asynchronous(), "sync_engine"),
+            (_Asynchronous(), "AsyncEventStore"),
             (None, "not NoneType"),
         ):
             calls: list[Callable[[Any], Any]] = [

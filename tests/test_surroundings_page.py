@@ -91,6 +91,9 @@ SHOWN_BY: Final = {
         "`OPTIONS`: `isolation_level`": "test_another_isolation_level_gives_conflicts",
         "`client_encoding` changed later": "test_another_encoding_is_refused",
         "`row_factory` and `text_factory` of the driver": "test_a_factory_of_the_driver_works_or_is_refused",
+        "`search_path` that changes: tenants": "test_each_tenant_has_its_own_log",
+        "`search_path` changed by a handler": "test_a_handler_that_leaves_another_search_path_has_failed",
+        "`USE_TZ` off, `TIME_ZONE`": "test_without_zones_they_are_local",
     },
 }
 

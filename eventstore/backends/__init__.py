@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Final
@@ -9,10 +10,11 @@ from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.orm import Session, scoped_session
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from eventstore.backends.maintenance import MaintenanceBackend
 from eventstore.backends.protocol import Backend, Grouping
+from eventstore.backends.waiting import waiting_on
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.errors import DriverMissing, InvalidInput, TablesPlace, UnsupportedDatabase
 from eventstore.observer import DatabaseAddress, configured_address
@@ -37,10 +39,10 @@ def backend_for(
 
     Raises:
         UnsupportedDatabase: The engine is neither for PostgreSQL with psycopg 3 nor for SQLite with the standard
-            library's driver.
+            library's driver or aiosqlite.
         InvalidInput: The argument is not an engine; or an option is not valid, such as a schema name that PostgreSQL
-            can't store, a schema or notifications on SQLite, which has neither, or group commit with another pool than
-            SQLAlchemy's QueuePool.
+            can't store, a schema or notifications on SQLite, which has neither, group commit with another pool than
+            SQLAlchemy's QueuePool, or one connection for all tasks of asyncio.
     """
     check_engine(engine)
     check_seconds("lock_timeout_seconds", lock_timeout_seconds)
@@ -55,8 +57,9 @@ def backend_for(
         from eventstore.backends.postgresql.dialect import PostgreSQLDialect  # noqa: PLC0415
 
         postgresql = PostgreSQLDialect(schema=schema, copies=not engine.dialect.is_async, place=_place(engine, schema))
-        return Backend(PostgreSQLConnections(postgresql), postgresql, _POSTGRESQL_GROUPING if group_commit else None)
-    if kind == "sqlite+pysqlite":
+        connected = PostgreSQLConnections(postgresql, waiting_on(engine))
+        return Backend(connected, postgresql, _POSTGRESQL_GROUPING if group_commit else None)
+    if kind in {"sqlite+pysqlite", "sqlite+aiosqlite"}:
         from eventstore.backends.sqlite.connections import NO_NOTIFICATIONS, SQLiteConnections  # noqa: PLC0415
         from eventstore.backends.sqlite.dialect import SQLiteDialect  # noqa: PLC0415
 
@@ -66,7 +69,10 @@ def backend_for(
         if notify:
             raise InvalidInput(NO_NOTIFICATIONS)
         sqlite = SQLiteDialect(place=_place(engine, None))
-        connections = SQLiteConnections(sqlite, lock_timeout_seconds=lock_timeout_seconds)
+        connections = SQLiteConnections(sqlite, lock_timeout_seconds=lock_timeout_seconds, waiting=waiting_on(engine))
+        if engine.dialect.is_async:  # group commit is for threads
+            _refuse_one_for_all(engine)
+            return Backend(connections, sqlite, None)
         grouping = Grouping(leaders=1, patience_seconds=min(lock_timeout_seconds, _SQLITE_PATIENCE_SECONDS))
         return Backend(connections, sqlite, None if group_commit is False else grouping)
     raise UnsupportedDatabase(kind)
@@ -78,6 +84,15 @@ def _refuse_to_share(engine: Engine) -> None:
         msg = (
             "group_commit needs a QueuePool, from which any thread can take any connection; the engine has a "
             f"{pool.__name__}"
+        )
+        raise InvalidInput(msg)
+
+
+def _refuse_one_for_all(engine: Engine) -> None:
+    if isinstance(engine.pool, StaticPool):
+        msg = (
+            "the engine has one connection for all tasks, so that their transactions would be one; for a database in "
+            "memory, make the store by AsyncEventStore.in_memory()"
         )
         raise InvalidInput(msg)
 
@@ -105,7 +120,7 @@ def check_engine(engine: object) -> Engine:
     if isinstance(engine, str | URL):
         hint = "; call EventStore.from_url(url) to make a store from a URL, or sqlalchemy.create_engine(url)"
     elif isinstance(getattr(engine, "sync_engine", None), Engine):
-        hint = "; the store is synchronous: pass its sync_engine, and join within AsyncSession.run_sync"
+        hint = "; for asyncio, make an eventstore.contrib.asyncio.AsyncEventStore; migrations take a synchronous engine"
     elif isinstance(engine, Connection | Session | scoped_session):
         hint = "; to use a connection or session, join it: EventStore(engine).join(…)"
     elif isinstance(getattr(type(engine), "engine", None), property):
@@ -126,13 +141,33 @@ def _place(engine: Engine, schema: str | None) -> TablesPlace:
     return replace(place, remedy=place.remedy.replace("eventstore migrate", f"eventstore migrate {option}"))
 
 
-def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options: Any) -> Engine:
+def engine_of_store(
+    url: str | URL,
+    engine_options: Mapping[str, Any] | None,
+    store_options: Mapping[str, Any],
+    *,
+    is_async: bool = False,
+) -> Engine:
+    """Check the options of `EventStore.from_url`, and return the engine; see `engine_for`."""
+    if engine_options is not None and not isinstance(engine_options, Mapping):
+        msg = f"engine_options must be a mapping of options of create_engine, not {type(engine_options).__name__}"
+        raise InvalidInput(msg)
+    for name in engine_options or ():
+        if not isinstance(name, str) or name in {"url", "lock_timeout_seconds", "is_async"}:
+            msg = f"engine_options has {name!r}, which is not an option of create_engine"
+            raise InvalidInput(msg)
+    lock_timeout = {name: store_options[name] for name in ("lock_timeout_seconds",) if name in store_options}
+    return engine_for(url, is_async=is_async, **lock_timeout, **(engine_options or {}))
+
+
+def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, is_async: bool = False, **options: Any) -> Engine:
     """Return a new engine with sound defaults for its database.
 
     Args:
         url: As for `sqlalchemy.create_engine`. `postgresql://` and `postgres://` mean psycopg 3, `sqlite://` means a
             new database in memory.
         lock_timeout_seconds: How long SQLite's driver waits for a lock.
+        is_async: Whether to return the `sync_engine` of an engine for asyncio.
         options: As for `sqlalchemy.create_engine`; they override the defaults, `connect_args` key by key.
 
     Raises:
@@ -144,6 +179,7 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
         msg = f"url must be a string or a sqlalchemy.URL, not {type(url).__name__}"
         raise InvalidInput(msg)
     check_seconds("lock_timeout_seconds", lock_timeout_seconds)
+    create: Callable[..., Engine] = _create_for_asyncio if is_async else create_engine
     parsed = make_url(url.replace("postgres://", "postgresql://", 1) if isinstance(url, str) else url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -152,8 +188,8 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
             raise DriverMissing
         from eventstore.backends.postgresql.connections import ENGINE_OPTIONS  # noqa: PLC0415
 
-        return create_engine(parsed, **_merged(ENGINE_OPTIONS, options))
-    if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
+        return create(parsed, **_merged(ENGINE_OPTIONS, options))
+    if parsed.drivername in {"sqlite", "sqlite+aiosqlite" if is_async else "sqlite+pysqlite"}:
         from eventstore.backends.sqlite import engines as sqlite  # noqa: PLC0415
 
         options = _merged(sqlite.engine_options(lock_timeout_seconds), options)
@@ -162,11 +198,20 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, **options:
                 "a URL of SQLite has three slashes before the file, sqlite:///shop.db, or four: sqlite:////srv/shop.db"
             )
             raise InvalidInput(msg)
-        in_memory = parsed.database in {None, "", ":memory:"}
-        engine = sqlite.create_memory_engine(**options) if in_memory else create_engine(parsed, **options)
+        parsed = parsed.set(drivername="sqlite+aiosqlite" if is_async else parsed.drivername)
+        if parsed.database in {None, "", ":memory:"}:
+            engine = sqlite.create_memory_engine(parsed.drivername, create, **options)
+        else:
+            engine = create(parsed, **options)
         sqlite.prepare_engine(engine)
         return engine
     raise UnsupportedDatabase(parsed.drivername)
+
+
+def _create_for_asyncio(url: URL, **options: Any) -> Engine:
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  # it needs greenlet
+
+    return create_async_engine(url, **options).sync_engine
 
 
 def prepare_savepoints(engine: Engine) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.backends.waiting import Waiting
 from eventstore.errors import TablesPlace, UnsuitableSetting
 from eventstore.filters import EventFilter
 from eventstore.rows.mapper import PendingAppend, StoredEvent
@@ -262,6 +263,11 @@ class Loader(Protocol):
 
 class Driver(Protocol):
     """The meaning of the errors of one driver, and the state of its connections."""
+
+    @property
+    def waiting(self) -> Waiting:
+        """How its callers wait."""
+        ...
 
     def translate(self, error: DBAPIError) -> Exception | None:
         """Return the error to raise instead of the driver's; None to let the driver's pass."""

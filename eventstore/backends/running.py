@@ -127,6 +127,7 @@ def goes_direct(engine: Engine) -> bool:
     """Return whether statements can go directly to the driver, on a connection that is checked out exclusively."""
     return (
         not isinstance(engine.pool, SingletonThreadPool | StaticPool)
+        and not engine.dialect.is_async
         and not has_listeners(engine)
         and not engine.get_execution_options().get("schema_translate_map")
     )
@@ -142,16 +143,16 @@ def can_share(engine: Engine) -> bool:
 
 
 def connections_are_alike(engine: Engine, schema: str | None) -> bool:
-    """Return whether every thread finds the same tables on the engine's connections.
+    """Return whether every thread, or task, finds the same tables on the engine's connections.
 
     A hook may set the search path, for example to that of a tenant, so if tables are not named by their schema, there
-    must be none. Threads that wait for each other would block the loop of an engine for asyncio.
+    must be none.
 
     Args:
         engine: The engine.
         schema: The schema by which statements name the tables; None if they do not.
     """
-    if engine.dialect.is_async or isinstance(engine.pool, SingletonThreadPool | StaticPool):
+    if isinstance(engine.pool, SingletonThreadPool | StaticPool):
         return False
     return schema is not None or not (engine.pool.dispatch.checkout or has_listeners(engine))
 
@@ -167,7 +168,6 @@ def has_listeners(engine: Engine) -> bool:
         getattr(engine, "_has_events", True)
         or getattr(dialect, "_has_events", True)
         or getattr(Connection, "_has_events", False)  # SQLAlchemy 2.0 sets it with the first listener
-        or dialect.is_async
     ):
         return True
     should_log = getattr(engine, "_should_log_info", None)

@@ -11,7 +11,6 @@ from eventstore.cli.completion import complete_projections, complete_streams
 from eventstore.cli.database import store_options
 from eventstore.cli.events import EventPrinter
 from eventstore.cli.events import as_json as event_as_json
-from eventstore.cli.group import FAILED
 from eventstore.cli.output import (
     Column,
     Limited,
@@ -25,6 +24,7 @@ from eventstore.cli.output import (
 )
 from eventstore.cli.projections import event_types_option, projection_option, typed
 from eventstore.cli.reading import NOT_NEGATIVE, POSITIVE
+from eventstore.common.exit_codes import FAILED
 from eventstore.errors import EventStoreError, ProjectionFailed
 from eventstore.event_types import EventTypes
 from eventstore.projections import DeadLetter, DeadLetters, DeadLetterStatus, Projection, ProjectionAdmin

@@ -11,50 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.backends import without_password
 from eventstore.cli.output import printable
-from eventstore.errors import (
-    ConcurrencyConflict,
-    DatabaseBusy,
-    EncodingError,
-    EventIdReused,
-    EventStoreError,
-    InvalidInput,
-    MigrationInProgress,
-    ProjectionBehind,
-    ProjectionRunning,
-    SchemaMissing,
-    SchemaOutdated,
-    SchemaTooNew,
-    TableLocked,
-)
+from eventstore.common.exit_codes import exit_code
+from eventstore.errors import EventStoreError, InvalidInput
 from eventstore.store import EventStore
-
-FAILED: Final = 1
-USAGE: Final = 2
-SCHEMA_MISSING: Final = 3
-SCHEMA_OUTDATED: Final = 4
-SCHEMA_TOO_NEW: Final = 5
-SCHEMA_DIFFERS: Final = 6
-TIMED_OUT: Final = 7
-CONFLICT: Final = 8
-DAMAGED: Final = 9
 
 AS_JSON: Final = "eventstore.as_json"
 URL_IN_USE: Final = "eventstore.url"
-
-_EXIT_CODES: Final = {
-    SchemaMissing: SCHEMA_MISSING,
-    SchemaOutdated: SCHEMA_OUTDATED,
-    SchemaTooNew: SCHEMA_TOO_NEW,
-    MigrationInProgress: TIMED_OUT,
-    TableLocked: TIMED_OUT,
-    DatabaseBusy: TIMED_OUT,
-    ProjectionRunning: TIMED_OUT,
-    ProjectionBehind: TIMED_OUT,
-    InvalidInput: USAGE,
-    EncodingError: USAGE,
-    ConcurrencyConflict: CONFLICT,
-    EventIdReused: CONFLICT,
-}
 
 GivenStore = EventStore | Callable[[], EventStore]
 
@@ -76,7 +38,7 @@ class EventStoreGroup(click.Group):
                 raise  # such as a closed pipe
             if _was_interrupted(error):
                 raise click.Abort from None
-            code = next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), FAILED)
+            code = exit_code(error)
             message = _message(error)
             if URL_IN_USE in ctx.meta:
                 message = without_password(message, ctx.meta[URL_IN_USE])

@@ -5,9 +5,9 @@ from typing import Any
 import click
 
 from eventstore.cli.database import store_options
-from eventstore.cli.group import FAILED
 from eventstore.cli.output import Column, has_person, print_json, print_line, print_record, print_rows, printable
 from eventstore.cli.reading import NOT_NEGATIVE
+from eventstore.common.exit_codes import FAILED
 from eventstore.health import Health
 from eventstore.store import EventStore
 

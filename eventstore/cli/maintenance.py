@@ -10,10 +10,10 @@ import click
 from eventstore import maintenance
 from eventstore.cli.database import store_options
 from eventstore.cli.findings import print_finding, print_summary, verification_progress
-from eventstore.cli.group import DAMAGED, FAILED
 from eventstore.cli.imports import imported
 from eventstore.cli.output import console, has_person, note, print_json, print_line, printable
 from eventstore.cli.statistics import print_statistics
+from eventstore.common.exit_codes import DAMAGED, FAILED
 from eventstore.errors import InvalidInput
 from eventstore.event_types import EventTypes
 from eventstore.findings import Finding, FindingKind, Level

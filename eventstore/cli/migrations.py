@@ -11,9 +11,9 @@ from sqlalchemy import Engine, create_engine
 from eventstore import migrations
 from eventstore.cli.database import database_options, missing_file
 from eventstore.cli.findings import print_finding
-from eventstore.cli.group import FAILED, SCHEMA_DIFFERS, SCHEMA_OUTDATED
 from eventstore.cli.output import console
 from eventstore.cli.progress import reporting
+from eventstore.common.exit_codes import FAILED, SCHEMA_DIFFERS, SCHEMA_OUTDATED
 from eventstore.errors import PermissionDenied
 from eventstore.findings import FindingKind
 from eventstore.migrations.commands import revisions_after

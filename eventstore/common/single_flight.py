@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from eventstore.common.after_fork import start_fresh_after_fork
+from eventstore.common.locks import make_lock
 
 Asked = TypeVar("Asked")
 Result = TypeVar("Result")
@@ -47,7 +48,8 @@ class SingleFlight(Generic[Asked, Result]):
 
     def start_fresh(self) -> None:
         """Forget the calls of the parent's threads."""
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = make_lock()  # held by itself: Ctrl-C may come into the condition's `__exit__`
+        self._changed = threading.Condition(self._lock)
         self._current: _Call[Asked, Result] | None = None
         self._next: _Call[Asked, Result] | None = None
 
@@ -58,7 +60,7 @@ class SingleFlight(Generic[Asked, Result]):
             asked: What this thread asks for.
             call: Makes the call. It takes what all have asked for who share it.
         """
-        with self._changed:
+        with self._lock:
             shared = self._join([asked])
             while not self._begins(shared):
                 self._wait()
@@ -106,7 +108,7 @@ class SingleFlight(Generic[Asked, Result]):
         self._changed.notify_all()
 
     def _end(self, shared: _Call[Asked, Result], result: list[Result]) -> None:
-        with self._changed:
+        with self._lock:
             shared.results = result
             if self._current is not shared:  # it took too long
                 return

@@ -1,7 +1,6 @@
 """Execution: on which connection a statement runs, and in whose transaction."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, NoReturn, Protocol
@@ -11,6 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.backends.protocol import PLAIN_EXECUTION, Connections, Driver, Row, Run, TransactionState
 from eventstore.backends.running import connections_are_alike
+from eventstore.backends.waiting import THREAD, Waiting
+from eventstore.common.locks import make_lock
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import NotInTransaction, SerializationConflict, TransactionBroken
 from eventstore.rows.mapper import PendingAppend
@@ -27,6 +28,11 @@ class Execution(Protocol):
     @property
     def shares_reads(self) -> bool:
         """Whether each thread would read the same of the log, so that one may read for the others."""
+        ...
+
+    @property
+    def polls_together(self) -> bool:
+        """Whether one of those who wait for events may poll for all; tasks of asyncio may, too."""
         ...
 
     @property
@@ -98,10 +104,18 @@ class OwnConnections:
         self._connections = connections
         self._gate = gate
         self._process_id = os.getpid()
-        self._fork_lock = threading.Lock()
+        self._fork_lock = make_lock()
 
     @property
     def shares_reads(self) -> bool:
+        """Whether all connections of the engine are alike, and its callers are threads.
+
+        Tasks of asyncio can't wait for a look of another one as threads do, which would block their loop.
+        """
+        return not self._engine.dialect.is_async and self.polls_together
+
+    @property
+    def polls_together(self) -> bool:
         """Whether all connections of the engine are alike."""
         return connections_are_alike(self._engine, self._connections.dialect.tables.metadata.schema)
 
@@ -178,9 +192,10 @@ class JoinedTransaction:
 
     is_joined: Final = True
     shares_reads: Final = False
+    polls_together: Final = False
 
     def __init__(self, connect: Callable[[], Connection], connections: Connections, gate: SchemaGate | None) -> None:
-        self._connect = connect
+        self._connect = connect if connections.waiting is THREAD else _checked(connect, connections.waiting)
         self._connections = connections
         self._gate = gate
 
@@ -250,6 +265,16 @@ class JoinedTransaction:
         if self._gate is not None and not self._gate.fits:
             self._gate(run)
         return run
+
+
+def _checked(connect: Callable[[], Connection], waiting: Waiting) -> Callable[[], Connection]:
+    """Return the function for an engine for asyncio: it raises SynchronousCall before anything is sent."""
+
+    def connect_awaited() -> Connection:
+        waiting.check()
+        return connect()
+
+    return connect_awaited
 
 
 def _joined(connect: Callable[[], Connection], connections: Connections, gate: SchemaGate | None) -> JoinedTransaction:

@@ -56,6 +56,7 @@ class GlobalOrder:
         self._settling = core.settling
         self._page_size = core.page_size
         self._observer = core.observer
+        self._pause = core.driver.waiting.pause
 
     def settled_position(self) -> int:
         """Return how far the global order is settled, by one log view."""
@@ -284,7 +285,7 @@ class GlobalOrder:
                 if total_wait >= wait_seconds:
                     return
                 start = time.monotonic()
-                time.sleep(min(backoff.pause(), wait_seconds - total_wait))
+                self._pause(min(backoff.pause(), wait_seconds - total_wait))
                 elapsed = time.monotonic() - start
                 total_wait += elapsed
                 wait += elapsed
@@ -319,7 +320,7 @@ class GlobalOrder:
                     self._observer.waited(elapsed)
                 return horizon, min(horizon.settled, newest)
             if horizon.settled == settled:
-                time.sleep(min(backoff.pause(), wait_seconds - elapsed))
+                self._pause(min(backoff.pause(), wait_seconds - elapsed))
             settled, elapsed = horizon.settled, time.monotonic() - start
 
     def _page_before(
@@ -357,7 +358,7 @@ class GlobalOrder:
                     self._settling.forget()
                 # The log view raises LogWentBack if the event is gone, unless its stream was deleted.
                 horizon = self.horizon(run, after=After(after.position, horizon.event), alone=True)
-            time.sleep(0 if horizon.settled >= up_to_position else backoff.pause())
+            self._pause(0 if horizon.settled >= up_to_position else backoff.pause())
         raise SeveralServers(_ATTEMPTS_BY_SERVERS)
 
 

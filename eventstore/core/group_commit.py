@@ -13,6 +13,7 @@ from typing import Final
 
 from eventstore.backends.protocol import Grouping, GroupRefused
 from eventstore.common.after_fork import start_fresh_after_fork
+from eventstore.common.locks import make_lock
 from eventstore.errors import AppendInterrupted
 from eventstore.events import AppendResult
 from eventstore.rows.mapper import PendingAppend
@@ -147,7 +148,7 @@ class _Queue:
     def __init__(self, grouping: Grouping) -> None:
         self._places = grouping.leaders
         self._patience = grouping.patience_seconds
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self.waiting: dict[_Member, None] = {}  # in the order in which they came
         self._leaders: set[_Member] = set()
         self._under_way: dict[str, _Member] = {}

@@ -1,17 +1,17 @@
 """Waiting for events: one of the readers who wait looks for all of them."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from eventstore.backends.protocol import Driver, Listener
+from eventstore.backends.waiting import Wakes
 from eventstore.common.after_fork import start_fresh_after_fork
 from eventstore.common.backoff import Backoff
 from eventstore.common.error_type import error_type
-from eventstore.common.waker import Waker
+from eventstore.common.locks import make_lock
 from eventstore.core.execution import Execution
 from eventstore.core.settling import Horizon, Settling
 from eventstore.tokens import START, After
@@ -36,19 +36,20 @@ class IdleReader:
     Args:
         backoff: How long to wait between two polls.
         is_stopped: Returns whether the wait is to end. Wake the reader by its `waker` when that has changed.
+        waker: Ends the wait.
 
     Attributes:
-        waker: Ends the wait.
+        waker: The same.
         after: What it has read.
         is_ready: Whether there may be something to read.
         due: When it asks for the next poll, by `time.monotonic`.
         held_back_since: Since when appends under way hold stored events back; None if they don't.
     """
 
-    def __init__(self, backoff: Backoff, is_stopped: Callable[[], bool]) -> None:
+    def __init__(self, backoff: Backoff, is_stopped: Callable[[], bool], waker: Wakes) -> None:
         self.backoff = backoff
         self.is_stopped = is_stopped
-        self.waker = Waker()
+        self.waker = waker
         self.after = START
         self.is_ready = False
         self.due = 0.0
@@ -113,7 +114,7 @@ class IdleReaders:
         if self._listener is not None:
             _left_by_parents.append(self._listener)
         self._listener = None
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self._waiting: set[IdleReader] = set()
         self._leader: IdleReader | None = None
         self._next_poll = 0.0

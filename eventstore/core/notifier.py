@@ -12,6 +12,7 @@ from eventstore.backends.protocol import Sender
 from eventstore.common.after_fork import start_fresh_after_fork
 from eventstore.common.backoff import LONGEST_WITHOUT_CONNECTION, Backoff
 from eventstore.common.error_type import error_type
+from eventstore.common.locks import make_lock
 from eventstore.core.core import Appended, AppendHook, Core
 
 _log = logging.getLogger("eventstore.notifications")
@@ -99,7 +100,7 @@ class Notifier:
         if self._end is not None:
             self._end.detach()
         self._end = None
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self._sending: _Sending | None = None
 
     def notify(self) -> None:

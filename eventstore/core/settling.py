@@ -6,7 +6,6 @@ newest position and the holders of that lock. Once all these holders have ended,
 position. Later holders do not matter. (docs/explanation/global-order.md)
 """
 
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +14,7 @@ from uuid import UUID
 
 from eventstore.backends.protocol import Dialect, LogView, Run, Server
 from eventstore.common.after_fork import start_fresh_after_fork
+from eventstore.common.locks import make_lock
 from eventstore.common.single_flight import SingleFlight
 from eventstore.errors import LogWentBack, PositionBeyondLog
 from eventstore.statements.global_order import tombstone_after
@@ -89,7 +89,7 @@ class Settling:
 
     def start_fresh(self) -> None:
         """Forget everything, also the lock that another thread may have held when this process was forked."""
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self._server: Server | None = None
         self._settled: PositionToken | None = None
         self._views = 0

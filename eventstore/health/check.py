@@ -44,11 +44,11 @@ class _Observation:
 
 
 class HealthCheck:
-    """Checks the database of one store, in a separate thread.
+    """Checks the database of one store, in a separate thread, or in a task of asyncio that can be cancelled.
 
-    Only a thread bounds the time: a lost network, a full pool or a lock can block a driver for minutes. A thread that
-    misses the timeout is left running. The next check waits for it first, so threads and connections don't accumulate
-    while a database hangs.
+    Without asyncio, only a thread bounds the time: a lost network, a full pool or a lock can block a driver for
+    minutes. A thread that misses the timeout is left running. The next check waits for it first, so threads and
+    connections don't accumulate while a database hangs.
 
     Args:
         engine: The store's engine.
@@ -87,6 +87,11 @@ class HealthCheck:
     def _look_within(self, timeout_seconds: float, names: tuple[str, ...] | None) -> _Observation:
         if isinstance(self._engine.pool, SingletonThreadPool | StaticPool):  # another thread has another database
             return self._look(names)
+        missed = _Observation(f"the database did not answer within {timeout_seconds:g} s")
+        if self._engine.dialect.is_async:
+            from eventstore.backends.tasks import within  # noqa: PLC0415  # only on an engine for asyncio
+
+            return within(timeout_seconds, lambda: self._look(names)) or missed
         deadline = time.monotonic() + timeout_seconds
         for thread in list(self._overdue):
             thread.join(max(deadline - time.monotonic(), 0))
@@ -102,7 +107,7 @@ class HealthCheck:
             if thread.is_alive():
                 self._overdue.append(thread)
         if not observations:
-            return _Observation(f"the database did not answer within {timeout_seconds:g} s")
+            return missed
         return observations[0]
 
     def _look(self, names: tuple[str, ...] | None) -> _Observation:

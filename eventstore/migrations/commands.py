@@ -1,7 +1,6 @@
 """Migrations without the command line of Alembic: upgrade, downgrade, check, print SQL."""
 
 import io
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
 from eventstore.backends import backend_for
+from eventstore.common.locks import make_lock
 from eventstore.core.execution import OwnConnections
 from eventstore.core.schema_version import SchemaGate
 from eventstore.errors import InvalidInput
@@ -22,7 +22,7 @@ from eventstore.statements.schema import schema_version
 
 _HERE: Final = Path(__file__).parent
 _OFFLINE_DIALECTS: Final = ("postgresql", "sqlite")
-_one_at_a_time: Final = threading.Lock()
+_one_at_a_time: Final = make_lock()
 """Needed because Alembic's `context` and `op` are globals of the process."""
 
 

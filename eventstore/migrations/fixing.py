@@ -113,7 +113,7 @@ def _fix_on_sqlite(engine: Engine, finding: Finding, wait_seconds: float) -> Non
             connection.execute("PRAGMA busy_timeout = 0")
             for statement in finding.statements:
                 if not statement.startswith("PRAGMA foreign_key_check"):
-                    wait_for_lock(connection.execute, statement, wait_seconds)
+                    wait_for_lock(connection.execute, statement, wait_seconds, time.sleep)
                 elif connection.execute(statement).fetchone() is not None:
                     raise ConstraintViolated(str(finding.table), str(finding.name), None)
         except engine.dialect.loaded_dbapi.IntegrityError as error:

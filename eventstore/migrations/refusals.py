@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from eventstore.backends import check_engine
 from eventstore.backends.postgresql.rights import is_permission_denied, permission_denied
-from eventstore.errors import ReadOnlyDatabase, UnsuitableSetting
+from eventstore.errors import InvalidInput, ReadOnlyDatabase, UnsuitableSetting
 from eventstore.tables import define_tables
 
 _READ_ONLY: Final = "25006"
@@ -41,12 +41,18 @@ def refusals(engine: Engine, schema: str | None) -> Iterator[None]:
         schema: The schema of the tables.
 
     Raises:
-        InvalidInput: `engine` is not an engine.
+        InvalidInput: `engine` is not an engine, or one for asyncio.
         PermissionDenied: The user lacks a right.
         ReadOnlyDatabase: The database is read-only, such as a standby.
         UnsuitableSetting: The encoding of the database is SQL_ASCII.
     """
     check_engine(engine)
+    if engine.dialect.is_async:
+        msg = (
+            "migrations take a synchronous engine, but this one is for asyncio; make one by sqlalchemy.create_engine, "
+            "or run `eventstore migrate`"
+        )
+        raise InvalidInput(msg)
     try:
         yield
     except TypeError as error:

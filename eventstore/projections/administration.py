@@ -193,7 +193,7 @@ class ProjectionAdmin:
             if elapsed >= timeout_seconds:
                 cause = {"failure": failure} if failed_at is not None else {"retrying": failure}
                 raise ProjectionBehind(name, position, target, waited_seconds=round(elapsed, 3), **cause)
-            time.sleep(min(backoff.pause(), timeout_seconds - elapsed))
+            self._store.core.driver.waiting.pause(min(backoff.pause(), timeout_seconds - elapsed))
 
     def reset(self, name: str, *, in_transaction: InTransaction | None = None) -> None:
         """Set a projection back to the first event, and delete its dead letters.

@@ -30,7 +30,7 @@ from eventstore.repository.inputs import events_of_command, first_state, stream_
 from eventstore.repository.loaded import LoadedAggregate, SaveResult
 from eventstore.repository.loading import AggregateLoader
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, never
-from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry_conflicts
+from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry
 from eventstore.repository.snapshotting import Counter, RefreshProgress, SnapshotCounts, SnapshotWriter
 from eventstore.repository.states import State, StateCodec, state_codec
 from eventstore.store import EventStore
@@ -262,7 +262,12 @@ class Repository(Generic[State]):
             if self._store.core.execution.is_joined:
                 result = attempt()
             else:
-                result = retry_conflicts(attempt, attempts=self._attempts, backoff_seconds=self._backoff_seconds)
+                result = retry(
+                    attempt,
+                    self._store.core.driver.waiting.pause,
+                    attempts=self._attempts,
+                    backoff_seconds=self._backoff_seconds,
+                )
             observed.note(events=len(result.events), attempts=attempts)
         return result
 
@@ -288,7 +293,8 @@ class Repository(Generic[State]):
 
     def _store_in(self, target: EventStore) -> EventStore:
         """Return the repository's store, with its event types and codec, in the transaction of another store."""
-        target.connection  # noqa: B018  # it raises if there is no transaction
+        if not target.core.execution.is_joined:
+            target.connection  # noqa: B018  # it raises
         if not same_database(target.engine, self._store.engine):
             msg = (
                 f"the repository is on {self._store.engine.url!r}, but the transaction is on {target.engine.url!r}; "

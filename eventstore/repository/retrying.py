@@ -1,7 +1,7 @@
 """Retries after a conflict."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from eventstore.common.backoff import Backoff, spread
@@ -45,12 +45,24 @@ def retry_conflicts(
         retry_conflicts(ship)
         ```
     """
-    check_number("attempts", attempts, minimum=1)
-    check_seconds("backoff_seconds", backoff_seconds)
-    backoff = Backoff(backoff_seconds, _LONGEST_PAUSE_SECONDS)
-    for _ in range(1, attempts):
+    return retry(function, time.sleep, attempts=attempts, backoff_seconds=backoff_seconds)
+
+
+def retry(
+    function: Callable[[], Result], pause: Callable[[float], object], *, attempts: int, backoff_seconds: float
+) -> Result:
+    """Do what `retry_conflicts` does, with another way to wait for some seconds."""
+    for seconds in pauses_between(attempts, backoff_seconds):
         try:
             return function()
         except ConcurrencyConflict:
-            time.sleep(spread(0, backoff.pause()))
+            pause(seconds)
     return function()
+
+
+def pauses_between(attempts: int, backoff_seconds: float) -> Iterator[float]:
+    """Check the arguments of `retry_conflicts`, and return how long to wait after each attempt but the last."""
+    check_number("attempts", attempts, minimum=1)
+    check_seconds("backoff_seconds", backoff_seconds)
+    backoff = Backoff(backoff_seconds, _LONGEST_PAUSE_SECONDS)
+    return (spread(0, backoff.pause()) for _ in range(1, attempts))

@@ -1,12 +1,12 @@
 """Writing snapshots: after appends, and for many aggregates in the background."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic
 
+from eventstore.common.locks import make_lock
 from eventstore.errors import EventStoreError
 from eventstore.repository.loading import AggregateLoader
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy
@@ -57,7 +57,7 @@ class Counter:
     """Counts snapshots for all threads that share a repository."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self._counts = {"saved": 0, "declined": 0, "failed": 0}
 
     def add(self, outcome: str) -> None:

@@ -21,6 +21,7 @@ from eventstore.backends.postgresql.direct_runs import direct
 from eventstore.backends.postgresql.listener import PostgreSQLListener, PostgreSQLSender
 from eventstore.backends.protocol import Listener, Row, Run, Sender, TransactionState
 from eventstore.backends.running import ConnectionRun, goes_direct
+from eventstore.backends.waiting import THREAD, Waiting
 from eventstore.errors import TransactionBroken, UnsuitableSetting
 from eventstore.statements.postgresql.notifications import notification_channel, notify
 from eventstore.statements.postgresql.transactions import transaction_id
@@ -40,17 +41,23 @@ _STATES: Final = {
 }
 
 
+_READS_TO_THE_END: Final = 3
+"""How often to read what a server has sent before it ended the session: an error, the end, and one to spare."""
+
+
 class PostgreSQLConnections:
     """How the store connects to PostgreSQL.
 
     Args:
         dialect: The dialect of the statements that are sent.
+        waiting: How the callers wait.
     """
 
     has_notifications: Final = True
 
-    def __init__(self, dialect: PostgreSQLDialect) -> None:
+    def __init__(self, dialect: PostgreSQLDialect, waiting: Waiting = THREAD) -> None:
         self.dialect = dialect
+        self.waiting = waiting
         self.append_directly = DirectAppends(self, dialect).append
 
     def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
@@ -59,7 +66,7 @@ class PostgreSQLConnections:
 
     @contextmanager
     def _autocommit(self, engine: Engine) -> Iterator[Run]:
-        with engine.connect() as connection, prepared(connection, isolation_level="AUTOCOMMIT"):
+        with self.waiting.connect(engine) as connection, prepared(connection, isolation_level="AUTOCOMMIT"):
             yield AutocommitRun(self, self.dialect, connection)
 
     def run_on(self, connection: Connection) -> Run:
@@ -70,7 +77,7 @@ class PostgreSQLConnections:
     def transaction(self, engine: Engine) -> Iterator[Connection]:
         """Open a transaction at READ COMMITTED, where a writer who has waited for a head sees its new version."""
         is_done = False
-        with engine.connect() as connection, prepared(connection, isolation_level="READ COMMITTED"):
+        with self.waiting.connect(engine) as connection, prepared(connection, isolation_level="READ COMMITTED"):
             try:
                 with connection.begin():
                     yield connection
@@ -141,16 +148,30 @@ class PostgreSQLConnections:
         return lambda: current() is transaction and transaction.is_active and pgconn.transaction_status == is_open
 
     def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # a statement reads the id
-        """Return the id of the transaction, which it has since it has locked the checkpoint."""
-        return run(transaction_id)
+        """Return the id of the transaction, which it has since it has locked the checkpoint, and where that is."""
+        return run(transaction_id)[0]
 
-    def is_same_transaction(self, run: Run, connection: Any, mark: object) -> bool:  # noqa: ARG002  # likewise
-        """Compare the ids."""
-        return run(transaction_id) == mark
+    def is_same_transaction(self, run: Run, connection: Any, mark: Any) -> bool:  # noqa: ARG002  # likewise
+        """Compare the ids.
+
+        Raises:
+            TransactionBroken: The statements of the transaction no longer find the same es_checkpoints.
+        """
+        transaction, checkpoints = run(transaction_id)[0]
+        if mark == (transaction, checkpoints):
+            return True
+        if mark[0] == transaction:
+            raise TransactionBroken("astray")
+        return False
 
     def listen(self, engine: Engine) -> Listener:
         """Listen on the channel of this store's tables."""
-        return PostgreSQLListener(engine, self.dialect.sql(notification_channel))
+        channel_query = self.dialect.sql(notification_channel)
+        if not engine.dialect.is_async:
+            return PostgreSQLListener(engine, channel_query)
+        from eventstore.backends.postgresql.asynchronous import TaskListener  # noqa: PLC0415
+
+        return TaskListener(engine, channel_query)
 
     def sender(self, engine: Engine) -> Sender:
         """Send on the channel of this store's tables."""
@@ -161,10 +182,15 @@ def state_of(raw: Any) -> TransactionState:
     """Return the state of the transaction on the driver's connection.
 
     The driver learns that the server has ended the session only when it reads. Input is rare while no query is under
-    way; if there is some, an empty query makes the driver read it.
+    way; if there is some, an empty query makes the driver read it. A connection for asyncio must not wait for the
+    server, and reads what is there.
     """
     with suppress(psycopg.Error):
-        if _has_input(raw.pgconn.socket):
+        if isinstance(raw, psycopg.AsyncConnection):
+            for _ in range(_READS_TO_THE_END):
+                if _has_input(raw.pgconn.socket):
+                    raw.pgconn.consume_input()
+        elif _has_input(raw.pgconn.socket):
             raw.pgconn.exec_(b"")
     return _STATES.get(raw.pgconn.transaction_status, TransactionState.OPEN)
 
@@ -200,28 +226,27 @@ def prepared(connection: Connection, *, isolation_level: Literal["AUTOCOMMIT", "
         UnsuitableSetting: A hook has begun a transaction on the connection.
     """
     driver: Any = connection.connection.driver_connection
+    setting: Any = connection.connection.dbapi_connection  # the same, or SQLAlchemy's wrapper of one for asyncio
     try:
         refuse_open_transaction(driver)
     except UnsuitableSetting:
         connection.invalidate()  # a rollback would undo what the hook has set, which the next user would miss
         raise
-    if not isinstance(driver, psycopg.Connection):  # psycopg's for asyncio
-        connection.execution_options(isolation_level=isolation_level)
-        yield
-        return
     before = driver.autocommit, driver.isolation_level
     try:
-        driver.autocommit = isolation_level == "AUTOCOMMIT"
+        setting.set_autocommit(isolation_level == "AUTOCOMMIT")
         if isolation_level != "AUTOCOMMIT":
-            driver.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            setting.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
         yield
     finally:
         # No call comes before this `try`. Ctrl-C raises in calls, and a connection must not return in this state.
         is_restored = False
         try:
             if driver.pgconn.transaction_status != TransactionStatus.IDLE:
-                driver.rollback()
-            driver.autocommit, driver.isolation_level = before
+                setting.rollback()
+            autocommit, level = before
+            setting.set_autocommit(autocommit)
+            setting.set_isolation_level(level)
             is_restored = True
         except psycopg.Error:  # lost or closed, which SQLAlchemy handles
             pass

@@ -39,6 +39,12 @@ class _UTCLoader:
         return _TIME_LOADER(oid)
 
 
+def receive_binary(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> None:
+    """Let a cursor receive results in binary, and points in time in UTC."""
+    cursor.adapters.register_loader(_TIMESTAMPTZ, _UTCLoader)  # type: ignore[arg-type]  # it makes one
+    cursor.format = Format.BINARY
+
+
 class BinaryCursor(psycopg.Cursor[Any]):
     """Receives results in binary, which is 1.4 times as fast as text, as tuples, with points in time in UTC.
 
@@ -54,8 +60,7 @@ class BinaryCursor(psycopg.Cursor[Any]):
 
     def __init__(self, connection: psycopg.Connection[Any], **_: Any) -> None:
         super().__init__(connection, row_factory=tuple_row)
-        self.adapters.register_loader(_TIMESTAMPTZ, _UTCLoader)  # type: ignore[arg-type]  # it makes one
-        self.format = Format.BINARY
+        receive_binary(self)
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
         """Execute, and fetch the rows."""
@@ -121,14 +126,19 @@ def _writes(sql: str) -> bool:
 def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
     """Execute a statement with a suitable cursor, and return its rows.
 
-    If the application has set a cursor class for its connections, that one is used, and results are text. They are
-    also text on connections of psycopg for asyncio.
+    If the application has set a cursor class for its connections, that one is used, and results are text.
 
     Raises:
         UnsuitableSetting: A setting of the connection would make results wrong.
     """
-    raw: Any = connection.connection.dbapi_connection
-    check_connection(connection.connection.driver_connection)
+    raw: Any = connection.connection.driver_connection
+    check_connection(raw)
+    if isinstance(raw, psycopg.AsyncConnection):
+        from eventstore.backends.postgresql import asynchronous  # noqa: PLC0415  # only on an engine for asyncio
+
+        if asynchronous.has_default_cursors(raw):
+            return asynchronous.execute(connection, raw, sql, parameters)
+        return _execute_with_custom_cursor(connection, raw, sql, parameters)
     if sql.startswith("COPY"):
         kind: type[CopyingCursor | BinaryCursor] = CopyingCursor
     elif has_default_cursors(raw):
@@ -143,13 +153,13 @@ def execute(connection: Connection, sql: str, parameters: Any) -> Sequence[Row]:
 
 def _execute_with_custom_cursor(connection: Connection, raw: Any, sql: str, parameters: Any) -> Sequence[Row]:
     check_custom_cursors(raw, parameters)
-    if type(raw) is not psycopg.Connection:
+    if type(raw) not in _DEFAULT_CONNECTIONS:
         return fetch(connection.exec_driver_sql(sql, parameters, PLAIN_EXECUTION), sql)
     with next_cursor(raw, partial(_of_tuples, raw.cursor_factory)):
         return fetch(connection.exec_driver_sql(sql, parameters, PLAIN_EXECUTION), sql)
 
 
-def _of_tuples(factory: Callable[..., Any], connection: psycopg.Connection[Any], **options: Any) -> Any:
+def _of_tuples(factory: Callable[..., Any], connection: Any, **options: Any) -> Any:
     return factory(connection, **{**options, "row_factory": tuple_row})
 
 
@@ -158,7 +168,7 @@ def next_cursor(raw: Any, make: Callable[..., Any]) -> Iterator[None]:
     """Let the driver's connection make its next cursor by another function, once."""
     factory = getattr(raw, "cursor_factory", None)
 
-    def make_once(connection: psycopg.Connection[Any], **options: Any) -> Any:
+    def make_once(connection: Any, **options: Any) -> Any:
         raw.cursor_factory = factory
         return make(connection, **options)
 
@@ -178,6 +188,8 @@ def to_time(value: datetime) -> datetime:
 
 _DEFAULT_CURSORS: Final = (psycopg.Cursor, psycopg.ClientCursor, psycopg.RawCursor)
 """The driver's own cursor classes. They differ only in how statements are sent, so the store may use another one."""
+
+_DEFAULT_CONNECTIONS: Final = (psycopg.Connection, psycopg.AsyncConnection)
 
 _TUPLES: Final = (tuple_row, namedtuple_row)
 
@@ -225,22 +237,20 @@ def check_custom_cursors(connection: Any, parameters: Any) -> None:
     """Check that the application's cursors send and return the right values, which they do as text.
 
     Args:
-        connection: The driver's connection, or SQLAlchemy's wrapper for it.
+        connection: The driver's connection.
         parameters: The parameters of the statement that they are to execute.
 
     Raises:
         UnsuitableSetting: A setting would make values wrong.
     """
     factory = getattr(connection, "cursor_factory", None)
-    if _is_a(factory, psycopg.RawCursor):
+    if _is_a(factory, (psycopg.RawCursor, psycopg.AsyncRawCursor)):
         raise UnsuitableSetting(
             "cursor_factory",
             f"is {factory.__name__}, a RawCursor, whose parameters are numbered, but the store's have names",  # type: ignore[union-attr]  # it is a class
-            "make it a subclass of psycopg.Cursor",
+            "make it a subclass of psycopg.Cursor, or of AsyncCursor for asyncio",
         )
-    if not isinstance(connection, psycopg.Connection):  # psycopg's for asyncio, as SQLAlchemy wraps them
-        return
-    if type(connection) is not psycopg.Connection and connection.row_factory not in _TUPLES:
+    if type(connection) not in _DEFAULT_CONNECTIONS and connection.row_factory not in _TUPLES:
         raise UnsuitableSetting(
             "row_factory",
             f"of a {type(connection).__name__} does not make tuples of rows",
@@ -263,7 +273,7 @@ def check_custom_cursors(connection: Any, parameters: Any) -> None:
         )
 
 
-def _is_a(factory: object, kind: type[psycopg.Cursor[Any]]) -> bool:
+def _is_a(factory: object, kind: type | tuple[type, ...]) -> bool:
     return isinstance(factory, type) and issubclass(factory, kind)
 
 

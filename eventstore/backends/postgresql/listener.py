@@ -1,42 +1,48 @@
 """Connections on which PostgreSQL notifies of appends, by LISTEN, and that send notifications, by NOTIFY."""
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import sql
 from sqlalchemy import Engine
 
 from eventstore.backends.postgresql.cursors import BinaryCursor, refuse_open_transaction
 from eventstore.backends.protocol import Row
 
-_Query = tuple[str, dict[str, Any]]
+Query = tuple[Any, Any]
 
 
 class _OwnConnection:
     """A connection for notifications only.
 
     It is made by the engine's pool, with all settings of the application, and then detached from it.
+
+    Attributes:
+        owner: SQLAlchemy's object for it.
+        driver: The driver's connection.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._owner = engine.raw_connection()
-        self._owner.detach()
-        self._connection = cast("Connection[Any]", self._owner.dbapi_connection)
+        self.owner = engine.raw_connection()
+        self.driver: Any = self.owner.driver_connection  # not known any more after this
+        self.owner.detach()
+        setting: Any = self.owner.dbapi_connection  # the same, or SQLAlchemy's wrapper of one for asyncio
         try:
-            refuse_open_transaction(self._connection)
-            self._connection.autocommit = True
+            refuse_open_transaction(self.driver)
+            setting.set_autocommit(True)
         except BaseException:
             self.close()
             raise
 
-    def _execute(self, query: _Query) -> list[Row]:
-        return list(BinaryCursor(self._connection).execute(*query).rows)
+    def _execute(self, query: Query) -> Sequence[Row]:
+        return BinaryCursor(self.driver).execute(*query).rows
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection.closed:
-            self._owner.invalidate()  # or the pool would try a rollback, and log that it failed
+        if self.driver.closed:
+            self.owner.invalidate()  # or the pool would try a rollback, and log that it failed
         else:
-            self._owner.close()
+            self.owner.close()
 
 
 class PostgreSQLListener(_OwnConnection):
@@ -47,22 +53,23 @@ class PostgreSQLListener(_OwnConnection):
         channel_query: Finds the channel.
     """
 
-    def __init__(self, engine: Engine, channel_query: _Query) -> None:
+    def __init__(self, engine: Engine, channel_query: Query) -> None:
         super().__init__(engine)
         try:
             ((channel,),) = self._execute(channel_query)
-            BinaryCursor(self._connection).execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            self._execute((sql.SQL("LISTEN {}").format(sql.Identifier(channel)), None))
         except BaseException:
             self.close()
             raise
 
     def fileno(self) -> int:
         """Return the socket's file descriptor."""
-        return self._connection.fileno()
+        descriptor: int = self.driver.fileno()
+        return descriptor
 
     def drain(self) -> bool:
         """Receive and drop the notifications that have arrived; return whether there were any."""
-        return bool(list(self._connection.notifies(timeout=0)))
+        return bool(list(self.driver.notifies(timeout=0)))
 
 
 class PostgreSQLSender(_OwnConnection):
@@ -73,9 +80,9 @@ class PostgreSQLSender(_OwnConnection):
         notify_query: Sends one.
     """
 
-    def __init__(self, engine: Engine, notify_query: _Query) -> None:
+    def __init__(self, engine: Engine, notify_query: Query) -> None:
         super().__init__(engine)
-        self._cursor = BinaryCursor(self._connection)
+        self._cursor = BinaryCursor(self.driver)
         self._notify_query = notify_query
 
     def send(self) -> None:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
@@ -26,6 +26,7 @@ from eventstore.backends.sqlite.dialect import SQLiteDialect
 from eventstore.backends.sqlite.direct import append_one, direct
 from eventstore.backends.sqlite.settings import begins_nothing, check_connection
 from eventstore.backends.sqlite.write_lock import WriteLock, is_busy
+from eventstore.backends.waiting import THREAD, Waiting
 from eventstore.errors import (
     DatabaseBusy,
     HistoryChangeRefused,
@@ -51,13 +52,18 @@ class SQLiteConnections:
     Args:
         dialect: The dialect of the statements that are sent.
         lock_timeout_seconds: How long to wait for the write lock.
+        waiting: How the callers wait.
     """
 
     has_notifications: Final = False
 
-    def __init__(self, dialect: SQLiteDialect, *, lock_timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, dialect: SQLiteDialect, *, lock_timeout_seconds: float = 30.0, waiting: Waiting = THREAD
+    ) -> None:
         self.dialect = dialect
-        self._lock = WriteLock(lock_timeout_seconds)
+        self.waiting = waiting
+        self._lock = WriteLock(lock_timeout_seconds, waiting.pause)
+        self._turns = waiting.turns()
 
     def autocommit(self, engine: Engine) -> AbstractContextManager[Run]:
         """Open a connection on which no transaction is open."""
@@ -70,13 +76,13 @@ class SQLiteConnections:
 
     @contextmanager
     def _autocommit_connection(self, engine: Engine) -> Iterator[Connection]:
-        with engine.connect() as connection:
+        with self.waiting.connect(engine) as connection:
             check_connection(connection.connection.dbapi_connection, connection.connection.info)
             if connection.in_transaction():  # begun by a hook (engine_connect)
                 connection.commit()
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.begin()  # sends nothing, but calls the application's hooks, one of which may send a BEGIN
-            if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+            if driver_of(connection).in_transaction:
                 connection.exec_driver_sql("COMMIT")
             yield connection
 
@@ -104,7 +110,8 @@ class SQLiteConnections:
     @contextmanager
     def transaction(self, engine: Engine) -> Iterator[Connection]:
         """Open a transaction that takes the write lock first, so that it does not fail half way for lack of it."""
-        with self._autocommit_connection(engine) as connection:
+        turn = nullcontext() if self._turns is None else self._turns.turn(self._lock.timeout_seconds)
+        with turn, self._autocommit_connection(engine) as connection:
             raw = connection.connection.dbapi_connection
             with self._lock.held(connection.exec_driver_sql, raw):
                 yield connection
@@ -112,7 +119,7 @@ class SQLiteConnections:
     def prepare_savepoint(self, run: Run, connection: Connection) -> None:
         """Take the write lock, for which the driver begins the transaction; else the savepoint would be one itself."""
         run(take_write_lock)
-        if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+        if not driver_of(connection).in_transaction:
             raise NotInTransaction
 
     def commits_by_itself(self, connection: Connection) -> bool:
@@ -120,14 +127,14 @@ class SQLiteConnections:
 
         `transaction` sends one; an application may do so in a hook, when SQLAlchemy begins.
         """
-        raw = connection.connection.dbapi_connection
+        raw = driver_of(connection)
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-            return not raw.in_transaction  # type: ignore[union-attr]  # sqlite3's
+            return not raw.in_transaction
         return connection.in_transaction() and begins_nothing(raw)
 
     def check_reader(self, connection: Connection) -> None:
         """Refuse a transaction that has begun to write, because SQLite can't say whether it has appended."""
-        if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
+        if driver_of(connection).in_transaction:
             raise UnsuitableTransaction("has begun to write, and its events may still be rolled back")
 
     def translate(self, error: DBAPIError) -> Exception | None:
@@ -166,13 +173,13 @@ class SQLiteConnections:
         """Return the state that the driver knows."""
         if connection.invalidated:
             return TransactionState.LOST
-        raw = None if connection.closed else connection.connection.dbapi_connection
+        raw = None if connection.closed else driver_of(connection)
         return TransactionState.ENDED if raw is None else state_of(raw)
 
     def open_probe(self, connection: Any) -> Callable[[], bool]:
         """Return a function that compares SQLAlchemy's transaction, and reads the driver's state of it."""
         transaction, current = connection.get_transaction(), connection.get_transaction
-        raw, is_open = connection.connection.dbapi_connection, TransactionState.OPEN
+        raw, is_open = driver_of(connection), TransactionState.OPEN
         return lambda: current() is transaction and transaction.is_active and state_of(raw) is is_open
 
     def mark_transaction(self, run: Run, connection: Any) -> object:  # noqa: ARG002  # transactions have no ids
@@ -191,6 +198,11 @@ class SQLiteConnections:
     def sender(self, engine: Engine) -> Sender:  # noqa: ARG002  # likewise
         """Raise InvalidInput."""
         raise InvalidInput(NO_NOTIFICATIONS)
+
+
+def driver_of(connection: Connection) -> Any:
+    """Return the connection that knows the state of the transaction: sqlite3's, or aiosqlite's."""
+    return connection.connection.driver_connection
 
 
 def state_of(raw: Any) -> TransactionState:
@@ -222,6 +234,6 @@ class JoinedRun(ConnectionRun):
         pooled = self._connection.connection
         check_connection(pooled.dbapi_connection, pooled.info)
         result = self._connection.exec_driver_sql(sql, parameters, PLAIN_EXECUTION)
-        if result.cursor is not None:
-            result.cursor.row_factory = None  # type: ignore[attr-defined]  # sqlite3's
+        if isinstance(result.cursor, sqlite3.Cursor):
+            result.cursor.row_factory = None
         return fetch(result, sql)

@@ -2,12 +2,16 @@
 
 import sqlite3
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, event
 
+from eventstore.backends.sqlite.settings import execute_on
 from eventstore.backends.sqlite.write_lock import wait_for_lock
+from eventstore.backends.waiting import waiting_on
 
 _SWITCH_TIMEOUT_SECONDS: Final = 30.0
 """How long a new connection waits to switch the database's journal to a write-ahead log."""
@@ -18,14 +22,14 @@ def engine_options(lock_timeout_seconds: float) -> dict[str, Any]:
     return {"connect_args": {"timeout": lock_timeout_seconds, "check_same_thread": False}}
 
 
-def create_memory_engine(**options: Any) -> Engine:
+def create_memory_engine(drivername: str, create: Callable[..., Engine], **options: Any) -> Engine:
     """Return an engine for a new database in memory, which its connections share, and which is gone with the engine.
 
     With SQLite's `memdb` (3.36 or newer) there are several connections, which wait for each other as they do on a file.
     With the usual `:memory:` there is one connection, or a database for each thread.
     """
     database = f"file:/eventstore-{uuid4()}?vfs=memdb"
-    engine = create_engine(f"sqlite:///{database}&uri=true", **options)
+    engine = create(f"{drivername}:///{database}&uri=true", **options)
     keeper = sqlite3.connect(database, uri=True, check_same_thread=False)  # the database exists while this is open
     weakref.finalize(engine, keeper.close)
     return engine
@@ -36,12 +40,14 @@ def prepare_engine(engine: Engine) -> None:
 
     They use a write-ahead log, enforce foreign keys, and sync every commit to disk.
     """
+    pause = waiting_on(engine).pause
 
     @event.listens_for(engine, "connect")
-    def _on_connect(connection: sqlite3.Connection, _: Any) -> None:
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        wait_for_lock(connection.execute, "PRAGMA journal_mode = WAL", _SWITCH_TIMEOUT_SECONDS)
+    def _on_connect(connection: Any, _: Any) -> None:
+        execute = partial(execute_on, connection)
+        execute("PRAGMA foreign_keys = ON")
+        execute("PRAGMA synchronous = FULL")
+        wait_for_lock(execute, "PRAGMA journal_mode = WAL", _SWITCH_TIMEOUT_SECONDS, pause)
 
     begin_before_savepoints(engine)
 
@@ -51,11 +57,12 @@ def begin_before_savepoints(engine: Engine) -> None:
 
     This is done in the dialect, because a hook of the engine would count as a listener.
     """
-    savepoint = engine.dialect.do_savepoint
+    savepoint, pause = engine.dialect.do_savepoint, waiting_on(engine).pause
 
     def begin_first(connection: Connection, name: str) -> None:
-        if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # sqlite3's
-            wait_for_lock(connection.exec_driver_sql, "BEGIN IMMEDIATE", _SWITCH_TIMEOUT_SECONDS)
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:
+            wait_for_lock(connection.exec_driver_sql, "BEGIN IMMEDIATE", _SWITCH_TIMEOUT_SECONDS, pause)
         savepoint(connection, name)
 
     engine.dialect.do_savepoint = begin_first  # type: ignore[method-assign]  # for this engine's dialect only

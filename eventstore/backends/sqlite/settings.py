@@ -17,18 +17,21 @@ def check_connection(connection: Any, info: MutableMapping[Any, Any]) -> None:
     """Check what a connection returns for texts, and, once for each connection, SQLite's settings.
 
     Args:
-        connection: The driver's connection.
+        connection: The driver's connection, or SQLAlchemy's wrapper of aiosqlite's.
         info: The notes that the pool keeps about it.
 
     Raises:
         UnsuitableSetting: A setting would make results wrong.
     """
-    if connection.text_factory is not str:
+    driver = getattr(connection, "driver_connection", connection)
+    if driver.text_factory is not str:
         raise UnsuitableSetting("text_factory", "of the connection does not return texts as str", "leave it as it is")
+    if driver is not connection and driver.row_factory is not None:
+        raise UnsuitableSetting("row_factory", "of aiosqlite's connection does not return tuples", "leave it as it is")
     if _CHECKED in info:
         return
     for pragma, is_right, problem, remedy in _PRAGMAS:
-        ((value,),) = plain_cursor(connection).execute(f"PRAGMA {pragma}").fetchall() or ((None,),)
+        value = execute_on(connection, f"PRAGMA {pragma}")
         if value is not None and not is_right(value):
             raise UnsuitableSetting(f"PRAGMA {pragma}", problem.format(value), remedy)
     info[_CHECKED] = True
@@ -73,6 +76,19 @@ def plain_cursor(connection: Any) -> sqlite3.Cursor:
     cursor: sqlite3.Cursor = connection.cursor()
     cursor.row_factory = None
     return cursor
+
+
+def execute_on(connection: Any, sql: str) -> Any:
+    """Execute SQL on the driver's connection, or on SQLAlchemy's wrapper of aiosqlite's.
+
+    Returns:
+        The first value of the first row; None if there is no row.
+    """
+    cursor = plain_cursor(connection) if isinstance(connection, sqlite3.Connection) else connection.cursor()
+    cursor.execute(sql)
+    row = cursor.fetchone()
+    cursor.close()
+    return None if row is None else row[0]
 
 
 def begins_nothing(connection: Any) -> bool:

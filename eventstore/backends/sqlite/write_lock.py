@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from eventstore.backends.sqlite.settings import plain_cursor
+from eventstore.backends.sqlite.settings import execute_on
 from eventstore.common.backoff import spread
 from eventstore.errors import DatabaseBusy
+
+Pause = Callable[[float], object]
 
 _BUSY: Final = 5
 _DRIVER_TIMEOUT: Final = "eventstore: busy_timeout in seconds"
@@ -30,10 +32,12 @@ class WriteLock:
 
     Args:
         timeout_seconds: How long to wait, for the lock and for the commit.
+        pause: Waits for some seconds.
     """
 
-    def __init__(self, timeout_seconds: float) -> None:
+    def __init__(self, timeout_seconds: float, pause: Pause) -> None:
         self.timeout_seconds = timeout_seconds
+        self._pause = pause
         self._is_contended = False
 
     def begin(self, execute: Callable[[str], object], raw: Any, notes: MutableMapping[Any, Any] | None) -> None:
@@ -57,13 +61,15 @@ class WriteLock:
             else:
                 self._is_contended = time.monotonic() - start > _PAUSE_OF_SQLITE_SECONDS
                 return
-        ((driver_timeout,),) = plain_cursor(raw).execute("PRAGMA busy_timeout")
-        raw.execute("PRAGMA busy_timeout = 0")
+        driver_timeout = execute_on(raw, "PRAGMA busy_timeout")
+        execute_on(raw, "PRAGMA busy_timeout = 0")
         try:
-            self._is_contended = wait_for_lock(execute, "BEGIN IMMEDIATE", self.timeout_seconds, start=start)
+            self._is_contended = wait_for_lock(
+                execute, "BEGIN IMMEDIATE", self.timeout_seconds, self._pause, start=start
+            )
         finally:
-            with suppress(sqlite3.ProgrammingError):  # closed, because Ctrl-C came while waiting
-                raw.execute(f"PRAGMA busy_timeout = {driver_timeout}")
+            with suppress(sqlite3.Error, ValueError):  # closed, because Ctrl-C or a cancellation came while waiting
+                execute_on(raw, f"PRAGMA busy_timeout = {driver_timeout}")
 
     def commit(self, execute: Callable[[str], object]) -> None:
         """Commit. Without a write-ahead log, it waits for readers.
@@ -71,7 +77,7 @@ class WriteLock:
         Raises:
             DatabaseBusy: The commit was not possible in time.
         """
-        wait_for_lock(execute, "COMMIT", self.timeout_seconds)
+        wait_for_lock(execute, "COMMIT", self.timeout_seconds, self._pause)
 
     @contextmanager
     def held(
@@ -95,13 +101,17 @@ def _driver_timeout(raw: Any, notes: MutableMapping[Any, Any]) -> float:
     """Return the driver's timeout in seconds; what is set later is not noticed."""
     seconds: float | None = notes.get(_DRIVER_TIMEOUT)
     if seconds is None:
-        ((milliseconds,),) = plain_cursor(raw).execute("PRAGMA busy_timeout")
-        seconds = notes[_DRIVER_TIMEOUT] = milliseconds / 1000
+        seconds = notes[_DRIVER_TIMEOUT] = execute_on(raw, "PRAGMA busy_timeout") / 1000
     return seconds
 
 
 def wait_for_lock(
-    execute: Callable[[str], object], sql: str, timeout_seconds: float, *, start: float | None = None
+    execute: Callable[[str], object],
+    sql: str,
+    timeout_seconds: float,
+    pause: Pause,
+    *,
+    start: float | None = None,
 ) -> bool:
     """Execute SQL, and retry while another connection holds the lock; return whether it did.
 
@@ -112,6 +122,7 @@ def wait_for_lock(
         execute: Executes SQL on the connection.
         sql: What to execute.
         timeout_seconds: How long to retry.
+        pause: Waits for some seconds.
         start: Since when, by `time.monotonic`; None for now.
 
     Raises:
@@ -127,7 +138,7 @@ def wait_for_lock(
             if time.monotonic() > start + timeout_seconds:
                 raise DatabaseBusy(timeout_seconds) from error
             has_waited = True
-            time.sleep(spread(0.001, 0.01))
+            pause(spread(0.001, 0.01))
         else:
             return has_waited
 

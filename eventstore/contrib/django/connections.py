@@ -9,9 +9,10 @@ from django.db import DEFAULT_DB_ALIAS, Error, transaction
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.backends.protocol import Dialect, Driver, Run, TransactionState
+from eventstore.backends.waiting import THREAD
 from eventstore.contrib.django.signals import events_appended
 from eventstore.core.core import Appended, AppendHook, Core
-from eventstore.errors import InvalidInput, TablesPlace
+from eventstore.errors import InvalidInput, TablesPlace, UnsuitableSetting
 
 
 class DjangoDriver(Driver, Protocol):
@@ -24,6 +25,10 @@ class DjangoDriver(Driver, Protocol):
 
     def run_on(self, connection: Any) -> Run:
         """Return a run on Django's connection."""
+        ...
+
+    def gate(self, gate: Callable[[Run], None]) -> Callable[[Run], None]:
+        """Return a function that checks the tables before each use; `gate` does it once for all."""
         ...
 
     def check_reader(self, connection: Any) -> None:
@@ -55,6 +60,7 @@ class WrappedErrors:
     """
 
     has_notifications = False
+    waiting = THREAD
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -110,6 +116,27 @@ def transaction_state(connection: Any, state_of: Callable[[Any], TransactionStat
     state = state_of(connection.connection)
     is_aborted = state is TransactionState.OPEN and connection.needs_rollback
     return TransactionState.ABORTED if is_aborted else state
+
+
+def refuse_manual_transactions(connection: Any) -> None:
+    """Refuse a connection on which autocommit was turned off, by the setting or `transaction.set_autocommit`.
+
+    In that mode `atomic` does not keep its promise: on SQLite, a savepoint is a transaction that commits at its end,
+    and `on_commit` is refused.
+
+    Raises:
+        UnsuitableSetting: Autocommit is off.
+    """
+    if connection.connection is None:
+        is_manual = not connection.settings_dict["AUTOCOMMIT"]
+    else:  # an atomic block turns autocommit off, too; one begun with autocommit off does not commit at its end
+        is_manual = not connection.autocommit and not (connection.in_atomic_block and connection.commit_on_exit)
+    if is_manual:
+        raise UnsuitableSetting(
+            "AUTOCOMMIT",
+            f"is off for database {connection.alias!r}, so Django's atomic blocks are not atomic",
+            "leave it on, and use transaction.atomic()",
+        )
 
 
 def place_of(using: str) -> TablesPlace:

@@ -5,6 +5,7 @@ from typing import Any
 from django.db import connections
 from sqlalchemy import URL, Engine, NullPool, create_engine
 
+from eventstore.contrib.django.search_path import path_source, set_path
 from eventstore.errors import InvalidInput, UnsupportedDatabase
 
 _DJANGOS_OWN = ("context", "cursor_factory", "prepare_threshold")
@@ -12,6 +13,9 @@ _DJANGOS_OWN = ("context", "cursor_factory", "prepare_threshold")
 
 def engine_of(using: str = "default") -> Engine:
     """Return an engine that connects as Django does, in addition to Django's connection. It keeps no connection open.
+
+    On PostgreSQL its connections have the search path that this thread's connection of Django's has now, so that the
+    engine leads to the tables of the same tenant. Make one for each tenant.
 
     Args:
         using: The alias of the database.
@@ -28,6 +32,7 @@ def engine_of(using: str = "default") -> Engine:
     if connection.vendor != "postgresql" or connection.Database.__name__ != "psycopg":
         raise UnsupportedDatabase(f"{connection.vendor}+{connection.Database.__name__}")
     driver = connection.Database
+    path = path_source(using)
 
     def connect() -> Any:
         parameters = connections[using].get_connection_params()  # for each connection: passwords may be short-lived
@@ -35,7 +40,8 @@ def engine_of(using: str = "default") -> Engine:
         role = connection.settings_dict["OPTIONS"].get("assume_role")
         if role:
             raw.execute(driver.sql.SQL("SET ROLE {}").format(driver.sql.Identifier(role)))
-            raw.commit()
+        set_path(raw, path())
+        raw.commit()
         return raw
 
     settings = connection.settings_dict

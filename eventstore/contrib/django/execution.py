@@ -8,9 +8,9 @@ from django.db import Error, connections, transaction
 
 from eventstore.backends.protocol import Dialect, Driver, Row, Run
 from eventstore.backends.running import StatementRun
-from eventstore.contrib.django.connections import DjangoDriver
+from eventstore.contrib.django.connections import DjangoDriver, refuse_manual_transactions
 from eventstore.core.execution import Execution
-from eventstore.errors import InvalidInput, NotInTransaction, UnsuitableSetting
+from eventstore.errors import InvalidInput, NotInTransaction
 from eventstore.rows.mapper import PendingAppend
 
 
@@ -67,7 +67,7 @@ class DjangoExecution:
     def __init__(self, using: str, driver: DjangoDriver, before_use: Callable[[Run], None]) -> None:
         self._using = using
         self._driver = driver
-        self._before_use = before_use
+        self._before_use = driver.gate(before_use)
 
     @property
     def is_joined(self) -> bool:
@@ -78,6 +78,9 @@ class DjangoExecution:
 
     shares_reads: Final = False
     """Because each thread has a connection of its own, which Django closes with the request."""
+
+    polls_together: Final = False
+    """Likewise."""
 
     @property
     def connection(self) -> Any:
@@ -95,24 +98,6 @@ class DjangoExecution:
         """Return the driver's connection: within an atomic block, Django neither commits nor reconnects."""
         return connections[self._using].connection if self.is_joined else None
 
-    def _refuse_manual_transactions(self) -> None:
-        """Refuse a connection on which autocommit was turned off, by the setting or `transaction.set_autocommit`.
-
-        In that mode `atomic` does not keep its promise: on SQLite, a savepoint is a transaction that commits at its
-        end, and `on_commit` is refused.
-        """
-        connection = connections[self._using]
-        if connection.connection is None:
-            is_manual = not connection.settings_dict["AUTOCOMMIT"]
-        else:  # an atomic block turns autocommit off, too; one begun with autocommit off does not commit at its end
-            is_manual = not connection.autocommit and not (connection.in_atomic_block and connection.commit_on_exit)
-        if is_manual:
-            raise UnsuitableSetting(
-                "AUTOCOMMIT",
-                f"is off for database {self._using!r}, so Django's atomic blocks are not atomic",
-                "leave it on, and use transaction.atomic()",
-            )
-
     @contextmanager
     def statement(self) -> Iterator[Run]:
         """Run in the open atomic block, or each statement in its own transaction."""
@@ -124,7 +109,7 @@ class DjangoExecution:
     @contextmanager
     def global_reading(self) -> Iterator[Run]:
         """Run statements that each see what is committed by then; refuse an atomic block that can't."""
-        self._refuse_manual_transactions()
+        refuse_manual_transactions(connections[self._using])
         if self.is_joined:
             self._driver.check_reader(connections[self._using])
         yield self._run()
@@ -132,7 +117,7 @@ class DjangoExecution:
     @contextmanager
     def transaction(self) -> Iterator[Run]:
         """Run in an atomic block, which is a savepoint if one is open already."""
-        self._refuse_manual_transactions()
+        refuse_manual_transactions(connections[self._using])
         connection, is_done = connections[self._using], False
         try:
             with self._driver.own_block(connection), transaction.atomic(using=self._using):
@@ -162,7 +147,7 @@ class DjangoExecution:
         )
 
     def _run(self) -> Run:
-        self._refuse_manual_transactions()
+        refuse_manual_transactions(connections[self._using])
         run = self._driver.run_on(connections[self._using])
         self._before_use(run)
         return run

@@ -1,22 +1,31 @@
 """PostgreSQL in a Django project."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import lru_cache
+from typing import Any, Final, Self
 
 import psycopg
-from django.db import Error
+from django.db import Error, connections
 
 from eventstore.backends.postgresql.autocommit import at_read_committed
 from eventstore.backends.postgresql.connections import PostgreSQLConnections, state_of
-from eventstore.backends.postgresql.cursors import BinaryCursor, CopyingCursor, check_connection, next_cursor
+from eventstore.backends.postgresql.cursors import BinaryCursor, CopyingCursor, check_connection
 from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.backends.postgresql.errors import is_serialization_failure
-from eventstore.backends.protocol import Row, Run, TransactionState
+from eventstore.backends.protocol import Row, Run, Statement, TransactionState
 from eventstore.backends.running import reported_search_path
 from eventstore.contrib.django.connections import WrappedErrors, place_of, transaction_state
 from eventstore.contrib.django.execution import DjangoRun
+from eventstore.contrib.django.search_path import known_path, refuse_tables_of_another
+from eventstore.core.schema_version import SchemaGate
+from eventstore.errors import TablesPlace
+from eventstore.rows.mapper import PendingAppend
+
+_NOTES: Final = "_eventstore_notes"
+_TENANTS: Final = 1000
+"""How many search paths are remembered. What is forgotten is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,58 @@ class LoggableCursor(BinaryCursor):
         return self
 
 
+class _Tenant:
+    """The tables at one search path: whether they fit, and the statements that suit them."""
+
+    def __init__(self, place: TablesPlace) -> None:
+        self.dialect = PostgreSQLDialect(place=place)
+        self.gate = SchemaGate(suit=self.dialect.suit)
+
+
+class TenantsDialect(PostgreSQLDialect):
+    """Sends each tenant's tables the statements that suit their version, because tenants are migrated in turn.
+
+    Args:
+        using: The alias of the database.
+    """
+
+    def __init__(self, using: str) -> None:
+        super().__init__(place=place_of(using))
+        self._using = using
+        self._tenant_at = lru_cache(_TENANTS)(lambda _: _Tenant(self.place))
+
+    @property
+    def tenant(self) -> _Tenant:
+        """The tenant of this thread's connection, as far as is known."""
+        return self._tenant_at(known_path(connections[self._using]))
+
+    def gate(self, run: Run) -> None:
+        """Check the tables once for each search path.
+
+        Raises:
+            SchemaError: They don't fit this code.
+            SchemaMissing: The search path leads to another tenant's tables.
+        """
+        connection = connections[self._using]
+        connection.ensure_connection()  # only then its search path may be known
+        tenant = self.tenant
+        if not tenant.gate.fits:
+            refuse_tables_of_another(connection, self.place)
+            tenant.gate(run)
+
+    def suit(self, schema_version: int) -> None:
+        """Choose statements that suit a version, for the tenant of this thread's connection."""
+        self.tenant.dialect.suit(schema_version)
+
+    def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
+        """Return SQL that suits the tenant."""
+        return self.tenant.dialect.sql(statement)
+
+    def append_is_one_statement(self, pending: PendingAppend) -> bool:
+        """Return whether it is one for the tenant."""
+        return self.tenant.dialect.append_is_one_statement(pending)
+
+
 class DjangoPostgreSQL(WrappedErrors):
     """PostgreSQL on Django's connections.
 
@@ -43,8 +104,12 @@ class DjangoPostgreSQL(WrappedErrors):
     """
 
     def __init__(self, using: str) -> None:
-        self.dialect = PostgreSQLDialect(place=place_of(using))
+        self.dialect = TenantsDialect(using)
         super().__init__(PostgreSQLConnections(self.dialect))
+
+    def gate(self, gate: Callable[[Run], None]) -> Callable[[Run], None]:  # noqa: ARG002  # there is one for each tenant
+        """Return the gate of the dialect."""
+        return self.dialect.gate
 
     def run_on(self, connection: Any) -> Run:
         """Return a run on Django's connection."""
@@ -102,6 +167,14 @@ class _PostgreSQLRun(DjangoRun):
         self._connection.ensure_connection()
         return reported_search_path(self._connection.connection)
 
+    @property
+    def notes(self) -> MutableMapping[Any, Any]:
+        """Notes about the driver's connection at the search path that it has now, as far as is known."""
+        notes: dict[Any, dict[Any, Any]] = super().notes.setdefault(_NOTES, {})
+        if len(notes) > _TENANTS:
+            notes.clear()
+        return notes.setdefault(known_path(self._connection), {})
+
     def _send(self, sql: str, parameters: Any) -> Sequence[Row]:
         try:
             return self._send_once(sql, parameters)
@@ -115,9 +188,9 @@ class _PostgreSQLRun(DjangoRun):
         connection.close_if_health_check_failed()
         connection.ensure_connection()
         check_connection(connection.connection)
-        with next_cursor(connection.connection, CopyingCursor if sql.startswith("COPY") else LoggableCursor):
-            cursor = connection.cursor()
-        with cursor:
-            cursor.execute(sql, parameters)
+        with connection.cursor() as cursor:  # with the search path, if a tenant's backend sets it for each cursor
+            cursor.cursor.close()
+            cursor.cursor = (CopyingCursor if sql.startswith("COPY") else LoggableCursor)(connection.connection)
+            (cursor.executemany if isinstance(parameters, list) else cursor.execute)(sql, parameters)
             rows: Sequence[Row] = cursor.rows
             return rows

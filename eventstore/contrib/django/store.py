@@ -43,7 +43,9 @@ class DjangoEventStore(EventStore):
         self._own_engine = self._notifier = None
         self._idle_readers = {}
         self._driver = driver = _driver_of(using, notify=notify)
-        core = Core.of(driver, driver.dialect, lambda gate: DjangoExecution(using, driver, gate), **options)
+        core = Core.of(
+            driver, driver.dialect, lambda gate: DjangoExecution(using, driver, driver.gate(gate)), **options
+        )
         hooks = (notifying(None), announcing(using)) if notify else (announcing(using),)
         self._use(replace(core, after_append=hooks))
 

@@ -3,9 +3,19 @@
 from sqlalchemy import text
 from sqlalchemy.sql import ClauseElement
 
+from eventstore.statements.postgresql.names import name_of_checkpoints
 from eventstore.tables import Tables
 
+_TRANSACTION: str = """
+SELECT
+    CAST(pg_current_xact_id() AS TEXT) AS id,
+    CAST(CAST(to_regclass(:name_of_es_checkpoints) AS OID) AS BIGINT) AS es_checkpoints
+"""
 
-def transaction_id(_: Tables) -> ClauseElement:
-    """Return the id of this transaction. It names no table, so Citus always sends it to the same server."""
-    return text("SELECT CAST(pg_current_xact_id() AS TEXT) AS id")
+
+def transaction_id(tables: Tables) -> ClauseElement:
+    """Return the id of this transaction, and the oid of the es_checkpoints that its statements find.
+
+    It reads from no table, so Citus always sends it to the same server.
+    """
+    return text(_TRANSACTION).bindparams(name_of_checkpoints(tables))

@@ -2791,6 +2791,52 @@ ROLLBACK;
 -- backends/sqlite/write_lock.py: _driver_timeout
 PRAGMA busy_timeout;
 
+-- contrib/django/admin/lists.py: NamesFilter._names
+WITH RECURSIVE names(name) AS (
+    SELECT min({…}) FROM {…} UNION ALL SELECT {…} FROM names WHERE names.name IS NOT NULL
+)
+SELECT name
+FROM names
+WHERE name IS NOT NULL
+LIMIT {…};
+
+-- contrib/django/admin/lists.py: time_limit
+SELECT setting, setting::int BETWEEN 1 AND %s FROM pg_settings WHERE name = 'statement_timeout';
+
+-- contrib/django/admin/lists.py: time_limit
+SELECT set_config('statement_timeout', %s, true);
+
+-- contrib/django/search_path.py
+SELECT current_setting('search_path');
+
+-- contrib/django/search_path.py
+SELECT set_config('search_path', %s, false) WHERE current_setting('search_path') <> %s;
+
+-- contrib/django/search_path.py
+SELECT
+    tables.schema,
+    project.schema,
+    to_regclass(quote_ident(tables.schema) || '.django_migrations') IS NOT NULL,
+    current_schema()::text,
+    current_setting('search_path')
+FROM (SELECT) AS one
+LEFT JOIN (
+    SELECT n.nspname::text AS schema
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid IN (to_regclass('es_schema'), to_regclass('es_alembic_version'))
+    ORDER BY c.oid = to_regclass('es_schema') DESC
+    LIMIT 1
+) AS tables
+    ON true
+LEFT JOIN (
+    SELECT n.nspname::text AS schema
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = to_regclass('django_migrations')
+) AS project
+    ON true;
+
 -- contrib/django/sqlite.py: DjangoSQLite.defer_foreign_keys
 PRAGMA defer_foreign_keys = ON;
 

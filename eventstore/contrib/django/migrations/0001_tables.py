@@ -3,7 +3,28 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+from eventstore.contrib.django.fields import HAS_COMPOSITE_KEYS
 from eventstore.contrib.django.revisions import RunRevision
+
+STREAM = {
+    "db_column": "stream_id",
+    "on_delete": django.db.models.deletion.DO_NOTHING,
+    "related_name": "+",
+    "to": "eventstore.stream",
+}
+KEY_OF_SNAPSHOT = (
+    (
+        (
+            "pk",
+            models.CompositePrimaryKey(
+                "stream_id", "schema_version", blank=True, editable=False, primary_key=True, serialize=False
+            ),
+        ),
+        ("stream", models.ForeignKey(**STREAM)),
+    )
+    if HAS_COMPOSITE_KEYS
+    else (("stream", models.OneToOneField(primary_key=True, serialize=False, **STREAM)),)
+)
 
 
 class Migration(migrations.Migration):
@@ -18,7 +39,7 @@ class Migration(migrations.Migration):
                     name="Stream",
                     fields=[
                         ("stream_id", models.CharField(max_length=255, primary_key=True, serialize=False)),
-                        ("category", models.CharField(max_length=255)),
+                        ("category", models.CharField(max_length=255, serialize=False)),
                         ("version", models.BigIntegerField()),
                         ("created_at", models.DateTimeField()),
                         ("updated_at", models.DateTimeField()),
@@ -30,7 +51,7 @@ class Migration(migrations.Migration):
                     fields=[
                         ("position", models.BigIntegerField(primary_key=True, serialize=False)),
                         ("version", models.BigIntegerField()),
-                        ("category", models.CharField(max_length=255)),
+                        ("category", models.CharField(max_length=255, serialize=False)),
                         ("event_type", models.CharField(max_length=255)),
                         ("event_id", models.UUIDField()),
                         ("recorded_at", models.DateTimeField()),
@@ -53,16 +74,7 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Snapshot",
                     fields=[
-                        (
-                            "stream",
-                            models.OneToOneField(
-                                db_column="stream_id",
-                                on_delete=django.db.models.deletion.DO_NOTHING,
-                                primary_key=True,
-                                serialize=False,
-                                to="eventstore.stream",
-                            ),
-                        ),
+                        *KEY_OF_SNAPSHOT,
                         ("schema_version", models.IntegerField()),
                         ("version", models.BigIntegerField()),
                         ("codec", models.SmallIntegerField()),

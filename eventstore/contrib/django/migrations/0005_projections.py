@@ -3,7 +3,22 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+from eventstore.contrib.django.fields import HAS_COMPOSITE_KEYS
 from eventstore.contrib.django.revisions import RunRevision
+
+KEY = (
+    (
+        (
+            "pk",
+            models.CompositePrimaryKey(
+                "projection_id", "position", blank=True, editable=False, primary_key=True, serialize=False
+            ),
+        ),
+    )
+    if HAS_COMPOSITE_KEYS
+    else ()
+)
+POSITION = {} if HAS_COMPOSITE_KEYS else {"primary_key": True, "serialize": False}
 
 
 class Migration(migrations.Migration):
@@ -29,17 +44,17 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="DeadLetter",
                     fields=[
+                        *KEY,
                         (
                             "projection",
-                            models.OneToOneField(
+                            models.ForeignKey(
                                 db_column="projection",
                                 on_delete=django.db.models.deletion.DO_NOTHING,
-                                primary_key=True,
-                                serialize=False,
+                                related_name="dead_letters",
                                 to="eventstore.checkpoint",
                             ),
                         ),
-                        ("position", models.BigIntegerField()),
+                        ("position", models.BigIntegerField(**POSITION)),
                         ("version", models.BigIntegerField()),
                         ("stream_id", models.CharField(max_length=255)),
                         ("event_type", models.CharField(max_length=255)),
@@ -52,7 +67,15 @@ class Migration(migrations.Migration):
                         ("error", models.TextField(null=True)),
                         ("note", models.TextField(null=True)),
                     ],
-                    options={"db_table": "es_dead_letters", "abstract": False, "default_permissions": ("view",)},
+                    options={
+                        "db_table": "es_dead_letters",
+                        "permissions": (
+                            ("retry_deadletter", "Can retry dead letters"),
+                            ("discard_deadletter", "Can discard dead letters"),
+                        ),
+                        "abstract": False,
+                        "default_permissions": ("view",),
+                    },
                 ),
             ],
         ),

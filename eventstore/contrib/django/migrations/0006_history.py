@@ -1,6 +1,6 @@
 """Revision es_0006: events are protected against changes, and streams can be deleted and archived."""
 
-from django.db import migrations
+from django.db import migrations, models
 
 from eventstore.contrib.django.revisions import RunRevision
 
@@ -8,4 +8,12 @@ from eventstore.contrib.django.revisions import RunRevision
 class Migration(migrations.Migration):
     atomic = False
     dependencies = (("eventstore", "0005_projections"),)
-    operations = (RunRevision("es_0006"),)
+    operations = (
+        RunRevision("es_0006"),
+        migrations.SeparateDatabaseAndState(
+            state_operations=[
+                migrations.AddField("stream", "deleted_version", models.BigIntegerField(null=True)),
+                migrations.AddField("stream", "archived_version", models.BigIntegerField(null=True)),
+            ],
+        ),
+    )

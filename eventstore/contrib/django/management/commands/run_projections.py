@@ -2,14 +2,18 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
+from eventstore.common.exit_codes import exit_code
 from eventstore.contrib.django import configuration
+from eventstore.contrib.django.command_errors import command_errors
+from eventstore.contrib.django.search_path import kept_in_threads
 from eventstore.contrib.django.store import get_store
 from eventstore.errors import EventStoreError
 from eventstore.projections import Projection, Worker
@@ -23,41 +27,69 @@ class Command(BaseCommand):
     def add_arguments(self, parser: Any) -> None:
         """Add the names, the alias of the database, and the options of workers."""
         parser.add_argument("names", nargs="*", metavar="NAME", help="The projections to run. Defaults to all.")
-        parser.add_argument("--database", default=None, help="Alias of the database. Defaults to the store's own.")
+        parser.add_argument(
+            "--database",
+            default=None,
+            choices=tuple(connections),
+            help="Alias of the database. Defaults to the store's own.",
+        )
         parser.add_argument(
             "--once", action="store_true", help="Handle the events stored by now and return, without waiting for more."
         )
         parser.add_argument("--batch-size", type=int, help="How many events a transaction has at most.")
 
     def handle(self, *, names: list[str], database: str | None, once: bool, batch_size: int | None, **_: Any) -> None:
-        """Run them. If one fails, stop the others and fail, so that the process supervisor can restart the command."""
-        store = get_store(database)
-        workers = [Worker(store, projection, batch_size=batch_size) for projection in _chosen(names)]
-        failures: list[str] = []
+        """Run them. If one fails, stop the others and fail, so that the process supervisor can restart the command.
 
-        def work(worker: Worker) -> None:
-            try:
-                if once:
-                    worker.run_until_caught_up()
-                else:
-                    worker.run_forever()
-            except Exception as error:  # noqa: BLE001  # any error is reported by the main thread
-                # the text of other errors than ours may contain payload
-                description = str(error) if isinstance(error, EventStoreError) else type(error).__name__
-                failures.append(f"{worker.projection.name}: {description}")
-            finally:
-                for other in workers if failures else []:
-                    other.stop()
-                connections.close_all()
-
-        threads = [threading.Thread(target=work, args=[worker], name=worker.projection.name) for worker in workers]
-        with _stopped_by_signals(workers):
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+        Raises:
+            CommandError: A projection has failed, or an argument is not valid.
+        """
+        with command_errors():
+            store = get_store(database)
+            workers = [Worker(store, projection, batch_size=batch_size) for projection in _chosen(names)]
+            failures: dict[str, Exception] = {}
+            with kept_in_threads(store.using) as prepare, _stopped_by_signals(workers):
+                threads = [_thread(worker, workers, failures, prepare, once=once) for worker in workers]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
         if failures:
-            raise CommandError("\n".join(failures))
+            lines = [f"{name}: {_description(error)}" for name, error in failures.items()]
+            first = next(iter(failures.values()))
+            raise CommandError("\n".join(lines), returncode=exit_code(first)) from first
+
+
+def _thread(
+    worker: Worker,
+    workers: list[Worker],
+    failures: dict[str, Exception],
+    prepare: Callable[[], None],
+    *,
+    once: bool,
+) -> threading.Thread:
+    """Return a thread that runs a worker on a connection of its own, for the tenant that this thread is at work for."""
+
+    def work() -> None:
+        try:
+            prepare()
+            if once:
+                worker.run_until_caught_up()
+            else:
+                worker.run_forever()
+        except Exception as error:  # noqa: BLE001  # any error is reported by the main thread
+            failures[worker.projection.name] = error
+        finally:
+            for other in workers if failures else []:
+                other.stop()
+            connections.close_all()
+
+    return threading.Thread(target=copy_context().run, args=[work], name=worker.projection.name)
+
+
+def _description(error: Exception) -> str:
+    """Return the text of an error of ours; only the name of another one, whose text may contain payload."""
+    return str(error) if isinstance(error, EventStoreError) else type(error).__name__
 
 
 def _chosen(names: list[str]) -> list[Projection]:

@@ -1,0 +1,163 @@
+"""Events in the admin."""
+
+from pprint import pformat
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib import admin
+from django.db import connections
+from django.db.models import Func, Q, TextField, Value
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.timezone import template_localtime
+
+from eventstore.contrib.django.admin.lists import GivenFilter, NamesFilter, ReadOnlyAdmin
+from eventstore.contrib.django.models import Event, Stream
+from eventstore.contrib.django.store import get_store
+from eventstore.correlation import CAUSATION_ID, CORRELATION_ID
+from eventstore.errors import EventStoreError
+
+_LARGEST: Final = 2**63 - 1
+
+_OPERATOR: Final = {"template": "(%(expressions)s)", "arg_joiner": " ->> "}
+"""`metadata ->> key`, which the index in the guide has, too."""
+
+
+class StreamFilter(GivenFilter):
+    """Filters by stream."""
+
+    title = "stream"
+    parameter_name = "stream_id"
+
+
+class CorrelationFilter(GivenFilter):
+    """Filters by correlation id."""
+
+    title = "correlation id"
+    parameter_name = CORRELATION_ID
+
+    def queryset(self, _request: Any, queryset: Any) -> Any:
+        """Return the events with the correlation id."""
+        if self.value() is None:
+            return queryset
+        form = {"function": "json_extract"} if connections[queryset.db].vendor == "sqlite" else _OPERATOR
+        key = Value(f"$.{CORRELATION_ID}" if "function" in form else CORRELATION_ID)
+        return queryset.alias(id_=Func("metadata", key, output_field=TextField(), **form)).filter(id_=self.value())
+
+
+class EventTypeFilter(NamesFilter):
+    """Filters by event type."""
+
+    title = "event type"
+    parameter_name = "event_type"
+
+
+class CategoryFilter(NamesFilter):
+    """Filters by category."""
+
+    title = "category"
+    parameter_name = "category"
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    """Events."""
+
+    list_display = ("position", "recorded", "event_type", "stream_link", "version")
+    fields = (
+        "position", "stream_link", "version", "event_type", "schema_version", "recorded", "event_id", "correlation",
+        "cause", "payload", "metadata_text",
+    )  # fmt: skip
+    readonly_fields = ("recorded", "stream_link", "correlation", "cause", "payload", "metadata_text")
+    list_filter = (
+        StreamFilter, CorrelationFilter, EventTypeFilter, CategoryFilter, ("recorded_at", admin.DateFieldListFilter),
+    )  # fmt: skip
+    change_form_template = "admin/eventstore/change_form.html"  # without a history, which Django keeps of changes
+    ordering = ("-position",)
+    paged_by = "position"
+    sortable_by = ("position",)  # another column would need a sort of all rows
+    search_fields = ("stream_id",)  # only to have a search box; see get_search_results
+    search_help_text = "A stream id, an event type, a position or an event id."
+
+    def get_queryset(self, request: Any) -> Any:
+        """Return the rows without payloads, which lists do not show."""
+        return super().get_queryset(request).defer("data", "metadata")
+
+    def get_ordering(self, request: Any) -> tuple[str, ...]:
+        """Return the order of a stream's versions, which has an index, or that of positions, which is the same."""
+        return ("-version",) if "stream_id" in request.GET else self.ordering
+
+    def get_search_results(self, _request: Any, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """Search by indexes, except for an event id."""
+        for term in search_term.split():
+            queryset = queryset.filter(_condition_for(term, queryset.db))
+        return queryset, False
+
+    @admin.display(description="recorded at")
+    def recorded(self, event: Any) -> str:
+        """Return the time with its microseconds, in the time zone of the project."""
+        return str(date_format(template_localtime(event.recorded_at), "Y-m-d H:i:s.u"))
+
+    @admin.display(description="stream")
+    def stream_link(self, event: Any) -> str:
+        """Return a link to the stream."""
+        link = reverse("admin:eventstore_stream_change", args=[event.stream_id])
+        anchor: str = format_html('<a href="{}">{}</a>', link, event.stream_id)
+        return anchor
+
+    @admin.display(description="correlation id")
+    def correlation(self, event: Any) -> str:
+        """Return the correlation id, as a link to all events that have it."""
+        return _link_to_events(event, CORRELATION_ID, CORRELATION_ID)
+
+    @admin.display(description="caused by")
+    def cause(self, event: Any) -> str:
+        """Return the id of the event that has caused this one, as a link to it."""
+        return _link_to_events(event, CAUSATION_ID, "q")
+
+    @admin.display(description="payload")
+    def payload(self, event: Any) -> str:
+        """Return the stored payload as Python code, escaped as everything here."""
+        versions = {"after_version": event.version - 1, "up_to_version": event.version}
+        try:
+            (recorded,) = get_store(event._state.db).read_stream(event.stream_id, **versions, upcast=False)  # noqa: SLF001  # which database it is from
+        except EventStoreError as error:
+            return str(error)
+        return _preformatted(recorded.data)
+
+    @admin.display(description="metadata")
+    def metadata_text(self, event: Any) -> str:
+        """Return the metadata in the same form."""
+        return "-" if event.metadata is None else _preformatted(event.metadata)
+
+
+def _link_to_events(event: Any, key: str, parameter: str) -> str:
+    value = (event.metadata or {}).get(key)
+    if not isinstance(value, str) or not value:
+        return "-"
+    link = f"{reverse('admin:eventstore_event_changelist')}?{urlencode({parameter: value})}"
+    anchor: str = format_html('<a href="{}">{}</a>', link, value)
+    return anchor
+
+
+def _preformatted(value: object) -> str:
+    style = "margin: 0; white-space: pre-wrap; overflow-wrap: anywhere"
+    html: str = format_html('<pre style="{}">{}</pre>', style, pformat(value, width=100, sort_dicts=False))
+    return html
+
+
+def _condition_for(term: str, using: str) -> Q:
+    """Return the condition for a search term: a stream if there is one of that id, else according to its form.
+
+    It is one comparison with one column, because no index helps with a choice of several.
+    """
+    if Stream.objects.using(using).filter(pk=term).exists():
+        return Q(stream_id=term)
+    if term.isdecimal():
+        return Q(position=int(term)) if int(term) <= _LARGEST else Q(pk__in=[])
+    try:
+        return Q(event_id=UUID(term))
+    except ValueError:
+        return Q(event_type=term)

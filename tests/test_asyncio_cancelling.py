@@ -1,0 +1,117 @@
+"""A task that is cancelled, wherever it waits, leaves nothing behind that others notice."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from eventstore import ANY, NO_STREAM, NewEvent
+from eventstore.contrib.asyncio import AsyncEventStore
+from eventstore.errors import ReadInterrupted
+from eventstore.testing._base import numbered, numbers
+from tests.fix_asyncio import Cancelling, checked_out
+
+again_or_not = pytest.mark.parametrize(
+    "again", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["once", "again and again"]
+)
+
+
+@again_or_not
+async def test_an_append_is_stored_as_a_whole_or_not_and_can_be_repeated(
+    any_url: str, cancelling: Cancelling, *, again: bool
+) -> None:
+    engine_options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 30}  # a place that is lost is missed
+    async with AsyncEventStore.from_url(any_url, engine_options=engine_options) as store:
+        number, was_cancelled = 0, True
+        while was_cancelled:
+            number += 1
+            stream_id, pending = f"order-{number}", numbered(3)
+            try:
+                await cancelling.at(number, store.append(stream_id, pending, expected_version=NO_STREAM), again=again)
+                was_cancelled = False
+            except asyncio.CancelledError:
+                assert checked_out(store) == 0
+            stored = await store.stream_version(stream_id)
+            assert stored in ({0, 3} if was_cancelled else {3})
+            repeated = await store.append(stream_id, pending, expected_version=NO_STREAM)
+            assert (repeated.version, repeated.duplicate) == (3, stored == 3)
+        assert number > 2
+
+
+@pytest.mark.slow
+@again_or_not
+async def test_a_transaction_is_rolled_back(any_url: str, cancelling: Cancelling, *, again: bool) -> None:
+    async with AsyncEventStore.from_url(any_url) as store:
+        await store.append("order-0", numbered(1), expected_version=ANY)
+
+        async def work(stream_id: str) -> None:
+            async with store.transaction() as tx:
+                await tx.append(stream_id, numbered(1), expected_version=NO_STREAM)
+                await asyncio.sleep(0)
+                await tx.append(f"{stream_id}-too", numbered(1), expected_version=NO_STREAM)
+
+        number, was_cancelled = 0, True
+        while was_cancelled:
+            number += 1
+            try:
+                await cancelling.at(number, work(f"order-{number}"), again=again)
+                was_cancelled = False
+            except asyncio.CancelledError:
+                assert checked_out(store) == 0
+            versions = [await store.stream_version(f"order-{number}{suffix}") for suffix in ("", "-too")]
+            assert versions in ([[0, 0], [1, 1]] if was_cancelled else [[1, 1]])
+
+
+async def test_a_read_says_that_it_was_interrupted(any_url: str, cancelling: Cancelling) -> None:
+    async with AsyncEventStore.from_url(any_url, page_size=3) as store:
+        await store.append("order-1", numbered(9), expected_version=ANY)
+        for read in (lambda: store.read_stream("order-1"), store.read_all):
+            number, interrupted, seen = 0, 0, []
+            while len(seen) < 9:
+                number += 1
+                events, seen = read(), []
+
+                async def take() -> None:
+                    seen.extend([event.data["number"] async for event in events])  # noqa: B023  # called at once
+
+                with suppress(asyncio.CancelledError):
+                    await cancelling.at(number, take())
+                    break
+                assert checked_out(store) == 0
+                seen = []
+                try:
+                    seen = numbers([event async for event in events])
+                    assert seen == [*range(1, 10)]  # it was cancelled before it had begun
+                    seen = []
+                except ReadInterrupted:
+                    interrupted += 1
+            assert seen == [*range(1, 10)]
+            assert interrupted > 3
+
+
+async def test_an_append_that_waits_for_a_lock_is_cancelled_at_once(any_url: str) -> None:
+    async with AsyncEventStore.from_url(any_url) as store, AsyncEventStore.from_url(any_url) as other:
+        await store.append("order-1", numbered(1), expected_version=ANY)
+        event = NewEvent("counted", {"number": 2})
+        async with other.transaction() as tx:
+            await tx.append("order-1", event, expected_version=1)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await store.append("order-1", NewEvent("counted"), expected_version=1)
+            assert checked_out(store) == 0
+            assert await store.stream_version("order-1") == 1
+        assert (await store.append("order-1", event, expected_version=1)).duplicate
+
+
+async def test_a_task_that_waits_for_its_turn_gives_it_up() -> None:
+    async with AsyncEventStore.in_memory() as store:
+        async with store.transaction() as tx:
+            await tx.append("order-1", numbered(1), expected_version=ANY)
+            waiting = [
+                asyncio.create_task(store.append("order-1", numbered(1), expected_version=ANY)) for _ in range(3)
+            ]
+            await asyncio.sleep(0)
+            waiting[1].cancel()
+            await asyncio.wait([waiting[1]])
+        assert sorted([(await waiting[0]).version, (await waiting[2]).version]) == [2, 3]
+        assert checked_out(store) == 0

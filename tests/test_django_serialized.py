@@ -1,0 +1,29 @@
+"""Django's own test runner brings back the events of data migrations (`serialized_rollback`)."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def test_tests_that_commit_find_the_events_of_migrations(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.django_serialized.settings", "DATABASE_URL": ""}
+    environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    if database == "postgresql":
+        url = make_url(request.getfixturevalue("empty_postgres_url")).set(drivername="postgresql")
+        environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
+    command = [sys.executable, "-W", "error", "-m", "django", "test", "tests.django_serialized"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Ran 4 tests", done.stderr)
