@@ -63,7 +63,7 @@ async def written(engine: AsyncEngine) -> list[int]:
 
 # --- the same as the synchronous one
 
-BY_RUN_SYNC = {"allow_history_changes", "observe", "observer", "snapshots", "core", "with_core"}
+BY_RUN_SYNC = {"address", "allow_history_changes", "observe", "observer", "snapshots", "core", "with_core"}
 OF_ITS_OWN = {"of", "run_sync", "sync_store"}
 
 

@@ -1,12 +1,13 @@
 """A task that is cancelled, wherever it waits, leaves nothing behind that others notice."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
-from eventstore import ANY, NO_STREAM, NewEvent
-from eventstore.contrib.asyncio import AsyncEventStore
+from eventstore import ANY, NO_STREAM, NewEvent, RecordedEvent
+from eventstore.contrib.asyncio import AsyncEventStore, AsyncIteration
 from eventstore.errors import ReadInterrupted
 from eventstore.testing._base import numbered, numbers
 from tests.fix_asyncio import Cancelling, checked_out
@@ -65,8 +66,13 @@ async def test_a_transaction_is_rolled_back(any_url: str, cancelling: Cancelling
 async def test_a_read_says_that_it_was_interrupted(any_url: str, cancelling: Cancelling) -> None:
     async with AsyncEventStore.from_url(any_url, page_size=3) as store:
         await store.append("order-1", numbered(9), expected_version=ANY)
-        for read in (lambda: store.read_stream("order-1"), store.read_all):
-            number, interrupted, seen = 0, 0, []
+        reads: list[Callable[[], AsyncIteration[RecordedEvent]]] = [
+            lambda: store.read_stream("order-1"),
+            store.read_all,
+        ]
+        for read in reads:
+            number = interrupted = 0
+            seen: list[int] = []
             while len(seen) < 9:
                 number += 1
                 events, seen = read(), []
