@@ -1,0 +1,36 @@
+"""What is done with an order, in one transaction: its events, and its row in the table."""
+
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from eventstore.contrib.asyncio import retry_conflicts
+from eventstore.repository import LoadedAggregate
+from fastapi_shop.database import Database
+from fastapi_shop.order import Order
+from fastapi_shop.read_models import OrderRow
+
+
+async def execute(
+    database: Database, order_id: UUID, command: Callable[[Order], Iterable[object]], *, must_exist: bool = True
+) -> LoadedAggregate[Order]:
+    """Let a command decide on an order; commit its events and the order's row together, and return the order.
+
+    If another request was quicker, the transaction is rolled back, and all of it is done again.
+
+    Raises:
+        Refused: A rule speaks against it. Nothing was written.
+        AggregateNotFound: There is no such order, and there must be.
+    """
+
+    async def attempt() -> LoadedAggregate[Order]:
+        async with database.sessions.begin() as session:
+            orders = database.orders.join(session)
+            saved = await orders.execute(order_id, command, must_exist=must_exist)
+            order = await orders.load(order_id)
+            if saved.events and (placed := order.state.placed):
+                row = OrderRow(id=str(order_id), customer=placed.customer, total_cents=placed.total_cents)
+                row.status, row.version = order.state.status, order.version
+                await session.merge(row)
+            return order
+
+    return await retry_conflicts(attempt)
