@@ -44,7 +44,7 @@ def in_events(store: EventStore) -> tuple[Orders, Customers]:
                 customers[customer] = (placed + 1, spent)
             case OrderPaid(customer=customer, amount_cents=cents):
                 customers[customer] = (placed, spent + cents)
-    orders = {
+    orders: Orders = {
         stream_id.removeprefix("order-"): (order.placed.customer, order.status, order.placed.total_cents, version)
         for stream_id, (order, version) in folded.items()
         if order.placed

@@ -9,7 +9,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
-from eventstore import EventFilter, PositionToken
+from eventstore import EventFilter, PositionToken, RecordedEvent
 from eventstore.errors import InvalidInput
 from eventstore.repository import LoadedAggregate
 from fastapi_shop.database import Database
@@ -97,14 +97,23 @@ def last_event(last_event_id: Annotated[str | None, Header()] = None) -> Positio
         raise HTTPException(422, str(error)) from None
 
 
+After = Annotated[PositionToken | int, Depends(last_event)]
+
+
 @api.get("/orders/{order_id}/events", response_class=EventSourceResponse)
-async def follow(
-    shop: Shop, order_id: UUID, after: Annotated[PositionToken | int, Depends(last_event)]
-) -> AsyncIterator[ServerSentEvent]:
+async def follow_order(shop: Shop, order_id: UUID, after: After) -> AsyncIterator[ServerSentEvent]:
     """Send what has happened to an order, and then what happens, until the client goes away."""
-    stream = EventFilter(stream_ids=[shop.orders.stream_id(order_id)])
-    async for event in shop.store.subscribe(stream, after_position=after):
-        yield ServerSentEvent(event=event.event_type, data=event.data, id=str(event.token))
+    async for event in shop.store.subscribe(
+        EventFilter(stream_ids=[shop.orders.stream_id(order_id)]), after_position=after
+    ):
+        yield _sent(event)
+
+
+@api.get("/events", response_class=EventSourceResponse)
+async def follow_all(shop: Shop, after: After) -> AsyncIterator[ServerSentEvent]:
+    """Send the same of all orders, in the one global order."""
+    async for event in shop.store.subscribe(EventFilter(categories=[shop.orders.category]), after_position=after):
+        yield _sent(event)
 
 
 @api.get("/health")
@@ -113,6 +122,10 @@ async def health(shop: Shop, response: Response) -> dict[str, str | bool]:
     report = await shop.store.health(timeout_seconds=2)
     response.status_code = 200 if report.ok else 503
     return {"ok": report.ok}
+
+
+def _sent(event: RecordedEvent) -> ServerSentEvent:
+    return ServerSentEvent(event=event.event_type, data=event.data, id=str(event.token))
 
 
 def _shown(order_id: UUID, order: LoadedAggregate[Order]) -> ShownOrder:
