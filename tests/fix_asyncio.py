@@ -124,7 +124,7 @@ class Blocked(AssertionError):
 
 
 class LoopWatch:
-    """Finds calls that would block the thread of a loop: of synchronous drivers, and of `time.sleep`.
+    """Finds calls that would block the thread that makes it, and its loop: synchronous drivers', and `time.sleep`.
 
     Attributes:
         calls: What was called.
@@ -138,10 +138,6 @@ class LoopWatch:
         self._watch(monkeypatch, time, "sleep")
         self._watch(monkeypatch, psycopg.Connection, "wait")
         self._watch_sqlite(monkeypatch)
-
-    def watch_this_thread(self) -> None:
-        """Watch the calling thread, instead of the one that has made this."""
-        self._thread = threading.get_ident()
 
     def _called(self, name: str) -> None:
         if threading.get_ident() == self._thread:

@@ -71,7 +71,10 @@ def backend_for(
         sqlite = SQLiteDialect(place=_place(engine, None))
         connections = SQLiteConnections(sqlite, lock_timeout_seconds=lock_timeout_seconds, waiting=waiting_on(engine))
         if engine.dialect.is_async:  # group commit is for threads
+            from eventstore.backends.sqlite.asynchronous import roll_back_before_closing  # noqa: PLC0415
+
             _refuse_one_for_all(engine)
+            roll_back_before_closing(engine)
             return Backend(connections, sqlite, None)
         grouping = Grouping(leaders=1, patience_seconds=min(lock_timeout_seconds, _SQLITE_PATIENCE_SECONDS))
         return Backend(connections, sqlite, None if group_commit is False else grouping)

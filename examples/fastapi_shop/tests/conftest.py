@@ -24,23 +24,29 @@ class Server:
     Attributes:
         app: The application.
         store: A synchronous store on its database, to look at what it has written.
-        watch: What finds calls that block.
+        watch: What finds calls that block, once it runs.
         url: Where it answers.
         loop: The loop that it runs in.
     """
 
     app: FastAPI
     store: EventStore
-    watch: LoopWatch
+    monkeypatch: pytest.MonkeyPatch
     url: str = ""
     loop: asyncio.AbstractEventLoop = field(init=False)
+    watch: LoopWatch = field(init=False)
     _server: uvicorn.Server = field(init=False)
+    _is_watched: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._server = uvicorn.Server(
+            uvicorn.Config(self.app, port=0, log_level="warning", ws="none", timeout_graceful_shutdown=1)
+        )
 
     def run(self) -> None:
         """Serve until `stop`."""
-        config = uvicorn.Config(self.app, port=0, log_level="warning", ws="none", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
-        self.watch.watch_this_thread()
+        self.watch = LoopWatch(self.monkeypatch)
+        self._is_watched.set()
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
@@ -49,7 +55,8 @@ class Server:
 
     def started(self) -> None:
         """Return when it answers."""
-        until(lambda: hasattr(self, "_server") and self._server.started)
+        assert self._is_watched.wait(60)
+        until(lambda: self._server.started)
         host, port = self._server.servers[0].sockets[0].getsockname()
         self.url = f"http://{host}:{port}"
 
@@ -71,11 +78,11 @@ class Server:
 
 
 @pytest.fixture
-def server(any_url: str, loop_watch: LoopWatch) -> Iterator[Server]:
+def server(any_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Serve the shop."""
     create_tables(any_url)
     with EventStore.from_url(any_url, event_types=event_types) as store:
-        serving = Server(create_app(any_url), store, loop_watch)
+        serving = Server(create_app(any_url), store, monkeypatch)
         thread = threading.Thread(target=serving.run)
         thread.start()
         try:
@@ -84,4 +91,4 @@ def server(any_url: str, loop_watch: LoopWatch) -> Iterator[Server]:
         finally:
             serving.stop()
             thread.join()
-    assert loop_watch.calls == []
+    assert serving.watch.calls == []
