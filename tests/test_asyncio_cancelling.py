@@ -67,7 +67,8 @@ async def test_a_transaction_is_rolled_back(any_url: str, cancelling: Cancelling
 @again_or_not
 async def test_a_session_does_not_keep_the_write_lock(any_url: str, cancelling: Cancelling, *, again: bool) -> None:
     async with AsyncEventStore.from_url(any_url, lock_timeout_seconds=3) as store:
-        number, errors = 0, []
+        number = 0
+        errors: list[asyncio.CancelledError] = []
 
         async def work(stream_id: str) -> None:
             async with AsyncSession(store.engine) as session, session.begin():

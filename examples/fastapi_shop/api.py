@@ -1,18 +1,17 @@
 """The API: orders are placed, paid, listed, and followed as they change."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
-from eventstore import EventFilter, PositionToken, RecordedEvent
-from eventstore.errors import InvalidInput
+from eventstore import EventFilter
 from eventstore.repository import LoadedAggregate
 from fastapi_shop.database import Database
+from fastapi_shop.following import After, following
 from fastapi_shop.order import PRICES_CENTS, Order
 from fastapi_shop.ordering import execute
 from fastapi_shop.read_models import CustomerRow, OrderRow
@@ -87,33 +86,16 @@ async def customers(shop: Shop) -> list[dict[str, str | int]]:
         return [{"name": row.name, "orders": row.orders_placed, "spent_cents": row.spent_cents} for row in rows]
 
 
-def last_event(last_event_id: Annotated[str | None, Header()] = None) -> PositionToken | int:
-    """Return where the client goes on: it has sent the id of the last event that it has received."""
-    if not last_event_id:
-        return 0
-    try:
-        return PositionToken.parse(last_event_id)
-    except InvalidInput as error:
-        raise HTTPException(422, str(error)) from None
+@api.get("/orders/{order_id}/events")
+async def follow_order(shop: Shop, order_id: UUID, after: After) -> StreamingResponse:
+    """Send what has happened to an order, and then what happens."""
+    return following(shop.store, EventFilter(stream_ids=[shop.orders.stream_id(order_id)]), after)
 
 
-After = Annotated[PositionToken | int, Depends(last_event)]
-
-
-@api.get("/orders/{order_id}/events", response_class=EventSourceResponse)
-async def follow_order(shop: Shop, order_id: UUID, after: After) -> AsyncIterator[ServerSentEvent]:
-    """Send what has happened to an order, and then what happens, until the client goes away."""
-    async for event in shop.store.subscribe(
-        EventFilter(stream_ids=[shop.orders.stream_id(order_id)]), after_position=after
-    ):
-        yield _sent(event)
-
-
-@api.get("/events", response_class=EventSourceResponse)
-async def follow_all(shop: Shop, after: After) -> AsyncIterator[ServerSentEvent]:
+@api.get("/events")
+async def follow_all(shop: Shop, after: After) -> StreamingResponse:
     """Send the same of all orders, in the one global order."""
-    async for event in shop.store.subscribe(EventFilter(categories=[shop.orders.category]), after_position=after):
-        yield _sent(event)
+    return following(shop.store, EventFilter(categories=[shop.orders.category]), after)
 
 
 @api.get("/health")
@@ -122,10 +104,6 @@ async def health(shop: Shop, response: Response) -> dict[str, str | bool]:
     report = await shop.store.health(timeout_seconds=2)
     response.status_code = 200 if report.ok else 503
     return {"ok": report.ok}
-
-
-def _sent(event: RecordedEvent) -> ServerSentEvent:
-    return ServerSentEvent(event=event.event_type, data=event.data, id=str(event.token))
 
 
 def _shown(order_id: UUID, order: LoadedAggregate[Order]) -> ShownOrder:
