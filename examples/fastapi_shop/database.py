@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
@@ -10,6 +11,10 @@ from eventstore import EventStore, migrations
 from eventstore.contrib.asyncio import AsyncEventStore, AsyncRepository
 from fastapi_shop.order import Order, event_types
 from fastapi_shop.read_models import Table
+
+
+POOL: Final[dict[str, int]] = {"pool_size": 10, "max_overflow": 0, "pool_timeout": 30}
+"""Requests beyond so many wait for a connection. Those of an overflow would be made and closed for each request."""
 
 
 def configured_url() -> str:
@@ -40,6 +45,6 @@ class Database:
     orders: AsyncRepository[Order] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.store = AsyncEventStore.from_url(self.url, event_types=event_types)
+        self.store = AsyncEventStore.from_url(self.url, event_types=event_types, engine_options=POOL)
         self.sessions = async_sessionmaker(self.store.engine)
         self.orders = AsyncRepository(self.store, category="order", initial=Order, evolve=Order.after)

@@ -93,7 +93,10 @@ def test_a_request_that_waits_for_the_database_stops_no_other(server: Server) ->
 
 @pytest.mark.parametrize(
     ("orders", "followers"),
-    [pytest.param(40, 4), pytest.param(1000, 20, marks=[pytest.mark.long, pytest.mark.timeout(900)])],
+    [
+        pytest.param(20, 3, marks=pytest.mark.slow),
+        pytest.param(1000, 20, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+    ],
 )
 async def test_concurrent_requests_and_followers(server: Server, orders: int, followers: int) -> None:
     seed = random.randrange(2**32)
@@ -150,7 +153,10 @@ async def received(client: httpx.AsyncClient, path: str, events: int) -> list[tu
     return found
 
 
-@pytest.mark.parametrize("orders", [20, pytest.param(500, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize(
+    "orders",
+    [pytest.param(20, marks=pytest.mark.slow), pytest.param(500, marks=[pytest.mark.long, pytest.mark.timeout(900)])],
+)
 async def test_cancelled_requests_lose_no_connection_and_no_event(any_url: str, orders: int) -> None:
     """Handlers that are cancelled anywhere: by a server, or by a time limit. uvicorn itself goes on with them."""
     seed = random.randrange(2**32)
