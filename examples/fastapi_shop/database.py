@@ -12,7 +12,6 @@ from eventstore.contrib.asyncio import AsyncEventStore, AsyncRepository
 from fastapi_shop.order import Order, event_types
 from fastapi_shop.read_models import Table
 
-
 POOL: Final[dict[str, int]] = {"pool_size": 10, "max_overflow": 0, "pool_timeout": 30}
 """Requests beyond so many wait for a connection. Those of an overflow would be made and closed for each request."""
 
