@@ -34,7 +34,7 @@ class Database:
 
     Attributes:
         store: The event store.
-        sessions: Makes sessions for the shop's own tables, on the store's engine.
+        sessions: Makes sessions that read the shop's own tables, on the store's engine.
         orders: The orders.
     """
 

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from eventstore.contrib.asyncio import retry_conflicts
 from eventstore.repository import LoadedAggregate
 from fastapi_shop.database import Database
@@ -23,14 +26,22 @@ async def execute(
     """
 
     async def attempt() -> LoadedAggregate[Order]:
-        async with database.sessions.begin() as session:
-            orders = database.orders.join(session)
+        async with database.store.transaction() as transaction:
+            orders = database.orders.join(transaction)
             saved = await orders.execute(order_id, command, must_exist=must_exist)
             order = await orders.load(order_id)
-            if saved.events and (placed := order.state.placed):
-                row = OrderRow(id=str(order_id), customer=placed.customer, total_cents=placed.total_cents)
-                row.status, row.version = order.state.status, order.version
-                await session.merge(row)
+            if saved.events:
+                await _write_row(await transaction.connection(), order_id, order)
             return order
 
     return await retry_conflicts(attempt)
+
+
+async def _write_row(connection: AsyncConnection, order_id: UUID, order: LoadedAggregate[Order]) -> None:
+    state = order.state
+    changed = {"status": state.status, "version": order.version}
+    if order.version == 1 and state.placed:
+        placed = {"id": str(order_id), "customer": state.placed.customer, "total_cents": state.placed.total_cents}
+        await connection.execute(insert(OrderRow).values(**placed, **changed))
+    else:
+        await connection.execute(update(OrderRow).where(OrderRow.id == str(order_id)).values(**changed))
