@@ -15,6 +15,8 @@ CUSTOMERS = 40
 PATIENCE_SECONDS = 600
 """How long a thousand requests may take together, on a busy machine."""
 LONGEST_PATIENCE_SECONDS = 0.2
+LONGEST_CONNECTION_SECONDS = 2
+MOST_LINES = 60
 
 
 def client_of(url: str, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
@@ -95,8 +97,8 @@ class Follower:
             while not self._is_done():
                 self.connections += 1
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(chance.random() * 0.5):
-                        await self._receive(client, chance.randint(0, 200))
+                    async with asyncio.timeout(chance.random() * LONGEST_CONNECTION_SECONDS):
+                        await self._receive(client, chance.randint(0, MOST_LINES))
 
     async def _receive(self, client: httpx.AsyncClient, lines: int) -> None:
         headers = {"Last-Event-ID": self.received[-1]} if self.received else {}
