@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.orm import Session, scoped_session
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool, StaticPool
 
 from eventstore.backends.maintenance import MaintenanceBackend
 from eventstore.backends.protocol import Backend, Grouping
@@ -214,6 +214,7 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, is_async: 
 def _create_for_asyncio(url: URL, **options: Any) -> Engine:
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  # it needs greenlet
 
+    options.setdefault("poolclass", AsyncAdaptedQueuePool)  # SQLAlchemy 2.0.36 would pool no files of SQLite
     return create_async_engine(url, **options).sync_engine
 
 
