@@ -2,12 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
+from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -24,6 +27,7 @@ from eventstore.errors import InvalidInput, ViewTaken
 from eventstore.event_types import EventTypes
 from eventstore.maintenance import Recoded, recode, recoding, verify
 from eventstore.views import EventViews
+from tests.fix_django import postgresql_settings, sqlite_settings
 
 registry = EventTypes()
 
@@ -235,8 +239,8 @@ def test_the_script_makes_the_same(store: EventStore) -> None:
     views = EventViews(registry, indexes=["order.Placed.customer"])
     script = views.sql(store.engine.dialect.name)
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for statement in re.split(r";\n\n|;\n$", script):
-            if statement:
+        for statement in re.split(r";\n", script):
+            if statement.strip():
                 connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
     assert views.check(store.engine) == []
 
@@ -403,3 +407,45 @@ def test_an_event_that_another_run_has_recoded_is_left(
     monkeypatch.setattr(recoding, "_recoded", meanwhile)
     assert recode(target) == Recoded(1, 0, 0)
     assert [event.data for event in store.read_stream("order-1")] == [{"a": 1}]
+
+
+# --- Django's models of the views
+
+PROGRAM = """
+import json, sys
+import django
+from django.conf import settings
+from django.core.management import call_command
+
+settings.configure(
+    DATABASES={"default": json.loads(sys.argv[1])}, INSTALLED_APPS=["reports"], USE_TZ=True,
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+)
+django.setup()
+call_command("check")
+from reports.models import EverythingKept, OrderPlaced
+
+first = EverythingKept.objects.order_by("position").first()
+print(first.text == sys.argv[2], first.integer == 2**63 - 1, first.boolean is True, first.nested == [{"a": 1}, {}])
+print(str(first.total), str(first.uuid), first.data_version, first.version, first.float)
+print(OrderPlaced.objects.get(customer="Ada").stream_id)
+"""
+
+
+def test_django_reads_the_views(store: EventStore, views: EventViews, tmp_path: Path) -> None:
+    store.append("all-1", EXAMPLES, expected_version=0)
+    store.append("order-1", [OrderPlaced("Ada", Decimal("1.50"))], expected_version=0)
+    views.apply(store.engine)
+    url = store.engine.url
+    is_sqlite = url.get_backend_name() == "sqlite"
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/__init__.py").touch()
+    (tmp_path / "reports/models.py").write_text(views.django_models(url.get_backend_name()), encoding="utf-8")
+    database = sqlite_settings(Path(str(url.database))) if is_sqlite else postgresql_settings(url)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(database), EXAMPLES[0].text],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-3:] == [
+        "True True True True", f"1.10 {UUID(int=2**128 - 1)} 7 1 -0.0", "order-1",
+    ], done.stdout  # fmt: skip

@@ -43,6 +43,7 @@ def _renamed(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str
     help="The application's event types; each class has a view.",
 )  # fmt: skip
 @click.option("--sql", "action", flag_value="sql", help="Print the SQL for a new database, and do nothing.")
+@click.option("--django", "action", flag_value="django", help="Print unmanaged Django models of the views.")
 @click.option("--apply", "action", flag_value="apply", help="Make or replace what differs.")
 @click.option("--check", "action", flag_value="check", default=True, help="Print what differs (the default).")
 @click.option("--prefix", default="", help="What the names of the views begin with.")
@@ -72,8 +73,9 @@ def views(
     for event_type in older:
         renamed.setdefault(event_type, {})
     made = EventViews(event_types, schema=store.tables.metadata.schema, renamed=renamed, **options)
-    if action == "sql":
-        click.echo(made.sql(store.engine.dialect.name), nl=False)
+    if action in {"sql", "django"}:
+        source = made.sql if action == "sql" else made.django_models
+        click.echo(source(store.engine.dialect.name), nl=False)
         return
     changes = made.apply(store.engine) if action == "apply" else made.check(store.engine)
     _print(changes, made.count(store.engine), is_done=action == "apply", as_json=as_json)

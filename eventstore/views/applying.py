@@ -17,7 +17,7 @@ from eventstore.event_types import EventTypes
 from eventstore.event_types.registry import check_registry
 from eventstore.migrations.refusals import refusals
 from eventstore.tables import Tables, define_tables
-from eventstore.views import on_postgresql, on_sqlite
+from eventstore.views import django_models, on_postgresql, on_sqlite
 from eventstore.views.definitions import Renamed, View, ViewColumn, define_views
 
 _MARK: Final = "sqlalchemy-eventstore, views:"
@@ -107,11 +107,15 @@ class EventViews:
         Args:
             database: `"postgresql"` or `"sqlite"`.
         """
-        if database not in {"postgresql", "sqlite"}:
-            msg = f"database must be 'postgresql' or 'sqlite', not {database!r}"
-            raise InvalidInput(msg)
-        statements = list(self._statements(database))
-        return "".join(f"{statement};\n\n" for statement in statements).rstrip() + "\n"
+        return "\n".join(f"{statement};\n" for statement in self._statements(_checked(database)))
+
+    def django_models(self, database: str = "postgresql") -> str:
+        """Return the source code of unmanaged Django models of the views.
+
+        Args:
+            database: As for `sql`.
+        """
+        return django_models.models(self._views, _checked(database))
 
     def check(self, engine: Engine) -> list[ViewChange]:
         """Return the views and indexes that are not there, or differ from the classes; empty if all is as it should be.
@@ -278,6 +282,13 @@ class EventViews:
             if getattr(error.orig, "sqlstate", None) != _DEPENDENTS:
                 raise
             raise ViewTaken(view.name, "an object of yours depends on it, so it can't be replaced") from error
+
+
+def _checked(database: str) -> str:
+    if database not in {"postgresql", "sqlite"}:
+        msg = f"database must be 'postgresql' or 'sqlite', not {database!r}"
+        raise InvalidInput(msg)
+    return database
 
 
 def _mark(view: View, tables: Tables) -> str:
