@@ -245,6 +245,22 @@ def test_the_script_makes_the_same(store: EventStore) -> None:
     assert views.check(store.engine) == []
 
 
+def test_any_event_type_and_key_can_be_named(any_engine: Engine) -> None:
+    event_types = EventTypes()
+
+    @event_types.register('it\'s 100% \\:named "x"')
+    class Odd(msgspec.Struct, rename={"quoted": "it's % :b", "upper": "Select"}):
+        quoted: str
+        upper: str
+
+    store = EventStore(any_engine, event_types=event_types, codec=JSONCodec())
+    store.append("odd-1", [Odd("one", "two")], expected_version=0)
+    views = EventViews(event_types, indexes=['it\'s 100% \\:named "x".quoted'])
+    views.apply(any_engine)
+    assert views.check(any_engine) == []
+    assert rows(any_engine, "SELECT quoted, upper FROM it_s_100_named_x") == [{"quoted": "one", "upper": "two"}]
+
+
 def test_names_that_are_taken_are_refused(store: EventStore, views: EventViews) -> None:
     with store.engine.begin() as connection:
         connection.execute(text("CREATE TABLE order_placed (id integer)"))
