@@ -198,12 +198,38 @@ class TaskWaiting:
         finally:
             # To cancel SQLAlchemy's return of a connection to the pool would lose the connection, and before SQLAlchemy
             # 2.1 its place in the pool as well.
-            await_(_end_of(asyncio.create_task(_in_greenlet(end)), hands_on=False))
+            _uncancelled(end)
 
     def check(self) -> None:
         """Check that the call was made by `spawn`, or by SQLAlchemy's `run_sync`."""
         if not concurrency.in_greenlet():
             raise SynchronousCall
+
+
+def keep_what_is_opened(engine: Engine) -> None:
+    """Close each connection whose opening is cancelled: aiosqlite forgets it, open.
+
+    This is done in the dialect, because a hook of the engine would count as a listener.
+    """
+    connect = engine.dialect.connect
+
+    def connect_uncancelled(*arguments: Any, **options: Any) -> Any:
+        TASK.check()
+        opened: list[Any] = []
+        try:
+            _uncancelled(lambda: opened.append(connect(*arguments, **options)))
+        except asyncio.CancelledError:
+            for connection in opened:
+                _uncancelled(connection.close)
+            raise
+        return opened[0]
+
+    engine.dialect.connect = connect_uncancelled  # type: ignore[method-assign]  # for this engine's dialect only
+
+
+def _uncancelled(function: Callable[[], object]) -> None:
+    """Call a function, and raise CancelledError only when it has ended."""
+    await_(_end_of(asyncio.create_task(_in_greenlet(function)), hands_on=False))
 
 
 def _discard(connection: Connection) -> None:
