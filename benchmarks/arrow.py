@@ -24,7 +24,7 @@ from benchmarks.servers import SETTINGS, Database
 from eventstore import Append, EventFilter, EventStore
 from eventstore.contrib import frames
 from eventstore.contrib.frames import Frame
-from tests.memory import peak_mebibytes
+from tests.memory import peak_bytes
 from tests.postgresql.launcher import PostgreSQLServer
 
 _STREAM: Final = 100
@@ -83,11 +83,11 @@ def measure(name: str, url: str, count: int) -> None:
     """Run one contestant, and print its seconds and MiB."""
     _stream(frames.read_all(EventStore.from_url(url), limit=1))()  # imports at the first batch do not count
     run = CONTESTANTS[name](url, count)
-    before, begun, used = peak_mebibytes(), time.perf_counter(), time.process_time()
+    before, begun, used = peak_bytes(), time.perf_counter(), time.process_time()
     result = run()
     seconds, processor = time.perf_counter() - begun, time.process_time() - used
     del result
-    print(seconds, processor, peak_mebibytes() - before)  # noqa: T201  # for the process that has started this one
+    print(seconds, processor, (peak_bytes() - before) / 2**20)  # noqa: T201  # for the process that has started this one
 
 
 def compete(url: str, count: int, rounds: int) -> dict[str, tuple[float, float, float]]:

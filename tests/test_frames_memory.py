@@ -21,7 +21,7 @@ import sys
 import pyarrow as pa
 from eventstore import EventFilter, EventStore, NewEvent
 from eventstore.contrib import frames
-from tests.memory import peak_mebibytes
+from tests.memory import peak_bytes
 
 store = EventStore.from_url(sys.argv[1])
 
@@ -36,15 +36,15 @@ def rows_read(limit):
 def batches():
     for start in range(0, {EVENTS}, 125):
         if start == 500:
-            peaks.append(peak_mebibytes())
+            peaks.append(peak_bytes())
         rows = [{{"number": start + n, "text": f"{{start + n:{PAYLOAD_BYTES}}}"}} for n in range(125)]
         yield pa.RecordBatch.from_pylist(rows)
 
 assert [*rows_read(500)] == [500] * 3
-peaks = [peak_mebibytes()]
+peaks = [peak_bytes()]
 for count in rows_read(None):
     assert count == {EVENTS}
-    peaks.append(peak_mebibytes())
+    peaks.append(peak_bytes())
 appended = frames.append(
     store,
     pa.RecordBatchReader.from_batches(pa.schema({{"number": pa.int64(), "text": pa.string()}}), batches()),
@@ -54,7 +54,7 @@ appended = frames.append(
     batch_size=125,
 )
 assert appended.events == {EVENTS}
-peaks.append(peak_mebibytes())
+peaks.append(peak_bytes())
 print(json.dumps(peaks))
 """
 
@@ -68,7 +68,7 @@ def test_after_the_first_batches_a_process_takes_no_more_memory(any_engine: Engi
     command = [sys.executable, "-c", PROCESS, url_of(any_engine)]
     output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     before, *reads, before_append, after_append = json.loads(output)
-    growths = {"reads": [peak - before for peak in reads], "append": after_append - before_append}
+    growths = {"reads": [(peak - before) / 2**20 for peak in reads], "append": (after_append - before_append) / 2**20}
     print(f"{any_engine.dialect.name}: {growths} MiB, of {ALL_MEBIBYTES:.0f} in all")
     assert len(reads) == 3
     assert max(*growths["reads"], growths["append"]) < ALL_MEBIBYTES / 4

@@ -57,11 +57,11 @@ def fill(engine: Engine, count: int) -> None:
 MEASURED = """
 import sys
 from eventstore.__main__ import main
-from tests.memory import peak_mebibytes
+from tests.memory import peak_bytes
 try:
     main()
 finally:
-    print(peak_mebibytes(), file=sys.stderr)
+    print(peak_bytes(), file=sys.stderr)
 """
 
 
@@ -70,16 +70,14 @@ def verified(engine: Engine) -> tuple[dict[str, int], float]:
     command = [sys.executable, "-c", MEASURED, "verify", "--json", "--url", url_of(engine)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     (summary,) = [json.loads(line) for line in done.stdout.splitlines()]
-    return summary, float(done.stderr)
+    return summary, int(done.stderr) / 2**20
 
 
 def test_a_million_events(any_engine: Engine) -> None:
     _, memory_of_none = verified(any_engine)
     fill(any_engine, EVENTS)
     summary, memory = verified(any_engine)
-    print(
-        f"{any_engine.dialect.name}: {summary}, at most {memory:.0f} MiB, {memory_of_none:.0f} for none"
-    )
+    print(f"{any_engine.dialect.name}: {summary}, at most {memory:.0f} MiB, {memory_of_none:.0f} for none")
     assert (summary["findings"], summary["streams"], summary["events"]) == (0, STREAMS, EVENTS)
     assert memory - memory_of_none < LARGEST_GROWTH_MEBIBYTES
     counted = statistics(EventStore(any_engine), exact_up_to=10_000)
