@@ -198,7 +198,7 @@ class TaskWaiting:
         finally:
             # To cancel SQLAlchemy's return of a connection to the pool would lose the connection, and before SQLAlchemy
             # 2.1 its place in the pool as well.
-            _uncancelled(end)
+            await_(_end_of(asyncio.create_task(_in_greenlet(end)), hands_on=False))
 
     def check(self) -> None:
         """Check that the call was made by `spawn`, or by SQLAlchemy's `run_sync`."""
@@ -213,23 +213,21 @@ def keep_what_is_opened(engine: Engine) -> None:
     """
     connect = engine.dialect.connect
 
-    def connect_uncancelled(*arguments: Any, **options: Any) -> Any:
+    def finish(function: Callable[[], object]) -> None:
+        await_(_end_of(asyncio.create_task(_in_greenlet(function)), hands_on=False))
+
+    def connect_and_keep(*arguments: Any, **options: Any) -> Any:
         TASK.check()
         opened: list[Any] = []
         try:
-            _uncancelled(lambda: opened.append(connect(*arguments, **options)))
+            finish(lambda: opened.append(connect(*arguments, **options)))
         except asyncio.CancelledError:
             for connection in opened:
-                _uncancelled(connection.close)
+                finish(connection.close)
             raise
         return opened[0]
 
-    engine.dialect.connect = connect_uncancelled  # type: ignore[method-assign]  # for this engine's dialect only
-
-
-def _uncancelled(function: Callable[[], object]) -> None:
-    """Call a function, and raise CancelledError only when it has ended."""
-    await_(_end_of(asyncio.create_task(_in_greenlet(function)), hands_on=False))
+    engine.dialect.connect = connect_and_keep  # type: ignore[method-assign]  # for this engine's dialect only
 
 
 def _discard(connection: Connection) -> None:
