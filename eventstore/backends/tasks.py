@@ -206,7 +206,7 @@ class TaskWaiting:
             raise SynchronousCall
 
 
-def keep_what_is_opened(engine: Engine) -> None:
+def close_when_cancelled(engine: Engine) -> None:
     """Close each connection whose opening is cancelled: aiosqlite forgets it, open.
 
     This is done in the dialect, because a hook of the engine would count as a listener.
@@ -216,7 +216,7 @@ def keep_what_is_opened(engine: Engine) -> None:
     def finish(function: Callable[[], object]) -> None:
         await_(_end_of(asyncio.create_task(_in_greenlet(function)), hands_on=False))
 
-    def connect_and_keep(*arguments: Any, **options: Any) -> Any:
+    def connect_to_the_end(*arguments: Any, **options: Any) -> Any:
         TASK.check()
         opened: list[Any] = []
         try:
@@ -227,7 +227,7 @@ def keep_what_is_opened(engine: Engine) -> None:
             raise
         return opened[0]
 
-    engine.dialect.connect = connect_and_keep  # type: ignore[method-assign]  # for this engine's dialect only
+    engine.dialect.connect = connect_to_the_end  # type: ignore[method-assign]  # for this engine's dialect only
 
 
 def _discard(connection: Connection) -> None:

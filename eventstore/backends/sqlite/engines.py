@@ -53,7 +53,7 @@ def prepare_engine(engine: Engine) -> None:
     if engine.dialect.is_async:
         from eventstore.backends import tasks  # noqa: PLC0415  # only for engines for asyncio
 
-        tasks.keep_what_is_opened(engine)
+        tasks.close_when_cancelled(engine)
 
 
 def begin_before_savepoints(engine: Engine) -> None:
