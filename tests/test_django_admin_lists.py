@@ -4,7 +4,6 @@ import html
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -67,35 +66,48 @@ def fill() -> None:
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
 
 
-@contextmanager
-def filled(settings: dict[str, Any]) -> Iterator[Client]:
+def fill_and_leave(settings: dict[str, Any]) -> dict[str, Any]:
     use_database(settings)
     fill()
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("root"))
-    yield client
     leave_database()
+    return settings
 
 
 @pytest.fixture(scope="module")
-def large_postgresql(
+def filled_postgresql(
     django_project: None, django_postgres_template: str, postgres_databases: Databases
-) -> Iterator[Client]:
-    """Return the client of a superuser, on a PostgreSQL database with many events."""
-    with postgres_databases.fresh(django_postgres_template) as url, filled(postgresql_settings(url)) as client:
-        yield client
+) -> Iterator[dict[str, Any]]:
+    """Return the settings of a PostgreSQL database with many events."""
+    with postgres_databases.fresh(django_postgres_template) as url:
+        yield fill_and_leave(postgresql_settings(url))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)], scope="module")
-def large(
-    request: pytest.FixtureRequest, django_project: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Client]:
-    """Return such a client on each kind of database."""
-    if request.param == "postgresql":
-        yield request.getfixturevalue("large_postgresql")
-        return
-    with filled(new_sqlite(tmp_path_factory.mktemp("large") / "django.db")) as client:
-        yield client
+@pytest.fixture(scope="module")
+def filled_sqlite(django_project: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the settings of a SQLite database with many events."""
+    return fill_and_leave(new_sqlite(tmp_path_factory.mktemp("large") / "django.db"))
+
+
+@pytest.fixture
+def large_postgresql(filled_postgresql: dict[str, Any]) -> Iterator[Client]:
+    """Give Django the PostgreSQL database with many events; return the client of a superuser."""
+    use_database(filled_postgresql)
+    yield root()
+    leave_database()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def large(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """Give Django a database with many events, of each kind; return the client of a superuser."""
+    use_database(request.getfixturevalue(f"filled_{request.param}"))
+    yield root()
+    leave_database()
+
+
+def root() -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.get_or_create(username="root", is_superuser=True, is_staff=True)[0])
+    return client
 
 
 def page(client: Client, url: str) -> str:
@@ -187,7 +199,6 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.postgresql
-@pytest.mark.usefixtures("large_postgresql")
 def test_the_rows_that_a_page_reads_are_bounded(large_postgresql: Client) -> None:
     for url in PAGES:
         found = queries(large_postgresql, url)
@@ -233,8 +244,7 @@ def check_plan(plan: dict[str, Any], url: str, sql: str) -> None:
 def test_a_search_that_takes_too_long_is_stopped_and_says_so(
     django_postgresql: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("root"))
+    client = root()
     monkeypatch.setattr("eventstore.contrib.django.admin.lists.SECONDS_AT_MOST", 0.01)
     use_database(django_postgresql, "other")
     get_queryset = ChangeList.get_queryset
