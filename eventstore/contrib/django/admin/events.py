@@ -174,8 +174,7 @@ def _link_to_events(event: Any, key: str, parameter: str) -> str:
 
 
 def _preformatted(value: object) -> str:
-    style = "margin: 0; white-space: pre-wrap; overflow-wrap: anywhere"
-    html: str = format_html('<pre style="{}">{}</pre>', style, pformat(value, width=100, sort_dicts=False))
+    html: str = format_html('<pre class="eventstore-value">{}</pre>', pformat(value, width=100, sort_dicts=False))
     return html
 
 

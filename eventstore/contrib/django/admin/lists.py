@@ -98,6 +98,7 @@ class BoundedChangeList(ChangeList):
     queryset: Any
     result_list: Any
     page_num: int
+    result_count: int
     is_stopped = False
     summary = ""
     first_url: str | None = None
@@ -121,6 +122,7 @@ class BoundedChangeList(ChangeList):
                 "for. Search for a stream as well, or add an index."
             )
             messages.warning(request, text)
+        self.full_result_count = self.result_count  # then Django's search box shows neither; the summary does
 
     def _read_page(self, request: Any) -> None:
         try:
@@ -211,6 +213,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     list_per_page = 50
     actions = None
     change_list_template = "admin/eventstore/change_list.html"
+
+    class Media:
+        css: Final = {"all": ["eventstore/admin.css"]}  # noqa: RUF012  # Django's form
 
     paged_by: str
     """The field that a list is continued by, in whose order it is."""
