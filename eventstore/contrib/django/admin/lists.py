@@ -215,7 +215,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     change_list_template = "admin/eventstore/change_list.html"
 
     class Media:
-        css: Final = {"all": ["eventstore/admin.css"]}  # noqa: RUF012  # Django's form
+        """The files of the pages: a style sheet of ours, besides Django's."""
+
+        css: Final = {"all": ["eventstore/admin.css"]}
 
     paged_by: str
     """The field that a list is continued by, in whose order it is."""
