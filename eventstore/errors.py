@@ -52,8 +52,7 @@ EventStoreError
 │   ├── DiskTooSmall
 │   ├── TablesElsewhere             new tables would be made in another schema than the others
 │   ├── UnknownRevision             the tables are at a revision of newer code
-│   ├── MigratedMeanwhile           another process has run the same revisions
-│   └── ReadOnlyDatabase
+│   └── MigratedMeanwhile           another process has run the same revisions
 ├── ProjectionError                 a projection that can't go on, or not now
 │   ├── ProjectionFailed            a handler could not deal with an event
 │   ├── ProjectionRunning           a worker is at work
@@ -70,6 +69,7 @@ EventStoreError
 │   ├── UnloggedEvents              not in this database: a crash would empty it
 │   ├── SeveralServers              not by this engine: statements reach more than one server
 │   ├── PositionBeyondLog           not after this position: the log has never reached it
+│   ├── EventNotReached (TimeoutError)  not yet: a standby has not replayed the event
 │   └── LogWentBack                 not after this event: the log no longer has it
 ├── FieldMismatch                   a payload that does not fit the columns of its frame
 ├── UnsupportedDatabase
@@ -81,6 +81,7 @@ EventStoreError
 ├── SynchronousCall                 on an engine for asyncio, and nothing awaits it
 ├── TransactionBroken               code inside a transaction has aborted or ended it
 ├── PermissionDenied                the database user lacks a right
+├── ReadOnlyDatabase                a standby, or a user who may only read
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
@@ -911,21 +912,6 @@ class MigratedMeanwhile(MigrationError):
         )
 
 
-class ReadOnlyDatabase(MigrationError):
-    """The database is read-only, for this user or for every user."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the database is read-only for this user; use the URL of the primary server, or, if "
-            "default_transaction_read_only is on, switch it off for the user who migrates (ALTER ROLE … SET "
-            "default_transaction_read_only = off)"
-        )
-
-
-def _by(holders: Sequence[str]) -> str:
-    return f" ({'; '.join(holders)})" if holders else ""
-
-
 class GlobalOrderError(EventStoreError):
     """The global order can't be read without the risk of missing events, or can't be written in order."""
 
@@ -1018,6 +1004,49 @@ class PositionBeyondLog(GlobalOrderError):
             f"position {position} is beyond the log, which has reached {newest}: the position belongs to another "
             "database, or the log went back (a failover, or a restore from a backup); rebuild what was computed from "
             "its events, from position 0"
+        )
+
+
+class EventNotReached(GlobalOrderError, TimeoutError):
+    """A server does not show an event yet, though a caller has waited for it. Usually a standby has not replayed it.
+
+    Attributes:
+        position: The position of the event.
+        stream_id: Its stream.
+        version: Its version in the stream.
+        newest: The newest position that the server shows; 0 if it has no events.
+        settled: The position up to which the global order is settled there.
+        is_visible: Whether the event itself is there, so that only the global order before it is not settled.
+        waited_seconds: How long the caller has waited.
+    """
+
+    def __init__(
+        self,
+        position: int,
+        stream_id: str,
+        version: int,
+        *,
+        newest: int,
+        settled: int,
+        is_visible: bool,
+        waited_seconds: float,
+    ) -> None:
+        self.position = position
+        self.stream_id = stream_id
+        self.version = version
+        self.newest = newest
+        self.settled = settled
+        self.is_visible = is_visible
+        self.waited_seconds = waited_seconds
+        event = f"event {version} of stream {stream_id!r}, at position {position},"
+        super().__init__(
+            f"{event} is there, but after {waited_seconds} s the global order is settled only up to position {settled}: "
+            "appends under way hold it back, and on a standby all transactions that write; wait longer, or read from "
+            "the primary"
+            if is_visible
+            else f"{event} was not replayed within {waited_seconds} s, and the newest event of this standby is at "
+            f"position {newest}; wait longer, or read from the primary. If the transaction of the append was not "
+            "committed, the event never comes"
         )
 
 
@@ -1395,6 +1424,20 @@ class PermissionDenied(EventStoreError):
         if self.grant is None:
             return "use a user who has it, such as the owner of the tables"
         return f"as the owner of the tables, run {self.grant}, or use a user who has the right"
+
+
+class ReadOnlyDatabase(EventStoreError):
+    """The server takes no writes: it is a standby, or transactions are read-only. Nothing was written.
+
+    A joined transaction is aborted. After a failover the server may take writes again, so workers wait for that.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database is read-only for this user, so nothing was written; use the URL of the primary server, or, if "
+            "this is the primary and default_transaction_read_only is on, switch it off for the user who writes "
+            "(ALTER ROLE … SET default_transaction_read_only = off)"
+        )
 
 
 class DatabaseBusy(EventStoreError):

@@ -59,7 +59,7 @@ class Appender:
         try:
             rows = self._execution.append_directly(pending) if len(pending.event_ids) == 1 else None
             if rows:
-                return AppendResult(pending.stream_id, *rows[0])
+                return _result(pending, *rows[0])
             if rows is not None:
                 return self._earlier_result(pending)
             one = self._dialect.append_is_one_statement(pending)
@@ -74,7 +74,7 @@ class Appender:
             check_positions(run, self._dialect)
             stored = self._dialect.append(run, pending)
             if stored is not None:
-                return AppendResult(pending.stream_id, *stored)
+                return _result(pending, *stored)
             return self._first_result(run, pending) or self._refuse(run, pending)
 
     def _earlier_result(self, pending: PendingAppend) -> AppendResult:
@@ -92,10 +92,7 @@ class Appender:
         with scope() as run:
             check_positions(run, self._dialect)
             stored = self._dialect.append_group(run, appends)
-        return [
-            None if end is None else AppendResult(pending.stream_id, *end)
-            for pending, end in zip(appends, stored, strict=True)
-        ]
+        return [None if end is None else _result(pending, *end) for pending, end in zip(appends, stored, strict=True)]
 
     def append_many(
         self, appends: Sequence[PendingAppend], *, atomic: bool
@@ -154,8 +151,8 @@ class Appender:
             raise self._closed(closed, accepted) from None
         except VersionTaken as taken:
             raise self._taken(taken, accepted) from None
-        ends = [(pending.stream_id, version + len(pending)) for pending, version in accepted]
-        stored = iter([AppendResult(stream_id, version, positions[stream_id, version]) for stream_id, version in ends])
+        ends = [(pending, version + len(pending)) for pending, version in accepted]
+        stored = iter([_result(pending, end, positions[pending.stream_id, end]) for pending, end in ends])
         return [next(stored) if outcome is None else outcome for outcome in outcomes]
 
     def _append_to_all(self, appends: Sequence[PendingAppend]) -> list[AppendResult | ConcurrencyConflict] | None:
@@ -181,7 +178,7 @@ class Appender:
             raise self._taken(taken, [(pending, 0) for pending in appends]) from None
         if stored is None:
             return None
-        return [AppendResult(pending.stream_id, *end) for pending, end in zip(appends, stored, strict=True)]
+        return [_result(pending, *end) for pending, end in zip(appends, stored, strict=True)]
 
     def _lock_heads(self, run: Run, appends: Sequence[PendingAppend]) -> dict[str, int]:
         stream_ids = dict.fromkeys(pending.stream_id for pending in appends)
@@ -210,7 +207,7 @@ class Appender:
         for index, row in enumerate(rows):
             if not self._mapper.is_same_event(pending, index, row):
                 raise EventIdReused(pending.stream_id, pending.event_ids[index], row[VERSION])
-        return AppendResult(pending.stream_id, pending.expected + count, rows[-1][POSITION], duplicate=True)
+        return _result(pending, pending.expected + count, rows[-1][POSITION], duplicate=True)
 
     def _refusal(
         self, run: Run, pending: PendingAppend, version: int | None = None
@@ -253,6 +250,10 @@ class Appender:
                 if newest is not None and newest > version:
                     return _conflict(pending, newest)
         return taken
+
+
+def _result(pending: PendingAppend, version: int, position: int, *, duplicate: bool = False) -> AppendResult:
+    return AppendResult(pending.stream_id, version, position, duplicate, event_id=pending.event_ids[-1])
 
 
 def _appended(
