@@ -912,6 +912,10 @@ class MigratedMeanwhile(MigrationError):
         )
 
 
+def _by(holders: Sequence[str]) -> str:
+    return f" ({'; '.join(holders)})" if holders else ""
+
+
 class GlobalOrderError(EventStoreError):
     """The global order can't be read without the risk of missing events, or can't be written in order."""
 
@@ -1040,9 +1044,9 @@ class EventNotReached(GlobalOrderError, TimeoutError):
         self.waited_seconds = waited_seconds
         event = f"event {version} of stream {stream_id!r}, at position {position},"
         super().__init__(
-            f"{event} is there, but after {waited_seconds} s the global order is settled only up to position {settled}: "
-            "appends under way hold it back, and on a standby all transactions that write; wait longer, or read from "
-            "the primary"
+            f"{event} is there, but after {waited_seconds} s the order is settled up to position {settled} only: "
+            "appends under way hold it back, on a standby all transactions that write; wait longer, or read from the "
+            "primary"
             if is_visible
             else f"{event} was not replayed within {waited_seconds} s, and the newest event of this standby is at "
             f"position {newest}; wait longer, or read from the primary. If the transaction of the append was not "
@@ -1434,8 +1438,8 @@ class ReadOnlyDatabase(EventStoreError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the database is read-only for this user, so nothing was written; use the URL of the primary server, or, if "
-            "this is the primary and default_transaction_read_only is on, switch it off for the user who writes "
+            "the database is read-only for this user, and nothing was written; use the URL of the primary server, or, "
+            "if this is the primary, and default_transaction_read_only is on, switch it off for the user who writes "
             "(ALTER ROLE … SET default_transaction_read_only = off)"
         )
 

@@ -164,8 +164,8 @@ class Settling:
         look = self._shared_look(run, tokens) if shares else self._look(run, tokens, joined=joined)
         reach = _reach(after, look)
         if reach is _Reach.MISSING:
-            # Only a second log view says so. A shared one may come from another server. And one that a standby takes
-            # while it is promoted may have a snapshot from before the last replayed commits, but no longer be a standby.
+            # Only a second log view says so. A shared one may come from another server. And one that is taken during a
+            # promotion may have the snapshot of a standby, from before the last replayed commits, and say "primary".
             look = self._look(run, tokens, joined=joined)
             reach = _reach(after, look)
         if reach is _Reach.MISSING:

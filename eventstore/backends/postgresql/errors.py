@@ -52,12 +52,16 @@ def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
         return ReadOnlyDatabase()
     if is_permission_denied(error):
         return permission_denied(error, dialect.tables)
-    constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
+    return None if diagnostics is None else _meaning_of_constraint(diagnostics)
+
+
+def _meaning_of_constraint(diagnostics: Any) -> Exception | None:
+    constraint = str(diagnostics.constraint_name or "")
     if constraint == TRIGGER:
         return HistoryChangeRefused()
     if constraint.startswith(CLOSED_CHECKS):
         return HeadClosed()
-    if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
+    if constraint.startswith(_EVENTS_KEYS):
         key = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
         return VersionTaken(key.group(1), int(key.group(2))) if key else None
     return _positions_behind(diagnostics) if constraint.startswith(_POSITIONS_KEY) else None
