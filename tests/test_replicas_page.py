@@ -14,7 +14,7 @@ from tests.fix_clusters import Cluster
 from tests.fix_django import postgresql_settings
 from tests.readers import opened
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,5 +49,7 @@ def test_the_page_prints_the_same_on_a_primary_and_a_standby(
         cwd=ROOT, check=False, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    if replays:
+        standby.catch_up(cluster)
     with opened(standby.url) as engine:
         assert (EventStore(engine).stream_version("order-8") == 1) is replays
