@@ -10,9 +10,20 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from eventstore import ANY, Append, EventStore, LogWentBack, NewEvent, PositionToken, Repository, migrations
+from eventstore import (
+    ANY,
+    Append,
+    AppendResult,
+    EventStore,
+    LogWentBack,
+    NewEvent,
+    PositionToken,
+    Repository,
+    migrations,
+)
 from eventstore.errors import EventNotReached, ReadOnlyDatabase
 from eventstore.projections import Projection, ProjectionAdmin, Worker
+from eventstore.tokens import HasToken
 from tests.fix_clusters import Cluster, clusters
 from tests.postgresql import supervisor
 from tests.readers import append, opened, unfinished
@@ -117,6 +128,8 @@ def test_a_standby_that_replays_nothing_is_waited_for_given_up_or_replaced_by_th
         )
         assert raised.value.waited_seconds >= 0.05
         assert replica.wait_for(result, timeout_seconds=0, fallback=store) is store
+        with store.transaction() as joined:
+            assert replica.wait_for(result, timeout_seconds=0, fallback=joined) is joined
         with pytest.raises(EventNotReached):
             replica.wait_for(result, timeout_seconds=0, fallback=replica)
     with paused(shared_pair.standby):
@@ -133,17 +146,17 @@ def test_what_may_be_waited_for(shared_pair: Pair) -> None:
     orders = Repository(store, category="waited", initial=int, evolve=lambda count, _: count + 1)
     saved = orders.execute("1", lambda _: [NewEvent("placed")])
     assert saved.token is not None
-    results = [
-        saved,
+    results: list[AppendResult] = [
         *store.append_many([Append("waited-2", NewEvent("placed"), expected_version=0)]),
         store.append("waited-3", [NewEvent("placed"), NewEvent("paid")], expected_version=ANY),
         store.delete_stream("waited-2", expected_version=1, reason="test"),
     ]
-    for waited_for in [*results, saved.token, *store.read_stream("waited-3")]:
+    everything: list[HasToken | PositionToken] = [saved, saved.token, *results]
+    for waited_for in (*everything, *store.read_stream("waited-3")):
         assert replica.wait_for(waited_for, timeout_seconds=PATIENT) is replica
     assert orders.with_store(replica).load("1", version=saved.version).state == 1
-    assert replica.wait_for(results[2], timeout_seconds=PATIENT, settled=True) is replica
-    assert replica.wait_for(results[1], timeout_seconds=PATIENT) is replica, "deleted later: the log says so"
+    assert replica.wait_for(results[1], timeout_seconds=PATIENT, settled=True) is replica
+    assert replica.wait_for(results[0], timeout_seconds=PATIENT) is replica, "deleted later: the log says so"
     projection = Projection("counting")
     projection.on()(lambda *_: None)
     Worker(store, projection).run_until_caught_up()
@@ -312,5 +325,5 @@ def test_no_read_is_stale_that_has_waited(pair: Pair) -> None:
         assert (streams, everything) == (0, 0) if waits else streams > 0
 
 
-def append_to(store: EventStore, stream_id: str) -> "EventStore":
+def append_to(store: EventStore, stream_id: str) -> AppendResult:
     return store.append(stream_id, NewEvent("counted"), expected_version=ANY)
