@@ -1,5 +1,6 @@
 """Reading one's own writes on a standby of PostgreSQL, by real streaming replication: `EventStore.wait_for`."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,14 @@ from eventstore import (
     Append,
     AppendResult,
     EventStore,
+    InvalidInput,
     LogWentBack,
     NewEvent,
     PositionToken,
     Repository,
     migrations,
 )
+from eventstore.contrib.asyncio import AsyncEventStore
 from eventstore.errors import EventNotReached, ReadOnlyDatabase
 from eventstore.projections import Projection, ProjectionAdmin, Worker
 from eventstore.tokens import HasToken
@@ -72,8 +75,10 @@ def paused(standby: Cluster) -> Iterator[None]:
     """Let the standby replay nothing until the end of the block."""
     standby.query("SELECT pg_wal_replay_pause()")
     standby.wait_until("SELECT pg_get_wal_replay_pause_state() = 'paused'")
-    yield
-    standby.query("SELECT CASE WHEN pg_is_in_recovery() THEN pg_wal_replay_resume() END")
+    try:
+        yield
+    finally:
+        standby.query("SELECT CASE WHEN pg_is_in_recovery() THEN pg_wal_replay_resume() END")
 
 
 @contextmanager
@@ -138,6 +143,28 @@ def test_a_standby_that_replays_nothing_is_waited_for_given_up_or_replaced_by_th
             shared_pair.standby.query("SELECT pg_wal_replay_resume()")
     assert outcome == [replica]
     assert [event.version for event in replica.read_stream("paused-1")] == [1, 2, 3]
+
+
+def test_a_task_waits_for_a_standby_or_falls_back_as_a_thread_does(shared_pair: Pair) -> None:
+    async def wait() -> None:
+        async with (
+            AsyncEventStore.from_url(shared_pair.primary.url) as store,
+            AsyncEventStore.from_url(shared_pair.standby.url) as replica,
+        ):
+            result = await store.append("task-1", NewEvent("placed"), expected_version=0)
+            assert await replica.wait_for(result, timeout_seconds=PATIENT, fallback=store) is replica
+            assert await replica.wait_for(result, timeout_seconds=PATIENT, settled=True) is replica
+            with paused(shared_pair.standby):
+                later = await store.append("task-1", NewEvent("paid"), expected_version=1)
+                assert await replica.wait_for(later, timeout_seconds=0.05, fallback=store) is store
+                with pytest.raises(EventNotReached):
+                    await replica.wait_for(later.token, timeout_seconds=0.05)
+                with pytest.raises(ReadOnlyDatabase):
+                    await replica.append("task-1", NewEvent("sent"), expected_version=1)
+                with pytest.raises(InvalidInput, match="AsyncEventStore"):
+                    await replica.wait_for(later, fallback=shared_pair.store)  # type: ignore[arg-type]  # wrong on purpose
+
+    asyncio.run(wait())
 
 
 def test_what_may_be_waited_for(shared_pair: Pair) -> None:
