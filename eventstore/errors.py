@@ -1081,6 +1081,7 @@ class LogWentBack(GlobalOrderError):
             ". The cause is a failover, a restore from a backup, or a change of history by hand; rebuild what was "
             "computed from its events, from position 0"
             + ("" if projection is None else f" (eventstore projections reset {projection})")
+            + ". If the event is of another log, or was never committed, there is nothing to rebuild"
         )
 
 

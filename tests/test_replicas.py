@@ -1,10 +1,12 @@
 """Reading one's own writes on a standby of PostgreSQL, by real streaming replication: `EventStore.wait_for`."""
 
 import asyncio
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -350,6 +352,63 @@ def test_no_read_is_stale_that_has_waited(pair: Pair) -> None:
         print(f"of 10,000 reads each, {'after' if waits else 'without'} waiting: {streams} stale of a stream,", end=" ")
         print(f"{everything} stale of all streams")
         assert (streams, everything) == (0, 0) if waits else streams > 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_happens_to_the_standby_the_store_that_is_returned_shows_the_event(pair: Pair, seed: int) -> None:
+    """Replay is paused and goes on, and the standby restarts, at random, while ten write, some of them slowly."""
+    store, replica = pair.store, pair.replica
+    is_over = threading.Event()
+
+    def write(number: int) -> tuple[int, int]:
+        chance, on_replica, on_primary = random.Random(f"{seed} {number}"), 0, 0
+        while not is_over.is_set():
+            stream_id = f"order-{chance.randrange(5)}"
+            with store.engine.connect() as connection:
+                result = store.join(connection).append(stream_id, NewEvent("counted"), expected_version=ANY)
+                is_over.wait(chance.choice([0, 0, 0, 0.01, 0.05]))
+                commits = chance.random() < 0.8
+                connection.commit() if commits else connection.rollback()
+            settled, seconds = chance.random() < 0.5, chance.choice([0, 0.01, 0.2])
+            reader: EventStore | None = None
+            is_late = False
+            with suppress(LogWentBack):
+                try:
+                    reader = replica.wait_for(result, timeout_seconds=seconds, settled=settled, fallback=store)
+                except EventNotReached:  # on the primary, too, others hold the order back
+                    is_late = True
+            if reader is None:
+                assert not commits or (is_late and settled)
+                continue
+            assert commits
+            on_replica, on_primary = on_replica + (reader is replica), on_primary + (reader is store)
+            try:
+                assert reader.stream_version(stream_id) >= result.version
+                if settled:
+                    read = reader.read_all(after_position=result.position - 1, limit=1, wait_seconds=0)
+                    assert [event.event_id for event in read] == [result.event_id]
+            except OperationalError:
+                assert reader is replica  # it restarts
+        return on_replica, on_primary
+
+    chance = random.Random(seed)
+    with ThreadPoolExecutor(10) as threads:
+        writing = [threads.submit(write, number) for number in range(10)]
+        for _ in range(20):
+            if chance.random() < 0.3:
+                pair.standby.stop()
+                pair.standby.start()
+            else:
+                with paused(pair.standby):
+                    time.sleep(chance.uniform(0, 0.3))
+            time.sleep(chance.uniform(0, 0.5))
+        is_over.set()
+        counts = [done.result() for done in writing]
+    on_replica, on_primary = (sum(column) for column in zip(*counts, strict=True))
+    print(f"seed {seed}: {on_replica} read on the standby, {on_primary} on the primary")
+    assert on_replica > 100
+    assert on_primary > 10
 
 
 def append_to(store: EventStore, stream_id: str) -> AppendResult:
