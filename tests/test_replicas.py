@@ -303,6 +303,9 @@ def test_an_append_on_a_standby_is_refused_by_name_and_draws_no_position(shared_
         with replica.engine.connect() as connection:
             replica.join(connection).append("refused-1", NewEvent("paid"), expected_version=1)
 
+    def counting(on: EventStore) -> Repository[int]:
+        return Repository(on, category="refused", initial=int, evolve=lambda count, _: count + 1)
+
     for refused in (
         lambda: replica.append("refused-1", NewEvent("paid"), expected_version=1),
         lambda: replica.append("refused-1", NewEvent("paid"), expected_version=7),  # no conflict is found out
@@ -311,12 +314,14 @@ def test_an_append_on_a_standby_is_refused_by_name_and_draws_no_position(shared_
         lambda: replica.append_many([Append("refused-1", NewEvent("paid"), expected_version=1)], atomic=False),
         lambda: replica.delete_stream("refused-1", expected_version=1, reason="test"),
         lambda: replica.snapshots.save("refused-1", version=1, state=1),
+        lambda: counting(replica).execute("1", lambda _: [NewEvent("paid")]),
+        Worker(replica, Projection("refused")).run_once,
         in_a_transaction,
         in_a_joined_one,
     ):
         with pytest.raises(ReadOnlyDatabase, match="use the URL of the primary"):
             refused()
-    assert replica.stream_version("refused-1") == 1
+    assert replica.stream_version("refused-1") == counting(replica).load("1").version == 1
     assert store.append("refused-1", NewEvent("paid"), expected_version=1).position == first.position + 1
 
 
