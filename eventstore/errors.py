@@ -52,8 +52,7 @@ EventStoreError
 │   ├── DiskTooSmall
 │   ├── TablesElsewhere             new tables would be made in another schema than the others
 │   ├── UnknownRevision             the tables are at a revision of newer code
-│   ├── MigratedMeanwhile           another process has run the same revisions
-│   └── ReadOnlyDatabase
+│   └── MigratedMeanwhile           another process has run the same revisions
 ├── ProjectionError                 a projection that can't go on, or not now
 │   ├── ProjectionFailed            a handler could not deal with an event
 │   ├── ProjectionRunning           a worker is at work
@@ -70,6 +69,7 @@ EventStoreError
 │   ├── UnloggedEvents              not in this database: a crash would empty it
 │   ├── SeveralServers              not by this engine: statements reach more than one server
 │   ├── PositionBeyondLog           not after this position: the log has never reached it
+│   ├── EventNotReached (TimeoutError)  not yet: a standby has not replayed the event
 │   └── LogWentBack                 not after this event: the log no longer has it
 ├── ViewTaken                       a SQL view that can't be made: its name is taken, or it is in use
 ├── FieldMismatch                   a payload that does not fit the columns of its frame
@@ -82,6 +82,7 @@ EventStoreError
 ├── SynchronousCall                 on an engine for asyncio, and nothing awaits it
 ├── TransactionBroken               code inside a transaction has aborted or ended it
 ├── PermissionDenied                the database user lacks a right
+├── ReadOnlyDatabase                a standby, or a user who may only read
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
@@ -928,17 +929,6 @@ class MigratedMeanwhile(MigrationError):
         )
 
 
-class ReadOnlyDatabase(MigrationError):
-    """The database is read-only, for this user or for every user."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the database is read-only for this user; use the URL of the primary server, or, if "
-            "default_transaction_read_only is on, switch it off for the user who migrates (ALTER ROLE … SET "
-            "default_transaction_read_only = off)"
-        )
-
-
 def _by(holders: Sequence[str]) -> str:
     return f" ({'; '.join(holders)})" if holders else ""
 
@@ -1038,6 +1028,49 @@ class PositionBeyondLog(GlobalOrderError):
         )
 
 
+class EventNotReached(GlobalOrderError, TimeoutError):
+    """A server does not show an event yet, though a caller has waited for it. Usually a standby has not replayed it.
+
+    Attributes:
+        position: The position of the event.
+        stream_id: Its stream.
+        version: Its version in the stream.
+        newest: The newest position that the server shows; 0 if it has no events.
+        settled: The position up to which the global order is settled there.
+        is_visible: Whether the event itself is there, so that only the global order before it is not settled.
+        waited_seconds: How long the caller has waited.
+    """
+
+    def __init__(
+        self,
+        position: int,
+        stream_id: str,
+        version: int,
+        *,
+        newest: int,
+        settled: int,
+        is_visible: bool,
+        waited_seconds: float,
+    ) -> None:
+        self.position = position
+        self.stream_id = stream_id
+        self.version = version
+        self.newest = newest
+        self.settled = settled
+        self.is_visible = is_visible
+        self.waited_seconds = waited_seconds
+        event = f"event {version} of stream {stream_id!r}, at position {position},"
+        super().__init__(
+            f"{event} is there, but after {waited_seconds} s the order is settled up to position {settled} only: "
+            "appends under way hold it back, on a standby all transactions that write; wait longer, or read from the "
+            "primary"
+            if is_visible
+            else f"{event} was not replayed within {waited_seconds} s, and the newest event of this standby is at "
+            f"position {newest}; wait longer, or read from the primary. If the transaction of the append was not "
+            "committed, the event never comes"
+        )
+
+
 class LogWentBack(GlobalOrderError):
     """The log no longer has an event that was read. It went back, by a failover or a restore from a backup.
 
@@ -1065,6 +1098,7 @@ class LogWentBack(GlobalOrderError):
             ". The cause is a failover, a restore from a backup, or a change of history by hand; rebuild what was "
             "computed from its events, from position 0"
             + ("" if projection is None else f" (eventstore projections reset {projection})")
+            + ". If the event is of another log, or was never committed, there is nothing to rebuild"
         )
 
 
@@ -1412,6 +1446,20 @@ class PermissionDenied(EventStoreError):
         if self.grant is None:
             return "use a user who has it, such as the owner of the tables"
         return f"as the owner of the tables, run {self.grant}, or use a user who has the right"
+
+
+class ReadOnlyDatabase(EventStoreError):
+    """The server takes no writes: it is a standby, or transactions are read-only. Nothing was written.
+
+    A joined transaction is aborted. After a failover the server may take writes again, so workers wait for that.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database is read-only for this user, and nothing was written; use the URL of the primary server, or, "
+            "if this is the primary, and default_transaction_read_only is on, switch it off for the user who writes "
+            "(ALTER ROLE … SET default_transaction_read_only = off)"
+        )
 
 
 class DatabaseBusy(EventStoreError):

@@ -148,12 +148,19 @@ class AppendResult:
         version: The version of the last of these events.
         position: The position of the last of these events in the global order.
         duplicate: Whether an earlier append has stored the same events (by their ids), so that this one wrote nothing.
+        event_id: The id of the last of these events.
     """
 
     stream_id: str
     version: int
     position: int
     duplicate: bool = False
+    event_id: UUID = field(kw_only=True, repr=False)
+
+    @property
+    def token(self) -> PositionToken:
+        """The token of the last of these events, for `EventStore.wait_for`, and to read on after it."""
+        return PositionToken(self.position, self.event_id, self.stream_id, self.version)
 
     def _repr_html_(self) -> str:
         values = {"version": self.version, "position": self.position, "duplicate": self.duplicate}

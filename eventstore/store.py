@@ -19,6 +19,7 @@ from eventstore.codecs import Codec
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.core.appending import Appender
 from eventstore.core.archiving import archive
+from eventstore.core.catching_up import wait_for_event
 from eventstore.core.core import Core
 from eventstore.core.deletion import StreamDeleter, history_changes
 from eventstore.core.event_type_check import check_event_types
@@ -33,6 +34,7 @@ from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGa
 from eventstore.errors import (
     ConcurrencyConflict,
     DatabaseMismatch,
+    EventNotReached,
     InvalidInput,
     NotInTransaction,
     UnsuitableTransaction,
@@ -48,7 +50,7 @@ from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import PollInterval, Subscription
 from eventstore.tables import Tables
-from eventstore.tokens import After, PositionToken
+from eventstore.tokens import After, HasToken, PositionToken, token_of
 
 
 class EventStore:
@@ -538,6 +540,72 @@ class EventStore:
             SchemaError: The database does not have the tables that this code needs.
         """
         return self._reader.stream_version(stream_id)
+
+    def wait_for(
+        self,
+        at_least: PositionToken | HasToken | None,
+        *,
+        timeout_seconds: float = 1.0,
+        settled: bool = False,
+        fallback: "EventStore | None" = None,
+    ) -> "EventStore":
+        """Wait until this store's server shows an event, and return the store to read from.
+
+        It is for a store on a standby: so you read there what you have just written on the primary. A standby replays
+        commits in their order, so it also shows what was committed before the event, in your own tables, too.
+
+        It polls, with backoff up to 0.05 seconds; a poll is one query of an index. On a primary, and on SQLite, one is
+        enough. No connection is held between two.
+
+        Args:
+            at_least: What `append` or a repository has returned, an event that was read elsewhere, or a token. With
+                None, or if a command has appended nothing, there is nothing to wait for.
+            timeout_seconds: How long to wait.
+            settled: Also wait until the global order is settled up to the event, so that `read_all` returns it. While
+                an event before it may still appear, `read_all` ends before both.
+            fallback: The store to read from if the time is up, or if the server does not answer: that of the primary,
+                or of another standby, which is waited for likewise. A fallback that is joined to a transaction is
+                returned as it is.
+
+        Returns:
+            This store, or `fallback`.
+
+        Raises:
+            EventNotReached: The time is up, and there is no fallback. It is a TimeoutError, too.
+            LogWentBack: The server will never show the event: it was lost in a failover or a restore, its transaction
+                was not committed, or it is of another log. The fallback is not used then.
+            InvalidInput: An argument is not valid.
+            UnsuitableTransaction: This store is joined to a transaction. Wait before, and join the result.
+            SchemaError: The database does not have the tables that this code needs.
+
+        Example:
+            ```python
+            result = store.append("order-42", paid, expected_version=1)
+            reader = replica.wait_for(result, timeout_seconds=0.2, fallback=store)
+            events = list(reader.read_stream("order-42"))
+            ```
+        """
+        token = token_of(at_least)
+        check_seconds("timeout_seconds", timeout_seconds)
+        check_flag("settled", settled)
+        if not isinstance(fallback, EventStore | None):
+            msg = f"fallback must be an EventStore or None, not {type(fallback).__name__}"
+            raise InvalidInput(msg)
+        if self._core.execution.is_joined:
+            raise UnsuitableTransaction("would be open while it waits; wait before it, and join the result")
+        if token is None:
+            return self
+        try:
+            wait_for_event(self._core, token, timeout_seconds=timeout_seconds, settled=settled)
+        except Exception as error:
+            is_behind = isinstance(error, EventNotReached) or self._core.driver.is_transient(error)
+            if fallback is None or not is_behind:
+                raise
+        else:
+            return self
+        if fallback.core.execution.is_joined:
+            return fallback
+        return fallback.wait_for(token, timeout_seconds=timeout_seconds, settled=settled)
 
     def list_streams(
         self,

@@ -1,7 +1,7 @@
 """Tokens: a position with the event at it, for readers who keep their position themselves."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 from uuid import UUID
 
 from eventstore.common.validation import check_number, check_stream_id
@@ -63,6 +63,31 @@ class PositionToken:
         except (AttributeError, ValueError):
             msg = "the text is not that of a PositionToken, which is position:event id:version:stream id"
             raise InvalidInput(msg) from None
+
+
+class HasToken(Protocol):
+    """What has the token of an event: an `AppendResult`, a `SaveResult`, a `RecordedEvent`."""
+
+    @property
+    def token(self) -> PositionToken | None:
+        """The token; None if there is no event."""
+        ...
+
+
+def token_of(at_least: PositionToken | HasToken | None) -> PositionToken | None:
+    """Return the token of what a caller has; None if there is no event.
+
+    Raises:
+        InvalidInput: It has none. A bare position does not name an event.
+    """
+    token = at_least if isinstance(at_least, PositionToken | None) else getattr(at_least, "token", at_least)
+    if not isinstance(token, PositionToken | None):
+        msg = (
+            "at_least must be the result of an append or of a repository, an event, or a PositionToken, "
+            f"not {type(at_least).__name__}"
+        )
+        raise InvalidInput(msg)
+    return token
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ ROOT: Final = Path(__file__).parent.parent
 NOT_RUN: Final = frozenset({"text", "sh", "sql"})
 """Languages of blocks that are not run. Any other, and none, is an error: no block is left out by a slip of the pen."""
 
-IN_PROCESSES_OF_THEIR_OWN: Final = frozenset({"django.md"})
+IN_PROCESSES_OF_THEIR_OWN: Final = frozenset({"django.md", "replicas.md"})
 """Documents that configure Django, whose settings are global; see tests/fix_django.py."""
 
 STARTS_PYTEST: Final = frozenset({"testing", "flask", "django"})

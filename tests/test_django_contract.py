@@ -11,12 +11,13 @@ from eventstore.testing._base import MakeStore
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.snapshot_contract import SnapshotContract
+from eventstore.testing.waiting_contract import WaitingContract
 
 IN_THREADS: Final[Any] = None
 """Its threads would leave Django's connections open; tests/test_django.py has threads that close them."""
 
 
-class OnDjango(AppendContract, ReadContract, SnapshotContract):
+class OnDjango(AppendContract, ReadContract, SnapshotContract, WaitingContract):
     test_one_writer_wins_and_the_others_get_a_conflict = IN_THREADS
     test_appends_to_many_streams_do_not_deadlock = IN_THREADS
     test_writers_who_expect_nothing_all_succeed = IN_THREADS

@@ -68,7 +68,6 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.TablesElsewhere("public", "deploy", '"$user", public'),
         errors.UnknownRevision("es_0009", "es_0008"),
         errors.MigratedMeanwhile("es_0002", "es_0004"),
-        errors.ReadOnlyDatabase(),
         errors.GlobalOrderError("text"),
         errors.UnsuitableTransaction("is wrong"),
         errors.PositionCacheEnabled(5),
@@ -76,6 +75,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.UnloggedEvents(),
         errors.SeveralServers(5),
         errors.PositionBeyondLog(100, 40),
+        errors.EventNotReached(7, "order-1", 2, newest=5, settled=4, is_visible=False, waited_seconds=0.5),
         errors.LogWentBack(100, UUID(int=1), None, "totals"),
         errors.ProjectionError("text"),
         errors.ProjectionFailed(
@@ -102,6 +102,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.AppendInterrupted("order-1"),
         errors.ReadInterrupted(),
         errors.SynchronousCall(),
+        errors.ReadOnlyDatabase(),
         errors.DatabaseBusy(30.0),
     )
 }

@@ -87,13 +87,15 @@ class Fake:
     def _alone(self, pending: PendingAppend) -> AppendResult:
         self._enter(pending.stream_id)
         self.alone.append((pending.stream_id, pending.event_types[0], threading.get_ident()))
-        return AppendResult(pending.stream_id, len(pending), next(self.positions))
+        return AppendResult(pending.stream_id, len(pending), next(self.positions), event_id=pending.event_ids[-1])
 
     def _together(self, appends: Sequence[PendingAppend]) -> list[AppendResult | None]:
         self.groups.append(([each.stream_id for each in appends], threading.get_ident()))
         self._enter("group")
         return [
-            None if each.stream_id in self.left_out else AppendResult(each.stream_id, 7, next(self.positions))
+            None
+            if each.stream_id in self.left_out
+            else AppendResult(each.stream_id, 7, next(self.positions), event_id=each.event_ids[-1])
             for each in appends
         ]
 

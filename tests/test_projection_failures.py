@@ -555,7 +555,7 @@ def test_a_database_that_takes_no_writes_for_a_while_is_waited_for(
         ProjectionAdmin(on_postgresql).wait_for("totals", append(on_postgresql, "order-1"))
         set_read_only(postgres_url, "on")
         last = append(on_postgresql, "order-1")
-        until(lambda: "retries after ReadOnlySqlTransaction" in caplog.text)
+        until(lambda: "retries after ReadOnlyDatabase" in caplog.text)
         set_read_only(postgres_url, "off")
         ProjectionAdmin(on_postgresql).wait_for("totals", last, timeout_seconds=TIMEOUT_SECONDS)
     separate.dispose()

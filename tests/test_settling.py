@@ -188,6 +188,26 @@ def test_a_database_that_has_lost_events_is_looked_at_anew(reader: Reader) -> No
     assert reader.settled(primary(6)) == 6
 
 
+def test_a_log_view_during_a_promotion_does_not_say_that_the_log_went_back(reader: Reader) -> None:
+    """It has the snapshot of the standby, from before the last commits were replayed, but the server is a primary."""
+    views = iter([primary(5), primary(6)])
+    reader.backend.next_view = lambda: next(views)
+    found, horizon = reader.settling.find(run, token(6), shares=False)  # type: ignore[arg-type]  # as above
+    assert (found, horizon.settled) == (True, 6)
+
+
+def test_what_a_standby_has_and_what_is_settled_there_are_two_things(reader: Reader) -> None:
+    def find(view: LogView) -> tuple[bool, int]:
+        reader.backend.next_view = lambda: view
+        found, horizon = reader.settling.find(run, token(6), shares=False)  # type: ignore[arg-type]  # as above
+        return found, horizon.settled
+
+    assert find(standby(5, oldest=100, next_id=103)) == (False, 0)
+    assert find(standby(6, oldest=102, next_id=104)) == (True, 0)
+    assert find(standby(6, oldest=103, next_id=104)) == (True, 5)
+    assert find(standby(7, oldest=104, next_id=105)) == (True, 6)
+
+
 def test_a_standby_waits_until_the_oldest_transaction_is_newer_than_all_that_were_known(reader: Reader) -> None:
     assert reader.settled(standby(5, oldest=100, next_id=103)) == 0
     assert reader.settled(standby(6, oldest=102, next_id=104)) == 0

@@ -11,7 +11,7 @@ SHOWN_BY: Final = {
     "PostgreSQL": {
         "`default_transaction_isolation`": "test_who_has_waited_for_another_writer_succeeds",
         "`default_transaction_deferrable`": "test_settings_of_the_server_change_no_result",
-        "`default_transaction_read_only`": "test_what_the_server_refuses_is_told_in_its_words_and_nothing_is_stored",
+        "`default_transaction_read_only`": "test_a_user_who_may_only_read_reads_and_is_refused_by_name",
         "`DateStyle`, `IntervalStyle`, `TimeZone`": "test_settings_of_the_server_change_no_result",
         "`array_nulls`, `bytea_output`, `extra_float_digits`, `standard_conforming_strings`": (
             "test_settings_of_the_server_change_no_result"

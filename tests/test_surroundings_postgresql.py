@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from eventstore import ANY, NO_STREAM, Append, ConcurrencyConflict, EventFilter, EventStore, NewEvent, Repository
-from eventstore.errors import EventStoreError, UnsuitableSetting
+from eventstore.errors import EventStoreError, ReadOnlyDatabase, UnsuitableSetting
 from eventstore.projections import Projection, Worker
 
 TEXT: Final = "Straße 中 😀 \\ ' \" % %s :x"
@@ -228,7 +228,7 @@ def test_an_engine_for_reading_reads_and_refuses_to_write(shared_postgres_engine
         store.append_many([Append("note-1", new_events(1), expected_version=ANY)] * 2)
     with pytest.raises(UnsuitableSetting):
         store.snapshots.save("note-1", version=COUNT + 1, state=1)
-    with pytest.raises(DBAPIError, match="read-only transaction"), store.transaction() as transaction:
+    with pytest.raises(ReadOnlyDatabase), store.transaction() as transaction:
         transaction.append("note-1", new_events(1), expected_version=ANY)
     assert store.stream_version("note-1") == COUNT + 1
 
@@ -507,7 +507,6 @@ def _speak_utf8(connection: psycopg.Connection[Any], _: object) -> None:
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("default_transaction_read_only=on", "read-only transaction"),
         ("lock_timeout=1", "lock timeout"),
         ("statement_timeout=500", "statement timeout"),  # milliseconds: SQLAlchemy has to connect first
     ],
@@ -525,6 +524,22 @@ def test_what_the_server_refuses_is_told_in_its_words_and_nothing_is_stored(
                 EventStore(engine).append_many([Append("note-1", new_events(1), expected_version=ANY)] * 2)
             connection.rollback()
         assert EventStore(holder).stream_version("note-1") == before.version
+
+
+def test_a_user_who_may_only_read_reads_and_is_refused_by_name(shared_url: str) -> None:
+    with (
+        engine_with(shared_url) as holder,
+        engine_with(shared_url, **with_server_settings("default_transaction_read_only=on")) as engine,
+    ):
+        before = EventStore(holder).append("note-1", new_events(1), expected_version=ANY)
+        store = EventStore(engine)
+        for count in (1, 3, 10_000):
+            with pytest.raises(ReadOnlyDatabase, match="default_transaction_read_only"):
+                store.append("note-1", new_events(count), expected_version=ANY)
+        with pytest.raises(ReadOnlyDatabase):
+            store.append_many([Append("note-1", new_events(1), expected_version=ANY)] * 2)
+        assert store.stream_version("note-1") == before.version
+        assert store.wait_for(before, settled=True) is store
 
 
 # --- connections are given back as they were

@@ -59,7 +59,7 @@ class Appender:
         try:
             rows = self._execution.append_directly(pending) if len(pending.event_ids) == 1 else None
             if rows:
-                return AppendResult(pending.stream_id, *rows[0])
+                return AppendResult(pending.stream_id, *rows[0], event_id=pending.event_ids[0])
             if rows is not None:
                 return self._earlier_result(pending)
             one = self._dialect.append_is_one_statement(pending)
@@ -74,7 +74,7 @@ class Appender:
             check_positions(run, self._dialect)
             stored = self._dialect.append(run, pending)
             if stored is not None:
-                return AppendResult(pending.stream_id, *stored)
+                return AppendResult(pending.stream_id, *stored, event_id=pending.event_ids[-1])
             return self._first_result(run, pending) or self._refuse(run, pending)
 
     def _earlier_result(self, pending: PendingAppend) -> AppendResult:
@@ -93,7 +93,7 @@ class Appender:
             check_positions(run, self._dialect)
             stored = self._dialect.append_group(run, appends)
         return [
-            None if end is None else AppendResult(pending.stream_id, *end)
+            None if end is None else AppendResult(pending.stream_id, *end, event_id=pending.event_ids[-1])
             for pending, end in zip(appends, stored, strict=True)
         ]
 
@@ -154,8 +154,8 @@ class Appender:
             raise self._closed(closed, accepted) from None
         except VersionTaken as taken:
             raise self._taken(taken, accepted) from None
-        ends = [(pending.stream_id, version + len(pending)) for pending, version in accepted]
-        stored = iter([AppendResult(stream_id, version, positions[stream_id, version]) for stream_id, version in ends])
+        ends = [(pending.stream_id, version + len(pending), pending.event_ids[-1]) for pending, version in accepted]
+        stored = iter([AppendResult(id_, end, positions[id_, end], event_id=event_id) for id_, end, event_id in ends])
         return [next(stored) if outcome is None else outcome for outcome in outcomes]
 
     def _append_to_all(self, appends: Sequence[PendingAppend]) -> list[AppendResult | ConcurrencyConflict] | None:
@@ -181,7 +181,10 @@ class Appender:
             raise self._taken(taken, [(pending, 0) for pending in appends]) from None
         if stored is None:
             return None
-        return [AppendResult(pending.stream_id, *end) for pending, end in zip(appends, stored, strict=True)]
+        return [
+            AppendResult(pending.stream_id, *end, event_id=pending.event_ids[-1])
+            for pending, end in zip(appends, stored, strict=True)
+        ]
 
     def _lock_heads(self, run: Run, appends: Sequence[PendingAppend]) -> dict[str, int]:
         stream_ids = dict.fromkeys(pending.stream_id for pending in appends)
@@ -210,7 +213,8 @@ class Appender:
         for index, row in enumerate(rows):
             if not self._mapper.is_same_event(pending, index, row):
                 raise EventIdReused(pending.stream_id, pending.event_ids[index], row[VERSION])
-        return AppendResult(pending.stream_id, pending.expected + count, rows[-1][POSITION], duplicate=True)
+        version, position, event_id = pending.expected + count, rows[-1][POSITION], pending.event_ids[-1]
+        return AppendResult(pending.stream_id, version, position, duplicate=True, event_id=event_id)
 
     def _refusal(
         self, run: Run, pending: PendingAppend, version: int | None = None

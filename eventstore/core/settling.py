@@ -128,19 +128,49 @@ class Settling:
             LogWentBack: The log no longer has the event that the reader knows.
             PositionBeyondLog: The log has never reached the reader's position.
         """
-        tokens = [after.token]
-        look = self._shared_look(run, tokens) if shares else self._look(run, tokens, joined=joined)
-        reach = _reach(after, look)
-        if shares and reach is _Reach.MISSING:
-            look = self._look(run, tokens)
-            reach = _reach(after, look)
-        if reach is _Reach.MISSING:
-            _check_missing(run, after, look)
-        known = look.known
+        known, reach = self._reached(run, after, joined=joined, shares=shares)
         if reach is _Reach.NOT_YET or known.settled >= known.newest or after.position >= known.newest:
             return known
         # There may be a gap, but events that follow what is settled without a gap are settled, too.
         return self._extended(run, known, after, size)
+
+    def find(self, run: Run, token: PositionToken, *, shares: bool, size: int = 1000) -> tuple[bool, Horizon]:
+        """Return whether the log has an event, and how far it is settled.
+
+        An event whose stream was deleted or archived later counts as one that the log has.
+
+        Args:
+            run: As for `horizon`.
+            token: The event.
+            shares: As for `horizon`.
+            size: As for `horizon`.
+
+        Raises:
+            LogWentBack: The log does not have the event, and never will.
+        """
+        known, reach = self._reached(run, After(token.position, token), joined=False, shares=shares)
+        if reach is not _Reach.NOT_YET and known.settled < token.position:
+            known = self._extended(run, known, START, size)
+        return reach is not _Reach.NOT_YET, known
+
+    def _reached(self, run: Run, after: After, *, joined: bool, shares: bool) -> tuple[Horizon, _Reach]:
+        """Take a log view, and return whether the log has the event that a reader knows.
+
+        Raises:
+            LogWentBack: The log no longer has it.
+            PositionBeyondLog: The log has never reached the reader's position.
+        """
+        tokens = [after.token]
+        look = self._shared_look(run, tokens) if shares else self._look(run, tokens, joined=joined)
+        reach = _reach(after, look)
+        if reach is _Reach.MISSING:
+            # Only a second log view says so. A shared one may come from another server. And one that is taken during a
+            # promotion may have the snapshot of a standby, from before the last replayed commits, and say "primary".
+            look = self._look(run, tokens, joined=joined)
+            reach = _reach(after, look)
+        if reach is _Reach.MISSING:
+            _check_missing(run, after, look)
+        return look.known, reach
 
     def look_for(self, run: Run, readers: Sequence[After], *, shares: bool) -> tuple[Horizon, list[bool]]:
         """Take one log view for readers who wait for events.

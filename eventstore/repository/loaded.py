@@ -1,9 +1,10 @@
 """The results of a repository."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from eventstore.repository.states import State
+from eventstore.tokens import PositionToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class SaveResult:
             none.
         events: The appended events; empty if there was nothing to do.
         attempts: How often the command was called.
+        token: The token of the last of the events, for `EventStore.wait_for`; None if there were none.
     """
 
     stream_id: str
@@ -48,3 +50,4 @@ class SaveResult:
     position: int
     events: tuple[Any, ...]
     attempts: int = 1
+    token: PositionToken | None = field(default=None, kw_only=True, repr=False)

@@ -355,7 +355,7 @@ class Repository(Generic[State]):
         since = SinceSnapshot(loaded.stream_id, result.version, loaded.snapshot_version)
         if self._writer is not None:
             self._writer.after_append(since, self._policy)
-        return SaveResult(loaded.stream_id, result.version, result.position, events, attempts)
+        return SaveResult(loaded.stream_id, result.version, result.position, events, attempts, token=result.token)
 
     def __repr__(self) -> str:
         return f"<Repository of category {self._category!r}>"

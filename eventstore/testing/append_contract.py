@@ -162,7 +162,7 @@ class RepetitionContract(ContractBase):
         events = numbered(3)
         first = store.append("order-1", events, expected_version=0)
         again = store.append("order-1", events, expected_version=0)
-        assert again == AppendResult("order-1", 3, first.position, duplicate=True)
+        assert again == AppendResult("order-1", 3, first.position, duplicate=True, event_id=first.event_id)
         assert versions(store, "order-1") == [1, 2, 3]
 
     def test_it_is_recognised_when_the_stream_has_gone_on(self, store: EventStore) -> None:

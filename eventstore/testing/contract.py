@@ -24,6 +24,7 @@ from eventstore.testing.repository_contract import RepositoryContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.transaction_contract import TransactionContract
 from eventstore.testing.value_contract import ValueContract
+from eventstore.testing.waiting_contract import WaitingContract
 
 __all__ = ["EventStoreContract"]
 
@@ -32,6 +33,7 @@ class EventStoreContract(
     AppendContract,
     ReadContract,
     GlobalOrderContract,
+    WaitingContract,
     InputContract,
     ValueContract,
     SnapshotContract,

@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore.backends.postgresql.rights import is_permission_denied, permission_denied
 from eventstore.backends.protocol import Dialect, HeadClosed, VersionTaken
-from eventstore.errors import HistoryChangeRefused, PositionsBehind, SchemaMissing
+from eventstore.errors import HistoryChangeRefused, PositionsBehind, ReadOnlyDatabase, SchemaMissing
 from eventstore.tables import CLOSED_CHECKS
 from eventstore.tables.immutability import TRIGGER
 
@@ -23,6 +23,9 @@ _PAYLOAD_FIELDS: Final = frozenset(
 _DATA_EXCEPTION: Final = "22"
 _SERIALIZATION_FAILURE: Final = "40001"
 _UNDEFINED_TABLE: Final = "42P01"
+_READ_ONLY: Final = "25006"
+"""The server is a standby, or transactions are read-only."""
+
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
 _POSITIONS_KEY: Final = "es_events_position_key"
 _CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
@@ -32,7 +35,7 @@ _TRANSIENT_STATES: Final = _CONTENTION_STATES | {
     "57P01", "57P02", "57P03", "53300",  # the server is stopping, has crashed, is starting, is full
     "08000", "08001", "08003", "08004", "08006",  # a connection was lost, or could not be made
     "25P03", "57P05",  # the server has ended an idle session
-    "25006",  # read-only: the server has become a standby, or was made read-only for a while
+    _READ_ONLY,  # the server has become a standby, or was made read-only for a while
 }  # fmt: skip
 
 
@@ -45,14 +48,20 @@ def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
     diagnostics = getattr(error.orig, "diag", None)
     if state == _UNDEFINED_TABLE:
         return SchemaMissing(dialect.place)
+    if state == _READ_ONLY:
+        return ReadOnlyDatabase()
     if is_permission_denied(error):
         return permission_denied(error, dialect.tables)
-    constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
+    return None if diagnostics is None else _meaning_of_constraint(diagnostics)
+
+
+def _meaning_of_constraint(diagnostics: Any) -> Exception | None:
+    constraint = str(diagnostics.constraint_name or "")
     if constraint == TRIGGER:
         return HistoryChangeRefused()
     if constraint.startswith(CLOSED_CHECKS):
         return HeadClosed()
-    if diagnostics is not None and constraint.startswith(_EVENTS_KEYS):
+    if constraint.startswith(_EVENTS_KEYS):
         key = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
         return VersionTaken(key.group(1), int(key.group(2))) if key else None
     return _positions_behind(diagnostics) if constraint.startswith(_POSITIONS_KEY) else None
@@ -70,7 +79,9 @@ def is_transient(error: Exception) -> bool:
     ends the session. PgBouncer's own errors can be recognised only by that; it reports a lost server as a protocol
     violation (08P01).
     """
-    if isinstance(error, PoolTimeout) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+    if isinstance(error, PoolTimeout | ReadOnlyDatabase):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     cause = error.orig if isinstance(error, DBAPIError) else error
     state = getattr(cause, "sqlstate", None)

@@ -23,6 +23,7 @@ from eventstore.events import AppendResult
 from eventstore.store import EventStore
 from eventstore.streams import ExpectedVersion
 from eventstore.tables import Tables
+from eventstore.tokens import HasToken, PositionToken
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -218,6 +219,33 @@ class AsyncEventStore:
 
     stream_version = awaited(EventStore.stream_version)
     """Return the version of a stream; see `EventStore.stream_version`."""
+
+    async def wait_for(
+        self,
+        at_least: PositionToken | HasToken | None,
+        *,
+        timeout_seconds: float = 1.0,
+        settled: bool = False,
+        fallback: "AsyncEventStore | None" = None,
+    ) -> "AsyncEventStore":
+        """Wait until this store's server shows an event, and return the store to read from; see `EventStore.wait_for`.
+
+        Example:
+            ```python
+            reader = await replica.wait_for(result, timeout_seconds=0.2, fallback=store)
+            ```
+        """
+        if not isinstance(fallback, AsyncEventStore | None):
+            msg = f"fallback must be an AsyncEventStore or None, not {type(fallback).__name__}"
+            raise InvalidInput(msg)
+        reader = await spawn(
+            self._store.wait_for,
+            at_least,
+            timeout_seconds=timeout_seconds,
+            settled=settled,
+            fallback=None if fallback is None else fallback.sync_store,
+        )
+        return self if fallback is None or reader is self._store else fallback
 
     list_streams = made(AsyncIteration, EventStore.list_streams)
     """List the streams, one page at a time; see `EventStore.list_streams`."""
