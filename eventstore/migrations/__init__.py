@@ -8,6 +8,7 @@ from eventstore.migrations.autogenerate import exclude_tables
 from eventstore.migrations.commands import check, current, downgrade, head, pending, sql, upgrade, versions_path
 from eventstore.migrations.fixing import fix
 from eventstore.migrations.lock import deploy_lock
+from eventstore.migrations.provisioning import provision
 from eventstore.migrations.settings import Progress
 from eventstore.migrations.verification import verify
 
@@ -21,6 +22,7 @@ __all__ = [
     "fix",
     "head",
     "pending",
+    "provision",
     "sql",
     "upgrade",
     "verify",
