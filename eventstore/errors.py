@@ -69,6 +69,7 @@ EventStoreError
 │   ├── PositionsBehind             not in this database: new events would come before old ones
 │   ├── UnloggedEvents              not in this database: a crash would empty it
 │   ├── SeveralServers              not by this engine: statements reach more than one server
+│   ├── UnsuitableServer            not there: the locks of one server do not say which appends have ended
 │   ├── PositionBeyondLog           not after this position: the log has never reached it
 │   └── LogWentBack                 not after this event: the log no longer has it
 ├── FieldMismatch                   a payload that does not fit the columns of its frame
@@ -999,6 +1000,20 @@ class SeveralServers(GlobalOrderError):
             "search_path changes; give the store an engine that leads to one server, and name its schema: "
             "EventStore(…, schema=…)"
         )
+
+
+class UnsuitableServer(GlobalOrderError):
+    """The server's locks do not say which appends have ended, so readers of the global order could miss events.
+
+    Attributes:
+        problem: What is wrong with the server, or with how the engine finds it.
+        remedy: What to do.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}, so readers could miss events; {remedy}")
 
 
 class PositionBeyondLog(GlobalOrderError):

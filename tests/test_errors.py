@@ -74,6 +74,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.PositionsBehind(40, 7),
         errors.UnloggedEvents(),
         errors.SeveralServers(5),
+        errors.UnsuitableServer("the server is a worker of Citus", "connect to the coordinator"),
         errors.PositionBeyondLog(100, 40),
         errors.LogWentBack(100, UUID(int=1), None, "totals"),
         errors.ProjectionError("text"),

@@ -39,7 +39,8 @@ _TRANSIENT_STATES: Final = _CONTENTION_STATES | {
 def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
     """Return the store's error for one of the server's, by SQLSTATE and constraint; None if there is none.
 
-    On Citus the name of a constraint has a suffix.
+    A constraint is recognised by its name, to which partitions may add a suffix. Citus reports no name for the error of
+    a worker, so there a violated constraint stays the driver's error.
     """
     state = getattr(error.orig, "sqlstate", None)
     diagnostics = getattr(error.orig, "diag", None)
