@@ -82,6 +82,8 @@ EventStoreError
 ├── SynchronousCall                 on an engine for asyncio, and nothing awaits it
 ├── TransactionBroken               code inside a transaction has aborted or ended it
 ├── PermissionDenied                the database user lacks a right
+│   └── StreamForbidden             row level security refuses to write the stream
+├── TenantNotSet                    a policy of row level security needs a setting that the connection lacks
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
@@ -1378,6 +1380,9 @@ _BROKEN = {
 }
 
 
+_SHOWN_STREAMS = 5
+
+
 class PermissionDenied(EventStoreError):
     """PostgreSQL has refused a statement, because the connected user lacks a right. The statement did nothing.
 
@@ -1410,6 +1415,47 @@ class PermissionDenied(EventStoreError):
         if self.grant is None:
             return "use a user who has it, such as the owner of the tables"
         return f"as the owner of the tables, run {self.grant}, or use a user who has the right"
+
+
+class StreamForbidden(PermissionDenied):
+    """Row level security has refused to write a stream, because it belongs to another tenant. Nothing was stored.
+
+    PostgreSQL has aborted a joined transaction, as after every database error. Whether the stream exists makes no
+    difference.
+
+    Attributes:
+        problem: The server's message.
+        stream_ids: The streams of the append, of which one was refused; empty if something else was written.
+    """
+
+    def __init__(self, problem: str, stream_ids: Sequence[str] = ()) -> None:
+        super().__init__(problem)
+        self.stream_ids = tuple(stream_ids)
+        streams = ", ".join(map(repr, self.stream_ids[:_SHOWN_STREAMS]))
+        more = ", …" if len(self.stream_ids) > _SHOWN_STREAMS else ""
+        what = f" of an append to {streams}{more}" if streams else ""
+        message = (
+            f"row level security has refused a row{what}: {problem}; write only to streams of the tenant that the "
+            "connection is set to, or set it to another one"
+        )
+        self.args = (message,)
+
+
+class TenantNotSet(EventStoreError):
+    """A policy of row level security reads a setting, such as the tenant, that was not made on this connection.
+
+    PostgreSQL has aborted a joined transaction, as after every database error.
+
+    Attributes:
+        problem: The server's message, which names the setting.
+    """
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(
+            f"a policy of row level security reads a setting that was not made: {problem}; set it when a connection is "
+            "taken from the pool, or in the transaction before the store is used"
+        )
 
 
 class DatabaseBusy(EventStoreError):

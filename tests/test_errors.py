@@ -47,6 +47,8 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.SchemaMissing(errors.TablesPlace("postgresql+psycopg://user@host/shop", "events")),
         errors.DatabaseMissing("/srv/shp.db", "sqlite:///shp.db"),
         errors.PermissionDenied("permission denied for table es_events", "es_events", ["SELECT"]),
+        errors.StreamForbidden("new row violates row-level security policy", ["acme:order-1"]),
+        errors.TenantNotSet("unrecognized configuration parameter"),
         errors.SchemaOutdated(1, 2),
         errors.SchemaTooNew(3, 2, 1),
         errors.MigrationError("text"),

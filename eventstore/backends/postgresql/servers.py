@@ -4,7 +4,8 @@ The look at the log reads the locks of the server that it is connected to. A tra
 servers, such as a two-phase commit of Citus, can release its lock there before its events are visible.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from psycopg.pq import Conninfo
 from sqlalchemy import Engine
@@ -40,7 +41,7 @@ def refuse_several_servers(engine: Engine) -> None:
         )
 
 
-def _option(options: dict[str, object], name: str) -> str:
+def _option(options: Mapping[str, Any], name: str) -> str:
     """Return an option of libpq; if it is not given, its default, which may come from the environment."""
     given = options.get(name)
     if given is not None:
