@@ -15,18 +15,17 @@ from eventstore.backends.postgresql.dialect import PostgreSQLDialect
 from eventstore.errors import InvalidInput, SchemaMissing
 from eventstore.tables import define_tables
 from tests import golden_sql
-from tests.test_provisioning import NAMES
 
 
 def compiled_alone(statement: Any, schema: str) -> tuple[str, dict[str, Any]]:
     """Compile a statement for one schema only, as SQLAlchemy does."""
-    compiled = statement(define_tables(schema=schema)).compile(dialect=psycopg.dialect())
+    compiled = statement(define_tables(schema=schema)).compile(dialect=psycopg.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     sql = str(compiled)
     return sql if sql.startswith("COPY") else re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", sql), constants
 
 
-@pytest.mark.parametrize("schema", NAMES)
+@pytest.mark.parametrize("schema", ["tenant_a", 'say "hi"', "%(schema)s", "a:b"])
 def test_the_sql_for_a_schema_is_as_if_compiled_for_it_alone(schema: str) -> None:
     dialect, seen = PostgreSQLDialect(schema=schema), 0
 
@@ -112,7 +111,7 @@ def test_a_connection_prepares_a_bounded_number_of_statements(
         assert connection.execute(query).scalar_one() == 3
     for store in stores:
         assert [each.position for each in store.read_stream("order-1")] == [1, 2, 3, 4]
-        assert [each.data for each in store.read_stream("order-2")] == [None]
+        assert [each.data for each in store.read_stream("order-2")] == [{}]
 
 
 @pytest.mark.postgresql

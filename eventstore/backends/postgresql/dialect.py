@@ -56,7 +56,7 @@ from eventstore.statements.postgresql.positions import drawing
 from eventstore.statements.postgresql.read_page import read_everything, read_everything_backwards, read_matching
 from eventstore.statements.reading import read_forwards
 from eventstore.streams import Expectation
-from eventstore.tables import STREAMS_CAN_END, Tables, check_schema_name, define_tables
+from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tables.names import ANY_SCHEMA, in_schema
 from eventstore.tokens import PositionToken
 
@@ -78,7 +78,7 @@ class PostgreSQLDialect:
     def __init__(self, *, schema: str | None = None, copies: bool = True, place: TablesPlace | None = None) -> None:
         self.place = place or TablesPlace("this database", schema)
         self._copies = copies
-        self.schema = check_schema_name(schema)
+        self.schema = schema
         self._streams_can_end = True  # until a store has read the schema version
 
     @cached_property
