@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 
 from eventstore import ANY, EventStore, NewEvent, migrations
+from eventstore.backends.schema_watch import Drawn, SchemaLook
 from eventstore.errors import InvalidInput, ProjectionFailed
 from eventstore.projections import Projection, ProjectionAdmin, TenantWorkers, Worker, tenants
 from tests.waiting import until
@@ -172,6 +174,27 @@ def test_an_event_behind_a_gap_is_not_missed_if_somebody_begins_to_append_before
         until(lambda: of.handled["tenant_1"] == [2])
     holder.close()
     other.dispose()
+
+
+def test_after_a_restart_of_the_server_each_tenant_is_visited(of: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commits may be lost by a failover, and others have drawn the same positions."""
+    visits: list[str] = []
+    of.at_visit = visits.append
+    with of.running() as workers:
+        of.append("tenant_0")
+        until(lambda: of.handled["tenant_0"] == [1])
+        until(lambda: len(visits) >= 6)
+        time.sleep(0.2)  # the last visit may not have ended
+        visits.clear()
+        drawn = SchemaLook.drawn
+
+        def after_restart(self: SchemaLook, schemas: list[str]) -> dict[str, Drawn]:
+            found = drawn(self, schemas)
+            return {name: each._replace(started_at=each.started_at + timedelta(days=1)) for name, each in found.items()}
+
+        monkeypatch.setattr(SchemaLook, "drawn", after_restart)
+        until(lambda: set(visits) == set(TENANTS))
+        assert workers.failures == {}
 
 
 def test_a_tenant_that_fails_does_not_stop_the_others(of: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,7 +227,7 @@ class TenantWorkers:
             return False
         if tenant.handled is None or now >= tenant.visit_at:
             return True
-        return drawn is None or drawn.position is None or drawn.position != tenant.handled
+        return drawn is None or drawn.position != tenant.handled
 
     # --- visiting
 
