@@ -19,7 +19,7 @@ from eventstore.projections import Projection, TenantWorkers, Worker
 from tests.fix_migrations import url_of
 from tests.waiting import until
 
-pytestmark = [pytest.mark.postgresql, pytest.mark.long]
+pytestmark = [pytest.mark.postgresql, pytest.mark.long, pytest.mark.timeout(1800)]
 COUNT = 1000
 NAMES = [f"tenant_{number:04}" for number in range(COUNT)]
 
