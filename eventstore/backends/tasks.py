@@ -206,6 +206,30 @@ class TaskWaiting:
             raise SynchronousCall
 
 
+def close_when_cancelled(engine: Engine) -> None:
+    """Close each connection whose opening is cancelled: aiosqlite forgets it, open.
+
+    This is done in the dialect, because a hook of the engine would count as a listener.
+    """
+    connect = engine.dialect.connect
+
+    def finish(function: Callable[[], object]) -> None:
+        await_(_end_of(asyncio.create_task(_in_greenlet(function)), hands_on=False))
+
+    def connect_to_the_end(*arguments: Any, **options: Any) -> Any:
+        TASK.check()
+        opened: list[Any] = []
+        try:
+            finish(lambda: opened.append(connect(*arguments, **options)))
+        except asyncio.CancelledError:
+            for connection in opened:
+                finish(connection.close)
+            raise
+        return opened[0]
+
+    engine.dialect.connect = connect_to_the_end  # type: ignore[method-assign]  # for this engine's dialect only
+
+
 def _discard(connection: Connection) -> None:
     connection.invalidate()
     connection.close()
