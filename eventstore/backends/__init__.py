@@ -15,7 +15,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool, StaticPool
 from eventstore.backends.maintenance import MaintenanceBackend
 from eventstore.backends.protocol import Backend, Grouping
 from eventstore.backends.waiting import waiting_on
-from eventstore.common.validation import check_flag, check_seconds
+from eventstore.common.validation import check_flag, check_schema_name, check_seconds
 from eventstore.errors import DriverMissing, InvalidInput, TablesPlace, UnsupportedDatabase
 from eventstore.observer import DatabaseAddress, configured_address
 
@@ -43,9 +43,11 @@ def backend_for(
         InvalidInput: The argument is not an engine; or an option is not valid, such as a schema name that PostgreSQL
             can't store, a schema or notifications on SQLite, which has neither, group commit with another pool than
             SQLAlchemy's QueuePool, or one connection for all tasks of asyncio.
+        UnsuitableServer: The engine's URL leads to several servers, of which any may answer.
     """
     check_engine(engine)
     check_seconds("lock_timeout_seconds", lock_timeout_seconds)
+    check_schema_name(schema)
     check_flag("notify", notify)
     if group_commit is not None:
         check_flag("group_commit", group_commit)
@@ -55,7 +57,9 @@ def backend_for(
     if kind == "postgresql+psycopg":
         from eventstore.backends.postgresql.connections import PostgreSQLConnections  # noqa: PLC0415
         from eventstore.backends.postgresql.dialect import PostgreSQLDialect  # noqa: PLC0415
+        from eventstore.backends.postgresql.servers import refuse_several_servers  # noqa: PLC0415
 
+        refuse_several_servers(engine)
         postgresql = PostgreSQLDialect(schema=schema, copies=not engine.dialect.is_async, place=_place(engine, schema))
         connected = PostgreSQLConnections(postgresql, waiting_on(engine))
         return Backend(connected, postgresql, _POSTGRESQL_GROUPING if group_commit else None)

@@ -10,7 +10,8 @@ This module serves tables that are created directly. Revisions have their own co
 from typing import Final
 
 from sqlalchemy import DDL, Table, event
-from sqlalchemy.dialects import postgresql
+
+from eventstore.tables.names import qualified_name
 
 SETTING: Final = "eventstore.allow_history_changes"
 """PostgreSQL: the setting that is `on` in a transaction that may change history."""
@@ -71,18 +72,3 @@ def protect(table: Table) -> None:
         for sql in statements:
             ddl = DDL(sql.replace("%", "%%"))  # type: ignore[no-untyped-call]  # SQLAlchemy's
             event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
-
-
-def qualified_name(table: Table, name: str | None = None) -> str:
-    """Return the name of a table as in PostgreSQL's SQL: with its schema, quoted if necessary.
-
-    Use it for SQL text without parameters, and for functions on names. In a statement with parameters, drivers need
-    each percent sign doubled. SQLAlchemy always doubles it, which this function reverts.
-
-    Args:
-        table: The table.
-        name: The name of another object in the same schema, to return that instead.
-    """
-    preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    of = "" if table.schema is None else f"{preparer.quote_schema(table.schema)}."
-    return f"{of}{preparer.quote(table.name if name is None else name)}".replace("%%", "%")

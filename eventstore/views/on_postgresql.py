@@ -6,7 +6,7 @@ from sqlalchemy.dialects import postgresql
 
 from eventstore.event_types.fields import Kind
 from eventstore.tables import Tables
-from eventstore.tables.immutability import qualified_name
+from eventstore.tables.names import qualified_name
 from eventstore.views.definitions import EVENT_COLUMNS, View, ViewColumn
 from eventstore.views.texts import TAGS, has_version, is_shown, literal
 

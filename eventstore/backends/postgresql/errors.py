@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore.backends.postgresql.rights import is_permission_denied, permission_denied
 from eventstore.backends.protocol import Dialect, HeadClosed, VersionTaken
-from eventstore.errors import HistoryChangeRefused, PositionsBehind, ReadOnlyDatabase, SchemaMissing
+from eventstore.errors import HistoryChangeRefused, PositionsBehind, ReadOnlyDatabase, SchemaMissing, TenantNotSet
 from eventstore.tables import CLOSED_CHECKS
 from eventstore.tables.immutability import TRIGGER
 
@@ -25,7 +25,8 @@ _SERIALIZATION_FAILURE: Final = "40001"
 _UNDEFINED_TABLE: Final = "42P01"
 _READ_ONLY: Final = "25006"
 """The server is a standby, or transactions are read-only."""
-
+_UNDEFINED_OBJECT: Final = "42704"
+"""Of a setting that was never made. All other objects that our statements name are tables, or built in."""
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
 _POSITIONS_KEY: Final = "es_events_position_key"
 _CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
@@ -42,12 +43,15 @@ _TRANSIENT_STATES: Final = _CONTENTION_STATES | {
 def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
     """Return the store's error for one of the server's, by SQLSTATE and constraint; None if there is none.
 
-    On Citus the name of a constraint has a suffix.
+    A constraint is recognised by its name, to which partitions may add a suffix. Citus reports no name for the error of
+    a worker, so there a violated constraint stays the driver's error.
     """
     state = getattr(error.orig, "sqlstate", None)
     diagnostics = getattr(error.orig, "diag", None)
     if state == _UNDEFINED_TABLE:
         return SchemaMissing(dialect.place)
+    if state == _UNDEFINED_OBJECT:
+        return TenantNotSet(_message(error))
     if state == _READ_ONLY:
         return ReadOnlyDatabase()
     if is_permission_denied(error):
@@ -65,6 +69,10 @@ def _meaning_of_constraint(diagnostics: Any) -> Exception | None:
         key = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
         return VersionTaken(key.group(1), int(key.group(2))) if key else None
     return _positions_behind(diagnostics) if constraint.startswith(_POSITIONS_KEY) else None
+
+
+def _message(error: DBAPIError) -> str:
+    return str(getattr(getattr(error.orig, "diag", None), "message_primary", None) or error.orig)
 
 
 def _positions_behind(diagnostics: Any) -> PositionsBehind | None:

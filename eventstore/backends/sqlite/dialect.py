@@ -66,6 +66,7 @@ class SQLiteDialect:
 
     def __init__(self, *, place: TablesPlace | None = None, paramstyle: str = "named") -> None:
         self.place = place or TablesPlace("this database")
+        self.schema = None
         self.tables: Tables = define_tables(position_is_key=True)
         self._streams_can_end = True  # until a store has read the schema version
         self.loader = SQLiteLoader(self.from_time)
@@ -173,6 +174,9 @@ class SQLiteDialect:
     def following(self, run: Run, *, after_position: int, size: int) -> Following:  # noqa: ARG002  # it needs no query
         """Return none, because everything that is stored is already settled."""
         return Following(_SERVER, None, None)
+
+    def check_server(self, run: Run) -> None:
+        """Do nothing: a file is never distributed."""
 
     def check_positions(self, run: Run) -> None:
         """Do nothing, because AUTOINCREMENT gives each row a position above all earlier ones."""
