@@ -69,6 +69,7 @@ EventStoreError
 │   ├── PositionsBehind             not in this database: new events would come before old ones
 │   ├── UnloggedEvents              not in this database: a crash would empty it
 │   ├── SeveralServers              not by this engine: statements reach more than one server
+│   ├── UnsuitableServer            not there: the locks of one server do not say which appends have ended
 │   ├── PositionBeyondLog           not after this position: the log has never reached it
 │   └── LogWentBack                 not after this event: the log no longer has it
 ├── FieldMismatch                   a payload that does not fit the columns of its frame
@@ -81,6 +82,8 @@ EventStoreError
 ├── SynchronousCall                 on an engine for asyncio, and nothing awaits it
 ├── TransactionBroken               code inside a transaction has aborted or ended it
 ├── PermissionDenied                the database user lacks a right
+│   └── StreamForbidden             row level security refuses to write the stream
+├── TenantNotSet                    a policy of row level security needs a setting that the connection lacks
 └── DatabaseBusy                    SQLite's one writer did not finish in time
 ```
 
@@ -1001,6 +1004,20 @@ class SeveralServers(GlobalOrderError):
         )
 
 
+class UnsuitableServer(GlobalOrderError):
+    """The server's locks do not say which appends have ended, so readers of the global order could miss events.
+
+    Attributes:
+        problem: What is wrong with the server, or with how the engine finds it.
+        remedy: What to do.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}, so readers could miss events; {remedy}")
+
+
 class PositionBeyondLog(GlobalOrderError):
     """A position after which nothing can be read, because the log has never reached it.
 
@@ -1363,6 +1380,9 @@ _BROKEN = {
 }
 
 
+_SHOWN_STREAMS = 5
+
+
 class PermissionDenied(EventStoreError):
     """PostgreSQL has refused a statement, because the connected user lacks a right. The statement did nothing.
 
@@ -1395,6 +1415,47 @@ class PermissionDenied(EventStoreError):
         if self.grant is None:
             return "use a user who has it, such as the owner of the tables"
         return f"as the owner of the tables, run {self.grant}, or use a user who has the right"
+
+
+class StreamForbidden(PermissionDenied):
+    """Row level security has refused to write a stream, because it belongs to another tenant. Nothing was stored.
+
+    PostgreSQL has aborted a joined transaction, as after every database error. Whether the stream exists makes no
+    difference.
+
+    Attributes:
+        problem: The server's message.
+        stream_ids: The streams of the append, of which one was refused; empty if something else was written.
+    """
+
+    def __init__(self, problem: str, stream_ids: Sequence[str] = ()) -> None:
+        super().__init__(problem)
+        self.stream_ids = tuple(stream_ids)
+        streams = ", ".join(map(repr, self.stream_ids[:_SHOWN_STREAMS]))
+        more = ", …" if len(self.stream_ids) > _SHOWN_STREAMS else ""
+        what = f" of an append to {streams}{more}" if streams else ""
+        message = (
+            f"row level security has refused a row{what}: {problem}; write only to streams of the tenant that the "
+            "connection is set to, or set it to another one"
+        )
+        self.args = (message,)
+
+
+class TenantNotSet(EventStoreError):
+    """A policy of row level security reads a setting, such as the tenant, that was not made on this connection.
+
+    PostgreSQL has aborted a joined transaction, as after every database error.
+
+    Attributes:
+        problem: The server's message, which names the setting.
+    """
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(
+            f"a policy of row level security reads a setting that was not made: {problem}; set it when a connection is "
+            "taken from the pool, or in the transaction before the store is used"
+        )
 
 
 class DatabaseBusy(EventStoreError):

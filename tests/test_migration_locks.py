@@ -27,7 +27,7 @@ from eventstore.errors import (
 )
 from eventstore.migrations import Progress
 from eventstore.migrations.commands import _config
-from eventstore.migrations.lock import _key
+from eventstore.migrations.lock import lock_key
 from eventstore.migrations.settings import Settings
 from tests.fix_clusters import Cluster
 from tests.fix_migrations import url_of
@@ -326,7 +326,7 @@ def test_a_lost_lock_is_taken_again_and_says_why_it_was_lost(engine: Engine) -> 
 
 def test_a_migration_that_has_lost_its_lock_to_another_one_stops(engine: Engine) -> None:
     migrations.upgrade(engine, "es_0002")
-    key = _key("public")
+    key = lock_key("public")
     with (
         holding(engine, "LOCK TABLE es_streams IN ACCESS SHARE MODE") as (reader, pid),
         started(migrations.upgrade, engine, lock_timeout_seconds=0.1) as (migrated, steps),

@@ -43,6 +43,7 @@ def backend_for(
         InvalidInput: The argument is not an engine; or an option is not valid, such as a schema name that PostgreSQL
             can't store, a schema or notifications on SQLite, which has neither, group commit with another pool than
             SQLAlchemy's QueuePool, or one connection for all tasks of asyncio.
+        UnsuitableServer: The engine's URL leads to several servers, of which any may answer.
     """
     check_engine(engine)
     check_seconds("lock_timeout_seconds", lock_timeout_seconds)
@@ -55,7 +56,9 @@ def backend_for(
     if kind == "postgresql+psycopg":
         from eventstore.backends.postgresql.connections import PostgreSQLConnections  # noqa: PLC0415
         from eventstore.backends.postgresql.dialect import PostgreSQLDialect  # noqa: PLC0415
+        from eventstore.backends.postgresql.servers import refuse_several_servers  # noqa: PLC0415
 
+        refuse_several_servers(engine)
         postgresql = PostgreSQLDialect(schema=schema, copies=not engine.dialect.is_async, place=_place(engine, schema))
         connected = PostgreSQLConnections(postgresql, waiting_on(engine))
         return Backend(connected, postgresql, _POSTGRESQL_GROUPING if group_commit else None)

@@ -510,6 +510,14 @@ class Dialect(Protocol):
         """Return which events follow a position without a gap, looking at `size` events at most."""
         ...
 
+    def check_server(self, run: Run) -> None:
+        """Check that the locks of this server say which appends have ended. Called once, if tables may be distributed.
+
+        Raises:
+            UnsuitableServer: The tables are distributed in a way in which readers could miss events.
+        """
+        ...
+
     def check_positions(self, run: Run) -> None:
         """Check that positions are drawn one by one, and after those of all stored events.
 

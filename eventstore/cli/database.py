@@ -85,7 +85,7 @@ def store_of(ctx: click.Context, url: str | None, schema: str | None) -> EventSt
         click.UsageError: None of them is given.
     """
     is_named = ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE
-    mounted = None if is_named else _mounted_store(ctx)
+    mounted = None if is_named else mounted_store(ctx)
     if mounted is not None:
         if ctx.get_parameter_source("schema") is ParameterSource.COMMANDLINE:
             raise click.UsageError("--schema needs --url: otherwise the application chooses the database", ctx)
@@ -97,7 +97,8 @@ def store_of(ctx: click.Context, url: str | None, schema: str | None) -> EventSt
     return store
 
 
-def _mounted_store(ctx: click.Context | None) -> EventStore | None:
+def mounted_store(ctx: click.Context | None) -> EventStore | None:
+    """Return the store of the application that has mounted the group; None if there is none."""
     while ctx is not None:
         if isinstance(ctx.command, EventStoreGroup) and ctx.command.store is not None:
             store = ctx.command.store

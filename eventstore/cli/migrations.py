@@ -6,11 +6,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from sqlalchemy import Engine, create_engine
 
 from eventstore import migrations
-from eventstore.cli.database import database_options, missing_file
+from eventstore.cli.database import database_options, missing_file, mounted_store
 from eventstore.cli.findings import print_finding
+from eventstore.cli.many_schemas import migrate_schemas
 from eventstore.cli.output import console
 from eventstore.cli.progress import reporting
 from eventstore.common.exit_codes import FAILED, SCHEMA_DIFFERS, SCHEMA_OUTDATED
@@ -33,14 +35,41 @@ Result = TypeVar("Result")
     "--wait", type=float, default=600.0, show_default=True, metavar="SECONDS",
     help="How long to retry, and to wait for another migration.",
 )  # fmt: skip
+@click.option(
+    "--schemas", "patterns", multiple=True, metavar="PATTERN",
+    help="Migrate all schemas with such a name that have tables, such as 'tenant_*'. Can be repeated.",
+)  # fmt: skip
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True,
+    help="With --schemas: how many to migrate at the same time.",
+)  # fmt: skip
 @partial(database_options, creates_file=True)
 def migrate(
-    *, engine: Engine, schema: str | None, as_json: bool, revision: str, dry_run: bool, lock_timeout: float, wait: float
+    *,
+    engine: Engine,
+    schema: str | None,
+    as_json: bool,
+    revision: str,
+    dry_run: bool,
+    lock_timeout: float,
+    wait: float,
+    patterns: tuple[str, ...],
+    jobs: int,
 ) -> None:
     """Create the tables, or bring them to the newest revision.
 
     Run it as a step of your deployment, before the new code starts. It can be interrupted and repeated.
+
+    With --schemas, a schema that can't be migrated does not stop the others. The exit code is then that of the error,
+    or 1 if there were different ones.
     """
+    if jobs > 1 and not patterns:
+        raise click.UsageError("--jobs needs --schemas")
+    if patterns:
+        _refuse_other_choices(schema, jobs)
+        options = {"lock_timeout_seconds": lock_timeout, "wait_seconds": wait}
+        migrate_schemas(engine, patterns, revision, jobs=jobs, dry_run=dry_run, as_json=as_json, **options)
+        return
     if dry_run and missing_file(engine) is not None:
         engine = create_engine("sqlite://")  # empty, as the file would be, which is not created
     before = migrations.current(engine, schema=schema)
@@ -63,6 +92,15 @@ def migrate(
         click.echo(f"nothing to do: the tables are at {after}{_newer(after)}")
     else:
         click.echo(f"the tables are at {after} now" + ("" if before is None else f", before at {before}"))
+
+
+def _refuse_other_choices(schema: str | None, jobs: int) -> None:
+    context = click.get_current_context()
+    is_given = ParameterSource.COMMANDLINE
+    if schema is not None:
+        raise click.UsageError("--schemas and --schema (or EVENTSTORE_SCHEMA) exclude each other")
+    if jobs > 1 and context.get_parameter_source("url") is not is_given and mounted_store(context) is not None:
+        raise click.UsageError("--jobs needs --url: other processes can't use the application's engine")
 
 
 def _newer(revision: str | None) -> str:

@@ -10,7 +10,7 @@ from eventstore.backends.protocol import HeadClosed, Overtaken, Run, VersionTake
 from eventstore.backends.running import check_positions
 from eventstore.core.core import Appended, Core
 from eventstore.core.execution import serialization_is_a_conflict
-from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed
+from eventstore.errors import ConcurrencyConflict, EventIdReused, StreamClosed, StreamForbidden
 from eventstore.events import AppendResult, tombstone_error
 from eventstore.rows.mapper import EVENT_ID, POSITION, VERSION, PendingAppend
 from eventstore.statements.deletion import find_tombstone
@@ -64,6 +64,8 @@ class Appender:
                 return self._earlier_result(pending)
             one = self._dialect.append_is_one_statement(pending)
             return self._append_in(self._execution.statement if one else self._execution.transaction, pending)
+        except StreamForbidden as forbidden:
+            raise _forbidden(forbidden, [pending]) from forbidden.__cause__
         except HeadClosed as closed:
             raise self._closed(closed, [(pending, 0)]) from None
         except VersionTaken as taken:
@@ -123,7 +125,10 @@ class Appender:
         self, appends: Sequence[PendingAppend], *, atomic: bool
     ) -> list[AppendResult | ConcurrencyConflict]:
         with self._conflicting(appends) if self._execution.is_joined else nullcontext():
-            return self._append_to_all(appends) or self._append_to_each(appends, atomic=atomic)
+            try:
+                return self._append_to_all(appends) or self._append_to_each(appends, atomic=atomic)
+            except StreamForbidden as forbidden:
+                raise _forbidden(forbidden, appends) from forbidden.__cause__
 
     def _conflicting(self, appends: Sequence[PendingAppend]) -> AbstractContextManager[None]:
         stream_ids = list(dict.fromkeys(pending.stream_id for pending in appends))
@@ -264,6 +269,11 @@ def _appended(
         for pending, result in zip(appends, results, strict=True)
         if isinstance(result, AppendResult) and not result.duplicate
     ]
+
+
+def _forbidden(forbidden: StreamForbidden, appends: Sequence[PendingAppend]) -> StreamForbidden:
+    """Return the error with the streams, which the database does not name."""
+    return StreamForbidden(forbidden.problem, list(dict.fromkeys(pending.stream_id for pending in appends)))
 
 
 def _conflict(pending: PendingAppend, actual: int) -> ConcurrencyConflict:

@@ -104,7 +104,7 @@ class Core:
         payloads = PayloadCodec(
             MessagePackCodec() if codec is None else codec, compress_above=compress_above, also_reads=also_reads
         )
-        gate = SchemaGate(suit=dialect.suit)
+        gate = SchemaGate(suit=dialect.suit, check_server=dialect.check_server)
         return cls(
             driver=driver,
             dialect=dialect,

@@ -48,14 +48,22 @@ class SchemaGate:
     Args:
         required: The oldest version that this code works with.
         suit: Called once with the version in the database, and not again when the tables are migrated.
+        check_server: Called if the tables may be distributed over several servers; see `Dialect.check_server`.
 
     Attributes:
         fits: Whether the schema is known to fit.
     """
 
-    def __init__(self, required: int = REQUIRED_VERSION, *, suit: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        required: int = REQUIRED_VERSION,
+        *,
+        suit: Callable[[int], None] | None = None,
+        check_server: Callable[[Run], None] | None = None,
+    ) -> None:
         self._required = required
         self._suit = suit
+        self._check_server = check_server
         self.fits = False
 
     def __call__(self, run: Run) -> None:
@@ -64,14 +72,17 @@ class SchemaGate:
         Raises:
             SchemaMissing: There are no tables.
             SchemaError: The tables don't fit this code.
+            UnsuitableServer: They are distributed over several servers, so that events could be missed.
         """
         if self.fits:
             return
         rows = run(schema_version)
         if not rows:
             raise SchemaMissing(run.place)
-        version, breaking_version = rows[0]
+        version, breaking_version, may_be_distributed = rows[0]
         check_version(version, breaking_version, self._required, run.place)
+        if may_be_distributed and self._check_server is not None:
+            self._check_server(run)
         if self._suit is not None:
             self._suit(version)
         self.fits = True

@@ -138,8 +138,10 @@ class HealthCheck:
         rows = run(schema_version)
         if not rows:
             raise SchemaMissing(run.place)
-        version, breaking_version = rows[0]
+        version, breaking_version, may_be_distributed = rows[0]
         check_version(version, breaking_version, place=run.place)
+        if may_be_distributed:
+            self._dialect.check_server(run)
         return SchemaHealth(fits=True, version=version, error=None)
 
     def _positions_error(self, run: Run) -> str | None:

@@ -178,7 +178,7 @@ def check(engine: Engine, *, schema: str | None = None) -> tuple[int, int]:
     """
     backend = backend_for(engine, lock_timeout_seconds=0, schema=schema)
     with refusals(engine, schema), OwnConnections(engine, backend.connections, SchemaGate()).statement() as run:
-        ((version, breaking_version),) = run(schema_version)
+        ((version, breaking_version, *_),) = run(schema_version)
     return version, breaking_version
 
 

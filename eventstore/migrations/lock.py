@@ -84,7 +84,7 @@ def deploy_lock(
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock_connection:
             refuse_transaction_pool(connection, lock_connection)
             with set_aside(connection, {"idle_session_timeout": "0"}):
-                keys = [_key(each) for each in schemas_to_lock(connection, schema)]
+                keys = [lock_key(each) for each in schemas_to_lock(connection, schema)]
                 pid = _pid_of(connection)
                 lock = _Lock(engine, lock_connection, keys, settings)
                 try:
@@ -97,7 +97,7 @@ def deploy_lock(
         engine.dispose()
 
 
-def _key(schema: str | None) -> int:
+def lock_key(schema: str | None) -> int:
     """Return a number of 63 bits for the tables of a schema; advisory locks are separate for each database anyway."""
     name = f"eventstore migrations of {schema}"
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1

@@ -21,6 +21,8 @@ PERMISSION_TABLE: Final = "es_history_permission"
 TRIGGER: Final = "es_events_immutable"
 """PostgreSQL: the name of the trigger, which its error gives as the constraint."""
 
+_PREPARER: Final = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
+
 FUNCTION: Final = "es_refuse_history_change"
 REFUSAL: Final = "events are never changed:"
 """The beginning of the message of SQLite's triggers."""
@@ -83,6 +85,10 @@ def qualified_name(table: Table, name: str | None = None) -> str:
         table: The table.
         name: The name of another object in the same schema, to return that instead.
     """
-    preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    of = "" if table.schema is None else f"{preparer.quote_schema(table.schema)}."
-    return f"{of}{preparer.quote(table.name if name is None else name)}".replace("%%", "%")
+    of = "" if table.schema is None else f"{quoted_schema(table.schema)}."
+    return f"{of}{_PREPARER.quote(table.name if name is None else name)}".replace("%%", "%")
+
+
+def quoted_schema(schema: str) -> str:
+    """Return the name of a schema as in PostgreSQL's SQL, quoted if necessary; see `qualified_name`."""
+    return _PREPARER.quote_schema(schema).replace("%%", "%")

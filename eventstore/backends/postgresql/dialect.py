@@ -21,6 +21,7 @@ from eventstore.backends.postgresql.parameters import (
     rows_to_copy,
 )
 from eventstore.backends.postgresql.positions import check_drawing
+from eventstore.backends.postgresql.servers import check_citus
 from eventstore.backends.protocol import (
     EventKey,
     Following,
@@ -236,6 +237,10 @@ class PostgreSQLDialect:
         (row,) = run(last_without_gap, after_position=after_position, size=size)
         last = None if row[0] is None else PositionToken(*row[:4])
         return Following(Server(*row[5:]), row[4], last)
+
+    def check_server(self, run: Run) -> None:
+        """Check that Citus has the tables on the coordinator, or distributes them by their schema; see `servers`."""
+        check_citus(run)
 
     def check_positions(self, run: Run) -> None:
         """Check that the sequence has CACHE 1 and is not behind, and that es_events is logged."""

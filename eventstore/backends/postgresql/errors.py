@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eventstore.backends.postgresql.rights import is_permission_denied, permission_denied
 from eventstore.backends.protocol import Dialect, HeadClosed, VersionTaken
-from eventstore.errors import HistoryChangeRefused, PositionsBehind, SchemaMissing
+from eventstore.errors import HistoryChangeRefused, PositionsBehind, SchemaMissing, TenantNotSet
 from eventstore.tables import CLOSED_CHECKS
 from eventstore.tables.immutability import TRIGGER
 
@@ -23,6 +23,8 @@ _PAYLOAD_FIELDS: Final = frozenset(
 _DATA_EXCEPTION: Final = "22"
 _SERIALIZATION_FAILURE: Final = "40001"
 _UNDEFINED_TABLE: Final = "42P01"
+_UNDEFINED_OBJECT: Final = "42704"
+"""Of a setting that was never made. All other objects that our statements name are tables, or built in."""
 _EVENTS_KEYS: Final = ("es_events_pkey", "es_events_stream_id_version_key")
 _POSITIONS_KEY: Final = "es_events_position_key"
 _CONTENTION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
@@ -39,14 +41,16 @@ _TRANSIENT_STATES: Final = _CONTENTION_STATES | {
 def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
     """Return the store's error for one of the server's, by SQLSTATE and constraint; None if there is none.
 
-    On Citus the name of a constraint has a suffix.
+    A constraint is recognised by its name, to which partitions may add a suffix. Citus reports no name for the error of
+    a worker, so there a violated constraint stays the driver's error.
     """
     state = getattr(error.orig, "sqlstate", None)
     diagnostics = getattr(error.orig, "diag", None)
     if state == _UNDEFINED_TABLE:
         return SchemaMissing(dialect.place)
-    if is_permission_denied(error):
-        return permission_denied(error, dialect.tables)
+    if state == _UNDEFINED_OBJECT or is_permission_denied(error):
+        is_setting = state == _UNDEFINED_OBJECT
+        return TenantNotSet(_message(error)) if is_setting else permission_denied(error, dialect.tables)
     constraint = "" if diagnostics is None else str(diagnostics.constraint_name or "")
     if constraint == TRIGGER:
         return HistoryChangeRefused()
@@ -56,6 +60,10 @@ def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
         key = re.search(r"\(stream_id, version\)=\((.*), (\d+)\)", diagnostics.message_detail or "", re.DOTALL)
         return VersionTaken(key.group(1), int(key.group(2))) if key else None
     return _positions_behind(diagnostics) if constraint.startswith(_POSITIONS_KEY) else None
+
+
+def _message(error: DBAPIError) -> str:
+    return str(getattr(getattr(error.orig, "diag", None), "message_primary", None) or error.orig)
 
 
 def _positions_behind(diagnostics: Any) -> PositionsBehind | None:

@@ -7,13 +7,16 @@ from typing import Final
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
-from eventstore.errors import PermissionDenied
+from eventstore.errors import PermissionDenied, StreamForbidden
 from eventstore.tables import Tables
 
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
 _VERSION_TABLE: Final = "es_alembic_version"
 _OF_GRANTS: Final = "aclcheck_error"
 """The function of the server that reports a missing right; row security policies and others have the same SQLSTATE."""
+
+_OF_POLICIES: Final = "ExecWithCheckOptions"
+"""The function of the server that compares a new row with the row security policies."""
 
 _GRANTABLE: Final = re.compile("SELECT|WITH|INSERT|UPDATE|DELETE|COPY|LOCK")
 """Other statements, such as CREATE and ALTER, need the owner."""
@@ -39,6 +42,8 @@ def permission_denied(error: DBAPIError, tables: Tables) -> PermissionDenied:
     """Return the error, with the rights that the statement needs if they are known."""
     diagnostics = getattr(error.orig, "diag", None)
     problem = str(getattr(diagnostics, "message_primary", None) or error.orig)
+    if getattr(diagnostics, "source_function", None) == _OF_POLICIES:
+        return StreamForbidden(problem)
     if getattr(diagnostics, "source_function", None) != _OF_GRANTS:
         return PermissionDenied(problem)
     schema = tables.metadata.schema

@@ -174,6 +174,9 @@ class SQLiteDialect:
         """Return none, because everything that is stored is already settled."""
         return Following(_SERVER, None, None)
 
+    def check_server(self, run: Run) -> None:
+        """Do nothing: a file is never distributed."""
+
     def check_positions(self, run: Run) -> None:
         """Do nothing, because AUTOINCREMENT gives each row a position above all earlier ones."""
 

@@ -49,7 +49,7 @@ class _Tenant:
 
     def __init__(self, place: TablesPlace) -> None:
         self.dialect = PostgreSQLDialect(place=place)
-        self.gate = SchemaGate(suit=self.dialect.suit)
+        self.gate = SchemaGate(suit=self.dialect.suit, check_server=self.dialect.check_server)
 
 
 class TenantsDialect(PostgreSQLDialect):

@@ -979,6 +979,27 @@ SELECT
 FROM verdict
 WHERE verdict.is_accepted;
 
+-- postgresql.citus.distribution_of_events
+-- with name_of_es_events = 'es_events'
+SELECT to_regclass('pg_catalog.pg_dist_schema') IS NOT NULL AS has_schemas
+FROM pg_catalog.pg_dist_partition
+WHERE pg_catalog.pg_dist_partition.logicalrelid = to_regclass(%(name_of_es_events)b::VARCHAR);
+
+-- postgresql.citus.local_group
+SELECT pg_catalog.pg_dist_local_group.groupid FROM pg_catalog.pg_dist_local_group;
+
+-- postgresql.citus.schema_distribution
+-- with name_of_es_events = 'es_events'
+SELECT EXISTS (
+    SELECT *
+    FROM pg_catalog.pg_dist_schema
+    WHERE pg_catalog.pg_dist_schema.schemaid = (
+        SELECT pg_catalog.pg_class.relnamespace
+        FROM pg_catalog.pg_class
+        WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+    )
+) AS is_distributed;
+
 -- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 FROM STDIN (FORMAT BINARY);
@@ -3790,7 +3811,11 @@ WHERE es_streams.version != excluded.version
 RETURNING es_streams.version;
 
 -- schema.schema_version
-SELECT es_schema.version, es_schema.breaking_version FROM es_schema;
+SELECT
+    es_schema.version,
+    es_schema.breaking_version,
+    to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL AS has_citus
+FROM es_schema;
 
 -- snapshots.delete_snapshot
 DELETE FROM snapshots

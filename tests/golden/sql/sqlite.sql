@@ -839,7 +839,7 @@ WHERE es_streams.version != excluded.version
 RETURNING version;
 
 -- schema.schema_version
-SELECT es_schema.version, es_schema.breaking_version FROM es_schema;
+SELECT es_schema.version, es_schema.breaking_version, 0 AS has_citus FROM es_schema;
 
 -- snapshots.delete_snapshot
 DELETE FROM snapshots
