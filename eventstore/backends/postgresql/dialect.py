@@ -1,7 +1,7 @@
 """PostgreSQL 14 or newer, with psycopg 3."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 
+from eventstore.backends.postgresql import citus
 from eventstore.backends.postgresql import cursors as postgresql_cursors
 from eventstore.backends.postgresql.errors import is_refusal, sqlstate_of
 from eventstore.backends.postgresql.loader import PostgreSQLLoader
@@ -79,6 +80,7 @@ class PostgreSQLDialect:
         self._copies = copies
         self.tables: Tables = define_tables(schema=schema)
         self._streams_can_end = True  # until a store has read the schema version
+        self._on_citus = False  # likewise
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary, in which arrays are two to three times as fast as in text."""
@@ -88,12 +90,17 @@ class PostgreSQLDialect:
         """Remember whether es_streams has the columns that say which streams have ended."""
         self._streams_can_end = schema_version >= STREAMS_CAN_END
 
+    @property
+    def on_citus(self) -> bool:
+        """Whether Citus has the tables on a worker, distributed by their schema."""
+        return self._on_citus
+
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY, and the statement itself leaves out closed streams.
 
         Otherwise a check of the database may refuse it, which aborts the transaction, or the savepoint in it.
         """
-        return self._streams_can_end and not self._is_copied(pending)
+        return self._streams_can_end and not self._on_citus and not self._is_copied(pending)
 
     def _is_copied(self, pending: PendingAppend) -> bool:
         return self._copies and len(pending.event_ids) >= COPY_FROM
@@ -104,6 +111,8 @@ class PostgreSQLDialect:
         Very many events are copied after the head was set, in the transaction that `append_is_one_statement` asks for,
         unless row level security is in force, under which PostgreSQL refuses COPY.
         """
+        if self.on_citus:
+            return citus.append(run, pending)
         head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
         if self._is_copied(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
@@ -127,7 +136,12 @@ class PostgreSQLDialect:
         last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
         return version, run(read_forwards, **last, page_size=1)[0][POSITION]
 
-    def append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int]] | None:
+    @property
+    def append_to_all(self) -> Callable[[Run, Sequence[PendingAppend]], list[tuple[int, int]] | None] | None:
+        """A function that stores several appends in one statement, which Citus does not understand."""
+        return None if self.on_citus else self._append_to_all
+
+    def _append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int]] | None:
         """Create or lock the heads, compare them, and store the events, all in one statement."""
         many = many_appends(appends)
         try:
@@ -144,7 +158,12 @@ class PostgreSQLDialect:
         ]
 
     def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int] | None]:
-        """Append in one statement, which leaves out the streams whose heads it would have to wait for."""
+        """Append in one statement, which leaves out the streams whose heads it would have to wait for.
+
+        Citus does not understand it, so there each append is tried alone.
+        """
+        if self.on_citus:
+            return [None] * len(appends)
         parameters = dict(many_appends(appends).parameters)
         del parameters["ends"]
         try:
@@ -164,12 +183,16 @@ class PostgreSQLDialect:
         Two of these never deadlock. While one creates heads, it holds only heads that no other transaction can see;
         while it locks, it waits only for heads that sort after all that it has locked.
         """
+        if self.on_citus:
+            return citus.lock_and_create_heads(run, stream_ids, create=create)
         if create:
             run(create_heads, stream_ids=list(create))
         return {row[0]: row[1] for row in run(lock_heads, stream_ids=list(stream_ids))}
 
     def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
         """Store all events and set all heads in one statement."""
+        if self.on_citus:
+            return citus.store(run, appends)
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         rows = run(
             append_to_many,
@@ -207,6 +230,8 @@ class PostgreSQLDialect:
         self, run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool
     ) -> LogView:
         """Read the newest position and the holders of the lock of appends; on a standby, transaction ids."""
+        if self.on_citus:
+            return citus.view_log(run, settled=settled, others=others, joined=joined)
         asked_positions = [token.position for token in (settled, *others) if token is not None]
         row = run(
             log_view,
@@ -240,10 +265,13 @@ class PostgreSQLDialect:
 
     def check_server(self, run: Run) -> None:
         """Check that Citus has the tables on the coordinator, or distributes them by their schema; see `servers`."""
-        check_citus(run)
+        self._on_citus = check_citus(run)
 
     def check_positions(self, run: Run) -> None:
         """Check that the sequence has CACHE 1 and is not behind, and that es_events is logged."""
+        if self.on_citus:
+            citus.check_positions(run)
+            return
         for row in run(drawing):
             check_drawing(run, *row)
 

@@ -54,6 +54,11 @@ FROM ({drawing_state}) AS state
 """
 
 
+def drawing_state(tables: Tables) -> ClauseElement:
+    """Return the columns of `DRAWING_STATE`."""
+    return sql_text(DRAWING_STATE, tables).bindparams(name_of_events(tables))
+
+
 def drawing(tables: Tables) -> ClauseElement:
     """Return the position of the newest event, and the columns of `DRAWING_STATE`."""
     return sql_text(_DRAWING, tables, drawing_state=DRAWING_STATE).bindparams(name_of_events(tables))
