@@ -335,5 +335,8 @@ def _compile(
     compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     sql = str(compiled)
-    # COPY has no parameters in its text; in other statements, a percent sign in the schema's name is doubled
-    return sql if sql.startswith("COPY") else re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", sql), constants
+    if sql.startswith("COPY"):  # it has no parameters
+        return sql, constants
+    # A percent sign in the schema's name is doubled. Our columns are TEXT, and Citus takes no other type for some.
+    sql = re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", sql)
+    return re.sub(r"(?<=\)b)::VARCHAR\b", "::TEXT", sql), constants
