@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from eventstore.backends.postgresql.log_views import RECOVERED, LogViewParts
 from eventstore.backends.postgresql.positions import check_drawing
-from eventstore.backends.protocol import EventKey, Run, Server
+from eventstore.backends.protocol import EventKey, HeadClosed, Run, Server
 from eventstore.errors import UnsuitableServer, UnsuitableTransaction
 from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.global_order import newest_position
@@ -125,10 +125,16 @@ def lock_and_create_heads(run: Run, stream_ids: Sequence[str], *, create: Sequen
 
 
 def store(run: Run, appends: Iterable[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
-    """Set each head and insert its events."""
+    """Set each head and insert its events.
+
+    Raises:
+        HeadClosed: A stream was deleted or archived.
+    """
     positions: dict[EventKey, int] = {}
     for pending, version in appends:
-        run(write_head(Expectation.VERSION), stream_id=pending.stream_id, count=len(pending), expected=version)
+        head = {"stream_id": pending.stream_id, "count": len(pending), "expected": version}
+        if not run(write_head(Expectation.VERSION), **head):  # it is locked, and at this version
+            raise HeadClosed
         last, position = _insert(run, pending, version)
         positions[pending.stream_id, last] = position
     return positions

@@ -1,7 +1,7 @@
 """PostgreSQL 14 or newer, with psycopg 3."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -136,13 +136,13 @@ class PostgreSQLDialect:
         last = {"stream_id": pending.stream_id, "after_version": version - 1, "up_to_version": version}
         return version, run(read_forwards, **last, page_size=1)[0][POSITION]
 
-    @property
-    def append_to_all(self) -> Callable[[Run, Sequence[PendingAppend]], list[tuple[int, int]] | None] | None:
-        """A function that stores several appends in one statement, which Citus does not understand."""
-        return None if self.on_citus else self._append_to_all
+    def append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int]] | None:
+        """Create or lock the heads, compare them, and store the events, all in one statement.
 
-    def _append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int]] | None:
-        """Create or lock the heads, compare them, and store the events, all in one statement."""
+        Citus does not understand it, so there several statements have to store them.
+        """
+        if self.on_citus:
+            raise Overtaken
         many = many_appends(appends)
         try:
             rows = run(append_to_all, **many.parameters)
