@@ -1339,6 +1339,23 @@ class NotInTransaction(EventStoreError):
         super().__init__(problem)
 
 
+class SeveralTenants(EventStoreError):
+    """An append in a transaction that has appended to another tenant's store, on Citus.
+
+    Citus may have the two on different servers. Raised before anything of this append is written.
+
+    Attributes:
+        tables: The other tenant's es_events, with its schema.
+    """
+
+    def __init__(self, tables: str) -> None:
+        self.tables = tables
+        super().__init__(
+            f"this transaction has already appended to {tables}, and Citus may have that on another server; append to "
+            "one tenant's store in a transaction"
+        )
+
+
 class SynchronousCall(EventStoreError):
     """A synchronous call of a store on an engine for asyncio, which can't wait for the database.
 

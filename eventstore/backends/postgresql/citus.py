@@ -12,12 +12,13 @@ from typing import Any, Final
 from eventstore.backends.postgresql.log_views import RECOVERED, LogViewParts
 from eventstore.backends.postgresql.positions import check_drawing
 from eventstore.backends.protocol import EventKey, HeadClosed, Run, Server
-from eventstore.errors import UnsuitableServer, UnsuitableTransaction
+from eventstore.errors import SeveralTenants, UnsuitableServer, UnsuitableTransaction
 from eventstore.rows.mapper import PendingAppend
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.heads import write_head
 from eventstore.statements.postgresql.append import lock_heads
 from eventstore.statements.postgresql.citus_log import (
+    appends_elsewhere,
     appends_on_coordinator,
     appends_on_worker,
     end_of_log,
@@ -112,6 +113,7 @@ def check_positions(run: Run) -> None:
 
 def append(run: Run, pending: PendingAppend) -> tuple[int, int] | None:
     """Set the head, then insert the events, in the transaction that `append_is_one_statement` asks for."""
+    _refuse_several_tenants(run)
     head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
     advanced = run(write_head(pending.expectation), **head)
     return _insert(run, pending, advanced[0][0] - len(pending)) if advanced else None
@@ -119,6 +121,7 @@ def append(run: Run, pending: PendingAppend) -> tuple[int, int] | None:
 
 def lock_and_create_heads(run: Run, stream_ids: Sequence[str], *, create: Sequence[str]) -> dict[str, int]:
     """Create missing heads, then lock all, both in sorted order; see `PostgreSQLDialect.lock_heads`."""
+    _refuse_several_tenants(run)
     for stream_id in sorted(create, key=str.encode):
         run(write_head(Expectation.NEW), stream_id=stream_id, count=0)
     return {row[0]: row[1] for row in run(lock_heads, stream_ids=list(stream_ids))}
@@ -138,6 +141,16 @@ def store(run: Run, appends: Iterable[tuple[PendingAppend, int]]) -> dict[EventK
         last, position = _insert(run, pending, version)
         positions[pending.stream_id, last] = position
     return positions
+
+
+def _refuse_several_tenants(run: Run) -> None:
+    """Refuse a transaction that has appended to another store, whose tables may be on another worker.
+
+    Raises:
+        SeveralTenants: It has.
+    """
+    for (tables,) in run(appends_elsewhere):
+        raise SeveralTenants(tables)
 
 
 def _insert(run: Run, pending: PendingAppend, version: int) -> tuple[int, int]:

@@ -69,6 +69,16 @@ JOIN LATERAL (
 ) AS holders ON true
 """
 
+_APPENDS_ELSEWHERE: Final = """
+SELECT CAST(CAST(pg_class.oid AS REGCLASS) AS TEXT) AS es_events
+FROM pg_catalog.pg_locks
+JOIN pg_catalog.pg_class ON pg_class.oid = pg_locks.relation AND pg_class.relname = 'es_events'
+WHERE pg_locks.pid = pg_backend_pid()
+    AND pg_locks.locktype = 'relation'
+    AND pg_locks.mode = 'RowExclusiveLock'
+    AND pg_locks.relation <> to_regclass(:name_of_es_events)
+"""
+
 _APPENDS_ON_WORKER: Final = """
 SELECT
     (
@@ -91,6 +101,11 @@ SELECT
 FROM ({server}) AS server
 JOIN (SELECT any_event.tableoid FROM {events} AS any_event LIMIT 1) AS shard ON true
 """
+
+
+def appends_elsewhere(tables: Tables) -> ClauseElement:
+    """Return the other tables es_events, by name, to which this transaction has appended or may append."""
+    return sql_text(_APPENDS_ELSEWHERE, tables).bindparams(name_of_events(tables))
 
 
 def end_of_log(tables: Tables) -> ClauseElement:
