@@ -75,12 +75,13 @@ class PostgreSQLDialect:
 
     loader: Final = PostgreSQLLoader()
 
+    _on_citus = False  # until a store has looked
+
     def __init__(self, *, schema: str | None = None, copies: bool = True, place: TablesPlace | None = None) -> None:
         self.place = place or TablesPlace("this database", schema)
         self._copies = copies
         self.tables: Tables = define_tables(schema=schema)
         self._streams_can_end = True  # until a store has read the schema version
-        self._on_citus = False  # likewise
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary, in which arrays are two to three times as fast as in text."""
