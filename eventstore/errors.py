@@ -1446,16 +1446,18 @@ class StreamForbidden(PermissionDenied):
     """
 
     def __init__(self, problem: str, stream_ids: Sequence[str] = ()) -> None:
-        super().__init__(problem)
+        self.problem = problem
+        self.on = None
+        self.rights = ()
         self.stream_ids = tuple(stream_ids)
         streams = ", ".join(map(repr, self.stream_ids[:_SHOWN_STREAMS]))
         more = ", …" if len(self.stream_ids) > _SHOWN_STREAMS else ""
         what = f" of an append to {streams}{more}" if streams else ""
-        message = (
+        EventStoreError.__init__(
+            self,
             f"row level security has refused a row{what}: {problem}; write only to streams of the tenant that the "
-            "connection is set to, or set it to another one"
+            "connection is set to, or set it to another one",
         )
-        self.args = (message,)
 
 
 class TenantNotSet(EventStoreError):

@@ -259,7 +259,7 @@ class EventStore:
     @property
     def address(self) -> DatabaseAddress:
         """Where the database is, for observers."""
-        return address_of(self._engine, self.tables.metadata.schema)
+        return address_of(self._engine, self._core.dialect.schema)
 
     @property
     def observer(self) -> Observer:

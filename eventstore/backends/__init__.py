@@ -15,7 +15,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from eventstore.backends.maintenance import MaintenanceBackend
 from eventstore.backends.protocol import Backend, Grouping
 from eventstore.backends.waiting import waiting_on
-from eventstore.common.validation import check_flag, check_seconds
+from eventstore.common.validation import check_flag, check_schema_name, check_seconds
 from eventstore.errors import DriverMissing, InvalidInput, TablesPlace, UnsupportedDatabase
 from eventstore.observer import DatabaseAddress, configured_address
 
@@ -47,6 +47,7 @@ def backend_for(
     """
     check_engine(engine)
     check_seconds("lock_timeout_seconds", lock_timeout_seconds)
+    check_schema_name(schema)
     check_flag("notify", notify)
     if group_commit is not None:
         check_flag("group_commit", group_commit)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -33,7 +33,7 @@ PLAIN_EXECUTION: Final = {"stream_results": False, "yield_per": None, "no_parame
 fetched at once."""
 
 
-@cache
+@lru_cache(maxsize=1024)
 def returns_rows(sql: str) -> bool:
     """Return whether a statement of this package can return rows."""
     return sql.startswith(("SELECT", "WITH")) or " RETURNING " in sql
@@ -402,8 +402,13 @@ class Dialect(Protocol):
         ...
 
     @property
+    def schema(self) -> str | None:
+        """The schema by which statements name the tables; None if they do not, and on SQLite."""
+        ...
+
+    @property
     def tables(self) -> Tables:
-        """The tables, with this database's types and keys."""
+        """The tables, with this database's types and keys. Made at the first use: for most stores there is none."""
         ...
 
     def suit(self, schema_version: int) -> None:

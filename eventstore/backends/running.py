@@ -6,7 +6,7 @@ need that: hooks, instrumentation and logs. If there are any, the store goes thr
 """
 
 from collections.abc import MutableMapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +14,10 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
 from eventstore.backends.protocol import Dialect, Driver, Row, Run, Statement
 from eventstore.errors import TablesPlace, UnsuitableSetting
+
+_POSITIONS: Final = "eventstore: positions"
+_MOST_NOTES: Final = 1000
+"""How much may be noted of a connection, which can serve any number of schemas, before it is checked again."""
 
 
 class StatementRun:
@@ -78,7 +82,7 @@ class ConnectionRun(StatementRun):
     """
 
     def __init__(self, driver: Driver, dialect: Dialect, connection: Connection) -> None:
-        refuse_other_schema(connection, dialect.tables.metadata.schema)
+        refuse_other_schema(connection, dialect.schema)
         self._driver = driver
         self._dialect = dialect
         self._connection = connection
@@ -107,13 +111,16 @@ def check_positions(run: Run, dialect: Dialect) -> None:
     note, notes = positions_note(dialect, run.search_path), run.notes
     if note not in notes:
         dialect.check_positions(run)
+        if len(notes) >= _MOST_NOTES:
+            for key in [key for key in notes if isinstance(key, tuple) and key[0] == _POSITIONS]:
+                del notes[key]
         notes[note] = True
 
 
 def positions_note(dialect: Dialect, search_path: bytes | None) -> object:
     """Return the key that is in the notes about a connection after `check_positions`."""
-    schema = dialect.tables.metadata.schema
-    return "eventstore: positions", schema, search_path if schema is None else None
+    schema = dialect.schema
+    return _POSITIONS, schema, search_path if schema is None else None
 
 
 def reported_search_path(raw: Any) -> bytes | None:

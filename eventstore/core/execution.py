@@ -117,7 +117,7 @@ class OwnConnections:
     @property
     def polls_together(self) -> bool:
         """Whether all connections of the engine are alike."""
-        return connections_are_alike(self._engine, self._connections.dialect.tables.metadata.schema)
+        return connections_are_alike(self._engine, self._connections.dialect.schema)
 
     @property
     def connection(self) -> NoReturn:

@@ -15,7 +15,7 @@ from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.migrations.job_processes import Job, run_here, run_in_processes
 from eventstore.migrations.refusals import refusals
 from eventstore.migrations.settings import OnProgress, Progress, Settings
-from eventstore.tables.immutability import quoted_schema
+from eventstore.tables.names import quoted_schema
 
 _TABLES_AT_ONCE: Final = 200
 """How many version tables one statement reads."""

@@ -28,9 +28,8 @@ from eventstore.migrations.refusals import refusals, refuse_encoding
 from eventstore.migrations.session import no_timeouts, set_all
 from eventstore.migrations.settings import Settings, logger
 from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, define_tables
-from eventstore.tables.immutability import quoted_schema
+from eventstore.tables.names import ANY_SCHEMA, in_schema, quoted_schema
 
-_PLACEHOLDER: Final = "eventstore_schema_of_the_tenant"
 _TRY: Final = text("SELECT pg_try_advisory_xact_lock(:key)")
 _FOUND: Final = text("""
 SELECT n.oid IS NOT NULL AS has_schema, ARRAY(
@@ -90,7 +89,7 @@ def _check_name(schema: object) -> None:
 
 
 def _names_of(schema: str) -> dict[str, Any]:
-    tables = define_tables(schema=_PLACEHOLDER).metadata.tables.values()
+    tables = define_tables(schema=ANY_SCHEMA).metadata.tables.values()
     return {"schema": schema, "names": [*(table.name for table in tables), VERSION_TABLE]}
 
 
@@ -123,27 +122,26 @@ def _is_at_head(connection: Connection, schema: str) -> bool:
 
 
 def _create(connection: Connection, schema: str, *, has_schema: bool) -> None:
-    name = quoted_schema(schema)
-    create_schema = "" if has_schema else f"CREATE SCHEMA {name};\n"  # even IF NOT EXISTS needs the right
-    script = create_schema + _script().replace(_PLACEHOLDER, name)
+    create_schema = "" if has_schema else f"CREATE SCHEMA {ANY_SCHEMA};\n"  # even IF NOT EXISTS needs the right
+    script = in_schema(create_schema + _script(), schema, has_parameters=False)
     connection.exec_driver_sql(script, execution_options={"no_parameters": True})
 
 
 @cache
 def _script() -> str:
-    """Return the SQL that creates the tables, and says that they are at head, in the schema of the placeholder."""
-    metadata = define_tables(schema=_PLACEHOLDER).metadata
+    """Return the SQL that creates the tables, and says that they are at head, in `ANY_SCHEMA`."""
+    metadata = define_tables(schema=ANY_SCHEMA).metadata
     version_table = Table(  # as Alembic makes it
         VERSION_TABLE,
-        MetaData(schema=_PLACEHOLDER),
+        MetaData(schema=ANY_SCHEMA),
         Column("version_num", String(32), nullable=False),
         PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
     )
     version = (
-        f"INSERT INTO {_PLACEHOLDER}.es_schema (id, version, breaking_version) "
+        f"INSERT INTO {ANY_SCHEMA}.es_schema (id, version, breaking_version) "
         f"VALUES (1, {SCHEMA_VERSION}, {BREAKING_VERSION})"
     )
-    revision = f"INSERT INTO {_PLACEHOLDER}.{VERSION_TABLE} (version_num) VALUES ('{head()}')"
+    revision = f"INSERT INTO {ANY_SCHEMA}.{VERSION_TABLE} (version_num) VALUES ('{head()}')"
     return ";\n".join([*_ddl(metadata), *_ddl(version_table.metadata), version, revision])
 
 

@@ -1,7 +1,7 @@
 """Projections: read models, and whatever else is computed from events. Each event takes effect exactly once.
 
-A `Projection` defines what to do with which events, a `Worker` runs it, and `ProjectionAdmin` manages it. `inline` runs
-handlers in the transactions of appends.
+A `Projection` defines what to do with which events, a `Worker` runs it, `TenantWorkers` run those of many tenants, and
+`ProjectionAdmin` manages it. `inline` runs handlers in the transactions of appends.
 """
 
 from eventstore.projections.administration import ProjectionAdmin, ProjectionStatus
@@ -9,6 +9,7 @@ from eventstore.projections.batches import Batch, Outcome
 from eventstore.projections.dead_letters import DeadLetter, DeadLetters, DeadLetterStatus
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.inline import inline
+from eventstore.projections.tenants import TenantWorkers
 from eventstore.projections.worker import CatchUpProgress, Worker
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Projection",
     "ProjectionAdmin",
     "ProjectionStatus",
+    "TenantWorkers",
     "Worker",
     "inline",
 ]

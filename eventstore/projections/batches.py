@@ -59,12 +59,15 @@ class Batch:
         handled: How many events were passed to a handler.
         position: The position of the checkpoint, as far as this worker knows.
         end: The checkpoint, if the batch has moved it; otherwise None.
+        is_at_end: Whether every event that is stored has been handled: the outcome is `CAUGHT_UP`, and no append under
+            way holds back events that are stored.
     """
 
     outcome: Outcome
     handled: int
     position: int
     end: After | None = field(default=None, repr=False, compare=False)
+    is_at_end: bool = field(default=False, repr=False, compare=False)
 
 
 _FIRST_SIZE: Final = 500

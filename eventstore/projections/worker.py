@@ -3,15 +3,13 @@
 import logging
 import os
 import secrets
-import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from types import TracebackType
+from typing import Final, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -25,6 +23,7 @@ from eventstore.errors import DatabaseBusy, EventStoreError, InvalidInput, LogWe
 from eventstore.projections.batches import Batch, BatchRunner, Outcome
 from eventstore.projections.definition import OnFailure, Projection
 from eventstore.projections.guarding import HandlerFailed, RepeatOneByOne, pause_before_repeat
+from eventstore.projections.signals import stopping_at_signals
 from eventstore.rows.mapper import POSITION
 from eventstore.store import EventStore
 from eventstore.tokens import After
@@ -157,7 +156,8 @@ class Worker:
                 raise
             return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position)  # the checkpoint has just gone back with the log
         if checkpoint.position >= horizon.settled:
-            return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position)
+            is_at_end = horizon.settled == horizon.newest
+            return Batch(Outcome.CAUGHT_UP, 0, checkpoint.position, is_at_end=is_at_end)
         try:
             batch = self._handle(horizon)
         except HandlerFailed as failure:
@@ -213,7 +213,7 @@ class Worker:
             EventStoreError: As for `run_once`.
             InvalidInput: `handle_signals` is True in another thread than the main one.
         """
-        with self._signals(handle_signals=handle_signals), self._marking_stopped():
+        with stopping_at_signals(self.stop, handle_signals=handle_signals), self._marking_stopped():
             backoff, trouble, has_worked = Backoff(self._shortest, self._longest), "", False
             while not self._stopped:
                 try:
@@ -364,22 +364,3 @@ class Worker:
         except Exception as error:
             if not self._driver.is_transient(error):
                 raise
-
-    @contextmanager
-    def _signals(self, *, handle_signals: bool) -> Iterator[None]:
-        if not handle_signals:
-            yield
-            return
-        if threading.current_thread() is not threading.main_thread():
-            msg = "handle_signals works only in the main thread; leave it out, and call stop() from the main thread"
-            raise InvalidInput(msg)
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self.stop()
-
-        before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Table, TextClause, bindparam, text
 
 from eventstore.tables import Tables
-from eventstore.tables.immutability import qualified_name
+from eventstore.tables.names import qualified_name
 
 
 def sql_text(template: str, tables: Tables, /, *, types: dict[str, Any] | None = None, **parts: object) -> TextClause:

@@ -6,7 +6,7 @@ compares both.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -38,7 +38,8 @@ from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import JSON
 
 from eventstore.common.validation import check_schema_name
-from eventstore.tables.immutability import PERMISSION_TABLE, protect, qualified_name
+from eventstore.tables.immutability import PERMISSION_TABLE, protect
+from eventstore.tables.names import qualified_name
 
 SCHEMA_VERSION: Final = 8
 """The version of these tables, written to es_schema by the newest revision."""
@@ -148,9 +149,9 @@ def now() -> ColumnElement[Any]:
     return _Now()
 
 
-@cache
+@lru_cache(maxsize=16)  # of schemas; a store keeps its own
 def define_tables(*, schema: str | None = None, position_is_key: bool = False, streams_can_end: bool = True) -> Tables:
-    """Return the tables, the same objects for the same arguments.
+    """Return the tables: the same objects for the same arguments, unless many others were asked for in between.
 
     Args:
         schema: The database schema that they are in. Defaults to None: the first of the connection's search path.

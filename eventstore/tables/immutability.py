@@ -10,7 +10,8 @@ This module serves tables that are created directly. Revisions have their own co
 from typing import Final
 
 from sqlalchemy import DDL, Table, event
-from sqlalchemy.dialects import postgresql
+
+from eventstore.tables.names import qualified_name
 
 SETTING: Final = "eventstore.allow_history_changes"
 """PostgreSQL: the setting that is `on` in a transaction that may change history."""
@@ -20,8 +21,6 @@ PERMISSION_TABLE: Final = "es_history_permission"
 
 TRIGGER: Final = "es_events_immutable"
 """PostgreSQL: the name of the trigger, which its error gives as the constraint."""
-
-_PREPARER: Final = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
 FUNCTION: Final = "es_refuse_history_change"
 REFUSAL: Final = "events are never changed:"
@@ -73,22 +72,3 @@ def protect(table: Table) -> None:
         for sql in statements:
             ddl = DDL(sql.replace("%", "%%"))  # type: ignore[no-untyped-call]  # SQLAlchemy's
             event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
-
-
-def qualified_name(table: Table, name: str | None = None) -> str:
-    """Return the name of a table as in PostgreSQL's SQL: with its schema, quoted if necessary.
-
-    Use it for SQL text without parameters, and for functions on names. In a statement with parameters, drivers need
-    each percent sign doubled. SQLAlchemy always doubles it, which this function reverts.
-
-    Args:
-        table: The table.
-        name: The name of another object in the same schema, to return that instead.
-    """
-    of = "" if table.schema is None else f"{quoted_schema(table.schema)}."
-    return f"{of}{_PREPARER.quote(table.name if name is None else name)}".replace("%%", "%")
-
-
-def quoted_schema(schema: str) -> str:
-    """Return the name of a schema as in PostgreSQL's SQL, quoted if necessary; see `qualified_name`."""
-    return _PREPARER.quote_schema(schema).replace("%%", "%")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, Final, Self
 
 import psycopg
@@ -118,7 +118,7 @@ def cursor_for(pooled: PoolProxiedConnection, sql: str) -> BinaryCursor:
     return cursor
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _writes(sql: str) -> bool:
     return re.match(r"(WITH \w+ AS \s*\()?(INSERT|UPDATE|DELETE)", sql) is not None
 
@@ -303,7 +303,7 @@ def refuse_to_write(connection: Any, sql: str) -> None:
         )
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _is_writing(sql: str) -> bool:
     return re.search(r"\b(INSERT|UPDATE|DELETE|COPY|LOCK)\b", re.sub(r'"[^"]*"', "", sql)) is not None
 

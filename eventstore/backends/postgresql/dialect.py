@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -58,6 +58,7 @@ from eventstore.statements.postgresql.read_page import read_everything, read_eve
 from eventstore.statements.reading import read_forwards
 from eventstore.streams import Expectation
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
+from eventstore.tables.names import ANY_SCHEMA, in_schema
 from eventstore.tokens import PositionToken
 
 COPY_FROM: Final = 10_000
@@ -80,12 +81,17 @@ class PostgreSQLDialect:
     def __init__(self, *, schema: str | None = None, copies: bool = True, place: TablesPlace | None = None) -> None:
         self.place = place or TablesPlace("this database", schema)
         self._copies = copies
-        self.tables: Tables = define_tables(schema=schema)
+        self.schema = schema
         self._streams_can_end = True  # until a store has read the schema version
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The tables, see `Dialect`."""
+        return define_tables(schema=self.schema)
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL with all parameters in binary, in which arrays are two to three times as fast as in text."""
-        return _compile(statement, self.tables.metadata.schema, self._streams_can_end)
+        return _in_schema(statement, self.schema, self._streams_can_end)
 
     def suit(self, schema_version: int) -> None:
         """Remember whether es_streams has the columns that say which streams have ended."""
@@ -328,16 +334,31 @@ def _positions(rows: Sequence[Row]) -> dict[EventKey, int]:
     return {(stream_id, version): position for stream_id, version, position, *_ in rows}
 
 
-@cache
-def _compile(
-    statement: Statement, schema: str | None, streams_can_end: bool
-) -> tuple[str, dict[str, Any]]:  # a key of the cache
-    tables = define_tables(schema=schema, streams_can_end=streams_can_end)
+@lru_cache(maxsize=1024)  # a few megabytes, for any number of schemas
+def _in_schema(statement: Statement, schema: str | None, streams_can_end: bool) -> tuple[str, dict[str, Any]]:
+    """Return a statement's SQL and its constant parameters, for one schema."""
+    sql, constants = _compile(statement, schema is not None, streams_can_end)
+    if schema is None:
+        return sql, constants
+    return in_schema(sql, schema, has_parameters=not _is_copy(sql)), {
+        name: in_schema(value, schema, has_parameters=False) if isinstance(value, str) else value
+        for name, value in constants.items()
+    }
+
+
+@lru_cache(maxsize=512)  # there are fewer statements, but for those with the name of a sequence in them
+def _compile(statement: Statement, in_any_schema: bool, streams_can_end: bool) -> tuple[str, dict[str, Any]]:
+    """Compile a statement, for tables without a schema or in `ANY_SCHEMA`."""
+    tables = define_tables(schema=ANY_SCHEMA if in_any_schema else None, streams_can_end=streams_can_end)
     compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     sql = str(compiled)
-    if sql.startswith("COPY"):  # it has no parameters
+    if _is_copy(sql):
         return sql, constants
-    # A percent sign in the schema's name is doubled. Our columns are TEXT, and Citus takes no other type for some.
     sql = re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", sql)
-    return re.sub(r"(?<=\)b)::VARCHAR\b", "::TEXT", sql), constants
+    return re.sub(r"(?<=\)b)::VARCHAR\b", "::TEXT", sql), constants  # as our columns; Citus takes no other for some
+
+
+def _is_copy(sql: str) -> bool:
+    """Return whether it is a COPY, in whose text the driver does not look for parameters."""
+    return sql.startswith("COPY")

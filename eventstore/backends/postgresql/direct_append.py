@@ -5,7 +5,7 @@ Whatever is not as usual takes the ordinary way, which a caller goes if there is
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import lru_cache, partial
 from struct import Struct
 from typing import Any, Final
 
@@ -167,7 +167,7 @@ def _discard(record: Any) -> None:
         record.invalidate()
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _numbered(sql: str) -> NumberedStatement:
     oids = psycopg.adapters.types
     return NumberedStatement.of(sql, lambda name: oids[_TYPES.get(name, "text")].oid)

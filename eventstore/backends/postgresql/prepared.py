@@ -20,6 +20,10 @@ the tables were changed. Nothing was executed. If 0A000 comes from the statement
 
 _BINARY: Final = 1
 
+_KEPT: Final = 100
+"""How many statements to prepare on one connection. Each takes memory of the server; one store has four of them, but a
+connection may serve the stores of any number of schemas."""
+
 _INTERVAL_MILLISECONDS: Final = 100
 """As in psycopg: how often a thread wakes up, so that it notices an exception that was set for it."""
 
@@ -56,6 +60,8 @@ class NumberedStatement:
 class PreparedStatements:
     """The statements that are prepared on one connection. Each is prepared when it is executed for the first time.
 
+    Once there are many, others are executed without that, also in one round trip.
+
     Args:
         pgconn: psycopg's object for libpq's connection.
     """
@@ -83,7 +89,11 @@ class PreparedStatements:
                 raise error_from_result(result)
             self._pgconn.send_query(b"DEALLOCATE " + name)  # fails if the name is not known
             self._receive()
-        result = self._execute(self._prepare(statement), statement, values)
+        if name is None and len(self._names) >= _KEPT:
+            self._pgconn.send_query_params(statement.sql, values, statement.types, statement.formats, _BINARY)
+            result = self._receive()
+        else:
+            result = self._execute(self._prepare(statement), statement, values)
         if result.status != ExecStatus.TUPLES_OK:
             raise error_from_result(result)
         return result

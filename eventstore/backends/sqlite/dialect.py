@@ -66,6 +66,7 @@ class SQLiteDialect:
 
     def __init__(self, *, place: TablesPlace | None = None, paramstyle: str = "named") -> None:
         self.place = place or TablesPlace("this database")
+        self.schema = None
         self.tables: Tables = define_tables(position_is_key=True)
         self._streams_can_end = True  # until a store has read the schema version
         self.loader = SQLiteLoader(self.from_time)

@@ -11,7 +11,7 @@ from sqlalchemy.sql.expression import Executable
 from eventstore.statements import Statement
 from eventstore.statements.postgresql.names import name_of_events
 from eventstore.tables import Tables
-from eventstore.tables.immutability import qualified_name
+from eventstore.tables.names import qualified_name
 
 
 class _Copy(Executable, ClauseElement):

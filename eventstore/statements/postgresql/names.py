@@ -3,7 +3,7 @@
 from sqlalchemy import BindParameter, ColumnElement, Table, Text, bindparam, func
 
 from eventstore.tables import Tables
-from eventstore.tables.immutability import qualified_name
+from eventstore.tables.names import qualified_name
 
 
 def name_of_events(tables: Tables) -> BindParameter[str]:

@@ -1,6 +1,6 @@
 """Statements about the sequence from which positions are drawn."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, column, func, literal_column, select, table
@@ -73,7 +73,7 @@ def position_sequence(tables: Tables) -> ClauseElement:
     )
 
 
-@cache
+@lru_cache(maxsize=16)
 def drawn_positions(schema: str, name: str) -> Statement:
     """Return the statement for (newest stored position, last value, whether that was drawn) of a sequence.
 

@@ -3293,6 +3293,40 @@ FROM (
 ) AS page
 ORDER BY position;
 
+-- postgresql.schemas.drawn_in_schemas
+SELECT
+    CAST(pg_namespace.nspname AS TEXT) AS schema,
+    CAST(CAST(events.oid AS OID) AS BIGINT) AS es_events,
+    CASE
+        WHEN has_sequence_privilege(positions.oid, 'SELECT')
+            THEN coalesce(pg_sequence_last_value(positions.oid), 0)
+        END AS drawn,
+    pg_postmaster_start_time() AS started_at
+FROM pg_catalog.pg_namespace
+JOIN pg_catalog.pg_class AS events
+    ON events.relnamespace = pg_namespace.oid AND events.relname = 'es_events'
+LEFT JOIN pg_catalog.pg_depend
+    ON pg_depend.refclassid = CAST('pg_catalog.pg_class' AS REGCLASS)
+        AND pg_depend.refobjid = events.oid
+        AND pg_depend.refobjsubid > 0
+        AND pg_depend.classid = CAST('pg_catalog.pg_class' AS REGCLASS)
+        AND pg_depend.deptype = 'i'
+LEFT JOIN pg_catalog.pg_class AS positions ON positions.oid = pg_depend.objid AND positions.relkind = 'S'
+WHERE pg_namespace.nspname = any(%(schemas)b::TEXT[]);
+
+-- postgresql.schemas.tables_with_appends
+SELECT DISTINCT CAST(CAST(pg_locks.relation AS OID) AS BIGINT) AS es_events
+FROM pg_catalog.pg_locks
+WHERE pg_locks.locktype = 'relation'
+    AND pg_locks.database = (
+        SELECT pg_database.oid
+        FROM pg_catalog.pg_database
+        WHERE pg_database.datname = current_database()
+    )
+    AND pg_locks.relation = any(CAST(%(tables)b::BIGINT[] AS OID[]))
+    AND pg_locks.mode = 'RowExclusiveLock'
+    AND pg_locks.granted;
+
 -- postgresql.statistics.database_size
 SELECT pg_database_size(current_database()) AS bytes;
 
