@@ -79,6 +79,7 @@ EventStoreError
 ├── DatabaseMismatch                a session or connection of another database
 ├── UnsuitableSetting               a setting with which the store could not keep its promises
 ├── NotInTransaction                no transaction to join, or joined to none
+├── SeveralTenants                  a transaction that appends to two tenants' stores, on Citus
 ├── SynchronousCall                 on an engine for asyncio, and nothing awaits it
 ├── TransactionBroken               code inside a transaction has aborted or ended it
 ├── PermissionDenied                the database user lacks a right

@@ -103,6 +103,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.TransactionBroken("aborted"),
         errors.AppendInterrupted("order-1"),
         errors.ReadInterrupted(),
+        errors.SeveralTenants("tenant_acme.es_events"),
         errors.SynchronousCall(),
         errors.DatabaseBusy(30.0),
     )
