@@ -1,4 +1,4 @@
-"""What the store does on Citus, without Citus: its statements are those of any PostgreSQL, and its rules are Python's."""
+"""What the store does on Citus, shown without Citus: any PostgreSQL takes the same statements."""
 
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ EVENT = PositionToken(7, UUID(int=7), "order-1", 1)
 
 @pytest.mark.slow
 class TestPostgreSQLInTheWayOfCitus(AppendContract, GlobalOrderContract, DeletionContract):
-    """Heads first, then rows of values; the end of the log, the locks, and the locks of a worker, by a statement each."""
+    """Heads first, then rows of values; a statement each for the end of the log, the locks, and those of a worker."""
 
     @pytest.fixture
     def engine(self, shared_postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
@@ -83,13 +83,13 @@ def rows_of(worker: list[tuple[Any, ...]], *, newest: PositionToken | None = EVE
 
 def test_a_view_has_those_on_the_coordinator_and_on_the_worker() -> None:
     seen = citus.view_log(rows_of([(["9/1"], 1, None, False)]), settled=None, others=[], joined=False)
-    assert seen.unfinished == {"3/1", "worker 9/1"}
+    assert seen.unfinished == frozenset({"3/1", "worker 9/1"})
 
 
 @pytest.mark.parametrize("worker", [[], [(["9/1"], 2, None, False)]], ids=["no events any more", "another worker"])
 def test_a_view_during_which_the_tables_were_moved_settles_nothing(worker: list[tuple[Any, ...]]) -> None:
     seen = citus.view_log(rows_of(worker), settled=None, others=[], joined=False)
-    assert seen.unfinished == {"3/1", "moved"}
+    assert seen.unfinished == frozenset({"3/1", "moved"})
 
 
 def test_the_worker_is_not_asked_if_nothing_is_new() -> None:
@@ -102,9 +102,7 @@ def test_the_worker_is_not_asked_if_nothing_is_new() -> None:
 
 
 @pytest.mark.postgresql
-def test_a_transaction_appends_to_one_tenants_store(
-    postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_transaction_appends_to_one_tenants_store(postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PostgreSQLDialect, "_on_citus", True)
     with postgres_engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA other"))

@@ -1,7 +1,7 @@
 """How appends are made: expected versions, duplicates, several at once. The backend has the SQL."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import NoReturn

@@ -178,7 +178,9 @@ def _streams(metadata: MetaData) -> Table:
         metadata,
         Column("version", _BIG, nullable=False, comment="The version of its newest event: the head that writers lock"),
         Column("created_at", _TIME, nullable=False, server_default=_Clock(), comment="When its first event was stored"),
-        Column("updated_at", _TIME, nullable=False, server_default=_Clock(), comment="When its newest event was stored"),
+        Column(
+            "updated_at", _TIME, nullable=False, server_default=_Clock(), comment="When its newest event was stored"
+        ),
         Column("stream_id", _KEY_TEXT, nullable=False, comment="Such as order-42; 1 to 255 characters"),
         _category(),
         Column(
@@ -337,7 +339,9 @@ def _dead_letters(metadata: MetaData) -> Table:
         Column("position", _BIG, nullable=False, comment="Of the event"),
         Column("version", _BIG, nullable=False, comment="Of the event, in its stream"),
         Column("first_failed_at", _TIME, nullable=False, server_default=_Clock(), comment="When it was put here"),
-        Column("last_failed_at", _TIME, nullable=False, server_default=_Clock(), comment="When it was last tried in vain"),
+        Column(
+            "last_failed_at", _TIME, nullable=False, server_default=_Clock(), comment="When it was last tried in vain"
+        ),
         Column("closed_at", _TIME, comment="When it was resolved or discarded"),
         Column("attempts", Integer(), nullable=False, comment="How often it was tried; 0 where it only follows"),
         Column("event_id", Uuid(), nullable=False, comment="Of the event"),

@@ -1,8 +1,8 @@
 """Tables that Citus has distributed by their schema: all of a store's tables are whole on one worker.
 
-The coordinator draws positions and holds the lock of appends, as one server does. But a transaction can end there before
-it has ended on the worker: when the coordinator is stopped during a commit, or a worker before it has answered one. So a
-reader waits for both. (docs/how-to/citus.md)
+The coordinator draws positions and holds the lock of appends, as one server does. But a transaction can end there
+before it has ended on the worker: when the coordinator is stopped during a commit, or a worker before it has answered
+one. So a reader waits for both. (docs/how-to/citus.md)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,9 +65,7 @@ class CitusView(LogViewParts):
         return remaining
 
 
-def view_log(
-    run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool
-) -> CitusView:
+def view_log(run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool) -> CitusView:
     """Read the end of the log, then who is appending on the coordinator, then who is on the worker.
 
     The order matters: an append below the end of the log that the second statement does not see has ended on the
