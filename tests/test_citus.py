@@ -116,7 +116,7 @@ def test_readers_wait_for_an_append_that_only_the_worker_knows(
         worker.execute(
             f'INSERT INTO "{schema}".es_events_{shard} '
             "(position, stream_id, version, event_id, event_type, schema_version, codec, data) OVERRIDING SYSTEM VALUE "
-            "VALUES (%s, 'order-1', 2, gen_random_uuid(), 'paid', 1, 0, '\\xc0')",
+            "VALUES (%s, 'order-1', 2, gen_random_uuid(), 'paid', 1, 1, '\\x80')",
             (drawn,),
         )
         if is_prepared:

@@ -198,7 +198,8 @@ def drop_trigger(name: str, table: str, call: str, settings: Settings) -> None:
     """See `operations.drop_statement_trigger`."""
     step = f"dropping trigger {name}"
     with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
-        _execute_or_retry(connection, step, table, [f"DROP TRIGGER IF EXISTS {name} ON {table}"], settings)
+        if connection is None or not catalog.is_distributed(connection, table):  # there Citus has none
+            _execute_or_retry(connection, step, table, [f"DROP TRIGGER IF EXISTS {name} ON {table}"], settings)
         _execute(f"DROP FUNCTION IF EXISTS {call}")
 
 

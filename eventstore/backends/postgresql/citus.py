@@ -5,9 +5,10 @@ before it has ended on the worker: when the coordinator is stopped during a comm
 one. So a reader waits for both. (docs/how-to/citus.md)
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from eventstore.backends.postgresql.log_views import RECOVERED, LogViewParts
 from eventstore.backends.postgresql.positions import check_drawing
@@ -90,10 +91,15 @@ def view_log(run: Run, *, settled: PositionToken | None, others: Sequence[Positi
     newest = None if event[0] is None else PositionToken(*event)
     event_ids = dict(zip(positions or (), ids or (), strict=True))
     drawn = check_drawing(run, 0 if newest is None else newest.position, *drawing)
-    is_settled = settled is not None and event_ids.get(settled.position) == settled.event_id
-    if newest is None or (is_settled and newest.position <= settled.position):
+    if newest is None or _has_settled(newest, settled, event_ids):
         return CitusView(server, newest, event_ids, drawn, None)
     return CitusView(server, newest, event_ids, drawn, frozenset(appenders or ()) | _on_worker(run, server))
+
+
+def _has_settled(newest: PositionToken, settled: PositionToken | None, event_ids: Mapping[int, UUID]) -> bool:
+    if settled is None or event_ids.get(settled.position) != settled.event_id:
+        return False
+    return newest.position <= settled.position
 
 
 def _on_worker(run: Run, server: Server) -> frozenset[str]:
