@@ -35,6 +35,7 @@ OTHER_WORKER = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0 AN
 class TestCitusBySchema(EventStoreContract):
     @pytest.fixture
     def engine(self, citus_engine: Engine, citus_url: str, citus_schema: str) -> Iterator[Engine]:
+        self.used = citus_engine, citus_schema
         yield citus_engine
         citus_engine.dispose()
         empty(citus_url, citus_schema)
@@ -43,14 +44,9 @@ class TestCitusBySchema(EventStoreContract):
     def make_store(self, engine: Engine, citus_schema: str) -> Callable[..., EventStore]:
         return partial(EventStore, engine, schema=citus_schema)
 
-    @pytest.fixture
-    def two(self, two: EventStore, engine: Engine, citus_schema: str) -> EventStore:
-        self.of_test = engine, citus_schema
-        return two
-
     def test_history_is_protected_all_the_same(self, two: EventStore) -> None:
         """In place of the contract's: Citus has no triggers on distributed tables, so grants protect history."""
-        engine, citus_schema = self.of_test
+        engine, citus_schema = self.used
         schema = f'"{citus_schema}"'
         with role(engine) as (name, connect):
             execute(
