@@ -20,7 +20,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from eventstore import ANY, EventStore, NewEvent, migrations
 from eventstore.backends.schema_watch import Drawn, SchemaLook
 from eventstore.errors import InvalidInput, ProjectionFailed
-from eventstore.projections import Projection, ProjectionAdmin, TenantWorkers, Worker, tenants
+from eventstore.projections import Projection, ProjectionAdmin, TenantWorkers, Worker, tenant, tenants
 from tests.waiting import until
 
 NEVER = 10_000.0
@@ -198,7 +198,7 @@ def test_after_a_restart_of_the_server_each_tenant_is_visited(of: Tenants, monke
 
 
 def test_a_tenant_that_fails_does_not_stop_the_others(of: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenants, "_LONGEST_BACKOFF_SECONDS", 0.05)
+    monkeypatch.setattr(tenant, "_LONGEST_BACKOFF_SECONDS", 0.05)
     of.failing.add("tenant_1")
     with of.running() as workers:
         for schema in TENANTS:

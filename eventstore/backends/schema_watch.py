@@ -57,8 +57,8 @@ class SchemaWatch:
 class SchemaLook:
     """One look. Ask what was drawn first, and then where appends are under way.
 
-    An append holds its lock before it draws a position, until its events are visible or it has rolled back. So if
-    nobody is appending to a table, whatever was drawn there before is visible to all later statements, or never will
+    An append holds its lock before it draws a position, until its events are visible or it has rolled back. So if no
+    append to a table is under way, whatever was drawn there before is visible to all later statements, or never will
     be.
     """
 

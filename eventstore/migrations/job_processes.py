@@ -105,7 +105,7 @@ class _Worker:
         """Return what the process has sent; an error if it has ended."""
         try:
             answer: Result | Progress = self.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, ConnectionError):
             self.process.join()
             self.is_lost = True
             msg = (
@@ -124,7 +124,7 @@ class _Worker:
 def _work(url: URL, pipe: "Pipe[Any, Any]") -> None:
     """Migrate the schemas that come through the pipe, until it is closed; for a process of its own."""
     engine = engine_for(url, pool_size=1)
-    with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):  # the parent has ended, or ends for the same Ctrl-C
+    with suppress(EOFError, ConnectionError, KeyboardInterrupt):  # the parent has ended, or ends for the same Ctrl-C
         while True:
             job: Job = pipe.recv()
             pipe.send(picklable(_run(engine, job, lambda _, progress: pipe.send(progress))))

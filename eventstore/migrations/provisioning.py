@@ -76,7 +76,7 @@ def provision(engine: Engine, schema: str, *, wait_seconds: float = 600.0) -> bo
             if not relations:
                 _create(connection, schema, has_schema=has_schema, has_citus=has_citus)
                 connection.commit()
-                logger.info("provisioned schema %s at %s", schema, head())
+                logger.info("provisioned schema %s", schema)
                 return True
             is_done = {"es_schema", VERSION_TABLE} <= set(relations) and _is_at_head(connection, schema)
             connection.rollback()

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from queue import SimpleQueue
 from typing import Final
@@ -21,6 +20,7 @@ from eventstore.common.waker import Waker
 from eventstore.errors import InvalidInput
 from eventstore.projections.batches import Outcome
 from eventstore.projections.signals import stopping_at_signals
+from eventstore.projections.tenant import Tenant
 from eventstore.projections.worker import Worker
 
 _log = logging.getLogger("eventstore.projections")
@@ -29,34 +29,6 @@ _BATCHES_AT_ONCE: Final = 10
 """After how many batches a tenant lets others have its thread."""
 
 _LIST_EVERY_SECONDS: Final = 5.0
-_LONGEST_BACKOFF_SECONDS: Final = 60.0
-
-
-@dataclass(eq=False, slots=True)
-class _Tenant:
-    """What is known of one tenant.
-
-    Attributes:
-        schema: The name of the schema.
-        drawn: The last position that was drawn when nobody was appending; None if somebody was.
-        handled: The position up to which all that was drawn was handled; None if that is not known.
-        is_caught_up: Whether the last visit has handled everything.
-        is_at_work: Whether a thread is at it, or it waits for one.
-        is_open: Whether somebody was appending at the last look.
-        visit_at: When to visit it although nothing was drawn, by `time.monotonic`.
-        not_before: When to try again after a failure.
-        backoff: How long to wait after a failure.
-    """
-
-    schema: str
-    drawn: int | None = None
-    handled: int | None = None
-    is_caught_up: bool = False
-    is_at_work: bool = False
-    is_open: bool = False
-    visit_at: float = 0.0
-    not_before: float = 0.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(1.0, _LONGEST_BACKOFF_SECONDS))
 
 
 class TenantWorkers:
@@ -112,11 +84,11 @@ class TenantWorkers:
         self._threads = check_number("threads", threads, minimum=1)
         self._interval = check_seconds("interval_seconds", interval_seconds, minimum=0.001)
         self._visit_every = check_seconds("visit_every_seconds", visit_every_seconds, minimum=0.001)
-        self._tenants: dict[str, _Tenant] = {}
+        self._tenants: dict[str, Tenant] = {}
         self._listed_at = float("-inf")
         self._server_started_at: datetime | None = None
         self._lock = make_lock()
-        self._queue: SimpleQueue[_Tenant | None] = SimpleQueue()
+        self._queue: SimpleQueue[Tenant | None] = SimpleQueue()
         self._failures: dict[str, Exception] = {}
         self._running: set[Worker] = set()
         self._waker = Waker()
@@ -196,21 +168,18 @@ class TenantWorkers:
             drawn = look.drawn(list(self._tenants))
             self._forget_after_restart(drawn)
             with self._lock:
-                due = [each for each in self._tenants.values() if self._is_due(each, drawn.get(each.schema), now)]
+                due = [each for each in self._tenants.values() if each.is_due(drawn.get(each.schema), now)]
             tables = [drawn[each.schema].table for each in due if each.schema in drawn]
             # A later statement than the one that has read what was drawn: see SchemaLook.
             appended_to = look.appended_to(tables) if tables else frozenset()
         with self._lock:
             for tenant in due:
-                found = drawn.get(tenant.schema)
-                is_open = found is None or found.table in appended_to
-                tenant.drawn = None if found is None or is_open else found.position
-                tenant.is_at_work, tenant.is_open = True, is_open
+                tenant.begin_visit(drawn.get(tenant.schema), appended_to)
                 self._queue.put(tenant)
 
     def _refresh(self, schemas: Iterable[str]) -> None:
         with self._lock:
-            self._tenants = {each: self._tenants.get(each) or _Tenant(each) for each in schemas}
+            self._tenants = {each: self._tenants.get(each) or Tenant(each) for each in schemas}
             self._failures = {name: error for name, error in self._failures.items() if name in self._tenants}
 
     def _forget_after_restart(self, drawn: Mapping[str, Drawn]) -> None:
@@ -222,19 +191,12 @@ class TenantWorkers:
                 for tenant in self._tenants.values():
                     tenant.handled = tenant.drawn = None
 
-    def _is_due(self, tenant: _Tenant, drawn: Drawn | None, now: float) -> bool:
-        if tenant.is_at_work or now < tenant.not_before:
-            return False
-        if tenant.handled is None or now >= tenant.visit_at:
-            return True
-        return drawn is None or drawn.position != tenant.handled
-
     # --- visiting
 
     @contextmanager
     def _working(self) -> Iterator[None]:
         """Run the threads. At the end they finish their batches."""
-        self._queue = queue = SimpleQueue[_Tenant | None]()
+        self._queue = queue = SimpleQueue[Tenant | None]()
         self._is_ending = False
         threads = [
             threading.Thread(target=self._work, args=[queue], name=f"eventstore-tenants-{number}", daemon=True)
@@ -257,13 +219,13 @@ class TenantWorkers:
             for tenant in self._tenants.values():
                 tenant.is_at_work = False
 
-    def _work(self, queue: "SimpleQueue[_Tenant | None]") -> None:
+    def _work(self, queue: "SimpleQueue[Tenant | None]") -> None:
         """Visit the tenants of the queue, in a thread."""
         while (tenant := queue.get()) is not None:
             if not (self._stopped or self._is_ending):
                 self._visit(tenant)
 
-    def _visit(self, tenant: _Tenant) -> None:
+    def _visit(self, tenant: Tenant) -> None:
         is_at_end, failure = True, None
         try:
             for worker in self._make_workers(tenant.schema):
@@ -275,12 +237,10 @@ class TenantWorkers:
             failure = error
         self._end_visit(tenant, failure, is_at_end=is_at_end and failure is None)
 
-    def _end_visit(self, tenant: _Tenant, failure: Exception | None, *, is_at_end: bool) -> None:
+    def _end_visit(self, tenant: Tenant, failure: Exception | None, *, is_at_end: bool) -> None:
         now = time.monotonic()
         with self._lock:
-            tenant.is_caught_up = is_at_end and not tenant.is_open
-            tenant.handled = tenant.drawn if is_at_end else None
-            tenant.visit_at, tenant.is_at_work = now + self._visit_every, False
+            tenant.end_visit(is_at_end=is_at_end, visit_at=now + self._visit_every)
             if failure is None:
                 tenant.backoff.reset()
                 self._failures.pop(tenant.schema, None)
