@@ -71,8 +71,12 @@ def citus_schema(citus_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def citus_engine(citus_url: str) -> Iterator[Engine]:
+    """An engine of the one database there is, in which no test of another process makes tables meanwhile."""
     engine = create_engine(citus_url)
-    yield engine
+    alone = create_engine(citus_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with alone.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(7205759403792793)"))
+        yield engine
     engine.dispose()
 
 
