@@ -31,6 +31,7 @@ hypothesis.settings.load_profile("eventstore")
 pytest_plugins = [
     "tests.fix_postgresql",
     "tests.fix_clusters",
+    "tests.fix_citus",
     "tests.fix_engines",
     "tests.fix_migrations",
     "tests.fix_command_line",

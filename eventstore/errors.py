@@ -80,6 +80,7 @@ EventStoreError
 ├── DatabaseMismatch                a session or connection of another database
 ├── UnsuitableSetting               a setting with which the store could not keep its promises
 ├── NotInTransaction                no transaction to join, or joined to none
+├── SeveralTenants                  a transaction that appends to two tenants' stores, on Citus
 ├── SynchronousCall                 on an engine for asyncio, and nothing awaits it
 ├── TransactionBroken               code inside a transaction has aborted or ended it
 ├── PermissionDenied                the database user lacks a right
@@ -1388,6 +1389,23 @@ class NotInTransaction(EventStoreError):
         "use the store itself, or a connection with another isolation level",
     ) -> None:
         super().__init__(problem)
+
+
+class SeveralTenants(EventStoreError):
+    """An append in a transaction that has appended to another tenant's store, on Citus.
+
+    Citus may have the two on different servers. Raised before anything of this append is written.
+
+    Attributes:
+        tables: The other tenant's es_events, with its schema.
+    """
+
+    def __init__(self, tables: str) -> None:
+        self.tables = tables
+        super().__init__(
+            f"this transaction has already appended to {tables}, and Citus may have that on another server; append to "
+            "one tenant's store in a transaction"
+        )
 
 
 class SynchronousCall(EventStoreError):

@@ -165,6 +165,7 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
         "drawn_positions": [(("public", "es_events_position_seq"), {})],
         "events_without_stream": bounded,
         "insert_event": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
+        "insert_rows": [((count,), {}) for count in (1, 10)],
         "list_snapshots": of_category,
         "list_streams": [
             ((order,), {"of_category": category, "is_first": first})

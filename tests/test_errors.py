@@ -104,6 +104,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.TransactionBroken("aborted"),
         errors.AppendInterrupted("order-1"),
         errors.ReadInterrupted(),
+        errors.SeveralTenants("tenant_acme.es_events"),
         errors.SynchronousCall(),
         errors.ReadOnlyDatabase(),
         errors.DatabaseBusy(30.0),

@@ -1,7 +1,7 @@
 """How appends are made: expected versions, duplicates, several at once. The backend has the SQL."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import NoReturn
@@ -63,7 +63,8 @@ class Appender:
             if rows is not None:
                 return self._earlier_result(pending)
             one = self._dialect.append_is_one_statement(pending)
-            return self._append_in(self._execution.statement if one else self._execution.transaction, pending)
+            stored = self._append_in_one_statement(pending) if one else None
+            return stored or self._append_in_transaction(pending)
         except StreamForbidden as forbidden:
             raise _forbidden(forbidden, [pending]) from forbidden.__cause__
         except HeadClosed as closed:
@@ -71,13 +72,25 @@ class Appender:
         except VersionTaken as taken:
             raise self._taken(taken, [(pending, 0)]) from None
 
-    def _append_in(self, scope: Callable[[], AbstractContextManager[Run]], pending: PendingAppend) -> AppendResult:
-        with self._conflicting([pending]) if self._execution.is_joined else nullcontext(), scope() as run:
-            check_positions(run, self._dialect)
-            stored = self._dialect.append(run, pending)
-            if stored is not None:
-                return AppendResult(pending.stream_id, *stored, event_id=pending.event_ids[-1])
-            return self._first_result(run, pending) or self._refuse(run, pending)
+    def _append_in_one_statement(self, pending: PendingAppend) -> AppendResult | None:
+        """Append on a connection in AUTOCOMMIT; None if it takes a transaction, which the first use may find out."""
+        with self._conflicting_if_joined(pending), self._execution.statement() as run:
+            is_one = self._dialect.append_is_one_statement(pending)
+            return self._append_by(run, pending) if is_one else None
+
+    def _append_in_transaction(self, pending: PendingAppend) -> AppendResult:
+        with self._conflicting_if_joined(pending), self._execution.transaction() as run:
+            return self._append_by(run, pending)
+
+    def _conflicting_if_joined(self, pending: PendingAppend) -> AbstractContextManager[None]:
+        return self._conflicting([pending]) if self._execution.is_joined else nullcontext()
+
+    def _append_by(self, run: Run, pending: PendingAppend) -> AppendResult:
+        check_positions(run, self._dialect)
+        stored = self._dialect.append(run, pending)
+        if stored is not None:
+            return AppendResult(pending.stream_id, *stored, event_id=pending.event_ids[-1])
+        return self._first_result(run, pending) or self._refuse(run, pending)
 
     def _earlier_result(self, pending: PendingAppend) -> AppendResult:
         """Return the result of an earlier append of the same events, or raise why they were refused."""

@@ -32,6 +32,8 @@ SELECT t.tgenabled IN ('O', 'A'), t.tgtype, pg_get_triggerdef(t.oid), p.proname:
 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE t.tgrelid = to_regclass(:table) AND t.tgname = :name AND NOT t.tgisinternal
 """)
+_HAS_CITUS: Final = text("SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL")
+_IS_DISTRIBUTED: Final = text("SELECT 1 FROM pg_catalog.pg_dist_partition WHERE logicalrelid = to_regclass(:table)")
 _LOCKERS: Final = text("""
 SELECT DISTINCT coalesce(pid, 0) FROM pg_locks
 WHERE locktype = 'relation' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
@@ -131,6 +133,13 @@ def find_trigger(connection: Connection, table: str, name: str) -> Trigger | Non
     """Return a trigger of a table; None if there is none."""
     row = connection.execute(_TRIGGER, {"table": table, "name": name}).one_or_none()
     return None if row is None else Trigger(*row)
+
+
+def is_distributed(connection: Connection, table: str) -> bool:
+    """Return whether Citus has the rows of a table on its workers."""
+    if not connection.execute(_HAS_CITUS).scalar():
+        return False
+    return connection.execute(_IS_DISTRIBUTED, {"table": table}).first() is not None
 
 
 def lockers(connection: Connection, tables: list[str]) -> tuple[str, ...]:

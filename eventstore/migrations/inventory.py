@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
+from eventstore.migrations import catalog
 from eventstore.migrations.definitions import TABLES, Definitions, Key, on_postgresql, on_sqlite
 from eventstore.migrations.environment import VERSION_TABLE
 from eventstore.tables.immutability import PERMISSION_TABLE
@@ -15,6 +16,13 @@ _VERSION: Final = "SELECT version, breaking_version FROM {}es_schema"
 _OWNERS: Final = text("""
 SELECT c.relname::text, quote_ident(pg_get_userbyid(c.relowner))
 FROM pg_class c WHERE c.relnamespace = :namespace AND c.relname = ANY (CAST(:tables AS text[]))
+""")
+_HISTORY_CHANGERS: Final = text("""
+SELECT quote_ident(r.rolname) FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+JOIN (SELECT oid, rolname FROM pg_roles UNION ALL SELECT 0, 'public') AS r ON r.oid = a.grantee
+WHERE c.relnamespace = :namespace AND c.relname = 'es_events' AND a.grantee <> c.relowner
+  AND a.privilege_type IN ('UPDATE', 'DELETE', 'TRUNCATE')
+GROUP BY r.rolname ORDER BY r.rolname
 """)
 _TABLE_STATEMENTS: Final = text(
     "SELECT tbl_name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
@@ -36,6 +44,8 @@ class Inventory:
             quoted.
         table_statements: On SQLite, the statements that created the indexes and triggers of each table, including the
             application's.
+        history_changers: The roles, quoted, which may change es_events besides its owner, if Citus has distributed it,
+            so that it has no trigger; None if it is not distributed.
         is_permitted: On SQLite, whether a permission to change history was left behind.
     """
 
@@ -47,6 +57,7 @@ class Inventory:
     owners: Mapping[str, str] = field(default_factory=dict)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     table_statements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    history_changers: tuple[str, ...] | None = None
     is_permitted: bool = False
 
 
@@ -94,7 +105,14 @@ def _on_postgresql(connection: Connection, schema: str | None) -> Inventory:
         schema=f"{quoted}.",
         owners=owners,
         elsewhere=elsewhere,
+        history_changers=_history_changers(connection, namespace, f"{quoted}.es_events"),
     )
+
+
+def _history_changers(connection: Connection, namespace: int, table: str) -> tuple[str, ...] | None:
+    if not catalog.is_distributed(connection, table):
+        return None
+    return tuple(connection.execute(_HISTORY_CHANGERS, {"namespace": namespace}).scalars())
 
 
 def _on_sqlite(connection: Connection) -> Inventory:

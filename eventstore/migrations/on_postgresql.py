@@ -133,7 +133,7 @@ def add_constraints(table: str, definitions: Mapping[str, str], settings: Settin
             else:
                 is_done = partial(_has_constraint, connection, table, name)
                 tables = _locked_by(table, definition)
-                _retry(connection, f"adding constraint {name}", tables, sql, settings, is_done=is_done)
+                _retry(connection, f"adding constraint {name}", tables, [sql], settings, is_done=is_done)
 
 
 def _has_constraint(connection: Connection, table: str, name: str) -> bool:
@@ -150,7 +150,7 @@ def drop_constraints(table: str, names: Sequence[str], settings: Settings) -> No
                 _execute(sql)
             else:
                 tables = _locked_by(table, catalog.find_constraint(connection, table, name))
-                _retry(connection, f"dropping constraint {name}", tables, sql, settings, is_done=lambda: False)
+                _retry(connection, f"dropping constraint {name}", tables, [sql], settings, is_done=lambda: False)
 
 
 def replace_constraints(table: str, names: Sequence[str], definitions: Mapping[str, str], settings: Settings) -> None:
@@ -159,7 +159,10 @@ def replace_constraints(table: str, names: Sequence[str], definitions: Mapping[s
     parts = [f"DROP CONSTRAINT IF EXISTS {quote(name)}" for name in dict.fromkeys([*names, *definitions])]
     parts += [f"ADD CONSTRAINT {quote(name)} {definition} NOT VALID" for name, definition in definitions.items()]
     with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
-        _execute_or_retry(connection, step, table, f"ALTER TABLE {table} {', '.join(parts)}", settings)
+        # Citus takes no ADD CONSTRAINT together with others. The transaction around them has the same effect.
+        is_apart = connection is not None and catalog.is_distributed(connection, table)
+        changes = parts if is_apart else [", ".join(parts)]
+        _execute_or_retry(connection, step, table, [f"ALTER TABLE {table} {change}" for change in changes], settings)
 
 
 def add_column(table: str, name: str, type_: str, comment: str | None, settings: Settings) -> None:
@@ -169,39 +172,46 @@ def add_column(table: str, name: str, type_: str, comment: str | None, settings:
     describe = f"COMMENT ON COLUMN {table}.{column} IS {literal(comment or '')}"
     with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
         for sql in (add, describe):
-            _execute_or_retry(connection, step, table, sql, settings)
+            _execute_or_retry(connection, step, table, [sql], settings)
 
 
 def drop_column(table: str, name: str, settings: Settings) -> None:
     """See `operations.drop_column`."""
     step, column = f"dropping column {name} of {table}", op.get_context().dialect.identifier_preparer.quote(name)
     with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
-        _execute_or_retry(connection, step, table, f"ALTER TABLE {table} DROP COLUMN IF EXISTS {column}", settings)
+        _execute_or_retry(connection, step, table, [f"ALTER TABLE {table} DROP COLUMN IF EXISTS {column}"], settings)
 
 
 def create_trigger(name: str, table: str, definition: str, *, call: str, body: str, settings: Settings) -> None:
     """See `operations.create_statement_trigger`."""
     step = f"creating trigger {name}"
     with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
+        if connection is not None and catalog.is_distributed(connection, table):
+            _report(f"not {step}: Citus has no triggers on distributed tables; use grants")
+            return
         _execute(f"CREATE OR REPLACE FUNCTION {call} RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
         if connection is None or catalog.find_trigger(connection, table, name) is None:
-            _execute_or_retry(connection, step, table, f"CREATE OR REPLACE TRIGGER {name} {definition}", settings)
+            _execute_or_retry(connection, step, table, [f"CREATE OR REPLACE TRIGGER {name} {definition}"], settings)
 
 
 def drop_trigger(name: str, table: str, call: str, settings: Settings) -> None:
     """See `operations.drop_statement_trigger`."""
     step = f"dropping trigger {name}"
     with _outside_transaction(step, settings.lock_timeout_seconds) as connection:
-        _execute_or_retry(connection, step, table, f"DROP TRIGGER IF EXISTS {name} ON {table}", settings)
+        if connection is None or not catalog.is_distributed(connection, table):  # there Citus has none
+            _execute_or_retry(connection, step, table, [f"DROP TRIGGER IF EXISTS {name} ON {table}"], settings)
         _execute(f"DROP FUNCTION IF EXISTS {call}")
 
 
-def _execute_or_retry(connection: Connection | None, step: str, table: str, sql: str, settings: Settings) -> None:
-    """Execute an idempotent statement with retries; if SQL is only printed, print it."""
+def _execute_or_retry(
+    connection: Connection | None, step: str, table: str, statements: Sequence[str], settings: Settings
+) -> None:
+    """Execute idempotent statements in one transaction, with retries; if SQL is only printed, print them."""
     if connection is None:
-        _execute(sql)
+        for sql in statements:
+            _execute(sql)
     else:
-        _retry(connection, step, [table], sql, settings, is_done=lambda: False)
+        _retry(connection, step, [table], statements, settings, is_done=lambda: False)
 
 
 def _locked_by(table: str, definition: str | None) -> list[str]:
@@ -210,7 +220,13 @@ def _locked_by(table: str, definition: str | None) -> list[str]:
 
 
 def _retry(
-    connection: Connection, step: str, tables: list[str], sql: str, settings: Settings, *, is_done: Callable[[], bool]
+    connection: Connection,
+    step: str,
+    tables: list[str],
+    statements: Sequence[str],
+    settings: Settings,
+    *,
+    is_done: Callable[[], bool],
 ) -> None:
     """Execute within the lock timeout; after a timeout, let writers pass for one to two times as long, and retry."""
 
@@ -218,7 +234,8 @@ def _retry(
         with _transaction(connection):
             _keep_autovacuum_out(connection, tables)
             _set_lock_timeout(connection, settings.lock_timeout_seconds)
-            _execute(sql)
+            for sql in statements:
+                _execute(sql)
 
     _try_again(connection, step, tables, attempt, settings, is_done=is_done)
 

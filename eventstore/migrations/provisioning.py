@@ -28,13 +28,18 @@ from eventstore.migrations.refusals import refusals, refuse_encoding
 from eventstore.migrations.session import no_timeouts, set_all
 from eventstore.migrations.settings import Settings, logger
 from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, define_tables
+from eventstore.tables.immutability import FUNCTION
 from eventstore.tables.names import ANY_SCHEMA, in_schema, quoted_schema
 
 _TRY: Final = text("SELECT pg_try_advisory_xact_lock(:key)")
 _FOUND: Final = text("""
 SELECT n.oid IS NOT NULL AS has_schema, ARRAY(
     SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = ANY (CAST(:names AS text[]))
-) AS relations FROM (SELECT CAST(:schema AS text) AS name) AS asked LEFT JOIN pg_namespace n ON n.nspname = asked.name
+) AS relations, to_regclass('pg_catalog.pg_dist_schema') IS NOT NULL AS has_citus
+FROM (SELECT CAST(:schema AS text) AS name) AS asked LEFT JOIN pg_namespace n ON n.nspname = asked.name
+""")
+_DISTRIBUTED: Final = text("""
+SELECT 1 FROM pg_catalog.pg_dist_schema d JOIN pg_namespace n ON n.oid = d.schemaid WHERE n.nspname = :schema
 """)
 
 
@@ -67,9 +72,9 @@ def provision(engine: Engine, schema: str, *, wait_seconds: float = 600.0) -> bo
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection:
             refuse_encoding(connection)
             _lock(connection, settings)
-            has_schema, relations = connection.execute(_FOUND, _names_of(schema)).one()
+            has_schema, relations, has_citus = connection.execute(_FOUND, _names_of(schema)).one()
             if not relations:
-                _create(connection, schema, has_schema=has_schema)
+                _create(connection, schema, has_schema=has_schema, has_citus=has_citus)
                 connection.commit()
                 logger.info("provisioned schema %s", schema)
                 return True
@@ -121,14 +126,26 @@ def _is_at_head(connection: Connection, schema: str) -> bool:
     return list(rows.scalars()) == [head()]
 
 
-def _create(connection: Connection, schema: str, *, has_schema: bool) -> None:
-    create_schema = "" if has_schema else f"CREATE SCHEMA {ANY_SCHEMA};\n"  # even IF NOT EXISTS needs the right
-    script = in_schema(create_schema + _script(), schema, has_parameters=False)
-    connection.exec_driver_sql(script, execution_options={"no_parameters": True})
+def _create(connection: Connection, schema: str, *, has_schema: bool, has_citus: bool) -> None:
+    create_schema = [] if has_schema else [f"CREATE SCHEMA {ANY_SCHEMA}"]  # even IF NOT EXISTS needs the right
+    if not has_citus:
+        _execute(connection, ";\n".join([*create_schema, *_statements()]), schema)
+        return
+    for sql in create_schema:
+        _execute(connection, sql, schema)
+    is_distributed = connection.execute(_DISTRIBUTED, {"schema": schema}).first() is not None
+    for sql in _statements():  # Citus takes them one by one, and no triggers on distributed tables
+        if not is_distributed or FUNCTION not in sql:
+            _execute(connection, sql, schema)
+
+
+def _execute(connection: Connection, script: str, schema: str) -> None:
+    sql = in_schema(script, schema, has_parameters=False)
+    connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 
 @cache
-def _script() -> str:
+def _statements() -> list[str]:
     """Return the SQL that creates the tables, and says that they are at head, in `ANY_SCHEMA`."""
     metadata = define_tables(schema=ANY_SCHEMA).metadata
     version_table = Table(  # as Alembic makes it
@@ -142,7 +159,7 @@ def _script() -> str:
         f"VALUES (1, {SCHEMA_VERSION}, {BREAKING_VERSION})"
     )
     revision = f"INSERT INTO {ANY_SCHEMA}.{VERSION_TABLE} (version_num) VALUES ('{head()}')"
-    return ";\n".join([*_ddl(metadata), *_ddl(version_table.metadata), version, revision])
+    return [*_ddl(metadata), *_ddl(version_table.metadata), version, revision]
 
 
 def _ddl(metadata: MetaData) -> list[str]:

@@ -45,16 +45,12 @@ def _advance_existing_head(tables: Tables) -> ReturningUpdate[Any]:
 
 def _create_or_advance_head(tables: Tables) -> ReturningInsert[Any]:
     """Expect nothing."""
-    version = tables.streams.c.version
-    return (
-        _new_head(tables)
-        .on_conflict_do_update(
-            index_elements=["stream_id"],
-            set_={"version": version + bindparam("count"), "updated_at": now()},
-            where=_has_not_ended(tables),
-        )
-        .returning(version)
-    )
+    version, new = tables.streams.c.version, _new_head(tables)
+    return new.on_conflict_do_update(
+        index_elements=["stream_id"],
+        set_={"version": version + bindparam("count"), "updated_at": new.excluded.updated_at},
+        where=_has_not_ended(tables),
+    ).returning(version)
 
 
 def _new_head(tables: Tables) -> Insert:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import Delete
 
-from eventstore.tables import Tables, now
+from eventstore.tables import Tables
 
 
 def save_snapshot(tables: Tables) -> ClauseElement:
@@ -34,7 +34,7 @@ def save_snapshot(tables: Tables) -> ClauseElement:
     new = statement.excluded
     return statement.on_conflict_do_update(
         index_elements=["stream_id", "schema_version"],
-        set_={"version": new.version, "codec": new.codec, "state": new.state, "created_at": now()},
+        set_={"version": new.version, "codec": new.codec, "state": new.state, "created_at": new.created_at},
         where=snapshots.c.version < new.version,
     ).returning(snapshots.c.version)
 

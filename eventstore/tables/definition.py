@@ -95,8 +95,15 @@ class Tables:
         return bool(self.metadata.info["streams_can_end"])
 
 
+class _Clock(ColumnElement[Any]):
+    """The database's clock at this moment, for defaults."""
+
+    inherit_cache = True
+    type = _TIME
+
+
 class _Now(ColumnElement[Any]):
-    """The database's clock at this moment, not at the start of the transaction."""
+    """The database's clock when the statement began, not at the start of the transaction."""
 
     inherit_cache = True
     type = _TIME
@@ -109,11 +116,17 @@ class _CategoryOf(ColumnElement[Any]):
     type = Text()
 
 
-@compiles(_Now)
-def _now(*_: Any, **__: Any) -> str:
+@compiles(_Clock)
+def _clock(*_: Any, **__: Any) -> str:
     return "clock_timestamp()"
 
 
+@compiles(_Now)
+def _now(*_: Any, **__: Any) -> str:
+    return "statement_timestamp()"
+
+
+@compiles(_Clock, "sqlite")
 @compiles(_Now, "sqlite")
 def _now_sqlite(_: Any, compiler: Any, **__: Any) -> str:
     # a literal column, so that % is doubled if the parameter style needs it
@@ -132,7 +145,7 @@ def _category_of_sqlite(*_: Any, **__: Any) -> str:
 
 
 def now() -> ColumnElement[Any]:
-    """Return the SQL for the database's clock at this moment."""
+    """Return the SQL for the database's clock when the statement began; an UPDATE on Citus must not read it later."""
     return _Now()
 
 
@@ -164,8 +177,10 @@ def _streams(metadata: MetaData) -> Table:
         "es_streams",
         metadata,
         Column("version", _BIG, nullable=False, comment="The version of its newest event: the head that writers lock"),
-        Column("created_at", _TIME, nullable=False, server_default=now(), comment="When its first event was stored"),
-        Column("updated_at", _TIME, nullable=False, server_default=now(), comment="When its newest event was stored"),
+        Column("created_at", _TIME, nullable=False, server_default=_Clock(), comment="When its first event was stored"),
+        Column(
+            "updated_at", _TIME, nullable=False, server_default=_Clock(), comment="When its newest event was stored"
+        ),
         Column("stream_id", _KEY_TEXT, nullable=False, comment="Such as order-42; 1 to 255 characters"),
         _category(),
         Column(
@@ -211,7 +226,7 @@ def _events(metadata: MetaData, *, position_is_key: bool) -> Table:
             "recorded_at",
             _TIME,
             nullable=False,
-            server_default=now(),
+            server_default=_Clock(),
             comment="When the event was stored, by this database's clock",
         ),
         Column("event_id", Uuid(), nullable=False, comment="Given by the writer; makes a repeated append recognisable"),
@@ -250,7 +265,7 @@ def _snapshots(metadata: MetaData) -> Table:
         "snapshots",
         metadata,
         Column("version", _BIG, nullable=False, comment="Version of the stream that the state was computed at"),
-        Column("created_at", _TIME, nullable=False, server_default=now(), comment="When the state was saved"),
+        Column("created_at", _TIME, nullable=False, server_default=_Clock(), comment="When the state was saved"),
         Column("schema_version", Integer(), nullable=False, comment="Version of the shape of the state"),
         Column(
             "codec",
@@ -292,7 +307,7 @@ def _checkpoints(metadata: MetaData) -> Table:
         "es_checkpoints",
         metadata,
         Column("position", _BIG, nullable=False, comment="Everything up to here has been handled"),
-        Column("updated_at", _TIME, nullable=False, server_default=now(), comment="When it last came forward"),
+        Column("updated_at", _TIME, nullable=False, server_default=_Clock(), comment="When it last came forward"),
         Column("seen_at", _TIME, comment="When a worker was last seen at work; NULL where the last one has stopped"),
         Column("failed_at", _TIME, comment="When an event last failed; NULL once it has gone on"),
         Column("name", _KEY_TEXT, nullable=False, comment="The name of the projection; 1 to 255 characters"),
@@ -323,8 +338,10 @@ def _dead_letters(metadata: MetaData) -> Table:
         metadata,
         Column("position", _BIG, nullable=False, comment="Of the event"),
         Column("version", _BIG, nullable=False, comment="Of the event, in its stream"),
-        Column("first_failed_at", _TIME, nullable=False, server_default=now(), comment="When it was put here"),
-        Column("last_failed_at", _TIME, nullable=False, server_default=now(), comment="When it was last tried in vain"),
+        Column("first_failed_at", _TIME, nullable=False, server_default=_Clock(), comment="When it was put here"),
+        Column(
+            "last_failed_at", _TIME, nullable=False, server_default=_Clock(), comment="When it was last tried in vain"
+        ),
         Column("closed_at", _TIME, comment="When it was resolved or discarded"),
         Column("attempts", Integer(), nullable=False, comment="How often it was tried; 0 where it only follows"),
         Column("event_id", Uuid(), nullable=False, comment="Of the event"),

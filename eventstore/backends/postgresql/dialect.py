@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import psycopg as dialect_module
 
+from eventstore.backends.postgresql import citus
 from eventstore.backends.postgresql import cursors as postgresql_cursors
 from eventstore.backends.postgresql.errors import is_refusal, sqlstate_of
 from eventstore.backends.postgresql.loader import PostgreSQLLoader
@@ -75,6 +76,8 @@ class PostgreSQLDialect:
 
     loader: Final = PostgreSQLLoader()
 
+    _on_citus = False  # until a store has looked
+
     def __init__(self, *, schema: str | None = None, copies: bool = True, place: TablesPlace | None = None) -> None:
         self.place = place or TablesPlace("this database", schema)
         self._copies = copies
@@ -94,12 +97,17 @@ class PostgreSQLDialect:
         """Remember whether es_streams has the columns that say which streams have ended."""
         self._streams_can_end = schema_version >= STREAMS_CAN_END
 
+    @property
+    def on_citus(self) -> bool:
+        """Whether Citus has the tables on a worker, distributed by their schema."""
+        return self._on_citus
+
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY, and the statement itself leaves out closed streams.
 
         Otherwise a check of the database may refuse it, which aborts the transaction, or the savepoint in it.
         """
-        return self._streams_can_end and not self._is_copied(pending)
+        return self._streams_can_end and not self._on_citus and not self._is_copied(pending)
 
     def _is_copied(self, pending: PendingAppend) -> bool:
         return self._copies and len(pending.event_ids) >= COPY_FROM
@@ -110,6 +118,8 @@ class PostgreSQLDialect:
         Very many events are copied after the head was set, in the transaction that `append_is_one_statement` asks for,
         unless row level security is in force, under which PostgreSQL refuses COPY.
         """
+        if self.on_citus:
+            return citus.append(run, pending)
         head = {"stream_id": pending.stream_id, "count": len(pending), "expected": pending.expected}
         if self._is_copied(pending) and not _has_row_security(run):
             return self._copy(run, pending, head)
@@ -134,7 +144,12 @@ class PostgreSQLDialect:
         return version, run(read_forwards, **last, page_size=1)[0][POSITION]
 
     def append_to_all(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int]] | None:
-        """Create or lock the heads, compare them, and store the events, all in one statement."""
+        """Create or lock the heads, compare them, and store the events, all in one statement.
+
+        Citus does not understand it, so there several statements have to store them.
+        """
+        if self.on_citus:
+            raise Overtaken
         many = many_appends(appends)
         try:
             rows = run(append_to_all, **many.parameters)
@@ -150,7 +165,12 @@ class PostgreSQLDialect:
         ]
 
     def append_group(self, run: Run, appends: Sequence[PendingAppend]) -> list[tuple[int, int] | None]:
-        """Append in one statement, which leaves out the streams whose heads it would have to wait for."""
+        """Append in one statement, which leaves out the streams whose heads it would have to wait for.
+
+        Citus does not understand it, so there each append is tried alone.
+        """
+        if self.on_citus:
+            return [None] * len(appends)
         parameters = dict(many_appends(appends).parameters)
         del parameters["ends"]
         try:
@@ -170,12 +190,16 @@ class PostgreSQLDialect:
         Two of these never deadlock. While one creates heads, it holds only heads that no other transaction can see;
         while it locks, it waits only for heads that sort after all that it has locked.
         """
+        if self.on_citus:
+            return citus.lock_and_create_heads(run, stream_ids, create=create)
         if create:
             run(create_heads, stream_ids=list(create))
         return {row[0]: row[1] for row in run(lock_heads, stream_ids=list(stream_ids))}
 
     def store(self, run: Run, appends: Sequence[tuple[PendingAppend, int]]) -> dict[EventKey, int]:
         """Store all events and set all heads in one statement."""
+        if self.on_citus:
+            return citus.store(run, appends)
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         rows = run(
             append_to_many,
@@ -213,6 +237,8 @@ class PostgreSQLDialect:
         self, run: Run, *, settled: PositionToken | None, others: Sequence[PositionToken], joined: bool
     ) -> LogView:
         """Read the newest position and the holders of the lock of appends; on a standby, transaction ids."""
+        if self.on_citus:
+            return citus.view_log(run, settled=settled, others=others, joined=joined)
         asked_positions = [token.position for token in (settled, *others) if token is not None]
         row = run(
             log_view,
@@ -246,10 +272,13 @@ class PostgreSQLDialect:
 
     def check_server(self, run: Run) -> None:
         """Check that Citus has the tables on the coordinator, or distributes them by their schema; see `servers`."""
-        check_citus(run)
+        self._on_citus = check_citus(run)
 
     def check_positions(self, run: Run) -> None:
         """Check that the sequence has CACHE 1 and is not behind, and that es_events is logged."""
+        if self.on_citus:
+            citus.check_positions(run)
+            return
         for row in run(drawing):
             check_drawing(run, *row)
 
@@ -324,7 +353,10 @@ def _compile(statement: Statement, in_any_schema: bool, streams_can_end: bool) -
     compiled = statement(tables).compile(dialect=dialect_module.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     sql = str(compiled)
-    return sql if _is_copy(sql) else re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", sql), constants
+    if _is_copy(sql):
+        return sql, constants
+    sql = re.sub(r"(?<!%)%\((\w+)\)s", r"%(\1)b", sql)
+    return re.sub(r"(?<=\)b)::VARCHAR\b", "::TEXT", sql), constants  # as our columns; Citus takes no other for some
 
 
 def _is_copy(sql: str) -> bool:

@@ -21,6 +21,7 @@ _PAYLOAD_FIELDS: Final = frozenset(
     {DiagnosticField.MESSAGE_DETAIL, DiagnosticField.CONTEXT, DiagnosticField.INTERNAL_QUERY}
 )
 _DATA_EXCEPTION: Final = "22"
+_INTEGRITY_VIOLATION: Final = "23"
 _SERIALIZATION_FAILURE: Final = "40001"
 _UNDEFINED_TABLE: Final = "42P01"
 _READ_ONLY: Final = "25006"
@@ -43,8 +44,8 @@ _TRANSIENT_STATES: Final = _CONTENTION_STATES | {
 def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
     """Return the store's error for one of the server's, by SQLSTATE and constraint; None if there is none.
 
-    A constraint is recognised by its name, to which partitions may add a suffix. Citus reports no name for the error of
-    a worker, so there a violated constraint stays the driver's error.
+    A constraint is recognised by its name, to which Citus and partitions may add a suffix. For the error of a worker,
+    Citus reports the name only in the message.
     """
     state = getattr(error.orig, "sqlstate", None)
     diagnostics = getattr(error.orig, "diag", None)
@@ -56,11 +57,11 @@ def meaning_of(error: DBAPIError, dialect: Dialect) -> Exception | None:
         return ReadOnlyDatabase()
     if is_permission_denied(error):
         return permission_denied(error, dialect.tables)
-    return None if diagnostics is None else _meaning_of_constraint(diagnostics)
+    return None if diagnostics is None else _meaning_of_constraint(diagnostics, state)
 
 
-def _meaning_of_constraint(diagnostics: Any) -> Exception | None:
-    constraint = str(diagnostics.constraint_name or "")
+def _meaning_of_constraint(diagnostics: Any, state: str | None) -> Exception | None:
+    constraint = str(diagnostics.constraint_name or _named_in(diagnostics, state))
     if constraint == TRIGGER:
         return HistoryChangeRefused()
     if constraint.startswith(CLOSED_CHECKS):
@@ -73,6 +74,13 @@ def _meaning_of_constraint(diagnostics: Any) -> Exception | None:
 
 def _message(error: DBAPIError) -> str:
     return str(getattr(getattr(error.orig, "diag", None), "message_primary", None) or error.orig)
+
+
+def _named_in(diagnostics: Any, state: str | None) -> str:
+    """Return the name of our constraint in the message of a violation; empty if there is none."""
+    is_violation = state is not None and state.startswith(_INTEGRITY_VIOLATION)
+    name = re.search(r"\bes_\w+", diagnostics.message_primary or "") if is_violation else None
+    return "" if name is None else name.group()
 
 
 def _positions_behind(diagnostics: Any) -> PositionsBehind | None:

@@ -8,6 +8,7 @@ from eventstore.backends.protocol import EventKey, Row, Run
 from eventstore.errors import UnsuitableSetting
 from eventstore.rows.mapper import StoredEvent
 from eventstore.statements.columns import POSITIONED_COLUMNS, STORED_COLUMNS
+from eventstore.statements.global_order import newest_position
 from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.lock_table import lock_events
 from eventstore.statements.postgresql.positions import continue_positions
@@ -59,4 +60,4 @@ class PostgreSQLLoader:
 
     def continue_positions(self, run: Run) -> None:
         """Set the sequence to the newest event."""
-        run(continue_positions)
+        run(continue_positions, newest=run(newest_position)[0][0])

@@ -8,13 +8,13 @@ from uuid import UUID
 from eventstore.backends.protocol import Server
 from eventstore.tokens import PositionToken
 
-_RECOVERED: Final = "-1/"
+RECOVERED: Final = "-1/"
 """How the virtual transaction id of a prepared transaction begins once it has lost its original one."""
 
 
 @dataclass(frozen=True, slots=True)
-class _LogView:
-    """What both kinds of log views have; see `protocol.LogView`."""
+class LogViewParts:
+    """What all kinds of log views have; see `protocol.LogView`."""
 
     server: Server
     newest: PositionToken | None
@@ -23,7 +23,7 @@ class _LogView:
 
 
 @dataclass(frozen=True, slots=True)
-class PrimaryView(_LogView):
+class PrimaryView(LogViewParts):
     """A log view on the primary: the locks of appends.
 
     Attributes:
@@ -41,13 +41,13 @@ class PrimaryView(_LogView):
         if self.unfinished is None:
             return waiting
         remaining = waiting & self.unfinished
-        if any(not name.startswith(_RECOVERED) for name in waiting - remaining):
-            remaining |= {name for name in self.unfinished if name.startswith(_RECOVERED)}
+        if any(not name.startswith(RECOVERED) for name in waiting - remaining):
+            remaining |= {name for name in self.unfinished if name.startswith(RECOVERED)}
         return remaining
 
 
 @dataclass(frozen=True, slots=True)
-class StandbyView(_LogView):
+class StandbyView(LogViewParts):
     """A log view on a standby: transaction ids, because the primary's locks are not visible there.
 
     An append gets its transaction id before its position, because it writes or locks the head first. So every append

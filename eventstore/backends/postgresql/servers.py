@@ -50,8 +50,11 @@ def _option(options: Mapping[str, Any], name: str) -> str:
     return (defaults.get(name) or b"").decode()
 
 
-def check_citus(run: Run) -> None:
+def check_citus(run: Run) -> bool:
     """Check that es_events is not distributed by Citus, or by its schema only; for a database that has Citus.
+
+    Returns:
+        Whether it is distributed.
 
     Raises:
         UnsuitableServer: The server is a worker, or the table is distributed in another way.
@@ -64,7 +67,7 @@ def check_citus(run: Run) -> None:
         )
     distributions = run(distribution_of_events)
     if not distributions:
-        return
+        return False
     ((has_schemas,),) = distributions
     if not has_schemas or not run(schema_distribution)[0][0]:
         raise UnsuitableServer(
@@ -73,3 +76,4 @@ def check_citus(run: Run) -> None:
             "leave the tables of the event store undistributed, or distribute a tenant's whole schema: SELECT "
             "citus_schema_distribute(…)",
         )
+    return True

@@ -87,6 +87,11 @@ class TenantsDialect(PostgreSQLDialect):
         """Choose statements that suit a version, for the tenant of this thread's connection."""
         self.tenant.dialect.suit(schema_version)
 
+    @property
+    def on_citus(self) -> bool:
+        """Whether Citus has the tenant's tables on a worker."""
+        return self.tenant.dialect.on_citus
+
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL that suits the tenant."""
         return self.tenant.dialect.sql(statement)

@@ -42,7 +42,7 @@ WITH
     ),
     advanced AS (
         UPDATE {streams} AS head
-        SET version = locked.version + locked.count, updated_at = clock_timestamp()
+        SET version = locked.version + locked.count, updated_at = statement_timestamp()
         FROM locked
         WHERE head.stream_id = locked.stream_id AND locked.is_accepted
         RETURNING locked.number, locked.version

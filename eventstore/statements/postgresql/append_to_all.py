@@ -62,7 +62,7 @@ WITH
     ),
     advanced AS (
         UPDATE {streams} AS head
-        SET version = locked.version + locked.count, updated_at = clock_timestamp()
+        SET version = locked.version + locked.count, updated_at = statement_timestamp()
         FROM locked, verdict
         WHERE head.stream_id = locked.stream_id AND verdict.is_accepted
         RETURNING head.stream_id

@@ -10,7 +10,7 @@ from eventstore.statements.postgresql.positions import DRAWING_STATE
 from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
-_SERVER: Final = """
+SERVER: Final = """
     SELECT
         CAST(CAST(to_regclass(:name_of_es_events) AS OID) AS BIGINT) AS es_events,
         pg_postmaster_start_time() AS started_at,
@@ -124,7 +124,7 @@ def log_view(tables: Tables) -> ClauseElement:
     oldest running transaction and the next transaction id, otherwise NULL.
     """
     types = {"positions": ARRAY(BigInteger), "settled": BigInteger, "settled_id": Uuid()}
-    parts = {"server": _SERVER, "drawing_state": DRAWING_STATE, "must_read_locks": _MUST_READ_LOCKS, "oldest": _OLDEST}
+    parts = {"server": SERVER, "drawing_state": DRAWING_STATE, "must_read_locks": _MUST_READ_LOCKS, "oldest": _OLDEST}
     return sql_text(_LOG_VIEW, tables, types=types, **parts).bindparams(name_of_events(tables))
 
 
@@ -135,4 +135,4 @@ def last_without_gap(tables: Tables) -> ClauseElement:
     the event at `after_position`; what identifies the server.
     """
     types = {"after_position": BigInteger, "size": BigInteger}
-    return sql_text(_LAST_WITHOUT_GAP, tables, types=types, server=_SERVER).bindparams(name_of_events(tables))
+    return sql_text(_LAST_WITHOUT_GAP, tables, types=types, server=SERVER).bindparams(name_of_events(tables))

@@ -54,6 +54,11 @@ FROM ({drawing_state}) AS state
 """
 
 
+def drawing_state(tables: Tables) -> ClauseElement:
+    """Return the columns of `DRAWING_STATE`."""
+    return sql_text(DRAWING_STATE, tables).bindparams(name_of_events(tables))
+
+
 def drawing(tables: Tables) -> ClauseElement:
     """Return the position of the newest event, and the columns of `DRAWING_STATE`."""
     return sql_text(_DRAWING, tables, drawing_state=DRAWING_STATE).bindparams(name_of_events(tables))
@@ -94,8 +99,11 @@ def _sequence(tables: Tables) -> ColumnElement[Any]:
 
 
 def continue_positions(tables: Tables) -> ClauseElement:
-    """Let the sequence continue after the largest position if it is behind."""
+    """Let the sequence continue after the largest position, `newest`, if it is behind.
+
+    It reads no table, so Citus does it where positions are drawn.
+    """
     sequence = cast(func.pg_get_serial_sequence(name_of_events(tables), literal_column("'position'")), REGCLASS)
-    newest = select(func.max(tables.events.c.position).label("position")).subquery("newest")
+    newest = bindparam("newest", type_=BigInteger)
     last = func.coalesce(func.pg_sequence_last_value(sequence), literal_column("0"))
-    return select(func.setval(sequence, newest.c.position).label("position")).where(newest.c.position > last)
+    return select(func.setval(sequence, newest).label("position")).where(newest > last)

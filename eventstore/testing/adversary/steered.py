@@ -103,6 +103,8 @@ def prepared_transaction(scene: Scene) -> Sequence[Score]:
     with scene.setting.ground.connect(scene.place.direct_url) as connection:
         if connection.scalar(text("SHOW max_prepared_transactions")) == "0":
             raise LeftOut("the server has max_prepared_transactions = 0")
+        if connection.scalar(text("SELECT to_regclass('pg_catalog.pg_dist_local_group')")) is not None:
+            raise LeftOut("Citus refuses PREPARE TRANSACTION, because it prepares transactions itself")
         for reads_before in (False, True):
             name = f"{scene.setting.ground.name}_{int(reads_before)}"
             with scene.open() as transaction:

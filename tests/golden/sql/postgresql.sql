@@ -6,9 +6,9 @@
 -- aggregates.count_streams
 SELECT count(*) AS streams
 FROM es_streams
-WHERE es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
-    AND es_streams.category = %(category)b::VARCHAR;
+WHERE es_streams.stream_id >= %(category)b::TEXT
+    AND es_streams.stream_id < (%(category)b::TEXT || '.')
+    AND es_streams.category = %(category)b::TEXT;
 
 -- aggregates.load_aggregate
 WITH snapshot AS (
@@ -18,7 +18,7 @@ WITH snapshot AS (
         snapshots.codec AS codec,
         snapshots.state AS state
     FROM snapshots, es_streams
-    WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    WHERE snapshots.stream_id = %(stream_id)b::TEXT COLLATE "C"
         AND snapshots.schema_version = %(schema_version)b::INTEGER
         AND snapshots.version <= %(up_to_version)b::BIGINT
         AND es_streams.stream_id = snapshots.stream_id
@@ -61,7 +61,7 @@ FROM (
         CAST(es_events.metadata AS TEXT) AS metadata,
         es_events.recorded_at AS recorded_at
     FROM es_events
-    WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
         AND es_events.version > coalesce((SELECT snapshot.version FROM snapshot), 0)
         AND es_events.version <= %(up_to_version)b::BIGINT
     ORDER BY es_events.version
@@ -74,31 +74,30 @@ FROM es_streams
 LEFT OUTER JOIN snapshots
     ON snapshots.stream_id = es_streams.stream_id
         AND snapshots.schema_version = %(schema_version)b::INTEGER
-WHERE es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
-    AND es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::TEXT
+    AND es_streams.stream_id < (%(category)b::TEXT || '.')
+    AND es_streams.category = %(category)b::TEXT
+    AND es_streams.stream_id > %(after_stream_id)b::TEXT
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- aggregates.version_as_of
 SELECT es_events.version
 FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_events.recorded_at <= %(as_of)b::TIMESTAMP WITH TIME ZONE
 ORDER BY es_events.version DESC
 LIMIT 1;
 
 -- deletion.delete_events
 DELETE FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_events.version < %(before_version)b::BIGINT;
 
 -- deletion.discard_dead_letters_of_stream
 UPDATE es_dead_letters
-SET closed_at=clock_timestamp(), status='discarded', note=%(note)b::VARCHAR
-WHERE es_dead_letters.status = 'pending'
-    AND es_dead_letters.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+SET closed_at=statement_timestamp(), status='discarded', note=%(note)b::TEXT
+WHERE es_dead_letters.status = 'pending' AND es_dead_letters.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
 -- deletion.find_tombstone
 SELECT
@@ -115,17 +114,17 @@ LEFT OUTER JOIN es_events
     ON es_events.stream_id = es_streams.stream_id
         AND es_events.version = es_streams.version
         AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
 -- deletion.mark_archived
 UPDATE es_streams
 SET archived_version=es_streams.version
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
 -- deletion.mark_deleted
 UPDATE es_streams
 SET deleted_version=es_streams.version
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
 -- event_types.event_type_spans
 WITH RECURSIVE present(event_type) AS (
@@ -164,7 +163,7 @@ WITH RECURSIVE sample(position) AS (
         (
             SELECT min(es_events.position) AS position
             FROM es_events
-            WHERE es_events.event_type = %(event_type)b::VARCHAR
+            WHERE es_events.event_type = %(event_type)b::TEXT
                 AND es_events.position >= sample.position + %(stride)b::BIGINT
                 AND es_events.position <= %(last)b::BIGINT
         ),
@@ -218,7 +217,7 @@ LIMIT %(page_size)b::BIGINT;
 -- global_order.tombstone_after
 SELECT es_events.position
 FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_events.version > %(version)b::BIGINT
     AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
 ORDER BY es_events.version DESC
@@ -226,15 +225,15 @@ LIMIT 1;
 
 -- heads.write_head(Expectation.NEW)
 INSERT INTO es_streams (version, stream_id)
-VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+VALUES (%(count)b::BIGINT, %(stream_id)b::TEXT COLLATE "C")
 ON CONFLICT (stream_id)
 DO NOTHING
 RETURNING es_streams.version;
 
 -- heads.write_head(Expectation.VERSION)
 UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=statement_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_streams.deleted_version IS NULL
     AND es_streams.archived_version IS NULL
     AND es_streams.version = %(expected)b::BIGINT
@@ -242,8 +241,8 @@ RETURNING es_streams.version;
 
 -- heads.write_head(Expectation.EXISTING)
 UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=statement_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_streams.deleted_version IS NULL
     AND es_streams.archived_version IS NULL
     AND es_streams.version > 0
@@ -251,16 +250,16 @@ RETURNING es_streams.version;
 
 -- heads.write_head(Expectation.NOTHING)
 INSERT INTO es_streams (version, stream_id)
-VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+VALUES (%(count)b::BIGINT, %(stream_id)b::TEXT COLLATE "C")
 ON CONFLICT (stream_id)
-DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = excluded.updated_at
 WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
 RETURNING es_streams.version;
 
 -- listing.find_stream
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
 -- listing.list_snapshots(of_category=False)
 SELECT
@@ -274,7 +273,7 @@ SELECT
 FROM snapshots
 JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (
-    %(after_stream_id)b::VARCHAR, %(after_schema_version)b::INTEGER
+    %(after_stream_id)b::TEXT, %(after_schema_version)b::INTEGER
 )
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
@@ -291,18 +290,18 @@ SELECT
 FROM snapshots
 JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
 WHERE (snapshots.stream_id, snapshots.schema_version) > (
-    %(after_stream_id)b::VARCHAR, %(after_schema_version)b::INTEGER
+    %(after_stream_id)b::TEXT, %(after_schema_version)b::INTEGER
 )
-    AND snapshots.stream_id >= %(category)b::VARCHAR
-    AND snapshots.stream_id < (%(category)b::VARCHAR || '.')
-    AND es_streams.category = %(category)b::VARCHAR
+    AND snapshots.stream_id >= %(category)b::TEXT
+    AND snapshots.stream_id < (%(category)b::TEXT || '.')
+    AND es_streams.category = %(category)b::TEXT
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.ID, of_category=False, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.stream_id > %(after_stream_id)b::VARCHAR
+WHERE es_streams.stream_id > %(after_stream_id)b::TEXT
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -315,19 +314,19 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
-    AND es_streams.category = %(category)b::VARCHAR
-    AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::TEXT
+    AND es_streams.stream_id < (%(category)b::TEXT || '.')
+    AND es_streams.category = %(category)b::TEXT
+    AND es_streams.stream_id > %(after_stream_id)b::TEXT
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
 -- listing.list_streams(StreamOrder.ID, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
-    AND es_streams.category = %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::TEXT
+    AND es_streams.stream_id < (%(category)b::TEXT || '.')
+    AND es_streams.category = %(category)b::TEXT
 ORDER BY es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -336,7 +335,7 @@ SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_strea
 FROM es_streams
 WHERE es_streams.version < %(after_version)b::BIGINT
     OR es_streams.version = %(after_version)b::BIGINT
-    AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+    AND es_streams.stream_id > %(after_stream_id)b::TEXT
 ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -349,13 +348,13 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
-    AND es_streams.category = %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::TEXT
+    AND es_streams.stream_id < (%(category)b::TEXT || '.')
+    AND es_streams.category = %(category)b::TEXT
     AND (
         es_streams.version < %(after_version)b::BIGINT
             OR es_streams.version = %(after_version)b::BIGINT
-            AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+            AND es_streams.stream_id > %(after_stream_id)b::TEXT
     )
 ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
@@ -363,9 +362,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.SIZE, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
-    AND es_streams.category = %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::TEXT
+    AND es_streams.stream_id < (%(category)b::TEXT || '.')
+    AND es_streams.category = %(category)b::TEXT
 ORDER BY es_streams.version DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -374,7 +373,7 @@ SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_strea
 FROM es_streams
 WHERE es_streams.updated_at < %(after_time)b::TIMESTAMP WITH TIME ZONE
     OR es_streams.updated_at = %(after_time)b::TIMESTAMP WITH TIME ZONE
-    AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+    AND es_streams.stream_id > %(after_stream_id)b::TEXT
 ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -387,13 +386,13 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=False)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
-    AND es_streams.category = %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::TEXT
+    AND es_streams.stream_id < (%(category)b::TEXT || '.')
+    AND es_streams.category = %(category)b::TEXT
     AND (
         es_streams.updated_at < %(after_time)b::TIMESTAMP WITH TIME ZONE
             OR es_streams.updated_at = %(after_time)b::TIMESTAMP WITH TIME ZONE
-            AND es_streams.stream_id > %(after_stream_id)b::VARCHAR
+            AND es_streams.stream_id > %(after_stream_id)b::TEXT
     )
 ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
@@ -401,9 +400,9 @@ LIMIT %(page_size)b::BIGINT;
 -- listing.list_streams(StreamOrder.RECENT, of_category=True, is_first=True)
 SELECT es_streams.stream_id, es_streams.version, es_streams.created_at, es_streams.updated_at
 FROM es_streams
-WHERE es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
-    AND es_streams.category = %(category)b::VARCHAR
+WHERE es_streams.stream_id >= %(category)b::TEXT
+    AND es_streams.stream_id < (%(category)b::TEXT || '.')
+    AND es_streams.category = %(category)b::TEXT
 ORDER BY es_streams.updated_at DESC, es_streams.stream_id
 LIMIT %(page_size)b::BIGINT;
 
@@ -436,15 +435,15 @@ LEFT OUTER JOIN (
 ) AS newest
     ON newest.stream_id = es_streams.stream_id
 WHERE es_streams.version >= %(min_version)b::BIGINT
-    AND es_streams.stream_id >= %(category)b::VARCHAR
-    AND es_streams.stream_id < (%(category)b::VARCHAR || '.')
-    AND es_streams.category = %(category)b::VARCHAR;
+    AND es_streams.stream_id >= %(category)b::TEXT
+    AND es_streams.stream_id < (%(category)b::TEXT || '.')
+    AND es_streams.category = %(category)b::TEXT;
 
 -- postgresql.append.append(Expectation.NEW)
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        VALUES (%(count)b::BIGINT, %(stream_id)b::TEXT COLLATE "C")
         ON CONFLICT (stream_id)
         DO NOTHING
         RETURNING es_streams.version
@@ -452,7 +451,7 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS stream_id,
+            %(stream_id)b::TEXT AS stream_id,
             (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
@@ -483,8 +482,8 @@ HAVING count(*) > 0;
 WITH
     head AS (
         UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=statement_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
             AND es_streams.deleted_version IS NULL
             AND es_streams.archived_version IS NULL
             AND es_streams.version = %(expected)b::BIGINT
@@ -493,7 +492,7 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS stream_id,
+            %(stream_id)b::TEXT AS stream_id,
             (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
@@ -524,8 +523,8 @@ HAVING count(*) > 0;
 WITH
     head AS (
         UPDATE es_streams
-        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-        WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+        SET version=(es_streams.version + %(count)b::BIGINT), updated_at=statement_timestamp()
+        WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
             AND es_streams.deleted_version IS NULL
             AND es_streams.archived_version IS NULL
             AND es_streams.version > 0
@@ -534,7 +533,7 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS stream_id,
+            %(stream_id)b::TEXT AS stream_id,
             (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
@@ -565,18 +564,18 @@ HAVING count(*) > 0;
 WITH
     head AS (
         INSERT INTO es_streams (version, stream_id)
-        VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+        VALUES (%(count)b::BIGINT, %(stream_id)b::TEXT COLLATE "C")
         ON CONFLICT (stream_id)
         DO UPDATE SET
             version = (es_streams.version + %(count)b::BIGINT),
-            updated_at = clock_timestamp()
+            updated_at = excluded.updated_at
         WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
         RETURNING es_streams.version
     ),
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR AS stream_id,
+            %(stream_id)b::TEXT AS stream_id,
             (head.version - %(count)b::BIGINT) + event.ordinal AS version,
             event.event_id AS event_id,
             event.event_type AS event_type,
@@ -607,7 +606,7 @@ HAVING count(*) > 0;
 WITH
     advanced AS (
         UPDATE es_streams
-        SET version=head.version, updated_at=clock_timestamp()
+        SET version=head.version, updated_at=statement_timestamp()
         FROM unnest(%(heads)b::TEXT[], %(head_versions)b::BIGINT[]) AS head(stream_id, version)
         WHERE es_streams.stream_id = head.stream_id
         RETURNING es_streams.stream_id
@@ -707,7 +706,7 @@ WITH
     ),
     advanced AS (
         UPDATE es_streams AS head
-        SET version = locked.version + locked.count, updated_at = clock_timestamp()
+        SET version = locked.version + locked.count, updated_at = statement_timestamp()
         FROM locked
         WHERE head.stream_id = locked.stream_id AND locked.is_accepted
         RETURNING locked.number, locked.version
@@ -764,29 +763,29 @@ FROM stored;
 -- postgresql.append_one.append_one(Expectation.NEW)
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    VALUES (%(count)b::BIGINT, %(stream_id)b::TEXT COLLATE "C")
     ON CONFLICT (stream_id)
     DO NOTHING
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS stream_id,
+    %(stream_id)b::TEXT AS stream_id,
     CAST(head.version AS BIGINT) AS version,
     %(event_id)b::UUID AS event_id,
-    %(event_type)b::VARCHAR AS event_type,
+    %(event_type)b::TEXT AS event_type,
     %(schema_version)b::INTEGER AS schema_version,
     %(codec)b::SMALLINT AS codec,
     %(data)b AS data,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
+    CAST(%(metadata)b::TEXT AS JSONB) AS metadata
 FROM head
 RETURNING es_events.version, es_events.position;
 
 -- postgresql.append_one.append_one(Expectation.VERSION)
 WITH head AS (
     UPDATE es_streams
-    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=statement_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
         AND es_streams.deleted_version IS NULL
         AND es_streams.archived_version IS NULL
         AND es_streams.version = %(expected)b::BIGINT
@@ -794,22 +793,22 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS stream_id,
+    %(stream_id)b::TEXT AS stream_id,
     CAST(head.version AS BIGINT) AS version,
     %(event_id)b::UUID AS event_id,
-    %(event_type)b::VARCHAR AS event_type,
+    %(event_type)b::TEXT AS event_type,
     %(schema_version)b::INTEGER AS schema_version,
     %(codec)b::SMALLINT AS codec,
     %(data)b AS data,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
+    CAST(%(metadata)b::TEXT AS JSONB) AS metadata
 FROM head
 RETURNING es_events.version, es_events.position;
 
 -- postgresql.append_one.append_one(Expectation.EXISTING)
 WITH head AS (
     UPDATE es_streams
-    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    SET version=(es_streams.version + %(count)b::BIGINT), updated_at=statement_timestamp()
+    WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
         AND es_streams.deleted_version IS NULL
         AND es_streams.archived_version IS NULL
         AND es_streams.version > 0
@@ -817,36 +816,38 @@ WITH head AS (
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS stream_id,
+    %(stream_id)b::TEXT AS stream_id,
     CAST(head.version AS BIGINT) AS version,
     %(event_id)b::UUID AS event_id,
-    %(event_type)b::VARCHAR AS event_type,
+    %(event_type)b::TEXT AS event_type,
     %(schema_version)b::INTEGER AS schema_version,
     %(codec)b::SMALLINT AS codec,
     %(data)b AS data,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
+    CAST(%(metadata)b::TEXT AS JSONB) AS metadata
 FROM head
 RETURNING es_events.version, es_events.position;
 
 -- postgresql.append_one.append_one(Expectation.NOTHING)
 WITH head AS (
     INSERT INTO es_streams (version, stream_id)
-    VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+    VALUES (%(count)b::BIGINT, %(stream_id)b::TEXT COLLATE "C")
     ON CONFLICT (stream_id)
-    DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+    DO UPDATE SET
+        version = (es_streams.version + %(count)b::BIGINT),
+        updated_at = excluded.updated_at
     WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
     RETURNING es_streams.version
 )
 INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS stream_id,
+    %(stream_id)b::TEXT AS stream_id,
     CAST(head.version AS BIGINT) AS version,
     %(event_id)b::UUID AS event_id,
-    %(event_type)b::VARCHAR AS event_type,
+    %(event_type)b::TEXT AS event_type,
     %(schema_version)b::INTEGER AS schema_version,
     %(codec)b::SMALLINT AS codec,
     %(data)b AS data,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
+    CAST(%(metadata)b::TEXT AS JSONB) AS metadata
 FROM head
 RETURNING es_events.version, es_events.position;
 
@@ -926,7 +927,7 @@ WITH
     ),
     advanced AS (
         UPDATE es_streams AS head
-        SET version = locked.version + locked.count, updated_at = clock_timestamp()
+        SET version = locked.version + locked.count, updated_at = statement_timestamp()
         FROM locked, verdict
         WHERE head.stream_id = locked.stream_id AND verdict.is_accepted
         RETURNING head.stream_id
@@ -983,7 +984,7 @@ WHERE verdict.is_accepted;
 -- with name_of_es_events = 'es_events'
 SELECT to_regclass('pg_catalog.pg_dist_schema') IS NOT NULL AS has_schemas
 FROM pg_catalog.pg_dist_partition
-WHERE pg_catalog.pg_dist_partition.logicalrelid = to_regclass(%(name_of_es_events)b::VARCHAR);
+WHERE pg_catalog.pg_dist_partition.logicalrelid = to_regclass(%(name_of_es_events)b::TEXT);
 
 -- postgresql.citus.local_group
 SELECT pg_catalog.pg_dist_local_group.groupid FROM pg_catalog.pg_dist_local_group;
@@ -996,9 +997,245 @@ SELECT EXISTS (
     WHERE pg_catalog.pg_dist_schema.schemaid = (
         SELECT pg_catalog.pg_class.relnamespace
         FROM pg_catalog.pg_class
-        WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+        WHERE pg_catalog.pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
     )
 ) AS is_distributed;
+
+-- postgresql.citus_log.appends_elsewhere
+-- with name_of_es_events = 'es_events'
+SELECT CAST(CAST(pg_class.oid AS REGCLASS) AS TEXT) AS es_events
+FROM pg_catalog.pg_locks
+JOIN pg_catalog.pg_class ON pg_class.oid = pg_locks.relation AND pg_class.relname = 'es_events'
+WHERE pg_locks.pid = pg_backend_pid()
+    AND pg_locks.locktype = 'relation'
+    AND pg_locks.mode = 'RowExclusiveLock'
+    AND pg_locks.relation <> to_regclass(%(name_of_es_events)b::TEXT);
+
+-- postgresql.citus_log.appends_on_coordinator
+-- with name_of_es_events = 'es_events'
+SELECT
+    holders.appenders,
+    holders.own,
+    current_setting('transaction_isolation') AS isolation_level,
+    pg_is_in_recovery() AS in_recovery,
+    state.persistence,
+    state.cache,
+    state.drawn
+FROM (
+    SELECT
+        CAST(pg_class.relpersistence AS TEXT) AS persistence,
+        pg_sequence.seqcache AS cache,
+        CASE
+            WHEN (
+                has_sequence_privilege(pg_sequence.seqrelid, 'SELECT')
+                    AND CAST(pg_class.relpersistence AS TEXT) = 'p'
+            )
+                THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
+            END AS drawn
+    FROM pg_catalog.pg_class
+    LEFT JOIN pg_catalog.pg_sequence
+        ON pg_sequence.seqrelid = (
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')) AS sequence
+        )
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
+) AS state
+JOIN LATERAL (
+    SELECT
+        array_agg(pg_locks.virtualtransaction) AS appenders,
+        bool_or(pg_locks.pid = pg_backend_pid()) AS own
+    FROM pg_catalog.pg_locks
+    WHERE pg_locks.locktype = 'relation'
+        AND pg_locks.database = (
+            SELECT pg_database.oid
+            FROM pg_catalog.pg_database
+            WHERE pg_database.datname = current_database()
+        )
+        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::TEXT)
+        AND pg_locks.mode = 'RowExclusiveLock'
+        AND pg_locks.granted
+) AS holders
+    ON true;
+
+-- postgresql.citus_log.appends_on_worker
+-- with name_of_es_events = 'es_events'
+SELECT
+    (
+        SELECT array_agg(held.virtualtransaction) AS appenders
+        FROM pg_lock_status() AS held
+        WHERE held.locktype = 'relation'
+            AND held.database = (
+                SELECT own.database
+                FROM pg_lock_status() AS own
+                WHERE own.pid = pg_backend_pid() AND own.relation = shard.tableoid
+                LIMIT 1
+            )
+            AND held.relation = shard.tableoid
+            AND held.mode = 'RowExclusiveLock'
+            AND held.granted
+    ) AS appenders,
+    server.es_events,
+    server.started_at,
+    server.in_recovery
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+JOIN (SELECT any_event.tableoid FROM es_events AS any_event LIMIT 1) AS shard ON true;
+
+-- postgresql.citus_log.end_of_log
+-- with name_of_es_events = 'es_events'
+SELECT
+    newest.position,
+    newest.event_id,
+    newest.stream_id,
+    newest.version,
+    known.positions,
+    known.ids,
+    server.es_events,
+    server.started_at,
+    server.in_recovery
+FROM (
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
+    pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS in_recovery
+) AS server
+JOIN (
+    SELECT array_agg(known_event.position) AS positions, array_agg(known_event.event_id) AS ids
+    FROM es_events AS known_event
+    WHERE known_event.position = any(%(positions)b::BIGINT[])
+) AS known
+    ON true
+LEFT JOIN (
+    SELECT
+        newest_event.position,
+        newest_event.event_id,
+        newest_event.stream_id,
+        newest_event.version
+    FROM es_events AS newest_event
+    ORDER BY newest_event.position DESC
+    LIMIT 1
+) AS newest
+    ON true;
+
+-- postgresql.citus_log.insert_rows(1)
+INSERT INTO es_events (version, event_id, schema_version, codec, stream_id, event_type, data, metadata)
+VALUES (
+    %(version_0)b::BIGINT,
+    %(event_id_0)b::UUID,
+    %(schema_version_0)b::INTEGER,
+    %(codec_0)b::SMALLINT,
+    %(stream_id)b::TEXT,
+    %(event_type_0)b::TEXT,
+    %(data_0)b,
+    CAST(%(metadata_0)b::TEXT AS JSONB)
+)
+RETURNING es_events.version, es_events.position;
+
+-- postgresql.citus_log.insert_rows(10)
+INSERT INTO es_events (version, event_id, schema_version, codec, stream_id, event_type, data, metadata)
+VALUES
+    (
+        %(version_0)b::BIGINT,
+        %(event_id_0)b::UUID,
+        %(schema_version_0)b::INTEGER,
+        %(codec_0)b::SMALLINT,
+        %(stream_id)b::TEXT,
+        %(event_type_0)b::TEXT,
+        %(data_0)b,
+        CAST(%(metadata_0)b::TEXT AS JSONB)
+    ),
+    (
+        %(version_1)b::BIGINT,
+        %(event_id_1)b::UUID,
+        %(schema_version_1)b::INTEGER,
+        %(codec_1)b::SMALLINT,
+        %(stream_id)b::TEXT,
+        %(event_type_1)b::TEXT,
+        %(data_1)b,
+        CAST(%(metadata_1)b::TEXT AS JSONB)
+    ),
+    (
+        %(version_2)b::BIGINT,
+        %(event_id_2)b::UUID,
+        %(schema_version_2)b::INTEGER,
+        %(codec_2)b::SMALLINT,
+        %(stream_id)b::TEXT,
+        %(event_type_2)b::TEXT,
+        %(data_2)b,
+        CAST(%(metadata_2)b::TEXT AS JSONB)
+    ),
+    (
+        %(version_3)b::BIGINT,
+        %(event_id_3)b::UUID,
+        %(schema_version_3)b::INTEGER,
+        %(codec_3)b::SMALLINT,
+        %(stream_id)b::TEXT,
+        %(event_type_3)b::TEXT,
+        %(data_3)b,
+        CAST(%(metadata_3)b::TEXT AS JSONB)
+    ),
+    (
+        %(version_4)b::BIGINT,
+        %(event_id_4)b::UUID,
+        %(schema_version_4)b::INTEGER,
+        %(codec_4)b::SMALLINT,
+        %(stream_id)b::TEXT,
+        %(event_type_4)b::TEXT,
+        %(data_4)b,
+        CAST(%(metadata_4)b::TEXT AS JSONB)
+    ),
+    (
+        %(version_5)b::BIGINT,
+        %(event_id_5)b::UUID,
+        %(schema_version_5)b::INTEGER,
+        %(codec_5)b::SMALLINT,
+        %(stream_id)b::TEXT,
+        %(event_type_5)b::TEXT,
+        %(data_5)b,
+        CAST(%(metadata_5)b::TEXT AS JSONB)
+    ),
+    (
+        %(version_6)b::BIGINT,
+        %(event_id_6)b::UUID,
+        %(schema_version_6)b::INTEGER,
+        %(codec_6)b::SMALLINT,
+        %(stream_id)b::TEXT,
+        %(event_type_6)b::TEXT,
+        %(data_6)b,
+        CAST(%(metadata_6)b::TEXT AS JSONB)
+    ),
+    (
+        %(version_7)b::BIGINT,
+        %(event_id_7)b::UUID,
+        %(schema_version_7)b::INTEGER,
+        %(codec_7)b::SMALLINT,
+        %(stream_id)b::TEXT,
+        %(event_type_7)b::TEXT,
+        %(data_7)b,
+        CAST(%(metadata_7)b::TEXT AS JSONB)
+    ),
+    (
+        %(version_8)b::BIGINT,
+        %(event_id_8)b::UUID,
+        %(schema_version_8)b::INTEGER,
+        %(codec_8)b::SMALLINT,
+        %(stream_id)b::TEXT,
+        %(event_type_8)b::TEXT,
+        %(data_8)b,
+        CAST(%(metadata_8)b::TEXT AS JSONB)
+    ),
+    (
+        %(version_9)b::BIGINT,
+        %(event_id_9)b::UUID,
+        %(schema_version_9)b::INTEGER,
+        %(codec_9)b::SMALLINT,
+        %(stream_id)b::TEXT,
+        %(event_type_9)b::TEXT,
+        %(data_9)b,
+        CAST(%(metadata_9)b::TEXT AS JSONB)
+    )
+RETURNING es_events.version, es_events.position;
 
 -- postgresql.copy.copy_events(('stream_id', 'version', 'event_id', 'event_type', 'schema_version', 'codec', 'data', 'metadata'))
 COPY es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
@@ -1027,13 +1264,15 @@ FROM STDIN (FORMAT BINARY);
 
 -- postgresql.copy.row_security
 -- with name_of_es_events = 'es_events'
-SELECT row_security_active(to_regclass(%(name_of_es_events)b::VARCHAR)) AS is_in_force;
+SELECT row_security_active(to_regclass(%(name_of_es_events)b::TEXT)) AS is_in_force;
 
 -- postgresql.diagnosis.prepared_transactions
 SELECT
     CAST(pg_catalog.pg_prepared_xacts.gid AS TEXT) AS gid,
     CAST(pg_catalog.pg_prepared_xacts.owner AS TEXT) AS owner,
-    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_prepared_xacts.prepared) AS BIGINT) AS seconds
+    CAST(
+        date_part('epoch', statement_timestamp() - pg_catalog.pg_prepared_xacts.prepared) AS BIGINT
+    ) AS seconds
 FROM pg_catalog.pg_prepared_xacts
 WHERE pg_catalog.pg_prepared_xacts.database = current_database()
 ORDER BY pg_catalog.pg_prepared_xacts.prepared;
@@ -1066,12 +1305,12 @@ SELECT
     pg_stat_get_dead_tuples(pg_catalog.pg_class.oid) AS dead_rows
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
-    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
-    to_regclass(%(name_of_es_schema)b::VARCHAR),
-    to_regclass(%(name_of_es_streams)b::VARCHAR),
-    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
-    to_regclass(%(name_of_es_events)b::VARCHAR),
-    to_regclass(%(name_of_snapshots)b::VARCHAR)
+    to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_schema)b::TEXT),
+    to_regclass(%(name_of_es_streams)b::TEXT),
+    to_regclass(%(name_of_es_dead_letters)b::TEXT),
+    to_regclass(%(name_of_es_events)b::TEXT),
+    to_regclass(%(name_of_snapshots)b::TEXT)
 )
 ORDER BY pg_catalog.pg_class.relname;
 
@@ -1082,7 +1321,9 @@ SELECT
     CAST(pg_catalog.pg_stat_activity.usename AS TEXT) AS usename,
     CAST(pg_catalog.pg_stat_activity.application_name AS TEXT) AS application_name,
     CAST(pg_catalog.pg_stat_activity.state AS TEXT) AS state,
-    CAST(date_part('epoch', clock_timestamp() - pg_catalog.pg_stat_activity.xact_start) AS BIGINT) AS seconds
+    CAST(
+        date_part('epoch', statement_timestamp() - pg_catalog.pg_stat_activity.xact_start) AS BIGINT
+    ) AS seconds
 FROM pg_catalog.pg_stat_activity
 JOIN pg_catalog.pg_locks ON pg_catalog.pg_locks.pid = pg_catalog.pg_stat_activity.pid
 WHERE pg_catalog.pg_locks.locktype = 'relation'
@@ -1091,7 +1332,7 @@ WHERE pg_catalog.pg_locks.locktype = 'relation'
         FROM pg_catalog.pg_database
         WHERE pg_catalog.pg_database.datname = current_database()
     )
-    AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+    AND pg_catalog.pg_locks.relation = to_regclass(%(name_of_es_events)b::TEXT)
     AND pg_catalog.pg_locks.mode = 'RowExclusiveLock'
     AND pg_catalog.pg_locks.granted
     AND pg_catalog.pg_stat_activity.pid != pg_backend_pid()
@@ -1099,11 +1340,11 @@ ORDER BY pg_catalog.pg_stat_activity.xact_start;
 
 -- postgresql.history.find_setting_of_history_changes
 -- with setting = 'eventstore.allow_history_changes'
-SELECT current_setting(%(setting)b::VARCHAR, true) AS value;
+SELECT current_setting(%(setting)b::TEXT, true) AS value;
 
 -- postgresql.history.set_history_changes
 -- with setting = 'eventstore.allow_history_changes'
-SELECT set_config(%(setting)b::VARCHAR, %(value)b::VARCHAR, true) AS value;
+SELECT set_config(%(setting)b::TEXT, %(value)b::TEXT, true) AS value;
 
 -- postgresql.lock_table.lock_derived_rows
 LOCK TABLE snapshots, es_dead_letters IN SHARE ROW EXCLUSIVE MODE;
@@ -1127,7 +1368,7 @@ SELECT
     server.started_at,
     server.in_recovery
 FROM (
-    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
     pg_postmaster_start_time() AS started_at,
     pg_is_in_recovery() AS in_recovery
 ) AS server
@@ -1182,7 +1423,7 @@ SELECT
             )
         END AS next_id
 FROM (
-    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
     pg_postmaster_start_time() AS started_at,
     pg_is_in_recovery() AS in_recovery
 ) AS server
@@ -1200,9 +1441,9 @@ JOIN (
     FROM pg_catalog.pg_class
     LEFT JOIN pg_catalog.pg_sequence
         ON pg_sequence.seqrelid = (
-            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')) AS sequence
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')) AS sequence
         )
-    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
 ) AS state
     ON true
 LEFT JOIN (
@@ -1238,7 +1479,7 @@ JOIN LATERAL (
             FROM pg_catalog.pg_database
             WHERE pg_database.datname = current_database()
         )
-        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::TEXT)
         AND pg_locks.mode = 'RowExclusiveLock'
         AND pg_locks.granted
 ) AS holders
@@ -1246,25 +1487,23 @@ JOIN LATERAL (
 
 -- postgresql.notifications.notification_channel
 -- with name_of_es_events = 'es_events'
-SELECT concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)) AS channel;
+SELECT concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS TEXT)) AS channel;
 
 -- postgresql.notifications.notify
 -- with name_of_es_events = 'es_events'
 SELECT pg_notify(
-    concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS TEXT)),
-    ''
+    concat('eventstore_', CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS TEXT)), ''
 ) AS notification;
 
 -- postgresql.positions.continue_positions
 -- with name_of_es_events = 'es_events'
 SELECT setval(
-    CAST(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position') AS REGCLASS),
-    newest.position
+    CAST(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position') AS REGCLASS),
+    %(newest)b::BIGINT
 ) AS position
-FROM (SELECT max(es_events.position) AS position FROM es_events) AS newest
-WHERE newest.position > coalesce(
+WHERE %(newest)b::BIGINT > coalesce(
     pg_sequence_last_value(
-        CAST(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position') AS REGCLASS)
+        CAST(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position') AS REGCLASS)
     ),
     0
 );
@@ -1290,10 +1529,29 @@ FROM (
     FROM pg_catalog.pg_class
     LEFT JOIN pg_catalog.pg_sequence
         ON pg_sequence.seqrelid = (
-            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')) AS sequence
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')) AS sequence
         )
-    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
 ) AS state;
+
+-- postgresql.positions.drawing_state
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(pg_class.relpersistence AS TEXT) AS persistence,
+    pg_sequence.seqcache AS cache,
+    CASE
+        WHEN (
+            has_sequence_privilege(pg_sequence.seqrelid, 'SELECT')
+                AND CAST(pg_class.relpersistence AS TEXT) = 'p'
+        )
+            THEN coalesce(pg_sequence_last_value(pg_sequence.seqrelid), -1)
+        END AS drawn
+FROM pg_catalog.pg_class
+LEFT JOIN pg_catalog.pg_sequence
+    ON pg_sequence.seqrelid = (
+        SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')) AS sequence
+    )
+WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT);
 
 -- postgresql.positions.drawn_positions('public', 'es_events_position_seq')
 SELECT
@@ -1308,13 +1566,13 @@ SELECT pg_catalog.pg_namespace.nspname, pg_catalog.pg_class.relname
 FROM pg_catalog.pg_class
 JOIN pg_catalog.pg_namespace ON pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace
 WHERE pg_catalog.pg_class.oid = to_regclass(
-    pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')
+    pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')
 );
 
 -- postgresql.positions.set_last_position
 -- with name_of_es_events = 'es_events'
 SELECT setval(
-    to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')),
+    to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')),
     %(position)b::BIGINT
 ) AS position;
 
@@ -1323,7 +1581,7 @@ SELECT setval(
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -1367,7 +1625,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -1411,7 +1669,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -1475,7 +1733,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -1584,7 +1842,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -1654,7 +1912,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -1724,7 +1982,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -1834,7 +2092,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -1944,7 +2202,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -2015,7 +2273,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -2126,7 +2384,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -2262,7 +2520,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -2326,7 +2584,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -2472,7 +2730,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -2542,7 +2800,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -2612,7 +2870,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -2759,7 +3017,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -2906,7 +3164,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -2977,7 +3235,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -3125,7 +3383,7 @@ ORDER BY position;
 SELECT
     CAST(0 AS BIGINT) AS position,
     CAST(NULL AS TEXT) AS stream_id,
-    CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS version,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
     (
         SELECT settled.event_id
         FROM es_events AS settled
@@ -3348,12 +3606,12 @@ SELECT
     ) AS rows
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
-    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
-    to_regclass(%(name_of_es_schema)b::VARCHAR),
-    to_regclass(%(name_of_es_streams)b::VARCHAR),
-    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
-    to_regclass(%(name_of_es_events)b::VARCHAR),
-    to_regclass(%(name_of_snapshots)b::VARCHAR)
+    to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_schema)b::TEXT),
+    to_regclass(%(name_of_es_streams)b::TEXT),
+    to_regclass(%(name_of_es_dead_letters)b::TEXT),
+    to_regclass(%(name_of_es_events)b::TEXT),
+    to_regclass(%(name_of_snapshots)b::TEXT)
 );
 
 -- postgresql.statistics.sizes
@@ -3365,12 +3623,12 @@ SELECT
     pg_table_size(pg_catalog.pg_class.oid) AS bytes
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
-    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
-    to_regclass(%(name_of_es_schema)b::VARCHAR),
-    to_regclass(%(name_of_es_streams)b::VARCHAR),
-    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
-    to_regclass(%(name_of_es_events)b::VARCHAR),
-    to_regclass(%(name_of_snapshots)b::VARCHAR)
+    to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_schema)b::TEXT),
+    to_regclass(%(name_of_es_streams)b::TEXT),
+    to_regclass(%(name_of_es_dead_letters)b::TEXT),
+    to_regclass(%(name_of_es_events)b::TEXT),
+    to_regclass(%(name_of_snapshots)b::TEXT)
 )
 UNION ALL
 SELECT
@@ -3381,18 +3639,18 @@ FROM pg_catalog.pg_class
 JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.oid
 JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
 WHERE pg_catalog.pg_class.oid IN (
-    to_regclass(%(name_of_es_checkpoints)b::VARCHAR),
-    to_regclass(%(name_of_es_schema)b::VARCHAR),
-    to_regclass(%(name_of_es_streams)b::VARCHAR),
-    to_regclass(%(name_of_es_dead_letters)b::VARCHAR),
-    to_regclass(%(name_of_es_events)b::VARCHAR),
-    to_regclass(%(name_of_snapshots)b::VARCHAR)
+    to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_schema)b::TEXT),
+    to_regclass(%(name_of_es_streams)b::TEXT),
+    to_regclass(%(name_of_es_dead_letters)b::TEXT),
+    to_regclass(%(name_of_es_events)b::TEXT),
+    to_regclass(%(name_of_snapshots)b::TEXT)
 );
 
 -- postgresql.transactions.transaction_id
 -- with name_of_es_checkpoints = 'es_checkpoints'
 SELECT CAST(pg_current_xact_id() AS TEXT) AS id,
-CAST(CAST(to_regclass(%(name_of_es_checkpoints)b::VARCHAR) AS OID) AS BIGINT) AS es_checkpoints;
+CAST(CAST(to_regclass(%(name_of_es_checkpoints)b::TEXT) AS OID) AS BIGINT) AS es_checkpoints;
 
 -- postgresql.transfer.find_stored
 SELECT
@@ -3418,9 +3676,9 @@ SELECT
     es_events.event_id,
     es_events.stream_id,
     es_events.event_type,
-    %(projection)b::VARCHAR AS projection,
+    %(projection)b::TEXT AS projection,
     %(attempts)b::INTEGER AS attempts,
-    %(error)b::VARCHAR AS error,
+    %(error)b::TEXT AS error,
     'pending' AS status
 FROM es_events
 WHERE es_events.position = %(position)b::BIGINT;
@@ -3429,30 +3687,30 @@ WHERE es_events.position = %(position)b::BIGINT;
 UPDATE es_checkpoints
 SET
     position=%(position)b::BIGINT,
-    updated_at=clock_timestamp(),
-    seen_at=clock_timestamp(),
+    updated_at=statement_timestamp(),
+    seen_at=statement_timestamp(),
     failed_at=NULL,
-    worker=%(worker)b::VARCHAR,
+    worker=%(worker)b::TEXT,
     failure=NULL,
     event_position=%(event_position)b::BIGINT,
     event_id=%(event_id)b::UUID,
-    event_stream_id=%(event_stream_id)b::VARCHAR,
+    event_stream_id=%(event_stream_id)b::TEXT,
     event_version=%(event_version)b::BIGINT
-WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C" AND es_checkpoints.position = %(old)b::BIGINT
+WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C" AND es_checkpoints.position = %(old)b::BIGINT
 RETURNING es_checkpoints.position;
 
 -- projections.blocked_streams
 SELECT DISTINCT es_dead_letters.stream_id
 FROM es_dead_letters
-WHERE es_dead_letters.projection = %(projection)b::VARCHAR AND es_dead_letters.status = 'pending';
+WHERE es_dead_letters.projection = %(projection)b::TEXT AND es_dead_letters.status = 'pending';
 
 -- projections.close_dead_letter
 UPDATE es_dead_letters
 SET
-    closed_at=clock_timestamp(),
-    status=%(status)b::VARCHAR,
-    note=coalesce(%(note)b::VARCHAR, es_dead_letters.note)
-WHERE es_dead_letters.projection = %(projection)b::VARCHAR
+    closed_at=statement_timestamp(),
+    status=%(status)b::TEXT,
+    note=coalesce(%(note)b::TEXT, es_dead_letters.note)
+WHERE es_dead_letters.projection = %(projection)b::TEXT
     AND es_dead_letters.status = 'pending'
     AND es_dead_letters.position = %(at_position)b::BIGINT
 RETURNING es_dead_letters.position;
@@ -3474,23 +3732,23 @@ FROM (
 
 -- projections.create_checkpoint
 INSERT INTO es_checkpoints (position, name)
-VALUES (%(position)b::BIGINT, %(name)b::VARCHAR)
+VALUES (%(position)b::BIGINT, %(name)b::TEXT)
 ON CONFLICT (name)
 DO NOTHING;
 
 -- projections.delete_checkpoint
-DELETE FROM es_checkpoints WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C";
+DELETE FROM es_checkpoints WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C";
 
 -- projections.delete_dead_letters
-DELETE FROM es_dead_letters WHERE es_dead_letters.projection = %(projection)b::VARCHAR COLLATE "C";
+DELETE FROM es_dead_letters WHERE es_dead_letters.projection = %(projection)b::TEXT COLLATE "C";
 
 -- projections.fail_dead_letter
 UPDATE es_dead_letters
 SET
-    last_failed_at=clock_timestamp(),
+    last_failed_at=statement_timestamp(),
     attempts=(es_dead_letters.attempts + 1),
-    error=%(error)b::VARCHAR
-WHERE es_dead_letters.projection = %(projection)b::VARCHAR
+    error=%(error)b::TEXT
+WHERE es_dead_letters.projection = %(projection)b::TEXT
     AND es_dead_letters.status = 'pending'
     AND es_dead_letters.position = %(at_position)b::BIGINT
 RETURNING es_dead_letters.position, es_dead_letters.attempts;
@@ -3501,7 +3759,7 @@ SELECT
     es_checkpoints.seen_at,
     es_checkpoints.worker,
     es_checkpoints.failure,
-    clock_timestamp() AS now,
+    statement_timestamp() AS now,
     es_checkpoints.failed_at,
     es_checkpoints.event_position,
     es_checkpoints.event_id,
@@ -3513,7 +3771,7 @@ SELECT
         WHERE checkpoint_event.position = es_checkpoints.event_position
     ) AS id_there
 FROM es_checkpoints
-WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C";
+WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C";
 
 -- projections.find_checkpoints
 SELECT
@@ -3524,7 +3782,7 @@ SELECT
     es_checkpoints.updated_at,
     es_checkpoints.seen_at,
     es_checkpoints.failed_at,
-    clock_timestamp() AS now,
+    statement_timestamp() AS now,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
             THEN es_checkpoints.position > (
@@ -3570,8 +3828,8 @@ SELECT
     es_dead_letters.last_failed_at,
     es_dead_letters.closed_at
 FROM es_dead_letters
-WHERE es_dead_letters.projection = %(projection)b::VARCHAR COLLATE "C"
-    AND es_dead_letters.status = %(status)b::VARCHAR COLLATE "C"
+WHERE es_dead_letters.projection = %(projection)b::TEXT COLLATE "C"
+    AND es_dead_letters.status = %(status)b::TEXT COLLATE "C"
     AND es_dead_letters.position > %(after_position)b::BIGINT
 ORDER BY es_dead_letters.position
 LIMIT %(page_size)b::BIGINT;
@@ -3589,40 +3847,40 @@ SELECT
         WHERE checkpoint_event.position = es_checkpoints.event_position
     ) AS id_there
 FROM es_checkpoints
-WHERE es_checkpoints.name = %(name)b::VARCHAR COLLATE "C"
+WHERE es_checkpoints.name = %(name)b::TEXT COLLATE "C"
 FOR UPDATE SKIP LOCKED;
 
 -- projections.mark_failed
 UPDATE es_checkpoints
-SET failed_at=clock_timestamp(), failure=%(failure)b::VARCHAR
+SET failed_at=statement_timestamp(), failure=%(failure)b::TEXT
 WHERE es_checkpoints.name = (
     SELECT es_checkpoints.name
     FROM es_checkpoints
-    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    WHERE es_checkpoints.name = %(name)b::TEXT
     FOR UPDATE SKIP LOCKED
 );
 
 -- projections.mark_retrying
 UPDATE es_checkpoints
 SET
-    seen_at=clock_timestamp(),
+    seen_at=statement_timestamp(),
     failed_at=NULL,
-    worker=%(worker)b::VARCHAR,
-    failure=%(failure)b::VARCHAR
+    worker=%(worker)b::TEXT,
+    failure=%(failure)b::TEXT
 WHERE es_checkpoints.name = (
     SELECT es_checkpoints.name
     FROM es_checkpoints
-    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    WHERE es_checkpoints.name = %(name)b::TEXT
     FOR UPDATE SKIP LOCKED
 );
 
 -- projections.mark_seen
 UPDATE es_checkpoints
-SET seen_at=clock_timestamp(), worker=%(worker)b::VARCHAR
+SET seen_at=statement_timestamp(), worker=%(worker)b::TEXT
 WHERE es_checkpoints.name = (
     SELECT es_checkpoints.name
     FROM es_checkpoints
-    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    WHERE es_checkpoints.name = %(name)b::TEXT
     FOR UPDATE SKIP LOCKED
 );
 
@@ -3632,10 +3890,10 @@ SET seen_at=NULL
 WHERE es_checkpoints.name = (
     SELECT es_checkpoints.name
     FROM es_checkpoints
-    WHERE es_checkpoints.name = %(name)b::VARCHAR
+    WHERE es_checkpoints.name = %(name)b::TEXT
     FOR UPDATE SKIP LOCKED
 )
-    AND es_checkpoints.worker = %(worker)b::VARCHAR;
+    AND es_checkpoints.worker = %(worker)b::TEXT;
 
 -- projections.names_of_projections
 SELECT es_checkpoints.name FROM es_checkpoints ORDER BY es_checkpoints.name;
@@ -3678,7 +3936,7 @@ SELECT
     ) AS dead_letters,
     es_checkpoints.failure,
     es_checkpoints.failed_at,
-    clock_timestamp() AS now,
+    statement_timestamp() AS now,
     CASE
         WHEN (es_checkpoints.event_id IS NULL)
             THEN es_checkpoints.position > (
@@ -3722,37 +3980,37 @@ SELECT
     es_events.recorded_at
 FROM es_events, es_dead_letters
 WHERE es_events.position = es_dead_letters.position
-    AND es_dead_letters.projection = %(projection)b::VARCHAR
+    AND es_dead_letters.projection = %(projection)b::TEXT
     AND es_dead_letters.status = 'pending'
-    AND es_dead_letters.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    AND es_dead_letters.stream_id = %(stream_id)b::TEXT COLLATE "C"
 ORDER BY es_dead_letters.position
 LIMIT %(page_size)b::BIGINT;
 
 -- projections.rename_checkpoint
-UPDATE es_checkpoints SET name=%(new_name)b::VARCHAR WHERE es_checkpoints.name = %(name)b::VARCHAR;
+UPDATE es_checkpoints SET name=%(new_name)b::TEXT WHERE es_checkpoints.name = %(name)b::TEXT;
 
 -- projections.rename_dead_letters
 UPDATE es_dead_letters
-SET projection=%(new_name)b::VARCHAR
-WHERE es_dead_letters.projection = %(name)b::VARCHAR;
+SET projection=%(new_name)b::TEXT
+WHERE es_dead_letters.projection = %(name)b::TEXT;
 
 -- projections.set_checkpoint
 UPDATE es_checkpoints
 SET
     position=%(position)b::BIGINT,
-    updated_at=clock_timestamp(),
+    updated_at=statement_timestamp(),
     failed_at=NULL,
     failure=NULL,
     event_position=NULL,
     event_id=NULL,
     event_stream_id=NULL,
     event_version=NULL
-WHERE es_checkpoints.name = %(name)b::VARCHAR;
+WHERE es_checkpoints.name = %(name)b::TEXT;
 
 -- reading.newest_stored_version
 SELECT max(es_events.version) AS version
 FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
 -- reading.read_backwards
 SELECT
@@ -3767,7 +4025,7 @@ SELECT
     CAST(es_events.metadata AS TEXT) AS metadata,
     es_events.recorded_at
 FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_events.version > %(after_version)b::BIGINT
     AND es_events.version <= %(up_to_version)b::BIGINT
 ORDER BY es_events.version DESC
@@ -3786,7 +4044,7 @@ SELECT
     CAST(es_events.metadata AS TEXT) AS metadata,
     es_events.recorded_at
 FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND es_events.version > %(after_version)b::BIGINT
     AND es_events.version <= %(up_to_version)b::BIGINT
 ORDER BY es_events.version
@@ -3795,7 +4053,7 @@ LIMIT %(page_size)b::BIGINT;
 -- reading.stream_version
 SELECT es_streams.version
 FROM es_streams
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
 -- recoding.payloads_of_other_codecs
 SELECT es_events.position, es_events.event_type, es_events.codec, es_events.data
@@ -3814,20 +4072,20 @@ RETURNING es_events.position;
 
 -- repairs.delete_head_without_events
 DELETE FROM es_streams
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR
+WHERE es_streams.stream_id = %(stream_id)b::TEXT
     AND NOT (EXISTS (SELECT 1 FROM es_events WHERE es_events.stream_id = es_streams.stream_id))
 RETURNING es_streams.version;
 
 -- repairs.delete_snapshot_at_version
 DELETE FROM snapshots
-WHERE snapshots.stream_id = %(stream_id)b::VARCHAR
+WHERE snapshots.stream_id = %(stream_id)b::TEXT
     AND snapshots.schema_version = %(schema_version)b::INTEGER
     AND snapshots.version = %(version)b::BIGINT
 RETURNING snapshots.version;
 
 -- repairs.delete_snapshots_beyond_head
 DELETE FROM snapshots
-WHERE snapshots.stream_id = %(stream_id)b::VARCHAR
+WHERE snapshots.stream_id = %(stream_id)b::TEXT
     AND NOT (
         (
             EXISTS (
@@ -3849,7 +4107,7 @@ SELECT
     min(es_events.recorded_at) AS created_at,
     max(es_events.recorded_at) AS updated_at
 FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::VARCHAR
+WHERE es_events.stream_id = %(stream_id)b::TEXT
 GROUP BY es_events.stream_id
 ON CONFLICT (stream_id)
 DO UPDATE SET
@@ -3868,19 +4126,19 @@ FROM es_schema;
 
 -- snapshots.delete_snapshot
 DELETE FROM snapshots
-WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+WHERE snapshots.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND snapshots.schema_version = %(schema_version)b::INTEGER
 RETURNING snapshots.version;
 
 -- snapshots.delete_snapshots
 DELETE FROM snapshots
-WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+WHERE snapshots.stream_id = %(stream_id)b::TEXT COLLATE "C"
 RETURNING snapshots.version;
 
 -- snapshots.load_snapshot
 SELECT snapshots.version, snapshots.codec, snapshots.state, snapshots.created_at
 FROM snapshots, es_streams
-WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+WHERE snapshots.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND snapshots.schema_version = %(schema_version)b::INTEGER
     AND es_streams.stream_id = snapshots.stream_id
     AND snapshots.version <= es_streams.version;
@@ -3888,19 +4146,18 @@ WHERE snapshots.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
 -- snapshots.save_snapshot
 INSERT INTO snapshots (stream_id, schema_version, version, codec, state)
 SELECT
-    %(stream_id)b::VARCHAR AS stream_id,
+    %(stream_id)b::TEXT AS stream_id,
     %(schema_version)b::INTEGER AS schema_version,
     %(version)b::BIGINT AS version,
     %(codec)b::SMALLINT AS codec,
     %(state)b AS state
 FROM es_streams
 JOIN es_events ON es_events.stream_id = es_streams.stream_id AND es_events.version = %(version)b::BIGINT
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
-    AND es_streams.version >= %(version)b::BIGINT
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C" AND es_streams.version >= %(version)b::BIGINT
 ON CONFLICT (stream_id, schema_version)
 DO UPDATE SET
     version = excluded.version,
-    created_at = clock_timestamp(),
+    created_at = excluded.created_at,
     codec = excluded.codec,
     state = excluded.state
 WHERE snapshots.version < excluded.version
@@ -3960,7 +4217,7 @@ GROUP BY es_events.category, es_events.event_type;
 SELECT es_streams.category, count(*) AS streams FROM es_streams GROUP BY es_streams.category;
 
 -- statistics.time_now
-SELECT clock_timestamp() AS now;
+SELECT statement_timestamp() AS now;
 
 -- transfer.insert_snapshot
 INSERT INTO snapshots (version, created_at, schema_version, codec, stream_id, state)
@@ -3969,7 +4226,7 @@ VALUES (
     %(created_at)b::TIMESTAMP WITH TIME ZONE,
     %(schema_version)b::INTEGER,
     %(codec)b::SMALLINT,
-    %(stream_id)b::VARCHAR COLLATE "C",
+    %(stream_id)b::TEXT COLLATE "C",
     %(state)b
 )
 ON CONFLICT (stream_id, schema_version)
@@ -3989,8 +4246,8 @@ SELECT
     snapshots.state,
     snapshots.created_at
 FROM snapshots
-WHERE snapshots.stream_id > %(after_stream_id)b::VARCHAR
-    OR snapshots.stream_id = %(after_stream_id)b::VARCHAR
+WHERE snapshots.stream_id > %(after_stream_id)b::TEXT
+    OR snapshots.stream_id = %(after_stream_id)b::TEXT
     AND snapshots.schema_version > %(after_schema_version)b::INTEGER
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
@@ -4001,7 +4258,7 @@ VALUES (
     %(version)b::BIGINT,
     %(created_at)b::TIMESTAMP WITH TIME ZONE,
     %(updated_at)b::TIMESTAMP WITH TIME ZONE,
-    %(stream_id)b::VARCHAR COLLATE "C",
+    %(stream_id)b::TEXT COLLATE "C",
     %(deleted_version)b::BIGINT,
     %(archived_version)b::BIGINT
 )
@@ -4025,7 +4282,7 @@ SET
         WHEN (es_streams.version = %(at_version)b::BIGINT) THEN %(updated_at)b
         ELSE es_streams.updated_at
         END
-WHERE es_streams.stream_id = %(of_stream)b::VARCHAR;
+WHERE es_streams.stream_id = %(of_stream)b::TEXT;
 
 -- verification.breaks_of_stream
 SELECT step.version, step.position, step.version_before, step.position_before
@@ -4055,7 +4312,7 @@ FROM (
             OR length(es_events.event_type) NOT BETWEEN 1
             AND 255 AS is_out_of_bounds
     FROM es_events
-    WHERE es_events.stream_id = %(stream_id)b::VARCHAR
+    WHERE es_events.stream_id = %(stream_id)b::TEXT
 ) AS step
 WHERE step.version != step.version_before + 1 OR step.position <= step.position_before
 ORDER BY step.version, step.position
@@ -4107,7 +4364,7 @@ ORDER BY es_events.position;
 -- verification.end_of_streams
 SELECT es_streams.stream_id
 FROM es_streams
-WHERE es_streams.stream_id > %(after)b::VARCHAR
+WHERE es_streams.stream_id > %(after)b::TEXT
 ORDER BY es_streams.stream_id
 LIMIT 1
 OFFSET %(skipped)b::BIGINT;
@@ -4120,7 +4377,7 @@ SELECT
     es_events.schema_version,
     es_events.codec
 FROM es_events
-WHERE es_events.stream_id = %(stream_id)b::VARCHAR
+WHERE es_events.stream_id = %(stream_id)b::TEXT
     AND (
         es_events.position NOT BETWEEN 1
             AND 9223372036854775807
@@ -4137,7 +4394,7 @@ LIMIT %(page_size)b::BIGINT;
 -- verification.events_without_stream(bounded=False)
 SELECT es_events.stream_id, count(*) AS count, max(es_events.version) AS newest
 FROM es_events
-WHERE es_events.stream_id > %(after)b::VARCHAR
+WHERE es_events.stream_id > %(after)b::TEXT
     AND NOT (EXISTS (SELECT 1 FROM es_streams WHERE es_streams.stream_id = es_events.stream_id))
 GROUP BY es_events.stream_id
 ORDER BY es_events.stream_id
@@ -4146,8 +4403,8 @@ LIMIT %(page_size)b::BIGINT;
 -- verification.events_without_stream(bounded=True)
 SELECT es_events.stream_id, count(*) AS count, max(es_events.version) AS newest
 FROM es_events
-WHERE es_events.stream_id > %(after)b::VARCHAR
-    AND es_events.stream_id <= %(last)b::VARCHAR
+WHERE es_events.stream_id > %(after)b::TEXT
+    AND es_events.stream_id <= %(last)b::TEXT
     AND NOT (EXISTS (SELECT 1 FROM es_streams WHERE es_streams.stream_id = es_events.stream_id))
 GROUP BY es_events.stream_id
 ORDER BY es_events.stream_id
@@ -4171,7 +4428,7 @@ SELECT
     ) AS is_there
 FROM es_dead_letters
 WHERE (es_dead_letters.projection, es_dead_letters.position) > (
-    %(projection)b::VARCHAR, %(position)b::BIGINT
+    %(projection)b::TEXT, %(position)b::BIGINT
 )
     AND es_dead_letters.status = 'pending'
 ORDER BY es_dead_letters.projection, es_dead_letters.position
@@ -4187,9 +4444,7 @@ SELECT
     es_streams.version AS stream_version
 FROM snapshots
 LEFT OUTER JOIN es_streams ON es_streams.stream_id = snapshots.stream_id
-WHERE (snapshots.stream_id, snapshots.schema_version) > (
-    %(stream_id)b::VARCHAR, %(schema_version)b::INTEGER
-)
+WHERE (snapshots.stream_id, snapshots.schema_version) > (%(stream_id)b::TEXT, %(schema_version)b::INTEGER)
 ORDER BY snapshots.stream_id, snapshots.schema_version
 LIMIT %(page_size)b::BIGINT;
 
@@ -4237,12 +4492,12 @@ LEFT OUTER JOIN (
                 OR length(es_events.event_type) NOT BETWEEN 1
                 AND 255 AS is_out_of_bounds
         FROM es_events
-        WHERE es_events.stream_id > %(after)b::VARCHAR
+        WHERE es_events.stream_id > %(after)b::TEXT
     ) AS step
     GROUP BY step.stream_id
 ) AS summary
     ON summary.stream_id = es_streams.stream_id
-WHERE es_streams.stream_id > %(after)b::VARCHAR
+WHERE es_streams.stream_id > %(after)b::TEXT
 ORDER BY es_streams.stream_id;
 
 -- verification.stream_states(bounded=True)
@@ -4289,12 +4544,12 @@ LEFT OUTER JOIN (
                 OR length(es_events.event_type) NOT BETWEEN 1
                 AND 255 AS is_out_of_bounds
         FROM es_events
-        WHERE es_events.stream_id > %(after)b::VARCHAR AND es_events.stream_id <= %(last)b::VARCHAR
+        WHERE es_events.stream_id > %(after)b::TEXT AND es_events.stream_id <= %(last)b::TEXT
     ) AS step
     GROUP BY step.stream_id
 ) AS summary
     ON summary.stream_id = es_streams.stream_id
-WHERE es_streams.stream_id > %(after)b::VARCHAR AND es_streams.stream_id <= %(last)b::VARCHAR
+WHERE es_streams.stream_id > %(after)b::TEXT AND es_streams.stream_id <= %(last)b::TEXT
 ORDER BY es_streams.stream_id;
 
 
@@ -4445,27 +4700,27 @@ LEFT OUTER JOIN es_events
     ON es_events.stream_id = es_streams.stream_id
         AND es_events.version = es_streams.version
         AND es_events.event_type IN ('$stream-deleted', '$stream-archived')
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C";
 
 -- heads.write_head(Expectation.VERSION)
 UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=statement_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
     AND true
     AND es_streams.version = %(expected)b::BIGINT
 RETURNING es_streams.version;
 
 -- heads.write_head(Expectation.EXISTING)
 UPDATE es_streams
-SET version=(es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C" AND true AND es_streams.version > 0
+SET version=(es_streams.version + %(count)b::BIGINT), updated_at=statement_timestamp()
+WHERE es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C" AND true AND es_streams.version > 0
 RETURNING es_streams.version;
 
 -- heads.write_head(Expectation.NOTHING)
 INSERT INTO es_streams (version, stream_id)
-VALUES (%(count)b::BIGINT, %(stream_id)b::VARCHAR COLLATE "C")
+VALUES (%(count)b::BIGINT, %(stream_id)b::TEXT COLLATE "C")
 ON CONFLICT (stream_id)
-DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = clock_timestamp()
+DO UPDATE SET version = (es_streams.version + %(count)b::BIGINT), updated_at = excluded.updated_at
 WHERE true
 RETURNING es_streams.version;
 
@@ -4475,8 +4730,8 @@ RETURNING es_streams.version;
 -- postgresql.append_one.append_one(Expectation.VERSION)
 WITH head AS (
     UPDATE "Shop".es_streams
-    SET version=("Shop".es_streams.version + %(count)b::BIGINT), updated_at=clock_timestamp()
-    WHERE "Shop".es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C"
+    SET version=("Shop".es_streams.version + %(count)b::BIGINT), updated_at=statement_timestamp()
+    WHERE "Shop".es_streams.stream_id = %(stream_id)b::TEXT COLLATE "C"
         AND "Shop".es_streams.deleted_version IS NULL
         AND "Shop".es_streams.archived_version IS NULL
         AND "Shop".es_streams.version = %(expected)b::BIGINT
@@ -4484,14 +4739,14 @@ WITH head AS (
 )
 INSERT INTO "Shop".es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
 SELECT
-    %(stream_id)b::VARCHAR AS stream_id,
+    %(stream_id)b::TEXT AS stream_id,
     CAST(head.version AS BIGINT) AS version,
     %(event_id)b::UUID AS event_id,
-    %(event_type)b::VARCHAR AS event_type,
+    %(event_type)b::TEXT AS event_type,
     %(schema_version)b::INTEGER AS schema_version,
     %(codec)b::SMALLINT AS codec,
     %(data)b AS data,
-    CAST(%(metadata)b::VARCHAR AS JSONB) AS metadata
+    CAST(%(metadata)b::TEXT AS JSONB) AS metadata
 FROM head
 RETURNING "Shop".es_events.version, "Shop".es_events.position;
 
@@ -4535,7 +4790,7 @@ SELECT
             )
         END AS next_id
 FROM (
-    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::VARCHAR) AS OID) AS BIGINT) AS es_events,
+    SELECT CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS es_events,
     pg_postmaster_start_time() AS started_at,
     pg_is_in_recovery() AS in_recovery
 ) AS server
@@ -4553,9 +4808,9 @@ JOIN (
     FROM pg_catalog.pg_class
     LEFT JOIN pg_catalog.pg_sequence
         ON pg_sequence.seqrelid = (
-            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::VARCHAR, 'position')) AS sequence
+            SELECT to_regclass(pg_get_serial_sequence(%(name_of_es_events)b::TEXT, 'position')) AS sequence
         )
-    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::VARCHAR)
+    WHERE pg_class.oid = to_regclass(%(name_of_es_events)b::TEXT)
 ) AS state
     ON true
 LEFT JOIN (
@@ -4591,7 +4846,7 @@ JOIN LATERAL (
             FROM pg_catalog.pg_database
             WHERE pg_database.datname = current_database()
         )
-        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::VARCHAR)
+        AND pg_locks.relation = to_regclass(%(name_of_es_events)b::TEXT)
         AND pg_locks.mode = 'RowExclusiveLock'
         AND pg_locks.granted
 ) AS holders

@@ -244,9 +244,7 @@ RETURNING version;
 INSERT INTO es_streams (version, stream_id)
 VALUES (:count, :stream_id)
 ON CONFLICT (stream_id)
-DO UPDATE SET
-    version = (es_streams.version + :count),
-    updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+DO UPDATE SET version = (es_streams.version + :count), updated_at = excluded.updated_at
 WHERE es_streams.deleted_version IS NULL AND es_streams.archived_version IS NULL
 RETURNING version;
 
@@ -886,7 +884,7 @@ WHERE es_streams.stream_id = :stream_id AND es_streams.version >= :version
 ON CONFLICT (stream_id, schema_version)
 DO UPDATE SET
     version = excluded.version,
-    created_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now')),
+    created_at = excluded.created_at,
     codec = excluded.codec,
     state = excluded.state
 WHERE snapshots.version < excluded.version
@@ -2935,8 +2933,6 @@ RETURNING version;
 INSERT INTO es_streams (version, stream_id)
 VALUES (:count, :stream_id)
 ON CONFLICT (stream_id)
-DO UPDATE SET
-    version = (es_streams.version + :count),
-    updated_at = (strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+DO UPDATE SET version = (es_streams.version + :count), updated_at = excluded.updated_at
 WHERE 1 = 1
 RETURNING version;
