@@ -46,9 +46,13 @@ class Appender:
                 self._core.call_hooks(_appended([pending], [result]))
             return result
         with self._core.begin() as core:
-            result = Appender(replace(core, after_append=())).append(pending)
+            result = self._in(replace(core, after_append=())).append(pending)
             core.call_hooks(_appended([pending], [result]))
         return result
+
+    def _in(self, core: Core) -> "Appender":
+        """Return the same for another core, that of the open transaction."""
+        return Appender(core)
 
     def _append(self, pending: PendingAppend) -> AppendResult:
         if self._group_commit is None:
@@ -115,7 +119,7 @@ class Appender:
                 self._core.call_hooks(_appended(appends, results))
             return results
         with self._core.begin() as core:
-            results = Appender(replace(core, after_append=())).append_many(appends, atomic=atomic)
+            results = self._in(replace(core, after_append=())).append_many(appends, atomic=atomic)
             core.call_hooks(_appended(appends, results))
         return results
 
@@ -137,6 +141,7 @@ class Appender:
         try:
             with self._execution.transaction() as run:
                 check_positions(run, self._dialect)
+                self._before_heads(run, appends)
                 versions = self._lock_heads(run, appends)
                 for pending in appends:
                     version = versions.get(pending.stream_id, 0)
@@ -150,6 +155,7 @@ class Appender:
                         raise outcome
                     outcomes.append(outcome)
                 positions = self._dialect.store(run, accepted) if accepted else {}
+                self._after_events(run, accepted)
         except HeadClosed as closed:
             raise self._closed(closed, accepted) from None
         except VersionTaken as taken:
@@ -157,6 +163,12 @@ class Appender:
         ends = [(pending.stream_id, version + len(pending)) for pending, version in accepted]
         stored = iter([AppendResult(stream_id, version, positions[stream_id, version]) for stream_id, version in ends])
         return [next(stored) if outcome is None else outcome for outcome in outcomes]
+
+    def _before_heads(self, run: Run, appends: Sequence[PendingAppend]) -> None:
+        """Do what must come before the heads are locked: here, nothing."""
+
+    def _after_events(self, run: Run, accepted: Sequence[tuple[PendingAppend, int]]) -> None:
+        """Store what belongs to the events, each append with the version before it: here, nothing."""
 
     def _append_to_all(self, appends: Sequence[PendingAppend]) -> list[AppendResult | ConcurrencyConflict] | None:
         """Store all appends in one statement.

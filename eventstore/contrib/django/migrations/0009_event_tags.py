@@ -9,7 +9,9 @@ KEY = (
     (
         (
             "pk",
-            models.CompositePrimaryKey("tag", "position", blank=True, editable=False, primary_key=True, serialize=False),
+            models.CompositePrimaryKey(
+                "tag", "position", blank=True, editable=False, primary_key=True, serialize=False
+            ),
         ),
     )
     if HAS_COMPOSITE_KEYS
