@@ -568,6 +568,14 @@ class Dialect(Protocol):
         """Store tags of stored events, each by stream id, version and tag. Those that are stored are left alone."""
         ...
 
+    def has_tags(self, run: Run, stream_id: str, *, before_version: int) -> bool:
+        """Return whether the metadata of events of a stream before a version has tags."""
+        ...
+
+    def delete_tags(self, run: Run, stream_id: str, *, before_version: int) -> None:
+        """Delete the tags that the metadata of these events has."""
+        ...
+
     def raise_generation(self, run: Run) -> None:
         """Record that tags are added to old events, which refuses all boundaries that were read before.
 

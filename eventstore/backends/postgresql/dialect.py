@@ -53,7 +53,7 @@ from eventstore.statements.pages import fields_of, page_parameters
 from eventstore.statements.postgresql.append import append, append_to_many, create_heads, lock_heads
 from eventstore.statements.postgresql.append_group import append_group
 from eventstore.statements.postgresql.append_one import append_one
-from eventstore.statements.postgresql.append_tagged import append_tagged, insert_tags
+from eventstore.statements.postgresql.append_tagged import append_tagged
 from eventstore.statements.postgresql.append_to_all import OVERTAKEN, append_to_all
 from eventstore.statements.postgresql.boundaries import compare_boundaries, read_boundary
 from eventstore.statements.postgresql.copy import copy_events, row_security
@@ -68,6 +68,7 @@ from eventstore.statements.postgresql.tag_locks import (
     MAX_LOCKED_TAGS_OF_TRANSACTION,
     lock_tags,
 )
+from eventstore.statements.postgresql.tag_rows import delete_tags, find_tagged_event, insert_tags
 from eventstore.statements.reading import read_forwards
 from eventstore.streams import Expectation
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
@@ -244,6 +245,14 @@ class PostgreSQLDialect:
         """Store all tags in one statement."""
         stream_ids, versions, tags = (list(column) for column in zip(*rows, strict=True))
         run(insert_tags, stream_ids=stream_ids, versions=versions, tags=tags)
+
+    def has_tags(self, run: Run, stream_id: str, *, before_version: int) -> bool:
+        """Read the events of the stream."""
+        return bool(run(find_tagged_event, stream_id=stream_id, before_version=before_version))
+
+    def delete_tags(self, run: Run, stream_id: str, *, before_version: int) -> None:
+        """Delete in one statement."""
+        run(delete_tags, stream_id=stream_id, before_version=before_version)
 
     def raise_generation(self, run: Run) -> None:
         """Store a row."""

@@ -47,10 +47,11 @@ from eventstore.statements.sqlite.append import (
     last_position,
     set_head,
 )
-from eventstore.statements.sqlite.boundaries import compare_boundaries, insert_tag, read_boundary
+from eventstore.statements.sqlite.boundaries import compare_boundaries, read_boundary
 from eventstore.statements.sqlite.history import add_permission, remove_permission
 from eventstore.statements.sqlite.log_view import log_view
 from eventstore.statements.sqlite.read_page import read_everything, read_everything_backwards, read_matching
+from eventstore.statements.sqlite.tag_rows import delete_tags, find_tagged_event, insert_tag
 from eventstore.streams import Expectation
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
@@ -180,6 +181,14 @@ class SQLiteDialect:
     def insert_tags(self, run: Run, rows: Sequence[tuple[str, int, str]]) -> None:
         """Store the tags row by row."""
         run.many(insert_tag, [{"stream_id": row[0], "version": row[1], "tag": row[2]} for row in rows])
+
+    def has_tags(self, run: Run, stream_id: str, *, before_version: int) -> bool:
+        """Read the events of the stream."""
+        return bool(run(find_tagged_event, stream_id=stream_id, before_version=before_version))
+
+    def delete_tags(self, run: Run, stream_id: str, *, before_version: int) -> None:
+        """Delete in one statement."""
+        run(delete_tags, stream_id=stream_id, before_version=before_version)
 
     def raise_generation(self, run: Run) -> None:
         """Store a row."""

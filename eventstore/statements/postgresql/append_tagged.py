@@ -123,23 +123,3 @@ def append_tagged(expectation: Expectation) -> Statement:
         return sql_text(_APPEND.replace("{head}", head), tables, types=types)
 
     return append_tagged_to_stream
-
-
-_INSERT_TAGS: Final = """
-INSERT INTO {tags} (position, tag, event_type)
-SELECT event.position, wanted.tag, event.event_type
-FROM unnest(:stream_ids, :versions, :tags) AS wanted(stream_id, version, tag)
-JOIN LATERAL (
-    SELECT event.position, event.event_type
-    FROM {events} AS event
-    WHERE event.stream_id = (wanted.stream_id COLLATE "C") AND event.version = wanted.version
-    LIMIT 1
-) AS event ON true
-ON CONFLICT (tag, position) DO NOTHING
-"""
-
-
-def insert_tags(tables: Tables) -> ClauseElement:
-    """Store tags of stored events, in arrays of stream ids, versions and tags."""
-    types = {"stream_ids": ARRAY(Text), "versions": ARRAY(BigInteger), "tags": ARRAY(Text)}
-    return sql_text(_INSERT_TAGS, tables, types=types)

@@ -143,14 +143,3 @@ def read_boundary(tables: Tables) -> ClauseElement:
 def compare_boundaries(tables: Tables) -> ClauseElement:
     """Return whether boundaries are of this log, and the position of the first event that has changed one, or NULL."""
     return sql_text(_COMPARE, tables)
-
-
-def insert_tag(tables: Tables) -> ClauseElement:
-    """Store a tag of a stored event (by executemany)."""
-    sql = """
-INSERT OR IGNORE INTO {tags} (position, tag, event_type)
-SELECT event.position, :tag, event.event_type
-FROM {events} AS event
-WHERE event.stream_id = :stream_id AND event.version = :version
-"""
-    return sql_text(sql, tables)
