@@ -90,7 +90,7 @@ def check_condition(condition: object) -> tuple[Boundary, ...]:
         return ()
     boundaries = (condition,) if isinstance(condition, Boundary) else condition
     if isinstance(boundaries, str | bytes) or not isinstance(boundaries, Iterable):
-        msg = f"condition must be a Boundary, from EventStore.read_boundary, or a list of these, not {type(condition).__name__}"
+        msg = f"condition must be a Boundary, from read_boundary, or a list of these, not {type(condition).__name__}"
         raise InvalidInput(msg)
     checked = tuple(boundaries)
     for boundary in checked:

@@ -101,6 +101,9 @@ class Explaining:
         ((found,),) = self._connection.execute(explain.encode()).fetchall()
         raise Explained((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
 
+    def together(self, *_calls: Any) -> Sequence[Row]:
+        raise NotImplementedError
+
     @property
     def notes(self) -> dict[str, Any]:
         return {}

@@ -24,9 +24,9 @@ def encode_metadata(metadata: Mapping[str, Any] | None, tags: Sequence[str] = ()
     """Return the metadata as JSON text, with the tags of the event; None if there is neither.
 
     Raises:
-        InvalidMetadata: It is not a mapping of strings to JSON values, has the key of the tags, is nested more than 100 levels deep, contains
-            NaN, an infinity or -0.0 (whose sign PostgreSQL does not keep), or text with NUL (which PostgreSQL can't
-            store) or a lone surrogate.
+        InvalidMetadata: It is not a mapping of strings to JSON values, has the key of the tags, is nested more than 100
+            levels deep, contains NaN, an infinity or -0.0 (whose sign PostgreSQL does not keep), or text with NUL
+            (which PostgreSQL can't store) or a lone surrogate.
     """
     if metadata is None and not tags:
         return None

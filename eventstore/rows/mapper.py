@@ -140,7 +140,8 @@ class EventMapper:
             raise _repeated_id(append.stream_id, event_ids)
         codecs: list[int] = []
         data: list[bytes] = []
-        of_class, shape, tags = None, None, None
+        of_class, shape = None, None
+        tags: list[tuple[str, ...]] | None = None
         for index, event in enumerate(events):
             if type(event.data) is not of_class:  # often the same as that of the event before
                 of_class, shape = type(event.data), self.event_types.type_of(event.data)

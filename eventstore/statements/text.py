@@ -12,7 +12,8 @@ def sql_text(template: str, tables: Tables, /, *, types: dict[str, Any] | None =
     """Return a statement from SQL text.
 
     Args:
-        template: SQL with parameters such as `:stream_id`, and `{events}`, `{streams}` and `{tags}` for the names of the tables.
+        template: SQL with parameters such as `:stream_id`, and `{events}`, `{streams}` and `{tags}` for the names of
+            the tables.
         tables: The tables.
         types: The types of the parameters, for databases that can't infer them.
         parts: SQL for the other names in braces.

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 from threading import Lock
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from eventstore import ANY, NO_STREAM, Append, EventFilter, EventStore, NewEvent, RecordedEvent
 from eventstore.boundaries import Boundary
@@ -41,7 +41,7 @@ class Decided:
 
     queries: tuple[EventFilter, ...]
     read: frozenset[int]
-    event_id: object
+    event_id: UUID | None
     changed: int | None = None
 
 
@@ -73,7 +73,7 @@ class Courses:
         for course in range(COURSES):
             self._store.append(f"course-{uuid4()}", opened(course, 3), expected_version=NO_STREAM)
         with ThreadPoolExecutor(writers) as pool:
-            list(pool.map(lambda writer: self._write(Random(self._seed + writer), end), range(writers)))  # noqa: S311
+            list(pool.map(lambda writer: self._write(Random(self._seed + writer), end), range(writers)))
 
     def _write(self, random: Random, end: float) -> None:
         while time.monotonic() < end:
@@ -81,14 +81,13 @@ class Courses:
             decide = random.choice([self.enrol] * 6 + [self.withdraw] * 3 + [self.resize, self.audit, self.note])
             how = random.random()
             try:
-                if how < 0.7:  # noqa: PLR2004
+                if how < 0.7:
                     decide(self._store, course, student, random)
                     continue
                 with self._store.transaction() as tx:
                     before = decide(tx, course, student, random)
                     time.sleep(random.random() / 200)
-                    if how > 0.85:  # noqa: PLR2004
-                        raise RolledBack
+                    roll_back(if_true=how > 0.85)
             except RolledBack:
                 with self._lock:
                     self.decided = [each for each in self.decided if each is not before]
@@ -134,7 +133,7 @@ class Courses:
     def note(self, store: EventStore, course: str, student: str, random: Random) -> None:
         """Append without a condition, to one stream or two."""
         events = [NewEvent("noted", tags=[course]), NewEvent("noted", tags=[student, "notes"])]
-        if random.random() < 0.5:  # noqa: PLR2004
+        if random.random() < 0.5:
             store.append(f"notes-{random.randrange(3)}", events, expected_version=ANY)
         else:
             store.append_many([Append(f"notes-{uuid4()}", each, expected_version=ANY) for each in events])
@@ -187,6 +186,12 @@ class Courses:
     def counts(self) -> Counter[str]:
         """How many decisions were stored, and refused."""
         return Counter("refused" if each.event_id is None else "stored" for each in self.decided)
+
+
+def roll_back(*, if_true: bool) -> None:
+    """Raise the error that rolls the transaction back, or not."""
+    if if_true:
+        raise RolledBack
 
 
 def opened(course: int, capacity: int) -> NewEvent:

@@ -73,8 +73,8 @@ def lock_parameters(locks: TagLocks | None) -> dict[str, Any]:
     if locks is None or len(locks.written) + len(locks.read) > MAX_LOCKED_TAGS:
         return {"number": -1, "tags": [ALL_TAGS], "are_shared": [False]}
     tags = [*locks.written, *locks.read]
-    are_shared = [*repeat(False, len(locks.written)), *repeat(True, len(locks.read))]
-    return {"number": len(tags), "tags": [ALL_TAGS, *tags], "are_shared": [True, *are_shared]}
+    are_shared = [True, *(tag in locks.read for tag in tags)]
+    return {"number": len(tags), "tags": [ALL_TAGS, *tags], "are_shared": are_shared}
 
 
 def condition_parameters(condition: Condition | None) -> dict[str, Any]:

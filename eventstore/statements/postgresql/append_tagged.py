@@ -112,8 +112,8 @@ def append_tagged(expectation: Expectation) -> Statement:
     has changed one of them, or NULL; and version and position of the last event. These are NULL if nothing was stored,
     because of a boundary or a conflict; then nothing was changed or raised.
 
-    The tags must be locked by an earlier statement of the transaction. So the snapshot of this one, in which it compares
-    the boundaries, has all that those have stored who have held the locks before.
+    The tags must be locked by an earlier statement of the transaction. So the snapshot of this one, in which it
+    compares the boundaries, has all that those have stored who have held the locks before.
     """
 
     def append_tagged_to_stream(tables: Tables) -> ClauseElement:

@@ -141,7 +141,10 @@ WITH
 SELECT
     CAST(0 AS BIGINT) AS position,
     (
-        SELECT CAST(jsonb_agg(jsonb_build_array(last.pivot, last.position, last.event_id) ORDER BY last.number) AS TEXT) AS ends
+        SELECT
+            CAST(
+                jsonb_agg(jsonb_build_array(last.pivot, last.position, last.event_id) ORDER BY last.number) AS TEXT
+            ) AS ends
         FROM last
     ) AS stream_id,
     coalesce((SELECT max(tag.position) AS generation FROM {tags} AS tag WHERE tag.tag = ''), 0) AS version,

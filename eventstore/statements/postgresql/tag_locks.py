@@ -42,7 +42,9 @@ WITH
             END AS is_allowed,
             set_config(
                 'eventstore.tag_locks',
-                CAST(CASE WHEN earlier.number < 0 THEN -1 WHEN :number < 0 THEN -1 ELSE earlier.number + :number END AS TEXT),
+                CAST(
+                    CASE WHEN earlier.number < 0 OR :number < 0 THEN -1 ELSE earlier.number + :number END AS TEXT
+                ),
                 true
             ) AS setting
         FROM earlier

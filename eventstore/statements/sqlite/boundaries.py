@@ -15,7 +15,8 @@ _MATCHES: Final = """
                 SELECT 1
                 FROM json_each(item.tags) AS wanted
                 WHERE NOT EXISTS (
-                    SELECT 1 FROM es_event_tags AS other WHERE other.tag = wanted.value AND other.position = tag.position
+                    SELECT 1 FROM es_event_tags AS other
+                    WHERE other.tag = wanted.value AND other.position = tag.position
                 )
             )"""
 

@@ -4671,11 +4671,10 @@ WITH
             set_config(
                 'eventstore.tag_locks',
                 CAST(
-                    CASE
-                        WHEN earlier.number < 0 THEN -1
-                        WHEN %(number)b::INTEGER < 0 THEN -1
-                        ELSE earlier.number + %(number)b::INTEGER
-                        END AS TEXT
+                    CASE WHEN earlier.number < 0
+                        OR %(number)b::INTEGER < 0 THEN -1
+                            ELSE earlier.number + %(number)b::INTEGER
+                            END AS TEXT
                 ),
                 true
             ) AS setting
