@@ -21,7 +21,7 @@ _BEGIN_CLAUSES: Final = {
 _OF_HEADS: Final = _BEGIN_CLAUSES | {"ALL", "BY", "DISTINCT", "INTO", "OUTER", "RECURSIVE", "WITH"}
 _NOT_AFTER: Final = {"DELETE", "DISTINCT", "DO", "FOR", "KEY", "LEFT", "OUTER"}  # DELETE FROM, DO UPDATE, …
 _CONTINUATIONS: Final = ({"ON"}, {"AND", "OR"}, {"CASE", "WHEN", "ELSE", "END"}, {"THEN"})
-_OURS: Final = re.compile(r"(stream_ids|event_types|categories|match|filter|end|after_position|es)_\d+")
+_OURS: Final = re.compile(r"(stream_ids|event_types|tags|categories|match|filter|end|after_position|es)_\d+")
 """Names that stand once for each filter; and those of revisions."""
 
 

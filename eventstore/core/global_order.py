@@ -372,4 +372,4 @@ def _names_two_fields(filters: Sequence[EventFilter]) -> bool:
 
     No index has both, so a lookup may pass any number of events.
     """
-    return any(len(filter_.named) > 1 or len(filter_.named.get(TAGS, ())) > 1 for filter_ in filters)
+    return any(len(named) > 1 or len(named.get(TAGS, ())) > 1 for named in (filter_.named for filter_ in filters))

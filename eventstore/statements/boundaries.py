@@ -17,7 +17,7 @@ def raise_generation(tables: Tables) -> ClauseElement:
     """Store the next generation of es_event_tags, a row with the empty tag, which no event has."""
     sql = """
 INSERT INTO {tags} (position, tag, event_type)
-SELECT coalesce(max(tag.position), 0) + 1, '', ''
+SELECT coalesce(max(tag.position), 0) + 1 AS position, '' AS tag, '' AS event_type
 FROM {tags} AS tag
 WHERE tag.tag = ''
 """

@@ -15,13 +15,13 @@ from eventstore.tables import ENDS, Tables
 _HEADS: Final = {
     Expectation.NEW: """
         INSERT INTO {streams} AS head (stream_id, version)
-        SELECT :stream_id, :count FROM verdict WHERE verdict.is_accepted
+        SELECT :stream_id AS stream_id, :count AS version FROM verdict WHERE verdict.is_accepted
         ON CONFLICT (stream_id) DO NOTHING
         RETURNING head.version
     """,
     Expectation.NOTHING: """
         INSERT INTO {streams} AS head (stream_id, version)
-        SELECT :stream_id, :count FROM verdict WHERE verdict.is_accepted
+        SELECT :stream_id AS stream_id, :count AS version FROM verdict WHERE verdict.is_accepted
         ON CONFLICT (stream_id) DO UPDATE
         SET version = head.version + :count, updated_at = clock_timestamp()
         WHERE {has_not_ended}
@@ -53,14 +53,14 @@ WITH
     stored AS (
         INSERT INTO {events} (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            :stream_id,
-            head.version - :count + event.ordinal,
+            :stream_id AS stream_id,
+            head.version - :count + event.ordinal AS version,
             event.event_id,
             event.event_type,
             event.schema_version,
             event.codec,
             event.data,
-            CAST(event.metadata AS JSONB)
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(:event_ids, :event_types, :schema_versions, :codecs, :data, :metadata) WITH ORDINALITY
             AS event(event_id, event_type, schema_version, codec, data, metadata, ordinal) ON true
@@ -73,7 +73,7 @@ WITH
     ),
     tagged AS (
         INSERT INTO {tags} (position, tag, event_type)
-        SELECT positions.of_all[tag.ordinal], tag.name, tag.event_type
+        SELECT positions.of_all[tag.ordinal] AS position, tag.name, tag.event_type
         FROM positions
         JOIN unnest(:tag_ordinals, :tags, :tag_types) AS tag(ordinal, name, event_type) ON true
         WHERE positions.version IS NOT NULL

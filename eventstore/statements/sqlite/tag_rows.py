@@ -38,7 +38,7 @@ def insert_tag(tables: Tables) -> ClauseElement:
     """Store a tag of a stored event (by executemany)."""
     sql = """
 INSERT OR IGNORE INTO {tags} (position, tag, event_type)
-SELECT event.position, :tag, event.event_type
+SELECT event.position, :tag AS tag, event.event_type
 FROM {events} AS event
 WHERE event.stream_id = :stream_id AND event.version = :version
 """

@@ -96,7 +96,7 @@ WHERE es_events.position = %(position)b::BIGINT;
 
 -- boundaries.raise_generation
 INSERT INTO es_event_tags (position, tag, event_type)
-SELECT coalesce(max(tag.position), 0) + 1, '', ''
+SELECT coalesce(max(tag.position), 0) + 1 AS position, '' AS tag, '' AS event_type
 FROM es_event_tags AS tag
 WHERE tag.tag = '';
 
@@ -932,7 +932,7 @@ WITH
     ),
     head AS (
         INSERT INTO es_streams AS head (stream_id, version)
-        SELECT %(stream_id)b::VARCHAR, %(count)b::BIGINT
+        SELECT %(stream_id)b::VARCHAR AS stream_id, %(count)b::BIGINT AS version
         FROM verdict
         WHERE verdict.is_accepted
         ON CONFLICT (stream_id)
@@ -942,14 +942,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR,
-            head.version - %(count)b::BIGINT + event.ordinal,
+            %(stream_id)b::VARCHAR AS stream_id,
+            head.version - %(count)b::BIGINT + event.ordinal AS version,
             event.event_id,
             event.event_type,
             event.schema_version,
             event.codec,
             event.data,
-            CAST(event.metadata AS JSONB)
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -973,7 +973,7 @@ WITH
     ),
     tagged AS (
         INSERT INTO es_event_tags (position, tag, event_type)
-        SELECT positions.of_all[tag.ordinal], tag.name, tag.event_type
+        SELECT positions.of_all[tag.ordinal] AS position, tag.name, tag.event_type
         FROM positions
         JOIN unnest(%(tag_ordinals)b::INTEGER[], %(tags)b::TEXT[], %(tag_types)b::TEXT[]) AS tag(
             ordinal, name, event_type
@@ -1072,14 +1072,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR,
-            head.version - %(count)b::BIGINT + event.ordinal,
+            %(stream_id)b::VARCHAR AS stream_id,
+            head.version - %(count)b::BIGINT + event.ordinal AS version,
             event.event_id,
             event.event_type,
             event.schema_version,
             event.codec,
             event.data,
-            CAST(event.metadata AS JSONB)
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -1103,7 +1103,7 @@ WITH
     ),
     tagged AS (
         INSERT INTO es_event_tags (position, tag, event_type)
-        SELECT positions.of_all[tag.ordinal], tag.name, tag.event_type
+        SELECT positions.of_all[tag.ordinal] AS position, tag.name, tag.event_type
         FROM positions
         JOIN unnest(%(tag_ordinals)b::INTEGER[], %(tags)b::TEXT[], %(tag_types)b::TEXT[]) AS tag(
             ordinal, name, event_type
@@ -1202,14 +1202,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR,
-            head.version - %(count)b::BIGINT + event.ordinal,
+            %(stream_id)b::VARCHAR AS stream_id,
+            head.version - %(count)b::BIGINT + event.ordinal AS version,
             event.event_id,
             event.event_type,
             event.schema_version,
             event.codec,
             event.data,
-            CAST(event.metadata AS JSONB)
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -1233,7 +1233,7 @@ WITH
     ),
     tagged AS (
         INSERT INTO es_event_tags (position, tag, event_type)
-        SELECT positions.of_all[tag.ordinal], tag.name, tag.event_type
+        SELECT positions.of_all[tag.ordinal] AS position, tag.name, tag.event_type
         FROM positions
         JOIN unnest(%(tag_ordinals)b::INTEGER[], %(tags)b::TEXT[], %(tag_types)b::TEXT[]) AS tag(
             ordinal, name, event_type
@@ -1320,7 +1320,7 @@ WITH
     ),
     head AS (
         INSERT INTO es_streams AS head (stream_id, version)
-        SELECT %(stream_id)b::VARCHAR, %(count)b::BIGINT
+        SELECT %(stream_id)b::VARCHAR AS stream_id, %(count)b::BIGINT AS version
         FROM verdict
         WHERE verdict.is_accepted
         ON CONFLICT (stream_id)
@@ -1331,14 +1331,14 @@ WITH
     stored AS (
         INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
         SELECT
-            %(stream_id)b::VARCHAR,
-            head.version - %(count)b::BIGINT + event.ordinal,
+            %(stream_id)b::VARCHAR AS stream_id,
+            head.version - %(count)b::BIGINT + event.ordinal AS version,
             event.event_id,
             event.event_type,
             event.schema_version,
             event.codec,
             event.data,
-            CAST(event.metadata AS JSONB)
+            CAST(event.metadata AS JSONB) AS metadata
         FROM head
         JOIN unnest(
             %(event_ids)b::UUID[],
@@ -1362,7 +1362,7 @@ WITH
     ),
     tagged AS (
         INSERT INTO es_event_tags (position, tag, event_type)
-        SELECT positions.of_all[tag.ordinal], tag.name, tag.event_type
+        SELECT positions.of_all[tag.ordinal] AS position, tag.name, tag.event_type
         FROM positions
         JOIN unnest(%(tag_ordinals)b::INTEGER[], %(tags)b::TEXT[], %(tag_types)b::TEXT[]) AS tag(
             ordinal, name, event_type

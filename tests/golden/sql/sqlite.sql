@@ -92,7 +92,7 @@ SELECT es_events.stream_id, es_events.event_type FROM es_events WHERE es_events.
 
 -- boundaries.raise_generation
 INSERT INTO es_event_tags (position, tag, event_type)
-SELECT coalesce(max(tag.position), 0) + 1, '', ''
+SELECT coalesce(max(tag.position), 0) + 1 AS position, '' AS tag, '' AS event_type
 FROM es_event_tags AS tag
 WHERE tag.tag = '';
 
@@ -2994,7 +2994,7 @@ LIMIT 1;
 
 -- sqlite.tag_rows.insert_tag
 INSERT OR IGNORE INTO es_event_tags (position, tag, event_type)
-SELECT event.position, :tag, event.event_type
+SELECT event.position, :tag AS tag, event.event_type
 FROM es_events AS event
 WHERE event.stream_id = :stream_id AND event.version = :version;
 
