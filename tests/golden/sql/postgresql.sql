@@ -4705,6 +4705,17 @@ SELECT
     ) AS locked
 FROM verdict;
 
+-- postgresql.tag_rows.delete_superfluous_tags
+DELETE FROM es_event_tags AS tag
+WHERE tag.tag <> ''
+    AND NOT EXISTS (
+        SELECT 1
+        FROM es_events AS event
+        WHERE event.position = tag.position
+            AND event.event_type = tag.event_type
+            AND event.metadata -> '$tags' ? tag.tag
+    );
+
 -- postgresql.tag_rows.delete_tags
 DELETE FROM es_event_tags AS tag USING es_events AS event CROSS
 JOIN LATERAL jsonb_array_elements_text(
@@ -4739,6 +4750,59 @@ JOIN LATERAL (
     LIMIT 1
 ) AS event
     ON true
+ON CONFLICT (tag, position)
+DO NOTHING;
+
+-- postgresql.tag_rows.missing_tags
+SELECT event.position, event.stream_id, event.version, count(*) AS number
+FROM es_events AS event CROSS
+JOIN LATERAL jsonb_array_elements_text(
+    CASE jsonb_typeof(event.metadata -> '$tags')
+        WHEN 'array' THEN event.metadata -> '$tags'
+        ELSE '[]'
+        END
+) AS own(name)
+WHERE event.position > %(after_position)b::BIGINT
+    AND event.position <= %(up_to_position)b::BIGINT
+    AND event.metadata -> '$tags' IS NOT NULL
+    AND NOT EXISTS (
+        SELECT 1
+        FROM es_event_tags AS tag
+        WHERE tag.tag = (own.name COLLATE "C")
+            AND tag.position = event.position
+            AND tag.event_type = event.event_type
+    )
+GROUP BY event.position, event.stream_id, event.version
+ORDER BY event.position;
+
+-- postgresql.tag_rows.page_of_tags
+SELECT
+    tag.tag,
+    tag.position,
+    coalesce(
+        (
+            SELECT event.event_type = tag.event_type AND event.metadata -> '$tags' ? tag.tag AS is_right
+            FROM es_events AS event
+            WHERE event.position = tag.position
+        ),
+        false
+    ) AS is_right
+FROM es_event_tags AS tag
+WHERE (tag.tag, tag.position) > (%(after_tag)b::VARCHAR COLLATE "C", %(after_position)b::BIGINT)
+ORDER BY tag.tag, tag.position
+LIMIT %(page_size)b::BIGINT;
+
+-- postgresql.tag_rows.restore_tags
+INSERT INTO es_event_tags (position, tag, event_type)
+SELECT event.position, own.name AS tag, event.event_type
+FROM es_events AS event CROSS
+JOIN LATERAL jsonb_array_elements_text(
+    CASE jsonb_typeof(event.metadata -> '$tags')
+        WHEN 'array' THEN event.metadata -> '$tags'
+        ELSE '[]'
+        END
+) AS own(name)
+WHERE event.metadata -> '$tags' IS NOT NULL
 ON CONFLICT (tag, position)
 DO NOTHING;
 

@@ -2976,6 +2976,15 @@ WHERE dbstat.name = sqlite_master.name
         'snapshots'
     );
 
+-- sqlite.tag_rows.delete_superfluous_tags
+DELETE FROM es_event_tags AS tag
+WHERE tag.tag <> ''
+    AND NOT EXISTS (
+        SELECT 1
+        FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own
+        WHERE event.position = tag.position AND event.event_type = tag.event_type AND own.value = tag.tag
+    );
+
 -- sqlite.tag_rows.delete_tags
 DELETE FROM es_event_tags
 WHERE (tag, position) IN (
@@ -2997,6 +3006,38 @@ INSERT OR IGNORE INTO es_event_tags (position, tag, event_type)
 SELECT event.position, :tag AS tag, event.event_type
 FROM es_events AS event
 WHERE event.stream_id = :stream_id AND event.version = :version;
+
+-- sqlite.tag_rows.missing_tags
+SELECT event.position, event.stream_id, event.version, count(*) AS number
+FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own
+WHERE event.position > :after_position
+    AND event.position <= :up_to_position
+    AND NOT EXISTS (
+        SELECT 1
+        FROM es_event_tags AS tag
+        WHERE tag.tag = own.value AND tag.position = event.position AND tag.event_type = event.event_type
+    )
+GROUP BY event.position, event.stream_id, event.version
+ORDER BY event.position;
+
+-- sqlite.tag_rows.page_of_tags
+SELECT
+    tag.tag,
+    tag.position,
+    EXISTS (
+        SELECT 1
+        FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own
+        WHERE event.position = tag.position AND event.event_type = tag.event_type AND own.value = tag.tag
+    ) AS is_right
+FROM es_event_tags AS tag
+WHERE (tag.tag, tag.position) > (:after_tag, :after_position)
+ORDER BY tag.tag, tag.position
+LIMIT :page_size;
+
+-- sqlite.tag_rows.restore_tags
+INSERT OR IGNORE INTO es_event_tags (position, tag, event_type)
+SELECT event.position, own.value AS tag, event.event_type
+FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own;
 
 -- sqlite.transfer.find_stored
 SELECT
