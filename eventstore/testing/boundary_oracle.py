@@ -171,16 +171,23 @@ class Courses:
         """
         log = list(self._store.read_all())
         positions = {event.event_id: event.position for event in log}
+        tags = {event.position: set(event.tags) for event in log}
         for each in self.decided:
-            matching = {event.position for event in log if any(query.matches(event) for query in each.queries)}
+            matching = {
+                event.position
+                for event in log
+                if any(set(query.tags or ()) <= tags[event.position] and query.matches(event) for query in each.queries)
+            }
             if each.event_id is None:
                 assert each.changed in matching - each.read, f"refused without a reason, seed {self._seed}: {each}"
             else:
                 earlier = {position for position in matching if position < positions[each.event_id]}
                 assert earlier <= each.read, f"decided blindly, seed {self._seed}: {each}, {earlier - each.read}"
-        for number in range(len(log)):
-            if log[number].event_type in ("student-enrolled", "capacity-changed"):
-                State(log[: number + 1]).check(f"seed {self._seed}")
+        state = State(())
+        for event in log:
+            state.apply(event)
+            if event.event_type in ("student-enrolled", "capacity-changed"):
+                state.check(f"seed {self._seed}")
 
     @property
     def counts(self) -> Counter[str]:
@@ -206,14 +213,18 @@ class State:
         self.enrolled: set[tuple[str, str]] = set()
         self.capacities: dict[str, int] = {}
         for event in events:
-            tags = {tag.partition(":")[0]: tag for tag in event.tags}
-            match event.event_type:
-                case "capacity-changed":
-                    self.capacities[tags["course"]] = event.data
-                case "student-enrolled":
-                    self.enrolled.add((tags["course"], tags["student"]))
-                case "student-withdrawn":
-                    self.enrolled.discard((tags["course"], tags["student"]))
+            self.apply(event)
+
+    def apply(self, event: RecordedEvent) -> None:
+        """Take the next event into account."""
+        tags = {tag.partition(":")[0]: tag for tag in event.tags}
+        match event.event_type:
+            case "capacity-changed":
+                self.capacities[tags["course"]] = event.data
+            case "student-enrolled":
+                self.enrolled.add((tags["course"], tags["student"]))
+            case "student-withdrawn":
+                self.enrolled.discard((tags["course"], tags["student"]))
 
     def students_of(self, course: str) -> int:
         """Return how many students a course has."""
