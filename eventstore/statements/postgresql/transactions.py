@@ -11,8 +11,7 @@ from eventstore.tables import Tables
 _TRANSACTION: Final = """
 SELECT
     CAST(pg_current_xact_id() AS TEXT) AS id,
-    CAST(CAST(to_regclass(:name_of_es_checkpoints) AS OID) AS BIGINT) AS es_checkpoints
-"""
+    CAST(CAST(to_regclass(:name_of_es_checkpoints) AS OID) AS BIGINT) AS es_checkpoints"""
 
 
 def transaction_id(tables: Tables) -> ClauseElement:
