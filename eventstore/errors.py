@@ -9,7 +9,9 @@ EventStoreError
 │   ├── InvalidMetadata
 │   └── InvalidFilter
 ├── ConcurrencyConflict             the stream is not at the expected version
+│   ├── BoundaryChanged             an event has come between what was read and the append
 │   └── SerializationConflict       the same, in a joined transaction that is over
+├── TooManyTags                     a transaction that would lock more tags than it may
 ├── EventIdReused                   a retry with other content than the first time
 ├── AppendInterrupted               it is unknown whether the append was stored
 ├── ReadInterrupted                 an iteration of asyncio that was cancelled
@@ -156,7 +158,7 @@ class ConcurrencyConflict(EventStoreError):
     Attributes:
         stream_id: The stream.
         expected: What was expected: a version, `NO_STREAM` or `STREAM_EXISTS`.
-        actual: The version that the stream has, 0 if it does not exist; None for a `SerializationConflict`.
+        actual: The version that the stream has, 0 if it does not exist; None for the subclasses.
 
     The unique key on (stream_id, version) is a second guard behind the heads in es_streams. It refuses an append only
     if es_streams was set behind es_events by hand. Then `actual` is the version that is already stored, and PostgreSQL
@@ -201,6 +203,65 @@ class SerializationConflict(ConcurrencyConflict):
             f"another writer has changed {changed} since the joined transaction began, and "
             "PostgreSQL has aborted the transaction, which is at REPEATABLE READ or SERIALIZABLE; roll it back and "
             "repeat all of it in a new one, or join a transaction at READ COMMITTED",
+        )
+
+
+class BoundaryChanged(ConcurrencyConflict):
+    """An event has come between what a decision has read and its append, which wrote nothing.
+
+    A transaction that the append had joined stays usable. Read the boundary again, decide again, append again. Tags are
+    not shown, because they may be personal data.
+
+    Attributes:
+        stream_id: The stream that was to be appended to.
+        position: The position of the first event that has come between. None if the boundary is not of this log as it
+            is now: an event that it knows is gone, because it was rolled back, its stream was deleted, or the log went
+            back; or tags were added to old events.
+        event_type: The type of that event, as it is stored; None if there is none, or it is gone by now.
+        event_stream_id: Its stream; None likewise.
+        expected: None.
+        actual: None.
+    """
+
+    def __init__(
+        self, stream_id: str, *, position: int | None, event_type: str | None, event_stream_id: str | None
+    ) -> None:
+        self.stream_id = stream_id
+        self.position = position
+        self.event_type = event_type
+        self.event_stream_id = event_stream_id
+        self.expected = None
+        self.actual = None
+        if position is None:
+            problem = "the log no longer has what the boundary was read from, or tags were added to old events"
+        else:
+            named = "" if event_type is None else f" {event_type!r} of stream {event_stream_id!r}"
+            problem = f"the event{named} at position {position} has come between"
+        EventStoreError.__init__(
+            self,
+            f"the append to stream {stream_id!r} was refused, because {problem}; "
+            "read the boundary again, decide again, append again",
+        )
+
+
+class TooManyTags(EventStoreError):
+    """A transaction would lock more tags than it may; nothing was written, and it stays usable.
+
+    A server has room for a limited number of locks, for all of its databases together. So an append with many tags
+    locks all tags by one lock, which must come before the transaction has locked others, or it could deadlock.
+
+    Attributes:
+        most_of_append: How many tags an append locks one by one.
+        most_of_transaction: How many tags a transaction locks one by one.
+    """
+
+    def __init__(self, most_of_append: int, most_of_transaction: int) -> None:
+        self.most_of_append = most_of_append
+        self.most_of_transaction = most_of_transaction
+        super().__init__(
+            f"the transaction would lock more than {most_of_transaction} tags; or this append has more than "
+            f"{most_of_append}, for which it locks all tags, after others were locked; make the append with the most "
+            "tags the first of its transaction, or use several transactions"
         )
 
 

@@ -11,7 +11,13 @@ from uuid import UUID
 import msgspec
 
 from eventstore.common.notebook_html import thing_html
-from eventstore.common.validation import MAX_VERSION, check_event_type, check_schema_version, check_stream_id
+from eventstore.common.validation import (
+    MAX_VERSION,
+    check_event_type,
+    check_schema_version,
+    check_stream_id,
+    check_tags,
+)
 from eventstore.errors import (
     InvalidEvent,
     InvalidExpectedVersion,
@@ -67,9 +73,11 @@ class NewEvent:
         metadata: JSON values by string keys, such as who, why and in which request. Added to the metadata of the
             append, which it overrides.
         schema_version: The version of the structure of `data`, from 1.
+        tags: What the event is about, such as `course:c1`: up to 32 different strings of 1 to 255 characters, kept as a
+            tuple. Events are read, and appended on condition, by their tags. Needs tables of `es_0009`.
 
     Raises:
-        InvalidEvent: The type, the id or the schema version is not valid.
+        InvalidEvent: The type, the id, the schema version or a tag is not valid.
         InvalidMetadata: The metadata is not a mapping.
 
     Example:
@@ -83,6 +91,7 @@ class NewEvent:
     event_id: UUID = field(default_factory=uuid7, kw_only=True)
     metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
     schema_version: int = field(default=1, kw_only=True)
+    tags: Iterable[str] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         event_type = check_event_type(self.event_type)
@@ -95,6 +104,8 @@ class NewEvent:
             raise InvalidEvent(msg)
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
             raise InvalidMetadata("$", f"is not a mapping but {type(self.metadata).__name__}")
+        if self.tags != ():
+            object.__setattr__(self, "tags", check_tags(self.tags))
 
 
 class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes ten times as long to make
@@ -113,6 +124,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes te
             value.
         metadata: JSON values by string keys; empty if there are none.
         recorded_at: When the database stored it, in UTC, by the database's clock.
+        tags: Its tags, in the order in which they were given.
     """
 
     position: int
@@ -124,6 +136,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):  # a frozen dataclass takes te
     data: Any
     metadata: Mapping[str, Any]
     recorded_at: datetime
+    tags: tuple[str, ...] = ()
 
     @property
     def category(self) -> str:

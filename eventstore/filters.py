@@ -4,13 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from eventstore.common.validation import check_category, check_event_type, check_number, check_stream_id
+from eventstore.common.validation import check_category, check_event_type, check_number, check_stream_id, check_tags
 from eventstore.errors import InvalidFilter, InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.streams import category_of
 
 MAX_FILTERS: Final = 100
 """How many filters one read may have, after `combine` has merged those that differ in one list only."""
+
+TAGS: Final = "tags"
+"""The field whose values an event must all have. They are in another table, es_event_tags."""
 
 FIELDS: Final = {"stream_ids": "stream_id", "event_types": "event_type", "categories": "category"}
 """The fields of a filter, with the column of es_events that the values of each restrict.
@@ -29,6 +32,7 @@ class EventFilter:
         event_types: Names of event types. Defaults to None: all.
         categories: Categories, which are the parts of stream ids before the first `-`. Defaults to None: all.
         stream_ids: Ids of streams. Defaults to None: all.
+        tags: Tags that an event must all have, 1 to 32. Defaults to None: any, or none.
         after_position: Exclusive; match events of higher positions. Defaults to 0: from the first event.
 
     Raises:
@@ -45,6 +49,7 @@ class EventFilter:
     categories: Iterable[str] | None = None
     stream_ids: Iterable[str] | None = None
     after_position: int = 0
+    tags: Iterable[str] | None = None
 
     def __post_init__(self) -> None:
         checks = {"event_types": check_event_type, "categories": check_category, "stream_ids": check_stream_id}
@@ -52,6 +57,10 @@ class EventFilter:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _names(name, value, check))
+        if self.tags is not None:
+            object.__setattr__(self, TAGS, tuple(sorted(check_tags(self.tags, InvalidFilter))))
+            if not self.tags:
+                raise InvalidFilter("tags is empty; leave it out to match events with any tags, or none")
         try:
             object.__setattr__(self, "after_position", check_number("after_position", self.after_position))
         except InvalidInput as error:
@@ -60,16 +69,20 @@ class EventFilter:
     @property
     def named(self) -> dict[str, tuple[str, ...]]:
         """The fields that list values, with these."""
-        return {name: tuple(getattr(self, name)) for name in FIELDS if getattr(self, name) is not None}
+        return {name: tuple(getattr(self, name)) for name in (TAGS, *FIELDS) if getattr(self, name) is not None}
 
     def matches(self, event: RecordedEvent) -> bool:
         """Return whether an event matches. Its type is compared as it is after upcasting."""
-        return event.position > self.after_position and self.matches_stored(event.stream_id, event.event_type)
+        return event.position > self.after_position and self.matches_stored(
+            event.stream_id, event.event_type, event.tags
+        )
 
-    def matches_stored(self, stream_id: str, event_type: str) -> bool:
+    def matches_stored(self, stream_id: str, event_type: str, tags: Iterable[str] = ()) -> bool:
         """Return whether an event matches, at whatever position, by its stored type."""
         names = {"stream_ids": stream_id, "categories": category_of(stream_id), "event_types": event_type}
-        return all(names[field] in values for field, values in self.named.items())
+        return set(self.tags or ()) <= set(tags) and all(
+            names[field] in values for field, values in self.named.items() if field in names
+        )
 
     def matches_stream(self, stream_id: str) -> bool:
         """Return whether events of a stream can match, judging by its id and category."""
@@ -106,8 +119,9 @@ def combine(filters: Iterable[EventFilter]) -> tuple[EventFilter, ...]:
             msg = f"a filter must be an EventFilter, not {type(one).__name__}{hint}"
             raise InvalidFilter(msg)
         fields = tuple(one.named)
-        key: Any = (fields, one.after_position) if len(fields) == 1 else one
-        combined[key] = _union(fields[0], one, combined[key]) if len(fields) == 1 and key in combined else one
+        is_list = len(fields) == 1 and fields[0] in FIELDS  # of which an event matches any value
+        key: Any = (fields, one.after_position) if is_list else one
+        combined[key] = _union(fields[0], one, combined[key]) if is_list and key in combined else one
     if EventFilter() in combined:
         return ()
     if len(combined) > MAX_FILTERS:

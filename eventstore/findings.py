@@ -73,6 +73,12 @@ class FindingKind(Enum):
     DEAD_LETTER_WITHOUT_EVENT = "dead-letter-without-event"
     """The event of a dead letter does not exist."""
 
+    TAG_MISSING = "tag-missing"
+    """An event has a tag, in its metadata, that is not in es_event_tags, so that reads by the tag miss the event."""
+
+    TAG_SUPERFLUOUS = "tag-superfluous"
+    """es_event_tags has a tag that its event does not have."""
+
     INDEX_MISSING = "index-missing"
     """An index does not exist."""
 

@@ -15,10 +15,12 @@ from sqlalchemy.orm import Session, scoped_session
 
 from eventstore.backends import address_of, backend_for, check_engine, engine_of_store, same_database
 from eventstore.backends.running import can_share
+from eventstore.boundaries import Boundary, check_condition
 from eventstore.codecs import Codec
 from eventstore.common.validation import check_flag, check_seconds
 from eventstore.core.appending import Appender
 from eventstore.core.archiving import archive
+from eventstore.core.boundaries import read_boundary
 from eventstore.core.catching_up import wait_for_event
 from eventstore.core.core import Core
 from eventstore.core.deletion import StreamDeleter, history_changes
@@ -31,6 +33,7 @@ from eventstore.core.notifier import Notifier, notifying
 from eventstore.core.options import StoreOptions
 from eventstore.core.reading import Reader
 from eventstore.core.schema_version import REQUIRED_BY_HISTORY_CHANGES, SchemaGate, create_schema
+from eventstore.core.tagged_appending import TaggedAppender
 from eventstore.errors import (
     ConcurrencyConflict,
     DatabaseMismatch,
@@ -46,6 +49,7 @@ from eventstore.health import Health
 from eventstore.health.check import HealthCheck
 from eventstore.health.thresholds import Thresholds
 from eventstore.observer import NO_OBSERVER, DatabaseAddress, Observer
+from eventstore.rows.mapper import PendingAppend
 from eventstore.snapshots import SnapshotStore
 from eventstore.streams import ExpectedVersion, StreamInfo, StreamOrder
 from eventstore.subscriptions import PollInterval, Subscription
@@ -303,6 +307,7 @@ class EventStore:
         *,
         expected_version: ExpectedVersion,
         metadata: Mapping[str, Any] | None = None,
+        condition: Boundary | Iterable[Boundary] | None = None,
     ) -> AppendResult:
         """Append one event or several to a stream: all of them or none.
 
@@ -323,6 +328,9 @@ class EventStore:
             expected_version: The version that the stream must have, for optimistic concurrency: the one that your
                 decision was based on. `NO_STREAM` (0) if it must not exist yet, `STREAM_EXISTS`, or `ANY` for no check.
             metadata: JSON values by string keys, for all of these events. An event's own metadata overrides them.
+            condition: What `read_boundary` has returned, once or several times. If an event has come between since then
+                that one of its queries matches, the append is refused. Appends of events with tags, and those with a
+                condition, lock their tags until the transaction ends, before the stream's head.
 
         Returns:
             The new version of the stream and the position of the last event; `duplicate=True` if the events were
@@ -330,6 +338,9 @@ class EventStore:
 
         Raises:
             ConcurrencyConflict: The stream has another version. A joined transaction stays usable.
+            BoundaryChanged: An event has come between; likewise.
+            TooManyTags: The transaction would lock more tags than it may; likewise.
+            UnsuitableTransaction: The joined transaction is not at READ COMMITTED, and tags or a condition were given.
             EventIdReused: The event ids are already stored at these versions, with other content.
             StreamClosed: The stream was deleted or archived, and takes no more events.
             InvalidInput: An argument is not valid; see its subclasses. Nothing was written.
@@ -341,24 +352,49 @@ class EventStore:
         core = self._core
         if core.observer.current is NO_OBSERVER:
             append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
-            return self._appender.append(core.mapper.pending(append))
+            pending = core.mapper.pending(append)
+            if pending.tags is None and condition is None:
+                return self._appender.append(pending)
+            return TaggedAppender(core, check_condition(condition)).append(pending)
         with core.observer.operation("append", stream_id=stream_id) as observed:
             append = Append(stream_id, events, expected_version=expected_version, metadata=metadata)
             pending = core.mapper.pending(append)
-            result = self._appender.append(pending)
+            result = self._appender_of([pending], condition).append(pending)
             observed.note(events=len(pending))
         return result
 
-    @overload
-    def append_many(self, appends: Iterable[Append], *, atomic: Literal[True] = True) -> list[AppendResult]: ...
+    def _appender_of(
+        self, appends: Iterable[PendingAppend], condition: Boundary | Iterable[Boundary] | None
+    ) -> Appender:
+        boundaries = check_condition(condition)
+        if not boundaries and all(pending.tags is None for pending in appends):
+            return self._appender
+        return TaggedAppender(self._core, boundaries)
 
     @overload
     def append_many(
-        self, appends: Iterable[Append], *, atomic: Literal[False]
+        self,
+        appends: Iterable[Append],
+        *,
+        atomic: Literal[True] = True,
+        condition: Boundary | Iterable[Boundary] | None = None,
+    ) -> list[AppendResult]: ...
+
+    @overload
+    def append_many(
+        self,
+        appends: Iterable[Append],
+        *,
+        atomic: Literal[False],
+        condition: Boundary | Iterable[Boundary] | None = None,
     ) -> list[AppendResult | ConcurrencyConflict]: ...
 
     def append_many(
-        self, appends: Iterable[Append], *, atomic: bool = True
+        self,
+        appends: Iterable[Append],
+        *,
+        atomic: bool = True,
+        condition: Boundary | Iterable[Boundary] | None = None,
     ) -> list[AppendResult] | list[AppendResult | ConcurrencyConflict]:
         """Append to several streams in one transaction: all or nothing, or each append independently.
 
@@ -369,6 +405,7 @@ class EventStore:
             appends: The appends. The list may be empty.
             atomic: Whether a conflict on one stream prevents all appends. If False, the appends that conflict are
                 skipped, and the others are stored.
+            condition: As for `append`. If an event has come between, none of the appends is stored.
 
         Returns:
             One result for each append, in the same order. If not `atomic`, the result of a skipped append is its
@@ -377,13 +414,14 @@ class EventStore:
         Raises:
             ConcurrencyConflict: A stream has another version; if several have, the first of them in the list. Nothing
                 was written. Only if `atomic`.
+            BoundaryChanged: An event has come between, whether `atomic` or not. Nothing was written.
             EventStoreError: As for `append`, for example because a stream was deleted or archived. Nothing was written,
                 whether `atomic` or not.
         """
         check_flag("atomic", atomic)
         with self._core.observer.operation("append_many") as observed:
             pending = [self._core.mapper.pending(append) for append in check_appends(appends)]
-            results = self._appender.append_many(pending, atomic=atomic)
+            results = self._appender_of(pending, condition).append_many(pending, atomic=atomic)
             stored = [isinstance(result, AppendResult) for result in results]
             observed.note(
                 events=sum(len(append) for append, is_stored in zip(pending, stored, strict=True) if is_stored),
@@ -711,6 +749,33 @@ class EventStore:
             wait_seconds=wait_seconds,
             upcast=upcast,
         )
+
+    def read_boundary(self, *queries: EventFilter) -> Boundary:
+        """Read the events that a decision depends on, to append on condition that there are no more of them.
+
+        All of them are read in one query, which sees what is committed, and held in memory. No lock is taken. It also
+        works on a standby; the append is made on the primary.
+
+        Args:
+            queries: Filters with tags, and with event types if you like, by their stored names. Events that match at
+                least one of them are read, each once. At least one query, at most 100.
+
+        Returns:
+            The events, in order of position, as an iterable value. Pass it to `append` as the condition.
+
+        Raises:
+            InvalidFilter: A query has no tags, or restricts more than tags and event types.
+            DecodingError: An event can't be read, or does not fit its class.
+            SchemaOutdated: The tables are older than `es_0009`.
+
+        Example:
+            ```python
+            boundary = store.read_boundary(EventFilter(tags=["course:c1"]), EventFilter(tags=["student:s7"]))
+            if sum(event.event_type == "student-enrolled" for event in boundary) < 30:
+                store.append("enrolment-1", enrolled, expected_version=NO_STREAM, condition=boundary)
+            ```
+        """
+        return read_boundary(self._core, queries)
 
     def settled_position(self) -> int:
         """Return a settled position: no event can appear at or before it any more. 0 if there is none.

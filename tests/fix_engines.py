@@ -64,7 +64,7 @@ def shared_postgres_engine(shared_postgres_url: str) -> Iterator[Engine]:
 def empty(url: str, schema: str | None = None) -> None:
     """Delete all rows of the tables, and all tables that are not ours; positions begin at 1 again."""
     ours = define_tables(schema=schema)
-    rows = (ours.events, ours.streams, ours.snapshots, ours.checkpoints, ours.dead_letters)
+    rows = (ours.events, ours.streams, ours.snapshots, ours.checkpoints, ours.dead_letters, ours.tags)
     engine = create_engine(url, connect_args={"options": "-c lock_timeout=20s -c eventstore.allow_history_changes=on"})
     quote = engine.dialect.identifier_preparer.format_table
     with engine.begin() as connection:

@@ -40,6 +40,7 @@ DATABASES: Final[dict[str, Callable[[], Dialect]]] = {"postgresql": PostgreSQLDi
 
 _PACKAGE: Final = Path(eventstore.__file__).parent
 _FIELDS: Final = ("stream_ids", "event_types", "categories")
+_TAGGED: Final = [(("tags",),), (("tags", "event_types"),), (("tags", "stream_ids", "categories"),)]
 _SHOWN_IN_SCHEMA: Final = {
     "postgresql.append_one.append_one(Expectation.VERSION)", "postgresql.log_view.log_view",
     f"postgresql.copy.copy_events({APPENDED_COLUMNS})",
@@ -153,13 +154,16 @@ def _families() -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]]:
     """Return the arguments with which the statements of each family are shown."""
     truths = (False, True)
     combinations = [named for size in range(4) for named in itertools.combinations(_FIELDS, size)]
-    shapes = [*((named,) for named in combinations), (("categories", "event_types"), ("stream_ids",), ())]
+    shapes: list[tuple[tuple[str, ...], ...]] = [
+        *((named,) for named in combinations), (("categories", "event_types"), ("stream_ids",), ()), *_TAGGED,
+    ]  # fmt: skip
     of_category = [((), {"of_category": value}) for value in truths]
     bounded = [((), {"bounded": value}) for value in truths]
     expectations: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((expectation,), {}) for expectation in Expectation]
     return {
         "append": expectations,
         "append_one": expectations,
+        "append_tagged": expectations,
         "copy_events": [((columns,), {}) for columns in (APPENDED_COLUMNS, STORED_COLUMNS, POSITIONED_COLUMNS)],
         "count_rows": [((table.name,), {}) for table in fields(Tables) if table.name not in {"metadata", "permission"}],
         "drawn_positions": [(("public", "es_events_position_seq"), {})],

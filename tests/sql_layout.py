@@ -22,7 +22,7 @@ _OF_HEADS: Final = _BEGIN_CLAUSES | {"ALL", "BY", "DISTINCT", "INTO", "OUTER", "
 _NOT_AFTER: Final = {"DELETE", "DISTINCT", "DO", "FOR", "KEY", "LEFT", "OUTER"}  # DELETE FROM, DO UPDATE, …
 _CONTINUATIONS: Final = ({"ON"}, {"AND", "OR"}, {"CASE", "WHEN", "ELSE", "END"}, {"THEN"})
 _OURS: Final = re.compile(
-    r"(stream_ids|event_types|categories|match|filter|end|after_position|es"
+    r"(stream_ids|event_types|tags|categories|match|filter|end|after_position|es"
     r"|version|event_id|event_type|schema_version|codec|data|metadata)_\d+"  # of each of several rows
 )
 """Names that stand once for each filter; and those of revisions."""

@@ -20,6 +20,8 @@ class TasksContract(EventStoreContract):
     test_one_writer_wins_and_the_others_get_a_conflict = None  # type: ignore[assignment]
     test_writers_who_expect_nothing_all_succeed = None  # type: ignore[assignment]
     test_appends_to_many_streams_do_not_deadlock = None  # type: ignore[assignment]
+    test_of_many_requests_against_one_boundary_one_wins = None  # type: ignore[assignment]
+    test_decisions_of_many_writers_are_based_on_all_earlier_events = None  # type: ignore[assignment]
     test_wait_for_is_exact = None  # type: ignore[assignment]
     test_two_inline_projections_are_right_after_an_import = None  # type: ignore[assignment]
     test_a_handler_that_fails_undoes_its_batch_of_an_import = None  # type: ignore[assignment]

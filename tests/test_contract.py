@@ -12,6 +12,7 @@ from sqlalchemy import Engine, create_engine
 from eventstore import EventStore, migrations
 from eventstore.backends.postgresql import dialect as postgresql
 from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.boundary_contract import BoundaryContract
 from eventstore.testing.contract import EventStoreContract
 from eventstore.testing.deletion_contract import DeletionContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
@@ -88,6 +89,7 @@ class TestPostgreSQLInASchema(
     InlineContract,
     RepositoryContract,
     DeletionContract,
+    BoundaryContract,
 ):
     """The tables are in a schema whose name needs quotes. What is refused, and values, know nothing of it."""
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from eventstore.contrib.django import DjangoEventStore, engine_of
 from eventstore.testing._base import MakeStore
 from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.boundary_contract import BoundaryContract
 from eventstore.testing.read_contract import ReadContract
 from eventstore.testing.snapshot_contract import SnapshotContract
 from eventstore.testing.waiting_contract import WaitingContract
@@ -17,10 +18,12 @@ IN_THREADS: Final[Any] = None
 """Its threads would leave Django's connections open; tests/test_django.py has threads that close them."""
 
 
-class OnDjango(AppendContract, ReadContract, SnapshotContract, WaitingContract):
+class OnDjango(AppendContract, ReadContract, SnapshotContract, WaitingContract, BoundaryContract):
     test_one_writer_wins_and_the_others_get_a_conflict = IN_THREADS
     test_appends_to_many_streams_do_not_deadlock = IN_THREADS
     test_writers_who_expect_nothing_all_succeed = IN_THREADS
+    test_of_many_requests_against_one_boundary_one_wins = IN_THREADS
+    test_decisions_of_many_writers_are_based_on_all_earlier_events = IN_THREADS
 
     @pytest.fixture
     def engine(self) -> Engine:
@@ -45,5 +48,5 @@ class TestDjangoOnPostgreSQL(OnDjango):
 
 def test_what_is_left_out_is_a_test_of_the_contract() -> None:
     names = [name for name, value in vars(OnDjango).items() if value is IN_THREADS and name.startswith("test_")]
-    assert len(names) == 3
+    assert len(names) == 5
     assert all(callable(getattr(super(OnDjango, OnDjango), name, None)) for name in names), names

@@ -21,6 +21,8 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.InvalidFilter("text"),
         errors.ConcurrencyConflict("order-1", ANY, 7),
         errors.SerializationConflict(["order-1", "order-2"]),
+        errors.BoundaryChanged("order-1", position=7, event_type="order-placed", event_stream_id="order-2"),
+        errors.TooManyTags(32, 256),
         errors.EventIdReused("order-1", UUID(int=1), 2),
         errors.StreamClosed("order-1"),
         errors.StreamDeleted("order-1"),

@@ -17,6 +17,7 @@ from eventstore.core.settling import Horizon
 from eventstore.errors import TablesPlace
 from eventstore.filters import combine
 from eventstore.statements.global_order import first_event_from
+from eventstore.statements.postgresql.boundaries import compare_boundaries, read_boundary
 from eventstore.statements.postgresql.log_view import last_without_gap
 from eventstore.tokens import After, PositionToken
 from tests.fix_postgresql import Databases
@@ -39,6 +40,10 @@ INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version,
             ELSE (ARRAY['common-a', 'common-b', 'common-c'])[n % 3 + 1] END,
         1, 1, '\\x80'
     FROM generate_series(1::bigint, {EVENTS}) n;
+INSERT INTO es_event_tags (position, tag, event_type)
+    SELECT position, 'hot', event_type FROM es_events
+    UNION ALL SELECT position, 'warm', event_type FROM es_events WHERE version % 10 = 0
+    UNION ALL SELECT position, 'cold', event_type FROM es_events WHERE version % 10000 = 20;
 """
 
 CASES: dict[str, tuple[list[EventFilter], set[str]]] = {
@@ -56,6 +61,9 @@ CASES: dict[str, tuple[list[EventFilter], set[str]]] = {
         [EventFilter(event_types=["common-a"], categories=["c3"])],
         {"es_events_event_type_position_idx"},
     ),
+    "a hot tag": ([EventFilter(tags=["hot"])], {"es_event_tags_pkey"}),
+    "a cold tag and a hot one": ([EventFilter(tags=["hot", "cold"])], {"es_event_tags_pkey"}),
+    "a hot tag of a type": ([EventFilter(tags=["hot"], event_types=["common-b"])], {"es_event_tags_pkey"}),
     "one or another": (
         [EventFilter(event_types=["rare"]), EventFilter(categories=["c7"]), EventFilter(stream_ids=["c3-3"])],
         {"es_events_event_type_position_idx", "es_events_category_position_idx", "es_events_pkey"},
@@ -101,6 +109,9 @@ class Explaining:
         ((found,),) = self._connection.execute(explain.encode()).fetchall()
         raise Explained((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
 
+    def together(self, *_calls: Any) -> Sequence[Row]:
+        raise NotImplementedError
+
     @property
     def notes(self) -> dict[str, Any]:
         return {}
@@ -126,13 +137,14 @@ def million(postgres_databases: Databases) -> Iterator[Engine]:
         migrations.upgrade(engine)
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.connection.dbapi_connection.execute(FILL)  # type: ignore[union-attr]  # psycopg's
-            connection.execute(text("VACUUM ANALYZE es_events"))
+            connection.execute(text("VACUUM ANALYZE es_events, es_event_tags"))
         yield engine
         engine.dispose()
 
 
 def explain(engine: Engine, filters: list[EventFilter], *, mode: str, after: int) -> dict[str, Any]:
     store = EventStore(engine)
+    store.core.tags_gate.fits = True  # or its statement would be explained
     with engine.connect() as connection:
         raw: Any = connection.connection.dbapi_connection
         with pytest.raises(Explained) as explained:
@@ -164,6 +176,27 @@ def test_pages_use_the_indexes_and_cost_the_same_at_the_end_as_at_the_start(mill
             assert max(costs) <= 15_000, (name, mode, costs)  # of a table of 17,000, mostly the same ones again
             full = [cost for cost, count in zip(costs, rows, strict=True) if count == rows[0]]
             assert max(full) <= 1.5 * min(full) + 200, (name, mode, costs)
+
+
+QUERIES = [{"number": 0, "tags": ["hot", "cold"], "types": None}, {"number": 1, "tags": ["cold"], "types": ["rare"]}]
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+def test_a_boundary_costs_what_its_rarest_tags_cost(million: Engine, mode: str) -> None:
+    compared = [{**query, "pivot": "cold", "position": EVENTS - 50_000, "event_id": None} for query in QUERIES]
+    for statement, items, more in (
+        (read_boundary, QUERIES, {}),
+        (compare_boundaries, compared, {"generation": 0}),
+    ):
+        with million.connect() as connection, pytest.raises(Explained) as explained:
+            raw: Any = connection.connection.dbapi_connection
+            Explaining(EventStore(million), raw, mode)(statement, items=json.dumps(items), **more)
+        scans = [node for node in nodes(explained.value.plan) if "Relation Name" in node or "Index Name" in node]
+        assert not [node for node in scans if node["Node Type"] == "Seq Scan"], statement
+        assert {"es_event_tags_pkey"} <= {node.get("Index Name") for node in scans} - {None}
+        cost = buffers(explained.value.plan)
+        print(f"{statement.__name__}, {mode}: {cost} pages of memory")
+        assert cost <= 3_000
 
 
 def test_the_search_for_a_hole_looks_at_no_more_than_it_was_asked_to(million: Engine) -> None:

@@ -39,6 +39,21 @@ def test_every_statement_is_what_reviewers_have_seen(database: str) -> None:
         pytest.fail(f"SQL has changed. Run `{COMMAND}` and review the difference:\n" + "\n".join(difference))
 
 
+OF_TAGS: Final = ("append_tagged", "boundar", "tag_locks", "tag_rows", "'tags'", "_rows(", "sizes", "table_upkeep")
+"""What the names of statements that know of tags contain: those for tags, and those that measure all tables."""
+
+
+@databases
+def test_who_uses_no_tags_is_sent_nothing_about_them(database: str) -> None:
+    entries = [entry for _, found in sections(database) for entry in found]
+    about_tags = {entry.name for entry in entries if "tags" in entry.sql or "es_event_tags" in str(entry.constants)}
+    assert {name for name in about_tags if not any(part in name for part in OF_TAGS)} <= {
+        "postgresql.statistics.estimated_rows"
+    }
+    assert not [name for name in about_tags if "append" in name and "append_tagged" not in name]
+    assert any("append_tagged" in name for name in about_tags) or database == "sqlite"
+
+
 @databases
 def test_but_for_white_space_the_file_has_exactly_what_is_sent(database: str) -> None:
     entries = [entry for _, found in sections(database) for entry in found]

@@ -33,6 +33,7 @@ RELEASED = {
     "es_0006_history.py": "f82b3ad033fa71eeccca82677ffd6f61f57af2b79d2d2251eb6dde8e2f916e1e",
     "es_0007_checkpoint_events.py": "18aef3703ab69291a86ca29ae6df4795b44b287d2dd3e82784fbc9e7fe1e89ee",
     "es_0008_fewer_checks.py": "644bf9914eb083e9dfb013497485e23399edd60ddccd977883d2fb05944d6dfe",
+    "es_0009_event_tags.py": "a9db4bd844d8a2c369157074716634ee26ed961f1eeec1da751f984d8b85b72b",
 }
 """The SHA-256 of revisions. One that is in somebody's database must never change: add another instead."""
 

@@ -286,7 +286,14 @@ def test_the_remedies_that_are_printed_lead_to_a_user_that_may_append_and_may_no
         ("doctor", ["es_alembic_version", "SEQUENCE es_events_position_seq", "es_checkpoints"]),
         (
             "verify",
-            ["es_alembic_version", "SEQUENCE es_events_position_seq", "es_checkpoints", "snapshots", "es_dead_letters"],
+            [
+                "es_alembic_version",
+                "SEQUENCE es_events_position_seq",
+                "es_checkpoints",
+                "es_event_tags",
+                "snapshots",
+                "es_dead_letters",
+            ],
         ),
         ("stats", ["snapshots"]),
         ("health", ["es_checkpoints"]),

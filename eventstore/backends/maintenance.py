@@ -1,11 +1,12 @@
 """What maintenance needs of a database in addition to what the store needs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy import Engine
 
-from eventstore.backends.protocol import Run
+from eventstore.backends.protocol import Row, Run
 from eventstore.findings import Finding
 
 
@@ -62,6 +63,18 @@ class MaintenanceBackend(Protocol):
 
     def database_bytes(self, run: Run) -> int:
         """Return the size of the whole database."""
+        ...
+
+    def missing_tags(self, run: Run, *, after_position: int, up_to_position: int) -> Sequence[Row]:
+        """Return (position, stream id, version, number of tags) of the events in a range whose tags are not stored."""
+        ...
+
+    def page_of_tags(self, run: Run, *, after_tag: str, after_position: int, page_size: int) -> Sequence[Row]:
+        """Return (tag, position, whether the event has it) of a page of the stored tags."""
+        ...
+
+    def restore_tags(self, run: Run) -> None:
+        """Make the stored tags those of the events. All tags are locked."""
         ...
 
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:

@@ -91,6 +91,13 @@ class Run(Protocol):
         """Execute the statement once for each set of parameters."""
         ...
 
+    def together(self, *calls: tuple[Statement, dict[str, Any]]) -> Sequence[Row]:
+        """Execute statements in a transaction at READ COMMITTED, in one round trip; return the rows of the last one.
+
+        Only if `Connections.pipelines`.
+        """
+        ...
+
 
 class VersionTaken(Exception):  # never leaves the package
     """The unique key on (stream_id, version) has refused an event, because a head is behind its events.
@@ -174,6 +181,46 @@ class Following:
     server: Server
     id_before: UUID | None
     last: PositionToken | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagLocks:
+    """Which tags an append locks.
+
+    Attributes:
+        written: The tags of its events, which no one else may add events with, nor depend on, until it has ended.
+        read: Other tags that it depends on, which no one may add events with.
+    """
+
+    written: frozenset[str]
+    read: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What an append depends on.
+
+    Attributes:
+        items: A JSON array of the queries, with `tags`, `types`, `pivot`, `position` and `event_id`.
+        generation: How often tags were added to old events before these were read.
+    """
+
+    items: str
+    generation: int
+
+
+class TaggedOutcome(NamedTuple):
+    """What has become of an append on condition.
+
+    Attributes:
+        is_current: Whether the boundaries were read from this log, as far as it shows.
+        changed: The position of the first event that has come between; None if there is none.
+        stored: The version and position of the last event; None if nothing was stored.
+    """
+
+    is_current: bool
+    changed: int | None
+    stored: tuple[int, int] | None
 
 
 class LogView(Protocol):
@@ -356,6 +403,10 @@ class Connections(Driver, Protocol):
         """
         ...
 
+    def pipelines(self, engine: Engine) -> bool:
+        """Return whether the runs of `autocommit` can send several statements by `Run.together`."""
+        ...
+
     def transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Open a connection in a transaction that may write; commit at the end, roll back on an error."""
         ...
@@ -475,6 +526,65 @@ class Dialect(Protocol):
 
         Returns:
             The position of the last event of each append, by its key.
+        """
+        ...
+
+    def lock_tags(self, run: Run, locks: TagLocks | None) -> None:
+        """Lock tags until the transaction ends, before any head; None for all tags.
+
+        Raises:
+            UnsuitableTransaction: The transaction is not at READ COMMITTED, so it would not see what others have
+                committed before it got the locks.
+            TooManyTags: The transaction would hold too many locks, or has locked some tags and now needs all.
+        """
+        ...
+
+    def append_tagged(
+        self, run: Run, pending: PendingAppend, locks: TagLocks, condition: Condition | None, *, at_once: bool
+    ) -> TaggedOutcome:
+        """Lock tags, and store an append with its tags, unless an event has come between.
+
+        Args:
+            run: In a transaction; or one that commits by itself, if `at_once`.
+            pending: The append.
+            locks: The tags to lock.
+            condition: What it depends on; None if it depends on nothing.
+            at_once: Whether to send all of it together.
+
+        Raises:
+            UnsuitableTransaction: As for `lock_tags`.
+            TooManyTags: As for `lock_tags`.
+        """
+        ...
+
+    def compare_boundaries(self, run: Run, condition: Condition) -> tuple[bool, int | None]:
+        """Return `is_current` and `changed` of a `TaggedOutcome`. The tags are locked."""
+        ...
+
+    def read_boundary(self, run: Run, queries: str) -> Sequence[Row]:
+        """Return the events that match a JSON array of queries with `tags` and `types`, after a header row.
+
+        The header has, in place of the stream id, a JSON array: for each query its pivot, and position and id of the
+        last event with that tag; in place of the version, the generation.
+        """
+        ...
+
+    def insert_tags(self, run: Run, rows: Sequence[tuple[str, int, str]]) -> None:
+        """Store tags of stored events, each by stream id, version and tag. Those that are stored are left alone."""
+        ...
+
+    def has_tags(self, run: Run, stream_id: str, *, before_version: int) -> bool:
+        """Return whether the metadata of events of a stream before a version has tags."""
+        ...
+
+    def delete_tags(self, run: Run, stream_id: str, *, before_version: int) -> None:
+        """Delete the tags that the metadata of these events has."""
+        ...
+
+    def raise_generation(self, run: Run) -> None:
+        """Record that tags are added to old events, which refuses all boundaries that were read before.
+
+        All tags are locked.
         """
         ...
 

@@ -49,6 +49,10 @@ class StatementRun:
         sql, constants = self._dialect.sql(statement)
         self._execute(sql, [{**constants, **row} for row in rows] if constants else rows)
 
+    def together(self, *calls: tuple[Statement, dict[str, Any]]) -> Sequence[Row]:
+        """Execute statements in one transaction; see `Run`. Overridden if `Connections.pipelines`."""
+        raise NotImplementedError
+
     def _execute(self, sql: str, parameters: Any) -> Sequence[Row]:
         try:
             return self._send(sql, parameters)

@@ -1,7 +1,7 @@
 """Metadata: JSON that every database can store, and that is read back unchanged."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import NoneType
 from typing import Any, Final
@@ -14,21 +14,30 @@ _MAX_DEPTH: Final = 100
 _LARGE: Final = 1e16
 """From here on a float would be written with an exponent, for which PostgreSQL would return an integer."""
 _SIMPLE: Final = frozenset({str, int, bool, NoneType})
+TAGS_KEY: Final = "$tags"
+"""The key of metadata under which the tags of an event are stored."""
+
 METADATA_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-def encode_metadata(metadata: Mapping[str, Any] | None) -> str | None:
-    """Return the metadata as JSON text; None if there is none.
+def encode_metadata(metadata: Mapping[str, Any] | None, tags: Sequence[str] = ()) -> str | None:
+    """Return the metadata as JSON text, with the tags of the event; None if there is neither.
 
     Raises:
-        InvalidMetadata: It is not a mapping of strings to JSON values, is nested more than 100 levels deep, contains
-            NaN, an infinity or -0.0 (whose sign PostgreSQL does not keep), or text with NUL (which PostgreSQL can't
-            store) or a lone surrogate.
+        InvalidMetadata: It is not a mapping of strings to JSON values, has the key of the tags, is nested more than 100
+            levels deep, contains NaN, an infinity or -0.0 (whose sign PostgreSQL does not keep), or text with NUL
+            (which PostgreSQL can't store) or a lone surrogate.
     """
-    if metadata is None:
+    if metadata is None and not tags:
         return None
-    if not isinstance(metadata, Mapping):
+    if metadata is None:
+        metadata = {}
+    elif not isinstance(metadata, Mapping):
         raise InvalidMetadata("$", f"is not a mapping but {type(metadata).__name__}")
+    if TAGS_KEY in metadata:
+        raise InvalidMetadata("$", f"has the key {TAGS_KEY}, which the store uses; give tags to NewEvent")
+    if tags:
+        metadata = {**metadata, TAGS_KEY: list(tags)}
     if not metadata:
         return None
     if type(metadata) is dict and _is_simple(metadata):
@@ -104,3 +113,18 @@ def _storable_text(text: str, path: str) -> str:
     except UnicodeEncodeError:
         raise InvalidMetadata(path, "is not valid Unicode: half of a surrogate pair") from None
     return str.__str__(text)
+
+
+def pop_tags(metadata: dict[str, Any]) -> tuple[str, ...]:
+    """Remove the tags from decoded metadata, and return them."""
+    tags = metadata.pop(TAGS_KEY, ())
+    return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
+
+
+def tags_of(text: str | None) -> tuple[str, ...]:
+    """Return the tags that stored metadata has.
+
+    Raises:
+        DecodingError: It is not a JSON object.
+    """
+    return pop_tags(decode_metadata(text)) if text is not None and TAGS_KEY in text else ()

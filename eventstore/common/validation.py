@@ -3,6 +3,7 @@
 A check returns the value (the plain string, for an enum of strings) or raises an error that names the parameter.
 """
 
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -19,6 +20,8 @@ MAX_CODEC: Final = 2**15 - 1
 
 MAX_STREAM_ID_LENGTH: Final = 255
 MAX_EVENT_TYPE_LENGTH: Final = 255
+MAX_TAG_LENGTH: Final = 255
+MAX_TAGS_OF_EVENT: Final = 32
 MAX_NAME_LENGTH: Final = 255
 """The longest name of a projection or a worker, in characters."""
 
@@ -167,6 +170,29 @@ def check_event_type(event_type: object) -> str:
 def _known_event_type(event_type: str) -> str:
     """Check an event type only once: there are few, and many events of each."""
     return check_text("an event type", event_type, MAX_EVENT_TYPE_LENGTH, InvalidEvent)
+
+
+def check_tags(tags: object, error: type[InvalidInput] = InvalidEvent) -> tuple[str, ...]:
+    """Return the tags of an event, or of a filter. Errors show no tag, because tags may be personal data.
+
+    Raises:
+        InvalidInput: They are not a list of strings of 1 to 255 characters, one is there twice, or there are more than
+            32.
+    """
+    if isinstance(tags, str | bytes | Mapping) or not isinstance(tags, Iterable):
+        msg = f"tags must be a list of strings, not {type(tags).__name__}"
+        raise error(msg)
+    checked: dict[str, int] = {}
+    for index, tag in enumerate(tags):
+        name = check_text(f"tags[{index}]", tag, MAX_TAG_LENGTH, error)
+        if name in checked:
+            msg = f"tags[{index}] is the same as tags[{checked[name]}]; name each tag once"
+            raise error(msg)
+        checked[name] = index
+    if len(checked) > MAX_TAGS_OF_EVENT:
+        msg = f"{len(checked)} tags are more than the {MAX_TAGS_OF_EVENT} allowed"
+        raise error(msg)
+    return tuple(checked)
 
 
 def check_projection_name(name: object) -> str:

@@ -46,9 +46,13 @@ class Appender:
                 self._core.call_hooks(_appended([pending], [result]))
             return result
         with self._core.begin() as core:
-            result = Appender(replace(core, after_append=())).append(pending)
+            result = self._in(replace(core, after_append=())).append(pending)
             core.call_hooks(_appended([pending], [result]))
         return result
+
+    def _in(self, core: Core) -> "Appender":
+        """Return the same for another core, that of the open transaction."""
+        return Appender(core)
 
     def _append(self, pending: PendingAppend) -> AppendResult:
         if self._group_commit is None:
@@ -66,7 +70,7 @@ class Appender:
             stored = self._append_in_one_statement(pending) if one else None
             return stored or self._append_in_transaction(pending)
         except StreamForbidden as forbidden:
-            raise _forbidden(forbidden, [pending]) from forbidden.__cause__
+            raise name_streams(forbidden, [pending]) from forbidden.__cause__
         except HeadClosed as closed:
             raise self._closed(closed, [(pending, 0)]) from None
         except VersionTaken as taken:
@@ -130,7 +134,7 @@ class Appender:
                 self._core.call_hooks(_appended(appends, results))
             return results
         with self._core.begin() as core:
-            results = Appender(replace(core, after_append=())).append_many(appends, atomic=atomic)
+            results = self._in(replace(core, after_append=())).append_many(appends, atomic=atomic)
             core.call_hooks(_appended(appends, results))
         return results
 
@@ -141,7 +145,7 @@ class Appender:
             try:
                 return self._append_to_all(appends) or self._append_to_each(appends, atomic=atomic)
             except StreamForbidden as forbidden:
-                raise _forbidden(forbidden, appends) from forbidden.__cause__
+                raise name_streams(forbidden, appends) from forbidden.__cause__
 
     def _conflicting(self, appends: Sequence[PendingAppend]) -> AbstractContextManager[None]:
         stream_ids = list(dict.fromkeys(pending.stream_id for pending in appends))
@@ -155,6 +159,7 @@ class Appender:
         try:
             with self._execution.transaction() as run:
                 check_positions(run, self._dialect)
+                self._before_heads(run, appends)
                 versions = self._lock_heads(run, appends)
                 for pending in appends:
                     version = versions.get(pending.stream_id, 0)
@@ -168,6 +173,7 @@ class Appender:
                         raise outcome
                     outcomes.append(outcome)
                 positions = self._dialect.store(run, accepted) if accepted else {}
+                self._after_events(run, accepted)
         except HeadClosed as closed:
             raise self._closed(closed, accepted) from None
         except VersionTaken as taken:
@@ -175,6 +181,12 @@ class Appender:
         ends = [(pending.stream_id, version + len(pending), pending.event_ids[-1]) for pending, version in accepted]
         stored = iter([AppendResult(id_, end, positions[id_, end], event_id=event_id) for id_, end, event_id in ends])
         return [next(stored) if outcome is None else outcome for outcome in outcomes]
+
+    def _before_heads(self, run: Run, appends: Sequence[PendingAppend]) -> None:
+        """Do what must come before the heads are locked: here, nothing."""
+
+    def _after_events(self, run: Run, accepted: Sequence[tuple[PendingAppend, int]]) -> None:
+        """Store what belongs to the events, each append with the version before it: here, nothing."""
 
     def _append_to_all(self, appends: Sequence[PendingAppend]) -> list[AppendResult | ConcurrencyConflict] | None:
         """Store all appends in one statement.
@@ -288,7 +300,7 @@ def _appended(
     ]
 
 
-def _forbidden(forbidden: StreamForbidden, appends: Sequence[PendingAppend]) -> StreamForbidden:
+def name_streams(forbidden: StreamForbidden, appends: Sequence[PendingAppend]) -> StreamForbidden:
     """Return the error with the streams, which the database does not name."""
     return StreamForbidden(forbidden.problem, list(dict.fromkeys(pending.stream_id for pending in appends)))
 

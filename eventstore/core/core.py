@@ -11,7 +11,7 @@ from eventstore.codecs.payload import PayloadCodec
 from eventstore.common.validation import check_number
 from eventstore.core.execution import Execution
 from eventstore.core.group_commit import GroupCommit
-from eventstore.core.schema_version import SchemaGate
+from eventstore.core.schema_version import REQUIRED_BY_TAGS, SchemaGate
 from eventstore.core.settling import Settling
 from eventstore.event_types import EventTypes
 from eventstore.event_types.registry import check_registry
@@ -61,6 +61,7 @@ class Core:
         mapper: Converts between events and rows.
         settling: Finds how far the global order is settled, for all readers of the store.
         gate: Checks that the tables fit this code.
+        tags_gate: Checks that there is a table of tags; called when tags are used.
         page_size: How many events a read fetches at a time.
         group_commit: Stores appends of several threads together; None if each is stored alone.
         observer: Is called for each operation.
@@ -73,6 +74,7 @@ class Core:
     mapper: EventMapper
     settling: Settling
     gate: SchemaGate
+    tags_gate: SchemaGate
     page_size: int
     group_commit: GroupCommit | None = None
     observer: SharedObserver = field(default_factory=SharedObserver)
@@ -112,6 +114,7 @@ class Core:
             mapper=EventMapper(event_types, payloads),
             settling=Settling(dialect),
             gate=gate,
+            tags_gate=SchemaGate(REQUIRED_BY_TAGS),
             page_size=page_size,
             group_commit=group_commit,
         )

@@ -76,7 +76,7 @@ class StreamDeleter:
 
 
 def remove_events(dialect: Dialect, run: Run, stream_id: str, *, before_version: int, note: str) -> None:
-    """Delete the events of a stream before a version, and its snapshots, and discard its pending dead letters.
+    """Delete the events of a stream before a version, their tags, and its snapshots; discard its pending dead letters.
 
     Args:
         dialect: The database's dialect.
@@ -86,6 +86,8 @@ def remove_events(dialect: Dialect, run: Run, stream_id: str, *, before_version:
         note: The note of the dead letters that are discarded.
     """
     with history_changes(dialect, run):
+        if dialect.has_tags(run, stream_id, before_version=before_version):
+            dialect.delete_tags(run, stream_id, before_version=before_version)
         run(delete_events, stream_id=stream_id, before_version=before_version)
     dialect.lock_derived_rows(run)  # another transaction may be writing some for the events that are gone
     run(discard_dead_letters_of_stream, stream_id=stream_id, note=note)

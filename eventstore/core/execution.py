@@ -36,6 +36,11 @@ class Execution(Protocol):
         ...
 
     @property
+    def pipelines(self) -> bool:
+        """Whether the runs of `statement` can send several statements together, in one transaction."""
+        ...
+
+    @property
     def connection(self) -> Connection:
         """The connection of the joined transaction.
 
@@ -120,6 +125,11 @@ class OwnConnections:
         return connections_are_alike(self._engine, self._connections.dialect.schema)
 
     @property
+    def pipelines(self) -> bool:
+        """Whether the driver can."""
+        return self._connections.pipelines(self._engine)
+
+    @property
     def connection(self) -> NoReturn:
         """Raise, because each statement has another connection."""
         raise NotInTransaction("the store is not joined to a transaction; open one: with store.transaction() as tx")
@@ -193,6 +203,7 @@ class JoinedTransaction:
     is_joined: Final = True
     shares_reads: Final = False
     polls_together: Final = False
+    pipelines: Final = False
 
     def __init__(self, connect: Callable[[], Connection], connections: Connections, gate: SchemaGate | None) -> None:
         self._connect = connect if connections.waiting is THREAD else _checked(connect, connections.waiting)

@@ -12,7 +12,7 @@ from eventstore.core.core import Core
 from eventstore.core.settling import Horizon, check_loss
 from eventstore.errors import SeveralServers
 from eventstore.events import RecordedEvent
-from eventstore.filters import EventFilter, combine
+from eventstore.filters import TAGS, EventFilter, combine
 from eventstore.rows.mapper import EVENT_ID, POSITION, STREAM_ID, VERSION
 from eventstore.statements.global_order import first_event_from
 from eventstore.tokens import START, After, PositionToken
@@ -54,6 +54,7 @@ class GlobalOrder:
         self._dialect = core.dialect
         self._mapper = core.mapper
         self._settling = core.settling
+        self._tags_gate = core.tags_gate
         self._page_size = core.page_size
         self._observer = core.observer
         self._pause = core.driver.waiting.pause
@@ -166,6 +167,8 @@ class GlobalOrder:
         """
         if horizon.event is None:
             return None
+        if any(filter_.tags is not None for filter_ in filters):
+            self._tags_gate(run)
         size = self._page_size if page_size is None else page_size
         up_to_position, end = min(horizon.settled, up_to_position), horizon.event
         if _names_two_fields(filters):
@@ -341,6 +344,8 @@ class GlobalOrder:
         backoff = Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         for _ in range(_ATTEMPTS_BY_SERVERS):
             with self._execution.global_reading() as run:
+                if any(filter_.tags is not None for filter_ in filters):
+                    self._tags_gate(run)
                 if horizon.event is not None and horizon.settled >= up_to_position:
                     with self._observer.operation("read") as observed:
                         header, rows = self._dialect.read_page(
@@ -363,5 +368,8 @@ class GlobalOrder:
 
 
 def _names_two_fields(filters: Sequence[EventFilter]) -> bool:
-    """Return whether a filter restricts two fields. No index has two, so a lookup may pass any number of events."""
-    return any(len(filter_.named) > 1 for filter_ in filters)
+    """Return whether a filter restricts two fields, or has two tags.
+
+    No index has both, so a lookup may pass any number of events.
+    """
+    return any(len(named) > 1 or len(named.get(TAGS, ())) > 1 for named in (filter_.named for filter_ in filters))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from eventstore.backends.protocol import EventKey, Row, Run
+from eventstore.codecs.metadata import tags_of
 from eventstore.common.validation import MAX_VERSION, check_event_type, check_stream_id
 from eventstore.core.core import Appended, Core
 from eventstore.core.deletion import remove_events
@@ -46,6 +47,9 @@ class EventLoader:
         Raises:
             ImportConflict: An event contradicts what is stored.
         """
+        if any(tags_of(event.metadata) for event in events):
+            self._core.tags_gate(run)
+            self._dialect.lock_tags(run, None)  # before any other lock, as in every append
         if self._positions:
             self._dialect.loader.keep_appends_out(run)
         stream_ids = list(dict.fromkeys(check_stream_id(event.stream_id) for event in events))
@@ -57,11 +61,20 @@ class EventLoader:
             self._check_order(run, new)
         run.many(set_imported_head, [self._head(head) for head in _heads(new).values()])
         self._dialect.loader.store(run, new, positions=self._positions)
+        self._store_tags(run, new)
         if self._positions:
             self._dialect.loader.continue_positions(run)
         if self._core.after_append:
             self._core.call_hooks(_spans(new))
         return len(new)
+
+    def _store_tags(self, run: Run, new: Sequence[StoredEvent]) -> None:
+        rows = [(event.stream_id, event.version, tag) for event in new for tag in tags_of(event.metadata)]
+        if not rows:
+            return
+        self._dialect.insert_tags(run, rows)
+        if self._positions and not self._in_order:
+            self._dialect.raise_generation(run)
 
     def _new(self, run: Run, events: Sequence[StoredEvent], versions: Mapping[str, int]) -> list[StoredEvent]:
         old = [

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from eventstore.backends.protocol import Run
 from eventstore.errors import SchemaMissing, SchemaOutdated, SchemaTooNew, TablesPlace
 from eventstore.statements.schema import schema_version
-from eventstore.tables import BREAKING_VERSION, SCHEMA_VERSION, STREAMS_CAN_END, Tables
+from eventstore.tables import BREAKING_VERSION, EVENTS_HAVE_TAGS, SCHEMA_VERSION, STREAMS_CAN_END, Tables
 
 REQUIRED_VERSION: Final = 1
 """The oldest schema that this code works with."""
@@ -19,6 +19,9 @@ REQUIRED_BY_PROJECTIONS: Final = 7
 
 REQUIRED_BY_HISTORY_CHANGES: Final = STREAMS_CAN_END
 """The oldest schema in which history is protected, and streams can be deleted and archived."""
+
+REQUIRED_BY_TAGS: Final = EVENTS_HAVE_TAGS
+"""The oldest schema that has a table of the tags of events."""
 
 
 def check_version(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, overload
 from uuid import UUID
 
-from eventstore.common.validation import check_event_type, check_schema_version
+from eventstore.common.validation import check_event_type, check_schema_version, check_tags
 from eventstore.errors import (
     DecodingError,
     EventTooNew,
@@ -18,6 +18,7 @@ from eventstore.errors import (
     UpcasterTaken,
 )
 from eventstore.event_types.classes import builder, check_class, check_fields, exact_types, reader
+from eventstore.event_types.tagging import check_kinds, derived_tags
 from eventstore.event_types.upcasting import PlainEvent, Shape, Step, Upcasters, drop_all
 from eventstore.events import TOMBSTONE_ERRORS, NewEvent
 
@@ -32,6 +33,7 @@ class _Registration:
     schema_version: int
     cls: type
     oldest_version: int = dataclasses.field(compare=False)
+    tags: Mapping[str, str] = dataclasses.field(compare=False)
     build: Callable[[Any], Any] = dataclasses.field(compare=False, repr=False)
 
 
@@ -94,19 +96,40 @@ class EventTypes:
         self._exact: dict[type, tuple[tuple[str, frozenset[type]], ...]] = {}
         self._unchecked: set[type] = set()
         self._upcasters = Upcasters()
+        self.derives_tags = False
+
+    derives_tags: bool
+    """Whether a class is registered with tags."""
 
     @overload
     def register(
-        self, event_type: str, cls: EventClass, *, schema_version: int = 1, oldest_version: int = 1
+        self,
+        event_type: str,
+        cls: EventClass,
+        *,
+        schema_version: int = 1,
+        oldest_version: int = 1,
+        tags: Mapping[str, str] | None = None,
     ) -> EventClass: ...
 
     @overload
     def register(
-        self, event_type: str, *, schema_version: int = 1, oldest_version: int = 1
+        self,
+        event_type: str,
+        *,
+        schema_version: int = 1,
+        oldest_version: int = 1,
+        tags: Mapping[str, str] | None = None,
     ) -> Callable[[EventClass], EventClass]: ...
 
     def register(
-        self, event_type: str, cls: type | None = None, *, schema_version: int = 1, oldest_version: int = 1
+        self,
+        event_type: str,
+        cls: type | None = None,
+        *,
+        schema_version: int = 1,
+        oldest_version: int = 1,
+        tags: Mapping[str, str] | None = None,
     ) -> Any:
         """Register a class under a name. Without a class, return a decorator.
 
@@ -117,12 +140,15 @@ class EventTypes:
             schema_version: The version of the structure of the class, from 1. It is stored with each event.
             oldest_version: The oldest schema version that was ever stored. Upcasters must lead from there to this
                 class. Defaults to 1.
+            tags: For each kind of tag, the field that identifies the thing: with `{"course": "course_id"}`, an event
+                whose `course_id` is `c1` gets the tag `course:c1`. A field that is None gives no tag. Defaults to None:
+                no tags but those that are given with the event.
 
         Returns:
             The class, unchanged.
 
         Raises:
-            InvalidEvent: The name or a schema version is not valid.
+            InvalidEvent: The name, a schema version, or a kind of tag or its field is not valid.
             EventTypeTaken: The class is registered under another name or schema version, or the name for another class.
             UpcasterTaken: An upcaster starts from this schema version.
             EventTypeError: The class is of an unsupported kind, or has a field whose type can't be restored.
@@ -137,10 +163,11 @@ class EventTypes:
             raise InvalidEvent(msg)
         if cls is None:
             return lambda cls: self.register(
-                event_type, cls, schema_version=schema_version, oldest_version=oldest_version
+                event_type, cls, schema_version=schema_version, oldest_version=oldest_version, tags=tags
             )
         check_class(cls)
-        registration = _Registration(event_type, schema_version, cls, oldest_version, builder(cls))
+        tags = check_kinds(cls, tags or {})
+        registration = _Registration(event_type, schema_version, cls, oldest_version, tags, builder(cls))
         self._check_free(registration)
         try:
             self._check(cls)
@@ -154,17 +181,24 @@ class EventTypes:
             self._readers[event_type, schema_version] = read
         self._by_name[event_type] = registration
         self._by_class[cls] = registration
+        self.derives_tags = self.derives_tags or bool(tags)
         return cls
 
     def new_event(
-        self, event: Any, *, event_id: UUID | None = None, metadata: dict[str, Any] | None = None
+        self,
+        event: Any,
+        *,
+        event_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        tags: Iterable[str] = (),
     ) -> NewEvent:
-        """Return an object of a registered class as a `NewEvent`, to set its id or metadata.
+        """Return an object of a registered class as a `NewEvent`, to set its id, metadata or tags.
 
         Args:
             event: The object. It becomes the `data` of the result.
             event_id: Defaults to a new UUIDv7.
             metadata: JSON values by string keys.
+            tags: Tags in addition to those that its class is registered with; the append adds these.
 
         Raises:
             UnregisteredEventType: Its class is not registered.
@@ -175,7 +209,7 @@ class EventTypes:
             raise UnregisteredEventType(type(event).__qualname__)
         event_type, schema_version = shape
         id_argument = {} if event_id is None else {"event_id": event_id}
-        return NewEvent(event_type, event, metadata=metadata, schema_version=schema_version, **id_argument)
+        return NewEvent(event_type, event, metadata=metadata, schema_version=schema_version, tags=tags, **id_argument)
 
     def type_of(self, event: Any) -> tuple[str, int] | None:
         """Return event type and schema version of an object of a registered class; None for anything else.
@@ -189,6 +223,19 @@ class EventTypes:
         if registration.cls in self._unchecked:
             self._check_now(registration.cls)
         return registration.event_type, registration.schema_version
+
+    def tags_of(self, event: NewEvent) -> tuple[str, ...]:
+        """Return the tags of an event: those that were given, and those that its class is registered with.
+
+        Raises:
+            InvalidEvent: A field holds no string, integer or UUID to make a tag of, or there are too many tags.
+        """
+        registration = self._by_class.get(type(event.data))
+        given = tuple(event.tags)
+        if registration is None or not registration.tags:
+            return given
+        derived = derived_tags(event.data, registration.tags)
+        return check_tags((*given, *(tag for tag in derived if tag not in given)))
 
     def name_of(self, cls: type) -> str | None:
         """Return the event type of a registered class; None for any other."""

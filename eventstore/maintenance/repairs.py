@@ -1,4 +1,4 @@
-"""Repair what can be computed again: heads, the next position, snapshots, indexes and constraints."""
+"""Repair what can be computed again: heads, the next position, snapshots, tags, indexes and constraints."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +33,8 @@ ACTIONS: Final = {
     ),
     FindingKind.POSITIONS_BEHIND: "advance the positions beyond {0.position}",
     FindingKind.POSITIONS_CACHED: "set CACHE of the sequence {0.name} to 1",
+    FindingKind.TAG_MISSING: "make es_event_tags what the metadata of all events says",
+    FindingKind.TAG_SUPERFLUOUS: "make es_event_tags what the metadata of all events says",
     FindingKind.INDEX_MISSING: "build the index {0.name}",
     FindingKind.INDEX_INVALID: "build the index {0.name} again",
     FindingKind.CONSTRAINT_MISSING: "restore {0.subject}, if the rows satisfy it",
@@ -41,7 +43,10 @@ ACTIONS: Final = {
 }
 """What `repair` does about each kind of damage that it can repair, in words."""
 
-_LAST: Final = 3
+_OF_TAGS: Final = (FindingKind.TAG_MISSING, FindingKind.TAG_SUPERFLUOUS)
+_STREAMS: Final = 2
+_TAGS: Final = 3
+_LAST: Final = 4
 _OF_SCHEMA: Final = (
     FindingKind.POSITIONS_CACHED,
     FindingKind.INDEX_MISSING,
@@ -74,7 +79,7 @@ def plan(findings: Iterable[Finding]) -> list[Repair]:
     Findings that can't be repaired have none.
     """
     repairs = {
-        (str(repair), repair.finding.stream_id): repair
+        (str(repair), None if repair.finding.kind in _OF_TAGS else repair.finding.stream_id): repair
         for repair in (
             Repair(ACTIONS[finding.kind].format(finding), finding)
             for finding in findings
@@ -89,7 +94,9 @@ def _step(finding: Finding) -> int:
         return _LAST  # the rows may satisfy it after the other repairs
     if finding.kind in _OF_SCHEMA:
         return 0
-    return 1 if finding.kind is FindingKind.POSITIONS_BEHIND else 2
+    if finding.kind in _OF_TAGS:
+        return _TAGS
+    return 1 if finding.kind is FindingKind.POSITIONS_BEHIND else _STREAMS
 
 
 def repair(store: EventStore, repairs: Iterable[Repair]) -> Iterator[Repair]:
@@ -97,8 +104,9 @@ def repair(store: EventStore, repairs: Iterable[Repair]) -> Iterator[Repair]:
 
     Each repair checks again under a lock and changes only what is still wrong: other processes may append meanwhile,
     and an outdated plan does no harm. Indexes are built without blocking writers. The transaction that advances the
-    positions blocks appends. Heads and snapshots are repaired in transactions of up to 500 streams, with their heads
-    locked; such a transaction is committed as a whole or not at all.
+    positions blocks appends; the one that repairs tags blocks appends of events with tags, while it reads all events,
+    and refuses the boundaries that were read before. Heads and snapshots are repaired in transactions of up to 500
+    streams, with their heads locked; such a transaction is committed as a whole or not at all.
 
     Args:
         store: The application's store, not joined.
@@ -121,7 +129,8 @@ def _repair(store: EventStore, inspection: Inspection, repairs: Sequence[Repair]
     by_stream = [
         (stream_id, list(group))
         for stream_id, group in groupby(
-            (each for each in repairs if each.finding.stream_id is not None), key=lambda each: each.finding.stream_id
+            (each for each in repairs if _step(each.finding) == _STREAMS and each.finding.stream_id is not None),
+            key=lambda each: each.finding.stream_id,
         )
     ]
     for start in range(0, len(by_stream), _STREAMS_AT_ONCE):
@@ -132,6 +141,13 @@ def _repair(store: EventStore, inspection: Inspection, repairs: Sequence[Repair]
                 _repair_stream(run, str(stream_id), [each.finding for each in group])
         for _, group in chunk:
             yield from group
+    for each in repairs:
+        if _step(each.finding) == _TAGS:
+            with inspection.execution.transaction() as run:
+                inspection.dialect.lock_tags(run, None)
+                inspection.maintenance.restore_tags(run)
+                inspection.dialect.raise_generation(run)
+            yield each
     yield from _repair_schema(store, [each for each in repairs if _step(each.finding) == _LAST])
 
 

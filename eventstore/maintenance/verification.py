@@ -1,4 +1,4 @@
-"""Look for damage in heads, streams, events, snapshots, projections and the schema."""
+"""Look for damage in heads, streams, events, tags, snapshots, projections and the schema."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,6 +17,7 @@ from eventstore.maintenance.progress import OnProgress, Part, Place
 from eventstore.maintenance.projection_checks import check_checkpoints, check_dead_letters
 from eventstore.maintenance.snapshot_checks import check_snapshots
 from eventstore.maintenance.stream_checks import check_streams
+from eventstore.maintenance.tag_checks import check_tags
 from eventstore.rows.mapper import EventMapper
 from eventstore.store import EventStore
 
@@ -47,7 +48,8 @@ def verify(
         after: Continue after a place that an earlier run passed to `on_progress`.
         event_types: The event types that events are read with. Defaults to those of the store. If it has none,
             payloads are read as plain values, and no event type counts as unknown.
-        payloads: Whether to decode payloads and states, which takes most of the time.
+        payloads: Whether to decode payloads and states, and to compare the tags of events, which takes most of the
+            time.
         batch_size: How many streams, events or snapshots a batch has, at least 1.
         on_progress: Called with a `Progress` after each batch.
 
@@ -94,6 +96,7 @@ def _findings(
             yield from if_permitted(part.value, check_streams(inspection, start))
         elif part is Part.EVENTS and payloads:
             yield from if_permitted(part.value, check_events(inspection, start, mapper))
+            yield from if_permitted("tags", check_tags(inspection))
         elif part is Part.SNAPSHOTS:
             codec = mapper.codec if payloads else None
             yield from if_permitted(part.value, check_snapshots(inspection, start, codec))

@@ -22,6 +22,7 @@ from eventstore.migrations.settings import Settings
 _DROPPED: Final = {
     "es_0001": ("es_streams", "es_events", "snapshots", "es_schema"),
     "es_0005": ("es_checkpoints", "es_dead_letters"),
+    "es_0009": ("es_event_tags",),
 }
 """The tables that a downgrade of a revision drops, in the order in which appends and projections lock them."""
 _DROPPED_COLUMNS: Final = {

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from eventstore.codecs.metadata import tags_of
 from eventstore.core.core import Appended, AppendHook, Core
 from eventstore.core.reading import Reader
 from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent
 from eventstore.projections.definition import Projection
 from eventstore.projections.targets import target_of, write_out
-from eventstore.rows.mapper import EVENT_TYPE, EventMapper
+from eventstore.rows.mapper import EVENT_TYPE, METADATA, EventMapper
 from eventstore.store import EventStore
 
 
@@ -92,6 +93,10 @@ def _events_of(projection: Projection, core: Core, append: Appended) -> Iterator
         matching = [
             row
             for row in rows
-            if not filters or any(each.matches_stored(append.stream_id, row[EVENT_TYPE]) for each in filters)
+            if not filters
+            or any(
+                each.matches_stored(append.stream_id, row[EVENT_TYPE], tags_of(row[METADATA]) if each.tags else ())
+                for each in filters
+            )
         ]
         yield from core.mapper.recorded(matching, core.dialect.to_uuid, core.dialect.to_time)

@@ -10,7 +10,13 @@ from uuid import UUID
 
 from eventstore.codecs import MessagePackCodec
 from eventstore.codecs.exactness import difference, value_at
-from eventstore.codecs.metadata import METADATA_DECODER, decode_metadata, encode_metadata
+from eventstore.codecs.metadata import (
+    METADATA_DECODER,
+    TAGS_KEY,
+    decode_metadata,
+    encode_metadata,
+    pop_tags,
+)
 from eventstore.codecs.payload import PayloadCodec
 from eventstore.common.validation import MAX_VERSION
 from eventstore.correlation import CONTEXT, PROVIDERS, with_context
@@ -28,13 +34,13 @@ from eventstore.event_types.upcasting import PlainEvent, Shape
 from eventstore.events import TOMBSTONE_ERRORS, Append, NewEvent, RecordedEvent
 from eventstore.streams import STREAM_EXISTS, Expectation, ExpectedVersion
 
-POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION = 0, 1, 2, 3, 4, 5
+POSITION, STREAM_ID, VERSION, EVENT_ID, EVENT_TYPE, SCHEMA_VERSION, METADATA = 0, 1, 2, 3, 4, 5, 8
 """The indexes of these columns in a row of `read_forwards`."""
 
 
 @dataclass(slots=True)  # a frozen one takes twice as long to make
 class PendingAppend:
-    """An append that was checked and encoded, as columns with one value for each event."""
+    """An append that was checked and encoded, as columns with one value for each event; `tags` is None without any."""
 
     stream_id: str
     expected: ExpectedVersion
@@ -45,6 +51,7 @@ class PendingAppend:
     codecs: list[int]
     data: list[bytes]
     metadata: list[str | None]
+    tags: list[tuple[str, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.event_ids)
@@ -134,12 +141,16 @@ class EventMapper:
         codecs: list[int] = []
         data: list[bytes] = []
         of_class, shape = None, None
+        tags: list[tuple[str, ...]] | None = None
         for index, event in enumerate(events):
             if type(event.data) is not of_class:  # often the same as that of the event before
                 of_class, shape = type(event.data), self.event_types.type_of(event.data)
             codec, encoded = self._encode(event, shape, index)
             codecs.append(codec)
             data.append(encoded)
+            if event.tags or (shape is not None and self.event_types.derives_tags):
+                tags = tags or [()] * len(events)
+                tags[index] = self.event_types.tags_of(event)
         pending = PendingAppend(
             append.stream_id,
             expected,
@@ -151,6 +162,12 @@ class EventMapper:
             data,
             [encode_metadata({**(metadata or {}), **event.metadata}) if event.metadata else shared for event in events],
         )
+        if tags is not None and any(tags):
+            pending.tags = tags
+            pending.metadata = [
+                encode_metadata({**(metadata or {}), **(event.metadata or {})}, tags[index])
+                for index, event in enumerate(events)
+            ]
         if not is_tombstone and not TOMBSTONE_ERRORS.keys().isdisjoint(pending.event_types):
             msg = "only the store appends tombstones; call EventStore.delete_stream or archive_stream"
             raise InvalidEvent(msg)
@@ -229,7 +246,7 @@ class EventMapper:
                 else:
                     yield RecordedEvent(
                         position, stream_id, version, to_uuid(event_id), event_type, schema_version, value, decoded,
-                        to_time(recorded_at),
+                        to_time(recorded_at), pop_tags(decoded) if TAGS_KEY in decoded else (),
                     )  # fmt: skip
                     continue
             try:
@@ -241,9 +258,11 @@ class EventMapper:
                     value = to_value(event_type, schema_version, value)
             except DecodingError as error:
                 raise error.at(stream_id, version, event_type) from None
+            decoded = {} if metadata is None else decode_metadata(metadata)
+            tags = pop_tags(decoded) if TAGS_KEY in decoded else ()
             recorded = RecordedEvent(
-                position, stream_id, version, to_uuid(event_id), event_type, schema_version, value,
-                {} if metadata is None else decode_metadata(metadata), to_time(recorded_at),
+                position, stream_id, version, to_uuid(event_id), event_type, schema_version, value, decoded,
+                to_time(recorded_at), tags,
             )  # fmt: skip
             if events is None:
                 yield recorded
@@ -251,7 +270,7 @@ class EventMapper:
             for to_type, to_version, value in reversed(events) if newest_first else events:
                 yield RecordedEvent(
                     position, stream_id, version, recorded.event_id, to_type, to_version, value,
-                    recorded.metadata, recorded.recorded_at,
+                    recorded.metadata, recorded.recorded_at, tags,
                 )  # fmt: skip
 
     def _upcast(self, event_type: str, schema_version: int, data: Any) -> list[PlainEvent]:

@@ -41,7 +41,7 @@ from eventstore.common.validation import check_schema_name
 from eventstore.tables.immutability import PERMISSION_TABLE, protect
 from eventstore.tables.names import qualified_name
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 """The version of these tables, written to es_schema by the newest revision."""
 
 BREAKING_VERSION: Final = 1
@@ -49,6 +49,9 @@ BREAKING_VERSION: Final = 1
 
 STREAMS_CAN_END: Final = 6
 """The version since which es_streams has the columns `ENDS`."""
+
+EVENTS_HAVE_TAGS: Final = 9
+"""The version since which there is a table of the tags of events."""
 
 CLOSED_CHECKS: Final = ("es_streams_deleted_version_check", "es_streams_archived_version_check")
 """The check constraints that refuse appends to streams that were deleted or archived. Tables from es_0008 on have only
@@ -77,6 +80,7 @@ class Tables:
         schema: One row with the version of these tables in the database.
         checkpoints: The checkpoints: one row for each projection.
         dead_letters: The dead letters of projections.
+        tags: The tags of events, by tag and position. Rows of the empty tag have the generations of the table.
         permission: On SQLite, has a row within a transaction that may change history; otherwise None.
     """
 
@@ -87,6 +91,7 @@ class Tables:
     schema: Table
     checkpoints: Table
     dead_letters: Table
+    tags: Table
     permission: Table | None
 
     @property
@@ -107,6 +112,10 @@ class _Now(ColumnElement[Any]):
 
     inherit_cache = True
     type = _TIME
+
+
+class _CoveringKey(PrimaryKeyConstraint):
+    """The key of es_event_tags, whose index has the event type, too (PostgreSQL). A scan of it needs no row."""
 
 
 class _CategoryOf(ColumnElement[Any]):
@@ -132,6 +141,12 @@ def _now_sqlite(_: Any, compiler: Any, **__: Any) -> str:
     # a literal column, so that % is doubled if the parameter style needs it
     sql: str = compiler.process(literal_column("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"))
     return sql
+
+
+@compiles(_CoveringKey, "postgresql")
+def _covering_key(key: _CoveringKey, compiler: Any, **options: Any) -> str:
+    sql: str = compiler.visit_primary_key_constraint(key, **options)
+    return f"{sql} INCLUDE (event_type)"
 
 
 @compiles(_CategoryOf)
@@ -168,6 +183,7 @@ def define_tables(*, schema: str | None = None, position_is_key: bool = False, s
         schema=_schema(metadata),
         checkpoints=_checkpoints(metadata),
         dead_letters=_dead_letters(metadata),
+        tags=_tags(metadata),
         permission=_permission(metadata) if position_is_key else None,
     )
 
@@ -370,6 +386,19 @@ def _dead_letters(metadata: MetaData) -> Table:
             sqlite_where=pending,
         ),
         comment="Events that a projection could not handle, and those of the same streams that follow them",
+    )
+
+
+def _tags(metadata: MetaData) -> Table:
+    return Table(
+        "es_event_tags",
+        metadata,
+        Column("position", _BIG, nullable=False, comment="Of the event"),
+        Column("tag", _KEY_TEXT, nullable=False, comment="Such as course:c1; empty in the rows of generations"),
+        Column("event_type", _KEY_TEXT, nullable=False, comment="Of the event"),
+        _CoveringKey("tag", "position", name="es_event_tags_pkey"),
+        comment="The tags of events, which their metadata has, too",
+        sqlite_with_rowid=False,
     )
 
 

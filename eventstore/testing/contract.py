@@ -13,6 +13,7 @@ Example:
 """
 
 from eventstore.testing.append_contract import AppendContract
+from eventstore.testing.boundary_contract import BoundaryContract
 from eventstore.testing.deletion_contract import DeletionContract
 from eventstore.testing.global_order_contract import GlobalOrderContract
 from eventstore.testing.inline_contract import InlineContract
@@ -43,5 +44,6 @@ class EventStoreContract(
     InlineContract,
     RepositoryContract,
     DeletionContract,
+    BoundaryContract,
 ):
     """The whole contract. Subclass it, and define the fixture `engine`: of an empty database with the tables."""

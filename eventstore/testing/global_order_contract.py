@@ -35,14 +35,19 @@ BAD_NUMBERS: list[Any] = [-1, True, 1.5, "1", None, 2**63]
 TYPES = ["placed", "paid", "shipped"]
 CATEGORIES = ["order", "invoice", "x"]
 
+StoredRow = tuple[int, str, str, str, tuple[str, ...]]
 
-def fill(store: EventStore) -> list[tuple[int, str, str, str]]:
-    """Append 60 events to 12 streams; return position, type, category and stream id of each."""
+
+def fill(store: EventStore) -> list[StoredRow]:
+    """Append 60 events to 12 streams; return position, type, category, stream id and tags of each."""
     for number in range(60):
         category, instance = CATEGORIES[number % 3], number % 12
-        event = NewEvent(TYPES[number * 7 // 5 % 3], {"number": number})
+        tags = [f"half:{number % 2}", f"third:{number % 3}", *(["rare"] if number % 20 == 7 else [])]
+        event = NewEvent(TYPES[number * 7 // 5 % 3], {"number": number}, tags=tags)
         store.append(f"{category}-{instance}", [event], expected_version=ANY)
-    return [(event.position, event.event_type, event.category, event.stream_id) for event in store.read_all()]
+    return [
+        (event.position, event.event_type, event.category, event.stream_id, event.tags) for event in store.read_all()
+    ]
 
 
 FILTERS: list[list[dict[str, Any]]] = [
@@ -68,18 +73,29 @@ FILTERS: list[list[dict[str, Any]]] = [
     [{"event_types": ["paid"], "after_position": 40}, {"event_types": ["paid"]}],
     [{"after_position": 50}, {"event_types": ["paid"]}],
     [{"event_types": ["paid"]}, {}],
+    [{"tags": ["half:1"]}],
+    [{"tags": ["none"]}],
+    [{"tags": ["half:1", "third:2"]}],
+    [{"tags": ["third:2", "rare", "half:1"]}],
+    [{"tags": ["half:1", "none"]}],
+    [{"tags": ["half:1"], "event_types": ["paid"], "after_position": 5}],
+    [{"tags": ["half:0", "third:0"], "categories": ["order", "x"]}],
+    [{"tags": ["rare"], "stream_ids": ["order-3", "invoice-7"], "event_types": ["paid", "placed", "shipped"]}],
+    [{"tags": ["half:1"]}, {"tags": ["half:0"]}],
+    [{"tags": ["rare"]}, {"event_types": ["paid"]}, {"tags": ["half:0", "third:1"], "after_position": 40}],
 ]
 
 
-def expected_of(rows: list[tuple[int, str, str, str]], filters: list[dict[str, Any]], after: int = 0) -> list[int]:
+def expected_of(rows: list[StoredRow], filters: list[dict[str, Any]], after: int = 0) -> list[int]:
     """Return the positions that filters match, by the definition."""
 
-    def matches(row: tuple[int, str, str, str], options: dict[str, Any]) -> bool:
-        position, event_type, category, stream_id = row
+    def matches(row: StoredRow, options: dict[str, Any]) -> bool:
+        position, event_type, category, stream_id, tags = row
         return (
             event_type in options.get("event_types", [event_type])
             and category in options.get("categories", [category])
             and stream_id in options.get("stream_ids", [stream_id])
+            and set(options.get("tags", [])) <= set(tags)
             and position > options.get("after_position", 0)
         )
 

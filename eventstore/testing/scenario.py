@@ -1,4 +1,4 @@
-"""Given/when/then specifications of aggregates and projections.
+"""Given/when/then specifications of aggregates, decisions and projections.
 
 They run on a real store in memory, so events and states are stored and read back. They need no fixture.
 
@@ -19,13 +19,14 @@ Example:
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple, overload
 
 from sqlalchemy import MetaData, Select
 
 from eventstore.codecs import Codec
+from eventstore.decisions import Decision
 from eventstore.event_types import EventTypes
-from eventstore.events import NewEvent
+from eventstore.events import NewEvent, RecordedEvent
 from eventstore.projections import Projection, Worker
 from eventstore.repository import LoadedAggregate, Repository
 from eventstore.store import EventStore
@@ -37,29 +38,21 @@ Arguments = TypeVarTuple("Arguments")
 _ID = "1"
 
 
-class Scenario(Generic[State]):
-    """A scenario of one aggregate; `given` returns it."""
+class _Steps:
+    """What scenarios of aggregates and of decisions have in common."""
 
-    def __init__(self, repository: Repository[State], events: Sequence[Any]) -> None:
-        self._store = EventStore.in_memory(event_types=repository.store.event_types, codec=repository.store.codec)
-        self._repository = repository.with_store(self._store)
-        self._stream_id = repository.stream_id(_ID)
-        self._command = ""
-        self._error: Exception | None = None
-        if events:
-            self._store.append(self._stream_id, events, expected_version=ANY)
-        self._before = self._store.stream_version(self._stream_id)
+    _store: EventStore
+    _command: str = ""
+    _error: Exception | None = None
 
-    def when(self, command: Callable[[State, *Arguments], Iterable[Any] | None], *arguments: *Arguments) -> Self:
-        """Execute a command. A `then…` method checks the outcome.
+    def _appended(self) -> Iterable[RecordedEvent]:
+        """Return what the last step has appended."""
+        raise NotImplementedError
 
-        A further call executes a command on the result of the one before.
-        """
-        self._raise_error()
+    def _try(self, command: object, execute: Callable[[], object]) -> Self:
         self._command = getattr(command, "__qualname__", repr(command))
-        self._before = self._store.stream_version(self._stream_id)
         try:
-            self._repository.execute(_ID, command, *arguments)
+            execute()
         except Exception as error:  # noqa: BLE001  # the next step raises it, unless it expects this error
             self._error = error
         return self
@@ -72,8 +65,7 @@ class Scenario(Generic[State]):
         """
         self._raise_error()
         expected = [_named(self._store.event_types, event) for event in events]
-        after = self._store.read_stream(self._stream_id, after_version=self._before)
-        appended = [(event.event_type, event.data) for event in after]
+        appended = [(event.event_type, event.data) for event in self._appended()]
         if expected != appended:
             raise AssertionError(_difference("events", expected, appended))
         return self
@@ -100,6 +92,41 @@ class Scenario(Generic[State]):
             raise AssertionError(msg) from raised
         return self
 
+    def _raise_error(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def __del__(self) -> None:
+        error = getattr(self, "_error", None)
+        if error is not None:
+            msg = f"{self._command} raised {type(error).__name__}, which no `then…` has checked; add then_raises"
+            warnings.warn(msg, ResourceWarning, stacklevel=2)
+
+
+class Scenario(_Steps, Generic[State]):
+    """A scenario of one aggregate; `given` returns it."""
+
+    def __init__(self, repository: Repository[State], events: Sequence[Any]) -> None:
+        self._store = EventStore.in_memory(event_types=repository.store.event_types, codec=repository.store.codec)
+        self._repository = repository.with_store(self._store)
+        self._stream_id = repository.stream_id(_ID)
+        if events:
+            self._store.append(self._stream_id, events, expected_version=ANY)
+        self._before = self._store.stream_version(self._stream_id)
+
+    def when(self, command: Callable[[State, *Arguments], Iterable[Any] | None], *arguments: *Arguments) -> Self:
+        """Execute a command. A `then…` method checks the outcome.
+
+        A further call executes a command on the result of the one before.
+        """
+        self._raise_error()
+        self._before = self._store.stream_version(self._stream_id)
+        return self._try(command, lambda: self._repository.execute(_ID, command, *arguments))
+
+    def _appended(self) -> Iterable[RecordedEvent]:
+        return self._store.read_stream(self._stream_id, after_version=self._before)
+
     def then_state(self, expected: State | Callable[[State], Any]) -> Self:
         """Expect a state, given as a value or as a function that returns whether the state is as expected."""
         state = self.loaded.state
@@ -118,16 +145,28 @@ class Scenario(Generic[State]):
         self._raise_error()
         return self._repository.load(_ID, must_exist=False)
 
-    def _raise_error(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
 
-    def __del__(self) -> None:
-        error = getattr(self, "_error", None)
-        if error is not None:
-            msg = f"{self._command} raised {type(error).__name__}, which no `then…` has checked; add then_raises"
-            warnings.warn(msg, ResourceWarning, stacklevel=2)
+class DecisionScenario(_Steps, Generic[State, *Arguments]):
+    """A scenario of one decision; `given` returns it."""
+
+    def __init__(self, decision: Decision[State, *Arguments], events: Sequence[Any]) -> None:
+        self._store = EventStore.in_memory(event_types=decision.store.event_types, codec=decision.store.codec)
+        self._decision = decision.with_store(self._store)
+        if events:
+            self._store.append("given-1", events, expected_version=ANY)
+        self._before = self._store.settled_position()
+
+    def when(self, *arguments: *Arguments) -> Self:
+        """Execute the decision with these arguments. A `then…` method checks the outcome.
+
+        A further call executes it on the result of the one before.
+        """
+        self._raise_error()
+        self._before = self._store.settled_position()
+        return self._try(self._decision, lambda: self._decision.execute(*arguments))
+
+    def _appended(self) -> Iterable[RecordedEvent]:
+        return self._store.read_all(after_position=self._before)
 
 
 class ProjectionScenario:
@@ -169,14 +208,24 @@ class ProjectionScenario:
         return self
 
 
-def given(repository: Repository[State], *events: Any) -> Scenario[State]:
-    """Return a scenario of one aggregate to which these events have happened.
+@overload
+def given(subject: Repository[State], *events: Any) -> Scenario[State]: ...
+
+
+@overload
+def given(subject: Decision[State, *Arguments], *events: Any) -> DecisionScenario[State, *Arguments]: ...
+
+
+def given(subject: Any, *events: Any) -> Any:
+    """Return a scenario of one aggregate, or of a decision, to which these events have happened.
 
     Args:
-        repository: The repository of the aggregate. Only its functions, event types and codec are used, not its store.
-        events: Objects of registered classes, or `NewEvent`s. Without any, the aggregate does not exist yet.
+        subject: The repository of the aggregate, or the decision. Only its functions, event types and codec are used,
+            not its store.
+        events: Objects of registered classes, or `NewEvent`s; for a decision, with their tags. Without any, nothing has
+            happened yet.
     """
-    return Scenario(repository, events)
+    return DecisionScenario(subject, events) if isinstance(subject, Decision) else Scenario(subject, events)
 
 
 def projected(

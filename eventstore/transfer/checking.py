@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from eventstore.codecs.metadata import decode_metadata, encode_metadata
+from eventstore.codecs.metadata import decode_metadata, encode_metadata, pop_tags
 from eventstore.common.validation import (
     MAX_CODEC,
     MAX_SCHEMA_VERSION,
@@ -10,6 +10,7 @@ from eventstore.common.validation import (
     check_event_type,
     check_projection_name,
     check_stream_id,
+    check_tags,
 )
 from eventstore.errors import InvalidInput
 from eventstore.rows.mapper import StoredEvent
@@ -32,7 +33,8 @@ def checked(record: Record) -> Record:
             _check_number("schema version", record.schema_version, 1, MAX_SCHEMA_VERSION)
             _check_number("codec", record.codec, 0, MAX_CODEC)
             _check_times(record.recorded_at)
-            encode_metadata(decode_metadata(record.metadata))
+            metadata = decode_metadata(record.metadata)
+            encode_metadata(metadata, check_tags(pop_tags(metadata), InvalidInput))
         case StreamTimes():
             check_stream_id(record.stream_id)
             _check_number("version", record.version, 0)

@@ -619,3 +619,29 @@ UPDATE es_alembic_version SET version_num='es_0008' WHERE es_alembic_version.ver
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade es_0008 -> es_0009
+
+CREATE TABLE es_event_tags (
+    position BIGINT NOT NULL, 
+    tag TEXT COLLATE "C" NOT NULL, 
+    event_type TEXT COLLATE "C" NOT NULL
+);
+
+COMMENT ON TABLE es_event_tags IS 'The tags of events, which their metadata has, too';
+
+COMMENT ON COLUMN es_event_tags.position IS 'Of the event';
+
+COMMENT ON COLUMN es_event_tags.tag IS 'Such as course:c1; empty in the rows of generations';
+
+COMMENT ON COLUMN es_event_tags.event_type IS 'Of the event';
+
+ALTER TABLE es_event_tags ADD CONSTRAINT es_event_tags_pkey PRIMARY KEY (tag, position) INCLUDE (event_type);
+
+UPDATE es_schema SET version = 9;
+
+UPDATE es_alembic_version SET version_num='es_0009' WHERE es_alembic_version.version_num = 'es_0008';
+
+COMMIT;
+

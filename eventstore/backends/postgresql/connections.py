@@ -64,6 +64,10 @@ class PostgreSQLConnections:
         """Open a connection that needs no BEGIN and COMMIT, and so saves two round trips."""
         return direct(engine, self, self.dialect) if goes_direct(engine) else self._autocommit(engine)
 
+    def pipelines(self, engine: Engine) -> bool:
+        """Return whether statements go directly to the driver, and libpq has pipelines."""
+        return goes_direct(engine) and psycopg.Pipeline.is_supported()
+
     @contextmanager
     def _autocommit(self, engine: Engine) -> Iterator[Run]:
         with self.waiting.connect(engine) as connection, prepared(connection, isolation_level="AUTOCOMMIT"):

@@ -16,14 +16,18 @@ from eventstore.backends.postgresql.loader import PostgreSQLLoader
 from eventstore.backends.postgresql.log_views import PrimaryView, StandbyView
 from eventstore.backends.postgresql.parameters import (
     COPIED_TYPES,
+    condition_parameters,
     event_arrays,
+    lock_parameters,
     many_appends,
     one_event,
     rows_to_copy,
+    tagged_events,
 )
 from eventstore.backends.postgresql.positions import check_drawing
 from eventstore.backends.postgresql.servers import check_citus
 from eventstore.backends.protocol import (
+    Condition,
     EventKey,
     Following,
     GroupRefused,
@@ -34,20 +38,27 @@ from eventstore.backends.protocol import (
     Run,
     Server,
     Statement,
+    TaggedOutcome,
+    TagLocks,
 )
 from eventstore.errors import (
+    InvalidInput,
     TablesPlace,
+    TooManyTags,
     UnsuitableTransaction,
 )
 from eventstore.filters import EventFilter
 from eventstore.rows.mapper import POSITION, PendingAppend
+from eventstore.statements.boundaries import raise_generation
 from eventstore.statements.columns import APPENDED_COLUMNS
 from eventstore.statements.heads import write_head
 from eventstore.statements.pages import fields_of, page_parameters
 from eventstore.statements.postgresql.append import append, append_to_many, create_heads, lock_heads
 from eventstore.statements.postgresql.append_group import append_group
 from eventstore.statements.postgresql.append_one import append_one
+from eventstore.statements.postgresql.append_tagged import append_tagged
 from eventstore.statements.postgresql.append_to_all import OVERTAKEN, append_to_all
+from eventstore.statements.postgresql.boundaries import compare_boundaries, read_boundary
 from eventstore.statements.postgresql.copy import copy_events, row_security
 from eventstore.statements.postgresql.history import find_setting_of_history_changes, set_history_changes
 from eventstore.statements.postgresql.lock_table import lock_derived_rows
@@ -55,6 +66,12 @@ from eventstore.statements.postgresql.log_view import last_without_gap, log_view
 from eventstore.statements.postgresql.notifications import notify
 from eventstore.statements.postgresql.positions import drawing
 from eventstore.statements.postgresql.read_page import read_everything, read_everything_backwards, read_matching
+from eventstore.statements.postgresql.tag_locks import (
+    MAX_LOCKED_TAGS,
+    MAX_LOCKED_TAGS_OF_TRANSACTION,
+    lock_tags,
+)
+from eventstore.statements.postgresql.tag_rows import delete_tags, find_tagged_event, insert_tags
 from eventstore.statements.reading import read_forwards
 from eventstore.streams import Expectation
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
@@ -214,6 +231,74 @@ class PostgreSQLDialect:
             last_versions=[version + len(pending) for pending, version in appends],
         )
         return _positions(rows)
+
+    def lock_tags(self, run: Run, locks: TagLocks | None) -> None:
+        """Lock tags one by one, or all by one lock if they are many."""
+        self._refuse_tags_on_citus()
+        ((is_allowed, isolation_level, *_),) = run(lock_tags, **lock_parameters(locks))
+        if isolation_level != "read committed":
+            raise UnsuitableTransaction(
+                f"is at {isolation_level.upper()}, where it does not see what others have committed since it began, so "
+                "that appends of events with tags, or on a condition, would decide blindly; use READ COMMITTED"
+            )
+        if not is_allowed:
+            raise TooManyTags(MAX_LOCKED_TAGS, MAX_LOCKED_TAGS_OF_TRANSACTION)
+
+    def append_tagged(
+        self, run: Run, pending: PendingAppend, locks: TagLocks, condition: Condition | None, *, at_once: bool
+    ) -> TaggedOutcome:
+        """Lock the tags by one statement and append by another, together if possible."""
+        self._refuse_tags_on_citus()
+        statement = append_tagged(pending.expectation)
+        parameters = {
+            **condition_parameters(condition),
+            **tagged_events(pending),
+            "stream_id": pending.stream_id,
+            "count": len(pending),
+        }
+        if pending.expectation is Expectation.VERSION:
+            parameters["expected"] = pending.expected
+        if at_once:
+            rows = run.together((lock_tags, lock_parameters(locks)), (statement, parameters))
+        else:
+            self.lock_tags(run, locks)
+            rows = run(statement, **parameters)
+        is_current, changed, version, position = rows[0]
+        return TaggedOutcome(is_current, changed, None if version is None else (version, position))
+
+    def _refuse_tags_on_citus(self) -> None:
+        if self.on_citus:
+            msg = (
+                "events with tags, and conditions, can't be appended to tables that Citus has distributed, because "
+                "their locks and their rows would be on different servers; append without them"
+            )
+            raise InvalidInput(msg)
+
+    def compare_boundaries(self, run: Run, condition: Condition) -> tuple[bool, int | None]:
+        """Compare in one statement."""
+        ((is_current, changed),) = run(compare_boundaries, **condition_parameters(condition))
+        return is_current, changed
+
+    def read_boundary(self, run: Run, queries: str) -> Sequence[Row]:
+        """Read in one statement."""
+        return run(read_boundary, items=queries)
+
+    def insert_tags(self, run: Run, rows: Sequence[tuple[str, int, str]]) -> None:
+        """Store all tags in one statement."""
+        stream_ids, versions, tags = (list(column) for column in zip(*rows, strict=True))
+        run(insert_tags, stream_ids=stream_ids, versions=versions, tags=tags)
+
+    def has_tags(self, run: Run, stream_id: str, *, before_version: int) -> bool:
+        """Read the events of the stream."""
+        return bool(run(find_tagged_event, stream_id=stream_id, before_version=before_version))
+
+    def delete_tags(self, run: Run, stream_id: str, *, before_version: int) -> None:
+        """Delete in one statement."""
+        run(delete_tags, stream_id=stream_id, before_version=before_version)
+
+    def raise_generation(self, run: Run) -> None:
+        """Store a row."""
+        run(raise_generation)
 
     def lock_derived_rows(self, run: Run) -> None:
         """Lock the tables, because a transaction that writes to them may have read events that are deleted now."""

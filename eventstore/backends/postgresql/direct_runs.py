@@ -1,7 +1,7 @@
 """Statements that psycopg executes alone, on a connection of the engine's pool, because no hook needs SQLAlchemy."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psycopg
@@ -21,8 +21,8 @@ from eventstore.backends.postgresql.cursors import (
     refuse_open_transaction,
     refuse_to_write,
 )
-from eventstore.backends.protocol import Dialect, Driver, Row, returns_rows
-from eventstore.backends.running import StatementRun, reported_search_path, sqlalchemy_error
+from eventstore.backends.protocol import Dialect, Driver, Row, Statement, returns_rows
+from eventstore.backends.running import StatementRun, error_to_raise, reported_search_path, sqlalchemy_error
 from eventstore.errors import UnsuitableSetting
 
 
@@ -64,6 +64,37 @@ class DirectRun(StatementRun):
             if is_lost:
                 self._report_loss()
             raise sqlalchemy_error(self._engine, error, sql, parameters, is_lost=is_lost) from error
+
+    def together(self, *calls: tuple[Statement, dict[str, Any]]) -> Sequence[Row]:
+        """Execute statements in one transaction; see `Run`. With cursors of the application, one by one."""
+        compiled = []
+        for statement, parameters in calls:
+            sql, constants = self._dialect.sql(statement)
+            compiled.append((sql, {**constants, **parameters}))
+        for sql, _ in compiled:
+            refuse_to_write(self._raw, sql)
+        try:
+            with self._raw.pipeline() if has_default_cursors(self._raw) else nullcontext():
+                cursor = self._in_transaction(compiled)
+            rows: Sequence[Row] = cursor.fetchall()  # after the pipeline, whose end is a round trip in any case
+        except psycopg.Error as error:
+            is_lost = self._raw.closed
+            if is_lost:
+                self._report_loss()
+            else:
+                self._raw.rollback()
+            failure = error_to_raise(self._driver, sqlalchemy_error(self._engine, error, None, None, is_lost=is_lost))
+        else:
+            return rows
+        raise failure  # not in the `except` block, or the driver's own error would stay attached, and be shown
+
+    def _in_transaction(self, compiled: Sequence[tuple[str, dict[str, Any]]]) -> psycopg.Cursor[Any]:
+        self._raw.execute("BEGIN ISOLATION LEVEL READ COMMITTED", prepare=False)
+        for sql, parameters in compiled:
+            cursor: psycopg.Cursor[Any] = self._raw.cursor(row_factory=tuple_row, binary=has_default_cursors(self._raw))
+            cursor.execute(sql, parameters)
+        self._raw.execute("COMMIT", prepare=False)
+        return cursor
 
     def _report_loss(self) -> None:
         """Let SQLAlchemy learn of the loss by a statement that fails, so that it discards the pool's connections."""

@@ -1,15 +1,23 @@
 """Maintenance of a store on PostgreSQL."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Engine
 
 from eventstore.backends.maintenance import Positions, Size
 from eventstore.backends.postgresql.diagnosis import diagnose
 from eventstore.backends.postgresql.positions import positions_of
-from eventstore.backends.protocol import Run
+from eventstore.backends.protocol import Row, Run
 from eventstore.findings import Finding
 from eventstore.statements.postgresql.lock_table import lock_events
 from eventstore.statements.postgresql.positions import set_last_position
 from eventstore.statements.postgresql.statistics import database_size, estimated_rows, sizes
+from eventstore.statements.postgresql.tag_rows import (
+    delete_superfluous_tags,
+    missing_tags,
+    page_of_tags,
+    restore_tags,
+)
 
 
 class PostgreSQLMaintenance:
@@ -39,6 +47,19 @@ class PostgreSQLMaintenance:
     def database_bytes(self, run: Run) -> int:
         """Return the size of the database."""
         return int(run(database_size)[0][0])
+
+    def missing_tags(self, run: Run, *, after_position: int, up_to_position: int) -> Sequence[Row]:
+        """Read the events in a range."""
+        return run(missing_tags, after_position=after_position, up_to_position=up_to_position)
+
+    def page_of_tags(self, run: Run, *, after_tag: str, after_position: int, page_size: int) -> Sequence[Row]:
+        """Read a page of the primary key."""
+        return run(page_of_tags, after_tag=after_tag, after_position=after_position, page_size=page_size)
+
+    def restore_tags(self, run: Run) -> None:
+        """Delete what is superfluous, then store what is missing."""
+        run(delete_superfluous_tags)
+        run(restore_tags)
 
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
         """Check settings, unfinished transactions, upkeep, and whether there is a connection pooler."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import accumulate, repeat
 from typing import Any, Final
 
-from eventstore.backends.protocol import Row
+from eventstore.backends.protocol import Condition, Row, TagLocks
 from eventstore.common.validation import MAX_VERSION
 from eventstore.rows.mapper import PendingAppend
+from eventstore.statements.postgresql.tag_locks import ALL_TAGS, MAX_LOCKED_TAGS
 
 COPIED_TYPES: Final = ("text", "int8", "uuid", "text", "int4", "int2", "bytea", "text")
 """The types of the copied columns. The last one is jsonb, sent in binary as text after the byte `JSONB`."""
@@ -48,6 +49,39 @@ def event_arrays(appends: Sequence[PendingAppend]) -> dict[str, Any]:
     """Return an array for each column, with the values of all events."""
     columns = ("event_ids", "event_types", "schema_versions", "codecs", "data", "metadata")
     return {name: [value for pending in appends for value in getattr(pending, name)] for name in columns}
+
+
+def tagged_events(pending: PendingAppend) -> dict[str, Any]:
+    """Return the events of an append as arrays, and arrays of their tags, each with the number of its event."""
+    tags = [
+        (number, tag, event_type)
+        for number, (of_event, event_type) in enumerate(
+            zip(pending.tags or [()] * len(pending), pending.event_types, strict=True), 1
+        )
+        for tag in of_event
+    ]
+    return {
+        **event_arrays([pending]),
+        "tag_ordinals": [number for number, _, _ in tags],
+        "tags": [tag for _, tag, _ in tags],
+        "tag_types": [event_type for _, _, event_type in tags],
+    }
+
+
+def lock_parameters(locks: TagLocks | None) -> dict[str, Any]:
+    """Return the parameters of the statement that locks tags; None for all tags."""
+    if locks is None or len(locks.written) + len(locks.read) > MAX_LOCKED_TAGS:
+        return {"number": -1, "tags": [ALL_TAGS], "are_shared": [False]}
+    tags = [*locks.written, *locks.read]
+    are_shared = [True, *(tag in locks.read for tag in tags)]
+    return {"number": len(tags), "tags": [ALL_TAGS, *tags], "are_shared": are_shared}
+
+
+def condition_parameters(condition: Condition | None) -> dict[str, Any]:
+    """Return the parameters by which boundaries are compared."""
+    if condition is None:
+        return {"items": "[]", "generation": None}
+    return {"items": condition.items, "generation": condition.generation}
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,10 @@ class SQLiteConnections:
         """Open a connection on which no transaction is open."""
         return direct(engine, self, self.dialect) if goes_direct(engine) else self._autocommit(engine)
 
+    def pipelines(self, engine: Engine) -> bool:  # noqa: ARG002  # for none
+        """Return False, because statements are no round trips."""
+        return False
+
     @contextmanager
     def _autocommit(self, engine: Engine) -> Iterator[Run]:
         with self._autocommit_connection(engine) as connection:

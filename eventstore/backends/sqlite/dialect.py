@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from eventstore.backends.protocol import (
+    Condition,
     EventKey,
     Following,
     GroupRefused,
@@ -25,6 +26,8 @@ from eventstore.backends.protocol import (
     Run,
     Server,
     Statement,
+    TaggedOutcome,
+    TagLocks,
 )
 from eventstore.backends.sqlite.loader import SQLiteLoader
 from eventstore.errors import (
@@ -33,6 +36,7 @@ from eventstore.errors import (
 )
 from eventstore.filters import EventFilter
 from eventstore.rows.mapper import PendingAppend
+from eventstore.statements.boundaries import raise_generation
 from eventstore.statements.columns import APPENDED_COLUMNS
 from eventstore.statements.heads import write_head
 from eventstore.statements.pages import fields_of, page_parameters
@@ -43,9 +47,11 @@ from eventstore.statements.sqlite.append import (
     last_position,
     set_head,
 )
+from eventstore.statements.sqlite.boundaries import compare_boundaries, read_boundary
 from eventstore.statements.sqlite.history import add_permission, remove_permission
 from eventstore.statements.sqlite.log_view import log_view
 from eventstore.statements.sqlite.read_page import read_everything, read_everything_backwards, read_matching
+from eventstore.statements.sqlite.tag_rows import delete_tags, find_tagged_event, insert_tag
 from eventstore.streams import Expectation
 from eventstore.tables import STREAMS_CAN_END, Tables, define_tables
 from eventstore.tokens import PositionToken
@@ -138,6 +144,56 @@ class SQLiteDialect:
         heads = {pending.stream_id: version + len(pending) for pending, version in appends}
         run.many(set_head, [{"stream_id": stream_id, "version": version} for stream_id, version in heads.items()])
         return _insert(run, appends)
+
+    def lock_tags(self, run: Run, locks: TagLocks | None) -> None:
+        """Do nothing, because there is one writer at a time."""
+
+    def append_tagged(
+        self,
+        run: Run,
+        pending: PendingAppend,
+        locks: TagLocks,  # noqa: ARG002  # all is locked
+        condition: Condition | None,
+        *,
+        at_once: bool,  # noqa: ARG002  # statements are no round trips
+    ) -> TaggedOutcome:
+        """Compare, append, and store the tags, by separate statements."""
+        is_current, changed = (True, None) if condition is None else self.compare_boundaries(run, condition)
+        if not is_current or changed is not None:
+            return TaggedOutcome(is_current, changed, None)
+        stored = self.append(run, pending)
+        if stored is not None and pending.tags is not None:
+            first = stored[0] - len(pending) + 1
+            self.insert_tags(
+                run,
+                [(pending.stream_id, version, tag) for version, tags in enumerate(pending.tags, first) for tag in tags],
+            )
+        return TaggedOutcome(is_current, changed, stored)
+
+    def compare_boundaries(self, run: Run, condition: Condition) -> tuple[bool, int | None]:
+        """Compare in one statement."""
+        ((is_current, changed),) = run(compare_boundaries, items=condition.items, generation=condition.generation)
+        return bool(is_current), changed
+
+    def read_boundary(self, run: Run, queries: str) -> Sequence[Row]:
+        """Read in one statement."""
+        return run(read_boundary, items=queries)
+
+    def insert_tags(self, run: Run, rows: Sequence[tuple[str, int, str]]) -> None:
+        """Store the tags row by row."""
+        run.many(insert_tag, [{"stream_id": row[0], "version": row[1], "tag": row[2]} for row in rows])
+
+    def has_tags(self, run: Run, stream_id: str, *, before_version: int) -> bool:
+        """Read the events of the stream."""
+        return bool(run(find_tagged_event, stream_id=stream_id, before_version=before_version))
+
+    def delete_tags(self, run: Run, stream_id: str, *, before_version: int) -> None:
+        """Delete in one statement."""
+        run(delete_tags, stream_id=stream_id, before_version=before_version)
+
+    def raise_generation(self, run: Run) -> None:
+        """Store a row."""
+        run(raise_generation)
 
     def lock_derived_rows(self, run: Run) -> None:
         """Do nothing, because there is one writer at a time."""

@@ -1,18 +1,20 @@
 """Maintenance of a store on SQLite."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from eventstore.backends.maintenance import Positions, Size
-from eventstore.backends.protocol import Run
+from eventstore.backends.protocol import Row, Run
 from eventstore.findings import Finding, Level
 from eventstore.statements.global_order import newest_position
 from eventstore.statements.sqlite.positions import add_last_drawn, forget_last_drawn, last_drawn_position
 from eventstore.statements.sqlite.settings import setting
 from eventstore.statements.sqlite.statistics import database_size, sizes
+from eventstore.statements.sqlite.tag_rows import delete_superfluous_tags, missing_tags, page_of_tags, restore_tags
 from eventstore.statements.statistics import count_rows
 
 _COUNTED: Final = ("streams", "snapshots", "checkpoints", "dead_letters", "schema")
@@ -57,6 +59,19 @@ class SQLiteMaintenance:
     def database_bytes(self, run: Run) -> int:
         """Return the size of the file."""
         return int(run(database_size)[0][0])
+
+    def missing_tags(self, run: Run, *, after_position: int, up_to_position: int) -> Sequence[Row]:
+        """Read the events in a range."""
+        return run(missing_tags, after_position=after_position, up_to_position=up_to_position)
+
+    def page_of_tags(self, run: Run, *, after_tag: str, after_position: int, page_size: int) -> Sequence[Row]:
+        """Read a page of the primary key."""
+        return run(page_of_tags, after_tag=after_tag, after_position=after_position, page_size=page_size)
+
+    def restore_tags(self, run: Run) -> None:
+        """Delete what is superfluous, then store what is missing."""
+        run(delete_superfluous_tags)
+        run(restore_tags)
 
     def diagnose(self, engine: Engine, run: Run) -> list[Finding]:
         """Check the version, and the settings of each connection."""

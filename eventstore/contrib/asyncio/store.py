@@ -253,6 +253,9 @@ class AsyncEventStore:
     read_all = made(AsyncIteration, EventStore.read_all)
     """Read the events of all streams in the one global order; see `EventStore.read_all`."""
 
+    read_boundary = awaited(EventStore.read_boundary)
+    """Read the events that a decision depends on; see `EventStore.read_boundary`."""
+
     settled_position = awaited(EventStore.settled_position)
     """Return a settled position; see `EventStore.settled_position`."""
 

@@ -82,6 +82,9 @@ class DjangoExecution:
     polls_together: Final = False
     """Likewise."""
 
+    pipelines: Final = False
+    """Because Django's cursors execute statements one by one."""
+
     @property
     def connection(self) -> Any:
         """Django's connection.

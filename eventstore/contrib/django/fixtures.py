@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from eventstore.backends.protocol import Run
-from eventstore.codecs.metadata import encode_metadata
+from eventstore.codecs.metadata import encode_metadata, pop_tags
 from eventstore.contrib.django.fields import as_utc
 from eventstore.contrib.django.store import get_store
 from eventstore.core.core import Core
@@ -27,6 +27,8 @@ def load_event(event: Any, using: str) -> None:
         ImportConflict: It contradicts the stored events, or its position is not above all of theirs.
         InvalidInput: The row has values that no event has.
     """
+    metadata = dict(event.metadata or {})
+    tags = pop_tags(metadata)
     stored = StoredEvent(
         position=event.position,
         stream_id=event.stream_id,
@@ -36,7 +38,7 @@ def load_event(event: Any, using: str) -> None:
         schema_version=event.schema_version,
         codec=event.codec,
         data=bytes(event.data),
-        metadata=encode_metadata(event.metadata),
+        metadata=encode_metadata(metadata, tags),
         recorded_at=as_utc(event.recorded_at),
     )
     with _writing(using) as (core, run):

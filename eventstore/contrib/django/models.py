@@ -208,3 +208,23 @@ class DeadLetter(ReadOnlyModel):
     def load(self, using: str) -> bool:
         """Return whether the projection has no such dead letter yet; refuse another one."""
         return fixtures.is_new(self, using, key=["projection_id", "position"], same=["event_id", "status"])
+
+
+class EventTag(ReadOnlyModel):
+    """A tag of an event. Its key is (tag, position): before Django 5.2, as above."""
+
+    if HAS_COMPOSITE_KEYS:
+        pk = models.CompositePrimaryKey("tag", "position")
+    tag = models.CharField(max_length=255)
+    position = models.BigIntegerField(primary_key=not HAS_COMPOSITE_KEYS)
+    event_type = models.CharField(max_length=255)
+
+    class Meta(ReadOnlyModel.Meta):
+        db_table = "es_event_tags"
+
+    def __str__(self) -> str:
+        return f"position {self.position}"
+
+    def load(self, using: str) -> bool:
+        """Return whether the tag is not stored yet; the event that has it, if loaded before, has stored it."""
+        return fixtures.is_new(self, using, key=["tag", "position"], same=["event_type"])

@@ -21,6 +21,7 @@ TABLES: Final = (
     "snapshots",
     "es_checkpoints",
     "es_dead_letters",
+    "es_event_tags",
 )
 """The order in which the tables can be created: those that others refer to come first."""
 

@@ -16,6 +16,11 @@ def name_of_checkpoints(tables: Tables) -> BindParameter[str]:
     return _name_of(tables.checkpoints)
 
 
+def name_of_tags(tables: Tables) -> BindParameter[str]:
+    """Return the name of es_event_tags in the same way."""
+    return _name_of(tables.tags)
+
+
 def identities_of(tables: Tables) -> list[ColumnElement[str]]:
     """Return the oids of the tables."""
     return [func.to_regclass(_name_of(each)) for each in tables.metadata.sorted_tables]

@@ -13,7 +13,7 @@ from sqlalchemy import ARRAY, BigInteger, Text
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.common.validation import MAX_VERSION
-from eventstore.filters import FIELDS
+from eventstore.filters import FIELDS, TAGS
 from eventstore.statements import Statement
 from eventstore.statements.columns import EVENT_COLUMNS
 from eventstore.statements.pages import FilterFields
@@ -87,7 +87,12 @@ def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statemen
 
     def read_matching_page(tables: Tables) -> ClauseElement:
         events, direction = table_name(tables.events), " DESC" if backwards else ""
-        matches = "UNION".join(_lookup(events, number, fields, direction) for number, fields in enumerate(filters))
+        matches = "UNION".join(
+            _lookup_of_tags(events, table_name(tables.tags), number, fields, direction)
+            if TAGS in fields
+            else _lookup(events, number, fields, direction)
+            for number, fields in enumerate(filters)
+        )
         types: dict[str, Any] = {f"after_position_{number}": BigInteger for number in range(len(filters))}
         types |= {f"{field}_{number}": ARRAY(Text) for number, fields in enumerate(filters) for field in fields}
         return _page(tables, _MATCHING_EVENTS, types, matches=matches, direction=direction)
@@ -130,6 +135,61 @@ def _lookup(events: str, n: int, fields: tuple[str, ...], direction: str) -> str
                 ORDER BY {key.replace(",", f"{direction},")}{direction}
                 LIMIT :page_size
             ) AS match_{n} ON true
+    """
+
+
+def _lookup_of_tags(events: str, tags: str, n: int, fields: tuple[str, ...], direction: str) -> str:
+    """Find the positions that filter number `n` matches, at most a page, by the rarest of its tags.
+
+    Tags are counted up to 1,000 in the range that is read. OFFSET 0 prevents a join by a scan of the whole table.
+    """
+    others = [
+        f"candidate.{FIELDS[field]} = any(:{field}_{n})" for field in fields if field in ("stream_ids", "categories")
+    ]
+    conditions = [f"tag.event_type = any(:event_types_{n})"] if "event_types" in fields else []
+    if others:
+        conditions.append(f"""EXISTS (
+                        SELECT 1 FROM {events} AS candidate
+                        WHERE candidate.position = tag.position AND {" AND ".join(others)}
+                        OFFSET 0
+                    )""")
+    more = "".join(f"\n                    AND {condition}" for condition in conditions)
+    in_range = f"tag.position > :after_position_{n} AND tag.position <= :up_to_position"
+    return f"""
+            SELECT match_{n}.position
+            FROM (
+                SELECT tag.position
+                FROM {tags} AS tag
+                WHERE tag.tag = ((
+                        SELECT wanted.name
+                        FROM unnest(:tags_{n}) AS wanted(name)
+                        ORDER BY (
+                            SELECT count(*) AS number
+                            FROM (
+                                SELECT 1 AS one
+                                FROM {tags} AS tag
+                                WHERE tag.tag = (wanted.name COLLATE "C") AND {in_range}
+                                    AND cardinality(:tags_{n}) > 1
+                                LIMIT 1000
+                            ) AS counted
+                        )
+                        LIMIT 1
+                    ) COLLATE "C")
+                    AND {in_range}{more}
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM unnest(:tags_{n}) AS wanted(name)
+                        WHERE cardinality(:tags_{n}) > 1 AND NOT EXISTS (
+                            SELECT 1
+                            FROM {tags} AS other
+                            WHERE other.tag = (wanted.name COLLATE "C") AND other.position = tag.position
+                            OFFSET 0
+                        )
+                        OFFSET 0
+                    )
+                ORDER BY tag.position{direction}
+                LIMIT :page_size
+            ) AS match_{n}
     """
 
 

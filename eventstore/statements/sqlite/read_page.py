@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.common.validation import MAX_VERSION
-from eventstore.filters import FIELDS
+from eventstore.filters import FIELDS, TAGS
 from eventstore.statements import Statement
 from eventstore.statements.columns import EVENT_COLUMNS
 from eventstore.statements.pages import FilterFields
@@ -72,7 +72,10 @@ def read_matching(filters: FilterFields, *, backwards: bool = False) -> Statemen
 
     def read_matching_page(tables: Tables) -> ClauseElement:
         direction = " DESC" if backwards else ""
-        matches = "UNION".join(_lookup(number, fields, direction) for number, fields in enumerate(filters))
+        matches = "UNION".join(
+            (_lookup_of_tags if TAGS in fields else _lookup)(number, fields, direction)
+            for number, fields in enumerate(filters)
+        )
         page = _MATCHING_EVENTS.format(columns=EVENT_COLUMNS, matches=matches, direction=direction)
         return sql_text(_PAGE, tables, page=page)
 
@@ -127,4 +130,54 @@ def _lookup(n: int, fields: tuple[str, ...], direction: str) -> str:
                 LIMIT {MAX_VERSION}
             ) AS end_{n}
             WHERE {matches("candidate", f"end_{n}.value", **bound)}
+    """
+
+
+def _lookup_of_tags(n: int, fields: tuple[str, ...], direction: str) -> str:
+    """Find the positions that filter number `n` matches, at most a page, by the rarest of its tags."""
+    in_range = f"tag.position > :after_position_{n} AND tag.position <= :up_to_position"
+    others = [
+        f"candidate.{FIELDS[field]} IN (SELECT value FROM json_each(:{field}_{n}))"
+        for field in fields
+        if field in ("stream_ids", "categories")
+    ]
+    conditions = []
+    if "event_types" in fields:
+        conditions.append(f"tag.event_type IN (SELECT value FROM json_each(:event_types_{n}))")
+    if others:
+        conditions.append(
+            "EXISTS (SELECT 1 FROM es_events AS candidate WHERE candidate.position = tag.position AND "
+            f"{' AND '.join(others)})"
+        )
+    more = "".join(f"\n                    AND {condition}" for condition in conditions)
+    return f"""
+            SELECT match_{n}.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                        SELECT wanted.value
+                        FROM json_each(:tags_{n}) AS wanted
+                        ORDER BY (
+                            SELECT count(*) AS number
+                            FROM (
+                                SELECT 1 AS one FROM es_event_tags AS tag
+                                WHERE tag.tag = wanted.value AND {in_range}
+                                LIMIT 1000
+                            ) AS counted
+                        )
+                        LIMIT 1
+                    )
+                    AND {in_range}{more}
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM json_each(:tags_{n}) AS wanted
+                        WHERE NOT EXISTS (
+                            SELECT 1 FROM es_event_tags AS other
+                            WHERE other.tag = wanted.value AND other.position = tag.position
+                        )
+                    )
+                ORDER BY tag.position{direction}
+                LIMIT :page_size
+            ) AS match_{n}
     """

@@ -89,6 +89,17 @@ WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
 ORDER BY es_events.version DESC
 LIMIT 1;
 
+-- boundaries.find_event_at
+SELECT es_events.stream_id, es_events.event_type
+FROM es_events
+WHERE es_events.position = %(position)b::BIGINT;
+
+-- boundaries.raise_generation
+INSERT INTO es_event_tags (position, tag, event_type)
+SELECT coalesce(max(tag.position), 0) + 1 AS position, '' AS tag, '' AS event_type
+FROM es_event_tags AS tag
+WHERE tag.tag = '';
+
 -- deletion.delete_events
 DELETE FROM es_events
 WHERE es_events.stream_id = %(stream_id)b::TEXT COLLATE "C"
@@ -851,6 +862,523 @@ SELECT
 FROM head
 RETURNING es_events.version, es_events.position;
 
+-- postgresql.append_tagged.append_tagged(Expectation.NEW)
+WITH
+    item AS MATERIALIZED (
+        SELECT item.tags, item.types, item.pivot, item.position, item.event_id
+        FROM jsonb_to_recordset(CAST(%(items)b::TEXT AS JSONB)) AS item(
+            tags TEXT[], types TEXT[], pivot TEXT, position BIGINT, event_id UUID
+        )
+    ),
+    compared AS MATERIALIZED (
+        SELECT current_setting('transaction_isolation') = 'read committed'
+            AND NOT EXISTS (
+                SELECT 1
+                FROM item
+                WHERE item.position > 0
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM es_events AS event
+                        WHERE event.position = item.position AND event.event_id = item.event_id
+                        OFFSET 0
+                    )
+            )
+            AND (
+                %(generation)b::BIGINT IS NULL
+                    OR %(generation)b::BIGINT = coalesce(
+                        (
+                            SELECT max(tag.position) AS generation
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = ''
+                        ),
+                        0
+                    )
+            ) AS is_current,
+        (
+            SELECT min(change.position) AS position
+            FROM item
+            JOIN LATERAL (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND (item.types IS NULL OR tag.event_type = any(item.types))
+                    AND (
+                        cardinality(item.tags) = 1
+                            OR NOT EXISTS (
+                                SELECT 1
+                                FROM unnest(item.tags) AS wanted(name)
+                                WHERE NOT EXISTS (
+                                    SELECT 1
+                                    FROM es_event_tags AS other
+                                    WHERE other.tag = (wanted.name COLLATE "C")
+                                        AND other.position = tag.position
+                                    OFFSET 0
+                                )
+                                OFFSET 0
+                            )
+                    )
+                    AND tag.position > item.position
+                ORDER BY tag.position
+                LIMIT 1
+            ) AS change
+                ON true
+        ) AS changed
+    ),
+    verdict AS MATERIALIZED (
+        SELECT
+            compared.is_current,
+            compared.changed,
+            compared.is_current AND compared.changed IS NULL AS is_accepted
+        FROM compared
+    ),
+    head AS (
+        INSERT INTO es_streams AS head (stream_id, version)
+        SELECT %(stream_id)b::TEXT AS stream_id, %(count)b::BIGINT AS version
+        FROM verdict
+        WHERE verdict.is_accepted
+        ON CONFLICT (stream_id)
+        DO NOTHING
+        RETURNING head.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::TEXT AS stream_id,
+            head.version - %(count)b::BIGINT + event.ordinal AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS event(
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
+        )
+            ON true
+        ORDER BY event.ordinal
+        RETURNING version, position
+    ),
+    positions AS (
+        SELECT
+            array_agg(stored.position ORDER BY stored.version) AS of_all,
+            max(stored.version) AS version
+        FROM stored
+    ),
+    tagged AS (
+        INSERT INTO es_event_tags (position, tag, event_type)
+        SELECT positions.of_all[tag.ordinal] AS position, tag.name, tag.event_type
+        FROM positions
+        JOIN unnest(%(tag_ordinals)b::INTEGER[], %(tags)b::TEXT[], %(tag_types)b::TEXT[]) AS tag(
+            ordinal, name, event_type
+        )
+            ON true
+        WHERE positions.version IS NOT NULL
+    )
+SELECT
+    verdict.is_current,
+    verdict.changed,
+    positions.version,
+    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+FROM verdict
+JOIN positions ON true;
+
+-- postgresql.append_tagged.append_tagged(Expectation.VERSION)
+WITH
+    item AS MATERIALIZED (
+        SELECT item.tags, item.types, item.pivot, item.position, item.event_id
+        FROM jsonb_to_recordset(CAST(%(items)b::TEXT AS JSONB)) AS item(
+            tags TEXT[], types TEXT[], pivot TEXT, position BIGINT, event_id UUID
+        )
+    ),
+    compared AS MATERIALIZED (
+        SELECT current_setting('transaction_isolation') = 'read committed'
+            AND NOT EXISTS (
+                SELECT 1
+                FROM item
+                WHERE item.position > 0
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM es_events AS event
+                        WHERE event.position = item.position AND event.event_id = item.event_id
+                        OFFSET 0
+                    )
+            )
+            AND (
+                %(generation)b::BIGINT IS NULL
+                    OR %(generation)b::BIGINT = coalesce(
+                        (
+                            SELECT max(tag.position) AS generation
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = ''
+                        ),
+                        0
+                    )
+            ) AS is_current,
+        (
+            SELECT min(change.position) AS position
+            FROM item
+            JOIN LATERAL (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND (item.types IS NULL OR tag.event_type = any(item.types))
+                    AND (
+                        cardinality(item.tags) = 1
+                            OR NOT EXISTS (
+                                SELECT 1
+                                FROM unnest(item.tags) AS wanted(name)
+                                WHERE NOT EXISTS (
+                                    SELECT 1
+                                    FROM es_event_tags AS other
+                                    WHERE other.tag = (wanted.name COLLATE "C")
+                                        AND other.position = tag.position
+                                    OFFSET 0
+                                )
+                                OFFSET 0
+                            )
+                    )
+                    AND tag.position > item.position
+                ORDER BY tag.position
+                LIMIT 1
+            ) AS change
+                ON true
+        ) AS changed
+    ),
+    verdict AS MATERIALIZED (
+        SELECT
+            compared.is_current,
+            compared.changed,
+            compared.is_current AND compared.changed IS NULL AS is_accepted
+        FROM compared
+    ),
+    head AS (
+        UPDATE es_streams AS head
+        SET version = head.version + %(count)b::BIGINT, updated_at = clock_timestamp()
+        FROM verdict
+        WHERE verdict.is_accepted
+            AND head.stream_id = %(stream_id)b::TEXT
+            AND head.version = %(expected)b::BIGINT
+            AND head.deleted_version IS NULL
+            AND head.archived_version IS NULL
+        RETURNING head.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::TEXT AS stream_id,
+            head.version - %(count)b::BIGINT + event.ordinal AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS event(
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
+        )
+            ON true
+        ORDER BY event.ordinal
+        RETURNING version, position
+    ),
+    positions AS (
+        SELECT
+            array_agg(stored.position ORDER BY stored.version) AS of_all,
+            max(stored.version) AS version
+        FROM stored
+    ),
+    tagged AS (
+        INSERT INTO es_event_tags (position, tag, event_type)
+        SELECT positions.of_all[tag.ordinal] AS position, tag.name, tag.event_type
+        FROM positions
+        JOIN unnest(%(tag_ordinals)b::INTEGER[], %(tags)b::TEXT[], %(tag_types)b::TEXT[]) AS tag(
+            ordinal, name, event_type
+        )
+            ON true
+        WHERE positions.version IS NOT NULL
+    )
+SELECT
+    verdict.is_current,
+    verdict.changed,
+    positions.version,
+    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+FROM verdict
+JOIN positions ON true;
+
+-- postgresql.append_tagged.append_tagged(Expectation.EXISTING)
+WITH
+    item AS MATERIALIZED (
+        SELECT item.tags, item.types, item.pivot, item.position, item.event_id
+        FROM jsonb_to_recordset(CAST(%(items)b::TEXT AS JSONB)) AS item(
+            tags TEXT[], types TEXT[], pivot TEXT, position BIGINT, event_id UUID
+        )
+    ),
+    compared AS MATERIALIZED (
+        SELECT current_setting('transaction_isolation') = 'read committed'
+            AND NOT EXISTS (
+                SELECT 1
+                FROM item
+                WHERE item.position > 0
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM es_events AS event
+                        WHERE event.position = item.position AND event.event_id = item.event_id
+                        OFFSET 0
+                    )
+            )
+            AND (
+                %(generation)b::BIGINT IS NULL
+                    OR %(generation)b::BIGINT = coalesce(
+                        (
+                            SELECT max(tag.position) AS generation
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = ''
+                        ),
+                        0
+                    )
+            ) AS is_current,
+        (
+            SELECT min(change.position) AS position
+            FROM item
+            JOIN LATERAL (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND (item.types IS NULL OR tag.event_type = any(item.types))
+                    AND (
+                        cardinality(item.tags) = 1
+                            OR NOT EXISTS (
+                                SELECT 1
+                                FROM unnest(item.tags) AS wanted(name)
+                                WHERE NOT EXISTS (
+                                    SELECT 1
+                                    FROM es_event_tags AS other
+                                    WHERE other.tag = (wanted.name COLLATE "C")
+                                        AND other.position = tag.position
+                                    OFFSET 0
+                                )
+                                OFFSET 0
+                            )
+                    )
+                    AND tag.position > item.position
+                ORDER BY tag.position
+                LIMIT 1
+            ) AS change
+                ON true
+        ) AS changed
+    ),
+    verdict AS MATERIALIZED (
+        SELECT
+            compared.is_current,
+            compared.changed,
+            compared.is_current AND compared.changed IS NULL AS is_accepted
+        FROM compared
+    ),
+    head AS (
+        UPDATE es_streams AS head
+        SET version = head.version + %(count)b::BIGINT, updated_at = clock_timestamp()
+        FROM verdict
+        WHERE verdict.is_accepted
+            AND head.stream_id = %(stream_id)b::TEXT
+            AND head.version > 0
+            AND head.deleted_version IS NULL
+            AND head.archived_version IS NULL
+        RETURNING head.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::TEXT AS stream_id,
+            head.version - %(count)b::BIGINT + event.ordinal AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS event(
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
+        )
+            ON true
+        ORDER BY event.ordinal
+        RETURNING version, position
+    ),
+    positions AS (
+        SELECT
+            array_agg(stored.position ORDER BY stored.version) AS of_all,
+            max(stored.version) AS version
+        FROM stored
+    ),
+    tagged AS (
+        INSERT INTO es_event_tags (position, tag, event_type)
+        SELECT positions.of_all[tag.ordinal] AS position, tag.name, tag.event_type
+        FROM positions
+        JOIN unnest(%(tag_ordinals)b::INTEGER[], %(tags)b::TEXT[], %(tag_types)b::TEXT[]) AS tag(
+            ordinal, name, event_type
+        )
+            ON true
+        WHERE positions.version IS NOT NULL
+    )
+SELECT
+    verdict.is_current,
+    verdict.changed,
+    positions.version,
+    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+FROM verdict
+JOIN positions ON true;
+
+-- postgresql.append_tagged.append_tagged(Expectation.NOTHING)
+WITH
+    item AS MATERIALIZED (
+        SELECT item.tags, item.types, item.pivot, item.position, item.event_id
+        FROM jsonb_to_recordset(CAST(%(items)b::TEXT AS JSONB)) AS item(
+            tags TEXT[], types TEXT[], pivot TEXT, position BIGINT, event_id UUID
+        )
+    ),
+    compared AS MATERIALIZED (
+        SELECT current_setting('transaction_isolation') = 'read committed'
+            AND NOT EXISTS (
+                SELECT 1
+                FROM item
+                WHERE item.position > 0
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM es_events AS event
+                        WHERE event.position = item.position AND event.event_id = item.event_id
+                        OFFSET 0
+                    )
+            )
+            AND (
+                %(generation)b::BIGINT IS NULL
+                    OR %(generation)b::BIGINT = coalesce(
+                        (
+                            SELECT max(tag.position) AS generation
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = ''
+                        ),
+                        0
+                    )
+            ) AS is_current,
+        (
+            SELECT min(change.position) AS position
+            FROM item
+            JOIN LATERAL (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND (item.types IS NULL OR tag.event_type = any(item.types))
+                    AND (
+                        cardinality(item.tags) = 1
+                            OR NOT EXISTS (
+                                SELECT 1
+                                FROM unnest(item.tags) AS wanted(name)
+                                WHERE NOT EXISTS (
+                                    SELECT 1
+                                    FROM es_event_tags AS other
+                                    WHERE other.tag = (wanted.name COLLATE "C")
+                                        AND other.position = tag.position
+                                    OFFSET 0
+                                )
+                                OFFSET 0
+                            )
+                    )
+                    AND tag.position > item.position
+                ORDER BY tag.position
+                LIMIT 1
+            ) AS change
+                ON true
+        ) AS changed
+    ),
+    verdict AS MATERIALIZED (
+        SELECT
+            compared.is_current,
+            compared.changed,
+            compared.is_current AND compared.changed IS NULL AS is_accepted
+        FROM compared
+    ),
+    head AS (
+        INSERT INTO es_streams AS head (stream_id, version)
+        SELECT %(stream_id)b::TEXT AS stream_id, %(count)b::BIGINT AS version
+        FROM verdict
+        WHERE verdict.is_accepted
+        ON CONFLICT (stream_id)
+        DO UPDATE SET version = head.version + %(count)b::BIGINT, updated_at = clock_timestamp()
+        WHERE head.deleted_version IS NULL AND head.archived_version IS NULL
+        RETURNING head.version
+    ),
+    stored AS (
+        INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, metadata)
+        SELECT
+            %(stream_id)b::TEXT AS stream_id,
+            head.version - %(count)b::BIGINT + event.ordinal AS version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS JSONB) AS metadata
+        FROM head
+        JOIN unnest(
+            %(event_ids)b::UUID[],
+            %(event_types)b::TEXT[],
+            %(schema_versions)b::INTEGER[],
+            %(codecs)b::SMALLINT[],
+            %(data)b::BYTEA[],
+            %(metadata)b::TEXT[]
+        ) WITH ORDINALITY AS event(
+            event_id, event_type, schema_version, codec, data, metadata, ordinal
+        )
+            ON true
+        ORDER BY event.ordinal
+        RETURNING version, position
+    ),
+    positions AS (
+        SELECT
+            array_agg(stored.position ORDER BY stored.version) AS of_all,
+            max(stored.version) AS version
+        FROM stored
+    ),
+    tagged AS (
+        INSERT INTO es_event_tags (position, tag, event_type)
+        SELECT positions.of_all[tag.ordinal] AS position, tag.name, tag.event_type
+        FROM positions
+        JOIN unnest(%(tag_ordinals)b::INTEGER[], %(tags)b::TEXT[], %(tag_types)b::TEXT[]) AS tag(
+            ordinal, name, event_type
+        )
+            ON true
+        WHERE positions.version IS NOT NULL
+    )
+SELECT
+    verdict.is_current,
+    verdict.changed,
+    positions.version,
+    positions.of_all[CAST(%(count)b::BIGINT AS INTEGER)] AS position
+FROM verdict
+JOIN positions ON true;
+
 -- postgresql.append_to_all.append_to_all
 WITH
     known AS (
@@ -979,6 +1507,190 @@ SELECT
     ) AS positions
 FROM verdict
 WHERE verdict.is_accepted;
+
+-- postgresql.boundaries.compare_boundaries
+WITH
+    item AS MATERIALIZED (
+        SELECT item.tags, item.types, item.pivot, item.position, item.event_id
+        FROM jsonb_to_recordset(CAST(%(items)b::TEXT AS JSONB)) AS item(
+            tags TEXT[], types TEXT[], pivot TEXT, position BIGINT, event_id UUID
+        )
+    ),
+    compared AS MATERIALIZED (
+        SELECT current_setting('transaction_isolation') = 'read committed'
+            AND NOT EXISTS (
+                SELECT 1
+                FROM item
+                WHERE item.position > 0
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM es_events AS event
+                        WHERE event.position = item.position AND event.event_id = item.event_id
+                        OFFSET 0
+                    )
+            )
+            AND (
+                %(generation)b::BIGINT IS NULL
+                    OR %(generation)b::BIGINT = coalesce(
+                        (
+                            SELECT max(tag.position) AS generation
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = ''
+                        ),
+                        0
+                    )
+            ) AS is_current,
+        (
+            SELECT min(change.position) AS position
+            FROM item
+            JOIN LATERAL (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (item.pivot COLLATE "C")
+                    AND (item.types IS NULL OR tag.event_type = any(item.types))
+                    AND (
+                        cardinality(item.tags) = 1
+                            OR NOT EXISTS (
+                                SELECT 1
+                                FROM unnest(item.tags) AS wanted(name)
+                                WHERE NOT EXISTS (
+                                    SELECT 1
+                                    FROM es_event_tags AS other
+                                    WHERE other.tag = (wanted.name COLLATE "C")
+                                        AND other.position = tag.position
+                                    OFFSET 0
+                                )
+                                OFFSET 0
+                            )
+                    )
+                    AND tag.position > item.position
+                ORDER BY tag.position
+                LIMIT 1
+            ) AS change
+                ON true
+        ) AS changed
+    ),
+    verdict AS MATERIALIZED (
+        SELECT
+            compared.is_current,
+            compared.changed,
+            compared.is_current AND compared.changed IS NULL AS is_accepted
+        FROM compared
+    )
+SELECT verdict.is_current, verdict.changed
+FROM verdict;
+
+-- postgresql.boundaries.read_boundary
+WITH
+    item AS MATERIALIZED (
+        SELECT
+            item.number,
+            item.tags,
+            item.types,
+            (
+                SELECT candidate.name
+                FROM unnest(item.tags) AS candidate(name)
+                ORDER BY
+                    (
+                        SELECT count(*) AS number
+                        FROM (
+                            SELECT 1 AS one
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = (candidate.name COLLATE "C") AND cardinality(item.tags) > 1
+                            LIMIT 1000
+                        ) AS counted
+                    ),
+                    candidate.name
+                LIMIT 1
+            ) AS pivot
+        FROM jsonb_to_recordset(CAST(%(items)b::TEXT AS JSONB)) AS item(
+            number INTEGER, tags TEXT[], types TEXT[]
+        )
+    ),
+    last AS MATERIALIZED (
+        SELECT
+            item.number,
+            item.pivot,
+            newest.position,
+            (SELECT event.event_id FROM es_events AS event WHERE event.position = newest.position) AS event_id
+        FROM item
+        LEFT JOIN LATERAL (
+            SELECT tag.position
+            FROM es_event_tags AS tag
+            WHERE tag.tag = (item.pivot COLLATE "C")
+            ORDER BY tag.position DESC
+            LIMIT 1
+        ) AS newest
+            ON true
+    ),
+    matched AS MATERIALIZED (
+        SELECT DISTINCT found.position
+        FROM item
+        JOIN LATERAL (
+            SELECT tag.position
+            FROM es_event_tags AS tag
+            WHERE tag.tag = (item.pivot COLLATE "C")
+                AND (item.types IS NULL OR tag.event_type = any(item.types))
+                AND (
+                    cardinality(item.tags) = 1
+                        OR NOT EXISTS (
+                            SELECT 1
+                            FROM unnest(item.tags) AS wanted(name)
+                            WHERE NOT EXISTS (
+                                SELECT 1
+                                FROM es_event_tags AS other
+                                WHERE other.tag = (wanted.name COLLATE "C")
+                                    AND other.position = tag.position
+                                OFFSET 0
+                            )
+                            OFFSET 0
+                        )
+                )
+            OFFSET 0
+        ) AS found
+            ON true
+    )
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    (
+        SELECT CAST(
+            jsonb_agg(
+                jsonb_build_array(last.pivot, last.position, last.event_id) ORDER BY last.number
+            ) AS TEXT
+        ) AS ends
+        FROM last
+    ) AS stream_id,
+    coalesce(
+        (SELECT max(tag.position) AS generation FROM es_event_tags AS tag WHERE tag.tag = ''), 0
+    ) AS version,
+    CAST(NULL AS UUID) AS event_id,
+    CAST(NULL AS TEXT) AS event_type,
+    CAST(NULL AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    CAST(NULL AS TIMESTAMPTZ) AS recorded_at
+UNION ALL
+SELECT found.*
+FROM matched
+JOIN LATERAL (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position = matched.position
+    LIMIT 1
+) AS found
+    ON true
+ORDER BY position;
 
 -- postgresql.citus.distribution_of_events
 -- with name_of_es_events = 'es_events'
@@ -1296,8 +2008,9 @@ FROM pg_catalog.pg_settings
 WHERE pg_catalog.pg_settings.name = any(%(names)b::TEXT[]);
 
 -- postgresql.diagnosis.table_upkeep
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
---   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
+--   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
+--   'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
     array_to_string(pg_catalog.pg_class.reloptions, ',') AS settings,
@@ -1306,6 +2019,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
     to_regclass(%(name_of_es_dead_letters)b::TEXT),
@@ -2515,6 +3229,303 @@ FROM (
 ) AS page
 ORDER BY position;
 
+-- postgresql.read_page.read_matching((('tags',),))
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    (
+                        SELECT wanted.name
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        ORDER BY (
+                            SELECT count(*) AS number
+                            FROM (
+                                SELECT 1 AS one
+                                FROM es_event_tags AS tag
+                                WHERE tag.tag = (wanted.name COLLATE "C")
+                                    AND tag.position > %(after_position_0)b::BIGINT
+                                    AND tag.position <= %(up_to_position)b::BIGINT
+                                    AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                LIMIT 1000
+                            ) AS counted
+                        )
+                        LIMIT 1
+                    ) COLLATE "C"
+                )
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        WHERE cardinality(%(tags_0)b::TEXT[]) > 1
+                            AND NOT EXISTS (
+                                SELECT 1
+                                FROM es_event_tags AS other
+                                WHERE other.tag = (wanted.name COLLATE "C")
+                                    AND other.position = tag.position
+                                OFFSET 0
+                            )
+                        OFFSET 0
+                    )
+                ORDER BY tag.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('tags', 'event_types'),))
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    (
+                        SELECT wanted.name
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        ORDER BY (
+                            SELECT count(*) AS number
+                            FROM (
+                                SELECT 1 AS one
+                                FROM es_event_tags AS tag
+                                WHERE tag.tag = (wanted.name COLLATE "C")
+                                    AND tag.position > %(after_position_0)b::BIGINT
+                                    AND tag.position <= %(up_to_position)b::BIGINT
+                                    AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                LIMIT 1000
+                            ) AS counted
+                        )
+                        LIMIT 1
+                    ) COLLATE "C"
+                )
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                    AND tag.event_type = any(%(event_types_0)b::TEXT[])
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        WHERE cardinality(%(tags_0)b::TEXT[]) > 1
+                            AND NOT EXISTS (
+                                SELECT 1
+                                FROM es_event_tags AS other
+                                WHERE other.tag = (wanted.name COLLATE "C")
+                                    AND other.position = tag.position
+                                OFFSET 0
+                            )
+                        OFFSET 0
+                    )
+                ORDER BY tag.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('tags', 'stream_ids', 'categories'),))
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    (
+                        SELECT wanted.name
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        ORDER BY (
+                            SELECT count(*) AS number
+                            FROM (
+                                SELECT 1 AS one
+                                FROM es_event_tags AS tag
+                                WHERE tag.tag = (wanted.name COLLATE "C")
+                                    AND tag.position > %(after_position_0)b::BIGINT
+                                    AND tag.position <= %(up_to_position)b::BIGINT
+                                    AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                LIMIT 1000
+                            ) AS counted
+                        )
+                        LIMIT 1
+                    ) COLLATE "C"
+                )
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                    AND EXISTS (
+                        SELECT 1
+                        FROM es_events AS candidate
+                        WHERE candidate.position = tag.position
+                            AND candidate.stream_id = any(%(stream_ids_0)b::TEXT[])
+                            AND candidate.category = any(%(categories_0)b::TEXT[])
+                        OFFSET 0
+                    )
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        WHERE cardinality(%(tags_0)b::TEXT[]) > 1
+                            AND NOT EXISTS (
+                                SELECT 1
+                                FROM es_event_tags AS other
+                                WHERE other.tag = (wanted.name COLLATE "C")
+                                    AND other.position = tag.position
+                                OFFSET 0
+                            )
+                        OFFSET 0
+                    )
+                ORDER BY tag.position
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
 -- postgresql.read_page.read_matching(((),), backwards=True)
 -- with name_of_es_events = 'es_events'
 SELECT
@@ -3551,6 +4562,303 @@ FROM (
 ) AS page
 ORDER BY position;
 
+-- postgresql.read_page.read_matching((('tags',),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    (
+                        SELECT wanted.name
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        ORDER BY (
+                            SELECT count(*) AS number
+                            FROM (
+                                SELECT 1 AS one
+                                FROM es_event_tags AS tag
+                                WHERE tag.tag = (wanted.name COLLATE "C")
+                                    AND tag.position > %(after_position_0)b::BIGINT
+                                    AND tag.position <= %(up_to_position)b::BIGINT
+                                    AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                LIMIT 1000
+                            ) AS counted
+                        )
+                        LIMIT 1
+                    ) COLLATE "C"
+                )
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        WHERE cardinality(%(tags_0)b::TEXT[]) > 1
+                            AND NOT EXISTS (
+                                SELECT 1
+                                FROM es_event_tags AS other
+                                WHERE other.tag = (wanted.name COLLATE "C")
+                                    AND other.position = tag.position
+                                OFFSET 0
+                            )
+                        OFFSET 0
+                    )
+                ORDER BY tag.position DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('tags', 'event_types'),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    (
+                        SELECT wanted.name
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        ORDER BY (
+                            SELECT count(*) AS number
+                            FROM (
+                                SELECT 1 AS one
+                                FROM es_event_tags AS tag
+                                WHERE tag.tag = (wanted.name COLLATE "C")
+                                    AND tag.position > %(after_position_0)b::BIGINT
+                                    AND tag.position <= %(up_to_position)b::BIGINT
+                                    AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                LIMIT 1000
+                            ) AS counted
+                        )
+                        LIMIT 1
+                    ) COLLATE "C"
+                )
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                    AND tag.event_type = any(%(event_types_0)b::TEXT[])
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        WHERE cardinality(%(tags_0)b::TEXT[]) > 1
+                            AND NOT EXISTS (
+                                SELECT 1
+                                FROM es_event_tags AS other
+                                WHERE other.tag = (wanted.name COLLATE "C")
+                                    AND other.position = tag.position
+                                OFFSET 0
+                            )
+                        OFFSET 0
+                    )
+                ORDER BY tag.position DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
+-- postgresql.read_page.read_matching((('tags', 'stream_ids', 'categories'),), backwards=True)
+-- with name_of_es_events = 'es_events'
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    CAST(CAST(to_regclass(%(name_of_es_events)b::TEXT) AS OID) AS BIGINT) AS version,
+    (
+        SELECT settled.event_id
+        FROM es_events AS settled
+        WHERE settled.position = %(settled_position)b::BIGINT
+    ) AS event_id,
+    CAST(
+        (
+            SELECT token.event_id
+            FROM es_events AS token
+            WHERE token.position = %(token_position)b::BIGINT
+        ) AS TEXT
+    ) AS event_type,
+    CAST(pg_is_in_recovery() AS INTEGER) AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BYTEA) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    pg_postmaster_start_time() AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT event.*
+    FROM (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    (
+                        SELECT wanted.name
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        ORDER BY (
+                            SELECT count(*) AS number
+                            FROM (
+                                SELECT 1 AS one
+                                FROM es_event_tags AS tag
+                                WHERE tag.tag = (wanted.name COLLATE "C")
+                                    AND tag.position > %(after_position_0)b::BIGINT
+                                    AND tag.position <= %(up_to_position)b::BIGINT
+                                    AND cardinality(%(tags_0)b::TEXT[]) > 1
+                                LIMIT 1000
+                            ) AS counted
+                        )
+                        LIMIT 1
+                    ) COLLATE "C"
+                )
+                    AND tag.position > %(after_position_0)b::BIGINT
+                    AND tag.position <= %(up_to_position)b::BIGINT
+                    AND EXISTS (
+                        SELECT 1
+                        FROM es_events AS candidate
+                        WHERE candidate.position = tag.position
+                            AND candidate.stream_id = any(%(stream_ids_0)b::TEXT[])
+                            AND candidate.category = any(%(categories_0)b::TEXT[])
+                        OFFSET 0
+                    )
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM unnest(%(tags_0)b::TEXT[]) AS wanted(name)
+                        WHERE cardinality(%(tags_0)b::TEXT[]) > 1
+                            AND NOT EXISTS (
+                                SELECT 1
+                                FROM es_event_tags AS other
+                                WHERE other.tag = (wanted.name COLLATE "C")
+                                    AND other.position = tag.position
+                                OFFSET 0
+                            )
+                        OFFSET 0
+                    )
+                ORDER BY tag.position DESC
+                LIMIT %(page_size)b::BIGINT
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT %(page_size)b::BIGINT
+    ) AS page
+    JOIN LATERAL (
+        SELECT
+            event.position,
+            event.stream_id,
+            event.version,
+            event.event_id,
+            event.event_type,
+            event.schema_version,
+            event.codec,
+            event.data,
+            CAST(event.metadata AS TEXT) AS metadata,
+            event.recorded_at
+        FROM es_events AS event
+        WHERE event.position = page.position
+        LIMIT 1
+    ) AS event
+        ON true
+    ORDER BY page.position
+) AS page
+ORDER BY position;
+
 -- postgresql.schemas.drawn_in_schemas
 SELECT
     CAST(pg_namespace.nspname AS TEXT) AS schema,
@@ -3589,8 +4897,9 @@ WHERE pg_locks.locktype = 'relation'
 SELECT pg_database_size(current_database()) AS bytes;
 
 -- postgresql.statistics.estimated_rows
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
---   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
+--   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
+--   'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS relname,
     CAST(
@@ -3607,6 +4916,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
     to_regclass(%(name_of_es_dead_letters)b::TEXT),
@@ -3615,8 +4925,9 @@ WHERE pg_catalog.pg_class.oid IN (
 );
 
 -- postgresql.statistics.sizes
--- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_schema = 'es_schema', name_of_es_streams = 'es_streams',
---   name_of_es_dead_letters = 'es_dead_letters', name_of_es_events = 'es_events', name_of_snapshots = 'snapshots'
+-- with name_of_es_checkpoints = 'es_checkpoints', name_of_es_event_tags = 'es_event_tags', name_of_es_schema =
+--   'es_schema', name_of_es_streams = 'es_streams', name_of_es_dead_letters = 'es_dead_letters', name_of_es_events =
+--   'es_events', name_of_snapshots = 'snapshots'
 SELECT
     CAST(pg_catalog.pg_class.relname AS TEXT) AS "table",
     CAST(NULL AS TEXT) AS index,
@@ -3624,6 +4935,7 @@ SELECT
 FROM pg_catalog.pg_class
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
     to_regclass(%(name_of_es_dead_letters)b::TEXT),
@@ -3640,12 +4952,172 @@ JOIN pg_catalog.pg_index ON pg_catalog.pg_index.indrelid = pg_catalog.pg_class.o
 JOIN pg_catalog.pg_class AS index_class ON index_class.oid = pg_catalog.pg_index.indexrelid
 WHERE pg_catalog.pg_class.oid IN (
     to_regclass(%(name_of_es_checkpoints)b::TEXT),
+    to_regclass(%(name_of_es_event_tags)b::TEXT),
     to_regclass(%(name_of_es_schema)b::TEXT),
     to_regclass(%(name_of_es_streams)b::TEXT),
     to_regclass(%(name_of_es_dead_letters)b::TEXT),
     to_regclass(%(name_of_es_events)b::TEXT),
     to_regclass(%(name_of_snapshots)b::TEXT)
 );
+
+-- postgresql.tag_locks.lock_tags
+-- with name_of_es_event_tags = 'es_event_tags'
+WITH
+    earlier AS MATERIALIZED (
+        SELECT CAST(
+            coalesce(nullif(current_setting('eventstore.tag_locks', true), ''), '0') AS INTEGER
+        ) AS number
+    ),
+    verdict AS MATERIALIZED (
+        SELECT
+            earlier.number < 0 AS has_all,
+            CASE
+                WHEN earlier.number < 0 THEN true
+                WHEN %(number)b::INTEGER < 0 THEN earlier.number = 0
+                WHEN earlier.number + %(number)b::INTEGER <= 256 THEN true
+                ELSE (
+                    SELECT count(*) + %(number)b::INTEGER <= 256 AS is_allowed
+                    FROM pg_locks
+                    WHERE pid = pg_backend_pid() AND locktype = 'advisory'
+                )
+                END AS is_allowed,
+            set_config(
+                'eventstore.tag_locks',
+                CAST(
+                    CASE WHEN earlier.number < 0
+                        OR %(number)b::INTEGER < 0 THEN -1
+                            ELSE earlier.number + %(number)b::INTEGER
+                            END AS TEXT
+                ),
+                true
+            ) AS setting
+        FROM earlier
+    )
+SELECT
+    verdict.is_allowed,
+    current_setting('transaction_isolation') AS isolation_level,
+    (
+        SELECT count(
+            CASE
+                WHEN wanted.is_shared THEN CAST(pg_advisory_xact_lock_shared(wanted.key) AS TEXT)
+                ELSE CAST(pg_advisory_xact_lock(wanted.key) AS TEXT)
+                END
+        ) AS number
+        FROM (
+            SELECT
+                hashtextextended(
+                    tag.name COLLATE "C",
+                    CAST(CAST(to_regclass(%(name_of_es_event_tags)b::TEXT) AS OID) AS BIGINT)
+                ) AS key,
+                bool_and(tag.is_shared) AS is_shared
+            FROM unnest(%(tags)b::TEXT[], %(are_shared)b::BOOLEAN[]) AS tag(name, is_shared)
+            GROUP BY 1
+            ORDER BY bool_or(tag.name = '') DESC, 1
+        ) AS wanted
+        WHERE verdict.is_allowed AND NOT verdict.has_all
+    ) AS locked
+FROM verdict;
+
+-- postgresql.tag_rows.delete_superfluous_tags
+DELETE FROM es_event_tags AS tag
+WHERE tag.tag <> ''
+    AND NOT EXISTS (
+        SELECT 1
+        FROM es_events AS event
+        WHERE event.position = tag.position
+            AND event.event_type = tag.event_type
+            AND event.metadata -> '$tags' ? tag.tag
+    );
+
+-- postgresql.tag_rows.delete_tags
+DELETE FROM es_event_tags AS tag USING es_events AS event CROSS
+JOIN LATERAL jsonb_array_elements_text(
+    CASE jsonb_typeof(event.metadata -> '$tags')
+        WHEN 'array' THEN event.metadata -> '$tags'
+        ELSE '[]'
+        END
+) AS own(name)
+WHERE event.stream_id = %(stream_id)b::TEXT
+    AND event.version < %(before_version)b::BIGINT
+    AND tag.tag = (own.name COLLATE "C")
+    AND tag.position = event.position;
+
+-- postgresql.tag_rows.find_tagged_event
+SELECT 1 AS found
+FROM es_events AS event
+WHERE event.stream_id = %(stream_id)b::TEXT
+    AND event.version < %(before_version)b::BIGINT
+    AND event.metadata -> '$tags' IS NOT NULL
+LIMIT 1;
+
+-- postgresql.tag_rows.insert_tags
+INSERT INTO es_event_tags (position, tag, event_type)
+SELECT event.position, wanted.tag, event.event_type
+FROM unnest(%(stream_ids)b::TEXT[], %(versions)b::BIGINT[], %(tags)b::TEXT[]) AS wanted(
+    stream_id, version, tag
+)
+JOIN LATERAL (
+    SELECT event.position, event.event_type
+    FROM es_events AS event
+    WHERE event.stream_id = (wanted.stream_id COLLATE "C") AND event.version = wanted.version
+    LIMIT 1
+) AS event
+    ON true
+ON CONFLICT (tag, position)
+DO NOTHING;
+
+-- postgresql.tag_rows.missing_tags
+SELECT event.position, event.stream_id, event.version, count(*) AS number
+FROM es_events AS event CROSS
+JOIN LATERAL jsonb_array_elements_text(
+    CASE jsonb_typeof(event.metadata -> '$tags')
+        WHEN 'array' THEN event.metadata -> '$tags'
+        ELSE '[]'
+        END
+) AS own(name)
+WHERE event.position > %(after_position)b::BIGINT
+    AND event.position <= %(up_to_position)b::BIGINT
+    AND event.metadata -> '$tags' IS NOT NULL
+    AND NOT EXISTS (
+        SELECT 1
+        FROM es_event_tags AS tag
+        WHERE tag.tag = (own.name COLLATE "C")
+            AND tag.position = event.position
+            AND tag.event_type = event.event_type
+    )
+GROUP BY event.position, event.stream_id, event.version
+ORDER BY event.position;
+
+-- postgresql.tag_rows.page_of_tags
+SELECT
+    tag.tag,
+    tag.position,
+    coalesce(
+        (
+            SELECT event.event_type = tag.event_type AND event.metadata -> '$tags' ? tag.tag AS is_right
+            FROM es_events AS event
+            WHERE event.position = tag.position
+        ),
+        false
+    ) AS is_right
+FROM es_event_tags AS tag
+WHERE (tag.tag, tag.position) > (%(after_tag)b::TEXT COLLATE "C", %(after_position)b::BIGINT)
+ORDER BY tag.tag, tag.position
+LIMIT %(page_size)b::BIGINT;
+
+-- postgresql.tag_rows.restore_tags
+INSERT INTO es_event_tags (position, tag, event_type)
+SELECT event.position, own.name AS tag, event.event_type
+FROM es_events AS event CROSS
+JOIN LATERAL jsonb_array_elements_text(
+    CASE jsonb_typeof(event.metadata -> '$tags')
+        WHEN 'array' THEN event.metadata -> '$tags'
+        ELSE '[]'
+        END
+) AS own(name)
+WHERE event.metadata -> '$tags' IS NOT NULL
+ON CONFLICT (tag, position)
+DO NOTHING;
 
 -- postgresql.transactions.transaction_id
 -- with name_of_es_checkpoints = 'es_checkpoints'
@@ -4190,6 +5662,9 @@ SELECT count(*) AS rows FROM es_checkpoints;
 -- statistics.count_rows('dead_letters')
 SELECT count(*) AS rows FROM es_dead_letters;
 
+-- statistics.count_rows('tags')
+SELECT count(*) AS rows FROM es_event_tags;
+
 -- statistics.events_by_category_and_type
 SELECT es_events.category, es_events.event_type, count(*) AS events
 FROM es_events
@@ -4572,6 +6047,12 @@ SHOW array_nulls;
 
 -- backends/postgresql/diagnosis.py: _pooler
 SELECT pg_backend_pid();
+
+-- backends/postgresql/direct_runs.py: DirectRun._in_transaction
+BEGIN ISOLATION LEVEL READ COMMITTED;
+
+-- backends/postgresql/direct_runs.py: DirectRun._in_transaction
+COMMIT;
 
 -- backends/postgresql/direct_runs.py: DirectRun._report_loss
 SELECT 1;

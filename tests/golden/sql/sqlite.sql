@@ -87,6 +87,15 @@ WHERE es_events.stream_id = :stream_id AND es_events.recorded_at <= :as_of
 ORDER BY es_events.version DESC
 LIMIT 1;
 
+-- boundaries.find_event_at
+SELECT es_events.stream_id, es_events.event_type FROM es_events WHERE es_events.position = :position;
+
+-- boundaries.raise_generation
+INSERT INTO es_event_tags (position, tag, event_type)
+SELECT coalesce(max(tag.position), 0) + 1 AS position, '' AS tag, '' AS event_type
+FROM es_event_tags AS tag
+WHERE tag.tag = '';
+
 -- deletion.delete_events
 DELETE FROM es_events WHERE es_events.stream_id = :stream_id AND es_events.version < :before_version;
 
@@ -958,6 +967,161 @@ DO UPDATE SET version = :version, updated_at = (strftime('%Y-%m-%d %H:%M:%f000',
 -- sqlite.append.take_write_lock
 UPDATE es_streams SET version=es_streams.version WHERE es_streams.stream_id = '';
 
+-- sqlite.boundaries.compare_boundaries
+WITH item AS MATERIALIZED (
+    SELECT
+        json_extract(asked.value, '$.tags') AS tags,
+        json_extract(asked.value, '$.types') AS types,
+        json_extract(asked.value, '$.pivot') AS pivot,
+        json_extract(asked.value, '$.position') AS position,
+        json_extract(asked.value, '$.event_id') AS event_id
+    FROM json_each(:items) AS asked
+)
+SELECT
+    NOT EXISTS (
+        SELECT 1
+        FROM item
+        WHERE item.position > 0
+            AND NOT EXISTS (
+                SELECT 1
+                FROM es_events AS event
+                WHERE event.position = item.position AND event.event_id = item.event_id
+            )
+    )
+        AND (
+            :generation IS NULL
+                OR :generation = coalesce(
+                    (
+                        SELECT max(tag.position) AS generation
+                        FROM es_event_tags AS tag
+                        WHERE tag.tag = ''
+                    ),
+                    0
+                )
+        ) AS is_current,
+    (
+        SELECT min(tag.position) AS position
+        FROM item
+        JOIN es_event_tags AS tag
+            ON tag.tag = item.pivot
+                AND (
+                    item.types IS NULL
+                        OR tag.event_type IN (SELECT type.value FROM json_each(item.types) AS type)
+                )
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM json_each(item.tags) AS wanted
+                    WHERE NOT EXISTS (
+                        SELECT 1
+                        FROM es_event_tags AS other
+                        WHERE other.tag = wanted.value AND other.position = tag.position
+                    )
+                )
+                AND tag.position > item.position
+    ) AS changed;
+
+-- sqlite.boundaries.read_boundary
+WITH
+    asked AS (
+        SELECT
+            asked.key AS number,
+            json_extract(asked.value, '$.tags') AS tags,
+            json_extract(asked.value, '$.types') AS types
+        FROM json_each(:items) AS asked
+    ),
+    item AS MATERIALIZED (
+        SELECT
+            asked.number,
+            asked.tags,
+            asked.types,
+            (
+                SELECT candidate.value
+                FROM json_each(asked.tags) AS candidate
+                ORDER BY
+                    (
+                        SELECT count(*) AS number
+                        FROM (
+                            SELECT 1 AS one
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = candidate.value
+                            LIMIT 1000
+                        )
+                    ),
+                    candidate.value
+                LIMIT 1
+            ) AS pivot
+        FROM asked
+    ),
+    last AS MATERIALIZED (
+        SELECT
+            item.number,
+            item.pivot,
+            (
+                SELECT max(tag.position) AS position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = item.pivot
+            ) AS position
+        FROM item
+    )
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    (
+        SELECT json_group_array(
+            json_array(
+                last.pivot,
+                last.position,
+                (SELECT event.event_id FROM es_events AS event WHERE event.position = last.position)
+            )
+        ) AS ends
+        FROM (SELECT number, pivot, position FROM last ORDER BY number) AS last
+    ) AS stream_id,
+    coalesce(
+        (SELECT max(tag.position) AS generation FROM es_event_tags AS tag WHERE tag.tag = ''), 0
+    ) AS version,
+    CAST(NULL AS TEXT) AS event_id,
+    CAST(NULL AS TEXT) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT found.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT tag.position
+        FROM item
+        JOIN es_event_tags AS tag
+            ON tag.tag = item.pivot
+                AND (
+                    item.types IS NULL
+                        OR tag.event_type IN (SELECT type.value FROM json_each(item.types) AS type)
+                )
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM json_each(item.tags) AS wanted
+                    WHERE NOT EXISTS (
+                        SELECT 1
+                        FROM es_event_tags AS other
+                        WHERE other.tag = wanted.value AND other.position = tag.position
+                    )
+                )
+    )
+) AS found
+ORDER BY position;
+
 -- sqlite.history.add_permission
 INSERT INTO es_history_permission (id) VALUES (1) ON CONFLICT DO NOTHING RETURNING id;
 
@@ -1706,6 +1870,236 @@ FROM (
 ) AS page
 ORDER BY position;
 
+-- sqlite.read_page.read_matching((('tags',),))
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    SELECT wanted.value
+                    FROM json_each(:tags_0) AS wanted
+                    ORDER BY (
+                        SELECT count(*) AS number
+                        FROM (
+                            SELECT 1 AS one
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = wanted.value
+                                AND tag.position > :after_position_0
+                                AND tag.position <= :up_to_position
+                            LIMIT 1000
+                        ) AS counted
+                    )
+                    LIMIT 1
+                )
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM json_each(:tags_0) AS wanted
+                        WHERE NOT EXISTS (
+                            SELECT 1
+                            FROM es_event_tags AS other
+                            WHERE other.tag = wanted.value AND other.position = tag.position
+                        )
+                    )
+                ORDER BY tag.position
+                LIMIT :page_size
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('tags', 'event_types'),))
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    SELECT wanted.value
+                    FROM json_each(:tags_0) AS wanted
+                    ORDER BY (
+                        SELECT count(*) AS number
+                        FROM (
+                            SELECT 1 AS one
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = wanted.value
+                                AND tag.position > :after_position_0
+                                AND tag.position <= :up_to_position
+                            LIMIT 1000
+                        ) AS counted
+                    )
+                    LIMIT 1
+                )
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                    AND tag.event_type IN (SELECT value FROM json_each(:event_types_0))
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM json_each(:tags_0) AS wanted
+                        WHERE NOT EXISTS (
+                            SELECT 1
+                            FROM es_event_tags AS other
+                            WHERE other.tag = wanted.value AND other.position = tag.position
+                        )
+                    )
+                ORDER BY tag.position
+                LIMIT :page_size
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('tags', 'stream_ids', 'categories'),))
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    SELECT wanted.value
+                    FROM json_each(:tags_0) AS wanted
+                    ORDER BY (
+                        SELECT count(*) AS number
+                        FROM (
+                            SELECT 1 AS one
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = wanted.value
+                                AND tag.position > :after_position_0
+                                AND tag.position <= :up_to_position
+                            LIMIT 1000
+                        ) AS counted
+                    )
+                    LIMIT 1
+                )
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                    AND EXISTS (
+                        SELECT 1
+                        FROM es_events AS candidate
+                        WHERE candidate.position = tag.position
+                            AND candidate.stream_id IN (SELECT value FROM json_each(:stream_ids_0))
+                            AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+                    )
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM json_each(:tags_0) AS wanted
+                        WHERE NOT EXISTS (
+                            SELECT 1
+                            FROM es_event_tags AS other
+                            WHERE other.tag = wanted.value AND other.position = tag.position
+                        )
+                    )
+                ORDER BY tag.position
+                LIMIT :page_size
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
 -- sqlite.read_page.read_matching(((),), backwards=True)
 SELECT
     CAST(0 AS BIGINT) AS position,
@@ -2333,6 +2727,236 @@ FROM (
 ) AS page
 ORDER BY position;
 
+-- sqlite.read_page.read_matching((('tags',),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    SELECT wanted.value
+                    FROM json_each(:tags_0) AS wanted
+                    ORDER BY (
+                        SELECT count(*) AS number
+                        FROM (
+                            SELECT 1 AS one
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = wanted.value
+                                AND tag.position > :after_position_0
+                                AND tag.position <= :up_to_position
+                            LIMIT 1000
+                        ) AS counted
+                    )
+                    LIMIT 1
+                )
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM json_each(:tags_0) AS wanted
+                        WHERE NOT EXISTS (
+                            SELECT 1
+                            FROM es_event_tags AS other
+                            WHERE other.tag = wanted.value AND other.position = tag.position
+                        )
+                    )
+                ORDER BY tag.position DESC
+                LIMIT :page_size
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('tags', 'event_types'),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    SELECT wanted.value
+                    FROM json_each(:tags_0) AS wanted
+                    ORDER BY (
+                        SELECT count(*) AS number
+                        FROM (
+                            SELECT 1 AS one
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = wanted.value
+                                AND tag.position > :after_position_0
+                                AND tag.position <= :up_to_position
+                            LIMIT 1000
+                        ) AS counted
+                    )
+                    LIMIT 1
+                )
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                    AND tag.event_type IN (SELECT value FROM json_each(:event_types_0))
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM json_each(:tags_0) AS wanted
+                        WHERE NOT EXISTS (
+                            SELECT 1
+                            FROM es_event_tags AS other
+                            WHERE other.tag = wanted.value AND other.position = tag.position
+                        )
+                    )
+                ORDER BY tag.position DESC
+                LIMIT :page_size
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
+-- sqlite.read_page.read_matching((('tags', 'stream_ids', 'categories'),), backwards=True)
+SELECT
+    CAST(0 AS BIGINT) AS position,
+    CAST(NULL AS TEXT) AS stream_id,
+    0 AS version,
+    (SELECT settled.event_id FROM es_events AS settled WHERE settled.position = :settled_position) AS event_id,
+    CAST(
+        (SELECT token.event_id FROM es_events AS token WHERE token.position = :token_position) AS TEXT
+    ) AS event_type,
+    0 AS schema_version,
+    CAST(NULL AS SMALLINT) AS codec,
+    CAST(NULL AS BLOB) AS data,
+    CAST(NULL AS TEXT) AS metadata,
+    NULL AS recorded_at
+UNION ALL
+SELECT page.*
+FROM (
+    SELECT
+        event.position,
+        event.stream_id,
+        event.version,
+        event.event_id,
+        event.event_type,
+        event.schema_version,
+        event.codec,
+        event.data,
+        CAST(event.metadata AS TEXT) AS metadata,
+        event.recorded_at
+    FROM es_events AS event
+    WHERE event.position IN (
+        SELECT matches.position
+        FROM (
+            SELECT match_0.position
+            FROM (
+                SELECT tag.position
+                FROM es_event_tags AS tag
+                WHERE tag.tag = (
+                    SELECT wanted.value
+                    FROM json_each(:tags_0) AS wanted
+                    ORDER BY (
+                        SELECT count(*) AS number
+                        FROM (
+                            SELECT 1 AS one
+                            FROM es_event_tags AS tag
+                            WHERE tag.tag = wanted.value
+                                AND tag.position > :after_position_0
+                                AND tag.position <= :up_to_position
+                            LIMIT 1000
+                        ) AS counted
+                    )
+                    LIMIT 1
+                )
+                    AND tag.position > :after_position_0
+                    AND tag.position <= :up_to_position
+                    AND EXISTS (
+                        SELECT 1
+                        FROM es_events AS candidate
+                        WHERE candidate.position = tag.position
+                            AND candidate.stream_id IN (SELECT value FROM json_each(:stream_ids_0))
+                            AND candidate.category IN (SELECT value FROM json_each(:categories_0))
+                    )
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM json_each(:tags_0) AS wanted
+                        WHERE NOT EXISTS (
+                            SELECT 1
+                            FROM es_event_tags AS other
+                            WHERE other.tag = wanted.value AND other.position = tag.position
+                        )
+                    )
+                ORDER BY tag.position DESC
+                LIMIT :page_size
+            ) AS match_0
+        ) AS matches
+        ORDER BY matches.position DESC
+        LIMIT :page_size
+    )
+    ORDER BY event.position
+) AS page
+ORDER BY position;
+
 -- sqlite.settings.setting('foreign_keys')
 SELECT foreign_keys FROM pragma_foreign_keys() AS "pragma";
 
@@ -2356,6 +2980,7 @@ WHERE dbstat.name = sqlite_master.name
     AND dbstat.aggregate = 1
     AND sqlite_master.tbl_name IN (
         'es_checkpoints',
+        'es_event_tags',
         'es_history_permission',
         'es_schema',
         'es_streams',
@@ -2363,6 +2988,69 @@ WHERE dbstat.name = sqlite_master.name
         'es_events',
         'snapshots'
     );
+
+-- sqlite.tag_rows.delete_superfluous_tags
+DELETE FROM es_event_tags AS tag
+WHERE tag.tag <> ''
+    AND NOT EXISTS (
+        SELECT 1
+        FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own
+        WHERE event.position = tag.position AND event.event_type = tag.event_type AND own.value = tag.tag
+    );
+
+-- sqlite.tag_rows.delete_tags
+DELETE FROM es_event_tags
+WHERE (tag, position) IN (
+    SELECT own.value, event.position
+    FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own
+    WHERE event.stream_id = :stream_id AND event.version < :before_version
+);
+
+-- sqlite.tag_rows.find_tagged_event
+SELECT 1 AS found
+FROM es_events AS event
+WHERE event.stream_id = :stream_id
+    AND event.version < :before_version
+    AND json_type(event.metadata, '$."$tags"') IS NOT NULL
+LIMIT 1;
+
+-- sqlite.tag_rows.insert_tag
+INSERT OR IGNORE INTO es_event_tags (position, tag, event_type)
+SELECT event.position, :tag AS tag, event.event_type
+FROM es_events AS event
+WHERE event.stream_id = :stream_id AND event.version = :version;
+
+-- sqlite.tag_rows.missing_tags
+SELECT event.position, event.stream_id, event.version, count(*) AS number
+FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own
+WHERE event.position > :after_position
+    AND event.position <= :up_to_position
+    AND NOT EXISTS (
+        SELECT 1
+        FROM es_event_tags AS tag
+        WHERE tag.tag = own.value AND tag.position = event.position AND tag.event_type = event.event_type
+    )
+GROUP BY event.position, event.stream_id, event.version
+ORDER BY event.position;
+
+-- sqlite.tag_rows.page_of_tags
+SELECT
+    tag.tag,
+    tag.position,
+    EXISTS (
+        SELECT 1
+        FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own
+        WHERE event.position = tag.position AND event.event_type = tag.event_type AND own.value = tag.tag
+    ) AS is_right
+FROM es_event_tags AS tag
+WHERE (tag.tag, tag.position) > (:after_tag, :after_position)
+ORDER BY tag.tag, tag.position
+LIMIT :page_size;
+
+-- sqlite.tag_rows.restore_tags
+INSERT OR IGNORE INTO es_event_tags (position, tag, event_type)
+SELECT event.position, own.value AS tag, event.event_type
+FROM es_events AS event, json_each(event.metadata, '$."$tags"') AS own;
 
 -- sqlite.transfer.find_stored
 SELECT
@@ -2400,6 +3088,9 @@ SELECT count(*) AS rows FROM es_checkpoints;
 
 -- statistics.count_rows('dead_letters')
 SELECT count(*) AS rows FROM es_dead_letters;
+
+-- statistics.count_rows('tags')
+SELECT count(*) AS rows FROM es_event_tags;
 
 -- statistics.events_by_category_and_type
 SELECT es_events.category, es_events.event_type, count(*) AS events

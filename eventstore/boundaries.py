@@ -1,0 +1,104 @@
+"""Consistency boundaries: what a decision has read, and which events would change it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from eventstore.errors import InvalidFilter, InvalidInput
+from eventstore.events import RecordedEvent
+from eventstore.filters import MAX_FILTERS, EventFilter
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryItem:
+    """One of the queries of a boundary, and how far it was read.
+
+    Attributes:
+        tags: The tags that an event must all have to match.
+        event_types: The event types, as they are stored, one of which it must have; None for all.
+        pivot: One of the tags. Whoever adds an event that matches adds one with this tag.
+        position: The position of the last event with that tag, matching or not, in the snapshot of the read; 0 if there
+            was none.
+        event_id: The id of that event.
+    """
+
+    tags: tuple[str, ...]
+    event_types: tuple[str, ...] | None
+    pivot: str
+    position: int
+    event_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The events that a decision is based on, and the condition that there are no more of them.
+
+    It is iterable. Pass it as the `condition` of an append, which is then refused if an event has come between that one
+    of its queries matches. It is a value: it pickles, and can be used in another process and transaction. It is refused
+    if the log is not the one that it was read from: if an event that it knows is gone, because it was rolled back, its
+    stream was deleted, or the log went back; or if tags were added to old events.
+
+    Attributes:
+        items: Its queries, and how far each was read.
+        generation: How often tags were added to old events before it was read.
+        events: The events, in order of position.
+    """
+
+    items: tuple[BoundaryItem, ...] = field(repr=False)
+    generation: int
+    events: tuple[RecordedEvent, ...] = field(repr=False)
+
+    def __iter__(self) -> Iterator[RecordedEvent]:
+        return iter(self.events)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+
+def check_queries(filters: Iterable[EventFilter]) -> tuple[EventFilter, ...]:
+    """Return the queries of a boundary, each once.
+
+    Raises:
+        InvalidFilter: There are none, or more than 100, or one has no tags, or fields that boundaries can't have.
+    """
+    queries = tuple(dict.fromkeys(filters))
+    for query in queries:
+        if not isinstance(query, EventFilter):
+            msg = f"a query of a boundary must be an EventFilter, not {type(query).__name__}"
+            raise InvalidFilter(msg)
+        if query.tags is None:
+            msg = "a query of a boundary must name a tag: EventFilter(tags=[…])"
+            raise InvalidFilter(msg)
+        if query.categories is not None or query.stream_ids is not None or query.after_position:
+            msg = "a query of a boundary has tags and event types only, not categories, stream ids or a position"
+            raise InvalidFilter(msg)
+    if not queries:
+        raise InvalidFilter("a boundary needs at least one query, such as EventFilter(tags=[…])")
+    if len(queries) > MAX_FILTERS:
+        msg = f"{len(queries)} queries are more than the {MAX_FILTERS} that a boundary may have"
+        raise InvalidFilter(msg)
+    return queries
+
+
+def check_condition(condition: object) -> tuple[Boundary, ...]:
+    """Return the boundaries of a condition.
+
+    Raises:
+        InvalidInput: It is neither a `Boundary`, nor a list of these, nor None; or they have more than 100 queries.
+    """
+    if condition is None:
+        return ()
+    boundaries = (condition,) if isinstance(condition, Boundary) else condition
+    if isinstance(boundaries, str | bytes) or not isinstance(boundaries, Iterable):
+        msg = f"condition must be a Boundary, from read_boundary, or a list of these, not {type(condition).__name__}"
+        raise InvalidInput(msg)
+    checked = tuple(boundaries)
+    for boundary in checked:
+        if not isinstance(boundary, Boundary):
+            msg = f"condition must have boundaries, from EventStore.read_boundary, not {type(boundary).__name__}"
+            raise InvalidInput(msg)
+    number = sum(len(boundary.items) for boundary in checked)
+    if number > MAX_FILTERS:
+        msg = f"the condition has {number} queries, more than the {MAX_FILTERS} allowed"
+        raise InvalidInput(msg)
+    return checked

@@ -1,0 +1,422 @@
+"""Appends on condition, steered to the moments at which a wrong one would decide blindly, on PostgreSQL."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from typing import Any, Final
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.orm import Session
+
+from eventstore import ANY, NO_STREAM, EventFilter, EventStore, NewEvent, migrations
+from eventstore.backends.postgresql import dialect as postgresql
+from eventstore.backends.postgresql.dialect import PostgreSQLDialect
+from eventstore.boundaries import Boundary
+from eventstore.errors import BoundaryChanged, SchemaOutdated, TooManyTags, UnsuitableTransaction
+from eventstore.statements.postgresql.tag_locks import lock_tags
+from eventstore.testing.boundary_oracle import Courses, Decided
+from tests.fix_engines import changing_history, empty
+from tests.waiting import start_waiting
+
+pytestmark = pytest.mark.postgresql
+
+COURSE: Final = EventFilter(tags=["course:1"])
+
+
+def tagged(*tags: str, event_type: str = "student-enrolled") -> NewEvent:
+    return NewEvent(event_type, tags=tags)
+
+
+@pytest.fixture
+def make_engine(shared_postgres_url: str) -> Iterator[Callable[..., Engine]]:
+    """Return a function that makes engines, whose sessions give up waiting for a lock, so that no test hangs."""
+    engines: list[Engine] = []
+
+    def make(options: str = "", **others: Any) -> Engine:
+        settings = {"options": f"-c lock_timeout=20s {options}"}
+        engine = create_engine(shared_postgres_url, connect_args=settings, pool_size=20, **others)
+        engines.append(engine)
+        return engine
+
+    yield make
+    for engine in engines:
+        engine.dispose()
+    empty(shared_postgres_url)
+
+
+@pytest.fixture(params=["at once", "one by one"])
+def store(request: pytest.FixtureRequest, make_engine: Callable[..., Engine]) -> EventStore:
+    """A store that sends both statements in one round trip; and one that can't, because a hook watches them."""
+    engine = make_engine()
+    if request.param == "one by one":
+        event.listen(engine, "before_cursor_execute", lambda *_: None)
+    return EventStore(engine)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as executor:
+        yield executor
+
+
+def test_an_append_waits_for_one_under_way_with_a_tag_of_its_boundary_and_is_refused(
+    store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    boundary = store.read_boundary(COURSE)
+    with store.transaction() as tx:
+        first = tx.append("a-1", tagged("course:1", "x"), expected_version=ANY)
+        later = store.append("b-1", tagged("other"), expected_version=ANY)
+        running = start_waiting(
+            threads, tx.connection, store.append, "a-2", NewEvent("n"), expected_version=ANY, condition=boundary
+        )
+    with pytest.raises(BoundaryChanged) as refused:
+        running.result()
+    assert refused.value.position == first.position < later.position
+
+
+def test_it_goes_through_if_the_one_under_way_is_rolled_back(store: EventStore, threads: ThreadPoolExecutor) -> None:
+    boundary = store.read_boundary(COURSE)
+    with pytest.raises(RuntimeError, match="stop"), store.transaction() as tx:
+        tx.append("a-1", tagged("course:1"), expected_version=ANY)
+        running = start_waiting(
+            threads, tx.connection, store.append, "a-2", tagged("course:1"), expected_version=ANY, condition=boundary
+        )
+        raise RuntimeError("stop")
+    assert running.result().version == 1
+
+
+def test_what_a_read_has_not_seen_is_above_its_boundary_though_its_position_is_low(store: EventStore) -> None:
+    with store.transaction() as tx:
+        low = tx.append("a-1", tagged("course:1"), expected_version=ANY)
+        high = store.append("b-1", tagged("other", event_type="noted"), expected_version=ANY)
+        boundary = store.read_boundary(COURSE, EventFilter(tags=["other"]))
+    assert [event.position for event in boundary] == [high.position] > [low.position]
+    with pytest.raises(BoundaryChanged) as refused:
+        store.append("a-2", tagged("course:1"), expected_version=ANY, condition=boundary)
+    assert refused.value.position == low.position
+
+
+def test_disjoint_tags_do_not_wait_for_each_other(store: EventStore) -> None:
+    with store.transaction() as tx:
+        tx.append("a-1", tagged("course:1"), expected_version=ANY)
+        other = store.read_boundary(EventFilter(tags=["course:2"]))
+        store.append("b-1", tagged("course:2"), expected_version=ANY, condition=other)
+        store.append("b-2", NewEvent("no tags"), expected_version=ANY)
+
+
+def test_those_who_only_read_a_tag_do_not_exclude_each_other(store: EventStore, threads: ThreadPoolExecutor) -> None:
+    boundary = store.read_boundary(COURSE)
+    with store.transaction() as tx:
+        tx.append("a-1", tagged("note:1"), expected_version=ANY, condition=boundary)
+        store.append("a-2", tagged("note:2"), expected_version=ANY, condition=boundary)
+        writing = start_waiting(
+            threads, tx.connection, store.append, "a-3", tagged("course:1"), expected_version=ANY
+        )  # but who writes it waits for both
+    assert writing.result().version == 1
+
+
+@pytest.mark.parametrize("tags", [[], ["note:1"]], ids=["an event without tags", "an event with tags"])
+def test_an_append_on_condition_waits_for_one_that_has_locked_all_tags(
+    store: EventStore, threads: ThreadPoolExecutor, tags: list[str]
+) -> None:
+    boundary = store.read_boundary(COURSE)
+    bulk = [tagged(f"course:{number}") for number in range(40)]
+    with store.transaction() as tx:
+        tx.append("bulk-1", bulk, expected_version=ANY)
+        running = start_waiting(
+            threads, tx.connection, store.append, "a-1", tagged(*tags), expected_version=ANY, condition=boundary
+        )
+    with pytest.raises(BoundaryChanged):
+        running.result()
+
+
+def test_one_that_locks_all_tags_waits_for_those_who_have_locked_one(
+    store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    boundary = store.read_boundary(*[EventFilter(tags=[f"course:{number}"]) for number in range(40)])
+    with store.transaction() as tx:
+        tx.append("a-1", tagged("course:1"), expected_version=ANY)
+        running = start_waiting(
+            threads, tx.connection, store.append, "a-2", NewEvent("n"), expected_version=ANY, condition=boundary
+        )
+    with pytest.raises(BoundaryChanged):
+        running.result()
+
+
+def test_a_savepoint_that_is_rolled_back_frees_its_tags(store: EventStore) -> None:
+    with store.transaction() as tx:
+        with pytest.raises(RuntimeError, match="stop"), tx.transaction() as savepoint:
+            savepoint.append("a-1", tagged("course:1"), expected_version=ANY)
+            raise RuntimeError("stop")
+        store.append("b-1", tagged("course:1"), expected_version=ANY)
+
+
+def test_a_prepared_transaction_keeps_its_tags_locked(store: EventStore, threads: ThreadPoolExecutor) -> None:
+    with store.engine.connect() as connection:
+        if connection.execute(text("SHOW max_prepared_transactions")).scalar_one() == "0":
+            pytest.skip("this server has max_prepared_transactions = 0: it can't PREPARE TRANSACTION")
+    for number, end in enumerate(("COMMIT", "ROLLBACK")):
+        tag, name = f"seat:{number}", f"boundaries-{number}"
+        boundary = store.read_boundary(EventFilter(tags=[tag]))
+        with store.engine.connect() as connection:
+            store.join(connection).append(f"a-{number}", tagged(tag), expected_version=ANY)
+            connection.execute(text(f"PREPARE TRANSACTION '{name}'"))
+        running = threads.submit(store.append, f"b-{number}", tagged(tag), expected_version=ANY, condition=boundary)
+        url = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as server:
+            while not server.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchall():
+                assert not running.done(), "it has not waited"
+            server.execute(f"{end} PREPARED '{name}'")
+        if end == "COMMIT":
+            with pytest.raises(BoundaryChanged):
+                running.result()
+        else:
+            assert running.result().version == 1
+
+
+def test_a_session_can_join_and_goes_on_after_a_refusal(store: EventStore) -> None:
+    boundary = store.read_boundary(COURSE)
+    store.append("a-1", tagged("course:1"), expected_version=ANY)
+    with Session(store.engine) as session, session.begin():
+        session.execute(text("CREATE TEMPORARY TABLE mine (n int) ON COMMIT DROP"))
+        joined = store.join(session)
+        with pytest.raises(BoundaryChanged):
+            joined.append("a-2", tagged("course:1"), expected_version=ANY, condition=boundary)
+        session.execute(text("INSERT INTO mine VALUES (1)"))
+        joined.append("a-2", tagged("course:1"), expected_version=ANY, condition=joined.read_boundary(COURSE))
+    assert store.stream_version("a-2") == 1
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_joined_transaction_at_another_level_is_refused_and_stays_usable(store: EventStore, level: str) -> None:
+    boundary = store.read_boundary(COURSE)
+    with store.engine.connect().execution_options(isolation_level=level) as connection:
+        joined = store.join(connection)
+        for condition, tags in ((boundary, ["course:1"]), (None, ["course:1"]), (boundary, [])):
+            with pytest.raises(UnsuitableTransaction, match=level):
+                joined.append("a-1", tagged(*tags), expected_version=ANY, condition=condition)
+        joined.append("a-2", NewEvent("no tags"), expected_version=ANY)
+        connection.commit()
+    assert (store.stream_version("a-1"), store.stream_version("a-2")) == (0, 1)
+
+
+def test_a_transaction_locks_so_many_tags_and_no_more(store: EventStore) -> None:
+    with store.transaction() as tx:
+        for _ in range(300):
+            tx.append("a-1", tagged("course:1", "course:2"), expected_version=ANY)  # these two are counted once
+        for number in range(8):
+            tx.append("a-1", [tagged(f"t:{number}-{each}") for each in range(30)], expected_version=ANY)
+        with pytest.raises(TooManyTags):
+            tx.append("a-1", [tagged(f"u:{each}") for each in range(30)], expected_version=ANY)
+        with pytest.raises(TooManyTags):
+            tx.append("a-1", [tagged(f"u:{each}") for each in range(33)], expected_version=ANY)
+        last = tx.append("a-1", tagged("course:1"), expected_version=ANY)
+    assert last.version == 300 + 240 + 1
+
+
+def test_with_all_tags_locked_a_transaction_may_go_on_without_end(store: EventStore) -> None:
+    with store.transaction() as tx:
+        for number in range(10):
+            tx.append("a-1", [tagged(f"t:{number}-{each}") for each in range(33)], expected_version=ANY)
+        locks = tx.connection.execute(
+            text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+        ).scalar_one()
+    assert locks == 1
+
+
+def test_clients_that_name_the_schema_differently_exclude_each_other(
+    store: EventStore, make_engine: Callable[..., Engine], threads: ThreadPoolExecutor
+) -> None:
+    by_name = EventStore(make_engine("-c search_path=pg_catalog"), schema="public")
+    boundary = by_name.read_boundary(COURSE)
+    with store.transaction() as tx:
+        tx.append("a-1", tagged("course:1"), expected_version=ANY)
+        running = start_waiting(
+            threads, tx.connection, by_name.append, "a-2", tagged("x"), expected_version=ANY, condition=boundary
+        )
+    with pytest.raises(BoundaryChanged):
+        running.result()
+
+
+def test_a_boundary_is_refused_if_another_event_stands_at_its_position(store: EventStore) -> None:
+    """As after a failover to a server that had not received the event."""
+    store.append("a-1", [tagged("course:1"), tagged("course:1")], expected_version=ANY)
+    boundary = store.read_boundary(COURSE)
+    with changing_history(store.engine) as connection:
+        connection.execute(text("UPDATE es_events SET event_id = gen_random_uuid() WHERE version = 2"))
+    with pytest.raises(BoundaryChanged, match="no longer has"):
+        store.append("a-2", tagged("x"), expected_version=ANY, condition=boundary)
+
+
+def test_a_boundary_is_refused_after_tags_were_added_to_old_events(store: EventStore) -> None:
+    store.append("a-1", [NewEvent("old"), tagged("course:1")], expected_version=ANY)
+    boundary = store.read_boundary(COURSE)
+    with store.transaction() as tx, tx.core.execution.statement() as run:
+        dialect = tx.core.dialect
+        dialect.lock_tags(run, None)
+        dialect.insert_tags(run, [("a-1", 1, "course:1")])
+        dialect.raise_generation(run)
+    with pytest.raises(BoundaryChanged, match="tags were added to old events"):
+        store.append("a-2", tagged("x"), expected_version=ANY, condition=boundary)
+    again = store.read_boundary(COURSE)
+    assert (len(again), again.generation) == (2, 1)
+    store.append("a-2", tagged("x"), expected_version=ANY, condition=again)
+
+
+def test_a_session_that_ends_between_the_two_statements_stores_nothing_and_frees_its_tags(
+    store: EventStore, make_engine: Callable[..., Engine]
+) -> None:
+    boundary = store.read_boundary(COURSE)
+    with make_engine().connect() as connection:
+        locks: list[int] = []
+
+        def kill(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if "pg_advisory_xact_lock" in statement:
+                pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+                with store.engine.connect() as other:
+                    mine = text("SELECT count(*) FROM pg_locks WHERE pid = :pid AND locktype = 'advisory'")
+                    locks.append(other.execute(mine, {"pid": pid}).scalar_one())
+                    other.execute(text("SELECT pg_terminate_backend(:pid, 20000)"), {"pid": pid})
+
+        event.listen(connection, "after_cursor_execute", kill)
+        with pytest.raises(Exception, match=r"terminat|closed"):
+            store.join(connection).append("a-1", tagged("course:1"), expected_version=ANY, condition=boundary)
+    assert locks == [2]
+    assert store.append("a-2", tagged("course:1"), expected_version=ANY, condition=boundary).version == 1
+    assert store.stream_version("a-1") == 0
+
+
+def test_the_key_of_a_tag_is_what_all_clients_compute() -> None:
+    """Never change this: clients of the version before would lock other keys for the same tags."""
+    sql, constants = PostgreSQLDialect(schema="a").sql(lock_tags)
+    key = """hashtextextended(
+        tag.name COLLATE "C", CAST(CAST(to_regclass(%(name_of_es_event_tags)b::VARCHAR) AS OID) AS BIGINT)
+    )"""
+    assert "".join(key.split()) in "".join(sql.split())
+    assert constants["name_of_es_event_tags"] == "a.es_event_tags"
+
+
+def test_on_older_tables_only_what_uses_tags_is_refused(empty_postgres_url: str) -> None:
+    engine = create_engine(empty_postgres_url)
+    migrations.upgrade(engine, "es_0008")
+    store = EventStore(engine)
+    store.append("a-1", NewEvent("no tags"), expected_version=ANY)
+    store.delete_stream("a-1", expected_version=1, reason="test")
+    with store.transaction() as tx:
+        for use in (store, tx):
+            for call in (
+                lambda use=use: use.append("a-2", tagged("x"), expected_version=ANY),
+                lambda use=use: use.read_boundary(COURSE),
+                lambda use=use: list(use.read_all(COURSE)),
+            ):
+                with pytest.raises(SchemaOutdated, match="eventstore migrate"):
+                    call()
+        tx.append("a-3", NewEvent("no tags"), expected_version=ANY)
+    migrations.upgrade(engine)
+    store.append("a-2", tagged("x"), expected_version=ANY, condition=store.read_boundary(COURSE))
+    engine.dispose()
+
+
+# --- the oracle
+
+
+@pytest.mark.parametrize("level", ["read\\ committed", "repeatable\\ read", "serializable"])
+@pytest.mark.slow
+def test_decisions_are_right_at_each_default_level(make_engine: Callable[..., Engine], level: str) -> None:
+    courses = Courses(EventStore(make_engine(f"-c default_transaction_isolation={level}")), seed=11)
+    courses.run(writers=8, seconds=1)
+    courses.judge()
+    assert courses.counts["stored"] > 0
+
+
+def test_decisions_are_right_if_many_tags_have_the_same_key(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tags whose keys are equal are locked once, exclusively if one of them is to be."""
+    store, compiled = EventStore(make_engine()), PostgreSQLDialect.sql
+
+    def alike(dialect: PostgreSQLDialect, statement: Any) -> tuple[str, dict[str, Any]]:
+        sql, constants = compiled(dialect, statement)
+        return sql.replace("hashtextextended(", "3 & hashtextextended("), constants
+
+    monkeypatch.setattr(PostgreSQLDialect, "sql", alike)
+    courses = Courses(store, seed=13)
+    courses.run(writers=8, seconds=1)
+    courses.judge()
+    assert courses.counts["stored"] > 0
+
+
+def no_locks(_locks: object) -> dict[str, Any]:
+    return {"number": 0, "tags": [], "are_shared": []}
+
+
+def test_the_judge_finds_a_blind_decision_if_nothing_is_locked(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "lock_parameters", no_locks)
+    store = EventStore(make_engine())
+    courses = Courses(store, seed=0)
+    boundary = store.read_boundary(COURSE)
+    with store.transaction() as tx:
+        tx.append("a-1", tagged("course:1", "student:1"), expected_version=ANY)
+        blind = tagged("course:1", "student:2")
+        store.append("a-2", blind, expected_version=ANY, condition=boundary)
+    courses.decided.append(Decided((COURSE,), frozenset(), blind.event_id))
+    with pytest.raises(AssertionError, match="decided blindly"):
+        courses.judge()
+
+
+def highest_position(store: EventStore, queries: Sequence[EventFilter]) -> Boundary:
+    """Return what the specification seems to say: the boundary is the highest position that the reader has seen."""
+    boundary = store.read_boundary(*queries)
+    newest = next(store.read_all(backwards=True, limit=1, wait_seconds=0), None)
+    last = max(boundary, key=lambda event: event.position, default=None)
+    newest = last if newest is None or (last and last.position > newest.position) else newest
+    if newest is None:
+        return boundary
+    items = [replace(item, position=newest.position, event_id=newest.event_id) for item in boundary.items]
+    return replace(boundary, items=tuple(items))
+
+
+def test_the_judge_finds_a_blind_decision_if_the_boundary_is_the_highest_position(
+    make_engine: Callable[..., Engine],
+) -> None:
+    store = EventStore(make_engine())
+    courses, queries = Courses(store, seed=0), (COURSE, EventFilter(tags=["other"]))
+    with store.transaction() as tx:
+        tx.append("a-1", tagged("course:1", "student:1"), expected_version=ANY)
+        store.append("b-1", tagged("other", event_type="noted"), expected_version=ANY)
+        boundary = highest_position(store, queries)
+    blind = tagged("course:1", "student:2")
+    store.append("a-2", blind, expected_version=ANY, condition=boundary)
+    courses.decided.append(Decided(queries, frozenset(event.position for event in boundary), blind.event_id))
+    with pytest.raises(AssertionError, match="decided blindly"):
+        courses.judge()
+
+
+def test_of_16_requests_against_one_boundary_one_wins_in_each_of_60_rounds(store: EventStore) -> None:
+    """Marten's #5300: a decision that was made between the read of the boundary and that of its events."""
+    with ThreadPoolExecutor(16) as threads:
+        for number in range(60):
+            seat, barrier = EventFilter(tags=[f"seat:{number}"]), Barrier(16)
+
+            def take(request: int, number: int = number, seat: EventFilter = seat, barrier: Barrier = barrier) -> bool:
+                barrier.wait()
+                boundary = store.read_boundary(seat)
+                if len(boundary):
+                    return False
+                try:
+                    store.append(
+                        f"seat-{number}-{request}",
+                        tagged(f"seat:{number}"),
+                        expected_version=NO_STREAM,
+                        condition=boundary,
+                    )
+                except BoundaryChanged:
+                    return False
+                return True
+
+            assert sum(threads.map(take, range(16))) == 1

@@ -1,0 +1,117 @@
+"""The table of tags is what the metadata of events says: after imports, archives, repairs, and on new tables."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from eventstore import ANY, EventFilter, EventStore, NewEvent, migrations, transfer
+from eventstore.errors import BoundaryChanged, DamagedExport, SchemaOutdated
+from eventstore.findings import FindingKind
+from eventstore.maintenance import plan, repair, verify
+from tests.fix_engines import changing_history, migrated_sqlite
+
+COURSE = EventFilter(tags=["course:1"])
+
+
+@pytest.fixture
+def store(any_engine: Engine) -> EventStore:
+    store = EventStore(any_engine)
+    events = [NewEvent("opened", tags=["course:1"]), NewEvent("other"), NewEvent("enrolled", tags=["course:1", "s:1"])]
+    store.append("a-1", events, expected_version=ANY, metadata={"user": 1})
+    store.append("a-2", NewEvent("enrolled", tags=["course:1", "s:2"]), expected_version=ANY)
+    return store
+
+
+def rows(engine: Engine) -> list[tuple[int, str, str]]:
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT position, tag, event_type FROM es_event_tags ORDER BY 1, 2"))
+        return [tuple(row) for row in found]
+
+
+def damage(engine: Engine, *statements: str) -> None:
+    with changing_history(engine) as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+DAMAGES = (
+    "DELETE FROM es_event_tags WHERE tag = 's:1'",
+    "UPDATE es_event_tags SET event_type = 'x' WHERE tag = 's:2'",
+    "INSERT INTO es_event_tags VALUES (2, 'course:1', 'other')",
+    "INSERT INTO es_event_tags VALUES (99, 'course:1', 'x')",
+)
+
+
+def test_verify_finds_what_is_not_in_step_and_repair_makes_it_so(store: EventStore) -> None:
+    right = rows(store.engine)
+    assert list(verify(store)) == []
+    boundary = store.read_boundary(COURSE)
+    damage(store.engine, *DAMAGES)
+    findings = list(verify(store, batch_size=1))
+    assert {(finding.kind, finding.position) for finding in findings} == {
+        (FindingKind.TAG_MISSING, 3), (FindingKind.TAG_MISSING, 4),
+        (FindingKind.TAG_SUPERFLUOUS, 2), (FindingKind.TAG_SUPERFLUOUS, 4), (FindingKind.TAG_SUPERFLUOUS, 99),
+    }  # fmt: skip
+    assert not any("course:1" in str(finding) or "s:1" in str(finding) for finding in findings)
+    (repaired,) = repair(store, plan(findings))
+    assert "es_event_tags" in str(repaired)
+    assert (list(verify(store)), rows(store.engine)) == ([], [(1, "", ""), *right])
+    with pytest.raises(BoundaryChanged):
+        store.append("b-1", NewEvent("x"), expected_version=ANY, condition=boundary)
+    store.append("b-1", NewEvent("x"), expected_version=ANY, condition=store.read_boundary(COURSE))
+
+
+def test_an_export_and_its_import_keep_tags(store: EventStore, tmp_path: Path) -> None:
+    transfer.export_events(store, tmp_path / "all.jsonl")
+    copy = EventStore(create_engine(f"sqlite:///{migrated_sqlite(tmp_path)}"))
+    transfer.import_events(copy, tmp_path / "all.jsonl", keep_positions=True)
+    assert rows(copy.engine) == rows(store.engine)
+    assert [event.tags for event in copy.read_all()] == [event.tags for event in store.read_all()]
+    assert list(verify(copy)) == []
+    transfer.import_events(copy, tmp_path / "all.jsonl", keep_positions=True)
+    boundary = copy.read_boundary(COURSE)
+    assert copy.append("b-1", NewEvent("x"), expected_version=ANY, condition=boundary).version == 1
+    copy.engine.dispose()
+
+
+def test_bad_tags_in_a_file_are_refused_and_older_tables_too(store: EventStore, tmp_path: Path) -> None:
+    transfer.export_events(store, tmp_path / "all.jsonl")
+    lines = (tmp_path / "all.jsonl").read_text()
+    assert '"s:1"' in lines
+    (tmp_path / "bad.jsonl").write_text(lines.replace('"s:1"', '""'))
+    copy = EventStore(create_engine(f"sqlite:///{migrated_sqlite(tmp_path)}"))
+    with pytest.raises(DamagedExport):
+        transfer.import_events(copy, tmp_path / "bad.jsonl")
+    copy.engine.dispose()
+    older = create_engine(f"sqlite:///{tmp_path}/older.db")
+    migrations.upgrade(older, "es_0008")
+    with pytest.raises(SchemaOutdated, match="migrate"):
+        transfer.import_events(EventStore(older), tmp_path / "all.jsonl")
+    older.dispose()
+
+
+def test_an_archive_takes_the_tags_along(store: EventStore) -> None:
+    with EventStore.in_memory() as archive:
+        old = archive.read_boundary(COURSE)
+        store.archive_stream("a-1", into=archive, expected_version=3, reason="test")
+        assert [event.stream_id for event in store.read_boundary(COURSE)] == ["a-2"]
+        assert [event.event_type for event in archive.read_boundary(COURSE)] == ["opened", "enrolled"]
+        assert (list(verify(store)), list(verify(archive))) == ([], [])
+        with pytest.raises(BoundaryChanged):
+            archive.append("b-1", NewEvent("x"), expected_version=ANY, condition=old)
+
+
+def test_a_deleted_stream_has_no_tags(store: EventStore) -> None:
+    store.delete_stream("a-1", expected_version=3, reason="test")
+    assert [tag for _, tag, _ in rows(store.engine)] == ["course:1", "s:2"]
+    assert list(verify(store)) == []
+
+
+def test_tables_that_are_made_again_are_filled_by_repair(any_engine: Engine, store: EventStore) -> None:
+    right = rows(any_engine)
+    migrations.downgrade(any_engine, "es_0008")
+    migrations.upgrade(any_engine)
+    assert rows(any_engine) == []
+    list(repair(store, plan(verify(store))))
+    assert rows(any_engine) == [(1, "", ""), *right]
