@@ -293,7 +293,7 @@ def test_the_key_of_a_tag_is_what_all_clients_compute() -> None:
     """Never change this: clients of the version before would lock other keys for the same tags."""
     sql, constants = PostgreSQLDialect(schema="a").sql(lock_tags)
     key = """hashtextextended(
-        tag.name COLLATE "C", CAST(CAST(to_regclass(%(name_of_es_event_tags)b::VARCHAR) AS OID) AS BIGINT)
+        tag.name COLLATE "C", CAST(CAST(to_regclass(%(name_of_es_event_tags)b::TEXT) AS OID) AS BIGINT)
     )"""
     assert "".join(key.split()) in "".join(sql.split())
     assert constants["name_of_es_event_tags"] == "a.es_event_tags"

@@ -24,9 +24,11 @@ EVENT = PositionToken(7, UUID(int=7), "order-1", 1)
 class TestPostgreSQLInTheWayOfCitus(AppendContract, GlobalOrderContract, DeletionContract):
     """Heads first, then rows of values; a statement each for the end of the log, the locks, and those of a worker."""
 
+    takes_tags = False
+
     @pytest.fixture
     def engine(self, shared_postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
-        monkeypatch.setattr(PostgreSQLDialect, "_on_citus", True)
+        monkeypatch.setattr(PostgreSQLDialect, "on_citus", True)
         return shared_postgres_engine
 
 
@@ -103,7 +105,7 @@ def test_the_worker_is_not_asked_if_nothing_is_new() -> None:
 
 @pytest.mark.postgresql
 def test_a_transaction_appends_to_one_tenants_store(postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PostgreSQLDialect, "_on_citus", True)
+    monkeypatch.setattr(PostgreSQLDialect, "on_citus", True)
     with postgres_engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA other"))
         connection.execute(text("CREATE TABLE other.es_events (number integer)"))
@@ -123,7 +125,7 @@ def test_tags_and_conditions_are_refused_before_anything_is_written(
 ) -> None:
     store = EventStore(shared_postgres_engine)
     boundary = store.read_boundary(EventFilter(tags=["course:c1"]))
-    monkeypatch.setattr(PostgreSQLDialect, "_on_citus", True)
+    monkeypatch.setattr(PostgreSQLDialect, "on_citus", True)
     with pytest.raises(InvalidInput, match="Citus"):
         store.append("course-1", [NewEvent("opened", tags=["course:c1"])], expected_version=ANY)
     with pytest.raises(InvalidInput, match="Citus"):

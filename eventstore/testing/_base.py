@@ -16,6 +16,9 @@ MakeStore = Callable[..., EventStore]
 class ContractBase:
     """The fixtures of the contract. The subclass that runs it defines `engine`."""
 
+    takes_tags = True
+    """Whether events may have tags; False on tables that Citus has distributed."""
+
     @pytest.fixture
     def engine(self) -> Engine:
         """Return an engine of an empty database with the tables."""

@@ -93,7 +93,8 @@ class PostgreSQLDialect:
 
     loader: Final = PostgreSQLLoader()
 
-    _on_citus = False  # until a store has looked
+    on_citus: bool = False
+    """Whether Citus has the tables on a worker, distributed by their schema; False until a store has looked."""
 
     def __init__(self, *, schema: str | None = None, copies: bool = True, place: TablesPlace | None = None) -> None:
         self.place = place or TablesPlace("this database", schema)
@@ -114,17 +115,12 @@ class PostgreSQLDialect:
         """Remember whether es_streams has the columns that say which streams have ended."""
         self._streams_can_end = schema_version >= STREAMS_CAN_END
 
-    @property
-    def on_citus(self) -> bool:
-        """Whether Citus has the tables on a worker, distributed by their schema."""
-        return self._on_citus
-
     def append_is_one_statement(self, pending: PendingAppend) -> bool:
         """Return whether there are too few events for COPY, and the statement itself leaves out closed streams.
 
         Otherwise a check of the database may refuse it, which aborts the transaction, or the savepoint in it.
         """
-        return self._streams_can_end and not self._on_citus and not self._is_copied(pending)
+        return self._streams_can_end and not self.on_citus and not self._is_copied(pending)
 
     def _is_copied(self, pending: PendingAppend) -> bool:
         return self._copies and len(pending.event_ids) >= COPY_FROM
@@ -357,7 +353,7 @@ class PostgreSQLDialect:
 
     def check_server(self, run: Run) -> None:
         """Check that Citus has the tables on the coordinator, or distributes them by their schema; see `servers`."""
-        self._on_citus = check_citus(run)
+        self.on_citus = check_citus(run)
 
     def check_positions(self, run: Run) -> None:
         """Check that the sequence has CACHE 1 and is not behind, and that es_events is logged."""

@@ -88,9 +88,13 @@ class TenantsDialect(PostgreSQLDialect):
         self.tenant.dialect.suit(schema_version)
 
     @property
-    def on_citus(self) -> bool:
+    def on_citus(self) -> bool:  # type: ignore[override]  # the tenant's, which `check_server` sets
         """Whether Citus has the tenant's tables on a worker."""
         return self.tenant.dialect.on_citus
+
+    def check_server(self, run: Run) -> None:
+        """Check where the tenant's tables are."""
+        self.tenant.dialect.check_server(run)
 
     def sql(self, statement: Statement) -> tuple[str, dict[str, Any]]:
         """Return SQL that suits the tenant."""
