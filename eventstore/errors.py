@@ -531,7 +531,7 @@ def _remedy(place: TablesPlace | None) -> str:
 
 
 class SchemaMissing(SchemaError):
-    """The event store's tables are not there."""
+    """The event store's tables do not exist."""
 
     def __init__(self, place: TablesPlace | None = None) -> None:
         self.place = place

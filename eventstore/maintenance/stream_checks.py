@@ -156,8 +156,8 @@ def _of_break(stream_id: str, row: Row, more: str) -> Iterator[Finding]:
             found=f"position {position} after {position_before} of the version before{more}",
             expected=f"a position above {position_before}",
             remedy=(
-                "positions were assigned twice, or rows were changed manually, so readers of the global order get these "
-                "events in the wrong order; rebuild the projections that depend on it"
+                "positions were assigned twice, or rows were changed manually, so readers of the global order get "
+                "these events in the wrong order; rebuild the projections that depend on it"
             ),
         )
 
