@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
-from eventstore import EventTypes, NewEvent, maintenance
+from eventstore import EventStore, EventTypes, NewEvent, maintenance
 from eventstore.cli import main
 from eventstore.maintenance import Part, Place, Progress
 from tests.damage import DAMAGES, fill
@@ -40,6 +40,14 @@ def damage(engine: Engine, *kinds: str) -> None:
     fill(engine)
     for kind in kinds:
         DAMAGES[kind](engine)
+
+
+def test_verify_counts_in_the_singular_and_in_the_plural(any_engine: Engine) -> None:
+    store = EventStore(any_engine)
+    store.append("order-1", NewEvent("placed"), expected_version=0)
+    assert run(any_engine, "verify").stderr.startswith("no problems found: 1 stream and 1 event in ")
+    store.append("order-1", NewEvent("paid"), expected_version=1)
+    assert run(any_engine, "verify").stderr.startswith("no problems found: 1 stream and 2 events in ")
 
 
 def test_verify_of_a_healthy_store_prints_nothing_and_ends_with_0(any_engine: Engine) -> None:

@@ -49,9 +49,9 @@ def export(
 ) -> None:
     """Write events to FILE as JSON Lines or Parquet; - is stdout.
 
-    The export is complete up to a position and has each event once, even if other processes append meanwhile. It
-    prints the position: pass that as --after the next time. With several of --category, --stream and --type, an event
-    must match all of them.
+    The export is complete up to a position and has each event once, even if other processes append in the meantime.
+    It prints the position: pass that as --after the next time. With several of --category, --stream and --type, an
+    event must match all of them.
     """
     named = {"categories": categories, "stream_ids": stream_ids, "event_types": event_types}
     fields: dict[str, Any] = {field: values for field, values in named.items() if values}
