@@ -8,7 +8,6 @@ process holds at its peak, over what it held before the first event.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -25,12 +24,11 @@ from benchmarks.servers import SETTINGS, Database
 from eventstore import Append, EventFilter, EventStore
 from eventstore.contrib import frames
 from eventstore.contrib.frames import Frame
+from tests.memory import peak_bytes
 from tests.postgresql.launcher import PostgreSQLServer
 
 _STREAM: Final = 100
 _PAGE: Final = 10_000
-_MEGABYTE: Final = 1024
-"""In kilobytes, in which Linux counts."""
 DRIVER: Final = "the driver: rows, payloads unpacked"
 JSON: Final = "eventstore, payload as JSON"
 TYPED: Final = "eventstore, fields of a class"
@@ -82,47 +80,43 @@ def fill(store: EventStore, count: int) -> None:
 
 
 def measure(name: str, url: str, count: int) -> None:
-    """Run one contestant, and print its seconds and megabytes."""
+    """Run one contestant, and print its seconds and MiB."""
     _stream(frames.read_all(EventStore.from_url(url), limit=1))()  # imports at the first batch do not count
     run = CONTESTANTS[name](url, count)
-    before, begun, used = _peak(), time.perf_counter(), time.process_time()
+    before, begun, used = peak_bytes(), time.perf_counter(), time.process_time()
     result = run()
     seconds, processor = time.perf_counter() - begun, time.process_time() - used
     del result
-    print(seconds, processor, _peak() - before)  # noqa: T201  # for the process that has started this one
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MEGABYTE
+    print(seconds, processor, (peak_bytes() - before) / 2**20)  # noqa: T201  # for the process that has started this one
 
 
 def compete(url: str, count: int, rounds: int) -> dict[str, tuple[float, float, float]]:
-    """Run all contestants in turns; return the least seconds, of the clock and of the processor, and the megabytes."""
+    """Run all contestants in turns; return the least seconds, of the clock and of the processor, and the MiB."""
     best: dict[str, tuple[float, float, float]] = {}
     for _ in range(rounds):
         for name in CONTESTANTS:
             command = [sys.executable, "-m", "benchmarks.arrow", "--events", str(count), "--measure", name, url]
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            seconds, processor, megabytes = map(float, output.split())
-            known = best.get(name, (seconds, processor, megabytes))
-            best[name] = min(seconds, known[0]), min(processor, known[1]), max(megabytes, known[2])
+            seconds, processor, mebibytes = map(float, output.split())
+            known = best.get(name, (seconds, processor, mebibytes))
+            best[name] = min(seconds, known[0]), min(processor, known[1]), max(mebibytes, known[2])
     return best
 
 
 def report(best: dict[str, tuple[float, float, float]], count: int) -> None:
     """Print a table: of each, how much more time it takes than the driver that also unpacks the payloads."""
     table = Table(title=f"{count:,} events")
-    for head in ("Contestant", "Seconds", "Events a second", "Times the driver", "The same, of CPU", "Peak, MB"):
+    for head in ("Contestant", "Seconds", "Events a second", "Times the driver", "The same, of CPU", "Peak, MiB"):
         table.add_column(head, justify="left" if head == "Contestant" else "right")
     clock, processor, _ = best[DRIVER]
-    for name, (seconds, used, megabytes) in best.items():
+    for name, (seconds, used, mebibytes) in best.items():
         table.add_row(
             name,
             f"{seconds:.2f}",
             f"{count / seconds:,.0f}",
             f"{seconds / clock:.2f}",
             f"{used / processor:.2f}",
-            f"{megabytes:.0f}",
+            f"{mebibytes:.0f}",
         )
     Console(width=120).print(table)
 

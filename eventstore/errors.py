@@ -71,6 +71,7 @@ EventStoreError
 │   ├── SeveralServers              not by this engine: statements reach more than one server
 │   ├── PositionBeyondLog           not after this position: the log has never reached it
 │   └── LogWentBack                 not after this event: the log no longer has it
+├── ViewTaken                       a SQL view that can't be made: its name is taken, or it is in use
 ├── FieldMismatch                   a payload that does not fit the columns of its frame
 ├── UnsupportedDatabase
 ├── DriverMissing (ImportError)     a database whose driver is not installed
@@ -794,6 +795,22 @@ class TableTaken(MigrationError):
         super().__init__(
             f"{where} already has {taken} the event store's; nothing was done; {apart}, or rename {those} "
             f"(ALTER TABLE {tables[0]} RENAME TO …)"
+        )
+
+
+class ViewTaken(EventStoreError):
+    """A view of an event type can't be made or replaced; nothing was done.
+
+    Attributes:
+        name: The name of the view.
+        problem: What stands in the way.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+        super().__init__(
+            f"the view {name} can't be made: {problem}; drop or rename that object, or give these views a prefix"
         )
 
 

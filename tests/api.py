@@ -19,15 +19,20 @@ REFERENCE: Final = ROOT / "docs" / "reference"
 
 _SHOWN_SPECIAL_METHODS: Final = {
     "__init__", "__call__", "__iter__", "__next__", "__len__", "__getitem__", "__contains__", "__enter__", "__exit__",
+    "__aiter__", "__anext__", "__aenter__", "__aexit__",
 }  # fmt: skip
-_MADE_HERE: Final = {"DeadLetters", "Frame", "ProjectionScenario", "Scenario", "SnapshotStore", "Subscription"}
+_MADE_HERE: Final = {
+    "AsyncIteration", "AsyncSubscription", "DeadLetters", "Frame", "ProjectionScenario", "Scenario", "SnapshotStore",
+    "Subscription",
+}  # fmt: skip
 """Methods return these; applications don't construct them."""
 _NO_PROMISE: Final = "without any promise"
 """What says so in its docstring is for the package itself."""
 _OPTIONS: Final = re.compile(r"^::: (?P<path>[\w.]+)\n(?P<options>(?: +\S.*\n)*)", re.MULTILINE)
 _MEMBERS: Final = re.compile(r"members: *(?:\[(?P<inline>[^]]*)\]|\n(?P<lines>(?: +- \w+\n)+))")
 
-Definition = ast.ClassDef | ast.FunctionDef | ast.Assign | ast.AnnAssign
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = ast.ClassDef | Function | ast.Assign | ast.AnnAssign
 
 
 def content() -> str:
@@ -95,7 +100,7 @@ def described(name: str, nodes: list[Definition]) -> Iterator[str]:
                 yield from (
                     f"    {line}" for line in _members(body) if name not in _MADE_HERE or "__init__" not in line
                 )
-            case ast.FunctionDef():
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
                 yield _signature(node, is_method=False)
             case _:
                 yield ast.unparse(node)
@@ -105,7 +110,7 @@ def _members(body: list[ast.stmt]) -> Iterator[str]:
     for name, nodes in _defined(body).items():
         if not name.startswith("_") or name in _SHOWN_SPECIAL_METHODS:
             for node in nodes:
-                if not isinstance(node, ast.FunctionDef):
+                if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     yield ast.unparse(node)
                 elif _NO_PROMISE not in (ast.get_docstring(node) or ""):
                     yield _signature(node, is_method=True)
@@ -126,7 +131,7 @@ def _attributes(init: Definition) -> Iterator[str]:
                 yield f"{name}: {ast.unparse(annotation)}" if annotation else name
 
 
-def _signature(node: ast.FunctionDef, *, is_method: bool) -> str:
+def _signature(node: Function, *, is_method: bool) -> str:
     decorators = {ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list}
     returned = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     if "property" in decorators:
@@ -135,6 +140,7 @@ def _signature(node: ast.FunctionDef, *, is_method: bool) -> str:
     if is_method and "staticmethod" not in decorators:
         parameters = re.sub(r"^(self|cls)(, /)?(, )?", "", parameters)
     prefix = "".join(f"{decorator} " for decorator in sorted(decorators))
+    prefix += "async " if isinstance(node, ast.AsyncFunctionDef) else ""
     return f"{prefix}{node.name}({parameters}){returned}"
 
 
@@ -142,7 +148,7 @@ def _defined(body: list[ast.stmt]) -> dict[str, list[Definition]]:
     found: dict[str, list[Definition]] = {}
     for node in body:
         match node:
-            case ast.FunctionDef(name=name):
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 found.setdefault(name, []).append(node)
             case ast.ClassDef(name=name):
                 found[name] = [node]

@@ -5,7 +5,6 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
-from types import coroutine
 from typing import Any, TypeVar
 
 import psycopg
@@ -57,7 +56,7 @@ class Cancelling:
         original: Any = tasks._in_greenlet
 
         async def in_greenlet(*arguments: Any, **options: Any) -> Any:
-            return await self._counting(original(*arguments, **options))
+            return await _Steps(self._counting(original(*arguments, **options)))
 
         monkeypatch.setattr(tasks, "_in_greenlet", in_greenlet)
 
@@ -88,7 +87,6 @@ class Cancelling:
         finally:
             self._cancel = lambda: None
 
-    @coroutine
     def _counting(self, awaited: Coroutine[Any, Any, Any]) -> Generator[Any, None, Any]:
         error: BaseException | None = None
         while True:
@@ -105,6 +103,16 @@ class Cancelling:
                 error = raised
 
 
+class _Steps:
+    """Awaits what a generator does."""
+
+    def __init__(self, steps: Generator[Any, None, Any]) -> None:
+        self._steps = steps
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._steps
+
+
 @pytest.fixture
 def cancelling(monkeypatch: pytest.MonkeyPatch) -> Cancelling:
     """Cancel tasks at their n-th wait."""
@@ -116,7 +124,7 @@ class Blocked(AssertionError):
 
 
 class LoopWatch:
-    """Finds calls that would block the thread of a loop: of synchronous drivers, and of `time.sleep`.
+    """Finds calls that would block the thread that makes it, and its loop: synchronous drivers', and `time.sleep`.
 
     Attributes:
         calls: What was called.
@@ -130,10 +138,6 @@ class LoopWatch:
         self._watch(monkeypatch, time, "sleep")
         self._watch(monkeypatch, psycopg.Connection, "wait")
         self._watch_sqlite(monkeypatch)
-
-    def watch_this_thread(self) -> None:
-        """Watch the calling thread, instead of the one that has made this."""
-        self._thread = threading.get_ident()
 
     def _called(self, name: str) -> None:
         if threading.get_ident() == self._thread:
@@ -189,7 +193,8 @@ class LoopWatch:
 
         def connected(*arguments: Any, **options: Any) -> sqlite3.Connection:
             watch._called("sqlite3 connect")
-            return connect(*arguments, **{"factory": Connection, **options})
+            connection: sqlite3.Connection = connect(*arguments, **{"factory": Connection, **options})
+            return connection
 
         monkeypatch.setattr(sqlite3, "connect", connected)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, StaticPool, Table, create_engine, select
+from sqlalchemy import Column, Connection, Integer, MetaData, StaticPool, Table, create_engine, event, select
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -36,6 +36,7 @@ from eventstore.errors import (
     NotInTransaction,
     StreamDeleted,
     SynchronousCall,
+    UnsuitableSetting,
     UnsupportedDatabase,
 )
 from eventstore.events import RecordedEvent
@@ -63,7 +64,7 @@ async def written(engine: AsyncEngine) -> list[int]:
 
 # --- the same as the synchronous one
 
-BY_RUN_SYNC = {"allow_history_changes", "observe", "observer", "snapshots", "core", "with_core"}
+BY_RUN_SYNC = {"address", "allow_history_changes", "observe", "observer", "snapshots", "core", "with_core"}
 OF_ITS_OWN = {"of", "run_sync", "sync_store"}
 
 
@@ -354,6 +355,18 @@ async def test_what_is_no_engine_for_asyncio_is_refused(any_url: str, sqlite_pat
         AsyncEventStore.from_url("postgresql+asyncpg://user@host/shop")
     with pytest.raises(InvalidInput, match="AsyncEventStore"):
         AsyncRepository(EventStore(synchronous), category="order", initial=int, evolve=added)  # type: ignore[arg-type]
+
+
+async def test_a_row_factory_of_aiosqlite_is_refused(sqlite_path: Any) -> None:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{sqlite_path}")
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _: Any) -> None:
+        connection.driver_connection.row_factory = dict
+
+    with pytest.raises(UnsuitableSetting, match="row_factory"):
+        await AsyncEventStore(engine).append("order-1", numbered(1), expected_version=ANY)
+    await engine.dispose()
 
 
 async def test_what_can_not_be_joined_is_refused(any_url: str) -> None:

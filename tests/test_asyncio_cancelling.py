@@ -1,15 +1,17 @@
 """A task that is cancelled, wherever it waits, leaves nothing behind that others notice."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from eventstore import ANY, NO_STREAM, NewEvent
-from eventstore.contrib.asyncio import AsyncEventStore
+from eventstore import ANY, NO_STREAM, NewEvent, RecordedEvent
+from eventstore.contrib.asyncio import AsyncEventStore, AsyncIteration
 from eventstore.errors import ReadInterrupted
 from eventstore.testing._base import numbered, numbers
-from tests.fix_asyncio import Cancelling, checked_out
+from tests.fix_asyncio import Cancelling, checked_out, eventually
 
 again_or_not = pytest.mark.parametrize(
     "again", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["once", "again and again"]
@@ -62,11 +64,37 @@ async def test_a_transaction_is_rolled_back(any_url: str, cancelling: Cancelling
             assert versions in ([[0, 0], [1, 1]] if was_cancelled else [[1, 1]])
 
 
+@again_or_not
+async def test_a_session_does_not_keep_the_write_lock(any_url: str, cancelling: Cancelling, *, again: bool) -> None:
+    async with AsyncEventStore.from_url(any_url, lock_timeout_seconds=3) as store:
+        number = 0
+        errors: list[asyncio.CancelledError] = []
+
+        async def work(stream_id: str) -> None:
+            async with AsyncSession(store.engine) as session, session.begin():
+                await store.join(session).append(stream_id, numbered(1), expected_version=NO_STREAM)
+
+        while len(errors) == number:
+            number += 1
+            try:
+                await cancelling.at(number, work(f"order-{number}"), again=again)
+            except asyncio.CancelledError as error:
+                errors.append(error)  # its traceback leads to the driver's cursor, as an error does that is logged
+            await store.append("order-0", numbered(1), expected_version=ANY)
+            await eventually(lambda: checked_out(store) == 0)
+        assert len(errors) > 1
+
+
 async def test_a_read_says_that_it_was_interrupted(any_url: str, cancelling: Cancelling) -> None:
     async with AsyncEventStore.from_url(any_url, page_size=3) as store:
         await store.append("order-1", numbered(9), expected_version=ANY)
-        for read in (lambda: store.read_stream("order-1"), store.read_all):
-            number, interrupted, seen = 0, 0, []
+        reads: list[Callable[[], AsyncIteration[RecordedEvent]]] = [
+            lambda: store.read_stream("order-1"),
+            store.read_all,
+        ]
+        for read in reads:
+            number = interrupted = 0
+            seen: list[int] = []
             while len(seen) < 9:
                 number += 1
                 events, seen = read(), []

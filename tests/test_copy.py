@@ -122,13 +122,13 @@ def test_an_append_that_is_repeated_is_recognised(store: EventStore) -> None:
     assert store.stream_version("order-1") == FEW
 
 
-def test_those_who_listen_are_told(postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_those_who_listen_are_notified(postgres_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgresql, "COPY_FROM", FEW)
     store = EventStore(postgres_engine, notify=True)
-    listener = store.core.driver.listen(postgres_engine)
+    listener: Any = store.core.driver.listen(postgres_engine)
     try:
         store.append("order-1", events(FEW), expected_version=NO_STREAM)
-        assert list(listener._connection.notifies(timeout=5, stop_after=1)) != []  # type: ignore[attr-defined]
+        assert list(listener.driver.notifies(timeout=5, stop_after=1)) != []
     finally:
         listener.close()
 

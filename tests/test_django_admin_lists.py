@@ -4,7 +4,6 @@ import html
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -26,22 +25,33 @@ PAGES = [
     EVENTS, f"{EVENTS}?p=200", f"{EVENTS}?o=0", f"{EVENTS}?position__lt=50000", f"{EVENTS}?event_type=rare",
     f"{EVENTS}?event_type=common-1&p=100", f"{EVENTS}?category=c3", f"{EVENTS}?category=long&p=100",
     f"{EVENTS}?stream_id=long-1&p=100", f"{EVENTS}?stream_id=c3-1", f"{EVENTS}?q=long-1", f"{EVENTS}?q=common-1",
-    f"{EVENTS}?q=50000", f"{EVENTS}?q=rare", f"{EVENTS}50000/change/", STREAMS, f"{STREAMS}?p=100",
+    f"{EVENTS}?q=50000", f"{EVENTS}?q=rare", f"{EVENTS}?correlation_id=request-500",
+    f"{EVENTS}50000/change/", STREAMS, f"{STREAMS}?p=100",
     f"{STREAMS}?stream_id__gt=c5", f"{STREAMS}?q=c3-", f"{STREAMS}long-1/change/",
 ]  # fmt: skip
+
+DAY = "recorded_at__gte=2025-02-01 12:00:00Z&recorded_at__lt=2025-02-02 12:00:00Z"
+TIMES = [
+    f"{EVENTS}?{DAY}", f"{EVENTS}?{DAY}&o=0", f"{EVENTS}?{DAY}&p=20", f"{EVENTS}?{DAY}&event_type=common-1",
+    f"{EVENTS}?{DAY}&position__lt=47000", f"{EVENTS}?recorded_at__gte=2025-01-10 00:00:00Z",
+    f"{EVENTS}?recorded_at__gte=2030-01-01 00:00:00Z", f"{EVENTS}?recorded_at__lt=2025-03-01 00:00:00Z&o=0",
+]  # fmt: skip
+"""An event was recorded each minute from the beginning of 2025 on, until the tenth of March."""
 
 FILL = {
     "postgresql": {
         "numbers": f"generate_series(1, {COUNT}) n",
         "id": "gen_random_uuid()",
         "data": "'\\x80'",
-        "now": "clock_timestamp()",
+        "minute": "timestamptz '2025-01-01 00:00:00Z' + (n - 1) * interval '1 minute'",
+        "metadata": "jsonb_build_object('correlation_id', 'request-' || n)",
     },
     "sqlite": {
         "numbers": "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 100004) SELECT n FROM s)",
         "id": "lower(hex(randomblob(16)))",
         "data": "X'80'",
-        "now": "strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now')",
+        "minute": "strftime('%Y-%m-%d %H:%M:%f000', 1735689600 + (n - 1) * 60, 'unixepoch')",
+        "metadata": "json_object('correlation_id', 'request-' || n)",
     },
 }
 STREAM = "CASE WHEN n % 8 = 0 THEN 'long-1' ELSE 'c' || (n % 7) || '-' || (n / 8) END"
@@ -54,48 +64,65 @@ def stream_of(n: int) -> str:
 
 def fill() -> None:
     values = FILL[connection.vendor]
-    now = values["now"].replace("%%", "%")
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO es_streams (stream_id, version, created_at, updated_at) "
-            f"SELECT stream, {COUNT}, {now}, {now} FROM (SELECT DISTINCT {STREAM} AS stream FROM {values['numbers']}) s"
+            f"SELECT stream, {COUNT}, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP "
+            f"FROM (SELECT DISTINCT {STREAM} AS stream FROM {values['numbers']}) s"
         )
         cursor.execute(
-            "INSERT INTO es_events (stream_id, version, event_id, event_type, schema_version, codec, data, recorded_at)"
-            f" SELECT {STREAM}, n, {values['id']}, {TYPE}, 1, 1, {values['data']}, {now} FROM {values['numbers']}"
+            "INSERT INTO es_events "
+            "(stream_id, version, event_id, event_type, schema_version, codec, data, metadata, recorded_at) "
+            f"SELECT {STREAM}, n, {values['id']}, {TYPE}, 1, 1, {values['data']}, "
+            f"CASE WHEN n % 10 = 0 THEN {values['metadata']} END, {values['minute']} FROM {values['numbers']}"
         )
+        if connection.vendor == "postgresql":
+            cursor.execute("CREATE INDEX ON es_events ((metadata ->> 'correlation_id'))")  # as the guide says
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
 
 
-@contextmanager
-def filled(settings: dict[str, Any]) -> Iterator[Client]:
+def fill_and_leave(settings: dict[str, Any]) -> dict[str, Any]:
     use_database(settings)
     fill()
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("root"))
-    yield client
     leave_database()
+    return settings
 
 
 @pytest.fixture(scope="module")
-def large_postgresql(
+def filled_postgresql(
     django_project: None, django_postgres_template: str, postgres_databases: Databases
-) -> Iterator[Client]:
-    """Return the client of a superuser, on a PostgreSQL database with many events."""
-    with postgres_databases.fresh(django_postgres_template) as url, filled(postgresql_settings(url)) as client:
-        yield client
+) -> Iterator[dict[str, Any]]:
+    """Return the settings of a PostgreSQL database with many events."""
+    with postgres_databases.fresh(django_postgres_template) as url:
+        yield fill_and_leave(postgresql_settings(url))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)], scope="module")
-def large(
-    request: pytest.FixtureRequest, django_project: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Client]:
-    """Return such a client on each kind of database."""
-    if request.param == "postgresql":
-        yield request.getfixturevalue("large_postgresql")
-        return
-    with filled(new_sqlite(tmp_path_factory.mktemp("large") / "django.db")) as client:
-        yield client
+@pytest.fixture(scope="module")
+def filled_sqlite(django_project: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the settings of a SQLite database with many events."""
+    return fill_and_leave(new_sqlite(tmp_path_factory.mktemp("large") / "django.db"))
+
+
+@pytest.fixture
+def large_postgresql(filled_postgresql: dict[str, Any]) -> Iterator[Client]:
+    """Give Django the PostgreSQL database with many events; return the client of a superuser."""
+    use_database(filled_postgresql)
+    yield root()
+    leave_database()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def large(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """Give Django a database with many events, of each kind; return the client of a superuser."""
+    use_database(request.getfixturevalue(f"filled_{request.param}"))
+    yield root()
+    leave_database()
+
+
+def root() -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.get_or_create(username="root", is_superuser=True, is_staff=True)[0])
+    return client
 
 
 def page(client: Client, url: str) -> str:
@@ -156,6 +183,27 @@ def test_every_event_is_reached_by_next(large: Client, query: str) -> None:
     assert keys(page(large, EVENTS + link(following, "First page"))) == [str(n) for n in expected[:50]]
 
 
+def test_the_events_of_a_time_are_found_in_either_order(large: Client) -> None:
+    day = list(range(31 * 1440 + 720 + 1, 32 * 1440 + 720 + 1))
+    for query, expected in ((DAY, day[::-1]), (f"{DAY}&o=0", day)):
+        first, last = page(large, f"{EVENTS}?{query}"), page(large, f"{EVENTS}?{query}&p=29")
+        assert summary(first) == "1–50 of 1,440 events Next"  # noqa: RUF001
+        assert [int(key) for key in keys(first) + keys(last)] == expected[:50] + expected[1400:]
+    of_type = [n for n in day if n % 3 == 1 and n % 10_000]
+    assert summary(page(large, f"{EVENTS}?{DAY}&event_type=common-1")) == f"1–50 of {len(of_type)} events Next"  # noqa: RUF001
+    assert summary(page(large, f"{EVENTS}?recorded_at__gte=2030-01-01 00:00:00Z")) == "0 events"
+    all_of_them = page(large, f"{EVENTS}?recorded_at__lt=2030-01-01 00:00:00Z&p=200")
+    assert keys(page(large, EVENTS + link(all_of_them, "Next")))[0] == str(COUNT - 10_000)
+
+
+def test_a_search_that_finds_few_is_sent_once(large: Client) -> None:
+    for query in ("q=7b0c8b4e-0000-4000-8000-000000000000", "event_type=rare", "correlation_id=request-500"):
+        with CaptureQueriesContext(connection) as captured:
+            page(large, f"{EVENTS}?{query}")
+        assert sum('"event_id"' in each["sql"] for each in captured) == 1, [each["sql"] for each in captured]
+        assert not any("COUNT" in each["sql"] for each in captured)
+
+
 def test_every_stream_is_reached_by_next(large: Client) -> None:
     following = page(large, STREAMS + link(page(large, f"{STREAMS}?p=200"), "Next"))
     expected = sorted({stream_of(n) for n in range(1, COUNT + 1)}, key=str.encode)
@@ -187,9 +235,8 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.postgresql
-@pytest.mark.usefixtures("large_postgresql")
 def test_the_rows_that_a_page_reads_are_bounded(large_postgresql: Client) -> None:
-    for url in PAGES:
+    for url in [*PAGES, *TIMES]:
         found = queries(large_postgresql, url)
         assert found, url
         for sql in found:
@@ -233,8 +280,7 @@ def check_plan(plan: dict[str, Any], url: str, sql: str) -> None:
 def test_a_search_that_takes_too_long_is_stopped_and_says_so(
     django_postgresql: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("root"))
+    client = root()
     monkeypatch.setattr("eventstore.contrib.django.admin.lists.SECONDS_AT_MOST", 0.01)
     use_database(django_postgresql, "other")
     get_queryset = ChangeList.get_queryset

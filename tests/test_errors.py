@@ -61,6 +61,7 @@ EXAMPLES: dict[type[EventStoreError], EventStoreError] = {
         errors.TableTaken(["snapshots"], "public"),
         errors.MigrationLockLost("terminating connection", ["pid 7"]),
         errors.MigrationConnectionLost("building index i", "terminating connection"),
+        errors.ViewTaken("order_placed", "there is a table of that name"),
         errors.ReferredTo("es_checkpoints", ["table jobs"]),
         errors.DefinitionsProtected("es_events"),
         errors.DiskTooSmall("building an index", "/srv", 2_000_000, 1_000_000),

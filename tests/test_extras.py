@@ -98,3 +98,39 @@ def test_django_says_in_one_line_what_to_install() -> None:
     done = without(CLI, DJANGO)
     said = "CommandError: click is not installed; install sqlalchemy-eventstore[cli]\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+ASYNCIO = """
+import asyncio
+from eventstore import NO_STREAM, NewEvent
+from eventstore.contrib.asyncio import AsyncEventStore
+
+async def main():
+    async with AsyncEventStore.in_memory() as store:
+        print((await store.append("order-1", NewEvent("placed"), expected_version=NO_STREAM)).version)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("package", ["greenlet", "aiosqlite"])
+def test_asyncio_says_what_to_install(package: str) -> None:
+    done = without((package,), ASYNCIO)
+    said = f"eventstore.errors.ExtraMissing: {package} is not installed; install sqlalchemy-eventstore[asyncio]"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, said)
+
+
+def test_asyncio_needs_its_extra_only() -> None:
+    done = without((*CLI, "fastapi", "starlette", "uvicorn", "httpx", "psycopg"), ASYNCIO)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+IMPORTED = """
+ours = [name.removeprefix("eventstore.") for name in sys.modules if name.startswith("eventstore.")]
+print(*(name for name in ours if name.endswith((".asyncio", ".tasks", ".asynchronous"))))
+"""
+
+
+def test_a_synchronous_store_imports_nothing_of_asyncio() -> None:
+    done = without(("aiosqlite", "fastapi", "greenlet", "sqlalchemy.ext.asyncio"), USED + IMPORTED)
+    assert (done.stdout, done.stderr) == ("2\n\n", "")

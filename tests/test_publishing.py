@@ -1,5 +1,6 @@
 """What is published: the changelog, the distributions, and the workflow that publishes them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -22,6 +23,13 @@ def test_the_changelog_has_the_usual_form() -> None:
     for version in versions:
         kinds = re.findall(r"^### (.+)$", version, re.MULTILINE)
         assert kinds == [kind for kind in KINDS if kind in kinds]
+
+
+def test_the_classifiers_name_the_pythons_that_nox_runs() -> None:
+    classifiers = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', classifiers)
+    run = re.findall(r"^(?:PYTHONS|NEWER) = (\[.+\])$", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert named == [version for versions in run for version in json.loads(versions)]
 
 
 def test_the_workflow_runs_what_ci_runs_and_knows_no_secret() -> None:

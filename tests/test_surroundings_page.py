@@ -65,6 +65,7 @@ SHOWN_BY: Final = {
         "`postgresql_deferrable`, `no_parameters`, `compiled_cache`, `preserve_rowcount`, "
         "`insertmanyvalues_page_size`, `logging_token`": "test_other_options_of_executions_change_nothing",
         "`pool_pre_ping`, `pool_reset_on_return`, another pool": "test_other_pools_change_nothing",
+        "an engine for asyncio, with psycopg or aiosqlite": "test_what_is_no_engine_for_asyncio_is_refused",
         "an event listener (`connect`, `checkout`, `engine_connect`) that leaves a transaction open": (
             "test_a_hook_that_leaves_a_transaction_open_is_refused"
         ),
@@ -79,6 +80,7 @@ SHOWN_BY: Final = {
         "`query_only`": "test_a_file_for_reading_refuses_in_sqlites_words",
         "`text_factory`": "test_a_text_factory_is_refused",
         "`row_factory`": "test_a_row_factory_leaves_the_drivers_timeout_alone",
+        "`row_factory` of aiosqlite": "test_a_row_factory_of_aiosqlite_is_refused",
         "`detect_types`": "test_converters_of_times_change_nothing",
         "`isolation_level` and `autocommit` of the driver": (
             "test_a_joined_connection_whose_driver_begins_nothing_is_refused"

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from multiprocessing import get_context
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,6 +16,7 @@ from benchmarks.events import event_types
 from benchmarks.results import Facts
 from benchmarks.workloads.read_everything import OF_EVENTSOURCING
 from eventstore import EventStore
+from tests.memory import peak_bytes
 
 
 def run(bench: Bench) -> Iterator[Facts]:
@@ -75,9 +75,7 @@ def _read(url: str, limit: int, pipe: Any) -> None:
     with EventStore.from_url(url, event_types=event_types) as store:
         for _ in store.read_all(limit=limit) if limit else store.read_stream("none-1"):
             pass
-    status = Path("/proc/self/status").read_text()
-    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    pipe.send(int(line.split()[1]) * 1024)
+    pipe.send(peak_bytes())
 
 
 def _import_time(rounds: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.orm import Session, scoped_session
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool, StaticPool
 
 from eventstore.backends.maintenance import MaintenanceBackend
 from eventstore.backends.protocol import Backend, Grouping
@@ -71,7 +71,10 @@ def backend_for(
         sqlite = SQLiteDialect(place=_place(engine, None))
         connections = SQLiteConnections(sqlite, lock_timeout_seconds=lock_timeout_seconds, waiting=waiting_on(engine))
         if engine.dialect.is_async:  # group commit is for threads
+            from eventstore.backends.sqlite.asynchronous import roll_back_before_closing  # noqa: PLC0415
+
             _refuse_one_for_all(engine)
+            roll_back_before_closing(engine)
             return Backend(connections, sqlite, None)
         grouping = Grouping(leaders=1, patience_seconds=min(lock_timeout_seconds, _SQLITE_PATIENCE_SECONDS))
         return Backend(connections, sqlite, None if group_commit is False else grouping)
@@ -211,6 +214,7 @@ def engine_for(url: str | URL, *, lock_timeout_seconds: float = 30.0, is_async: 
 def _create_for_asyncio(url: URL, **options: Any) -> Engine:
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  # it needs greenlet
 
+    options.setdefault("poolclass", AsyncAdaptedQueuePool)  # SQLAlchemy 2.0.36 would pool no files of SQLite
     return create_async_engine(url, **options).sync_engine
 
 

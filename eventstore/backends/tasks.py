@@ -5,7 +5,7 @@ task, and goes on with the result. So the loop's thread never waits for the data
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
@@ -62,7 +62,10 @@ async def _end_of(task: asyncio.Task[Result], *, hands_on: bool) -> Result:
         return task.result()
     if not task.cancelled():
         task.exception()  # asyncio would log that no one has asked
-    raise cancellation
+    try:
+        raise cancellation
+    finally:  # the error refers to this frame: what the task has used would stay until the garbage collector runs
+        del cancellation, task
 
 
 def await_(awaitable: Awaitable[Result]) -> Result:
@@ -77,6 +80,15 @@ def await_(awaitable: Awaitable[Result]) -> Result:
         raise SynchronousCall
     result: Result = _await(awaitable)
     return result
+
+
+def finish(awaitable: Coroutine[Any, Any, object]) -> None:
+    """Await something to its end in synchronous code that was called by `spawn`, also if the task is cancelled.
+
+    Raises:
+        CancelledError: It was; raised at the end.
+    """
+    await_(_end_of(asyncio.create_task(awaitable), hands_on=False))
 
 
 def within(seconds: float, function: Callable[[], Result]) -> Result | None:
@@ -198,12 +210,36 @@ class TaskWaiting:
         finally:
             # To cancel SQLAlchemy's return of a connection to the pool would lose the connection, and before SQLAlchemy
             # 2.1 its place in the pool as well.
-            await_(_end_of(asyncio.create_task(_in_greenlet(end)), hands_on=False))
+            finish(_in_greenlet(end))
 
     def check(self) -> None:
         """Check that the call was made by `spawn`, or by SQLAlchemy's `run_sync`."""
         if not concurrency.in_greenlet():
             raise SynchronousCall
+
+
+def close_when_cancelled(engine: Engine) -> None:
+    """Close each connection whose opening is cancelled: aiosqlite forgets it, open.
+
+    This is done in the dialect, because a hook of the engine would count as a listener.
+    """
+    connect = engine.dialect.connect
+
+    def finish(function: Callable[[], object]) -> None:
+        await_(_end_of(asyncio.create_task(_in_greenlet(function)), hands_on=False))
+
+    def connect_to_the_end(*arguments: Any, **options: Any) -> Any:
+        TASK.check()
+        opened: list[Any] = []
+        try:
+            finish(lambda: opened.append(connect(*arguments, **options)))
+        except asyncio.CancelledError:
+            for connection in opened:
+                finish(connection.close)
+            raise
+        return opened[0]
+
+    engine.dialect.connect = connect_to_the_end  # type: ignore[method-assign]  # for this engine's dialect only
 
 
 def _discard(connection: Connection) -> None:

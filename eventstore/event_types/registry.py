@@ -195,6 +195,10 @@ class EventTypes:
         registration = self._by_class.get(cls)
         return None if registration is None else registration.event_type
 
+    def oldest_version_of(self, cls: type) -> int:
+        """Return the oldest schema version that was ever stored of a registered class."""
+        return self._by_class[cls].oldest_version
+
     def comes_back(self, event: Any) -> bool:
         """Return whether an object of a registered class is certainly read back exactly, because its fields are simple.
 

@@ -1,13 +1,14 @@
 """Maintenance: verify a store, repair it, count what it holds, and diagnose its environment.
 
-On the command line: `eventstore verify`, `repair`, `stats` and `doctor`. This package and `migrations` import Alembic;
-a running application does not need them.
+On the command line: `eventstore verify`, `repair`, `recode`, `stats` and `doctor`. This package and `migrations` import
+Alembic; a running application does not need them.
 """
 
 from eventstore.backends.maintenance import Size
 from eventstore.findings import Finding, FindingKind, Level
 from eventstore.maintenance.diagnosis import diagnose
 from eventstore.maintenance.progress import Part, Place, Progress
+from eventstore.maintenance.recoding import Recoded, recode
 from eventstore.maintenance.repairs import Repair, plan, repair
 from eventstore.maintenance.statistics import (
     CategoryStatistics,
@@ -31,12 +32,14 @@ __all__ = [
     "Precision",
     "Progress",
     "RecentEvents",
+    "Recoded",
     "Repair",
     "Size",
     "SnapshotStatistics",
     "Statistics",
     "diagnose",
     "plan",
+    "recode",
     "repair",
     "statistics",
     "verify",

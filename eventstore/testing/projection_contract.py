@@ -1,6 +1,5 @@
 """Projections: each event once and in order, failures, dead letters, rebuilding, inline."""
 
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +19,7 @@ from eventstore import (
     ProjectionFailed,
     RecordedEvent,
 )
+from eventstore.backends import waiting
 from eventstore.errors import UnknownProjection
 from eventstore.projections import (
     Batch,
@@ -30,7 +30,6 @@ from eventstore.projections import (
     Projection,
     ProjectionAdmin,
     Worker,
-    administration,
     inline,
 )
 from eventstore.testing._base import ContractBase
@@ -228,10 +227,8 @@ class ProjectionContract(ContractBase):
         with pytest.raises(ProjectionBehind):
             projections.wait_for("totals", second.position, timeout_seconds=0)
         # a worker starts after the first check, while `wait_for` sleeps before the next one
-        clock = SimpleNamespace(
-            monotonic=time.monotonic, sleep=lambda _: Worker(store, counting()).run_until_caught_up()
-        )
-        monkeypatch.setattr(administration, "time", clock)
+        clock = SimpleNamespace(sleep=lambda _: Worker(store, counting()).run_until_caught_up())
+        monkeypatch.setattr(waiting, "time", clock)
         assert projections.wait_for("totals", second, timeout_seconds=30) == second.position
 
     def test_reset_begins_again(self, store: EventStore) -> None:

@@ -77,12 +77,13 @@ class SQLiteConnections:
     @contextmanager
     def _autocommit_connection(self, engine: Engine) -> Iterator[Connection]:
         with self.waiting.connect(engine) as connection:
+            driver = driver_of(connection)
             check_connection(connection.connection.dbapi_connection, connection.connection.info)
             if connection.in_transaction():  # begun by a hook (engine_connect)
                 connection.commit()
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.begin()  # sends nothing, but calls the application's hooks, one of which may send a BEGIN
-            if driver_of(connection).in_transaction:
+            if driver.in_transaction:
                 connection.exec_driver_sql("COMMIT")
             yield connection
 

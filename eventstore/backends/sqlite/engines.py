@@ -50,6 +50,10 @@ def prepare_engine(engine: Engine) -> None:
         wait_for_lock(execute, "PRAGMA journal_mode = WAL", _SWITCH_TIMEOUT_SECONDS, pause)
 
     begin_before_savepoints(engine)
+    if engine.dialect.is_async:
+        from eventstore.backends import tasks  # noqa: PLC0415  # only for engines for asyncio
+
+        tasks.close_when_cancelled(engine)
 
 
 def begin_before_savepoints(engine: Engine) -> None:

@@ -45,7 +45,7 @@ class WriteLock:
 
         Args:
             execute: Executes SQL on the connection.
-            raw: The driver's connection.
+            raw: The driver's connection, or SQLAlchemy's wrapper of aiosqlite's.
             notes: The notes about it; None if the driver must not wait.
 
         Raises:
@@ -62,14 +62,14 @@ class WriteLock:
                 self._is_contended = time.monotonic() - start > _PAUSE_OF_SQLITE_SECONDS
                 return
         driver_timeout = execute_on(raw, "PRAGMA busy_timeout")
-        execute_on(raw, "PRAGMA busy_timeout = 0")
+        raw.execute("PRAGMA busy_timeout = 0")
         try:
             self._is_contended = wait_for_lock(
                 execute, "BEGIN IMMEDIATE", self.timeout_seconds, self._pause, start=start
             )
         finally:
             with suppress(sqlite3.Error, ValueError):  # closed, because Ctrl-C or a cancellation came while waiting
-                execute_on(raw, f"PRAGMA busy_timeout = {driver_timeout}")
+                raw.execute(f"PRAGMA busy_timeout = {driver_timeout}")
 
     def commit(self, execute: Callable[[str], object]) -> None:
         """Commit. Without a write-ahead log, it waits for readers.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from typing import Any, Final, NamedTuple
+from weakref import WeakSet
 
 from django.db import connections, router
 from django.db.backends.signals import connection_created
@@ -32,8 +33,7 @@ LEFT JOIN (
 LEFT JOIN (
     SELECT n.nspname::text AS schema FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = to_regclass('django_migrations')
-) AS project ON true
-"""
+) AS project ON true"""
 
 
 class _Place(NamedTuple):
@@ -125,10 +125,10 @@ def kept_in_threads(using: str) -> Iterator[Callable[[], None]]:
     connection = connections[using]
     tenant: Any = getattr(connection, "tenant", None)
     is_set = connection.vendor == "postgresql" and connection.connection is not None
-    path, prepared = _ask(connection) if is_set else None, set[int]()
+    path, prepared = _ask(connection) if is_set else None, WeakSet[Any]()
 
     def on_connect(connection: Any, **_: Any) -> None:
-        if id(connection) in prepared:
+        if connection in prepared:
             with connection.cursor() as cursor:
                 cursor.execute(_SET, (path, path))
 
@@ -137,7 +137,7 @@ def kept_in_threads(using: str) -> Iterator[Callable[[], None]]:
         if tenant is not None:
             own.set_tenant(tenant)
         if path is not None:
-            prepared.add(id(own))
+            prepared.add(own)
             found = _ask(own)
             if found != path:
                 problem = f"is {found!r} on a worker's connection, and {path!r} on that of the command"

@@ -1,16 +1,17 @@
 """The statement that identifies a transaction."""
 
-from sqlalchemy import text
+from typing import Final
+
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements.postgresql.names import name_of_checkpoints
+from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
-_TRANSACTION: str = """
+_TRANSACTION: Final = """
 SELECT
     CAST(pg_current_xact_id() AS TEXT) AS id,
-    CAST(CAST(to_regclass(:name_of_es_checkpoints) AS OID) AS BIGINT) AS es_checkpoints
-"""
+    CAST(CAST(to_regclass(:name_of_es_checkpoints) AS OID) AS BIGINT) AS es_checkpoints"""
 
 
 def transaction_id(tables: Tables) -> ClauseElement:
@@ -18,4 +19,4 @@ def transaction_id(tables: Tables) -> ClauseElement:
 
     It reads from no table, so Citus always sends it to the same server.
     """
-    return text(_TRANSACTION).bindparams(name_of_checkpoints(tables))
+    return sql_text(_TRANSACTION, tables).bindparams(name_of_checkpoints(tables))

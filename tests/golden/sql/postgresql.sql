@@ -3742,6 +3742,21 @@ SELECT es_streams.version
 FROM es_streams
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR COLLATE "C";
 
+-- recoding.payloads_of_other_codecs
+SELECT es_events.position, es_events.event_type, es_events.codec, es_events.data
+FROM es_events
+WHERE es_events.position > %(after_position)b::BIGINT
+    AND es_events.position <= %(up_to_position)b::BIGINT
+    AND es_events.codec != %(codec)b::INTEGER
+ORDER BY es_events.position
+LIMIT %(page_size)b::BIGINT;
+
+-- recoding.write_payload
+UPDATE es_events
+SET codec=%(new_codec)b::INTEGER, data=%(new_data)b
+WHERE es_events.position = %(at_position)b::BIGINT AND es_events.codec = %(old_codec)b::INTEGER
+RETURNING es_events.position;
+
 -- repairs.delete_head_without_events
 DELETE FROM es_streams
 WHERE es_streams.stream_id = %(stream_id)b::VARCHAR
@@ -4316,6 +4331,50 @@ RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
+
+-- views/applying.py: EventViews._drop
+DROP VIEW {…};
+
+-- views/applying.py: EventViews._found_on_postgresql
+SELECT
+    wanted.name,
+    CASE c.relkind
+        WHEN 'v' THEN 'view'
+        WHEN 'm' THEN 'materialized view'
+        WHEN 'i' THEN 'index'
+        WHEN 'S' THEN 'sequence'
+        ELSE 'table'
+        END,
+    obj_description(c.oid, 'pg_class')
+FROM unnest(CAST(:names AS text[]), CAST(:qualified AS text[])) AS wanted(name, qualified)
+JOIN pg_class AS c ON c.oid = to_regclass(wanted.qualified);
+
+-- views/applying.py: EventViews._make_views
+SELECT pg_advisory_xact_lock(hashtext(:name));
+
+-- views/applying.py: EventViews._state_of_index
+SELECT 'valid' FROM sqlite_master WHERE type = 'index' AND name = :name;
+
+-- views/applying.py: EventViews._state_of_index
+SELECT CASE WHEN indisvalid THEN 'valid' ELSE 'invalid' END
+FROM pg_index
+WHERE indexrelid = to_regclass(:name);
+
+-- views/applying.py: EventViews.apply
+DROP INDEX CONCURRENTLY {…};
+
+-- views/applying.py: _found_on_sqlite
+SELECT name, type, sql FROM sqlite_master;
+
+-- views/on_postgresql.py: create_index
+CREATE INDEX CONCURRENTLY {…} ON {…} (({…})) WHERE {…};
+
+-- views/on_postgresql.py: create_view
+CREATE VIEW {…} AS SELECT {…} FROM {…} WHERE {…} AND {…};
+
+-- views/on_postgresql.py: functions
+CREATE
+    OR REPLACE FUNCTION {…}({…}) RETURNS {…} LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN {…};
 
 
 -- ======== on tables before version 6

@@ -791,6 +791,21 @@ LIMIT :page_size;
 -- reading.stream_version
 SELECT es_streams.version FROM es_streams WHERE es_streams.stream_id = :stream_id;
 
+-- recoding.payloads_of_other_codecs
+SELECT es_events.position, es_events.event_type, es_events.codec, es_events.data
+FROM es_events
+WHERE es_events.position > :after_position
+    AND es_events.position <= :up_to_position
+    AND es_events.codec != :codec
+ORDER BY es_events.position
+LIMIT :page_size;
+
+-- recoding.write_payload
+UPDATE es_events
+SET codec=:new_codec, data=:new_data
+WHERE es_events.position = :at_position AND es_events.codec = :old_codec
+RETURNING position;
+
 -- repairs.delete_head_without_events
 DELETE FROM es_streams
 WHERE es_streams.stream_id = :stream_id
@@ -2848,6 +2863,49 @@ RELEASE SAVEPOINT eventstore;
 
 -- core/execution.py: JoinedTransaction.transaction
 ROLLBACK TO SAVEPOINT eventstore;
+
+-- views/applying.py: EventViews._drop
+DROP VIEW {…};
+
+-- views/applying.py: EventViews._found_on_postgresql
+SELECT
+    wanted.name,
+    CASE c.relkind
+        WHEN 'v' THEN 'view'
+        WHEN 'm' THEN 'materialized view'
+        WHEN 'i' THEN 'index'
+        WHEN 'S' THEN 'sequence'
+        ELSE 'table'
+        END,
+    obj_description(c.oid, 'pg_class')
+FROM unnest(CAST(:names AS text[]), CAST(:qualified AS text[])) AS wanted(name, qualified)
+JOIN pg_class AS c ON c.oid = to_regclass(wanted.qualified);
+
+-- views/applying.py: EventViews._make_views
+SELECT pg_advisory_xact_lock(hashtext(:name));
+
+-- views/applying.py: EventViews._state_of_index
+SELECT 'valid' FROM sqlite_master WHERE type = 'index' AND name = :name;
+
+-- views/applying.py: EventViews._state_of_index
+SELECT CASE WHEN indisvalid THEN 'valid' ELSE 'invalid' END
+FROM pg_index
+WHERE indexrelid = to_regclass(:name);
+
+-- views/applying.py: EventViews.apply
+DROP INDEX CONCURRENTLY {…};
+
+-- views/applying.py: _found_on_sqlite
+SELECT name, type, sql FROM sqlite_master;
+
+-- views/on_sqlite.py: create_index
+CREATE INDEX {…} ON es_events ({…}) WHERE {…};
+
+-- views/on_sqlite.py: create_view
+CREATE VIEW {…} AS SELECT {…} FROM es_events WHERE {…} AND {…};
+
+-- views/on_sqlite.py: drop_view
+DROP VIEW {…};
 
 
 -- ======== on tables before version 6

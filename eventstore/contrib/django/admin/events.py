@@ -6,14 +6,14 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.db import connections
-from django.db.models import Func, Q, TextField, Value
+from django.db.models import F, Func, Subquery, TextField, Value
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.timezone import template_localtime
 
-from eventstore.contrib.django.admin.lists import GivenFilter, NamesFilter, ReadOnlyAdmin
+from eventstore.contrib.django.admin.lists import BoundedChangeList, GivenFilter, NamesFilter, ReadOnlyAdmin
 from eventstore.contrib.django.models import Event, Stream
 from eventstore.contrib.django.store import get_store
 from eventstore.correlation import CAUSATION_ID, CORRELATION_ID
@@ -61,6 +61,34 @@ class CategoryFilter(NamesFilter):
     parameter_name = "category"
 
 
+class EventList(BoundedChangeList):
+    """The list of events, in an order that has an index."""
+
+    def get_queryset(self, request: Any, *arguments: Any, **options: Any) -> Any:
+        """Return the events in order of position, by the index that leads to them without reading the others."""
+        queryset = super().get_queryset(request, *arguments, **options)
+        if StreamFilter.parameter_name in self.params:
+            return _by_version(queryset)
+        descends = self.descends(request)
+        is_postgresql = connections[queryset.db].vendor == "postgresql"
+        if not is_postgresql or "version" in queryset.query.order_by[0]:
+            return queryset
+        if CorrelationFilter.parameter_name not in self.params and not self._begins_later(queryset, descends=descends):
+            return queryset
+        position = F("position") + 0  # so the planner doesn't walk the index of positions up to the first of them
+        return queryset.order_by(position.desc() if descends else position.asc())
+
+    def _begins_later(self, queryset: Any, *, descends: bool) -> bool:
+        """Return whether other events come before the first of the list, because of the times looked for."""
+        given = {name: value for name, value in self.params.items() if name.startswith("recorded_at__")}
+        if not given:
+            return False
+        after = {name: value for name, value in self.params.items() if name.startswith("position__")}
+        events = queryset.model.objects.using(queryset.db)
+        first = events.filter(**after).order_by("-position" if descends else "position").values("position")[:1]
+        return not events.filter(position=Subquery(first), **given).exists()
+
+
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
     """Events."""
@@ -85,14 +113,17 @@ class EventAdmin(ReadOnlyAdmin):
         """Return the rows without payloads, which lists do not show."""
         return super().get_queryset(request).defer("data", "metadata")
 
-    def get_ordering(self, request: Any) -> tuple[str, ...]:
-        """Return the order of a stream's versions, which has an index, or that of positions, which is the same."""
-        return ("-version",) if "stream_id" in request.GET else self.ordering
+    def get_changelist(self, _request: Any, **_: Any) -> type[BoundedChangeList]:
+        """Return the class of the list."""
+        return EventList
 
     def get_search_results(self, _request: Any, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Search by indexes, except for an event id."""
         for term in search_term.split():
-            queryset = queryset.filter(_condition_for(term, queryset.db))
+            condition = _condition_for(term, queryset.db)
+            queryset = queryset.filter(**condition)
+            if "stream_id" in condition:
+                queryset = _by_version(queryset)
         return queryset, False
 
     @admin.display(description="recorded at")
@@ -143,21 +174,25 @@ def _link_to_events(event: Any, key: str, parameter: str) -> str:
 
 
 def _preformatted(value: object) -> str:
-    style = "margin: 0; white-space: pre-wrap; overflow-wrap: anywhere"
-    html: str = format_html('<pre style="{}">{}</pre>', style, pformat(value, width=100, sort_dicts=False))
+    html: str = format_html('<pre class="eventstore-value">{}</pre>', pformat(value, width=100, sort_dicts=False))
     return html
 
 
-def _condition_for(term: str, using: str) -> Q:
+def _by_version(queryset: Any) -> Any:
+    """Return the events of one stream in the order of their versions: that of their positions, but with an index."""
+    return queryset.order_by("-version" if queryset.query.order_by[0].startswith("-") else "version")
+
+
+def _condition_for(term: str, using: str) -> dict[str, Any]:
     """Return the condition for a search term: a stream if there is one of that id, else according to its form.
 
     It is one comparison with one column, because no index helps with a choice of several.
     """
     if Stream.objects.using(using).filter(pk=term).exists():
-        return Q(stream_id=term)
+        return {"stream_id": term}
     if term.isdecimal():
-        return Q(position=int(term)) if int(term) <= _LARGEST else Q(pk__in=[])
+        return {"position": int(term)} if int(term) <= _LARGEST else {"pk__in": []}
     try:
-        return Q(event_id=UUID(term))
+        return {"event_id": UUID(term)}
     except ValueError:
-        return Q(event_type=term)
+        return {"event_type": term}

@@ -59,9 +59,16 @@ class BoundedPaginator(Paginator):
     """Counts rows up to a limit, and has pages up to there."""
 
     @cached_property
+    def _first(self) -> list[Any]:
+        """The rows of the first page, and one more if there are more: then a search that finds few is sent once."""
+        return list(self.object_list[: self.per_page + 1])
+
+    @cached_property
     def counted(self) -> int:
         """The number of rows, at most one more than the limit."""
-        number: int = self.object_list[: COUNTED_AT_MOST + 1].count()
+        if len(self._first) <= self.per_page:
+            return len(self._first)
+        number: int = self.object_list[: COUNTED_AT_MOST + 1].count()  # in the list's order, which has an index
         return number
 
     @cached_property
@@ -69,6 +76,12 @@ class BoundedPaginator(Paginator):
         """The number of rows that there are pages for."""
         number: int = min(self.counted, COUNTED_AT_MOST)
         return number
+
+    def page(self, number: Any) -> Any:
+        """Return a page."""
+        if self.validate_number(number) == 1:
+            return self._get_page(self._first[: self.per_page], 1, self)
+        return super().page(number)
 
 
 class BoundedChangeList(ChangeList):
@@ -85,6 +98,7 @@ class BoundedChangeList(ChangeList):
     queryset: Any
     result_list: Any
     page_num: int
+    result_count: int
     is_stopped = False
     summary = ""
     first_url: str | None = None
@@ -96,7 +110,7 @@ class BoundedChangeList(ChangeList):
         try:
             with time_limit(self.queryset.db):
                 self._read_page(request)
-                self._link(self.paginator.counted)
+                self._link(request, self.paginator.counted)
         except OperationalError as error:
             if not was_stopped(error):
                 raise
@@ -108,6 +122,7 @@ class BoundedChangeList(ChangeList):
                 "for. Search for a stream as well, or add an index."
             )
             messages.warning(request, text)
+        self.full_result_count = self.result_count  # then Django's search box shows neither; the summary does
 
     def _read_page(self, request: Any) -> None:
         try:
@@ -119,9 +134,14 @@ class BoundedChangeList(ChangeList):
             messages.warning(request, f"There is no page {self.page_num}; this is the first one.")
             self.page_num = 1
             super().get_results(request)
-        self.result_list = list(self.result_list)  # now, within the time limit
+        rows = self.result_list if self.multi_page else self.paginator.page(1).object_list
+        self.result_list = list(rows)  # now, within the time limit
 
-    def _link(self, number: int) -> None:
+    def descends(self, request: Any) -> bool:
+        """Return whether the list goes from the largest key to the smallest."""
+        return bool(self.get_ordering(request, self.root_queryset)[0].startswith("-"))
+
+    def _link(self, request: Any, number: int) -> None:
         """Set the addresses of other pages, and the summary."""
         key = self.model_admin.paged_by
         begins_later = [f"{key}__lt", f"{key}__gt"]
@@ -134,7 +154,7 @@ class BoundedChangeList(ChangeList):
         if skipped + shown < min(number, COUNTED_AT_MOST):
             self.next_url = self.get_query_string({PAGE_VAR: self.page_num + 1})
         elif number > COUNTED_AT_MOST:
-            direction = "lt" if self.queryset.query.order_by[0].startswith("-") else "gt"
+            direction = "lt" if self.descends(request) else "gt"
             last = {f"{key}__{direction}": getattr(self.result_list[-1], key)}
             self.next_url = self.get_query_string({PAGE_VAR: None, **dict.fromkeys(begins_later), **last})
         rows = self.opts.verbose_name if number == 1 else self.opts.verbose_name_plural
@@ -193,6 +213,11 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     list_per_page = 50
     actions = None
     change_list_template = "admin/eventstore/change_list.html"
+
+    class Media:
+        """The files of the pages: a style sheet of ours, besides Django's."""
+
+        css: Final = {"all": ["eventstore/admin.css"]}
 
     paged_by: str
     """The field that a list is continued by, in whose order it is."""
