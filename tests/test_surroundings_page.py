@@ -65,7 +65,7 @@ SHOWN_BY: Final = {
         "`postgresql_deferrable`, `no_parameters`, `compiled_cache`, `preserve_rowcount`, "
         "`insertmanyvalues_page_size`, `logging_token`": "test_other_options_of_executions_change_nothing",
         "`pool_pre_ping`, `pool_reset_on_return`, another pool": "test_other_pools_change_nothing",
-        "an asyncio engine, with psycopg or aiosqlite": "test_what_is_no_engine_for_asyncio_is_refused",
+        "an engine for asyncio, with psycopg or aiosqlite": "test_what_is_no_engine_for_asyncio_is_refused",
         "an event listener (`connect`, `checkout`, `engine_connect`) that leaves a transaction open": (
             "test_a_hook_that_leaves_a_transaction_open_is_refused"
         ),
