@@ -1029,7 +1029,7 @@ class PositionBeyondLog(GlobalOrderError):
 
 
 class EventNotReached(GlobalOrderError, TimeoutError):
-    """A server does not show an event yet, though a caller has waited for it. Usually a standby has not replayed it.
+    """A server did not show an event before the timeout. Usually a standby has not replayed it yet.
 
     Attributes:
         position: The position of the event.
@@ -1037,7 +1037,7 @@ class EventNotReached(GlobalOrderError, TimeoutError):
         version: Its version in the stream.
         newest: The newest position that the server shows; 0 if it has no events.
         settled: The position up to which the global order is settled there.
-        is_visible: Whether the event itself is there, so that only the global order before it is not settled.
+        is_visible: Whether the event itself is there, and only the global order before it is not settled.
         waited_seconds: How long the caller has waited.
     """
 
