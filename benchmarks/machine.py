@@ -33,6 +33,7 @@ def describe(database: Database) -> dict[str, str]:
         "PostgreSQL settings": ", ".join(f"{name} = {value}" for name, value in SETTINGS.items()),
         "psycopg": psycopg.pq.__impl__,
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        "day": time.strftime("%Y-%m-%d", time.gmtime()),
         "files in": f"{_FOLDER} ({_file_system(_FOLDER)})",
         "a flush to disk": f"{statistics.median(_flushes()) * 1e6:.0f} µs (fdatasync of 8 kB, median of 200)",
         "noise": _noise(),

@@ -48,7 +48,7 @@ EventStoreError
 │   ├── EventsWouldBeLost
 │   ├── NoSchema
 │   ├── ForeignMigrationHistory
-│   ├── TableTaken                  another table has the name of one of ours
+│   ├── TableTaken                  another table has the name of one of the store's
 │   ├── ReferredTo                  an object of the application depends on what is to be dropped
 │   ├── DefinitionsProtected        SQLite does not let the definition of a table be changed
 │   ├── DiskTooSmall
@@ -161,7 +161,7 @@ class ConcurrencyConflict(EventStoreError):
         actual: The version that the stream has, 0 if it does not exist; None for the subclasses.
 
     The unique key on (stream_id, version) is a second guard behind the heads in es_streams. It refuses an append only
-    if es_streams was set behind es_events by hand. Then `actual` is the version that is already stored, and PostgreSQL
+    if es_streams was set behind es_events manually. Then `actual` is the version that is already stored, and PostgreSQL
     has aborted a joined transaction, as after every database error.
     """
 
@@ -598,7 +598,7 @@ def _remedy(place: TablesPlace | None) -> str:
 
 
 class SchemaMissing(SchemaError):
-    """The event store's tables are not there."""
+    """The event store's tables do not exist."""
 
     def __init__(self, place: TablesPlace | None = None) -> None:
         self.place = place
@@ -793,7 +793,7 @@ class EventsWouldBeLost(MigrationError):
     def __init__(self) -> None:
         super().__init__(
             "undoing es_0001 drops es_events, and the events in it would be lost; it was not undone; if you mean to "
-            "lose them, drop the tables by hand"
+            "lose them, drop the tables yourself"
         )
 
 
@@ -824,7 +824,7 @@ class ForeignMigrationHistory(MigrationError):
         if revision is None:
             super().__init__(
                 "the tables exist, but es_alembic_version does not: another Alembic history manages them, or they were "
-                "created by hand; upgrade them the way they were created (`alembic upgrade heads` of that application)"
+                "created manually; upgrade them the way they were created (`alembic upgrade heads` of that application)"
             )
         else:
             super().__init__(
@@ -1108,7 +1108,7 @@ class PositionBeyondLog(GlobalOrderError):
 
 
 class EventNotReached(GlobalOrderError, TimeoutError):
-    """A server does not show an event yet, though a caller has waited for it. Usually a standby has not replayed it.
+    """A server did not show an event before the timeout. Usually a standby has not replayed it yet.
 
     Attributes:
         position: The position of the event.
@@ -1116,7 +1116,7 @@ class EventNotReached(GlobalOrderError, TimeoutError):
         version: Its version in the stream.
         newest: The newest position that the server shows; 0 if it has no events.
         settled: The position up to which the global order is settled there.
-        is_visible: Whether the event itself is there, so that only the global order before it is not settled.
+        is_visible: Whether the event itself is there, and only the global order before it is not settled.
         waited_seconds: How long the caller has waited.
     """
 
@@ -1174,7 +1174,7 @@ class LogWentBack(GlobalOrderError):
         there = "there is none now" if found_id is None else f"event {found_id} is there now"
         super().__init__(
             f"the log went back: event {expected_id or '(id not kept)'} was at position {position},{whose} and {there}"
-            ". The cause is a failover, a restore from a backup, or a change of history by hand; rebuild what was "
+            ". The cause is a failover, a restore from a backup, or a manual change of history; rebuild what was "
             "computed from its events, from position 0"
             + ("" if projection is None else f" (eventstore projections reset {projection})")
             + ". If the event is of another log, or was never committed, there is nothing to rebuild"
@@ -1429,7 +1429,7 @@ class DatabaseMismatch(EventStoreError):
 class UnsuitableSetting(EventStoreError):
     """A setting of the engine, the connection or the server with which the store could not keep its promises.
 
-    Raised by the first call that depends on it, before anything is written. The page "Settings of the surroundings"
+    Raised by the first call that depends on it, before anything is written. The page "Settings of the environment"
     lists them.
 
     Attributes:
@@ -1501,7 +1501,7 @@ _BROKEN = {
     "be committed; let the error pass, or do what may fail inside `with connection.begin_nested()`",
     "ended": "a handler has ended the transaction of its batch; a handler must neither commit nor roll back, nor send "
     "such SQL: the worker commits, together with the checkpoint",
-    "lost": "the connection of the batch was lost while the handler ran; make the handler quicker, or raise the "
+    "lost": "the connection of the batch was lost while the handler ran; make the handler faster, or raise the "
     "server's idle_in_transaction_session_timeout for this role",
     "moved": "the checkpoint of the projection was changed during its batch, although it was locked; only workers "
     "write to es_checkpoints, and they lock it first",

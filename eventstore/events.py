@@ -172,7 +172,7 @@ class AppendResult:
 
     @property
     def token(self) -> PositionToken:
-        """The token of the last of these events, for `EventStore.wait_for`, and to read on after it."""
+        """The token of the last of these events, for `EventStore.wait_for`, and to continue reading after it."""
         return PositionToken(self.position, self.event_id, self.stream_id, self.version)
 
     def _repr_html_(self) -> str:

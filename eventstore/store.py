@@ -589,31 +589,30 @@ class EventStore:
     ) -> "EventStore":
         """Wait until this store's server shows an event, and return the store to read from.
 
-        It is for a store on a standby: so you read there what you have just written on the primary. A standby replays
-        commits in their order, so it also shows what was committed before the event, in your own tables, too.
+        Use it with a store on a standby, to read your own writes there after an append on the primary. A standby
+        replays commits in their order, so it also shows what was committed before the event, including your own tables.
 
-        It polls, with backoff up to 0.05 seconds; a poll is one query of an index. On a primary, and on SQLite, one is
-        enough. No connection is held between two.
+        It polls, with backoff up to 0.05 seconds; a poll is one query on an index. On a primary, and on SQLite, one
+        poll is enough. It holds no connection between polls.
 
         Args:
-            at_least: What `append` or a repository has returned, an event that was read elsewhere, or a token. With
+            at_least: The result of `append` or of a repository, an event that was read elsewhere, or a token. With
                 None, or if a command has appended nothing, there is nothing to wait for.
             timeout_seconds: How long to wait.
             settled: Also wait until the global order is settled up to the event, so that `read_all` returns it. While
                 an event before it may still appear, `read_all` ends before both.
-            fallback: The store to read from if the time is up, or if the server does not answer: that of the primary,
-                or of another standby, which is waited for likewise. A fallback that is joined to a transaction is
-                returned as it is.
+            fallback: The store to read from after the timeout, or if the server does not answer: that of the primary,
+                or of another standby, on which it waits in the same way. A joined store is returned without a wait.
 
         Returns:
             This store, or `fallback`.
 
         Raises:
-            EventNotReached: The time is up, and there is no fallback. It is a TimeoutError, too.
+            EventNotReached: The timeout has passed, and there is no fallback. It is also a TimeoutError.
             LogWentBack: The server will never show the event: it was lost in a failover or a restore, its transaction
-                was not committed, or it is of another log. The fallback is not used then.
+                was not committed, or it is from another log. The fallback is not used then.
             InvalidInput: An argument is not valid.
-            UnsuitableTransaction: This store is joined to a transaction. Wait before, and join the result.
+            UnsuitableTransaction: This is a joined store. Wait before you join, and join the returned store.
             SchemaError: The database does not have the tables that this code needs.
 
         Example:

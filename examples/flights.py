@@ -10,7 +10,7 @@ streams of 4,044 aircraft (`aircraft-N725MQ`: scheduled, departed, arrived, canc
 which they happened. Then some questions are answered from the streams, and the answers compared with the file.
 
 Stop it when you like and how you like: each batch of events is one transaction, so what is stored is the
-beginning of the year without a gap. The next run goes on from there. When all is stored, it appends nothing.
+beginning of the year without a gap. The next run continues from there. When everything is stored, it appends nothing.
 """
 
 import argparse

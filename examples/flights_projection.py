@@ -144,7 +144,7 @@ class Run:
         return next((status for status in ProjectionAdmin(self.store).status() if status.name == delays.name), None)
 
     def project(self, batch_size: int, console: Console) -> bool:
-        """Run the worker until everything is counted or somebody stops it; return whether everything is."""
+        """Run the worker until everything is counted or it is stopped; return whether everything is counted."""
         worker, ended = Worker(self.store, delays, batch_size=batch_size), Event()
         before, began = self.counted(), time.perf_counter()
         with progress_bar(console) as bar, ThreadPoolExecutor(1) as threads:

@@ -218,9 +218,11 @@ def commands_that_need_a_database(group: click.Group, path: tuple[str, ...] = ()
 REQUIRED_OPTIONS = {
     "append": ["--expected-version", "any", "--type", "placed", "{}"],
     "rebuild": ["--projection", "tests.projections_of_shop:totals", "--yes"],
+    "recode": ["--to", "json"],
     "retry": ["--projection", "tests.projections_of_shop:totals"],
     "reset": ["--yes"],
     "remove": ["--yes"],
+    "views": ["--event-types", "tests.projections_of_shop:event_types"],
 }
 
 

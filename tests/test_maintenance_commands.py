@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
-from eventstore import EventTypes, NewEvent, maintenance
+from eventstore import EventStore, EventTypes, NewEvent, maintenance
 from eventstore.cli import main
 from eventstore.maintenance import Part, Place, Progress
 from tests.damage import DAMAGES, fill
@@ -42,11 +42,19 @@ def damage(engine: Engine, *kinds: str) -> None:
         DAMAGES[kind](engine)
 
 
+def test_verify_counts_in_the_singular_and_in_the_plural(any_engine: Engine) -> None:
+    store = EventStore(any_engine)
+    store.append("order-1", NewEvent("placed"), expected_version=0)
+    assert run(any_engine, "verify").stderr.startswith("no problems found: 1 stream and 1 event in ")
+    store.append("order-1", NewEvent("paid"), expected_version=1)
+    assert run(any_engine, "verify").stderr.startswith("no problems found: 1 stream and 2 events in ")
+
+
 def test_verify_of_a_healthy_store_prints_nothing_and_ends_with_0(any_engine: Engine) -> None:
     fill(any_engine)
     result = run(any_engine, "verify")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.startswith("nothing is wrong: 4 streams and 14 events in ")
+    assert result.stderr.startswith("no problems found: 4 streams and 14 events in ")
     told = json.loads(run(any_engine, "verify", "--json").stdout)
     assert (told["findings"], told["streams"], told["events"], told["kinds"]) == (0, 4, 14, {})
 
@@ -138,7 +146,7 @@ def test_repair_does_what_it_says_and_verifies(any_engine: Engine) -> None:
         "set the head of stream 'order-2' from its events",
         "create a head for stream 'order-3' from its events",
     ]
-    assert result.stderr.rstrip().rpartition("\n")[2].startswith("nothing is wrong: 4 streams and 14 events")
+    assert result.stderr.rstrip().rpartition("\n")[2].startswith("no problems found: 4 streams and 14 events")
     assert run(any_engine, "repair", "--yes").exit_code == 0
 
 
@@ -161,7 +169,7 @@ def test_a_person_is_asked_and_sees_what_is_wrong_in_blocks(sqlite_engine: Engin
     told = run_in_terminal(sqlite_engine, "y")
     assert "error    head-behind  stream 'order-2', version 2\n  found     a head at version 2\n" in told
     assert "done: set the head of stream 'order-2' from its events" in told
-    assert "nothing is wrong: 4 streams and 14 events" in told
+    assert "no problems found: 4 streams and 14 events" in told
     assert max(map(len, told.splitlines())) <= 80
 
 

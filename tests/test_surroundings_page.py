@@ -37,12 +37,12 @@ SHOWN_BY: Final = {
     },
     "psycopg": {
         "`cursor_factory`: psycopg's own (`ClientCursor`, `RawCursor`)": ("test_any_kind_of_cursor_of_psycopgs_works"),
-        "`cursor_factory`: a class of yours": "test_results_as_text_are_the_same_under_other_settings",
+        "`cursor_factory`: your own class": "test_results_as_text_are_the_same_under_other_settings",
         "the same, with a `DateStyle` that is not ISO": "test_cursors_of_the_application_work_or_are_refused",
-        "the same, of a `ClientCursor`, with `array_nulls` off": (
+        "the same, derived from `ClientCursor`, with `array_nulls` off": (
             "test_cursors_of_the_application_work_or_are_refused"
         ),
-        "the same, of a `RawCursor`": "test_cursors_that_take_other_placeholders_are_refused",
+        "the same, derived from `RawCursor`": "test_cursors_that_take_other_placeholders_are_refused",
         "`row_factory`": "test_a_row_factory_changes_nothing",
         "`autocommit`": "test_connections_in_autocommit_work",
         "`isolation_level`": "test_a_hooks_choices_for_the_drivers_connection_are_kept",
@@ -66,7 +66,7 @@ SHOWN_BY: Final = {
         "`insertmanyvalues_page_size`, `logging_token`": "test_other_options_of_executions_change_nothing",
         "`pool_pre_ping`, `pool_reset_on_return`, another pool": "test_other_pools_change_nothing",
         "an engine for asyncio, with psycopg or aiosqlite": "test_what_is_no_engine_for_asyncio_is_refused",
-        "a hook (`connect`, `checkout`, `engine_connect`) that leaves a transaction open": (
+        "an event listener (`connect`, `checkout`, `engine_connect`) that leaves a transaction open": (
             "test_a_hook_that_leaves_a_transaction_open_is_refused"
         ),
     },

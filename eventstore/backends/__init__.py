@@ -139,7 +139,7 @@ def check_engine(engine: object) -> Engine:
 def _place(engine: Engine, schema: str | None) -> TablesPlace:
     url = engine.url
     if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
-        remedy = "make the store by EventStore.in_memory(), which creates them, or call migrations.upgrade(engine)"
+        remedy = "make the store with EventStore.in_memory(), which creates them, or call migrations.upgrade(engine)"
         return TablesPlace("a SQLite database in memory", remedy=remedy)
     place = TablesPlace(without_password(str(url), url), schema)
     if schema is None:

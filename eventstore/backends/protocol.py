@@ -386,14 +386,14 @@ class Connections(Driver, Protocol):
         ...
 
     def append_directly(self, engine: Engine, pending: PendingAppend) -> Sequence[Row] | None:
-        """Append one event, and commit, in a quicker way than by `autocommit` and `Dialect.append`.
+        """Append one event, and commit, in a faster way than by `autocommit` and `Dialect.append`.
 
         Args:
             engine: The engine.
             pending: The append. The tables are known to fit.
 
         Returns:
-            The row (version, position); no row on a conflict. None if there is no quicker way on this database, with
+            The row (version, position); no row on a conflict. None if there is no faster way on this database, with
             this engine or for this connection. Then nothing was stored.
 
         Raises:

@@ -45,7 +45,7 @@ _COLUMNS: Final = (
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """List, retry and discard events that a projection could not handle, and those that wait behind them."""
+    """List, retry and discard events that a projection could not handle, and later events of the same streams."""
 
 
 @dead_letters.command("list")
@@ -55,7 +55,7 @@ def dead_letters() -> None:
     help="Pending ones wait for a retry; the others are done.",
 )  # fmt: skip
 @click.option("--after", type=NOT_NEGATIVE, default=0, metavar="POSITION", help="Continue after this position.")
-@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="How many at most.")
+@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="The maximum number.")
 @click.option("--all", "without_limit", is_flag=True, help="All of them, without a limit.")
 @store_options
 def list_(
@@ -63,7 +63,7 @@ def list_(
 ) -> None:
     """List the dead letters of PROJECTION, in the order of their events.
 
-    A dead letter with 0 attempts was not tried: it waits behind an earlier one of its stream.
+    A dead letter with 0 attempts was not tried: it follows an earlier one of its stream.
 
     In a pipe, the lines have: projection, position, stream id, version, event type, attempts, error, time, note.
     """
@@ -119,7 +119,7 @@ def retry(
     *, store: EventStore, as_json: bool, stream_ids: tuple[str, ...], every_stream: bool, projection: Projection,
     event_types: EventTypes | None,
 ) -> None:  # fmt: skip
-    """Retry the pending events of each STREAM in order, with the projection's present handlers.
+    """Retry the pending events of each STREAM in order, with the projection's current handlers.
 
     If an event fails again, its stream stays as it is, the other streams continue, and the exit code is 1.
 
@@ -158,7 +158,7 @@ def _pending(letters: DeadLetters, projection: str) -> Iterator[str]:
 @click.option("--note", help="The reason, kept with the dead letter.")
 @store_options
 def discard(*, store: EventStore, as_json: bool, projection: str, position: int, note: str | None) -> None:
-    """Discard the dead letter at POSITION: its event is not tried again. Those behind it still wait for a retry."""
+    """Discard the dead letter at POSITION: its event is not retried. Later events of its stream stay pending."""
     if not ProjectionAdmin(store).dead_letters.discard(projection, position, note=note):
         msg = (
             f"projection {projection!r} has no pending dead letter at position {position}; "

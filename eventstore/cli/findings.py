@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 from rich.text import Text
 
-from eventstore.cli.output import console, has_person, note, print_json, print_line, printable
+from eventstore.cli.output import console, counted, has_person, note, print_json, print_line, printable
 from eventstore.findings import Finding, Level
 from eventstore.maintenance import Part, Place
 from eventstore.maintenance import Progress as Step
@@ -141,13 +141,14 @@ def print_summary(progress: VerificationProgress, *, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
-    extent = f"{summary['streams']:,} streams and {summary['events']:,} events in {summary['seconds']:.1f} s"
+    streams, events = counted(summary["streams"], "stream"), counted(summary["events"], "event")
+    extent = f"{streams} and {events} in {summary['seconds']:.1f} s"
     extent += f" ({summary['events_per_second']:,} events a second)" if summary["events"] else ""
     if not progress.counts:
-        _print_line(f"nothing is wrong: {extent}", "green")
+        _print_line(f"no problems found: {extent}", "green")
         return
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in progress.counts.most_common())
-    total = "1 finding" if summary["findings"] == 1 else f"{summary['findings']:,} findings"
+    total = counted(summary["findings"], "finding")
     _print_line(f"{total}, of which `eventstore repair` can repair {progress.repairable:,}: {kinds}", "red")
     _print_line(extent, "")
 

@@ -69,14 +69,14 @@ def _message(error: Exception) -> str:
 def main() -> None:
     """An event store on SQLAlchemy Core.
 
-    Name the database by --url or by the environment variable EVENTSTORE_URL, such as
-    postgresql://user@host/database or sqlite:///file.db, and a PostgreSQL schema by --schema or EVENTSTORE_SCHEMA.
+    Name the database with --url or the environment variable EVENTSTORE_URL, such as
+    postgresql://user@host/database or sqlite:///file.db, and a PostgreSQL schema with --schema or EVENTSTORE_SCHEMA.
 
-    Output has tables and colours in a terminal (no colours with NO_COLOR), lines with tabs in a pipe, and JSON with
-    --json.
+    Output is a table with colours in a terminal (no colours with NO_COLOR), tab-separated lines in a pipe, and JSON
+    with --json.
 
     Exit codes: 0 success; 1 failure; 2 wrong usage; 3 there are no tables; 4 the tables are outdated; 5 they are too
-    new for this code; 6 they differ from what the migrations make; 7 timed out waiting for another migration or a
+    new for this code; 6 they differ from what the migrations create; 7 timed out waiting for another migration or a
     lock, try again later; 8 the stream is not at the expected version; 9 stored data is damaged, or the server has a
     problem.
     """

@@ -35,9 +35,9 @@ _PROJECTIONS = (
 @click.option("-q", "--quiet", is_flag=True, help="Print only problems, on stderr.")
 @store_options
 def health(*, store: EventStore, as_json: bool, quiet: bool, projections: tuple[str, ...], **thresholds: Any) -> None:
-    """Check that the database answers, that its tables fit, and that projections keep up. Exit code 0 or 1.
+    """Check that the database responds, that its tables fit, and that projections keep up. Exit code 0 or 1.
 
-    A database that does not answer and tables that do not fit are always problems; the options add thresholds.
+    A database that does not respond and tables that do not fit are always problems; the options add thresholds.
     """
     result = store.health(projections=projections or None, **thresholds)
     if as_json:
@@ -59,7 +59,7 @@ def _print_health(result: Health) -> None:
         schema = "unknown"
     record = {
         "store": state,
-        "connection": f"answered in {result.connection.seconds * 1000:.0f} ms" if result.connection.is_up else "down",
+        "connection": f"responded in {result.connection.seconds * 1000:.0f} ms" if result.connection.is_up else "down",
         "schema": schema,
     }
     if not has_person():

@@ -53,9 +53,9 @@ def _verifying_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_verifying_options
 @store_options
 def verify(*, store: EventStore, as_json: bool, **options: Any) -> None:
-    """Look for damage in what is stored. Exit code 9 if there is damage, 1 if the user may not read everything.
+    """Check stored data for damage. Exit code 9 if there is damage, 1 if the user may not read everything.
 
-    Other processes may append meanwhile. An interrupted run prints where another one can continue.
+    Other processes may append in the meantime. An interrupted run prints where another one can continue.
 
     In a pipe, the lines have: level, kind, subject, found, expected, remedy. JSON has one line for each finding and a
     summary as the last line.
@@ -100,10 +100,10 @@ def _verify(
 @_verifying_options
 @store_options
 def repair(*, store: EventStore, as_json: bool, dry_run: bool, yes: bool, **options: Any) -> None:
-    """Repair what can be computed again: heads, positions, snapshots, indexes.
+    """Repair what can be recomputed: heads, positions, snapshots, indexes.
 
     It verifies, prints its plan, asks for confirmation, repairs, and verifies again. Without --yes and without a
-    terminal to ask in, it does nothing. Exit code 9 if damage is left.
+    terminal to ask in, it does nothing. Exit code 9 if damage remains.
     """
     verification: dict[str, Any] = {"as_json": False, "quiet": as_json, "prints": not as_json, **options}
     findings, counts = _verify(store, keep=lambda finding: as_json or finding.repairable, **verification)

@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option(
     "--lock-timeout", type=float, default=1.0, show_default=True, metavar="SECONDS",
-    help="How long one attempt to lock a table may take, and so other writers may wait.",
+    help="How long one attempt to lock a table may take, during which other writers may wait.",
 )  # fmt: skip
 @click.option(
     "--wait", type=float, default=600.0, show_default=True, metavar="SECONDS",
@@ -125,7 +125,7 @@ def _print_pending(before: str | None, missing: list[tuple[str, str]], *, as_jso
 @click.option("--newest", is_flag=True, help="Exit with code 4 if there are newer revisions to apply.")
 @database_options
 def check(*, engine: Engine, schema: str | None, as_json: bool, newest: bool) -> None:
-    """Check that this code works with the tables, and that they are what the migrations make.
+    """Check that this code works with the tables, and that they are what the migrations create.
 
     If the database user may not read something, it is named, the rest is checked, and the exit code is 1.
     """

@@ -106,6 +106,11 @@ def note(text: str) -> None:
     click.secho(printable(text, keep_lines=True), dim=True, err=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return the number with its noun, in the plural unless it is one."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def moment(value: datetime) -> str:
     """Return a time for people, in UTC."""
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -97,7 +97,7 @@ def reset(*, store: EventStore, as_json: bool, name: str, in_transaction: Any, y
     """Reset the projection NAME to the first event, and delete its dead letters.
 
     Stop its worker first. Your tables are emptied only if --in-transaction does it; otherwise the events are applied
-    again to the present rows.
+    again to the existing rows.
     """
     empties = "" if in_transaction else " Your tables are left as they are!"
     _confirmed(f"Reset {printable(name)} to the first event?{empties}", yes=yes)
@@ -131,8 +131,8 @@ def rebuild(
 ) -> None:  # fmt: skip
     """Rebuild the projection NAME from the first event.
 
-    If the definition has another name, it runs beside the old projection until it has caught up, and then takes over
-    the name: --in-transaction swaps your tables. After an interruption, start it again and it continues.
+    If the definition has another name, it runs next to the old projection until it has caught up, and then takes over
+    its name: --in-transaction swaps your tables. After an interruption, start it again and it continues.
 
     If the definition has the same name, the projection is reset and run: --in-transaction empties your tables.
 

@@ -42,7 +42,7 @@ _STREAMS: Final = (
     help="By stream id, by version (highest first), or by last append (newest first).",
 )  # fmt: skip
 @click.option("--after", metavar="STREAM", shell_complete=complete_streams, help="Continue after this stream.")
-@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="How many at most.")
+@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="The maximum number.")
 @click.option("--all", "without_limit", is_flag=True, help="All of them, without a limit.")
 @store_options
 def streams(
@@ -82,7 +82,7 @@ def streams(
 @click.argument("stream_id", metavar="STREAM", shell_complete=complete_streams)
 @click.option("--after", type=NOT_NEGATIVE, default=0, metavar="VERSION", help="Only events of higher versions.")
 @click.option("--up-to", type=NOT_NEGATIVE, metavar="VERSION", help="Only events up to this version.")
-@click.option("-n", "--limit", type=POSITIVE, help="How many at most.")
+@click.option("-n", "--limit", type=POSITIVE, help="The maximum number.")
 @click.option("--backwards", is_flag=True, help="Newest first.")
 @click.option("--raw", is_flag=True, help="The stored bytes of the data, even if they can't be decoded.")
 @store_options
@@ -119,15 +119,15 @@ def show(
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Continue with new events until Ctrl-C.")
-@click.option("-n", "--last", type=NOT_NEGATIVE, metavar="N", help="Begin with the last N that match.  [default: 10]")
-@click.option("--after", type=NOT_NEGATIVE, metavar="POSITION", help="Begin after this position instead.")
+@click.option("-n", "--last", type=NOT_NEGATIVE, metavar="N", help="Start with the last N that match.  [default: 10]")
+@click.option("--after", type=NOT_NEGATIVE, metavar="POSITION", help="Start after this position instead.")
 @click.option("-t", "--type", "types", multiple=True, help="Only this event type; may be repeated.")
 @click.option("-c", "--category", "categories", multiple=True, help="Only this category; may be repeated.")
 @click.option(
     "-s", "--stream", "stream_ids", multiple=True, shell_complete=complete_streams,
     help="Only this stream; may be repeated.",
 )  # fmt: skip
-@click.option("--limit", type=POSITIVE, help="End after this many events.")
+@click.option("--limit", type=POSITIVE, help="Stop after this many events.")
 @store_options
 def tail(
     *, store: EventStore, as_json: bool, follow: bool, last: int | None, after: int | None, types: tuple[str, ...],

@@ -30,7 +30,7 @@ def snapshots() -> None:
 @snapshots.command("list")
 @click.option("--category", help="Only streams of this category.")
 @click.option("--after", metavar="STREAM", shell_complete=complete_streams, help="Continue after this stream.")
-@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="How many at most.")
+@click.option("-n", "--limit", type=POSITIVE, default=100, show_default=True, help="The maximum number.")
 @click.option("--all", "without_limit", is_flag=True, help="All of them, without a limit.")
 @store_options
 def list_(

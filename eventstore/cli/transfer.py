@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from eventstore.cli.database import store_options
+from eventstore.cli.output import counted
 from eventstore.filters import EventFilter
 from eventstore.store import EventStore
 from eventstore.transfer import Exported, Imported, export_events, import_events
@@ -48,9 +49,9 @@ def export(
 ) -> None:
     """Write events to FILE as JSON Lines or Parquet; - is stdout.
 
-    The export is complete up to a position and has each event once, even if other processes append meanwhile. It
-    prints the position: pass that as --after the next time. With several of --category, --stream and --type, an event
-    must match all of them.
+    The export is complete up to a position and has each event once, even if other processes append in the meantime.
+    It prints the position: pass that as --after the next time. With several of --category, --stream and --type, an
+    event must match all of them.
     """
     named = {"categories": categories, "stream_ids": stream_ids, "event_types": event_types}
     fields: dict[str, Any] = {field: values for field, values in named.items() if values}
@@ -111,17 +112,13 @@ def import_(
     if as_json:
         click.echo(json.dumps(asdict(done)))
         return
-    repeated = f"; {_counted(done.repeated, 'event')} stored before" if done.repeated else ""
+    repeated = f"; {counted(done.repeated, 'event')} stored before" if done.repeated else ""
     click.echo(f"imported {_counts(done)}{repeated}")
 
 
 def _counts(done: Exported | Imported) -> str:
     counts = {"event": done.events, "snapshot": done.snapshots, "checkpoint": done.checkpoints}
-    return ", ".join(_counted(count, what) for what, count in counts.items() if count or what == "event")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+    return ", ".join(counted(count, what) for what, count in counts.items() if count or what == "event")
 
 
 OnProgress = Callable[[int, int, int | None], object]
@@ -139,6 +136,6 @@ def _reporting(verb: str, *, quiet: bool) -> Iterator[OnProgress | None]:
         task = bars.add_task(verb, total=None)
 
         def report(events: int, position: int, end: int | None) -> None:
-            bars.update(task, description=f"{verb} {_counted(events, 'event')}", completed=position, total=end)
+            bars.update(task, description=f"{verb} {counted(events, 'event')}", completed=position, total=end)
 
         yield report

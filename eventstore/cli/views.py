@@ -44,15 +44,15 @@ def _renamed(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str
 )  # fmt: skip
 @click.option("--sql", "action", flag_value="sql", help="Print the SQL for a new database, and do nothing.")
 @click.option("--django", "action", flag_value="django", help="Print unmanaged Django models of the views.")
-@click.option("--apply", "action", flag_value="apply", help="Make or replace what differs.")
+@click.option("--apply", "action", flag_value="apply", help="Create or replace what differs.")
 @click.option("--check", "action", flag_value="check", default=True, help="Print what differs (the default).")
-@click.option("--prefix", default="", help="What the names of the views begin with.")
-@click.option("--older", multiple=True, metavar="EVENT-TYPE", help="Show its older schema versions, too.")
+@click.option("--prefix", default="", help="A prefix for the names of the views.")
+@click.option("--older", multiple=True, metavar="EVENT-TYPE", help="Also show its older schema versions.")
 @click.option(
     "--renamed", multiple=True, metavar="EVENT-TYPE.FIELD=OLD-KEY", callback=_renamed,
-    help="Read a field of older schema versions by its old key; implies --older.",
+    help="Read a field of older schema versions under its old key; implies --older.",
 )  # fmt: skip
-@click.option("--index", "indexes", multiple=True, metavar="EVENT-TYPE.FIELD", help="Have an index on a field.")
+@click.option("--index", "indexes", multiple=True, metavar="EVENT-TYPE.FIELD", help="Create an index on a field.")
 @click.option("--reader", "readers", multiple=True, metavar="ROLE", help="A role that may read the views (PostgreSQL).")
 @store_options
 def views(
@@ -65,10 +65,10 @@ def views(
     renamed: dict[str, dict[str, Any]],
     **options: Any,
 ) -> None:
-    """Make SQL views of events: one for each registered class, with a column for each field.
+    """Create SQL views of events: one for each registered class, with a column for each field.
 
-    They show events with JSON payloads; what they can't show is counted. --check has exit code 6 if a view or index is
-    missing or differs.
+    They show events with JSON payloads; the command counts events that they can't show. With --check, the exit code is
+    6 if a view or index is missing or differs.
     """
     for event_type in older:
         renamed.setdefault(event_type, {})
@@ -108,9 +108,9 @@ def _print(changes: list[ViewChange], counts: list[Counted], *, is_done: bool, a
 @click.option("--event-type", "event_types", multiple=True, metavar="TYPE", help="Only events of this type.")
 @store_options
 def recode(*, store: EventStore, as_json: bool, codec: str, event_types: tuple[str, ...]) -> None:
-    """Store payloads again by another codec, such as JSON for SQL views. Values stay the same.
+    """Store payloads again with another codec, such as JSON for SQL views. Values stay the same.
 
-    Payloads that the codec can't store stay as they are; then the exit code is 1. It can be interrupted and repeated.
+    Payloads that the codec can't store are left unchanged; then the exit code is 1. You can interrupt and repeat it.
     """
     target = EventStore(store.engine, schema=store.tables.metadata.schema, codec=_CODECS[codec]())
     result = maintenance.recode(target, event_types=event_types or None)

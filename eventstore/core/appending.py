@@ -267,7 +267,7 @@ class Appender:
     def _closed(self, closed: HeadClosed, accepted: Sequence[tuple[PendingAppend, int]]) -> BaseException:
         """Return the error that names the closed stream, after the transaction was rolled back.
 
-        If no tombstone says which stream it is, because it was deleted by hand, return the database's error.
+        If no tombstone says which stream it is, because it was deleted manually, return the database's error.
         """
         with self._execution.statement() as run:
             refusals = [self._refusal(run, pending) for pending, _ in accepted]

@@ -1,4 +1,4 @@
-"""Maintenance: verify a store, repair it, count what it holds, and diagnose its surroundings.
+"""Maintenance: verify a store, repair it, count what it holds, and diagnose its environment.
 
 On the command line: `eventstore verify`, `repair`, `recode`, `stats` and `doctor`. This package and `migrations` import
 Alembic; a running application does not need them.

@@ -76,7 +76,7 @@ def _of_positions(inspection: Inspection) -> Iterator[Finding]:
     findings = list(check_positions(inspection))
     yield from findings
     if not findings:
-        yield Finding(Level.OK, "positions", "go on after the newest event")
+        yield Finding(Level.OK, "positions", "continue after the newest event")
 
 
 def _of_projections(store: EventStore, inspection: Inspection) -> Iterator[Finding]:
@@ -95,7 +95,9 @@ def _of_projection(status: ProjectionStatus) -> Iterator[Finding]:
         yield Finding(Level.ERROR, subject, f"stopped at {status.failure}; {lag}", "fix the handler, then restart it")
     elif status.retrying is not None and status.is_running:
         message = f"retries an event: {status.retrying}; {lag}"
-        yield Finding(Level.WARNING, subject, message, "read its worker's log; if the retries go on, fix the handler")
+        yield Finding(
+            Level.WARNING, subject, message, "read its worker's log; if the retries continue, fix the handler"
+        )
     elif status.lag_seconds > LAGGING_SECONDS:
         who = "a worker is running" if status.is_running else "no worker is running"
         yield Finding(Level.WARNING, subject, f"{lag}; {who}", "start a worker, or find out what it waits for")

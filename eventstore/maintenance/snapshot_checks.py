@@ -45,7 +45,7 @@ def _finding(row: Row, codec: PayloadCodec | None) -> Finding | None:
     elif version > head:
         found = f"a snapshot at version {version} of a stream at version {head}"
         kind, expected = FindingKind.SNAPSHOT_BEYOND_HEAD, f"at most version {head}"
-        remedy += ", unless it repairs the head first and the snapshot is right then"
+        remedy += ", unless it repairs the head first and the snapshot is then valid"
     elif codec is not None and (problem := _problem(codec, number, state)) is not None:
         kind, found, expected = FindingKind.SNAPSHOT_UNREADABLE, problem, "a state that can be read"
         remedy += "; until then it is ignored"

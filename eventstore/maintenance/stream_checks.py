@@ -32,7 +32,7 @@ _LOST: Final = (
     "events were deleted or lost: restore them from a backup; until then, states computed from this stream may be wrong"
 )
 _NEVER_WRITTEN: Final = (
-    "the store never writes that: find out who did; correct it by hand, in a transaction that is permitted to change "
+    "the store never writes that: find out who did; correct it yourself, in a transaction that is permitted to change "
     "history, or restore it from a backup"
 )
 _DOUBLED: Final = "decide which event is right, delete the other, and restore the unique key that was missing"
@@ -156,8 +156,8 @@ def _of_break(stream_id: str, row: Row, more: str) -> Iterator[Finding]:
             found=f"position {position} after {position_before} of the version before{more}",
             expected=f"a position above {position_before}",
             remedy=(
-                "positions were assigned twice, or rows were changed by hand, so readers of the global order get these "
-                "events in the wrong order; rebuild the projections that depend on it"
+                "positions were assigned twice, or rows were changed manually, so readers of the global order get "
+                "these events in the wrong order; rebuild the projections that depend on it"
             ),
         )
 

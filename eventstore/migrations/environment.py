@@ -192,7 +192,7 @@ def current_revision(connection: Connection, schema: str | None) -> str | None:
 
 
 def _revisions(connection: Connection, schema: str | None) -> str:
-    """Return all revisions in our version table, which may be several after a change by hand."""
+    """Return all revisions in the store's version table, which may be several after a manual change."""
     options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
     heads = MigrationContext.configure(connection, opts=options).get_current_heads()
     _end_reading(connection)

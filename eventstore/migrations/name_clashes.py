@@ -1,4 +1,4 @@
-"""Tables of the application that have the name of one of ours."""
+"""Tables of the application that have the name of one of the store's."""
 
 from typing import Final
 
@@ -53,7 +53,7 @@ def refuse_name_clashes(connection: Connection, schema: str | None, *, next_revi
 
 
 def refuse_existing_tables(connection: Connection, schema: str | None) -> None:
-    """Refuse tables of ours that exist before the first revision creates them.
+    """Refuse tables of the store that exist before the first revision creates them.
 
     Raises:
         ForeignMigrationHistory: They exist, so another migration history has created them.

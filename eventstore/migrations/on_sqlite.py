@@ -167,7 +167,7 @@ def _orphans(connection: Connection, table: str) -> Counter[str]:
 
 
 def _refuse_to_drop(connection: Connection, statement: Any, *_: Any) -> None:
-    """Refuse to drop a table of ours that something of the application's depends on.
+    """Refuse to drop a table of the store that something of the application's depends on.
 
     With foreign_keys = ON, DROP TABLE deletes the rows first, and so the rows that refer to them ON DELETE CASCADE. It
     would also drop the application's triggers and indexes of the table, without an error.

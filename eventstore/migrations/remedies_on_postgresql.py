@@ -109,7 +109,7 @@ class _Remedies:
             return self._alter(f"RENAME COLUMN {quoted(self._renamed_from)} TO {self._name}", advice=IF_THE_SAME)
         if self._expected is None:
             return self._alter(
-                f"DROP COLUMN IF EXISTS {self._name}", advice="move its data to a table of yours, then: "
+                f"DROP COLUMN IF EXISTS {self._name}", advice="move its data to one of your own tables, then: "
             )
         if self._found is None:
             return self._missing_column()

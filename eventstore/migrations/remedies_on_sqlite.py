@@ -40,7 +40,7 @@ def _of_column(deviation: Deviation) -> Remedy | None:
         rename = f"ALTER TABLE {table} RENAME COLUMN {quoted(deviation.renamed_from)} TO {name}"
         return Remedy((rename,), IF_THE_SAME)
     if deviation.expected is None:
-        return Remedy((f"ALTER TABLE {table} DROP COLUMN {name}",), "move its data to a table of yours, then: ")
+        return Remedy((f"ALTER TABLE {table} DROP COLUMN {name}",), "move its data to one of your own tables, then: ")
     if deviation.found is None and _needs_values(deviation.expected):
         return Remedy((), RESTORE)
     return None

@@ -1,4 +1,4 @@
-"""The contract of a store on every backend, as a test suite that you can run on your set-up.
+"""The contract of a store on every backend, as a test suite that you can run on your setup.
 
 Example:
     ```python

@@ -102,7 +102,7 @@ class GoldenFiles:
                 shapes.add((content["event_type"], content["schema_version"]))
                 problem = self._problem(content)
             except (KeyError, TypeError, ValueError) as error:
-                problem = f"is not a golden file, or was changed by hand ({type(error).__name__}): restore it"
+                problem = f"is not a golden file, or was edited ({type(error).__name__}): restore it"
             if problem:
                 problems.append(f"{path.name} {problem}")
         for event_type, schema_version in sorted({*self.event_types.classes, *self.event_types.steps} - shapes):

@@ -115,7 +115,9 @@ def export_events(
     end = FileEnd(position=after.position, last=after.token)
     if resume:
         if after.position or chosen is not Format.JSON_LINES or not isinstance(target, str | Path):
-            msg = "resume takes the path of a file of JSON Lines and no after_position: it goes on after the last event"
+            msg = (
+                "resume takes the path of a file of JSON Lines and no after_position: it continues after the last event"
+            )
             raise InvalidInput(msg)
         end = read_end(Path(target))
         if end.filters is not None and end.filters != filters_text:

@@ -33,7 +33,7 @@ def cancel(order_id: str, reason: str) -> LoadedAggregate[Order]:
 
 
 def _change(order_id: str, command: Callable[..., Any], *arguments: Any) -> LoadedAggregate[Order]:
-    """Append what a command decides, and write the summary; all of it again where somebody else was quicker."""
+    """Append what a command decides, and write the summary; repeat all of it if another writer was faster."""
 
     def in_one_transaction() -> LoadedAggregate[Order]:
         with transaction.atomic():
@@ -41,7 +41,7 @@ def _change(order_id: str, command: Callable[..., Any], *arguments: Any) -> Load
             loaded = orders().load(order_id)
             placed = loaded.state.placed
             if not saved.events or placed is None:
-                return loaded  # without the lock of an append, somebody else may be about to write a newer summary
+                return loaded  # without the lock of an append, another writer may be about to write a newer summary
             OrderSummary.objects.update_or_create(
                 order_id=order_id,
                 defaults={

@@ -18,7 +18,7 @@ def orders() -> Repository[Order]:
 def execute(order_id: str, command: Callable[[Order], Iterable[object]], *, must_exist: bool = True) -> None:
     """Let a command decide on an order; commit its events and the order's row together.
 
-    Where somebody else was quicker, the transaction is rolled back, and all of it is done again.
+    If another writer was faster, the transaction is rolled back, and all of it is repeated.
 
     Raises:
         Refused: A rule speaks against it. Nothing was written.

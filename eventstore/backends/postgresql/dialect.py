@@ -337,7 +337,7 @@ class PostgreSQLDialect:
         if own:
             raise UnsuitableTransaction("has itself appended events, which may still be rolled back")
         if joined and oldest is not None:  # in a transaction, the function for the next id repeats its first result
-            raise UnsuitableTransaction("is on a standby, where its statements can't see which appends are under way")
+            raise UnsuitableTransaction("is on a standby, where its statements can't see which appends are in progress")
         drawn = check_drawing(run, 0 if newest is None else newest.position, persistence, cache, drawn)
         event_ids = dict(zip(positions or (), ids or (), strict=True))
         if oldest is None:

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand
 class Command(BaseCommand):
     """Starts the shop, to try it out. In production these are three things, each with an owner of its own."""
 
-    help = "Migrate, run the projections in a process beside this one, and serve the shop until Ctrl-C."
+    help = "Migrate, run the projections in another process, and serve the shop until Ctrl-C."
 
     def add_arguments(self, parser: Any) -> None:
         """Take the address."""
