@@ -29,11 +29,16 @@ OLDER = "es_0007"
 
 
 def make_older(engine: Engine, *schemas: str) -> None:
-    """Make tables whose last revision has run, but is not stamped: it runs again, and finds that all is done."""
+    """Make tables whose revision es_0008 has run, but is not stamped: it runs again, and finds that all is done."""
     for schema in schemas:
         migrations.provision(engine, schema)
         version_table, versions = f'"{schema}".es_alembic_version', f'"{schema}".es_schema'
-        execute(engine, f"UPDATE {version_table} SET version_num = '{OLDER}'", f"UPDATE {versions} SET version = 7")
+        execute(
+            engine,
+            f'DROP TABLE "{schema}".es_event_tags',
+            f"UPDATE {version_table} SET version_num = '{OLDER}'",
+            f"UPDATE {versions} SET version = 7",
+        )
 
 
 def revisions(engine: Engine) -> dict[str, str | None]:

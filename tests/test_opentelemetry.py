@@ -78,7 +78,7 @@ def test_the_scope_says_which_version_of_the_package_it_is(store: EventStore, te
     [
         ("postgresql+psycopg://u:secret@db:5433/shop", DatabaseAddress("postgresql", "shop", "north", "db", 5433)),
         ("postgresql+psycopg:///shop?host=/run/pg", DatabaseAddress("postgresql", "shop", "north", "/run/pg")),
-        ("postgresql+psycopg://a,b/shop", DatabaseAddress("postgresql", "shop", "north")),
+        ("postgresql+psycopg://a,b/shop?target_session_attrs=primary", DatabaseAddress("postgresql", "shop", "north")),
         ("postgresql+psycopg://", DatabaseAddress("postgresql", schema="north")),
         ("sqlite:////srv/shop.db", DatabaseAddress("sqlite", "/srv/shop.db")),
         ("sqlite://", DatabaseAddress("sqlite")),
