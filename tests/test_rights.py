@@ -3,14 +3,24 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 
 import click
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from eventstore import ANY, NO_STREAM, STREAM_EXISTS, Append, EventStore, ExpectedVersion, NewEvent, migrations
+from eventstore import (
+    ANY,
+    NO_STREAM,
+    STREAM_EXISTS,
+    Append,
+    EventStore,
+    EventTypes,
+    ExpectedVersion,
+    NewEvent,
+    migrations,
+)
 from eventstore.backends import engine_for
 from eventstore.backends.postgresql.dialect import COPY_FROM
 from eventstore.cli import main
@@ -30,6 +40,9 @@ OWNER, WORKER, WRITER, READER, MONITOR = "shop_owner", "shop_worker", "shop_writ
 USERS = (READER, MONITOR, WRITER, WORKER, OWNER)
 """Of the guide; who may do least comes first."""
 MODULE = "tests.test_rights"
+
+event_types = EventTypes()
+event_types.register("placed", make_dataclass("Placed", []))
 
 letters = Projection("letters", on_failure=OnFailure.DEAD_LETTER, attempts=1, backoff_seconds=0)
 
@@ -78,6 +91,8 @@ CASES = {
     "stats": Case("", ALL),
     "export": Case("{file} --snapshots --checkpoints --force", ALL),
     "import": Case("{import}", (OWNER,)),
+    "views": Case(f"--event-types {MODULE}:event_types --apply", (OWNER,)),
+    "recode": Case("--to json", (OWNER,)),
 }
 
 

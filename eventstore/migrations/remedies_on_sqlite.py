@@ -40,7 +40,7 @@ def _of_column(deviation: Deviation) -> Remedy | None:
         rename = f"ALTER TABLE {table} RENAME COLUMN {quoted(deviation.renamed_from)} TO {name}"
         return Remedy((rename,), IF_THE_SAME)
     if deviation.expected is None:
-        return Remedy((f"ALTER TABLE {table} DROP COLUMN {name}",), "move its data to one of your own tables, then: ")
+        return Remedy((f"ALTER TABLE {table} DROP COLUMN {name}",), "move its data to a table of yours, then: ")
     if deviation.found is None and _needs_values(deviation.expected):
         return Remedy((), RESTORE)
     return None
@@ -80,7 +80,8 @@ def _create_table(name: str, table: str, definitions: Definitions, extra: Defini
                 words = [quoted(key.name)] if is_named else []
                 parts.append(" ".join(["CONSTRAINT"] * (is_named and kind == "constraint") + [*words, definition]))
     lines = ", \n\t".join(parts)  # the form that revisions expect, which add lines and remove them
-    return f"CREATE TABLE {name} (\n\t{lines}\n)"
+    options = definitions.get(Key(table, "table"), "TABLE").removeprefix("TABLE")  # WITHOUT ROWID
+    return f"CREATE TABLE {name} (\n\t{lines}\n){options}"
 
 
 def _of_table(deviation: Deviation, expected: Definitions) -> Remedy:
