@@ -275,7 +275,11 @@ def _of_sqlite(key: Key, definition: str) -> Made:
     table, name = key.table, key.name
     if key.kind == "table":
         yield "strict", rf"{table}: \)(\s*WITHOUT ROWID)?\s*$ -> ) STRICT"
-        yield "a constraint of another's", f"{table}: \\n\\)(?=(?:\\s*WITHOUT ROWID)?\\s*$) -> , CONSTRAINT mine CHECK (1))", "mine"
+        yield (
+            "a constraint of another's",
+            f"{table}: \\n\\)(?=(?:\\s*WITHOUT ROWID)?\\s*$) -> , CONSTRAINT mine CHECK (1))",
+            "mine",
+        )
         yield "a column of another's", f"ALTER TABLE {table} ADD mine text", "mine"
         yield "a unique index of another's", f"DELETE FROM {table};;CREATE UNIQUE INDEX mine ON {table} (2)", "mine"
         yield (
