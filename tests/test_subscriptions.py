@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from eventstore import (
     ANY,
@@ -321,7 +322,8 @@ def terminate_all(engine: Engine) -> None:
 def test_lost_connections_lose_and_repeat_nothing(
     postgres_engine: Engine, postgres_url: str, caplog: pytest.LogCaptureFixture, *, notify: bool
 ) -> None:
-    writer = EventStore(postgres_engine, notify=notify)
+    writing = create_engine(postgres_url, poolclass=NullPool)  # no append takes a connection that was ended
+    writer = EventStore(writing, notify=notify)
     reading = create_engine(postgres_url)
     with following(EventStore(reading).subscribe(after_position=0, notify=notify)) as follower:
         for _ in range(4):

@@ -3,14 +3,21 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from eventstore.backends import backend_for
 from eventstore.backends.protocol import Run
 from eventstore.errors import InvalidInput
 from eventstore.statements.postgresql.schemas import drawn_in_schemas, tables_with_appends
+
+_INTERNAL_ERROR: Final = "XX000"
+"""Of PostgreSQL, for "could not open relation with OID"."""
+
+_DROPPED_MEANWHILE: Final = 10
+"""How many schemas may be dropped, one after the other, while one look is repeated."""
 
 
 class Drawn(NamedTuple):
@@ -66,7 +73,20 @@ class SchemaLook:
         self._run = run
 
     def drawn(self, schemas: Sequence[str]) -> dict[str, Drawn]:
-        """Return how far positions were drawn, by schema; without the schemas that have no log."""
+        """Return how far positions were drawn, by schema; without the schemas that have no log.
+
+        A schema that is dropped meanwhile is an error of the server, which has read its name and then does not find its
+        sequence. The next statement does not read the name.
+        """
+        for _ in range(_DROPPED_MEANWHILE):
+            try:
+                return self._drawn(schemas)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) != _INTERNAL_ERROR:
+                    raise
+        return self._drawn(schemas)
+
+    def _drawn(self, schemas: Sequence[str]) -> dict[str, Drawn]:
         return {row[0]: Drawn(*row[1:]) for row in self._run(drawn_in_schemas, schemas=list(schemas))}
 
     def appended_to(self, tables: Iterable[int]) -> frozenset[int]:
