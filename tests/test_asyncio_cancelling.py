@@ -1,13 +1,14 @@
 """A task that is cancelled, wherever it waits, leaves nothing behind that others notice."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from eventstore import ANY, NO_STREAM, NewEvent, RecordedEvent
+from eventstore import ANY, NO_STREAM, EventStore, NewEvent, RecordedEvent
 from eventstore.contrib.asyncio import AsyncEventStore, AsyncIteration
 from eventstore.errors import ReadInterrupted
 from eventstore.testing._base import numbered, numbers
@@ -83,6 +84,34 @@ async def test_a_session_does_not_keep_the_write_lock(any_url: str, cancelling: 
             await store.append("order-0", numbered(1), expected_version=ANY)
             await eventually(lambda: checked_out(store) == 0)
         assert len(errors) > 1
+
+
+async def test_a_transaction_that_is_cancelled_when_it_has_just_begun_is_left(
+    any_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncEventStore.from_url(any_url) as store:
+        await store.append("order-1", numbered(1), expected_version=NO_STREAM)
+        begin = EventStore.transaction
+        tasks: list[Any] = []
+
+        @contextmanager
+        def begin_and_cancel(of: EventStore) -> Iterator[EventStore]:
+            with begin(of) as transaction:
+                tasks[0].cancel()
+                yield transaction
+
+        monkeypatch.setattr(EventStore, "transaction", begin_and_cancel)
+
+        async def work() -> None:
+            tasks.append(asyncio.current_task())
+            async with store.transaction():
+                pytest.fail("it was cancelled before")
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(work())
+        assert checked_out(store) == 0
+        monkeypatch.undo()
+        await store.append("order-1", numbered(1), expected_version=1)
 
 
 async def test_a_read_says_that_it_was_interrupted(any_url: str, cancelling: Cancelling) -> None:

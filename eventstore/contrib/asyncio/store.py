@@ -301,11 +301,16 @@ class AsyncEventStore:
             ```
         """
         block = self._store.transaction()
-        store = await spawn(block.__enter__)
+        entered: list[EventStore] = []
+
+        def enter() -> None:
+            entered.append(block.__enter__())
+
         try:
-            yield self._with(store)
+            await spawn(enter)  # if it is cancelled just when it has entered, the block has to be left
+            yield self._with(entered[0])
         except BaseException as error:
-            if not await spawn(block.__exit__, type(error), error, error.__traceback__):
+            if not entered or not await spawn(block.__exit__, type(error), error, error.__traceback__):
                 raise
         else:
             await spawn(block.__exit__, None, None, None)
