@@ -15,6 +15,9 @@ from fastapi_shop.read_models import Table
 POOL: Final[dict[str, int]] = {"pool_size": 10, "max_overflow": 0, "pool_timeout": 30}
 """Requests beyond so many wait for a connection. Those of an overflow would be made and closed for each request."""
 
+WAITING: Final[dict[str, float]] = {"lock_timeout_seconds": 30}
+"""How long a request waits for its turn to write on SQLite, which has one writer at a time."""
+
 
 def configured_url() -> str:
     """Return the URL of the database that the environment names; else of a file in the current folder."""
@@ -44,6 +47,6 @@ class Database:
     orders: AsyncRepository[Order] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.store = AsyncEventStore.from_url(self.url, event_types=event_types, engine_options=POOL)
+        self.store = AsyncEventStore.from_url(self.url, event_types=event_types, engine_options=POOL, **WAITING)
         self.sessions = async_sessionmaker(self.store.engine)
         self.orders = AsyncRepository(self.store, category="order", initial=Order, evolve=Order.after)

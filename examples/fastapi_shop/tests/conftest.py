@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from eventstore import EventStore
 from fastapi_shop import create_app
-from fastapi_shop.database import POOL, Database, create_tables
+from fastapi_shop.database import POOL, WAITING, Database, create_tables
 from fastapi_shop.order import event_types
 from fastapi_shop.tests.clients import PATIENCE_SECONDS
 from tests.fix_asyncio import LoopWatch
@@ -82,6 +82,7 @@ class Server:
 def server(any_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Serve the shop."""
     monkeypatch.setitem(POOL, "pool_timeout", PATIENCE_SECONDS)
+    monkeypatch.setitem(WAITING, "lock_timeout_seconds", PATIENCE_SECONDS)
     create_tables(any_url)
     with EventStore.from_url(any_url, event_types=event_types) as store:
         serving = Server(create_app(any_url), store, monkeypatch)
