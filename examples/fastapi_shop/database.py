@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
@@ -15,7 +15,7 @@ from fastapi_shop.read_models import Table
 POOL: Final[dict[str, int]] = {"pool_size": 10, "max_overflow": 0, "pool_timeout": 30}
 """Requests beyond so many wait for a connection. Those of an overflow would be made and closed for each request."""
 
-WAITING: Final[dict[str, float]] = {"lock_timeout_seconds": 30}
+WAITING: Final[dict[str, Any]] = {"lock_timeout_seconds": 30}
 """How long a request waits for its turn to write on SQLite, which has one writer at a time."""
 
 
