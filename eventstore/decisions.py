@@ -1,18 +1,18 @@
 """Decisions: what to read, how to fold it, and what to append, where no single stream has all that a rule is about."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVarTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
-from eventstore.backends import same_database
 from eventstore.common.validation import check_function, check_number, check_seconds
-from eventstore.errors import DatabaseMismatch, InvalidInput
+from eventstore.errors import InvalidInput
 from eventstore.events import RecordedEvent, uuid7
 from eventstore.filters import EventFilter
 from eventstore.repository.inputs import events_of_command, first_state
+from eventstore.repository.joining import store_in
 from eventstore.repository.retrying import ATTEMPTS, BACKOFF_SECONDS, retry
 from eventstore.repository.states import State
 from eventstore.store import EventStore
@@ -176,18 +176,7 @@ class Decision(Generic[State, *Arguments]):
             DatabaseMismatch: The target is on another database.
             InvalidInput: The target is none of these.
         """
-        if not isinstance(target, EventStore):
-            return self.with_store(self._store.join(target))
-        connection = target.connection  # raises if it is not joined
-        if not same_database(target.engine, self._store.engine):
-            msg = (
-                f"the decision is on {self._store.engine.url!r}, but the transaction is on {target.engine.url!r}; "
-                "join one on the decision's database"
-            )
-            raise DatabaseMismatch(msg)
-        core = self._store.core
-        execution = core.execution.joined(lambda: connection)
-        return self.with_store(self._store.with_core(replace(core, execution=execution)))
+        return self.with_store(store_in(target, self._store, of="decision"))
 
     def with_store(self, store: EventStore) -> "Decision[State, *Arguments]":
         """Return the same decision on another store, whose event types must have the same classes."""

@@ -1,7 +1,6 @@
 """The repository, which loads aggregates from events and executes commands."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, TypeVarTuple
 from uuid import UUID
@@ -9,7 +8,6 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
-from eventstore.backends import same_database
 from eventstore.common.validation import (
     MAX_VERSION,
     check_category,
@@ -20,13 +18,13 @@ from eventstore.common.validation import (
 )
 from eventstore.errors import (
     AggregateNotFound,
-    DatabaseMismatch,
     InvalidInput,
     UnsuitableTransaction,
     VersionNotReached,
 )
 from eventstore.events import RecordedEvent
 from eventstore.repository.inputs import events_of_command, first_state, stream_id_of
+from eventstore.repository.joining import store_in
 from eventstore.repository.loaded import LoadedAggregate, SaveResult
 from eventstore.repository.loading import AggregateLoader
 from eventstore.repository.policies import SinceSnapshot, SnapshotPolicy, never
@@ -289,20 +287,7 @@ class Repository(Generic[State]):
                 stock.join(transaction).execute("tea", Stock.take, 3)
             ```
         """
-        return self.with_store(self._store_in(target) if isinstance(target, EventStore) else self._store.join(target))
-
-    def _store_in(self, target: EventStore) -> EventStore:
-        """Return the repository's store, with its event types and codec, in the transaction of another store."""
-        if not target.core.execution.is_joined:
-            target.connection  # noqa: B018  # it raises
-        if not same_database(target.engine, self._store.engine):
-            msg = (
-                f"the repository is on {self._store.engine.url!r}, but the transaction is on {target.engine.url!r}; "
-                "join one on the repository's database"
-            )
-            raise DatabaseMismatch(msg)
-        core = self._store.core
-        return self._store.with_core(replace(core, execution=core.execution.joined(lambda: target.connection)))
+        return self.with_store(store_in(target, self._store, of="repository"))
 
     def with_store(self, store: EventStore) -> "Repository[State]":
         """Return the same repository on another store, whose event types must have the same classes."""
