@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import ClauseElement
 
 from eventstore.statements import Statement
-from eventstore.statements.postgresql.log_view import SERVER
+from eventstore.statements.postgresql.log_view import IS_OF_APPEND, SERVER
 from eventstore.statements.postgresql.names import name_of_events
 from eventstore.statements.postgresql.positions import DRAWING_STATE
 from eventstore.statements.text import sql_text
@@ -59,13 +59,7 @@ JOIN LATERAL (
         array_agg(pg_locks.virtualtransaction) AS appenders,
         bool_or(pg_locks.pid = pg_backend_pid()) AS own
     FROM pg_catalog.pg_locks
-    WHERE pg_locks.locktype = 'relation'
-        AND pg_locks.database = (
-            SELECT pg_database.oid FROM pg_catalog.pg_database WHERE pg_database.datname = current_database()
-        )
-        AND pg_locks.relation = to_regclass(:name_of_es_events)
-        AND pg_locks.mode = 'RowExclusiveLock'
-        AND pg_locks.granted
+    WHERE {is_of_append}
 ) AS holders ON true
 """
 
@@ -124,7 +118,9 @@ def appends_on_coordinator(tables: Tables) -> ClauseElement:
     The columns: the virtual transactions that hold RowExclusiveLock on es_events; whether this transaction is one of
     them; the isolation level; whether the coordinator is in recovery; the columns of `positions.DRAWING_STATE`.
     """
-    return sql_text(_APPENDS_ON_COORDINATOR, tables, drawing_state=DRAWING_STATE).bindparams(name_of_events(tables))
+    return sql_text(_APPENDS_ON_COORDINATOR, tables, is_of_append=IS_OF_APPEND, drawing_state=DRAWING_STATE).bindparams(
+        name_of_events(tables)
+    )
 
 
 def appends_on_worker(tables: Tables) -> ClauseElement:

@@ -10,6 +10,15 @@ from eventstore.statements.postgresql.positions import DRAWING_STATE
 from eventstore.statements.text import sql_text
 from eventstore.tables import Tables
 
+IS_OF_APPEND: Final = """pg_locks.locktype = 'relation'
+        AND pg_locks.database = (
+            SELECT pg_database.oid FROM pg_catalog.pg_database WHERE pg_database.datname = current_database()
+        )
+        AND pg_locks.relation = to_regclass(:name_of_es_events)
+        AND pg_locks.mode = 'RowExclusiveLock'
+        AND pg_locks.granted"""
+"""Whether a row of pg_locks is the lock that an append holds from before its position is drawn until it has ended."""
+
 SERVER: Final = """
     SELECT
         CAST(CAST(to_regclass(:name_of_es_events) AS OID) AS BIGINT) AS es_events,
@@ -66,13 +75,7 @@ JOIN LATERAL (
         bool_or(pg_locks.pid = pg_backend_pid()) AS own
     FROM pg_catalog.pg_locks
     WHERE {must_read_locks}
-        AND pg_locks.locktype = 'relation'
-        AND pg_locks.database = (
-            SELECT pg_database.oid FROM pg_catalog.pg_database WHERE pg_database.datname = current_database()
-        )
-        AND pg_locks.relation = to_regclass(:name_of_es_events)
-        AND pg_locks.mode = 'RowExclusiveLock'
-        AND pg_locks.granted
+        AND {is_of_append}
 ) AS holders ON true
 """
 
@@ -124,7 +127,13 @@ def log_view(tables: Tables) -> ClauseElement:
     oldest running transaction and the next transaction id, otherwise NULL.
     """
     types = {"positions": ARRAY(BigInteger), "settled": BigInteger, "settled_id": Uuid()}
-    parts = {"server": SERVER, "drawing_state": DRAWING_STATE, "must_read_locks": _MUST_READ_LOCKS, "oldest": _OLDEST}
+    parts = {
+        "is_of_append": IS_OF_APPEND,
+        "server": SERVER,
+        "drawing_state": DRAWING_STATE,
+        "must_read_locks": _MUST_READ_LOCKS,
+        "oldest": _OLDEST,
+    }
     return sql_text(_LOG_VIEW, tables, types=types, **parts).bindparams(name_of_events(tables))
 
 
