@@ -35,6 +35,7 @@ pytest_plugins = [
     "tests.fix_engines",
     "tests.fix_migrations",
     "tests.fix_command_line",
+    "tests.fix_contract",
     "tests.fix_documentation",
     "tests.fix_flights",
     "tests.fix_django",

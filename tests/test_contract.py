@@ -32,6 +32,7 @@ class TestSQLiteFile(EventStoreContract):
         return sqlite_engine
 
 
+@pytest.mark.slow
 class TestSQLiteMemory(EventStoreContract):
     @pytest.fixture
     def engine(self) -> Iterator[Engine]:

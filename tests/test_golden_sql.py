@@ -71,6 +71,7 @@ def normal(sql: str) -> str:
     return re.sub(r"(?<=\() | (?=\))", "", " ".join(sql.split()))
 
 
+@pytest.mark.slow
 def test_the_docs_show_statements_as_they_are_sent() -> None:
     pages = {path.name: path.read_text(encoding="utf-8") for path in DOCS}
     assert [name for name, page in pages.items() if page != with_statements(page)] == [], f"run `{COMMAND}`"
@@ -133,6 +134,7 @@ def test_for_django_statements_are_the_same_but_for_the_form_of_parameters() -> 
     ]
 
 
+@pytest.mark.slow
 def test_what_a_store_sends_is_in_the_file(any_engine: Engine) -> None:
     database = any_engine.dialect.name
     known = {each.sql for _, found in sections(database) for each in found}
