@@ -1,4 +1,4 @@
-"""Which tests of the contract are slow. The contract itself does not say: it runs in projects that have no such marker."""
+"""Which tests of the contract are slow. The contract does not say: it runs in projects without such a marker, too."""
 
 from typing import Final
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from eventstore import EventStore, InvalidInput, NewEvent, migrations
 from eventstore.errors import DirectConnectionRequired, MigrationError, SchemaMissing
-from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
+from tests.fix_migrations import ROOT, alembic_in, catalog, run_alembic, url_of
 from tests.pgbouncer import PgBouncer
 from tests.postgresql.launcher import find_binaries
 
@@ -203,7 +203,10 @@ class Application:
         command = [sys.executable, "-m", "alembic", *arguments]
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def alembic(self, *arguments: str, python: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
+    def alembic(self, *arguments: str, python: tuple[str, ...] | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run it in this process; if options for Python are given, be they none, in one of its own."""
+        if python is None:
+            return alembic_in(self.folder, *arguments)
         command = [sys.executable, *python, "-m", "alembic", *arguments]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
 
