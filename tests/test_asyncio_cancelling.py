@@ -19,6 +19,7 @@ again_or_not = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @again_or_not
 async def test_an_append_is_stored_as_a_whole_or_not_and_can_be_repeated(
     any_url: str, cancelling: Cancelling, *, again: bool

@@ -36,6 +36,7 @@ def dump(engine: Engine, schema: str) -> list[str]:
     return [line for line in lines if line.strip() and not line.startswith(("--", "\\"))]
 
 
+@pytest.mark.slow
 def test_any_name_can_be_provisioned(new_postgres_engine: Engine) -> None:
     for name in NAMES:
         assert migrations.provision(new_postgres_engine, name)

@@ -104,6 +104,7 @@ def test_the_global_order_waits_for_an_append_under_way_in_such_a_schema(engine:
     assert [event.event_type for event in store.read_all()] == ["first", "second"]
 
 
+@pytest.mark.slow
 def test_subscriptions_are_told_in_such_a_schema(engine: Engine) -> None:
     migrations.upgrade(engine, schema="100%:x")
     store = EventStore(engine, schema="100%:x", notify=True)
