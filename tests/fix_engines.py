@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.dialects import postgresql
 
 from eventstore import EventStore, migrations
 from eventstore.backends import engine_for
@@ -67,7 +66,7 @@ def shared_postgres_engine(shared_postgres_url: str) -> Iterator[Engine]:
 def empty(url: str, schema: str | None = None) -> None:
     """Delete all rows of the tables, and all tables that are not ours; positions begin at 1 again."""
     ours = define_tables(schema=schema)
-    quote = postgresql.dialect().identifier_preparer.format_table
+    quote = _emptying(url).dialect.identifier_preparer.format_table
     of_projections, tags = f"{quote(ours.checkpoints)}, {quote(ours.dead_letters)}", quote(ours.tags)
     filled = f"SELECT EXISTS (SELECT FROM {quote(ours.checkpoints)}), EXISTS (SELECT FROM {tags})"
     with _emptying(url).begin() as connection:
