@@ -118,6 +118,7 @@ def test_sqlite_can_be_printed_as_far_as_it_goes() -> None:
 APPLICATION_ENV = """
 from alembic import context
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine
+from sqlalchemy.pool import NullPool
 
 from eventstore import migrations
 
@@ -129,7 +130,7 @@ def theirs(name, type_, parent_names):
     return name != "not_in_the_models"
 
 
-engine = create_engine(context.config.get_main_option("sqlalchemy.url"))
+engine = create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=NullPool)
 with engine.connect() as connection:
     {begin}
     context.configure(
