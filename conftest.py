@@ -1,9 +1,10 @@
 """What all tests share, those of the documentation among them."""
 
+import gc
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,7 @@ pytest_plugins = [
     "tests.fix_engines",
     "tests.fix_migrations",
     "tests.fix_command_line",
+    "tests.fix_contract",
     "tests.fix_documentation",
     "tests.fix_flights",
     "tests.fix_django",
@@ -47,6 +49,17 @@ pytest_plugins = [
 def postgres_template_setup() -> Callable[[Engine], None]:
     """Put the tables into the template that `postgres_url` clones."""
     return migrations.upgrade
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector away from the modules and the thousands of tests: they stay to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

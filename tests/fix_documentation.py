@@ -38,8 +38,8 @@ NOT_RUN: Final = frozenset({"text", "sh", "sql"})
 IN_PROCESSES_OF_THEIR_OWN: Final = frozenset({"django.md", "replicas.md"})
 """Documents that configure Django, whose settings are global; see tests/fix_django.py."""
 
-STARTS_PYTEST: Final = frozenset({"testing", "flask", "django"})
-"""Documents with tests in them, which take seconds."""
+SLOW: Final = frozenset({"testing", "flask", "django", "tutorial-shop", "replicas"})
+"""Documents that take seconds: those with tests in them, and those that start other processes."""
 
 _CHOSEN: Final = "not TestOurSetUp or append"
 """Of the contract that a document runs on SQLite only a part: `tests/test_contract.py` has the whole on the same."""
@@ -62,7 +62,7 @@ class MarkdownFile(pytest.File):
     def collect(self) -> Iterable["Program"]:
         """Return its one test."""
         program = Program.from_parent(self, name="program")
-        if self.path.stem in STARTS_PYTEST:
+        if self.path.stem in SLOW:
             program.add_marker(pytest.mark.slow)
         yield program
 

@@ -1,15 +1,23 @@
 """New, empty databases to migrate, what their catalogs say, and the command `alembic` in the checkout."""
 
+import contextlib
+import gc
+import io
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import traceback
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import alembic.config
 import pytest
 from sqlalchemy import Engine, text
 
@@ -122,16 +130,40 @@ def start_alembic(engine: Engine, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def run_alembic(engine: Engine, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run it to its end."""
-    process = start_alembic(engine, *arguments)
-    output, errors = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    """Run it to its end, as `alembic_in` does."""
+    return alembic_in(ROOT, "-x", f"url={url_of(engine)}", *arguments)
+
+
+def alembic_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command `alembic` in a folder, in this process: one of its own would import for most of a second."""
+    output, errors, code = io.StringIO(), io.StringIO(), 0
+    config: Any = partial(alembic.config.Config, stdout=output)  # its default was the stream when it was imported
+    with (
+        contextlib.chdir(folder),
+        redirect_stdout(output),
+        redirect_stderr(errors),
+        warnings.catch_warnings(),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        warnings.simplefilter("default")
+        patch.setattr(alembic.config, "Config", config)
+        try:
+            alembic.config.main(argv=list(arguments), prog="alembic")
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except Exception:  # noqa: BLE001  # as the interpreter does in the end
+            traceback.print_exc()
+            code = 1
+        if code:
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()  # an env.py that fails leaves its connection open
+    return subprocess.CompletedProcess(["alembic", *arguments], code, output.getvalue(), errors.getvalue())
 
 
 def copy_of_older(home: Path, newest: int) -> None:
     """Copy the package into a folder, as it may have been when it knew so many revisions."""
     for folder in ("eventstore", "alembic"):
-        shutil.copytree(ROOT / folder, home / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, home / folder)  # with the bytecode, which is as valid there
     shutil.copy(ROOT / "alembic.ini", home)
     _make_older(home / "eventstore", newest)
 

@@ -276,7 +276,7 @@ class Databases:
 
     def __init__(self, server_url: str) -> None:
         self._server = sqlalchemy.make_url(server_url)
-        self._engine = sqlalchemy.create_engine(self._server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        self._engine = sqlalchemy.create_engine(self._server, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
         self._prefix = f"eventstore_test_{uuid.uuid4().hex[:12]}"
         self._numbers = itertools.count(1)
         self._strategy = self._quickest_strategy()
@@ -296,6 +296,10 @@ class Databases:
             yield self._server.set(database=name)
         finally:
             self._execute(f"DROP DATABASE {self._quote(name)} WITH (FORCE)")
+
+    def close(self) -> None:
+        """Close the connections to the server, which are kept: a new one costs as much as dropping a database."""
+        self._engine.dispose()
 
     def _execute(self, statement: str) -> None:
         with self._engine.connect() as connection:
@@ -319,8 +323,10 @@ def postgres_server_url(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_databases(postgres_server_url: str) -> Databases:
-    return Databases(postgres_server_url)
+def postgres_databases(postgres_server_url: str) -> Iterator[Databases]:
+    databases = Databases(postgres_server_url)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(scope="session")

@@ -74,6 +74,7 @@ class Golden:
         return "\n".join([*lines, f"{lay_out(self.sql)};"])
 
 
+@cache
 def content(database: str) -> str:
     """Return what the file of a database should be."""
     title = f"-- What the store sends to {database}. Made by `{COMMAND}`: change the code, not this file."
@@ -81,10 +82,11 @@ def content(database: str) -> str:
     return "\n\n\n".join([title, *parts]) + "\n"
 
 
+@cache
 def sections(database: str) -> list[tuple[str, list[Golden]]]:
     """Return what the file has in it, with headings."""
     found = [
-        ("statements", compiled(DATABASES[database](), database)),
+        ("statements", compiled_plainly(database)),
         ("written as text", list(written_as_text(database))),
     ]
     older = DATABASES[database]()
@@ -95,6 +97,12 @@ def sections(database: str) -> list[tuple[str, list[Golden]]]:
         in_schema = compiled(PostgreSQLDialect(schema="Shop"), database)
         found.append(('with schema="Shop"', [each for each in in_schema if each.name in _SHOWN_IN_SCHEMA]))
     return found
+
+
+@cache
+def compiled_plainly(database: str) -> list[Golden]:
+    """Return all statements that are sent to a database by a store with no options, by module and name."""
+    return compiled(DATABASES[database](), database)
 
 
 def compiled(dialect: Dialect, database: str) -> list[Golden]:
@@ -122,8 +130,10 @@ def _show(argument: Any) -> str:
     return str(argument) if isinstance(argument, Enum) else repr(argument)
 
 
-def _public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+@cache
+def _public_functions() -> list[tuple[str, Callable[..., Any]]]:
     """Find each function that returns a statement, or makes functions that do; one for an expression is neither."""
+    functions = []
     for found in sorted(
         pkgutil.walk_packages(statements.__path__, f"{statements.__name__}."), key=lambda found: found.name
     ):
@@ -131,7 +141,8 @@ def _public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
         for name, function in sorted(vars(module).items()):
             is_own = getattr(function, "__module__", None) == module.__name__ and inspect.isroutine(function)
             if is_own and not name.startswith("_") and (_is_statement(function) or _makes_statements(function)):
-                yield found.name.removeprefix(f"{statements.__name__}."), function
+                functions.append((found.name.removeprefix(f"{statements.__name__}."), function))
+    return functions
 
 
 def _is_statement(function: Callable[..., Any]) -> bool:
@@ -146,6 +157,7 @@ def _is_statement(function: Callable[..., Any]) -> bool:
     )
 
 
+@cache
 def _makes_statements(function: Callable[..., Any]) -> bool:
     return get_origin(get_type_hints(inspect.unwrap(function))["return"]) is get_origin(Callable[..., Any])
 
@@ -224,7 +236,7 @@ def _users() -> dict[tuple[str, str], set[str]]:
     for path in _modules():
         if "statements" in path.relative_to(_PACKAGE).parts:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(_parsed(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(prefix):
                 module = str(node.module).removeprefix(prefix)
                 of_folder = [database for database in DATABASES if module.startswith(f"{database}.")]
@@ -233,8 +245,14 @@ def _users() -> dict[tuple[str, str], set[str]]:
     return users
 
 
+@cache
 def _modules() -> list[Path]:
     return sorted(path for path in _PACKAGE.rglob("*.py") if "testing" not in path.relative_to(_PACKAGE).parts)
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _databases_of(path: Path) -> list[str]:
@@ -262,7 +280,7 @@ def written_as_text(database: str) -> Iterator[Golden]:
         name = path.relative_to(_PACKAGE).as_posix()
         if name.startswith(("statements/", "migrations/")) or name in _REVISED or database not in _databases_of(path):
             continue
-        texts = dict.fromkeys(_texts(ast.parse(path.read_text(encoding="utf-8")), name))
+        texts = dict.fromkeys(_texts(_parsed(path), name))
         for where, text in sorted(texts, key=lambda found: found[0]):
             if _SQL.match(text.lstrip()):
                 yield Golden(where, text, {})

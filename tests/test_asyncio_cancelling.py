@@ -19,6 +19,7 @@ again_or_not = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @again_or_not
 async def test_an_append_is_stored_as_a_whole_or_not_and_can_be_repeated(
     any_url: str, cancelling: Cancelling, *, again: bool
@@ -114,6 +115,7 @@ async def test_a_transaction_that_is_cancelled_when_it_has_just_begun_is_left(
         await store.append("order-1", numbered(1), expected_version=1)
 
 
+@pytest.mark.slow
 async def test_a_read_says_that_it_was_interrupted(any_url: str, cancelling: Cancelling) -> None:
     async with AsyncEventStore.from_url(any_url, page_size=3) as store:
         await store.append("order-1", numbered(9), expected_version=ANY)

@@ -203,6 +203,7 @@ def test_a_joined_transaction_at_another_level_is_refused_and_stays_usable(store
     assert (store.stream_version("a-1"), store.stream_version("a-2")) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_transaction_locks_so_many_tags_and_no_more(store: EventStore) -> None:
     with store.transaction() as tx:
         for _ in range(300):
@@ -332,6 +333,7 @@ def test_decisions_are_right_at_each_default_level(make_engine: Callable[..., En
     assert courses.counts["stored"] > 0
 
 
+@pytest.mark.slow
 def test_decisions_are_right_if_many_tags_have_the_same_key(
     make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +399,7 @@ def test_the_judge_finds_a_blind_decision_if_the_boundary_is_the_highest_positio
         courses.judge()
 
 
+@pytest.mark.slow
 def test_of_16_requests_against_one_boundary_one_wins_in_each_of_60_rounds(store: EventStore) -> None:
     """Marten's #5300: a decision that was made between the read of the boundary and that of its events."""
     with ThreadPoolExecutor(16) as threads:

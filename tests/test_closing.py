@@ -75,6 +75,7 @@ def test_what_the_database_refuses_is_never_asked_of_it(postgres_engine: Engine)
     assert failed == []
 
 
+@pytest.mark.slow
 def test_a_store_that_was_made_before_the_migration_is_refused_by_the_check(new_engine: Engine) -> None:
     """It has looked at the tables when they could not say which streams have ended, and does not look again."""
     migrations.upgrade(new_engine, "es_0005")
@@ -95,6 +96,7 @@ def test_a_store_that_was_made_before_the_migration_is_refused_by_the_check(new_
         assert store.stream_version(stream_id) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tables", ["es_0007", "es_0008"])
 def test_the_check_of_old_and_of_new_tables_is_understood(new_engine: Engine, tables: str) -> None:
     """It refuses appends to several streams; its name does not say for which of the two reasons."""
@@ -303,6 +305,7 @@ def test_a_store_is_no_archive_of_its_own(store: EventStore, any_url: str) -> No
     again.dispose()
 
 
+@pytest.mark.slow
 def test_another_schema_of_the_database_can_be_the_archive(postgres_engine: Engine) -> None:
     migrations.upgrade(postgres_engine, schema="archive")
     store, archive = EventStore(postgres_engine), EventStore(postgres_engine, schema="archive")

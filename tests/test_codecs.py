@@ -130,6 +130,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
+@pytest.mark.slow
 @each_codec
 @given(value=values)
 @example(value=datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN))

@@ -115,6 +115,7 @@ def test_both_ways_read_the_same(data: bytes) -> None:
     assert outcome(MessagePackCodec().decode, data) == outcome(unpack, data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda data: b"\x91" + data, lambda data: b"\x81\xa1k" + data], ids=["list", "dict"])
 @pytest.mark.parametrize("depth", [1, 4, 5, 6, 100, 500, 1022, 1023, 1024, 1025, 5000])
 def test_both_ways_read_the_same_at_any_depth(depth: int, wrap: Callable[[bytes], bytes]) -> None:

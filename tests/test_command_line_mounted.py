@@ -89,6 +89,7 @@ def test_the_store_is_asked_for_only_when_a_command_needs_it(application: click.
         make_group("sqlite:///shop.db")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_the_schema_is_that_of_the_applications_store(application: click.Group, postgres_engine: Engine) -> None:
     store = EventStore(postgres_engine, schema="events")

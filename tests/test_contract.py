@@ -11,6 +11,7 @@ from sqlalchemy import Engine, create_engine
 
 from eventstore import EventStore, migrations
 from eventstore.backends.postgresql import dialect as postgresql
+from eventstore.testing._base import MakeStore
 from eventstore.testing.append_contract import AppendContract
 from eventstore.testing.boundary_contract import BoundaryContract
 from eventstore.testing.contract import EventStoreContract
@@ -32,6 +33,7 @@ class TestSQLiteFile(EventStoreContract):
         return sqlite_engine
 
 
+@pytest.mark.slow
 class TestSQLiteMemory(EventStoreContract):
     @pytest.fixture
     def engine(self) -> Iterator[Engine]:
@@ -39,10 +41,26 @@ class TestSQLiteMemory(EventStoreContract):
             yield store.engine
 
 
+class InPagesOfSeven(GlobalOrderContract):
+    """For engines of the application's: the three that run the whole contract read in pages of all sizes."""
+
+    @pytest.mark.parametrize("page_size", [7])
+    def test_filters_match_by_all_of_their_fields_and_any_of_them(self, make_store: MakeStore, page_size: int) -> None:
+        super().test_filters_match_by_all_of_their_fields_and_any_of_them(make_store, page_size)
+
+    @pytest.mark.parametrize("page_size", [7])
+    def test_a_limit_counts_events_that_match(self, make_store: MakeStore, page_size: int) -> None:
+        super().test_a_limit_counts_events_that_match(make_store, page_size)
+
+    @pytest.mark.parametrize("page_size", [7])
+    def test_backwards_the_same_events_come_the_newest_first(self, make_store: MakeStore, page_size: int) -> None:
+        super().test_backwards_the_same_events_come_the_newest_first(make_store, page_size)
+
+
 @pytest.mark.slow
 class TestSQLiteOfTheApplication(
     AppendContract,
-    GlobalOrderContract,
+    InPagesOfSeven,
     SnapshotContract,
     ListingContract,
     TransactionContract,
@@ -81,7 +99,7 @@ def postgres_url_with_schema(shared_postgres_url: str) -> str:
 class TestPostgreSQLInASchema(
     AppendContract,
     ReadContract,
-    GlobalOrderContract,
+    InPagesOfSeven,
     SnapshotContract,
     ListingContract,
     TransactionContract,
@@ -107,7 +125,7 @@ class TestPostgreSQLInASchema(
 
 @pytest.mark.slow
 class TestPostgreSQLOfTheApplication(
-    AppendContract, GlobalOrderContract, SnapshotContract, TransactionContract, RepositoryContract
+    AppendContract, InPagesOfSeven, SnapshotContract, TransactionContract, RepositoryContract
 ):
     """An engine whose own transactions are serializable."""
 
@@ -120,7 +138,7 @@ class TestPostgreSQLOfTheApplication(
 
 
 @pytest.mark.slow
-class TestPostgreSQLByCopy(AppendContract, GlobalOrderContract, TransactionContract, InlineContract):
+class TestPostgreSQLByCopy(AppendContract, InPagesOfSeven, TransactionContract, InlineContract):
     """Every append is made as those of very many events are: head first, then COPY."""
 
     @pytest.fixture
@@ -130,7 +148,7 @@ class TestPostgreSQLByCopy(AppendContract, GlobalOrderContract, TransactionContr
 
 
 @pytest.mark.slow
-class TestPostgreSQLWithCursorsOfTheApplication(AppendContract, GlobalOrderContract, SnapshotContract):
+class TestPostgreSQLWithCursorsOfTheApplication(AppendContract, InPagesOfSeven, SnapshotContract):
     """Its connections make cursors of their own kind, so results are text."""
 
     @pytest.fixture

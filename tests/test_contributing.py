@@ -62,6 +62,7 @@ def test_the_table_has_each_layer_once_from_the_top_down() -> None:
     assert table == [name for layer in layers() for name in layer.split(" | ")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("heading", "measure"), [("An append", trip_of_append), ("A batch", trip_of_batch)])
 def test_a_walk_goes_where_the_call_goes(heading: str, measure: Any, postgres_engine: Engine) -> None:
     section = LAYOUT.read_text().partition(f"### {heading}")[2].partition("\n## ")[0].partition("\n### ")[0]

@@ -40,6 +40,7 @@ class TestDjangoOnSQLite(OnDjango):
         """Use it."""
 
 
+@pytest.mark.slow
 class TestDjangoOnPostgreSQL(OnDjango):
     @pytest.fixture(autouse=True)
     def database(self, django_postgresql: dict[str, Any]) -> None:

@@ -76,6 +76,7 @@ def refused(path: Path, rows: list[dict[str, Any]], kind: type[EventStoreError],
     assert stored() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", ["json", "xml"])
 def test_what_was_dumped_is_loaded_into_an_empty_database(
     rows: dict[str, list[Any]], tmp_path: Path, format_: str

@@ -55,6 +55,7 @@ def test_without_zones_they_are_local(recorded_at: datetime, settings_of_time: A
         assert f"{local:%Y-%m-%d %H:%M:%S.%f}" in root.get("/admin/eventstore/event/1/change/").content.decode()
 
 
+@pytest.mark.slow
 def test_with_zones_they_are_the_same_points_in_time(recorded_at: datetime, settings_of_time: Any) -> None:
     with settings_of_time(USE_TZ=True, TIME_ZONE="Asia/Tokyo"):
         assert read("Event", "recorded_at") == recorded_at

@@ -736,6 +736,7 @@ def test_a_set_of_pydantic_models_is_refused_when_it_is_written() -> None:
 # --- threads
 
 
+@pytest.mark.slow
 def test_many_threads_read_while_one_registers() -> None:
     event_types = EventTypes()
     event_types.register("line", Line)

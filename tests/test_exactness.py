@@ -697,6 +697,7 @@ def test_whatever_state_is_saved_comes_back(state: Any, codec: Codec) -> None:
     assert described(states.decode(*encoded)) == described(state)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
 @given(events=st.lists(events().filter(lambda event: event is not None), min_size=1, max_size=3))
 def test_in_a_database_it_is_all_or_nothing(any_engine: Engine, events: list[Any]) -> None:

@@ -473,6 +473,7 @@ for name in {EXTRAS}:
 """
 
 
+@pytest.mark.slow
 def test_all_runs_without_the_extras_and_frames_say_what_they_need() -> None:
     code = """
 from eventstore import EventFilter, EventStore, NewEvent, Repository, migrations, projections, testing

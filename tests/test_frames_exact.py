@@ -260,6 +260,7 @@ def held_by(kind: Kind, cells: Cells) -> Cells:
     return [kind.held(cell) for cell in cells]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
 @given(drawn=columns(PANDAS))
 def test_what_a_data_frame_of_pandas_holds_is_appended_exactly_or_refused(
@@ -269,6 +270,7 @@ def test_what_a_data_frame_of_pandas_holds_is_appended_exactly_or_refused(
     check(store, data, held_in(drawn))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 @given(drawn=columns(POLARS))
 def test_what_a_data_frame_of_polars_holds_is_appended_exactly_or_refused(
@@ -277,6 +279,7 @@ def test_what_a_data_frame_of_polars_holds_is_appended_exactly_or_refused(
     check(store, pl.DataFrame({name: kind.column(cells) for name, (kind, cells) in drawn.items()}), held_in(drawn))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
 @given(rows=st.lists(st.dictionaries(names, nested), min_size=1, max_size=4))
 def test_mappings_are_appended_as_they_are(store: EventStore, rows: list[dict[str, Any]]) -> None:

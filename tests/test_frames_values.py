@@ -169,6 +169,7 @@ payloads = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.lists(payloads, min_size=1, max_size=4))
 def test_the_text_of_any_payload_is_decoded_to_it(store_of_values: EventStore, data: list[Any]) -> None:

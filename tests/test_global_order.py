@@ -314,6 +314,7 @@ with engine.connect() as connection:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["SIGKILL", "pg_terminate_backend"])
 def test_a_writer_that_dies_holds_nobody_back(
     store: EventStore, postgres_engine: Engine, postgres_url: str, how: str
@@ -395,6 +396,7 @@ def test_a_joined_store_can_not_subscribe(store: EventStore, postgres_engine: En
         store.join(connection).subscribe(after_position=0)
 
 
+@pytest.mark.slow
 def test_threads_that_share_a_store_miss_nothing(store: EventStore, postgres_engine: Engine) -> None:
     """One thread's look must not tell another that its writers have ended: it may have been taken before they began."""
     stop, missed = threading.Event(), []

@@ -18,6 +18,7 @@ from tests.golden_sql import (
     DOCS,
     FOLDER,
     compiled,
+    compiled_plainly,
     content,
     names,
     sections,
@@ -70,6 +71,7 @@ def normal(sql: str) -> str:
     return re.sub(r"(?<=\() | (?=\))", "", " ".join(sql.split()))
 
 
+@pytest.mark.slow
 def test_the_docs_show_statements_as_they_are_sent() -> None:
     pages = {path.name: path.read_text(encoding="utf-8") for path in DOCS}
     assert [name for name, page in pages.items() if page != with_statements(page)] == [], f"run `{COMMAND}`"
@@ -90,21 +92,20 @@ def test_a_statement_that_nothing_sends_is_removed() -> None:
 
 
 def test_all_that_code_can_name_is_in_the_files() -> None:
-    shown = {each.name.split("(")[0] for name in DATABASES for each in compiled(DATABASES[name](), name)}
+    shown = {each.name.split("(")[0] for name in DATABASES for each in compiled_plainly(name)}
     assert {".".join(each) for each in names()} <= shown
 
 
 @databases
 def test_every_statement_has_only_parameters_of_the_driver(database: str) -> None:
     """A list given to `in_`, say, is filled in by SQLAlchemy alone, and the store executes text."""
-    assert [each.name for each in compiled(DATABASES[database](), database) if "POSTCOMPILE" in each.sql] == []
+    assert [each.name for each in compiled_plainly(database) if "POSTCOMPILE" in each.sql] == []
 
 
 @databases
 def test_every_expression_parameter_and_alias_has_a_name_of_ours(database: str) -> None:
     """Not one of SQLAlchemy's, such as `anon_1`, `max_1` or `param_1`: people read this in pg_stat_statements."""
-    statements = compiled(DATABASES[database](), database)
-    assert {each.name: found for each in statements if (found := unnamed(each.sql))} == {}
+    assert {each.name: found for each in compiled_plainly(database) if (found := unnamed(each.sql))} == {}
 
 
 def test_what_has_no_name_of_ours_is_seen() -> None:
@@ -122,17 +123,18 @@ def test_what_has_no_name_of_ours_is_seen() -> None:
 
 
 def test_in_a_schema_statements_are_the_same_but_for_the_names_of_tables() -> None:
-    plain, in_schema = (compiled(PostgreSQLDialect(schema=schema), "postgresql") for schema in (None, "Shop"))
+    plain, in_schema = compiled_plainly("postgresql"), compiled(PostgreSQLDialect(schema="Shop"), "postgresql")
     assert [each.sql.replace('"Shop".', "") for each in in_schema] == [each.sql for each in plain]
 
 
 def test_for_django_statements_are_the_same_but_for_the_form_of_parameters() -> None:
-    plain, on_django = compiled(SQLiteDialect(), "sqlite"), compiled(SQLiteDialect(paramstyle="pyformat"), "sqlite")
+    plain, on_django = compiled_plainly("sqlite"), compiled(SQLiteDialect(paramstyle="pyformat"), "sqlite")
     assert [re.sub(r"%\((\w+)\)s", r":\1", each.sql).replace("%%", "%") for each in on_django] == [
         each.sql for each in plain
     ]
 
 
+@pytest.mark.slow
 def test_what_a_store_sends_is_in_the_file(any_engine: Engine) -> None:
     database = any_engine.dialect.name
     known = {each.sql for _, found in sections(database) for each in found}

@@ -218,6 +218,7 @@ def append_in_all_threads(store: EventStore, *, threads: int, appends: int) -> N
     assert len({(each.stream_id, each.version) for each in results}) == len(results)
 
 
+@pytest.mark.slow
 def test_every_result_is_the_stored_row(any_engine: Engine) -> None:
     append_in_all_threads(EventStore(any_engine, group_commit=True), threads=64, appends=16)
 

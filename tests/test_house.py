@@ -47,6 +47,7 @@ WAYS: Final = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "measure"), [("append", trip_of_append), ("batch", trip_of_batch)])
 def test_the_way_does_not_become_longer(what: str, measure: Callable[[str], Trip], any_url: str) -> None:
     way = WAYS[what, sqlalchemy.make_url(any_url).get_backend_name(), SERIES]

@@ -38,6 +38,7 @@ def test_history_can_not_be_changed(store: EventStore, any_engine: Engine) -> No
     assert types(store) == ["placed", "paid", "shipped"]
 
 
+@pytest.mark.slow
 def test_history_can_not_be_changed_in_a_schema_of_its_own(new_postgres_engine: Engine) -> None:
     schema = "My Events"
     migrations.upgrade(new_postgres_engine, schema=schema)

@@ -91,6 +91,7 @@ def test_the_pool_is_closed_with_the_last_store_of_it_and_not_before(sqlite_path
     assert engine.pool is not pool
 
 
+@pytest.mark.slow
 def test_an_engine_of_the_applications_is_left_alone(sqlite_engine: Engine) -> None:
     pool = sqlite_engine.pool
     with inline(EventStore(sqlite_engine), listing(seen=[])) as store:

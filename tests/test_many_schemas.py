@@ -27,6 +27,7 @@ def compiled_alone(statement: Any, schema: str) -> tuple[str, dict[str, Any]]:
     return sql, constants
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", ["tenant_a", 'say "hi"', "%(schema)s", "a:b"])
 def test_the_sql_for_a_schema_is_as_if_compiled_for_it_alone(schema: str) -> None:
     dialect, seen = PostgreSQLDialect(schema=schema), 0
@@ -45,6 +46,7 @@ def test_the_sql_for_a_schema_is_as_if_compiled_for_it_alone(schema: str) -> Non
     assert seen > 100
 
 
+@pytest.mark.slow
 def test_what_a_process_keeps_does_not_grow_with_the_number_of_schemas() -> None:
     """It is the text of the last thousand statements; and a store makes its tables only if they are asked for."""
 
@@ -71,6 +73,7 @@ def test_a_bad_name_is_refused_when_the_store_is_made(schema: Any) -> None:
         EventStore(create_engine("postgresql+psycopg:///shop"), schema=schema)
 
 
+@pytest.mark.slow
 def test_a_store_keeps_its_tables() -> None:
     engine = create_engine("postgresql+psycopg:///shop")
     store = EventStore(engine, schema="tenant_a")

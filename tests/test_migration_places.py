@@ -181,6 +181,7 @@ def test_a_schema_that_came_before_that_of_the_tables_is_refused_and_named(deplo
     assert migrations.current(deployer) == "es_0003"
 
 
+@pytest.mark.slow
 def test_the_ways_out_of_a_schema_before_that_of_the_tables_lead_out(
     deployer: Engine, new_postgres_engine: Engine
 ) -> None:
@@ -194,6 +195,7 @@ def test_the_ways_out_of_a_schema_before_that_of_the_tables_lead_out(
     assert migrations.verify(deployer) == []
 
 
+@pytest.mark.slow
 def test_the_version_table_that_a_downgrade_has_left_elsewhere_is_noticed(
     new_postgres_engine: Engine, with_path: Callable[[str], Engine]
 ) -> None:

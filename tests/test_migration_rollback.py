@@ -32,6 +32,7 @@ def make_newer(engine: Engine, *, breaking: int = 1, version: int = NEWER) -> No
         connection.execute(text("UPDATE es_schema SET version = :version, breaking_version = :breaking"), row)
 
 
+@pytest.mark.slow
 def test_tables_that_are_newer_and_fit_need_no_upgrade(new_engine: Engine) -> None:
     make_newer(new_engine)
     before, said = catalog(new_engine), []
@@ -57,6 +58,7 @@ def test_tables_that_are_newer_and_do_not_fit_are_refused(new_engine: Engine) ->
         assert CliRunner().invoke(main, [command, "--url", url_of(new_engine)]).exit_code == 5
 
 
+@pytest.mark.slow
 def test_what_newer_code_has_done_is_undone_by_newer_code(new_engine: Engine) -> None:
     make_newer(new_engine)
     for revision in ("es_0003", "-1", "base"):

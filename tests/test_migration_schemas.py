@@ -182,6 +182,7 @@ def test_the_command_prints_a_line_each_and_a_summary(new_postgres_engine: Engin
     assert again == {"schemas": 3, "migrated": [], "unchanged": 3, "failed": []}
 
 
+@pytest.mark.slow
 def test_the_exit_code_is_that_of_the_failures(new_postgres_engine: Engine) -> None:
     make_older(new_postgres_engine, "tenant_b")
     migrations.upgrade(new_postgres_engine, OLDER, schema="tenant_a")

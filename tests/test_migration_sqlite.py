@@ -68,6 +68,7 @@ def test_connections_that_were_open_before_check_the_new_constraints(
             connection.execute(insert, {"stream_id": "x" * 256})
 
 
+@pytest.mark.slow
 def test_a_failed_migration_leaves_the_definitions_as_they_were_on_its_own_connection(tmp_path: Path) -> None:
     engine = engine_for(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=StaticPool)
     migrations.upgrade(engine, "es_0001")

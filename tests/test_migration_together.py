@@ -164,6 +164,7 @@ def test_a_history_of_theirs_does_not_begin_with_tables_that_ours_has_made(tmp_p
 # --- a lock that is lost
 
 
+@pytest.mark.slow
 def test_another_process_that_has_gone_on_meanwhile_is_named(new_postgres_engine: Engine) -> None:
     engine = new_postgres_engine
     migrations.upgrade(engine, "es_0002")

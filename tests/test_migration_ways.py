@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from eventstore import EventStore, InvalidInput, NewEvent, migrations
 from eventstore.errors import DirectConnectionRequired, MigrationError, SchemaMissing
-from tests.fix_migrations import ROOT, catalog, run_alembic, url_of
+from tests.fix_migrations import ROOT, alembic_in, catalog, run_alembic, url_of
 from tests.pgbouncer import PgBouncer
 from tests.postgresql.launcher import find_binaries
 
@@ -118,6 +118,7 @@ def test_sqlite_can_be_printed_as_far_as_it_goes() -> None:
 APPLICATION_ENV = """
 from alembic import context
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine
+from sqlalchemy.pool import NullPool
 
 from eventstore import migrations
 
@@ -129,7 +130,7 @@ def theirs(name, type_, parent_names):
     return name != "not_in_the_models"
 
 
-engine = create_engine(context.config.get_main_option("sqlalchemy.url"))
+engine = create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=NullPool)
 with engine.connect() as connection:
     {begin}
     context.configure(
@@ -203,7 +204,10 @@ class Application:
         command = [sys.executable, "-m", "alembic", *arguments]
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def alembic(self, *arguments: str, python: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
+    def alembic(self, *arguments: str, python: tuple[str, ...] | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run it in this process; if options for Python are given, be they none, in one of its own."""
+        if python is None:
+            return alembic_in(self.folder, *arguments)
         command = [sys.executable, *python, "-m", "alembic", *arguments]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
 

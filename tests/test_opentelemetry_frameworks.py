@@ -168,6 +168,7 @@ def request_of_django(telemetry: Telemetry) -> None:
         assert Client().post("/orders/").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_request_to_django_is_one_tree(django_database: dict[str, Any], telemetry: Telemetry) -> None:
     request_of_django(telemetry)
     check_request(telemetry, url_of(django_database), statements_in=set())

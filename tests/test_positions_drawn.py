@@ -99,6 +99,7 @@ def numbers(engine: Engine) -> list[int]:
     return [position for position, _ in stored(engine)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_nothing_is_appended_behind_data_that_were_loaded_without_their_sequence(
     loaded: Engine, write: Callable[[EventStore], object]

@@ -36,6 +36,7 @@ def dump(engine: Engine, schema: str) -> list[str]:
     return [line for line in lines if line.strip() and not line.startswith(("--", "\\"))]
 
 
+@pytest.mark.slow
 def test_any_name_can_be_provisioned(new_postgres_engine: Engine) -> None:
     for name in NAMES:
         assert migrations.provision(new_postgres_engine, name)
@@ -46,6 +47,7 @@ def test_any_name_can_be_provisioned(new_postgres_engine: Engine) -> None:
         assert [event.position for event in store.read_all()] == [1]
 
 
+@pytest.mark.slow
 def test_the_dump_is_that_of_all_revisions(new_postgres_engine: Engine) -> None:
     migrations.upgrade(new_postgres_engine, schema="Migrated")
     migrations.provision(new_postgres_engine, "Provisioned")
@@ -62,6 +64,7 @@ def test_it_is_idempotent(new_postgres_engine: Engine) -> None:
     assert [event.stream_id for event in store.read_all()] == ["order-1"]
 
 
+@pytest.mark.slow
 def test_older_and_interrupted_tables_are_brought_to_the_newest_revision(new_postgres_engine: Engine) -> None:
     migrations.upgrade(new_postgres_engine, "es_0003", schema="older")
     assert not migrations.provision(new_postgres_engine, "older")
@@ -172,6 +175,7 @@ print(sum(migrations.provision(engine, f"tenant_{number}") for number in range(1
 """
 
 
+@pytest.mark.slow
 def test_two_processes_provision_the_same_tenants(new_postgres_engine: Engine, tmp_path: Path) -> None:
     script = tmp_path / "provision.py"
     script.write_text(PROVISION_MANY)

@@ -121,6 +121,7 @@ def test_importing_imports_neither_alembic_nor_a_driver() -> None:
     assert modules_after("import eventstore") & unwanted == set()
 
 
+@pytest.mark.slow
 def test_importing_imports_nothing_that_a_process_that_appends_does_not_need() -> None:
     unwanted = {
         f"eventstore.{name}" for name in ("cli", "contrib", "maintenance", "migrations", "projections", "transfer")
@@ -128,13 +129,16 @@ def test_importing_imports_nothing_that_a_process_that_appends_does_not_need() -
     assert modules_after("import eventstore") & unwanted == set()
 
 
+@pytest.mark.slow
 def test_running_on_sqlite_imports_neither_alembic_nor_psycopg() -> None:
     assert modules_after("import eventstore; eventstore.EventStore.in_memory()") & {"alembic", "psycopg"} == set()
 
 
+@pytest.mark.slow
 def test_migrations_are_imported_when_asked_for() -> None:
     assert "alembic" in modules_after("from eventstore import migrations")
 
 
+@pytest.mark.slow
 def test_a_worker_needs_no_alembic() -> None:
     assert "alembic" not in modules_after("from eventstore import Projection, Worker")

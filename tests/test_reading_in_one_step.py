@@ -92,6 +92,7 @@ def test_an_object_comes_back_equal(value: Simple) -> None:
     store.close()
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from([*Simple.__dataclass_fields__, "unknown"]), plain))
 def test_whatever_is_stored_one_step_makes_the_same_or_nothing(stored: dict[str, Any]) -> None:
     codec, read = MessagePackCodec(), reader(Simple)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hatch_build import for_an_index
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +30,7 @@ def test_ci_runs_the_same_test_command() -> None:
     assert command_under("Test it") in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
+@pytest.mark.slow
 def test_the_first_example_leaves_no_connection_open() -> None:
     """Since Python 3.13, sqlite3 warns of one, when it is collected; then it can only be printed."""
     code = README.split("```python\n")[1].split("```")[0]

@@ -379,6 +379,7 @@ def test_a_transaction_over_several_is_repeated_as_a_whole(postgres_engine: Engi
     assert (accounts.load("from").state.balance, accounts.load("to").state.balance) == (Decimal(8), Decimal(4))
 
 
+@pytest.mark.slow
 def test_a_transaction_begun_by_a_store_of_another_schema_is_joined(postgres_engine: Engine) -> None:
     migrations.upgrade(postgres_engine, schema="other")
     here = EventStore(postgres_engine, event_types=event_types)

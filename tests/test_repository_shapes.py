@@ -133,6 +133,7 @@ def test_every_kind_of_class_shows_its_fields(cls: type) -> None:
         assert "Entry(version: int" in text
 
 
+@pytest.mark.slow
 def test_shapes_are_the_same_in_every_process() -> None:
     names = [cls.__name__ for cls in KINDS[:-1]]
     code = (

@@ -66,6 +66,7 @@ def test_the_printed_sql_makes_a_schema_of_any_name(engine: Engine, name: str) -
     assert migrations.verify(engine, schema=name) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a$$b", "tenant$1"])
 @pytest.mark.parametrize(
     "damage",
@@ -90,6 +91,7 @@ def test_remedies_in_a_schema_of_any_name_are_right(engine: Engine, name: str, d
     assert migrations.verify(engine, schema=name) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["100%", "%(x)s"])
 def test_the_global_order_waits_for_an_append_under_way_in_such_a_schema(engine: Engine, name: str) -> None:
     migrations.upgrade(engine, schema=name)
@@ -102,6 +104,7 @@ def test_the_global_order_waits_for_an_append_under_way_in_such_a_schema(engine:
     assert [event.event_type for event in store.read_all()] == ["first", "second"]
 
 
+@pytest.mark.slow
 def test_subscriptions_are_told_in_such_a_schema(engine: Engine) -> None:
     migrations.upgrade(engine, schema="100%:x")
     store = EventStore(engine, schema="100%:x", notify=True)

@@ -298,6 +298,7 @@ def interrupted(call: Callable[[], object], number: int) -> str | None:
     return interruption.function
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("events", [1, 2])
 def test_an_interrupt_at_any_point_leaves_no_transaction_and_no_connection(url: str, events: int) -> None:
     engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=1)

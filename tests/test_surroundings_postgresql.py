@@ -526,6 +526,7 @@ def test_what_the_server_refuses_is_told_in_its_words_and_nothing_is_stored(
         assert EventStore(holder).stream_version("note-1") == before.version
 
 
+@pytest.mark.slow
 def test_a_user_who_may_only_read_reads_and_is_refused_by_name(shared_url: str) -> None:
     with (
         engine_with(shared_url) as holder,

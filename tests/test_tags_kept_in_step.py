@@ -62,6 +62,7 @@ def test_verify_finds_what_is_not_in_step_and_repair_makes_it_so(store: EventSto
     store.append("b-1", NewEvent("x"), expected_version=ANY, condition=store.read_boundary(COURSE))
 
 
+@pytest.mark.slow
 def test_an_export_and_its_import_keep_tags(store: EventStore, tmp_path: Path) -> None:
     transfer.export_events(store, tmp_path / "all.jsonl")
     copy = EventStore(create_engine(f"sqlite:///{migrated_sqlite(tmp_path)}"))

@@ -99,6 +99,7 @@ def by_connecting(url: str, tenant: str) -> None:
         migrations.upgrade(engine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upgrade", [by_hook, by_options, by_connecting])
 def test_migrations_land_in_the_schema_of_the_tenant(url: str, upgrade: Callable[[str, str], None]) -> None:
     upgrade(url, "tenant_b")
@@ -181,6 +182,7 @@ def test_each_tenant_has_its_own_projections(store: EventStore, migrated: Engine
 # --- readers miss nothing
 
 
+@pytest.mark.slow
 def test_readers_of_each_tenant_wait_for_their_own_open_appends(store: EventStore, migrated: Engine) -> None:
     """Each subscription runs in a thread with the context of its tenant; one tenant's lock holds up the other's not."""
     subscribers = {}
@@ -222,6 +224,7 @@ def set_last_position(engine: Engine, position: int) -> None:
         connection.execute(text(f"SELECT setval(pg_get_serial_sequence('es_events', 'position'), {position})"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joins", [False, True])
 def test_positions_that_come_from_behind_are_refused_for_each_tenant(
     store: EventStore, migrated: Engine, url: str, *, joins: bool

@@ -106,6 +106,7 @@ def emptied(engine: Engine) -> EventStore:
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("format_", list(Format))
 def test_damaged_files_are_refused_by_name(any_engine: Engine, format_: Format, rounds: int) -> None:

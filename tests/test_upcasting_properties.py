@@ -75,6 +75,7 @@ def steps(draw: st.DrawFn) -> Steps:
 shapes = st.tuples(st.sampled_from(TYPES), st.sampled_from(VERSIONS))
 
 
+@pytest.mark.slow
 @given(steps(), shapes)
 def test_a_chain_is_its_steps_one_after_the_other(drawn: Steps, shape: Shape) -> None:
     assert drawn.registry().upcast(*shape, []) == drawn.by_hand(shape, [])

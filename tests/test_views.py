@@ -448,6 +448,7 @@ print(OrderPlaced.objects.get(customer="Ada").stream_id)
 """
 
 
+@pytest.mark.slow
 def test_django_reads_the_views(store: EventStore, views: EventViews, tmp_path: Path) -> None:
     store.append("all-1", EXAMPLES, expected_version=0)
     store.append("order-1", [OrderPlaced("Ada", Decimal("1.50"))], expected_version=0)

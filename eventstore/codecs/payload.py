@@ -157,7 +157,7 @@ class PayloadCodec:
 
     def _locate(self, value: Any, error: Exception, *, typed: bool) -> tuple[str, Any, str]:
         """Return path, value and problem of the innermost part that can't be encoded."""
-        path = "$"
+        path, outer = "$", [value]
         for _ in range(_MAX_STEPS):
             for step, part in _parts(value, typed=typed):
                 try:
@@ -167,6 +167,9 @@ class PayloadCodec:
                     break
             else:
                 return path, value, _problem(error)
+            if any(value is each for each in outer):  # it contains itself: any longer path would do as well
+                break
+            outer.append(value)
         return path, value, TOO_DEEP
 
 

@@ -36,6 +36,11 @@ class ContractBase:
         return make_store()
 
 
+def is_test_of(contract: type[ContractBase], request: pytest.FixtureRequest) -> bool:
+    """Return whether the test is one of this part of the contract: a fixture with `autouse` runs for all parts."""
+    return request.function.__name__ in vars(contract)
+
+
 def numbered(count: int, first: int = 1) -> list[NewEvent]:
     """Return events with consecutive numbers."""
     return [NewEvent("counted", {"number": number}) for number in range(first, first + count)]

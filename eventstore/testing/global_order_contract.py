@@ -40,11 +40,13 @@ StoredRow = tuple[int, str, str, str, tuple[str, ...]]
 
 def fill(store: EventStore, *, tagged: bool) -> list[StoredRow]:
     """Append 60 events to 12 streams; return position, type, category, stream id and tags of each."""
+    appends = []
     for number in range(60):
         category, instance = CATEGORIES[number % 3], number % 12
         tags = [f"half:{number % 2}", f"third:{number % 3}", *(["rare"] if number % 20 == 7 else [])]
         event = NewEvent(TYPES[number * 7 // 5 % 3], {"number": number}, tags=tags if tagged else [])
-        store.append(f"{category}-{instance}", [event], expected_version=ANY)
+        appends.append(Append(f"{category}-{instance}", [event], expected_version=ANY))
+    store.append_many(appends)
     return [
         (event.position, event.event_type, event.category, event.stream_id, event.tags) for event in store.read_all()
     ]

@@ -18,7 +18,7 @@ from eventstore import (
 )
 from eventstore.events import STREAM_ARCHIVED_EVENT, STREAM_DELETED_EVENT
 from eventstore.projections import Projection, inline
-from eventstore.testing._base import ContractBase, MakeStore, numbered, numbers
+from eventstore.testing._base import ContractBase, MakeStore, is_test_of, numbered, numbers
 from eventstore.testing.projection_contract import PAYLOAD
 from eventstore.transfer import Format, export_events, import_events
 
@@ -175,8 +175,9 @@ class InlineContract(ContractBase):
     """The contract of inline projections on every database."""
 
     @pytest.fixture(autouse=True)
-    def _read_models(self, engine: Engine) -> None:
-        metadata.create_all(engine)
+    def _read_models(self, request: pytest.FixtureRequest) -> None:
+        if is_test_of(InlineContract, request) or "two" in request.fixturenames:
+            metadata.create_all(request.getfixturevalue("engine"))
 
     @pytest.fixture
     def two(self, store: EventStore) -> EventStore:

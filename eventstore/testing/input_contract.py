@@ -228,8 +228,9 @@ class InputContract(ContractBase):
     def test_data_that_contains_itself(self, store: EventStore) -> None:
         endless: list[Any] = []
         endless.append(endless)
-        with pytest.raises(EncodingError):
+        with pytest.raises(EncodingError) as error:
             store.append("order-1", [NewEvent("broken", endless)], expected_version=0)
+        assert error.value.path == "$[0]"
 
     def test_bad_metadata(self, store: EventStore) -> None:
         for metadata, path in BAD_METADATA:

@@ -32,7 +32,7 @@ from eventstore.projections import (
     Worker,
     inline,
 )
-from eventstore.testing._base import ContractBase
+from eventstore.testing._base import ContractBase, is_test_of
 
 PAYLOAD = "0042-4242"
 
@@ -107,8 +107,9 @@ class ProjectionContract(ContractBase):
     """The contract of projections on every database."""
 
     @pytest.fixture(autouse=True)
-    def _tables(self, engine: Engine) -> None:
-        metadata.create_all(engine)
+    def _tables(self, request: pytest.FixtureRequest) -> None:
+        if is_test_of(ProjectionContract, request):
+            metadata.create_all(request.getfixturevalue("engine"))
 
     def test_events_are_handled_once_and_in_order(self, store: EventStore) -> None:
         positions = [append(store, f"order-{number % 3}") for number in range(10)]
