@@ -35,6 +35,9 @@ def damage(engine: Engine, *statements: str) -> None:
             connection.execute(text(statement))
 
 
+GENERATIONS = ((1, "", ""), (2, "", ""))
+"""After a repair: one of what it has deleted, one of what it has stored."""
+
 DAMAGES = (
     "DELETE FROM es_event_tags WHERE tag = 's:1'",
     "UPDATE es_event_tags SET event_type = 'x' WHERE tag = 's:2'",
@@ -56,7 +59,7 @@ def test_verify_finds_what_is_not_in_step_and_repair_makes_it_so(store: EventSto
     assert not any("course:1" in str(finding) or "s:1" in str(finding) for finding in findings)
     (repaired,) = repair(store, plan(findings))
     assert "es_event_tags" in str(repaired)
-    assert (list(verify(store)), rows(store.engine)) == ([], [(1, "", ""), *right])
+    assert (list(verify(store)), rows(store.engine)) == ([], sorted([*GENERATIONS, *right]))
     with pytest.raises(BoundaryChanged):
         store.append("b-1", NewEvent("x"), expected_version=ANY, condition=boundary)
     store.append("b-1", NewEvent("x"), expected_version=ANY, condition=store.read_boundary(COURSE))
@@ -114,4 +117,4 @@ def test_tables_that_are_made_again_are_filled_by_repair(any_engine: Engine, sto
     migrations.upgrade(any_engine)
     assert rows(any_engine) == []
     list(repair(store, plan(verify(store))))
-    assert rows(any_engine) == [(1, "", ""), *right]
+    assert rows(any_engine) == sorted([*GENERATIONS, *right])
