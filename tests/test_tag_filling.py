@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import ANY, EventFilter, EventStore, EventTypes, NewEvent, RecordedEvent, maintenance, migrations
@@ -314,6 +314,26 @@ def test_a_stream_that_is_deleted_meanwhile_leaves_no_tags(
     assert filling.result().tagged == 0
     assert is_right(postgres_store)
     postgres_store.engine.dispose()
+
+
+@pytest.mark.postgresql
+def test_a_deletion_that_begins_before_the_tags_are_committed_deletes_them(
+    postgres_store: EventStore, threads: ThreadPoolExecutor
+) -> None:
+    plain, deleting = EventStore(create_engine(postgres_store.engine.url)), []
+
+    def delete(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if "max(tag.position), 0) + 1" in statement:  # the last one
+            options: dict[str, Any] = {"expected_version": 4, "reason": "test"}
+            deleting.append(start_waiting(threads, connection, plain.delete_stream, "a-1", **options))
+
+    event.listen(postgres_store.engine, "before_cursor_execute", delete)
+    assert fill_tags(postgres_store).tagged == 2
+    assert deleting[0].result().version == 5
+    event.remove(postgres_store.engine, "before_cursor_execute", delete)
+    assert is_right(postgres_store)
+    for store in (plain, postgres_store):
+        store.engine.dispose()
 
 
 # --- on the command line
