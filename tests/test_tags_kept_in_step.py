@@ -118,3 +118,20 @@ def test_tables_that_are_made_again_are_filled_by_repair(any_engine: Engine, sto
     assert rows(any_engine) == []
     list(repair(store, plan(verify(store))))
     assert rows(any_engine) == sorted([*GENERATIONS, *right])
+
+
+@pytest.mark.postgresql
+def test_a_key_without_the_event_type_that_it_includes_is_found_and_repaired(postgres_engine: Engine) -> None:
+    """A decision would then read each event that has its tag, whatever its type."""
+    store = EventStore(postgres_engine)
+    key = "ADD CONSTRAINT es_event_tags_pkey PRIMARY KEY (tag, position)"
+    damage(postgres_engine, f"ALTER TABLE es_event_tags DROP CONSTRAINT es_event_tags_pkey, {key}")
+    store.append("a-1", NewEvent("opened", tags=["course:1"]), expected_version=ANY)
+    (finding,) = migrations.verify(postgres_engine)
+    assert (finding.kind, finding.name) == (FindingKind.CONSTRAINT_MISSING, "es_event_tags_pkey")
+    assert (finding.found, finding.expected) == (
+        'is PRIMARY KEY USING btree (tag, "position")',
+        'PRIMARY KEY USING btree (tag, "position") INCLUDE (event_type)',
+    )
+    list(repair(store, plan(verify(store))))
+    assert list(verify(store)) == []
