@@ -26,6 +26,7 @@ _FORMAT_HELP = "The format of the file. Defaults to that of its suffix: .jsonl o
 @click.option("--category", "categories", multiple=True, help="Only streams of this category; may be repeated.")
 @click.option("--stream", "stream_ids", multiple=True, help="Only this stream; may be repeated.")
 @click.option("--type", "event_types", multiple=True, help="Only this event type, for analysis; may be repeated.")
+@click.option("--tag", "tags", multiple=True, help="Only events with this tag, for analysis; may be repeated.")
 @click.option("--after", "after_position", type=int, default=0, help="Only events after this position.")
 @click.option("--resume", is_flag=True, help="Continue an existing file after its last event.")
 @click.option("--snapshots", is_flag=True, help="Also export the snapshots.")
@@ -41,16 +42,17 @@ def export(
     categories: tuple[str, ...],
     stream_ids: tuple[str, ...],
     event_types: tuple[str, ...],
+    tags: tuple[str, ...],
     force: bool,
     **options: Any,
 ) -> None:
     """Write events to FILE as JSON Lines or Parquet; - is stdout.
 
     The export is complete up to a position and has each event once, even if other processes append in the meantime.
-    It prints the position: pass that as --after the next time. With several of --category, --stream and --type, an
-    event must match all of them.
+    It prints the position: pass that as --after the next time. With several of --category, --stream, --type and --tag,
+    an event must match all of them, and have all tags.
     """
-    named = {"categories": categories, "stream_ids": stream_ids, "event_types": event_types}
+    named = {"categories": categories, "stream_ids": stream_ids, "event_types": event_types, "tags": tags}
     fields: dict[str, Any] = {field: values for field, values in named.items() if values}
     is_stdout = str(file) == "-"
     if is_stdout and as_json:
