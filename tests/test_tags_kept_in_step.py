@@ -1,12 +1,13 @@
 """The table of tags is what the metadata of events says: after imports, archives, repairs, and on new tables."""
 
+import json
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from eventstore import ANY, EventFilter, EventStore, NewEvent, migrations, transfer
-from eventstore.errors import BoundaryChanged, DamagedExport, SchemaOutdated
+from eventstore.errors import BoundaryChanged, DamagedExport, ImportConflict, InvalidInput, SchemaOutdated
 from eventstore.findings import FindingKind
 from eventstore.maintenance import plan, repair, verify
 from tests.fix_engines import changing_history, migrated_sqlite
@@ -65,17 +66,34 @@ def test_verify_finds_what_is_not_in_step_and_repair_makes_it_so(store: EventSto
     store.append("b-1", NewEvent("x"), expected_version=ANY, condition=store.read_boundary(COURSE))
 
 
-def test_an_export_and_its_import_keep_tags(store: EventStore, tmp_path: Path) -> None:
-    transfer.export_events(store, tmp_path / "all.jsonl")
+@pytest.mark.parametrize("name", ["all.jsonl", "all.parquet"])
+def test_an_export_and_its_import_keep_tags(store: EventStore, tmp_path: Path, name: str) -> None:
+    transfer.export_events(store, tmp_path / name)
     copy = EventStore(create_engine(f"sqlite:///{migrated_sqlite(tmp_path)}"))
-    transfer.import_events(copy, tmp_path / "all.jsonl", keep_positions=True)
+    transfer.import_events(copy, tmp_path / name, keep_positions=True)
     assert rows(copy.engine) == rows(store.engine)
     assert [event.tags for event in copy.read_all()] == [event.tags for event in store.read_all()]
     assert list(verify(copy)) == []
-    transfer.import_events(copy, tmp_path / "all.jsonl", keep_positions=True)
+    transfer.import_events(copy, tmp_path / name, keep_positions=True)
     boundary = copy.read_boundary(COURSE)
     assert copy.append("b-1", NewEvent("x"), expected_version=ANY, condition=boundary).version == 1
     copy.engine.dispose()
+
+
+def test_an_export_by_tags_has_these_events_and_no_streams_and_its_errors_name_no_tag(
+    store: EventStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "some.jsonl"
+    assert transfer.export_events(store, path, COURSE).events == 3
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [line["kind"] for line in lines] == ["export", "event", "event", "event", "end"]
+    assert transfer.export_events(store, path, COURSE, resume=True).events == 0
+    for others in ([], [EventFilter(tags=["s:1"])]):
+        with pytest.raises(InvalidInput, match="an export of events with tags, so") as refused:
+            transfer.export_events(store, path, *others, resume=True)
+        assert not any(tag in str(refused.value) for tag in ("course:1", "s:1"))
+    with EventStore.in_memory() as copy, pytest.raises(ImportConflict, match="filtered by event type or tag"):
+        transfer.import_events(copy, path)
 
 
 def test_bad_tags_in_a_file_are_refused_and_older_tables_too(store: EventStore, tmp_path: Path) -> None:
