@@ -1,16 +1,23 @@
 """The table of tags is what the metadata of events says: after imports, archives, repairs, and on new tables."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from eventstore import ANY, EventFilter, EventStore, NewEvent, migrations, transfer
+from eventstore import ANY, Append, EventFilter, EventStore, EventTypes, NewEvent, migrations, transfer
+from eventstore.contrib import frames
+from eventstore.decisions import Decision
 from eventstore.errors import BoundaryChanged, DamagedExport, ImportConflict, InvalidInput, SchemaOutdated
 from eventstore.findings import FindingKind
-from eventstore.maintenance import plan, repair, verify
+from eventstore.maintenance import fill_tags, plan, repair, verify
+from eventstore.projections import Projection, Worker
+from tests.fix_command_line import CommandLine
 from tests.fix_engines import changing_history, migrated_sqlite
+from tests.fix_migrations import url_of
 
 COURSE = EventFilter(tags=["course:1"])
 
@@ -153,3 +160,58 @@ def test_a_key_without_the_event_type_that_it_includes_is_found_and_repaired(pos
     )
     list(repair(store, plan(verify(store))))
     assert list(verify(store)) == []
+
+
+@dataclass(frozen=True)
+class Opened:
+    course_id: str
+
+
+def test_on_older_tables_whatever_uses_tags_names_the_command_and_writes_nothing(
+    any_engine: Engine, tmp_path: Path
+) -> None:
+    with EventStore.in_memory() as other:
+        boundary = other.read_boundary(COURSE)
+    migrations.downgrade(any_engine, "es_0008")
+    event_types = EventTypes()
+    event_types.register("opened", Opened, tags={"course": "course_id"})
+    store = EventStore(any_engine, event_types=event_types)
+    tagged, plain = NewEvent("a", tags=["x"]), NewEvent("a")
+    projection = Projection("tagged", COURSE)
+    projection.on("a")(lambda *_: None)
+    decision = Decision(
+        store, queries=lambda: [COURSE], initial=int, evolve=lambda state, _: state, decide=lambda _: [plain]
+    )
+    uses: list[Callable[[], object]] = [
+        lambda: store.append("a-1", tagged, expected_version=ANY),
+        lambda: store.append("a-1", [plain, tagged], expected_version=ANY),
+        lambda: store.append("a-1", Opened("c1"), expected_version=ANY),
+        lambda: store.append("a-1", plain, expected_version=ANY, condition=boundary),
+        lambda: store.append_many([Append("a-1", tagged, expected_version=ANY)]),
+        lambda: store.append_many([Append("a-1", plain, expected_version=ANY)], condition=boundary),
+        lambda: store.read_boundary(COURSE),
+        lambda: list(store.read_all(COURSE)),
+        lambda: list(store.read_all(COURSE, backwards=True)),
+        lambda: next(iter(store.subscribe(COURSE, after_position=0))),
+        lambda: frames.read_all(store, COURSE).table(),
+        lambda: transfer.export_events(store, tmp_path / "tagged.jsonl", COURSE),
+        lambda: Worker(store, projection).run_until_caught_up(),
+        decision.execute,
+        lambda: fill_tags(store),
+    ]
+    store.append("b-1", plain, expected_version=0)
+    for use in uses:
+        with pytest.raises(SchemaOutdated, match="eventstore migrate"):
+            use()
+    run = CommandLine(url_of(any_engine))
+    for arguments in (
+        ["tail", "--tag", "x"],
+        ["append", "a-1", "{}", "--type", "a", "--tag", "x", "--expected-version", "any"],
+    ):
+        refused = run(*arguments)
+        assert (refused.exit_code, "eventstore migrate" in refused.stderr) == (4, True)
+    assert store.stream_version("a-1") == 0
+    assert [event.tags for event in store.read_all()] == [()]
+    assert not [
+        finding for finding in verify(store) if finding.kind in (FindingKind.TAG_MISSING, FindingKind.SCHEMA_INCOMPLETE)
+    ]
