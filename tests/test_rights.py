@@ -45,7 +45,6 @@ event_types = EventTypes()
 event_types.register("placed", make_dataclass("Placed", []))
 
 
-
 def tags_of(_: object) -> list[str]:
     return ["tagged"]
 

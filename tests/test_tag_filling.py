@@ -344,9 +344,9 @@ def tag_noted(event: RecordedEvent) -> list[str]:
     return ["noted"] if event.event_type == "noted" else []
 
 
-def a_text(_: RecordedEvent) -> str:
-    """Return what is no list of tags."""
-    return "noted"
+def a_text(event: RecordedEvent) -> str | list[str]:
+    """Return what is no list of tags, for one event."""
+    return "noted" if event.event_type == "noted" else []
 
 
 def test_the_command(store: EventStore) -> None:
@@ -362,6 +362,8 @@ def test_the_command(store: EventStore) -> None:
     }  # fmt: skip
     assert run("fill-tags", *options).stdout == "gave tags to 1 of 5 events, up to position 6\n"
     assert tags_in(store) == [*FILLED[:3], ("noted",)]
-    bad = run("fill-tags", "--tags-of", f"{__name__}:a_text", "--batch-size", "1", "--after", "2")
+    bad = run("fill-tags", "--tags-of", f"{__name__}:a_text", "--batch-size", "1")
     assert bad.exit_code == 2
-    assert "continue with --after 2" in bad.stderr
+    assert "everything up to position 3 is done: continue with --after 3" in bad.stderr
+    again = run("fill-tags", "--tags-of", f"{__name__}:a_text", "--after", "3")
+    assert (again.exit_code, "continue" in again.stderr) == (2, False)

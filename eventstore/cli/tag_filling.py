@@ -64,7 +64,8 @@ def fill_tags(
                 on_progress=on_progress,
             )  # fmt: skip
         except BaseException:
-            note(f"everything up to position {reached} is done: continue with --after {reached}")
+            if reached > after:
+                note(f"everything up to position {reached} is done: continue with --after {reached}")
             raise
     if as_json:
         print_json(asdict(done))
