@@ -104,8 +104,8 @@ SET metadata = json_set(coalesce(event.metadata, '{{{{}}}}'), '$."$tags"', json(
 WHERE
     event.position = :at_position
     AND event.event_id = :event_id
-    AND (SELECT json_group_array(own.value) FROM {TAGS_OF_EVENT} AS own)
-        = (SELECT json_group_array(before.value) FROM json_each(:tags_before) AS before)
+    AND (SELECT json_group_array(own.value) AS tags FROM {TAGS_OF_EVENT} AS own)
+        = (SELECT json_group_array(before.value) AS tags FROM json_each(:tags_before) AS before)
 RETURNING position
 """
 

@@ -3058,9 +3058,10 @@ UPDATE es_events AS event
 SET metadata = json_set(coalesce(event.metadata, '{}'), '$."$tags"', json(:tags))
 WHERE event.position = :at_position
     AND event.event_id = :event_id
-    AND (SELECT json_group_array(own.value) FROM json_each(event.metadata, '$."$tags"') AS own) = (
-        SELECT json_group_array(before.value) FROM json_each(:tags_before) AS before
-    )
+    AND (
+        SELECT json_group_array(own.value) AS tags
+        FROM json_each(event.metadata, '$."$tags"') AS own
+    ) = (SELECT json_group_array(before.value) AS tags FROM json_each(:tags_before) AS before)
 RETURNING position;
 
 -- sqlite.transfer.find_stored
